@@ -1,0 +1,28 @@
+# One library per folder of src/, and one unit-test program per folder that has *_test.cc beside its sources.
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+
+add_library(minerva_options INTERFACE)
+target_include_directories(minerva_options INTERFACE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+target_compile_options(minerva_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                       -Wnon-virtual-dtor -Wold-style-cast -Werror)
+
+# minerva_library(FOLDER SOURCES a.cc b.cc [DEPS minerva_base ...])
+function(minerva_library folder)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(minerva_${folder} STATIC ${arg_SOURCES})
+  target_link_libraries(minerva_${folder} PUBLIC minerva_options fmt::fmt Threads::Threads ${arg_DEPS})
+endfunction()
+
+# minerva_unit_test(FOLDER SOURCES a_test.cc ... [DEPS ...]): links minerva_FOLDER.
+function(minerva_unit_test folder)
+  if(NOT MINERVA_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${folder}_test ${arg_SOURCES})
+  target_link_libraries(${folder}_test PRIVATE minerva_${folder} ${arg_DEPS} GTest::gtest GTest::gtest_main)
+  include(GoogleTest)
+  gtest_discover_tests(${folder}_test TEST_PREFIX "${folder}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()

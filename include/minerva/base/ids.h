@@ -1,0 +1,21 @@
+// Identifiers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace minerva {
+
+// As users write it: [A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}, no ".." segment. See is_model_id.
+using ModelId = std::string;
+
+// One per accepted call (inference, load, unload), chosen by the caller of the core, never reused.
+enum class RequestId : std::uint64_t {};
+
+// One per engine process ever started: an event of a dead engine cannot be mistaken for its successor's.
+enum class EngineId : std::uint64_t {};
+
+bool is_model_id(std::string_view text);
+
+}  // namespace minerva

@@ -1,0 +1,61 @@
+// EvictionPolicy: which resident model should go first. One small file per policy in src/cache/.
+//
+// A policy ranks entries; ModelCache keeps them ordered by rank and hands out victims, leaving out what may not be
+// evicted. So a policy is a pure function of the entry, and victim choice is O(log n) for every policy.
+// Threading: used by the thread that owns the ModelCache.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "minerva/base/bytes.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/ids.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// What a policy may look at. Ticks count the operations of the cache from 1: a strict order, where two times may tie.
+struct CacheEntry {
+  ModelId id;
+  Bytes footprint;
+  std::uint64_t insert_tick = 0;    // when it became resident
+  std::uint64_t last_use_tick = 0;  // 0: never used (a preload is no use)
+  std::uint64_t access_count = 0;   // leases granted since it became resident
+  TimePoint inserted{};
+  TimePoint last_used{};   // meaningful when last_use_tick > 0
+  bool preloaded = false;  // became resident by a preload and was not used since
+};
+
+// Lower goes first. `tiebreak` makes the order strict.
+struct EvictionRank {
+  double value = 0;
+  std::uint64_t tiebreak = 0;
+  std::uint64_t insert_tick = 0;
+  auto operator<=>(const EvictionRank&) const = default;
+};
+
+class EvictionPolicy {
+ public:
+  virtual ~EvictionPolicy() = default;
+  // The registered name: "lru".
+  virtual std::string_view name() const = 0;
+  // Called after each change of `entry` (insert, use). Must depend on nothing but the entry and what evicted() saw.
+  virtual EvictionRank rank(const CacheEntry& entry) const = 0;
+  // An entry left to make room: for policies that age (none of the first three does).
+  virtual void evicted(const CacheEntry& entry) { static_cast<void>(entry); }
+};
+
+std::unique_ptr<EvictionPolicy> make_lru_policy();
+std::unique_ptr<EvictionPolicy> make_lfu_policy();
+std::unique_ptr<EvictionPolicy> make_fifo_policy();
+
+// By registered name. Errors: kInvalidArgument, naming the policies there are.
+Result<std::unique_ptr<EvictionPolicy>> make_policy(std::string_view name);
+std::vector<std::string> policy_names();
+
+}  // namespace minerva

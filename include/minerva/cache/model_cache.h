@@ -1,0 +1,57 @@
+// ModelCache: which models are resident, in what order they should leave, and the statistics of it.
+//
+// Pure bookkeeping: no engine, no memory limit, no clock. ContextManager decides when something must leave.
+// Threading: one thread. Ownership: entries are values, references to them are valid until the entry is removed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "minerva/base/clock.h"
+#include "minerva/cache/cache_stats.h"
+#include "minerva/cache/eviction_policy.h"
+
+namespace minerva {
+
+class ModelCache {
+ public:
+  // Requires: policy is not null. Default: LRU.
+  explicit ModelCache(std::unique_ptr<EvictionPolicy> policy = make_lru_policy());
+
+  // `id` became resident. By a preload it counts as never used; otherwise the load itself is its first recency (but not
+  // an access). Requires: not resident.
+  void insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded);
+  // A lease was granted: recency and frequency. Requires: resident.
+  void use(const ModelId& id, TimePoint now);
+  // Recency only: an explicit load of a resident model, or a lease that just ended. Requires: resident.
+  void touch(const ModelId& id, TimePoint now);
+  // Leaves; `evicted`: to make room, which is counted. Requires: resident.
+  void remove(const ModelId& id, bool evicted);
+  // An entry that may not be evicted (leased, pinned, stopping) is kept out of victim choice. Requires: resident.
+  void set_evictable(const ModelId& id, bool evictable);
+
+  // One lookup per accepted inference request.
+  void count_lookup(bool hit);
+  void count_preload();
+
+  bool contains(const ModelId& id) const;
+  // nullptr if not resident.
+  const CacheEntry* find(const ModelId& id) const;
+  // Every resident id, in order of insertion.
+  std::vector<ModelId> list() const;
+  std::size_t size() const;
+  // Evictable entries, first victim first, until `visit` returns false. O(log n) to the first.
+  void visit_victims(const std::function<bool(const CacheEntry&)>& visit) const;
+  // The first victim, or nullptr when nothing may be evicted.
+  const CacheEntry* victim() const;
+
+  const CacheStats& stats() const { return stats_; }
+  std::string_view policy_name() const;
+};
+
+}  // namespace minerva

@@ -1,0 +1,75 @@
+// ContextManager: decides which models are in memory. The heart of Minerva, and pure: events in, actions out.
+//
+// It does no I/O, reads no clock and has no threads. The caller passes events with the current time to step(), carries
+// out the returned actions in order, and calls step(TimerFired) no later than next_timer(). The same code therefore
+// runs under the server, in an embedding program (examples/embed.cc) and in the seeded simulator (tests/sim/).
+//
+// What always holds, after every step (see check_invariants):
+//   - the reservations of loading, hot and stopping models never exceed the budget, nor their number max_models;
+//   - memory is reserved before Spawn and released by EngineExited, never earlier;
+//   - a model with a lease, a loading one and a pinned one are never victims (force aside, and that aborts leases
+//   first);
+//   - at most one engine per model;
+//   - a model is inspected and known to fit the whole budget before anything is evicted for it;
+//   - each request is answered exactly once: Grant, Done or Reject, or nothing after RequestCancelled.
+//
+// Fairness: models that want in are served in the order of their oldest waiter. A victim that is busy drains (new
+// requests for it queue) once it has been hot for min_residency, so that steady traffic on one model cannot starve
+// another; whatever waits for a model when it becomes hot is granted together. A later model may start earlier only if
+// that takes nothing from those before it.
+//
+// Threading: one thread. Ownership: owns its ModelCache.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "minerva/cache/model_cache.h"
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+class ContextManager {
+ public:
+  // At most `max_models` resident at once (0: no such limit), evicting the least recently used.
+  explicit ContextManager(std::size_t max_models);
+  static ContextManager with_policy(std::size_t max_models, std::unique_ptr<EvictionPolicy> policy);
+  ContextManager(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
+  ~ContextManager();
+  ContextManager(ContextManager&&) noexcept;
+  ContextManager& operator=(ContextManager&&) noexcept;
+
+  // The whole protocol. `now` never goes back. Returned actions are to be carried out in order.
+  [[nodiscard]] std::vector<Action> step(TimePoint now, const Event& event);
+  // When step(TimerFired) is due; nothing if no deadline is pending.
+  std::optional<TimePoint> next_timer() const;
+
+  // What a load of `model` would do now. `footprint`: as inspected.
+  // Errors: kModelNotFound.
+  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint, TimePoint now) const;
+
+  // ---- views ----
+  std::vector<ModelId> loaded_models() const;          // hot, in the order they became so
+  std::vector<ModelView> models(TimePoint now) const;  // every known model, by id
+  std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
+  const CacheStats& cache_stats() const;
+  double cache_hit_rate() const;  // percent
+  std::string_view policy_name() const;
+  Bytes memory_budget() const;
+  Bytes reserved_memory() const;              // what loading, hot and stopping models hold
+  std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded
+  bool has_memory_pressure() const;           // above 80 % of the budget
+  std::size_t queued() const;                 // waiting requests in all
+  // A drain was requested and every engine is gone.
+  bool drained() const;
+
+  // Checks every invariant above; aborts with the broken one (check.h). Cheap enough to call after each step in tests.
+  void check_invariants() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace minerva

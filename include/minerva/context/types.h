@@ -1,0 +1,205 @@
+// What ContextManager and its caller exchange: events in, actions out. Plain values.
+//
+// Threading: none of its own. See context_manager.h for the protocol.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "minerva/base/bytes.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/ids.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// When a model of the catalog is loaded.
+enum class PreloadStrategy {
+  kEager,      // at start
+  kLazy,       // on first use
+  kScheduled,  // at set times: reserved, treated as lazy
+};
+
+// Where a model is in its life. kPreparing and kQuarantined hold no memory.
+enum class Residency {
+  kCold,         // no process
+  kPreparing,    // wanted: being inspected, or waiting for room
+  kLoading,      // the process is starting; memory is reserved
+  kHot,          // can serve
+  kStopping,     // on its way out; its memory is still counted
+  kQuarantined,  // failed recently: not tried again before the backoff ends
+};
+// "cold", "preparing", "loading", "hot", "stopping", "quarantined": the `state` of every answer.
+std::string_view residency_name(Residency residency);
+
+// How an inference request found its model.
+enum class CacheOutcome { kHit, kMiss };
+
+// ---- events -------------------------------------------------------------------------------------------------------
+
+// The catalog knows `model` (again): adding an id twice updates it.
+struct ModelAdded {
+  ModelId model;
+  bool pinned = false;
+  PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
+};
+// The catalog no longer has it. Waiters fail; a resident engine is stopped when its leases have ended.
+struct ModelRemoved {
+  ModelId model;
+};
+
+// An inference request wants a lease. Answered by Grant or Reject, once.
+struct LeaseRequested {
+  RequestId request;
+  ModelId model;
+  TimePoint deadline;  // waiting longer than this is answered with kNoCapacity
+};
+// load or preload. Answered by Done or Reject, once.
+struct LoadRequested {
+  RequestId request;
+  ModelId model;
+  bool preload = false;  // resident, but not marked as used
+  bool force = false;    // may take pinned and busy models: their leases are aborted
+  TimePoint deadline;
+};
+// Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict.
+struct UnloadRequested {
+  RequestId request;
+  ModelId model;
+  bool force = false;  // unpins, aborts leases and waiters at once
+  TimePoint deadline;
+};
+struct PinRequested {
+  RequestId request;
+  ModelId model;
+  bool pinned = true;
+};
+// The caller of a request that was not answered yet went away: no answer will be given.
+struct RequestCancelled {
+  RequestId request;
+};
+// A granted lease ended. `served`: the engine answered it properly (forgives earlier failures of the model).
+struct LeaseReleased {
+  RequestId request;
+  bool served = true;
+};
+
+// Answer to Inspect: what the model will take, or why it cannot run (kInvalidModel, kModelNotFound, ...).
+struct Inspected {
+  ModelId model;
+  std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
+  Result<Bytes> footprint;
+};
+struct EngineReady {
+  EngineId engine;
+};
+// The process has been reaped: only now is its memory free. `reason` says why, for whoever was waiting.
+struct EngineExited {
+  EngineId engine;
+  Error reason;
+};
+
+struct BudgetChanged {
+  Bytes memory_budget;
+  std::size_t max_models;  // 0: bounded by memory only
+};
+// No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
+struct DrainRequested {
+  TimePoint deadline;
+};
+// Time passed (see next_timer()).
+struct TimerFired {};
+
+using Event = std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, PinRequested,
+                           RequestCancelled, LeaseReleased, Inspected, EngineReady, EngineExited, BudgetChanged,
+                           DrainRequested, TimerFired>;
+
+// ---- actions ------------------------------------------------------------------------------------------------------
+
+// Find out what `model` will take, without disturbing anything. Answered by Inspected.
+struct Inspect {
+  ModelId model;
+  std::uint64_t ticket;
+};
+// Start an engine. `footprint` is reserved. Answered by EngineReady or EngineExited.
+struct Spawn {
+  EngineId engine;
+  ModelId model;
+  Bytes footprint;
+};
+// End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: for whom, empty if none.
+struct Stop {
+  EngineId engine;
+  ModelId model;
+  std::string reason;  // in words
+  ModelId victim_of;
+};
+// `request` may use `engine` until LeaseReleased.
+struct Grant {
+  RequestId request;
+  ModelId model;
+  EngineId engine;
+  CacheOutcome outcome;
+  Duration waited;
+};
+// A life-cycle call succeeded.
+struct Done {
+  RequestId request;
+  ModelId model;
+  bool changed = true;           // false: already so ("already loaded", "not loaded")
+  Duration took{};               // from the call until now
+  std::vector<ModelId> evicted;  // to make room for this load
+  Bytes footprint;               // of the model, 0 if not resident
+};
+struct Reject {
+  RequestId request;
+  Error error;
+};
+// A granted lease must end now (force); LeaseReleased is still to be sent.
+struct Abort {
+  RequestId request;
+  Error error;
+};
+
+using Action = std::variant<Inspect, Spawn, Stop, Grant, Done, Reject, Abort>;
+
+// ---- configuration and views --------------------------------------------------------------------------------------
+
+struct ContextOptions {
+  std::size_t max_models = 0;                           // 0: bounded by memory only
+  Bytes memory_budget = Bytes(UINT64_MAX);              // of all reservations together
+  std::size_t max_queue_per_model = 128;                // waiting requests
+  std::size_t max_queue = 1024;                         // waiting requests in all
+  Duration load_timeout = std::chrono::minutes(10);     // Spawn to EngineReady
+  Duration min_residency = std::chrono::seconds(2);     // a busy model is not drained for another before this
+  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
+  Duration quarantine_max = std::chrono::seconds(60);
+};
+
+struct ModelView {
+  ModelId id;
+  Residency residency = Residency::kCold;
+  Bytes memory;  // reserved now; 0 when it holds none
+  std::size_t leases = 0;
+  std::size_t waiting = 0;         // requests in its queue
+  std::uint64_t access_count = 0;  // since it became resident
+  std::optional<Duration> since_last_use;
+  bool pinned = false;
+  bool preloaded = false;
+  std::optional<Error> last_failure;
+  std::optional<EngineId> engine;
+};
+
+// What a load would do if it were asked for now.
+struct LoadPlan {
+  bool possible = false;       // now, without waiting or force
+  std::vector<ModelId> evict;  // in this order
+  Bytes footprint;
+  Bytes free;          // of the budget, before
+  std::string reason;  // in words: why (not)
+};
+
+}  // namespace minerva

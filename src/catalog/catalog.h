@@ -1,0 +1,86 @@
+// Catalog: which models exist, by id and alias. Scans the models folders, applies the config's entries, enforces the
+// path rule, and keeps what inspecting a model said (in memory and on disk).
+//
+// Threading: the loop's thread; scan() alone touches no member and may run on another one.
+// It does not decide what is loaded.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/model_spec.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// The config's entry of one model: what it sets on top of what the scan found.
+struct ModelEntry {
+  ModelId id;
+  std::string path;  // relative to a models folder or absolute inside one; empty: found by its id
+  std::vector<ModelId> aliases;
+  std::optional<unsigned> context;
+  std::optional<unsigned> parallel;
+  std::optional<bool> pinned;
+  std::optional<PreloadStrategy> preload;
+  std::optional<WeightsMode> weights;
+  std::vector<std::string> args;
+
+  bool operator==(const ModelEntry&) const = default;
+};
+
+struct CatalogOptions {
+  std::vector<std::string> models_dirs;  // absolute
+  std::vector<ModelEntry> entries;
+  std::string cache_dir;  // metadata.json lives here; empty: nothing on disk
+};
+
+struct ScanResult {
+  std::vector<ModelSpec> models;  // by id
+  std::vector<std::string>
+      problems;  // in sentences: two files of one name, an unreadable folder, an entry without a file
+};
+
+class Catalog {
+ public:
+  Catalog(CatalogOptions options, EngineDriver& driver);
+  ~Catalog();
+
+  // Reads the folders. Blocks: call it where that is fine. A model is a *.gguf file (called by its stem, the shard
+  // suffix dropped) or a subfolder of several files (shards, mmproj*); two of one name are a problem that names both,
+  // and neither is listed.
+  static ScanResult scan(const CatalogOptions& options);
+
+  struct Changes {
+    std::vector<ModelSpec> added_or_changed;
+    std::vector<ModelId> removed;
+  };
+  // Takes a scan's result; models added by path stay as long as their file does.
+  Changes apply(ScanResult result);
+
+  // By id or alias; nullptr if unknown. Valid until the next apply() or add_path().
+  const ModelSpec* find(std::string_view id_or_alias) const;
+  // Every model, by id.
+  std::vector<const ModelSpec*> list() const;
+
+  // Makes `id` name the file `path` (absolute or relative to a models folder): the body of POST .../load.
+  // Errors: kModelNotFound when the path is missing, not a regular file, unreadable or outside every models folder
+  // after resolving symlinks (one message for all); kConflict when `id` already names another file.
+  Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path);
+
+  // What inspecting said: from the cache while the files and arguments are the same, else by the driver. Several calls
+  // for one model share one inspection. Errors: as EngineDriver::inspect; failures are cached the same way.
+  void inspect(const ModelId& id, std::function<void(Result<ModelMetadata>)> done);
+  // If already known; nullptr otherwise.
+  const ModelMetadata* metadata(const ModelId& id) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace minerva

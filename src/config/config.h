@@ -1,0 +1,92 @@
+// Config: everything `minerva serve` can be told, from flags, environment, a TOML file and defaults, in that
+// precedence.
+//
+// One table (config.cc) describes every key: name, type, unit, default, meaning. The file parser, the environment
+// (MINERVA_...), the flags of `serve`, `serve --check` and the reference in the docs all come from it.
+// Plain values; reading blocks.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "io/http.h"
+#include "io/stream.h"
+#include "minerva/base/bytes.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/result.h"
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+// A size, or a share of what is available (memory, the cgroup's limit included).
+struct BudgetSetting {
+  double percent = 80;  // used when bytes is 0
+  Bytes bytes;
+};
+
+struct Config {
+  io::Address listen{"127.0.0.1", 3000, ""};
+  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
+  BudgetSetting memory_budget;
+  unsigned max_models = 0;
+  std::string policy = "lru";
+  std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
+  std::string engine;     // path of minerva-engine; default: beside this program
+  std::string log_format = "text";
+  std::string log_level = "info";
+  std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
+
+  // [limits]
+  io::HttpLimits http;
+  Bytes max_body = Bytes::mib(64);
+  Bytes max_queued_bytes = Bytes::mib(256);  // of buffered request bodies in all
+  unsigned max_connections = 1024;
+  Duration drain_timeout = std::chrono::seconds(30);
+  Duration unload_timeout = std::chrono::seconds(30);
+  Duration stop_grace = std::chrono::seconds(2);
+
+  // [queue]
+  unsigned max_queue_per_model = 128;
+  unsigned max_queue = 1024;
+  Duration max_wait = std::chrono::minutes(5);
+  Duration min_residency = std::chrono::seconds(2);
+  Duration load_timeout = std::chrono::minutes(10);
+
+  std::vector<ModelEntry> models;
+};
+
+// Key -> text, as given by flags ("--max-models 2" is {"max_models", "2"}) or the environment. A repeatable key appears
+// once per value.
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+// The MINERVA_* variables that name a key. An unknown MINERVA_* variable is an error, but for those of other parts
+// (MINERVA_URL, MINERVA_API_KEY, MINERVA_CONFIG, MINERVA_CACHE, ...).
+Result<Settings> settings_from_environment(const std::vector<std::string>& environment);
+
+// `file`: empty for none. Errors: kInvalidArgument whose message starts with where: "minerva.toml:12:5: ...",
+// "environment MINERVA_LISTEN: ...", "--listen: ...".
+Result<Config> load_config(const std::string& file, const Settings& environment, const Settings& flags);
+
+// The effective config as TOML with a comment per key (unit, default, meaning): what `serve --check` prints.
+std::string describe_config(const Config& config);
+
+// One per key of the table, for `serve`'s flags and the docs.
+struct ConfigKey {
+  std::string name;         // "limits.max_body"; a top-level key has no dot
+  std::string flag;         // "--max-models"; empty: file and environment only
+  std::string environment;  // "MINERVA_LIMITS_MAX_BODY"
+  std::string type;         // "size", "duration", "integer", "text", "list of text", "size or percent"
+  std::string default_text;
+  std::string meaning;
+  bool repeatable = false;
+};
+const std::vector<ConfigKey>& config_keys();
+
+// The bytes a budget setting means on this machine now: total memory, or the cgroup's limit (v1 and v2) if lower,
+// less nothing else. Reads /proc and /sys.
+Bytes resolve_budget(const BudgetSetting& setting);
+
+}  // namespace minerva

@@ -1,0 +1,69 @@
+// Engine: one process that serves one model over HTTP. EngineDriver: makes them, and tells ahead what they will take.
+//
+// llama.cpp's server (llama_engine.h) is the default; nothing here assumes it.
+// Threading: the loop's thread; callbacks come there, never from inside the call that caused them.
+// Ownership: destroying an Engine kills its process (and reaps it) without calling back.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/model_spec.h"
+#include "io/stream.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// The last lines an engine wrote, bounded in lines and bytes. Outlives its engine, so that a failure can be read later.
+class EngineLog {
+ public:
+  void append(std::string_view line);
+  // The newest `count` lines, oldest first.
+  std::vector<std::string> tail(std::size_t count) const;
+  // The line that most likely says why it died: the last one that reports an error, else the last one. May be empty.
+  std::string last_words() const;
+  // Called for each appended line until the returned object is gone.
+  std::shared_ptr<void> follow(std::function<void(std::string_view)> fn);
+
+ private:
+  static constexpr std::size_t kMaxLines = 1000;
+  static constexpr std::size_t kMaxLineBytes = 2000;
+  std::vector<std::string> ring_;
+  std::size_t next_ = 0;
+  std::vector<std::weak_ptr<std::function<void(std::string_view)>>> followers_;
+};
+
+class Engine {
+ public:
+  struct Handlers {
+    std::function<void(double fraction)> on_progress;  // of the load, 0 to 1
+    std::function<void()> on_ready;
+    // Once, after the process was reaped. `reason`: kEngineCrashed or kInvalidModel with its last words; when it was
+    // asked to stop, kCancelled. The Engine may be destroyed inside.
+    std::function<void(Error reason)> on_exit;
+  };
+
+  virtual ~Engine() = default;
+  virtual const io::Address& address() const = 0;
+  virtual pid_t pid() const = 0;
+  // Asks it to end, and kills it when it has not after `grace`. on_exit follows, always.
+  virtual void stop(Duration grace) = 0;
+};
+
+class EngineDriver {
+ public:
+  virtual ~EngineDriver() = default;
+  // What the model is and what it will take with its spec's arguments. Runs in a child process with limits.
+  // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
+  virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
+  // Errors: kIo, kInvalidArgument.
+  virtual Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
+                                                std::shared_ptr<EngineLog> log, Engine::Handlers handlers) = 0;
+};
+
+}  // namespace minerva

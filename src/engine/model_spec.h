@@ -1,0 +1,54 @@
+// ModelSpec: what the catalog and the config say about one model. ModelMetadata: what inspecting its file says.
+//
+// Plain values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "minerva/base/bytes.h"
+#include "minerva/base/ids.h"
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+// How weights are held (docs/adr/0005-engine-defaults.md).
+enum class WeightsMode { kAuto, kRepacked, kMapped };
+
+struct ModelSpec {
+  ModelId id;
+  std::vector<ModelId> aliases;
+  std::string path;              // absolute, symlinks resolved; the first shard of several
+  std::string mmproj;            // absolute; empty if the model has no projector
+  Bytes size;                    // of all files
+  std::int64_t modified_ns = 0;  // the newest of all files, since the epoch
+
+  std::optional<unsigned> context;  // tokens per conversation; unset: the smaller of trained and 8192
+  unsigned parallel = 2;            // conversations at once
+  bool pinned = false;
+  PreloadStrategy preload = PreloadStrategy::kLazy;
+  WeightsMode weights = WeightsMode::kAuto;
+  std::vector<std::string> args;  // extra engine arguments
+
+  bool operator==(const ModelSpec&) const = default;
+};
+
+struct ModelMetadata {
+  std::string architecture;
+  std::string quantization;      // "Q4_K_M"
+  std::uint64_t parameters = 0;  // count
+  unsigned trained_context = 0;  // tokens
+  unsigned context = 0;          // tokens per conversation it will be run with
+  bool can_generate = false;
+  bool can_embed = false;
+  bool can_rerank = false;
+  bool has_chat_template = false;
+  bool multimodal = false;
+  Bytes footprint;  // all memory it will take with the arguments it is run with
+
+  bool operator==(const ModelMetadata&) const = default;
+};
+
+}  // namespace minerva

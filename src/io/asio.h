@@ -1,0 +1,26 @@
+// Asio, for the sources of this folder only.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "io/loop.h"
+
+namespace minerva::io {
+
+namespace asio = boost::asio;
+
+struct Loop::Impl {
+  asio::io_context context{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  asio::signal_set signals{context};
+  // Last: its threads post to the context and are joined first.
+  asio::thread_pool pool{2};
+};
+
+}  // namespace minerva::io

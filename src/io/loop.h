@@ -1,0 +1,93 @@
+// Loop: the one thread that decides, with its timers and a few threads for work that blocks or burns.
+//
+// Threading: everything on the loop's thread, but for post() and stop(), which any thread may call.
+// Ownership: the Loop outlives every Timer, Signal, Stream, Listener and Process made with it.
+#pragma once
+
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "io/task.h"
+#include "minerva/base/clock.h"
+
+namespace minerva::io {
+
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Runs until stop(). The calling thread is the loop's thread.
+  void run();
+  void stop();
+  // Runs `fn` on the loop's thread, later.
+  void post(std::function<void()> fn);
+  // Runs `work` on another thread, then `done` on the loop's thread.
+  void offload(std::function<void()> work, std::function<void()> done);
+  // Starts a coroutine that nobody awaits.
+  void spawn(Task<void> task);
+  // Calls `handler` on the loop's thread for each SIGINT, SIGTERM or SIGHUP the process gets.
+  void on_signal(std::function<void(int signal)> handler);
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// Calls back once, at a time. Destroying or re-arming it forgets the earlier call.
+class Timer {
+ public:
+  explicit Timer(Loop& loop);
+  ~Timer();
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  void arm(TimePoint when, std::function<void()> fn);
+  void cancel();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// Wakes one waiting coroutine; a notify() with nobody waiting is kept for the next wait. Not a queue: two are one.
+class Signal {
+ public:
+  explicit Signal(Loop& loop);
+  ~Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+
+  void notify();
+
+  class Waiter {
+   public:
+    Waiter(Signal& signal, std::optional<TimePoint> until) : signal_(signal), until_(until) {}
+    bool await_ready() const noexcept;
+    void await_suspend(std::coroutine_handle<> handle);
+    // false: the time came first.
+    bool await_resume() const noexcept;
+
+   private:
+    Signal& signal_;
+    std::optional<TimePoint> until_;
+  };
+  // Requires: nobody else waits.
+  Waiter wait() { return Waiter(*this, std::nullopt); }
+  Waiter wait_until(TimePoint when) { return Waiter(*this, when); }
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// co_await sleep_until(loop, t).
+Task<void> sleep_until(Loop& loop, TimePoint when);
+
+}  // namespace minerva::io

@@ -1,0 +1,313 @@
+#include "io/process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+// glibc 2.36's header lacks the linkage declaration that C++ needs.
+extern "C" {
+#include <sys/pidfd.h>
+}
+
+#include "io/asio.h"
+
+namespace minerva::io {
+namespace {
+
+constexpr std::size_t kMaxLine = 64 * 1024;
+
+Failure system_failure(std::string_view what) {
+  return fail(ErrorCode::kIo, fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+// Both ends close-on-exec; the end kept by the parent does not block.
+struct Pipe {
+  int read_end = -1;
+  int write_end = -1;
+  Pipe() = default;
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    if (read_end >= 0) ::close(read_end);
+    if (write_end >= 0) ::close(write_end);
+  }
+  bool open() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+    read_end = ends[0];
+    write_end = ends[1];
+    return true;
+  }
+};
+
+int take(int& fd) { return std::exchange(fd, -1); }
+
+void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+struct SpawnAttributes {
+  posix_spawn_file_actions_t actions{};
+  posix_spawnattr_t attributes{};
+  SpawnAttributes() {
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+  }
+  SpawnAttributes(const SpawnAttributes&) = delete;
+  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
+  ~SpawnAttributes() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+};
+
+// Splits what comes through a pipe into lines.
+struct LineReader {
+  explicit LineReader(asio::io_context& context) : descriptor(context) {}
+  asio::posix::stream_descriptor descriptor;
+  std::string partial;
+  std::function<void(std::string_view)> on_line;
+
+  void deliver(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const std::size_t newline = bytes.find('\n');
+      const std::size_t room = kMaxLine - partial.size();
+      const std::size_t take_bytes = std::min(newline == std::string_view::npos ? bytes.size() : newline, room);
+      partial.append(bytes.substr(0, take_bytes));
+      bytes.remove_prefix(take_bytes);
+      const bool at_newline = !bytes.empty() && bytes.front() == '\n';
+      if (at_newline) bytes.remove_prefix(1);
+      if (at_newline || partial.size() >= kMaxLine) flush();
+    }
+  }
+  void flush() {
+    const std::string line = std::exchange(partial, {});
+    if (on_line) on_line(line);
+  }
+  // Reads what is there. false: the end was reached.
+  bool drain() {
+    std::array<char, 16 * 1024> buffer{};
+    while (descriptor.is_open()) {
+      const ssize_t n = ::read(descriptor.native_handle(), buffer.data(), buffer.size());
+      if (n > 0) {
+        deliver({buffer.data(), static_cast<std::size_t>(n)});
+      } else if (n < 0 && errno == EINTR) {
+        continue;
+      } else if (n < 0 && errno == EAGAIN) {
+        return true;
+      } else {
+        return false;
+      }
+    }
+    return false;
+  }
+};
+
+class ChildProcess final : public Process {
+ public:
+  // Shared with the handlers in Asio's queues, which may run after the Process is gone.
+  struct State : std::enable_shared_from_this<State> {
+    State(asio::io_context& context, Handlers callbacks)
+        : handlers(std::move(callbacks)), out(context), err(context), in(context), pidfd(context) {
+      out.on_line = handlers.on_stdout;
+      err.on_line = handlers.on_stderr;
+    }
+    Handlers handlers;
+    LineReader out;
+    LineReader err;
+    asio::posix::stream_descriptor in;
+    asio::posix::stream_descriptor pidfd;
+    std::string in_queue;
+    bool in_writing = false;
+    bool in_closing = false;
+    pid_t pid = -1;
+    bool reaped = false;
+    bool abandoned = false;
+
+    void watch(LineReader& reader) {
+      reader.descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                                   [self = shared_from_this(), &reader](const boost::system::error_code& error) {
+                                     if (error || self->abandoned) return;
+                                     if (reader.drain()) {
+                                       if (!self->abandoned) self->watch(reader);
+                                     } else if (reader.descriptor.is_open()) {
+                                       boost::system::error_code ignored;
+                                       reader.descriptor.close(ignored);
+                                     }
+                                   });
+    }
+
+    void watch_exit() {
+      pidfd.async_wait(asio::posix::stream_descriptor::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& error) {
+                         if (error || self->abandoned) return;
+                         self->exited();
+                       });
+    }
+
+    void exited() {
+      siginfo_t info{};
+      if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0) {
+        watch_exit();  // a spurious wake-up
+        return;
+      }
+      reaped = true;
+      ExitStatus status;
+      (info.si_code == CLD_EXITED ? status.code : status.signal) = info.si_status;
+      for (LineReader* reader : {&out, &err}) {
+        reader->drain();
+        if (!reader->partial.empty()) reader->flush();
+      }
+      close_all();
+      abandoned = true;
+      const auto on_exit = std::exchange(handlers.on_exit, nullptr);
+      if (on_exit) on_exit(status);
+    }
+
+    void close_all() {
+      boost::system::error_code ignored;
+      out.descriptor.close(ignored);
+      err.descriptor.close(ignored);
+      in.close(ignored);
+      pidfd.close(ignored);
+    }
+
+    void write_more() {
+      while (in.is_open() && !in_queue.empty()) {
+        const ssize_t n = ::write(in.native_handle(), in_queue.data(), in_queue.size());
+        if (n > 0) {
+          in_queue.erase(0, static_cast<std::size_t>(n));
+        } else if (n < 0 && errno == EINTR) {
+          continue;
+        } else if (n < 0 && errno == EAGAIN) {
+          if (in_writing) return;
+          in_writing = true;
+          in.async_wait(asio::posix::stream_descriptor::wait_write,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          self->in_writing = false;
+                          if (!error) self->write_more();
+                        });
+          return;
+        } else {
+          in_queue.clear();  // the child no longer reads
+        }
+      }
+      if (in_closing && in.is_open()) {
+        boost::system::error_code ignored;
+        in.close(ignored);
+      }
+    }
+  };
+
+  explicit ChildProcess(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  ~ChildProcess() override {
+    state_->abandoned = true;
+    if (!state_->reaped) {
+      ::kill(-state_->pid, SIGKILL);
+      siginfo_t info{};
+      while (::waitid(P_PID, static_cast<id_t>(state_->pid), &info, WEXITED) != 0 && errno == EINTR) {
+      }
+      state_->reaped = true;
+    }
+    state_->close_all();
+  }
+
+  pid_t pid() const override { return state_->pid; }
+
+  void write_stdin(std::string_view text) override {
+    if (!state_->in.is_open() || state_->in_closing) return;
+    state_->in_queue += text;
+    state_->write_more();
+  }
+
+  void close_stdin() override {
+    state_->in_closing = true;
+    state_->write_more();
+  }
+
+  void signal_group(int signal) override {
+    if (!state_->reaped) ::kill(-state_->pid, signal);
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+std::string ExitStatus::text() const {
+  if (signal != 0) {
+    const char* const name = ::sigdescr_np(signal);
+    return fmt::format("killed by signal {} ({})", signal, name == nullptr ? "unknown" : name);
+  }
+  return fmt::format("exit code {}", code);
+}
+
+Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& spec, Handlers handlers) {
+  Pipe in;
+  Pipe out;
+  Pipe err;
+  if (!in.open() || !out.open() || !err.open()) return system_failure("cannot make a pipe");
+
+  SpawnAttributes spawn;
+  posix_spawn_file_actions_adddup2(&spawn.actions, in.read_end, 0);
+  posix_spawn_file_actions_adddup2(&spawn.actions, out.write_end, 1);
+  posix_spawn_file_actions_adddup2(&spawn.actions, err.write_end, 2);
+  posix_spawn_file_actions_addclosefrom_np(&spawn.actions, 3);
+  if (!spec.working_directory.empty()) {
+    posix_spawn_file_actions_addchdir_np(&spawn.actions, spec.working_directory.c_str());
+  }
+  sigset_t all;
+  sigset_t none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  posix_spawnattr_setsigdefault(&spawn.attributes, &all);
+  posix_spawnattr_setsigmask(&spawn.attributes, &none);
+  posix_spawnattr_setpgroup(&spawn.attributes, 0);
+  posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+
+  std::vector<char*> argv;
+  for (const std::string& argument : spec.argv) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  std::vector<char*> environment;
+  for (const std::string& variable : spec.environment) environment.push_back(const_cast<char*>(variable.c_str()));
+  environment.push_back(nullptr);
+
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, spec.argv.front().c_str(), &spawn.actions, &spawn.attributes, argv.data(),
+                                  environment.data());
+  if (error != 0) {
+    return fail(ErrorCode::kIo, fmt::format("cannot start {}: {}", spec.argv.front(), std::strerror(error)));
+  }
+
+  auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
+  state->pid = pid;
+  auto process = std::make_unique<ChildProcess>(state);  // from here on its destructor cleans up
+  const int pidfd = ::pidfd_open(pid, 0);
+  if (pidfd < 0) return system_failure("cannot watch the child process");
+  try {
+    set_nonblocking(pidfd);
+    state->pidfd.assign(pidfd);
+    set_nonblocking(out.read_end);
+    state->out.descriptor.assign(take(out.read_end));
+    set_nonblocking(err.read_end);
+    state->err.descriptor.assign(take(err.read_end));
+    set_nonblocking(in.write_end);
+    state->in.assign(take(in.write_end));
+  } catch (const boost::system::system_error& failure) {
+    return fail(ErrorCode::kIo, fmt::format("cannot watch the child process: {}", failure.what()));
+  }
+  state->watch(state->out);
+  state->watch(state->err);
+  state->watch_exit();
+  return process;
+}
+
+}  // namespace minerva::io

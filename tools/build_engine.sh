@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Builds minerva-engine, make_gguf and the stock llama-server, and links them into build/bin/.
+#
+# The result is cached outside the source tree, so that a fresh clone on the same machine needs seconds:
+#   $MINERVA_CACHE (default ~/.cache/minerva)
+#     llama.cpp-<version>/   the pinned source, unpacked from npm's bundle, hashes checked
+#     engine/build-<key>/    the build tree; key: llama.cpp version, flags, compiler, processor features
+#     engine/bin-<key>/      the binaries;   key: the same, and engine/'s own sources
+#
+# Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF).
+# Usage: tools/build_engine.sh [DIR]     where the links go (default: build/bin)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly npm_package="node-llama-cpp@3.22.1"
+readonly npm_sha512="6e5b488a9b9699cd76dc7eed30880318a4ac4ab866865418795502e3c5d38d55bb5c624988927209d95333343f2e25a83e4183a5c2f816f883a60c3ba9f4e20f"
+readonly bundle_sha256="5f5d1105d5df040738d87b8290e5d17e7362131cdcfdb0831618e0ea528b4a51"
+readonly llama_version="v0.5.0-de3ff81"
+
+bin_dir=${1:-build/bin}
+cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
+native=${MINERVA_ENGINE_NATIVE:-ON}
+mkdir -p "$cache/engine" "$bin_dir"
+
+say() { printf '==> %s\n' "$*"; }
+die() { printf 'build_engine: %s\n' "$*" >&2; exit 1; }
+
+# One build at a time per cache: two checkouts may share it.
+exec 9>"$cache/engine/.lock"
+flock -n 9 || { say "another build of the engine is running; waiting for it"; flock 9; }
+
+llama=${MINERVA_LLAMA_SOURCE:-}
+if [ -z "$llama" ]; then
+  llama="$cache/llama.cpp-$llama_version"
+  if [ ! -f "$llama/.complete" ]; then
+    say "fetching llama.cpp $llama_version (npm package $npm_package, 36 MB)"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    (cd "$work" && npm pack --silent "$npm_package" >/dev/null) ||
+      die "npm could not fetch $npm_package. Check the network or the npm registry setting, or point MINERVA_LLAMA_SOURCE at a llama.cpp checkout."
+    tarball=$(echo "$work"/*.tgz)
+    echo "$npm_sha512  $tarball" | sha512sum --check --quiet ||
+      die "$npm_package does not have the expected hash: refusing to build it."
+    tar -xzf "$tarball" -C "$work" package/llama/gitRelease.bundle
+    bundle="$work/package/llama/gitRelease.bundle"
+    echo "$bundle_sha256  $bundle" | sha256sum --check --quiet ||
+      die "the bundle in $npm_package does not have the expected hash: refusing to build it."
+    git -c advice.detachedHead=false clone --quiet "$bundle" "$work/source"
+    touch "$work/source/.complete"
+    rm -rf "$llama"
+    mv "$work/source" "$llama"
+  fi
+fi
+
+CC=${CC_ENGINE:-gcc} CXX=${CXX_ENGINE:-g++}
+cpu=$(if [ "$native" = ON ]; then grep -m1 -E '^(flags|Features)' /proc/cpuinfo; else echo portable; fi)
+flags="-G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=$native -DCMAKE_C_COMPILER=$CC -DCMAKE_CXX_COMPILER=$CXX"
+if command -v ccache >/dev/null; then
+  flags="$flags -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache"
+  export CCACHE_BASEDIR="$cache" CCACHE_NOHASHDIR=1
+fi
+base_key=$(printf '%s\n' "$llama" "$llama_version" "$flags" "$($CXX --version)" "$(cmake --version)" "$cpu" | sha256sum | cut -c1-16)
+sources_key=$(find engine -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+build="$cache/engine/build-$base_key"
+out="$cache/engine/bin-$base_key-$sources_key"
+
+if [ ! -f "$out/.complete" ]; then
+  [ -d "$build" ] || say "building the engine with $(nproc) jobs (llama.cpp included: about 8 minutes on two cores, once per machine)"
+  mkdir -p "$build"
+  # The build tree reads a copy, kept by content, so that checkouts in different places share it and only changes compile.
+  mkdir -p "$build.src"
+  rsync --archive --checksum --delete --no-times engine/ "$build.src/"
+  # shellcheck disable=SC2086  # the flags are words
+  cmake -S "$build.src" -B "$build" $flags -DMINERVA_LLAMA_SOURCE="$llama" >"$build/configure.log" 2>&1 ||
+    { tail -n 30 "$build/configure.log" >&2; die "configuring failed; the whole log: $build/configure.log"; }
+  if [ -t 1 ]; then status='[%f/%t %es] '; else status='[%f/%t] '; fi
+  NINJA_STATUS=$status ninja -C "$build" minerva-engine make_gguf llama-server ||
+    die "the build failed (see above)"
+  rm -rf "$out.new" && mkdir -p "$out.new"
+  cp "$build"/bin/{minerva-engine,make_gguf,llama-server} "$out.new/"
+  # make_gguf takes its vocabulary from llama.cpp's tree.
+  cp "$llama"/models/ggml-vocab-{llama-spm,bert-bge}.gguf "$out.new/"
+  touch "$out.new/.complete"
+  rm -rf "$out" && mv "$out.new" "$out"
+fi
+for file in minerva-engine make_gguf llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
+  ln -sfn "$out/$file" "$bin_dir/$file"
+done
+say "engine: $bin_dir/minerva-engine (from $out)"
