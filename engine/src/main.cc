@@ -1,2 +1,41 @@
+// minerva-engine: llama.cpp's server for one model, and the inspection of a model file.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "build-info.h"
+#include "inspect.h"
+#include "lifeline.h"
+
 int llama_server(int argc, char ** argv);
-int main(int argc, char ** argv) { return llama_server(argc, argv); }
+
+namespace {
+
+constexpr const char * kUsage =
+    "usage: minerva-engine [llama-server arguments]        serve one model\n"
+    "       minerva-engine inspect FILE [the same]         print what it is and what memory it takes, as JSON\n"
+    "       minerva-engine --version\n"
+    "As a child of a daemon (LLAMA_SERVER_ROUTER_PORT is set) it prints state lines on stdout and ends with its "
+    "parent\n"
+    "or with its stdin.\n";
+
+}  // namespace
+
+int main(int argc, char ** argv) {
+    const std::string command = argc > 1 ? argv[1] : "";
+    if (command.empty() || command == "--help" || command == "-h") {
+        std::fputs(kUsage, command.empty() ? stderr : stdout);
+        return command.empty() ? 2 : 0;
+    }
+    if (command == "--version") {
+        std::printf("minerva-engine, llama.cpp %s\n", llama_build_info());
+        return 0;
+    }
+    if (command == "inspect") {
+        return minerva::engine::inspect(argc - 1, argv + 1);
+    }
+    if (std::getenv("LLAMA_SERVER_ROUTER_PORT") != nullptr) {
+        minerva::engine::hold_lifeline();
+    }
+    return llama_server(argc, argv);
+}

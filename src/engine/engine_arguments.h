@@ -1,0 +1,38 @@
+// The arguments a model's engine gets: the same for inspecting it and for running it, so that what was predicted is what
+// runs.
+//
+// Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/model_spec.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// What every engine gets unless its spec's own `args` say otherwise (docs/adr/0005-engine-defaults.md).
+struct EngineDefaults {
+  // Tokens per prefill batch: a dropped client is noticed between batches.
+  unsigned batch = 256;
+  // Bounds llama.cpp's store of conversations that gave up their slot.
+  Bytes prompt_cache = Bytes::mib(256);
+  // 0: llama.cpp's own choice.
+  unsigned threads = 0;
+  // What WeightsMode::kAuto means.
+  WeightsMode weights = WeightsMode::kRepacked;
+};
+
+// Tokens per conversation: the spec's, else the smaller of trained (0: unknown) and 8192.
+unsigned conversation_context(const ModelSpec& spec, unsigned trained_context);
+
+// Everything but the program, the model's path, the address and the alias. `metadata`: nullptr while unknown.
+std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMetadata* metadata,
+                                          const EngineDefaults& defaults);
+
+// Whether `args` of a model's entry may be passed on: not those that belong to Minerva (address, model, context, ...).
+// Errors: kInvalidArgument, naming the argument and what to use instead.
+Result<void> check_engine_arguments(const std::vector<std::string>& args);
+
+}  // namespace minerva

@@ -1,0 +1,100 @@
+#include "engine/engine_arguments.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace minerva {
+namespace {
+
+ModelSpec spec_of(unsigned parallel) {
+  ModelSpec spec;
+  spec.id = "m";
+  spec.path = "/m.gguf";
+  spec.parallel = parallel;
+  return spec;
+}
+
+// The value that follows the last `name`; "" if it is not there.
+std::string value_of(const std::vector<std::string>& arguments, std::string_view name) {
+  const auto it = std::find(arguments.rbegin(), arguments.rend(), name);
+  return it == arguments.rend() || it == arguments.rbegin() ? "" : *(it - 1);
+}
+
+bool has(const std::vector<std::string>& arguments, std::string_view name) {
+  return std::find(arguments.begin(), arguments.end(), name) != arguments.end();
+}
+
+TEST(EngineArguments, ContextIsPerConversation) {
+  EXPECT_EQ(value_of(engine_arguments(spec_of(4), nullptr, {}), "-c"), "32768");
+  ModelMetadata small;
+  small.trained_context = 2048;
+  EXPECT_EQ(value_of(engine_arguments(spec_of(4), &small, {}), "-c"), "8192");
+  ModelMetadata large;
+  large.trained_context = 131072;
+  EXPECT_EQ(value_of(engine_arguments(spec_of(1), &large, {}), "-c"), "8192");
+  ModelSpec set = spec_of(2);
+  set.context = 16384;
+  EXPECT_EQ(value_of(engine_arguments(set, &small, {}), "-c"), "32768");
+  set.context = 4000000000U;
+  set.parallel = 256;
+  EXPECT_EQ(value_of(engine_arguments(set, nullptr, {}), "-c"), "1024000000000");
+}
+
+TEST(EngineArguments, MetadataChoosesTheModeOfServing) {
+  ModelMetadata chat;
+  chat.trained_context = 512;
+  chat.can_generate = true;
+  EXPECT_FALSE(has(engine_arguments(spec_of(1), &chat, {}), "--embeddings"));
+  EXPECT_EQ(value_of(engine_arguments(spec_of(1), &chat, {}), "-b"), "256");
+  ModelMetadata embedding;
+  embedding.trained_context = 512;
+  embedding.can_embed = true;
+  const auto arguments = engine_arguments(spec_of(1), &embedding, {});
+  EXPECT_TRUE(has(arguments, "--embeddings"));
+  EXPECT_EQ(value_of(arguments, "-ub"), "512");
+  EXPECT_EQ(value_of(arguments, "-b"), "512");
+  embedding.can_rerank = true;
+  EXPECT_TRUE(has(engine_arguments(spec_of(1), &embedding, {}), "--reranking"));
+  EXPECT_FALSE(has(engine_arguments(spec_of(1), &embedding, {}), "--embeddings"));
+}
+
+TEST(EngineArguments, WeightsProjectorThreadsAndOwnArguments) {
+  ModelSpec spec = spec_of(1);
+  EXPECT_FALSE(has(engine_arguments(spec, nullptr, {}), "--no-repack"));
+  spec.weights = WeightsMode::kMapped;
+  spec.mmproj = "/mmproj.gguf";
+  spec.args = {"-b", "64"};
+  EngineDefaults defaults;
+  defaults.threads = 3;
+  const auto arguments = engine_arguments(spec, nullptr, defaults);
+  EXPECT_TRUE(has(arguments, "--no-repack"));
+  EXPECT_EQ(value_of(arguments, "--mmproj"), "/mmproj.gguf");
+  EXPECT_EQ(value_of(arguments, "-t"), "3");
+  EXPECT_EQ(value_of(arguments, "-b"), "64") << "the model's own arguments come last";
+}
+
+TEST(EngineArguments, WhatBelongsToMinervaIsRefused) {
+  for (const std::string argument :
+       {"--host", "--port", "--port=1", "--api-key", "--api-key-file", "--ssl-key-file", "--tools", "-hf", "-hfr",
+        "--hf-repo", "-hft", "--models-dir", "--models_dir", "--path", "--api-prefix", "-m", "--model", "-mu",
+        "--mmproj", "--mmproj-url", "-mm", "-c", "--ctx-size", "--ctx_size", "-np", "--parallel", "-fit", "--alias",
+        "--no-slots", "--log-file", "-h", "--gpt-oss-20b-default", "--no-repack", "--mcp-servers-config"}) {
+    const auto checked = check_engine_arguments({"--temp", "0.7", argument});
+    ASSERT_FALSE(checked.has_value()) << argument;
+    EXPECT_EQ(checked.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(checked.error().message.find(argument), std::string::npos) << checked.error().message;
+  }
+}
+
+TEST(EngineArguments, WhatBelongsToTheUserIsPassed) {
+  EXPECT_TRUE(check_engine_arguments({}).has_value());
+  EXPECT_TRUE(check_engine_arguments({"--temp", "0.7", "-ctk", "q8_0", "-t", "4", "--chat-template", "chatml", "-n",
+                                      "-1", "--model-draft", "/d.gguf", "--spec-default", "-ctxcp", "2", "--pooling",
+                                      "mean", "--embeddings", "-b", "128", "--cache-ram", "0"})
+                  .has_value());
+  EXPECT_FALSE(check_engine_arguments({std::string("a\0b", 3)}).has_value());
+}
+
+}  // namespace
+}  // namespace minerva
