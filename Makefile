@@ -1,0 +1,60 @@
+# The front door. `make run` and `make test` are all a newcomer needs; each installs what is missing and says so.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PRESET ?= dev
+JOBS ?= $(shell nproc)
+CACHE := $(or $(MINERVA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/minerva)
+export CCACHE_DIR ?= $(CACHE)/ccache
+export MINERVA_CACHE := $(CACHE)
+
+.PHONY: help run build engine configure test check fmt sim bench setup setup-tests demo-models clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install missing packages (says which)
+	@tools/setup.sh build
+
+setup-tests: setup ## install what only the tests need
+	@tools/setup.sh tests
+
+engine: setup ## minerva-engine and the stock llama-server, cached outside the tree
+	@tools/build_engine.sh build/bin
+
+build: PRESET := release
+build: engine ## minerva and minerva-engine in build/bin/
+	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target minerva
+	@ln -sfn ../release/bin/minerva build/bin/minerva
+	@echo "==> built: build/bin/minerva"
+
+demo-models: setup ## the two demo models, hashes checked
+	@tools/fetch_demo_models.sh
+
+run: build demo-models ## serve the demo models on 127.0.0.1:3000
+	@tools/run_demo.sh
+
+configure: setup-tests
+	@mkdir -p build && cmake --preset $(PRESET) >build/configure-$(PRESET).log 2>&1 || { cat build/configure-$(PRESET).log; exit 1; }
+
+test: configure engine demo-models ## all tests (PRESET=asan or tsan for a sanitizer)
+	@cmake --build build/$(PRESET) -j $(JOBS)
+	@ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
+
+check: configure ## format, include directions, clang-tidy
+	@tools/check.sh build/$(PRESET)
+
+fmt: ## format every source
+	@git ls-files -co --exclude-standard '*.cc' '*.h' | xargs clang-format-19 -i
+
+SEED ?= 1
+SEEDS ?= 20000
+sim: configure ## simulate the core: SEED=n first seed, SEEDS=n how many (SEEDS=1 prints the whole schedule)
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva_sim
+	@build/$(PRESET)/bin/minerva_sim --first $(SEED) --seeds $(SEEDS) $(if $(filter 1,$(SEEDS)),--verbose)
+
+bench: build setup-tests demo-models ## side by side with the bare engine and the stock router, as ratios
+	@python3 bench/bench.py
+
+clean: ## remove the build folder (caches outside the tree stay)
+	@rm -rf build

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What `make check` runs: format, include directions, clang-tidy. Usage: tools/check.sh BUILD_DIR
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:?usage: tools/check.sh BUILD_DIR}
+
+mapfile -t sources < <(git ls-files -co --exclude-standard '*.cc' '*.h')
+clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "check: run \`make fmt\`" >&2; exit 1; }
+echo "format: ${#sources[@]} files"
+python3 tools/check_includes.py
+mapfile -t units < <(git ls-files -co --exclude-standard 'src/*.cc' 'apps/*.cc')
+printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-19 -p "$build" --quiet 2>/dev/null
+echo "clang-tidy: ${#units[@]} files"

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Checks who may include whom, from the #include lines. The table is the one of ARCHITECTURE.md."""
+import pathlib
+import re
+import sys
+
+MAY_INCLUDE = {
+    "base": set(),
+    "cache": {"base"},
+    "context": {"cache", "base"},
+    "io": {"base"},
+    "engine": {"io", "context", "base"},
+    "catalog": {"engine", "context", "io", "base"},
+    "api": {"context", "cache", "base"},
+    "config": {"catalog", "engine", "context", "cache", "io", "base"},
+    "host": {"catalog", "engine", "context", "cache", "io", "base"},
+    "server": {"host", "config", "catalog", "engine", "context", "cache", "api", "io", "base"},
+    "cli": {"config", "api", "io", "base"},
+    "apps": {"server", "cli", "config", "base"},
+}
+# Asio and Beast stay in src/io/*.cc (and its private asio.h).
+ASIO = re.compile(r'#include <boost/(asio|beast)')
+INCLUDE = re.compile(r'#include "(?:minerva/)?([a-z_]+)/[^"]+"')
+
+root = pathlib.Path(__file__).resolve().parent.parent
+problems = []
+files = [p for top in ("src", "include/minerva", "apps") for p in sorted((root / top).rglob("*")) if p.suffix in (".h", ".cc")]
+for path in files:
+    parts = path.relative_to(root).parts
+    folder = "apps" if parts[0] == "apps" else parts[2] if parts[0] == "include" else parts[1]
+    allowed = MAY_INCLUDE.get(folder)
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        where = f"{path.relative_to(root)}:{number}"
+        if allowed is None:
+            problems.append(f"{where}: the folder {folder} is not in the table")
+            break
+        if ASIO.match(line) and folder != "io":
+            problems.append(f"{where}: Asio and Beast are included from src/io only")
+        match = INCLUDE.match(line)
+        if match and match[1] != folder and match[1] not in allowed:
+            problems.append(f"{where}: {folder} may not include {match[1]}")
+print("\n".join(problems), file=sys.stderr) if problems else print(f"include directions: {len(files)} files")
+sys.exit(1 if problems else 0)

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing, and says which. Works as root and with sudo.
+# Usage: tools/setup.sh build|tests
+set -euo pipefail
+
+build_packages=(clang-19 lld-19 cmake ninja-build ccache gcc g++ git rsync npm python3 python3-pip
+  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libexpected-dev
+  prometheus-cpp-dev libcurl4-openssl-dev libssl-dev)
+test_packages=(libgtest-dev libbenchmark-dev clang-format-19 clang-tidy-19 libclang-rt-19-dev python3-venv curl)
+
+say() { printf '==> %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+command -v dpkg-query >/dev/null || die "this set-up knows Debian 12 only. Install the counterparts of: ${build_packages[*]} libboost-dev"
+
+wanted=("${build_packages[@]}")
+[ "${1:-build}" = tests ] && wanted+=("${test_packages[@]}")
+# Boost 1.81 and Debian's default 1.74 exclude each other: what a user has stays, both work.
+if ! installed libboost1.74-dev; then wanted+=(libboost1.81-dev); fi
+
+missing=()
+for package in "${wanted[@]}"; do
+  case $package in
+    # Also to be had without Debian's packages.
+    npm | python3 | python3-pip | cmake | git) command -v "${package/python3-pip/pip3}" >/dev/null && continue ;;
+  esac
+  installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || die "missing packages: ${missing[*]}. Install them as root: apt-get install ${missing[*]}"
+  as_root=(sudo)
+fi
+say "installing ${#missing[@]} missing packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq || die "apt-get update failed: check the network, then run this again"
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+  die "apt-get could not install them: see its message above"
+say "installed"
