@@ -1,0 +1,204 @@
+#include "host/model_host.h"
+
+#include <variant>
+
+#include "base/log.h"
+#include "minerva/base/check.h"
+
+namespace minerva {
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  release(true);
+  host_ = std::exchange(other.host_, nullptr);
+  grant_ = std::move(other.grant_);
+  address_ = std::move(other.address_);
+  return *this;
+}
+
+void Lease::on_abort(std::function<void(Error)> fn) { host_->aborts_[grant_.request] = std::move(fn); }
+
+void Lease::release(bool served) {
+  ModelHost* const host = std::exchange(host_, nullptr);
+  if (host == nullptr) return;
+  host->aborts_.erase(grant_.request);
+  host->step(LeaseReleased{grant_.request, served});
+}
+
+ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options)
+    : loop_(loop), catalog_(catalog), driver_(driver), manager_(std::move(manager)), options_(options), timer_(loop) {}
+
+ModelHost::~ModelHost() { *alive_ = false; }
+
+RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
+
+RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer) {
+  const RequestId request = next_request();
+  lease_answers_[request] = std::move(answer);
+  step(LeaseRequested{request, model, deadline});
+  return request;
+}
+
+RequestId ModelHost::load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(LoadRequested{request, model, preload, force, deadline});
+  return request;
+}
+
+RequestId ModelHost::unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(UnloadRequested{request, model, force, deadline});
+  return request;
+}
+
+RequestId ModelHost::pin(const ModelId& model, bool pinned, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(PinRequested{request, model, pinned});
+  return request;
+}
+
+void ModelHost::cancel(RequestId request) {
+  lease_answers_.erase(request);
+  done_answers_.erase(request);
+  step(RequestCancelled{request});
+}
+
+void ModelHost::apply(const Catalog::Changes& changes) {
+  for (const ModelId& id : changes.removed) step(ModelRemoved{id});
+  for (const ModelSpec& spec : changes.added_or_changed) step(ModelAdded{spec.id, spec.pinned, spec.preload});
+}
+
+void ModelHost::drain(TimePoint deadline, std::function<void()> done) {
+  drained_ = std::move(done);
+  step(DrainRequested{deadline});
+}
+
+double ModelHost::load_progress(const ModelId& model) const {
+  for (const auto& [id, running] : engines_) {
+    if (running.model == model) return running.progress;
+  }
+  return 0;
+}
+
+std::shared_ptr<EngineLog> ModelHost::log(const ModelId& model) {
+  std::shared_ptr<EngineLog>& log = logs_[model];
+  if (!log) log = std::make_shared<EngineLog>();
+  return log;
+}
+
+// An action may cause the next event at once (a callback that releases its lease): events queue, so that the actions of
+// one step are all carried out before the next step.
+void ModelHost::step(const Event& event) {
+  pending_events_.push_back(event);
+  if (stepping_) return;
+  stepping_ = true;
+  for (std::size_t i = 0; i < pending_events_.size(); ++i) {
+    const Event current = std::move(pending_events_[i]);
+    std::vector<Action> actions = manager_.step(Clock::now(), current);
+    for (Action& action : actions) carry_out(action);
+  }
+  pending_events_.clear();
+  stepping_ = false;
+  if (const std::optional<TimePoint> when = manager_.next_timer()) {
+    timer_.arm(*when, [this] { step(TimerFired{}); });
+  } else {
+    timer_.cancel();
+  }
+  if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
+}
+
+void ModelHost::post_step(Event event) {
+  loop_.post([this, alive = alive_, event = std::move(event)] {
+    if (*alive) step(event);
+  });
+}
+
+void ModelHost::carry_out(Action& action) {
+  std::visit([this](auto& a) { carry_out(a); }, action);
+}
+
+void ModelHost::carry_out(Inspect& action) {
+  catalog_.inspect(action.model, [this, alive = alive_, model = action.model,
+                                  ticket = action.ticket](Result<ModelMetadata> metadata) {
+    if (!*alive) return;
+    step(Inspected{model, ticket, metadata.map([](const ModelMetadata& known) { return known.footprint; })});
+  });
+}
+
+void ModelHost::carry_out(Spawn& action) {
+  const EngineId id = action.engine;
+  const ModelSpec* const spec = catalog_.find(action.model);
+  const ModelMetadata* const metadata = catalog_.metadata(action.model);
+  if (spec == nullptr || metadata == nullptr) {
+    post_step(EngineExited{id, Error{ErrorCode::kModelNotFound, "the model's file is gone"}});
+    return;
+  }
+  log::info("loading {} ({} reserved)", action.model, format_bytes(action.footprint));
+  Engine::Handlers handlers;
+  handlers.on_progress = [this, id](double fraction) {
+    const auto found = engines_.find(id);
+    if (found != engines_.end()) found->second.progress = fraction;
+  };
+  handlers.on_ready = [this, id] {
+    const Running& running = engines_.at(id);
+    log::info("{} is ready after {} ms", running.model,
+              std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - running.started).count());
+    step(EngineReady{id});
+  };
+  handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };
+  Result<std::unique_ptr<Engine>> engine = driver_.start(*spec, *metadata, log(action.model), std::move(handlers));
+  if (!engine) {
+    post_step(EngineExited{id, engine.error()});
+    return;
+  }
+  engines_.emplace(id, Running{action.model, std::move(*engine), 0, Clock::now()});
+}
+
+void ModelHost::engine_exited(EngineId id, Error reason) {
+  const auto found = engines_.find(id);
+  if (found == engines_.end()) return;
+  log::info("engine of {} is gone: {}", found->second.model, reason.message);
+  engines_.erase(found);
+  if (engine_gone_) engine_gone_(id);
+  step(EngineExited{id, std::move(reason)});
+}
+
+void ModelHost::carry_out(Stop& action) {
+  const auto found = engines_.find(action.engine);
+  if (found == engines_.end()) return;  // its exit is on the way
+  log::info("stopping {}: {}", action.model, action.reason);
+  found->second.engine->stop(options_.stop_grace);
+}
+
+void ModelHost::carry_out(Grant& action) {
+  const auto answer = lease_answers_.extract(action.request);
+  const auto engine = engines_.find(action.engine);
+  Lease lease;
+  lease.host_ = this;
+  lease.grant_ = action;
+  if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
+  // Without an answer to call, the lease is released on the way out.
+  if (!answer.empty()) answer.mapped()(std::move(lease));
+}
+
+void ModelHost::carry_out(Done& action) {
+  const auto answer = done_answers_.extract(action.request);
+  if (!answer.empty()) answer.mapped()(std::move(action));
+}
+
+void ModelHost::carry_out(Reject& action) {
+  const auto lease_answer = lease_answers_.extract(action.request);
+  if (!lease_answer.empty()) lease_answer.mapped()(fail(action.error));
+  const auto done_answer = done_answers_.extract(action.request);
+  if (!done_answer.empty()) done_answer.mapped()(fail(action.error));
+}
+
+void ModelHost::carry_out(Abort& action) {
+  const auto abort = aborts_.extract(action.request);
+  if (!abort.empty()) abort.mapped()(action.error);
+}
+
+}  // namespace minerva

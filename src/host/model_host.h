@@ -1,0 +1,123 @@
+// ModelHost: carries out what ContextManager decides. Joins the catalog, the engines and the clock to the pure core.
+//
+// Threading: the loop's thread. Callbacks come on it, possibly before the call that takes them returns: they should
+// only note the result and wake who waits.
+// Ownership: owns the engines. The Loop, Catalog and EngineDriver outlive it. Destroying it kills every engine.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "catalog/catalog.h"
+#include "engine/engine.h"
+#include "io/loop.h"
+#include "minerva/context/context_manager.h"
+
+namespace minerva {
+
+class ModelHost;
+
+// The right to use a model's engine. While it lives the model is not evicted. Move-only.
+class Lease {
+ public:
+  Lease() = default;
+  Lease(Lease&& other) noexcept { *this = std::move(other); }
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease() { release(true); }
+
+  explicit operator bool() const { return host_ != nullptr; }
+  const ModelId& model() const { return grant_.model; }
+  EngineId engine() const { return grant_.engine; }
+  const io::Address& address() const { return address_; }
+  CacheOutcome outcome() const { return grant_.outcome; }
+  Duration waited() const { return grant_.waited; }
+  // Called once if the lease must end now; the Lease is still to be released.
+  void on_abort(std::function<void(Error)> fn);
+  // `served`: the engine answered properly.
+  void release(bool served);
+
+ private:
+  friend class ModelHost;
+  ModelHost* host_ = nullptr;
+  Grant grant_{};
+  io::Address address_;
+};
+
+class ModelHost {
+ public:
+  struct Options {
+    Duration stop_grace = std::chrono::seconds(2);
+  };
+  ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options);
+  ~ModelHost();
+
+  using LeaseCallback = std::function<void(Result<Lease>)>;
+  using DoneCallback = std::function<void(Result<Done>)>;
+
+  // Each is answered once, unless cancelled first. The id serves cancel().
+  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer);
+  RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
+  RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
+  RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
+  void cancel(RequestId request);
+
+  // The catalog changed.
+  void apply(const Catalog::Changes& changes);
+  // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
+  void drain(TimePoint deadline, std::function<void()> done);
+
+  const ContextManager& context() const { return manager_; }
+  // Of a load under way, 0 to 1; 0 when there is none.
+  double load_progress(const ModelId& model) const;
+  // Its engines' log; made on first use.
+  std::shared_ptr<EngineLog> log(const ModelId& model);
+  // Called when an engine's process is gone, e.g. to drop connections to it.
+  void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
+
+ private:
+  friend class Lease;
+  struct Running {
+    ModelId model;
+    std::unique_ptr<Engine> engine;
+    double progress = 0;
+    TimePoint started;
+  };
+
+  RequestId next_request();
+  void step(const Event& event);
+  void carry_out(Action& action);
+  void carry_out(Inspect& action);
+  void carry_out(Spawn& action);
+  void carry_out(Stop& action);
+  void carry_out(Grant& action);
+  void carry_out(Done& action);
+  void carry_out(Reject& action);
+  void carry_out(Abort& action);
+  void engine_exited(EngineId id, Error reason);
+  // Later, on the loop: an event that must not come from inside the action that caused it.
+  void post_step(Event event);
+
+  io::Loop& loop_;
+  Catalog& catalog_;
+  EngineDriver& driver_;
+  ContextManager manager_;
+  Options options_;
+  io::Timer timer_;
+  std::uint64_t last_request_ = 0;
+  bool stepping_ = false;
+  std::vector<Event> pending_events_;
+  std::map<EngineId, Running> engines_;
+  std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
+  std::map<RequestId, LeaseCallback> lease_answers_;
+  std::map<RequestId, DoneCallback> done_answers_;
+  std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
+  std::function<void(EngineId)> engine_gone_;
+  std::function<void()> drained_;
+  // Tells callbacks that come after the host is gone.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace minerva
