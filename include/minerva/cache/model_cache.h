@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -23,8 +22,8 @@ class ModelCache {
   // Requires: policy is not null. Default: LRU.
   explicit ModelCache(std::unique_ptr<EvictionPolicy> policy = make_lru_policy());
 
-  // `id` became resident. By a preload it counts as never used; otherwise the load itself is its first recency (but not
-  // an access). Requires: not resident.
+  // `id` became resident, never used so far: use() or touch() follow if somebody wanted it. `preloaded` is the entry's
+  // label until its first use. Requires: not resident.
   void insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded);
   // A lease was granted: recency and frequency. Requires: resident.
   void use(const ModelId& id, TimePoint now);
@@ -49,9 +48,30 @@ class ModelCache {
   void visit_victims(const std::function<bool(const CacheEntry&)>& visit) const;
   // The first victim, or nullptr when nothing may be evicted.
   const CacheEntry* victim() const;
+  // Where the policy puts `id`, evictable or not: the lower goes first. Requires: resident.
+  EvictionRank rank(const ModelId& id) const;
 
   const CacheStats& stats() const { return stats_; }
-  std::string_view policy_name() const;
+  std::string_view policy_name() const { return policy_->name(); }
+
+ private:
+  struct Slot {
+    CacheEntry entry;
+    EvictionRank rank;
+    bool evictable = true;
+  };
+
+  Slot& resident(const ModelId& id);
+  const Slot& resident(const ModelId& id) const;
+  void mark_used(Slot& slot, TimePoint now);
+  void rerank(Slot& slot);
+
+  std::unique_ptr<EvictionPolicy> policy_;
+  std::unordered_map<ModelId, Slot> slots_;            // nodes are stable: the two indexes below point into them
+  std::map<std::uint64_t, const Slot*> by_insertion_;  // by insert_tick
+  std::map<EvictionRank, const Slot*> victims_;        // the evictable ones
+  std::uint64_t tick_ = 0;
+  CacheStats stats_;
 };
 
 }  // namespace minerva

@@ -1,0 +1,207 @@
+// What every policy must do, whatever it prefers, and that the classic three agree exactly with plain versions of
+// themselves.
+#include "minerva/cache/eviction_policy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <list>
+#include <random>
+#include <set>
+
+#include "minerva/cache/model_cache.h"
+
+namespace minerva {
+namespace {
+
+TimePoint at(std::uint64_t s) { return TimePoint(std::chrono::seconds(s)); }
+
+std::vector<ModelId> victim_order(const ModelCache& cache) {
+  std::vector<ModelId> order;
+  cache.visit_victims([&](const CacheEntry& entry) {
+    order.push_back(entry.id);
+    return true;
+  });
+  return order;
+}
+
+TEST(PolicyRegistry, KnowsItsPolicies) {
+  EXPECT_EQ(policy_names(), (std::vector<std::string>{"lru", "lfu", "fifo"}));
+  const auto unknown = make_policy("LRU");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(unknown.error().message.find("lru, lfu, fifo"), std::string::npos);
+}
+
+// ---- the contract of every policy ----
+
+class EveryPolicy : public testing::TestWithParam<std::string> {
+ protected:
+  ModelCache cache_{make_policy(GetParam()).value()};
+};
+
+TEST_P(EveryPolicy, IsRegisteredUnderItsOwnName) { EXPECT_EQ(cache_.policy_name(), GetParam()); }
+
+TEST_P(EveryPolicy, ATouchIsNoAccessAndRankDependsOnTheEntryAlone) {
+  cache_.insert("a", Bytes(1), at(0), false);
+  const EvictionRank before = cache_.rank("a");
+  cache_.set_evictable("a", false);
+  cache_.set_evictable("a", true);
+  cache_.insert("b", Bytes(1), at(1), false);
+  EXPECT_EQ(cache_.rank("a"), before);
+}
+
+// Random operations: victims are exactly the evictable entries, in strictly ascending rank, the first of them is
+// victim(), and the same trace gives the same victims again.
+TEST_P(EveryPolicy, OrdersEvictableEntriesStrictlyAndRepeatably) {
+  const auto play = [&](std::uint32_t seed) {
+    std::mt19937 random(seed);
+    ModelCache cache(make_policy(GetParam()).value());
+    std::vector<ModelId> evicted;
+    std::set<ModelId> held;
+    for (std::uint64_t step = 0; step < 400; ++step) {
+      const ModelId id(1, static_cast<char>('a' + random() % 12));
+      const auto choice = random() % 6;
+      if (!cache.contains(id)) {
+        cache.insert(id, Bytes(1 + random() % 100), at(step), choice == 0);
+      } else if (choice == 0) {
+        const bool hold = !held.contains(id);
+        cache.set_evictable(id, !hold);
+        if (hold) {
+          held.insert(id);
+        } else {
+          held.erase(id);
+        }
+      } else if (choice == 1) {
+        cache.touch(id, at(step));
+      } else if (choice == 2 && cache.victim() != nullptr) {
+        evicted.push_back(cache.victim()->id);
+        cache.remove(evicted.back(), true);
+      } else {
+        cache.use(id, at(step));
+      }
+      const std::vector<ModelId> order = victim_order(cache);
+      EXPECT_EQ(order.size() + held.size(), cache.size());
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        EXPECT_FALSE(held.contains(order[i]));
+        if (i > 0) EXPECT_LT(cache.rank(order[i - 1]), cache.rank(order[i]));
+      }
+      EXPECT_EQ(cache.victim() == nullptr, order.empty());
+      if (!order.empty()) EXPECT_EQ(cache.victim()->id, order.front());
+    }
+    EXPECT_EQ(cache.stats().evictions, evicted.size());
+    return evicted;
+  };
+  for (std::uint32_t seed = 0; seed < 20; ++seed) EXPECT_EQ(play(seed), play(seed));
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, EveryPolicy, testing::ValuesIn(policy_names()),
+                         [](const auto& info) { return info.param; });
+
+// ---- plain versions ----
+
+class Reference {
+ public:
+  virtual ~Reference() = default;
+  virtual void insert(const ModelId& id) = 0;
+  virtual void touch(const ModelId& id) = 0;
+  virtual void use(const ModelId& id) { touch(id); }
+  virtual void remove(const ModelId& id) = 0;
+  virtual std::vector<ModelId> order() const = 0;
+};
+
+// Two lists: never used in order of arrival, then used, the latest at the back.
+class ReferenceLru : public Reference {
+ public:
+  void insert(const ModelId& id) override { unused_.push_back(id); }
+  void touch(const ModelId& id) override {
+    remove(id);
+    used_.push_back(id);
+  }
+  void remove(const ModelId& id) override {
+    unused_.remove(id);
+    used_.remove(id);
+  }
+  std::vector<ModelId> order() const override {
+    std::vector<ModelId> all(unused_.begin(), unused_.end());
+    all.insert(all.end(), used_.begin(), used_.end());
+    return all;
+  }
+
+ private:
+  std::list<ModelId> unused_, used_;
+};
+
+// The LRU order, stably sorted by count.
+class ReferenceLfu : public ReferenceLru {
+ public:
+  void use(const ModelId& id) override {
+    ++counts_[id];
+    touch(id);
+  }
+  void insert(const ModelId& id) override {
+    counts_[id] = 0;
+    ReferenceLru::insert(id);
+  }
+  std::vector<ModelId> order() const override {
+    std::vector<ModelId> all = ReferenceLru::order();
+    std::stable_sort(all.begin(), all.end(),
+                     [&](const ModelId& a, const ModelId& b) { return counts_.at(a) < counts_.at(b); });
+    return all;
+  }
+
+ private:
+  std::map<ModelId, int> counts_;
+};
+
+class ReferenceFifo : public Reference {
+ public:
+  void insert(const ModelId& id) override { queue_.push_back(id); }
+  void touch(const ModelId&) override {}
+  void remove(const ModelId& id) override { queue_.remove(id); }
+  std::vector<ModelId> order() const override { return {queue_.begin(), queue_.end()}; }
+
+ private:
+  std::list<ModelId> queue_;
+};
+
+std::unique_ptr<Reference> make_reference(std::string_view name) {
+  if (name == "lru") return std::make_unique<ReferenceLru>();
+  if (name == "lfu") return std::make_unique<ReferenceLfu>();
+  if (name == "fifo") return std::make_unique<ReferenceFifo>();
+  return nullptr;
+}
+
+class ClassicPolicy : public testing::TestWithParam<std::string> {};
+
+TEST_P(ClassicPolicy, AgreesWithThePlainVersionOnRandomTraces) {
+  for (std::uint32_t seed = 0; seed < 50; ++seed) {
+    std::mt19937 random(seed);
+    ModelCache cache(make_policy(GetParam()).value());
+    const std::unique_ptr<Reference> reference = make_reference(GetParam());
+    for (std::uint64_t step = 0; step < 500; ++step) {
+      const ModelId id(1, static_cast<char>('a' + random() % 10));
+      const auto choice = random() % 8;
+      if (!cache.contains(id)) {
+        cache.insert(id, Bytes(1), at(step), choice < 3);
+        reference->insert(id);
+      } else if (choice == 0) {
+        cache.remove(id, choice % 2 == 0);
+        reference->remove(id);
+      } else if (choice == 1) {
+        cache.touch(id, at(step));
+        reference->touch(id);
+      } else {
+        cache.use(id, at(step));
+        reference->use(id);
+      }
+      ASSERT_EQ(victim_order(cache), reference->order()) << GetParam() << " seed " << seed << " step " << step;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Reference, ClassicPolicy, testing::Values("lru", "lfu", "fifo"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace minerva

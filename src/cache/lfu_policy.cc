@@ -1,0 +1,22 @@
+// Least frequently used: the one with the fewest leases since it became resident goes first; among equals the least
+// recently used.
+#include "minerva/cache/eviction_policy.h"
+
+namespace minerva {
+namespace {
+
+class LfuPolicy final : public EvictionPolicy {
+ public:
+  std::string_view name() const override { return "lfu"; }
+  EvictionRank rank(const CacheEntry& entry) const override {
+    return {.value = static_cast<double>(entry.access_count),
+            .tiebreak = entry.last_use_tick,
+            .insert_tick = entry.insert_tick};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> make_lfu_policy() { return std::make_unique<LfuPolicy>(); }
+
+}  // namespace minerva
