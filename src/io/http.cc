@@ -131,18 +131,20 @@ struct InputBuffer {
   }
 };
 
-// Feeds what is unread to the parser. `need_more`: the parser waits for bytes.
+// Feeds what is unread to the parser, up to the end of the head or the next piece of the body. `need_more`: the parser
+// waits for bytes.
 template <typename Parser>
 beast::error_code feed(Parser& parser, InputBuffer& input, bool& need_more) {
   need_more = false;
   while (!input.empty()) {
+    const bool in_head = !parser.is_header_done();
     beast::error_code error;
     const std::string_view bytes = input.unread();
     const std::size_t used = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
     input.consume(used);
     if (error == http::error::need_more) break;
     if (error) return error;
-    if (parser.is_done() || !parser.piece.empty() || used == 0) return {};
+    if ((in_head && parser.is_header_done()) || parser.is_done() || !parser.piece.empty() || used == 0) return {};
   }
   need_more = true;
   return {};
@@ -228,7 +230,7 @@ struct HttpServerConnection::Impl {
   bool answer_close = false;
   std::uint64_t answer_left = 0;  // bytes promised and not sent yet
 
-  bool body_done() const { return !parser || parser->is_done(); }
+  bool body_done() const { return !parser || (parser->is_done() && parser->piece.empty()); }
 
   Task<IoResult> fill(TimePoint deadline) {
     stream->set_read_deadline(deadline);
