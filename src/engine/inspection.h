@@ -1,0 +1,46 @@
+// Inspection: runs `minerva-engine inspect FILE ARGUMENTS` in a child and reads what it prints.
+//
+// Threading: the loop's thread. Ownership: destroying an Inspection kills its child without calling back.
+// It does not cache, and does not choose the arguments.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model_spec.h"
+#include "io/process.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+class Inspection {
+ public:
+  struct Limits {
+    Duration time = std::chrono::seconds(60);
+    std::size_t output_bytes = 1 << 20;
+  };
+
+  // Calls `done` once, later; the Inspection may be destroyed inside. Errors given to it: kInvalidModel with the
+  // inspector's reason, or when the file crashes it; kEngineTimeout; kInternal when the inspector itself fails.
+  // Errors: kIo when the child cannot be started.
+  static Result<std::unique_ptr<Inspection>> start(io::Loop& loop, const io::ProcessSpec& child, Limits limits,
+                                                   std::function<void(Result<ModelMetadata>)> done);
+  ~Inspection();
+  Inspection(const Inspection&) = delete;
+  Inspection& operator=(const Inspection&) = delete;
+
+ private:
+  struct Impl;
+  explicit Inspection(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Pure. What the inspector prints; ModelMetadata::context is left for the caller.
+// Errors: kInvalidModel with the reason it gives; kInternal for anything that is not its JSON.
+Result<ModelMetadata> parse_inspection(std::string_view text);
+
+}  // namespace minerva

@@ -1,0 +1,36 @@
+// Exchange: one request and how to answer it. What every handler gets.
+//
+// Threading: the loop's thread. Lives on its connection's coroutine.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "api/query.h"
+#include "io/http.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+struct Exchange {
+  io::HttpServerConnection& connection;
+  io::RequestHead request;
+  std::string path;  // as it came, without the query
+  Query query;
+  std::string request_id;
+  TimePoint arrived;
+  int status = 0;  // of the answer, for the log and the metrics; 499 when the client went away
+  ModelId model;   // once known
+
+  // Answers with JSON. Adds x-request-id.
+  io::Task<void> json(int code, std::string body);
+  // Answers with OpenAI's error shape and the code's status; Retry-After if the error has one.
+  io::Task<void> error(const Error& error);
+  // Any answer of a known length.
+  io::Task<void> respond(int code, std::string content_type, std::string body);
+  // The whole body, at most `limit` bytes. Errors: kTooLarge, and those of HttpServerConnection::read_body.
+  io::Task<Result<std::string>> body(Bytes limit);
+};
+
+}  // namespace minerva
