@@ -310,6 +310,7 @@ Json describe(common_params & params) {
     const Loaded loaded =
         load_without_memory(params.model.path.c_str(), common_model_params_to_llama(params), context_params);
     const llama_model * const model = loaded.model.get();
+    const std::string architecture = metadata(model, "general.architecture");
 
     Memory memory;
     add(memory, loaded, is_mapped(params.load_mode), /*count_weights=*/true);
@@ -318,8 +319,12 @@ Json describe(common_params & params) {
     const std::size_t projector = add_projector(memory, params);
     const std::size_t checkpoints = checkpoint * static_cast<std::size_t>(std::max(0, params.n_ctx_checkpoints)) *
                                     static_cast<std::size_t>(params.n_parallel);
-    // Without a limit (-1) llama.cpp's default is as good a guess as any.
-    const std::size_t prompt_cache = (params.cache_ram_mib < 0 ? 8192 : params.cache_ram_mib) * kMiB;
+    const auto pooling = llama_pooling_type(loaded.context.get());
+    const bool causal = metadata(model, architecture + ".attention.causal") != "false";
+    const bool can_generate = !params.embedding && causal && llama_model_has_decoder(model);
+    // Only conversations are cached. Without a limit (-1) llama.cpp's default is as good a guess as any.
+    const std::size_t prompt_cache =
+        can_generate ? (params.cache_ram_mib < 0 ? 8192 : static_cast<std::size_t>(params.cache_ram_mib)) * kMiB : 0;
     const std::size_t overhead = overhead_bytes(model, params);
     const std::size_t total = memory.host.weights + memory.host.context + memory.host.compute + memory.repack +
                               projector + checkpoints + prompt_cache + overhead;
@@ -331,9 +336,6 @@ Json describe(common_params & params) {
         devices.push_back(device);
     }
 
-    const std::string architecture = metadata(model, "general.architecture");
-    const auto pooling = llama_pooling_type(loaded.context.get());
-    const bool causal = metadata(model, architecture + ".attention.causal") != "false";
     const bool pooled = pooling != LLAMA_POOLING_TYPE_NONE && pooling != LLAMA_POOLING_TYPE_UNSPECIFIED;
     return {{"architecture", architecture},
             {"name", metadata(model, "general.name")},
@@ -343,7 +345,7 @@ Json describe(common_params & params) {
             {"embedding_length", llama_model_n_embd(model)},
             {"layers", llama_model_n_layer(model)},
             {"pooling", pooling_name(pooling)},
-            {"can_generate", !params.embedding && causal && llama_model_has_decoder(model)},
+            {"can_generate", can_generate},
             {"can_embed", pooled && pooling != LLAMA_POOLING_TYPE_RANK},
             {"can_rerank", pooling == LLAMA_POOLING_TYPE_RANK},
             {"chat_template", llama_model_chat_template(model, nullptr) != nullptr},

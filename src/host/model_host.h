@@ -72,6 +72,7 @@ class ModelHost {
   const ContextManager& context() const { return manager_; }
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
+  bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
   // Its engines' log; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
   // Called when an engine's process is gone, e.g. to drop connections to it.

@@ -1,0 +1,63 @@
+// Makes llama.cpp's server notice a lost client soon, also while other requests keep it busy.
+//
+// Purpose: a thread that serves a request waits for results on a condition variable that all requests share, for up to
+// a second, and looks at its connection only when that wait times out. Every token of any other stream wakes it and
+// starts the second anew, so the client's absence is never seen and the generation runs to its end. Here such a wait
+// times out at least every kInterval, counted from the thread's last timeout, however often it is woken. The callers
+// loop and look at their condition again, so an early timeout costs them nothing but that look.
+// Threading: any. The state is per thread.
+// It does not touch waits of the main thread (the inference loop, which may idle in its wait) nor longer ones.
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+
+extern "C" {
+// The linker's names for what it wraps; std::condition_variable::wait_for() calls it.
+int __real_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
+                                  const timespec * deadline);
+int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
+                                  const timespec * deadline);
+}
+
+namespace {
+
+constexpr std::int64_t kNanosecond = 1;
+constexpr std::int64_t kSecond = 1'000'000'000 * kNanosecond;
+constexpr std::int64_t kInterval = kSecond / 20;
+constexpr std::int64_t kLongestAffected = kSecond;
+
+std::int64_t to_ns(const timespec & t) { return t.tv_sec * kSecond + t.tv_nsec; }
+
+std::int64_t now_ns(clockid_t clock) {
+    timespec now;
+    clock_gettime(clock, &now);
+    return to_ns(now);
+}
+
+bool is_main_thread() {
+    static thread_local const bool result = syscall(SYS_gettid) == getpid();
+    return result;
+}
+
+}  // namespace
+
+int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
+                                  const timespec * deadline) {
+    const std::int64_t now = now_ns(clock);
+    if (is_main_thread() || clock != CLOCK_MONOTONIC || to_ns(*deadline) - now > kLongestAffected) {
+        return __real_pthread_cond_clockwait(condition, mutex, clock, deadline);
+    }
+    static thread_local std::int64_t next_timeout = 0;
+    if (now >= next_timeout) {
+        next_timeout = now + kInterval;
+        return ETIMEDOUT;
+    }
+    const std::int64_t end = std::min(to_ns(*deadline), next_timeout);
+    const timespec earlier = {end / kSecond, end % kSecond};
+    return __real_pthread_cond_clockwait(condition, mutex, clock, &earlier);
+}

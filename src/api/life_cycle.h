@@ -1,0 +1,77 @@
+// The life-cycle and listing answers (load, preload, unload, pin, stats, models) as JSON, and the body of a load.
+//
+// Plain functions over plain values; any thread. Text that is no UTF-8 is replaced, sizes in `_mb` are MiB, rounded.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "minerva/base/bytes.h"
+#include "minerva/base/ids.h"
+#include "minerva/base/result.h"
+#include "minerva/cache/cache_stats.h"
+#include "minerva/context/types.h"
+
+namespace minerva::api {
+
+struct LoadBody {
+  std::optional<std::string> model_path;  // not empty
+};
+
+// The body of load and preload for the model `path_id`; it may be empty. Unknown fields are ignored.
+// Errors: kInvalidArgument with the field at fault, also when its model_id is not `path_id`.
+Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
+
+// What load, preload, unload, pin and unpin answer.
+struct LifeCycleAnswer {
+  std::string message;  // "loaded", "already loaded", ...
+  ModelId model;
+  Residency state = Residency::kCold;
+  Duration load_time{};          // of the call, 0 if nothing was loaded
+  std::vector<ModelId> evicted;  // to make room
+  Bytes memory;                  // the model's, 0 if not resident
+};
+std::string life_cycle_json(const LifeCycleAnswer& answer);
+
+// What ?dry_run=true answers.
+struct PlanAnswer {
+  ModelId model;
+  Residency state = Residency::kCold;
+  LoadPlan plan;
+  std::optional<Duration> expected_load_time;  // if it can be said
+};
+std::string plan_json(const PlanAnswer& answer);
+
+// What GET /v1/models/stats answers.
+struct StatsAnswer {
+  std::vector<ModelId> loaded;    // hot
+  std::vector<ModelView> models;  // all; those that are cold are left out
+  CacheStats cache;
+  std::string policy;
+  Bytes memory_budget;
+  Bytes reserved_memory;
+  bool memory_pressure = false;
+};
+std::string stats_json(const StatsAnswer& stats);
+
+// One model of the catalog, in OpenAI's shape with Minerva's fields added.
+struct ModelAnswer {
+  ModelId id;
+  std::int64_t created = 0;  // seconds since 1970
+  Residency state = Residency::kCold;
+  Bytes size;
+  std::optional<std::uint64_t> parameters;
+  std::string quantization;  // empty: not known yet
+  std::optional<unsigned> context_length;
+  std::vector<ModelId> aliases;
+  std::optional<double> progress;  // of a load under way, 0 to 1
+  std::optional<Error> failure;    // the last one, if it was not forgiven since
+};
+std::string model_json(const ModelAnswer& model);
+std::string models_json(const std::vector<ModelAnswer>& models);
+
+}  // namespace minerva::api

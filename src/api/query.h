@@ -1,0 +1,57 @@
+// Request targets: the path, its parameters, and the model a path names.
+//
+// Plain functions; any thread. Which routes exist is the server's business.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "minerva/base/ids.h"
+#include "minerva/base/result.h"
+
+namespace minerva::api {
+
+// "%2F" -> "/". Errors: kInvalidArgument for a broken escape or an encoded NUL.
+Result<std::string> percent_decode(std::string_view text);
+// The opposite, for one segment of a path: everything but letters, digits and -._~ is escaped.
+std::string percent_encode(std::string_view text);
+
+struct Target {
+  std::string_view path;   // raw
+  std::string_view query;  // raw, without "?"
+};
+// Of an origin-form target ("/v1/models?x=1"); an absolute one loses its scheme and host. Views into `target`.
+Target split_target(std::string_view target);
+
+class Query {
+ public:
+  static constexpr std::size_t kMaxParameters = 64;
+
+  // Errors: kInvalidArgument for a broken escape or too many parameters.
+  static Result<Query> parse(std::string_view query);
+
+  // The last value of that name, or nullptr.
+  const std::string* find(std::string_view name) const;
+  // "true" and "1" (and the bare name) are true, "false" and "0" are false. Errors: kInvalidArgument naming it.
+  Result<bool> flag(std::string_view name, bool otherwise) const;
+  // A decimal number of at most `max`. Errors: kInvalidArgument naming it.
+  Result<unsigned> number(std::string_view name, unsigned otherwise, unsigned max) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> parameters_;
+};
+
+// "/v1/models/ID" or "/v1/models/ID/ACTION". An ID may hold slashes, raw or as %2F: the last raw segment is the action
+// if it is the name of one. So an id that ends in such a word needs its slash escaped ("org%2Fload").
+struct ModelPath {
+  ModelId id;
+  std::string_view action;  // "load", "preload", "unload", "park", "pin", "unpin", "logs", or empty; static storage
+};
+// Nothing if `path` is not below /v1/models/. "/v1/models/stats" is a route of its own: try it first.
+// Errors: kInvalidArgument if the id is none.
+Result<std::optional<ModelPath>> parse_model_path(std::string_view path);
+
+}  // namespace minerva::api

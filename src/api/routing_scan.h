@@ -1,0 +1,132 @@
+// Scans of a request body as it arrives, for what routing needs: which model, and whether the answer is a stream.
+//
+// They take the body in pieces of any size, keep no copy of it, and look at nothing else: the engine validates the
+// rest. Memory and nesting are bounded. Threading: one thread per scan, any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "minerva/base/result.h"
+
+namespace minerva::api {
+
+struct Routing {
+  std::optional<std::string> model;  // not set: the body names none. Not validated, may hold any bytes
+  bool stream = false;
+};
+
+class BodyScan {
+ public:
+  virtual ~BodyScan() = default;
+  // The next piece. After the first error in the body the rest is ignored.
+  virtual void feed(std::string_view piece) = 0;
+  // The body is broken: reading on will not mend it, finish() has the reason.
+  virtual bool failed() const = 0;
+  // The end of the object or form was seen. Before that a later "model" may still replace an earlier one.
+  virtual bool complete() const = 0;
+  // After the last piece. Errors: kInvalidArgument (broken or incomplete body; param "model" if that is at fault).
+  virtual Result<Routing> finish() = 0;
+};
+
+// A JSON object: the members "model" (string) and "stream" (bool) of the outermost object. Of several the last counts,
+// as in JSON parsers. A member that is null counts as absent.
+class RoutingScan final : public BodyScan {
+ public:
+  static constexpr std::size_t kMaxModel = 512;  // bytes of the decoded value
+  static constexpr std::size_t kMaxDepth = 256;  // nested arrays and objects
+
+  void feed(std::string_view piece) override;
+  bool failed() const override { return !error_.empty(); }
+  bool complete() const override { return state_ == State::kEnd; }
+  Result<Routing> finish() override;
+
+ private:
+  enum class State : std::uint8_t {
+    kStart,          // before the object
+    kFirstKeyOrEnd,  // after {
+    kKey,            // after a comma
+    kInKey,          // inside a member's name
+    kColon,          // after it
+    kValue,          // before a value
+    kScalar,         // inside a number or literal
+    kModelString,    // inside the model's name
+    kString,         // inside another string of the object
+    kNested,         // inside a nested value
+    kNestedString,   // inside a string there
+    kCommaOrEnd,     // after a value
+    kEnd,            // after the object
+  };
+  enum class Member : std::uint8_t { kOther, kModel, kStream };
+
+  std::size_t skip_string(std::string_view piece, std::size_t at, State then);
+  std::size_t skip_nested(std::string_view piece, std::size_t at);
+  std::size_t read_string(std::string_view piece, std::size_t at);
+  bool read_escape(char c);
+  void append(char c);
+  void append_code_point(std::uint32_t code_point);
+  void string_ends();
+  void start_value(char c);
+  void end_scalar();
+  void broken(std::string_view why, std::string_view param = {});
+
+  State state_ = State::kStart;
+  Member member_ = Member::kOther;
+  bool escaped_ = false;         // the next character of a string follows a backslash
+  std::uint8_t hex_digits_ = 0;  // still to come of a \uXXXX
+  std::uint32_t code_unit_ = 0;  // of the \uXXXX being read
+  std::uint32_t high_surrogate_ = 0;
+  std::size_t depth_ = 0;       // of nested values
+  std::size_t text_limit_ = 0;  // of text_
+  bool text_overflow_ = false;
+  std::string text_;  // a key, the model's name, or a scalar
+  Routing routing_;
+  bool model_is_no_text_ = false;
+  std::string error_;
+  std::string error_param_;
+};
+
+// multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over.
+class MultipartScan final : public BodyScan {
+ public:
+  static constexpr std::size_t kMaxPartHead = 8 * 1024;
+  static constexpr std::size_t kMaxValue = 512;  // bytes of a field it keeps
+
+  // Requires: `boundary` is not empty and holds no CR (make_scan() checks).
+  explicit MultipartScan(std::string_view boundary);
+
+  void feed(std::string_view piece) override;
+  bool failed() const override { return !error_.empty(); }
+  bool complete() const override { return state_ == State::kEnd; }
+  Result<Routing> finish() override;
+
+ private:
+  enum class State : std::uint8_t { kPreamble, kPartHead, kValue, kSkippedValue, kEnd };
+  enum class Member : std::uint8_t { kOther, kModel, kStream };
+
+  std::size_t read_head(std::string_view piece, std::size_t at);
+  std::size_t read_value(std::string_view piece, std::size_t at);
+  void keep(std::string_view bytes);
+  void head_ends();
+  void value_ends();
+
+  State state_ = State::kPreamble;
+  Member member_ = Member::kOther;
+  std::string delimiter_;    // CR LF -- boundary
+  std::size_t matched_ = 2;  // bytes of it seen; the first delimiter needs no line end before it
+  std::string text_;         // a part's head, or the value of a field
+  bool text_overflow_ = false;
+  Routing routing_;
+  std::string error_;
+  std::string error_param_;
+};
+
+// The scan for a Content-Type (of a request): multipart/form-data, or JSON for everything else, since many clients send
+// JSON without saying so. Errors: kInvalidArgument for multipart without a usable boundary.
+Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type);
+
+}  // namespace minerva::api

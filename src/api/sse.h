@@ -1,0 +1,20 @@
+// Server-sent events: how they are framed. Plain functions; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "minerva/base/error.h"
+
+namespace minerva::api {
+
+// ": loading 42%" and a blank line: clients skip it, connections stay alive. Line ends in `text` become spaces.
+std::string sse_comment(std::string_view text);
+
+// One event whose data is `data`; each of its lines becomes a data line.
+std::string sse_data(std::string_view data);
+
+// An error that comes when the status was sent already: `data: {"error":{...}}`.
+std::string sse_error(const Error& error);
+
+}  // namespace minerva::api

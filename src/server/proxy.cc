@@ -1,0 +1,382 @@
+#include "server/proxy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "api/error_json.h"
+#include "api/routing_scan.h"
+#include "api/sse.h"
+#include "base/log.h"
+
+namespace minerva {
+namespace {
+
+// A body up to this size is read before the model is asked for; of a larger one, as much as it takes to find the model.
+constexpr std::size_t kReadAhead = std::size_t{1} << 20;
+// The status of a stream that waits is held back this long, so that an early refusal still has its own.
+constexpr auto kHoldStatus = std::chrono::seconds(2);
+constexpr auto kHeartbeat = std::chrono::seconds(1);
+constexpr std::size_t kMaxErrorBody = std::size_t{1} << 20;
+// After a broken connection: how long to wait for the engine's death to be known, so that the error can say why.
+constexpr auto kDeathWait = std::chrono::milliseconds(500);
+
+constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-type", "accept", "anthropic-version",
+                                                                      "anthropic-beta", "openai-beta"};
+constexpr std::array<std::string_view, 2> kDroppedResponseHeaders = {"server", "keep-alive"};
+
+// Bytes of buffered bodies, counted for as long as it lives.
+class QueuedBytes {
+ public:
+  QueuedBytes(std::uint64_t& total, Bytes limit) : total_(total), limit_(limit) {}
+  QueuedBytes(const QueuedBytes&) = delete;
+  QueuedBytes& operator=(const QueuedBytes&) = delete;
+  ~QueuedBytes() { total_ -= mine_; }
+  bool add(std::size_t bytes) {
+    if (total_ + bytes > limit_.count()) return false;
+    total_ += bytes;
+    mine_ += bytes;
+    return true;
+  }
+
+ private:
+  std::uint64_t& total_;
+  Bytes limit_;
+  std::uint64_t mine_ = 0;
+};
+
+struct Routing {
+  std::string model;
+  bool stream = false;
+  std::string body;  // what was read so far
+};
+
+// One request on its way through. Lives on the coroutine of proxy().
+class Relay {
+ public:
+  Relay(Service& service, Exchange& exchange)
+      : service_(service), x_(exchange), queued_(service.queued_bytes, service.config.max_queued_bytes) {}
+
+  io::Task<void> run() {
+    if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
+    auto model = co_await service_.resolve(routing_.model);
+    if (!model) co_return co_await x_.error(model.error());
+    x_.model = *model;
+    Result<Lease> lease = co_await wait_for_lease();
+    if (!lease) co_return co_await refuse(lease.error());
+    const bool served = co_await relay(*lease);
+    x_.connection.unwatch_peer();
+    lease->release(served);
+  }
+
+ private:
+  bool streaming_upload() const { return !x_.connection.body_done(); }
+
+  // Finds the model and reads (what it takes of) the body.
+  io::Task<std::optional<Error>> read_routing() {
+    if (const std::string* model = x_.query.find("model")) routing_.model = *model;
+    if (!x_.request.has_body()) co_return missing_model();
+    const Bytes limit = service_.config.max_body;
+    const Error too_large{ErrorCode::kTooLarge,
+                          fmt::format("The request's body is larger than {}.", format_bytes(limit))};
+    if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large;
+    const std::string* content_type = x_.request.headers.find("content-type");
+    const std::unique_ptr<BodyScan> scan = make_scan(content_type == nullptr ? "" : *content_type);
+    while (true) {
+      const Result<std::string_view> piece = co_await x_.connection.read_body();
+      if (!piece) co_return piece.error();
+      if (piece->empty()) break;
+      if (routing_.body.size() + piece->size() > limit.count()) co_return too_large;
+      if (!queued_.add(piece->size())) {
+        co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
+      }
+      routing_.body += *piece;
+      scan->feed(*piece);
+      if (routing_.body.size() >= kReadAhead && scan->model() && x_.request.content_length) break;
+    }
+    if (x_.connection.body_done()) {
+      if (const auto problem = scan->problem()) {
+        co_return Error{ErrorCode::kInvalidArgument, fmt::format("The request's body is malformed: {}.", *problem)};
+      }
+    }
+    if (scan->model()) routing_.model = *scan->model();
+    routing_.stream = scan->stream();
+    co_return missing_model();
+  }
+
+  std::optional<Error> missing_model() const {
+    if (!routing_.model.empty()) return std::nullopt;
+    return Error{ErrorCode::kInvalidArgument,
+                 "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model"};
+  }
+
+  // Waits in the model's queue; a stream gets heartbeats meanwhile.
+  io::Task<Result<Lease>> wait_for_lease() {
+    io::Signal woken(service_.loop);
+    std::optional<Result<Lease>> answer;
+    bool gone = false;
+    if (x_.connection.body_done()) {
+      x_.connection.watch_peer([&] {
+        gone = true;
+        woken.notify();
+      });
+    }
+    const RequestId request =
+        service_.host.acquire(x_.model, x_.arrived + service_.config.max_wait, [&](Result<Lease> r) {
+          answer = std::move(r);
+          woken.notify();
+        });
+    TimePoint next_beat = x_.arrived + kHoldStatus;
+    while (!answer && !gone) {
+      const bool notified = co_await woken.wait_until(routing_.stream ? next_beat : TimePoint::max());
+      if (notified || answer || gone) continue;
+      next_beat = Clock::now() + kHeartbeat;
+      gone = !co_await heartbeat();
+    }
+    x_.connection.unwatch_peer();
+    if (!answer) {
+      service_.host.cancel(request);
+      co_return fail(ErrorCode::kCancelled, "the client went away");
+    }
+    co_return std::move(*answer);
+  }
+
+  io::Task<bool> heartbeat() {
+    const auto view = service_.host.context().model(x_.model, Clock::now());
+    const bool loading = view && view->residency == Residency::kLoading;
+    const std::string text =
+        loading ? fmt::format("loading {:.0f}%", 100 * service_.host.load_progress(x_.model)) : std::string("waiting");
+    const std::string comment = sse_comment(text);
+    if (x_.connection.started()) co_return co_await x_.connection.send(comment);
+    co_return co_await x_.connection.start_with(sse_head(), comment);
+  }
+
+  io::ResponseHead sse_head() {
+    x_.status = 200;
+    io::ResponseHead head;
+    head.headers.add("Content-Type", "text/event-stream");
+    head.headers.add("Cache-Control", "no-cache");
+    add_own_headers(head, nullptr);
+    return head;
+  }
+
+  void add_own_headers(io::ResponseHead& head, const Lease* lease) {
+    head.headers.add("x-request-id", x_.request_id);
+    head.headers.add("x-minerva-model", x_.model);
+    // Before the lease: only a load makes a stream wait for so long.
+    const bool hit = lease != nullptr && lease->outcome() == CacheOutcome::kHit;
+    head.headers.add("x-minerva-cache", hit ? "hit" : "miss");
+    if (lease == nullptr) return;
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(lease->waited());
+    head.headers.add("x-minerva-wait-ms", std::to_string(waited.count()));
+  }
+
+  // An error in whatever form the answer still allows.
+  io::Task<void> refuse(const Error& error) {
+    if (error.code == ErrorCode::kCancelled) {
+      x_.status = error_info(error.code).http_status;
+      co_return x_.connection.abort();
+    }
+    if (!x_.connection.started()) co_return co_await x_.error(error);
+    x_.status = error_info(error.code).http_status;
+    if (event_stream_) {
+      const std::string event = sse_error(error);
+      co_await x_.connection.send(event);
+      co_await x_.connection.finish();
+      co_return;
+    }
+    x_.connection.abort();  // so that the client does not take the part for the whole
+  }
+
+  // Returns whether the engine served it properly.
+  io::Task<bool> relay(Lease& lease) {
+    event_stream_ = x_.connection.started();  // heartbeats went out
+    lease.on_abort([this](Error error) {
+      aborted_ = std::move(error);
+      if (engine_) engine_->close();
+    });
+    for (bool fresh = false;; fresh = true) {
+      auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
+      if (!taken) {
+        co_await refuse(co_await engine_error(lease));
+        co_return false;
+      }
+      engine_ = std::move(taken->connection);
+      const bool upload_pending = streaming_upload();
+      const bool sent = co_await send_request();
+      if (!upload_pending || x_.connection.body_done()) watch_client();
+      Result<io::ResponseHead> response = co_await engine_->read_response();
+      if (gone_) {
+        co_await refuse({ErrorCode::kCancelled, "the client went away"});
+        co_return true;
+      }
+      if (!response) {
+        // A kept connection may have been closed by the engine just now: it has seen nothing of the request.
+        if (taken->reused && !aborted_ && !upload_pending) {
+          x_.connection.unwatch_peer();
+          continue;
+        }
+        static_cast<void>(sent);
+        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
+        co_return aborted_.has_value();
+      }
+      const bool served = response->status >= 200 && response->status < 300 ? co_await relay_answer(lease, *response)
+                                                                            : co_await relay_error(lease, *response);
+      if (served) service_.pool.give(lease.engine(), std::move(engine_));
+      co_return served || gone_ || aborted_;
+    }
+  }
+
+  void watch_client() {
+    x_.connection.watch_peer([this] {
+      gone_ = true;
+      engine_->close();  // the engine ends the generation when its client is gone
+    });
+  }
+
+  io::Task<bool> send_request() {
+    io::RequestHead head;
+    head.method = x_.request.method;
+    head.target = x_.path + x_.query.text_without("model");
+    head.headers.add("Host", "localhost");
+    for (const io::HeaderField& field : x_.request.headers) {
+      const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
+      if (std::any_of(kForwardedRequestHeaders.begin(), kForwardedRequestHeaders.end(), matches)) {
+        head.headers.add(field.name, field.value);
+      }
+    }
+    const bool whole = x_.connection.body_done();
+    if (!whole) {
+      head.content_length = x_.request.content_length;
+    } else if (x_.request.has_body()) {
+      head.content_length = routing_.body.size();
+    }
+    bool sent = co_await engine_->send_request(head, routing_.body);
+    while (sent && !x_.connection.body_done()) {
+      const Result<std::string_view> piece = co_await x_.connection.read_body();
+      if (!piece) {
+        gone_ = true;
+        engine_->close();
+        co_return false;
+      }
+      sent = co_await engine_->send_body(*piece);
+    }
+    co_return sent;
+  }
+
+  io::Task<bool> relay_answer(Lease& lease, io::ResponseHead& response) {
+    const std::string* type = response.headers.find("content-type");
+    const bool is_event_stream = type != nullptr && type->starts_with("text/event-stream");
+    const bool head_sent = x_.connection.started();
+    event_stream_ = event_stream_ || is_event_stream;
+    x_.status = response.status;
+    bool first = !head_sent;
+    while (true) {
+      const Result<std::string_view> piece = co_await engine_->read_body();
+      if (gone_) {
+        co_await refuse({ErrorCode::kCancelled, "the client went away"});
+        co_return false;
+      }
+      if (!piece) {
+        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
+        co_return false;
+      }
+      bool taken = true;
+      if (first) {
+        taken = co_await x_.connection.start_with(answer_head(lease, response), *piece);
+        first = false;
+      } else {
+        taken = co_await x_.connection.send(*piece);
+      }
+      if (!taken) {
+        gone_ = true;
+        engine_->close();
+        x_.status = error_info(ErrorCode::kCancelled).http_status;
+        co_return false;
+      }
+      if (piece->empty() || engine_->body_done()) break;
+    }
+    co_await x_.connection.finish();
+    co_return true;
+  }
+
+  io::ResponseHead answer_head(const Lease& lease, io::ResponseHead& response) {
+    io::ResponseHead head;
+    head.status = response.status;
+    head.content_length = response.content_length;
+    for (const io::HeaderField& field : response.headers) {
+      const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
+      const bool cors = field.name.size() >= 15 && io::equal_ignoring_case(field.name.substr(0, 15), "access-control-");
+      if (cors || std::any_of(kDroppedResponseHeaders.begin(), kDroppedResponseHeaders.end(), matches)) continue;
+      head.headers.add(field.name, field.value);
+    }
+    add_own_headers(head, &lease);
+    return head;
+  }
+
+  // The engine's refusal, in OpenAI's shape.
+  io::Task<bool> relay_error(Lease& lease, const io::ResponseHead& response) {
+    std::string body;
+    while (true) {
+      const Result<std::string_view> piece = co_await engine_->read_body();
+      if (gone_) {
+        co_await refuse({ErrorCode::kCancelled, "the client went away"});
+        co_return false;
+      }
+      if (!piece) {
+        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
+        co_return false;
+      }
+      if (piece->empty()) break;
+      if (body.size() < kMaxErrorBody) body += *piece;
+    }
+    const std::string normalized = normalize_engine_error(response.status, body);
+    if (x_.connection.started()) {
+      x_.status = response.status;
+      const std::string event = "data: " + normalized + "\n\n";
+      co_await x_.connection.send(event);
+      co_await x_.connection.finish();
+      co_return true;
+    }
+    x_.status = response.status;
+    io::ResponseHead head;
+    head.status = response.status;
+    head.headers.add("Content-Type", "application/json");
+    add_own_headers(head, &lease);
+    co_await x_.connection.respond(std::move(head), normalized);
+    co_return true;
+  }
+
+  // Why the engine did not answer. Waits a moment for its death to be known.
+  io::Task<Error> engine_error(const Lease& lease) {
+    const TimePoint give_up = Clock::now() + kDeathWait;
+    while (service_.host.engine_alive(lease.engine()) && Clock::now() < give_up) {
+      co_await io::sleep_until(service_.loop, Clock::now() + std::chrono::milliseconds(5));
+    }
+    const std::string last = service_.host.log(x_.model)->last_words();
+    co_return Error{ErrorCode::kEngineCrashed,
+                    fmt::format("The engine of \"{}\" broke off{}{}. Send the request again; the model is loaded anew "
+                                "for it. `minerva logs {}` shows what it wrote.",
+                                x_.model, last.empty() ? "" : "; its last log line: ", last, x_.model)};
+  }
+
+  Service& service_;
+  Exchange& x_;
+  QueuedBytes queued_;
+  Routing routing_;
+  std::unique_ptr<io::HttpClientConnection> engine_;
+  bool event_stream_ = false;
+  bool gone_ = false;
+  std::optional<Error> aborted_;
+};
+
+}  // namespace
+
+io::Task<void> proxy(Service& service, Exchange& exchange) {
+  Relay relay(service, exchange);
+  co_await relay.run();
+}
+
+}  // namespace minerva
