@@ -29,6 +29,8 @@ class BodyScan {
   virtual bool failed() const = 0;
   // The end of the object or form was seen. Before that a later "model" may still replace an earlier one.
   virtual bool complete() const = 0;
+  // What was seen so far: enough to start a large upload on its way before its end has come.
+  virtual const Routing& seen() const = 0;
   // After the last piece. Errors: kInvalidArgument (broken or incomplete body; param "model" if that is at fault).
   virtual Result<Routing> finish() = 0;
 };
@@ -43,6 +45,7 @@ class RoutingScan final : public BodyScan {
   void feed(std::string_view piece) override;
   bool failed() const override { return !error_.empty(); }
   bool complete() const override { return state_ == State::kEnd; }
+  const Routing& seen() const override { return routing_; }
   Result<Routing> finish() override;
 
  private:
@@ -102,6 +105,7 @@ class MultipartScan final : public BodyScan {
   void feed(std::string_view piece) override;
   bool failed() const override { return !error_.empty(); }
   bool complete() const override { return state_ == State::kEnd; }
+  const Routing& seen() const override { return routing_; }
   Result<Routing> finish() override;
 
  private:

@@ -47,12 +47,6 @@ class QueuedBytes {
   std::uint64_t mine_ = 0;
 };
 
-struct Routing {
-  std::string model;
-  bool stream = false;
-  std::string body;  // what was read so far
-};
-
 // One request on its way through. Lives on the coroutine of proxy().
 class Relay {
  public:
@@ -61,7 +55,7 @@ class Relay {
 
   io::Task<void> run() {
     if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
-    auto model = co_await service_.resolve(routing_.model);
+    auto model = co_await service_.resolve(model_);
     if (!model) co_return co_await x_.error(model.error());
     x_.model = *model;
     Result<Lease> lease = co_await wait_for_lease();
@@ -76,38 +70,41 @@ class Relay {
 
   // Finds the model and reads (what it takes of) the body.
   io::Task<std::optional<Error>> read_routing() {
-    if (const std::string* model = x_.query.find("model")) routing_.model = *model;
+    if (const std::string* model = x_.query.find("model")) model_ = *model;
     if (!x_.request.has_body()) co_return missing_model();
     const Bytes limit = service_.config.max_body;
     const Error too_large{ErrorCode::kTooLarge,
                           fmt::format("The request's body is larger than {}.", format_bytes(limit))};
     if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large;
     const std::string* content_type = x_.request.headers.find("content-type");
-    const std::unique_ptr<BodyScan> scan = make_scan(content_type == nullptr ? "" : *content_type);
+    const auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
+    if (!scan) co_return scan.error();
     while (true) {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) co_return piece.error();
       if (piece->empty()) break;
-      if (routing_.body.size() + piece->size() > limit.count()) co_return too_large;
+      if (body_.size() + piece->size() > limit.count()) co_return too_large;
       if (!queued_.add(piece->size())) {
         co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
       }
-      routing_.body += *piece;
-      scan->feed(*piece);
-      if (routing_.body.size() >= kReadAhead && scan->model() && x_.request.content_length) break;
+      body_ += *piece;
+      (*scan)->feed(*piece);
+      if ((*scan)->failed()) break;
+      if (body_.size() >= kReadAhead && (*scan)->seen().model && x_.request.content_length) break;
     }
-    if (x_.connection.body_done()) {
-      if (const auto problem = scan->problem()) {
-        co_return Error{ErrorCode::kInvalidArgument, fmt::format("The request's body is malformed: {}.", *problem)};
-      }
+    api::Routing routing = (*scan)->seen();
+    if (x_.connection.body_done() || (*scan)->failed()) {
+      Result<api::Routing> whole = (*scan)->finish();
+      if (!whole) co_return whole.error();
+      routing = std::move(*whole);
     }
-    if (scan->model()) routing_.model = *scan->model();
-    routing_.stream = scan->stream();
+    if (routing.model) model_ = *routing.model;
+    stream_ = routing.stream;
     co_return missing_model();
   }
 
   std::optional<Error> missing_model() const {
-    if (!routing_.model.empty()) return std::nullopt;
+    if (!model_.empty()) return std::nullopt;
     return Error{ErrorCode::kInvalidArgument,
                  "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model"};
   }
@@ -130,7 +127,7 @@ class Relay {
         });
     TimePoint next_beat = x_.arrived + kHoldStatus;
     while (!answer && !gone) {
-      const bool notified = co_await woken.wait_until(routing_.stream ? next_beat : TimePoint::max());
+      const bool notified = co_await woken.wait_until(stream_ ? next_beat : TimePoint::max());
       if (notified || answer || gone) continue;
       next_beat = Clock::now() + kHeartbeat;
       gone = !co_await heartbeat();
@@ -148,7 +145,7 @@ class Relay {
     const bool loading = view && view->residency == Residency::kLoading;
     const std::string text =
         loading ? fmt::format("loading {:.0f}%", 100 * service_.host.load_progress(x_.model)) : std::string("waiting");
-    const std::string comment = sse_comment(text);
+    const std::string comment = api::sse_comment(text);
     if (x_.connection.started()) co_return co_await x_.connection.send(comment);
     co_return co_await x_.connection.start_with(sse_head(), comment);
   }
@@ -182,7 +179,7 @@ class Relay {
     if (!x_.connection.started()) co_return co_await x_.error(error);
     x_.status = error_info(error.code).http_status;
     if (event_stream_) {
-      const std::string event = sse_error(error);
+      const std::string event = api::sse_error(error);
       co_await x_.connection.send(event);
       co_await x_.connection.finish();
       co_return;
@@ -236,10 +233,25 @@ class Relay {
     });
   }
 
+  // "?a=b", or nothing.
+  std::string query_without_model() const {
+    std::string result;
+    std::string_view rest = x_.raw_query;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find('&'), rest.size());
+      const std::string_view parameter = rest.substr(0, end);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      if (parameter.empty() || parameter == "model" || parameter.starts_with("model=")) continue;
+      result += result.empty() ? '?' : '&';
+      result += parameter;
+    }
+    return result;
+  }
+
   io::Task<bool> send_request() {
     io::RequestHead head;
     head.method = x_.request.method;
-    head.target = x_.path + x_.query.text_without("model");
+    head.target = std::string(x_.path) + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
       const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
@@ -251,9 +263,9 @@ class Relay {
     if (!whole) {
       head.content_length = x_.request.content_length;
     } else if (x_.request.has_body()) {
-      head.content_length = routing_.body.size();
+      head.content_length = body_.size();
     }
-    bool sent = co_await engine_->send_request(head, routing_.body);
+    bool sent = co_await engine_->send_request(head, body_);
     while (sent && !x_.connection.body_done()) {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) {
@@ -332,7 +344,7 @@ class Relay {
       if (piece->empty()) break;
       if (body.size() < kMaxErrorBody) body += *piece;
     }
-    const std::string normalized = normalize_engine_error(response.status, body);
+    const std::string normalized = api::normalize_engine_error(response.status, body);
     if (x_.connection.started()) {
       x_.status = response.status;
       const std::string event = "data: " + normalized + "\n\n";
@@ -365,7 +377,9 @@ class Relay {
   Service& service_;
   Exchange& x_;
   QueuedBytes queued_;
-  Routing routing_;
+  std::string model_;  // as the request names it
+  bool stream_ = false;
+  std::string body_;  // what was read of it before the lease
   std::unique_ptr<io::HttpClientConnection> engine_;
   bool event_stream_ = false;
   bool gone_ = false;

@@ -1,0 +1,23 @@
+// The handlers of models' life cycle and of the listings. Each answers its exchange in exactly one way.
+#pragma once
+
+#include "io/task.h"
+#include "server/exchange.h"
+#include "server/service.h"
+
+namespace minerva {
+
+// POST /v1/models/{id}/load and /preload.
+io::Task<void> load_model(Service& service, Exchange& exchange, ModelId id, bool preload);
+// DELETE /v1/models/{id} and POST /v1/models/{id}/unload.
+io::Task<void> unload_model(Service& service, Exchange& exchange, ModelId id);
+// POST /v1/models/{id}/pin and /unpin.
+io::Task<void> pin_model(Service& service, Exchange& exchange, ModelId id, bool pinned);
+// GET /v1/models/{id}/logs, text lines: ?tail=N, ?follow=true.
+io::Task<void> model_logs(Service& service, Exchange& exchange, ModelId id);
+// GET /v1/models, /v1/models/{id}, /v1/models/stats.
+io::Task<void> list_models(Service& service, Exchange& exchange);
+io::Task<void> show_model(Service& service, Exchange& exchange, ModelId id);
+io::Task<void> show_stats(Service& service, Exchange& exchange);
+
+}  // namespace minerva
