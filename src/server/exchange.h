@@ -16,8 +16,9 @@ namespace minerva {
 struct Exchange {
   io::HttpServerConnection& connection;
   io::RequestHead request;
-  std::string path;  // as it came, without the query
-  Query query;
+  std::string path;       // as it came, without the query
+  std::string raw_query;  // as it came, without "?"
+  api::Query query;
   std::string request_id;
   TimePoint arrived;
   int status = 0;  // of the answer, for the log and the metrics; 499 when the client went away

@@ -1,0 +1,145 @@
+#include "api/life_cycle.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace minerva::api {
+namespace {
+
+// Ordered, so that answers read as the documentation shows them.
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::int64_t rounded_ms(Duration duration) { return std::chrono::round<std::chrono::milliseconds>(duration).count(); }
+
+// One decimal, printed as such: a multiple of 0.1 is the shortest text that reads back as the same double.
+double one_decimal(double value) { return std::round(value * 10) / 10; }
+
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+// A string member; nothing if it is absent or null.
+Result<std::optional<std::string>> text_field(const Json& body, const char* name) {
+  const auto member = body.find(name);
+  if (member == body.end() || member->is_null()) return std::optional<std::string>();
+  if (!member->is_string()) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" must be a string.", name), name);
+  }
+  return std::optional<std::string>(member->get<std::string>());
+}
+
+Json model_object(const ModelAnswer& model) {
+  Json json = {{"id", model.id},
+               {"object", "model"},
+               {"created", model.created},
+               {"owned_by", "minerva"},
+               {"state", residency_name(model.state)},
+               {"size_bytes", model.size.count()},
+               {"parameters", or_null(model.parameters)},
+               {"quantization", model.quantization.empty() ? Json(nullptr) : Json(model.quantization)},
+               {"context_length", or_null(model.context_length)},
+               {"aliases", model.aliases}};
+  if (model.progress) json["progress"] = std::round(*model.progress * 100) / 100;
+  if (model.failure) {
+    json["last_error"] = {{"code", error_info(model.failure->code).name}, {"message", model.failure->message}};
+  }
+  return json;
+}
+
+}  // namespace
+
+Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id) {
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return LoadBody{};
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    return fail(ErrorCode::kInvalidArgument, "The body must be a JSON object, or empty.");
+  }
+  const Result<std::optional<std::string>> model_id = text_field(json, "model_id");
+  if (!model_id) return fail(model_id.error());
+  if (*model_id && **model_id != path_id) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("\"model_id\" is \"{}\" but the address names \"{}\"; leave it out or make them equal.",
+                            **model_id, path_id),
+                "model_id");
+  }
+  Result<std::optional<std::string>> model_path = text_field(json, "model_path");
+  if (!model_path) return fail(model_path.error());
+  if (*model_path && ((*model_path)->empty() || (*model_path)->find('\0') != std::string::npos)) {
+    return fail(ErrorCode::kInvalidArgument, "\"model_path\" must be the path of a file.", "model_path");
+  }
+  return LoadBody{*std::move(model_path)};
+}
+
+std::string life_cycle_json(const LifeCycleAnswer& answer) {
+  return dump({{"success", true},
+               {"message", answer.message},
+               {"model_id", answer.model},
+               {"state", residency_name(answer.state)},
+               {"load_ms", rounded_ms(answer.load_time)},
+               {"evicted", answer.evicted},
+               {"estimated_memory_mb", answer.memory.rounded_mib()}});
+}
+
+std::string plan_json(const PlanAnswer& answer) {
+  const LoadPlan& plan = answer.plan;
+  Json expected = nullptr;
+  if (answer.expected_load_time) expected = rounded_ms(*answer.expected_load_time);
+  return dump({{"success", true},
+               {"message", plan.reason},
+               {"model_id", answer.model},
+               {"state", residency_name(answer.state)},
+               {"dry_run", true},
+               {"possible", plan.possible},
+               {"would_evict", plan.evict},
+               {"expected_load_ms", expected},
+               {"estimated_memory_mb", plan.footprint.rounded_mib()},
+               {"free_memory_mb", plan.free.rounded_mib()}});
+}
+
+std::string stats_json(const StatsAnswer& stats) {
+  Json models = Json::array();
+  for (const ModelView& model : stats.models) {
+    if (model.residency == Residency::kCold) continue;
+    Json last_used = nullptr;
+    if (model.since_last_use) {
+      last_used = one_decimal(std::chrono::duration<double>(*model.since_last_use).count());
+    }
+    models.push_back({{"id", model.id},
+                      {"state", residency_name(model.residency)},
+                      {"memory_mb", model.memory.rounded_mib()},
+                      {"leases", model.leases},
+                      {"waiting", model.waiting},
+                      {"access_count", model.access_count},
+                      {"last_used_s", last_used},
+                      {"pinned", model.pinned},
+                      {"preloaded", model.preloaded}});
+  }
+  return dump({{"loaded_models", stats.loaded},
+               {"total_loaded", stats.loaded.size()},
+               {"estimated_memory_mb", stats.reserved_memory.rounded_mib()},
+               {"memory_budget_mb", stats.memory_budget.rounded_mib()},
+               {"memory_pressure", stats.memory_pressure},
+               {"cache",
+                {{"policy", stats.policy},
+                 {"hits", stats.cache.hits},
+                 {"misses", stats.cache.misses},
+                 {"hit_rate", one_decimal(stats.cache.hit_rate())},
+                 {"evictions", stats.cache.evictions},
+                 {"preloads", stats.cache.preloads}}},
+               {"models", models}});
+}
+
+std::string model_json(const ModelAnswer& model) { return dump(model_object(model)); }
+
+std::string models_json(const std::vector<ModelAnswer>& models) {
+  Json data = Json::array();
+  for (const ModelAnswer& model : models) data.push_back(model_object(model));
+  return dump({{"object", "list"}, {"data", data}});
+}
+
+}  // namespace minerva::api

@@ -1,0 +1,474 @@
+#include "api/routing_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "minerva/base/check.h"
+
+namespace minerva::api {
+namespace {
+
+constexpr std::size_t kMaxKey = 16;     // longer names cannot be one of ours
+constexpr std::size_t kMaxScalar = 32;  // longer ones can only be numbers
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+bool is_scalar_char(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+// Position of `c` in `piece` from `at` on, or its size.
+std::size_t position_of(char c, std::string_view piece, std::size_t at) {
+  const void* found = std::memchr(piece.data() + at, c, piece.size() - at);
+  return found == nullptr ? piece.size() : static_cast<std::size_t>(static_cast<const char*>(found) - piece.data());
+}
+
+// What can change the depth of a nested value, or begin a string.
+constexpr std::array<bool, 256> structure_table() {
+  std::array<bool, 256> table{};
+  for (const char c : {'"', '{', '}', '[', ']'}) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}
+constexpr std::array<bool, 256> kIsStructure = structure_table();
+
+}  // namespace
+
+// ---- JSON ---------------------------------------------------------------------------------------------------------
+
+void RoutingScan::broken(std::string_view why, std::string_view param) {
+  error_ = why;
+  error_param_ = param;
+}
+
+void RoutingScan::feed(std::string_view piece) {
+  std::size_t at = 0;
+  while (at < piece.size() && !failed()) {
+    const char c = piece[at];
+    switch (state_) {
+      case State::kInKey:
+      case State::kModelString:
+        at = read_string(piece, at);
+        continue;
+      case State::kString:
+        at = skip_string(piece, at, State::kCommaOrEnd);
+        continue;
+      case State::kNestedString:
+        at = skip_string(piece, at, State::kNested);
+        continue;
+      case State::kNested:
+        at = skip_nested(piece, at);
+        continue;
+      case State::kScalar:
+        if (is_scalar_char(c)) {
+          append(c);
+          ++at;
+        } else {
+          end_scalar();  // c belongs to what follows
+        }
+        continue;
+      default:
+        break;
+    }
+    ++at;
+    if (is_space(c)) continue;
+    switch (state_) {
+      case State::kStart:
+        if (c != '{') return broken("The body must be a JSON object.");
+        state_ = State::kFirstKeyOrEnd;
+        break;
+      case State::kFirstKeyOrEnd:
+      case State::kKey:
+        if (c == '}' && state_ == State::kFirstKeyOrEnd) {
+          state_ = State::kEnd;
+        } else if (c == '"') {
+          state_ = State::kInKey;
+          text_.clear();
+          text_limit_ = kMaxKey;
+          text_overflow_ = false;
+        } else {
+          return broken("The body is broken JSON: a member's name was expected.");
+        }
+        break;
+      case State::kColon:
+        if (c != ':') return broken("The body is broken JSON: a colon was expected after a member's name.");
+        state_ = State::kValue;
+        break;
+      case State::kValue:
+        start_value(c);
+        break;
+      case State::kCommaOrEnd:
+        if (c != ',' && c != '}') return broken("The body is broken JSON: a comma or the object's end was expected.");
+        state_ = c == ',' ? State::kKey : State::kEnd;
+        break;
+      default:
+        return broken("The body holds something after its JSON object.");
+    }
+  }
+}
+
+void RoutingScan::start_value(char c) {
+  if (member_ == Member::kModel) {
+    routing_.model.reset();
+    model_is_no_text_ = c != '"';
+  } else if (member_ == Member::kStream) {
+    routing_.stream = false;
+  }
+  text_.clear();
+  text_overflow_ = false;
+  if (c == '"') {
+    state_ = member_ == Member::kModel ? State::kModelString : State::kString;
+    text_limit_ = kMaxModel;
+  } else if (c == '{' || c == '[') {
+    state_ = State::kNested;
+    depth_ = 1;
+  } else if ((c >= '0' && c <= '9') || c == '-' || c == 't' || c == 'f' || c == 'n') {
+    state_ = State::kScalar;
+    text_limit_ = kMaxScalar;
+    append(c);
+  } else {
+    broken("The body is broken JSON: a value was expected.");
+  }
+}
+
+void RoutingScan::end_scalar() {
+  const bool number = text_[0] == '-' || (text_[0] >= '0' && text_[0] <= '9');
+  if (!number && text_ != "true" && text_ != "false" && text_ != "null") {
+    return broken("The body is broken JSON: a value was expected.");
+  }
+  if (member_ == Member::kStream) routing_.stream = text_ == "true";
+  if (member_ == Member::kModel && text_ == "null") model_is_no_text_ = false;
+  state_ = State::kCommaOrEnd;
+}
+
+// Looks for the quote that ends the string; those that follow an odd number of backslashes do not.
+std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at, State then) {
+  if (escaped_) {
+    escaped_ = false;
+    ++at;
+  }
+  while (at < piece.size()) {
+    const std::size_t quote = position_of('"', piece, at);
+    std::size_t first_backslash = quote;
+    while (first_backslash > at && piece[first_backslash - 1] == '\\') --first_backslash;
+    const bool escaped = (quote - first_backslash) % 2 == 1;
+    if (quote == piece.size()) {
+      escaped_ = escaped;
+      return quote;
+    }
+    at = quote + 1;
+    if (!escaped) {
+      state_ = then;
+      return at;
+    }
+  }
+  return at;
+}
+
+// Counts brackets of both kinds together: whether they match is for the engine to say.
+std::size_t RoutingScan::skip_nested(std::string_view piece, std::size_t at) {
+  for (; at < piece.size(); ++at) {
+    const char c = piece[at];
+    if (!kIsStructure[static_cast<unsigned char>(c)]) continue;
+    if (c == '"') {
+      state_ = State::kNestedString;
+      return at + 1;
+    }
+    if (c == '{' || c == '[') {
+      if (++depth_ > kMaxDepth) {
+        broken("The body is nested too deeply.");
+        return at + 1;
+      }
+    } else if (--depth_ == 0) {
+      state_ = State::kCommaOrEnd;
+      return at + 1;
+    }
+  }
+  return at;
+}
+
+std::size_t RoutingScan::read_string(std::string_view piece, std::size_t at) {
+  for (; at < piece.size(); ++at) {
+    const char c = piece[at];
+    if (escaped_ || hex_digits_ > 0) {
+      if (!read_escape(c)) {
+        broken("The body is broken JSON: a bad escape in a string.");
+        return at;
+      }
+    } else if (c == '\\') {
+      escaped_ = true;
+    } else if (high_surrogate_ != 0) {
+      broken("The body is broken JSON: half of a surrogate pair in a string.");
+      return at;
+    } else if (c == '"') {
+      string_ends();
+      return at + 1;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      broken("The body is broken JSON: a control character in a string.");
+      return at;
+    } else {
+      append(c);
+    }
+  }
+  return at;
+}
+
+// One character of an escape, after its backslash.
+bool RoutingScan::read_escape(char c) {
+  if (escaped_) {
+    escaped_ = false;
+    if (c == 'u') {
+      hex_digits_ = 4;
+      code_unit_ = 0;
+      return true;
+    }
+    constexpr std::string_view kNames = "\"\\/bfnrt";
+    constexpr std::string_view kMeanings = "\"\\/\b\f\n\r\t";
+    const std::size_t which = kNames.find(c);
+    if (which == std::string_view::npos || high_surrogate_ != 0) return false;
+    append(kMeanings[which]);
+    return true;
+  }
+  const char digit = lower(c);
+  if (digit >= '0' && digit <= '9') {
+    code_unit_ = code_unit_ * 16 + static_cast<std::uint32_t>(digit - '0');
+  } else if (digit >= 'a' && digit <= 'f') {
+    code_unit_ = code_unit_ * 16 + static_cast<std::uint32_t>(digit - 'a' + 10);
+  } else {
+    return false;
+  }
+  if (--hex_digits_ > 0) return true;
+  const bool high = code_unit_ >= 0xD800 && code_unit_ < 0xDC00;
+  const bool low = code_unit_ >= 0xDC00 && code_unit_ < 0xE000;
+  if (low != (high_surrogate_ != 0)) return false;
+  if (high) {
+    high_surrogate_ = code_unit_;
+  } else if (low) {
+    append_code_point(0x10000 + ((high_surrogate_ - 0xD800) << 10) + (code_unit_ - 0xDC00));
+    high_surrogate_ = 0;
+  } else {
+    append_code_point(code_unit_);
+  }
+  return true;
+}
+
+void RoutingScan::append(char c) {
+  if (text_.size() < text_limit_) {
+    text_.push_back(c);
+  } else {
+    text_overflow_ = true;
+  }
+}
+
+void RoutingScan::append_code_point(std::uint32_t code_point) {
+  const auto tail = [&](unsigned shift) { append(static_cast<char>(0x80 | ((code_point >> shift) & 0x3F))); };
+  if (code_point < 0x80) {
+    append(static_cast<char>(code_point));
+  } else if (code_point < 0x800) {
+    append(static_cast<char>(0xC0 | (code_point >> 6)));
+    tail(0);
+  } else if (code_point < 0x10000) {
+    append(static_cast<char>(0xE0 | (code_point >> 12)));
+    tail(6);
+    tail(0);
+  } else {
+    append(static_cast<char>(0xF0 | (code_point >> 18)));
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+void RoutingScan::string_ends() {
+  if (state_ == State::kInKey) {
+    member_ = text_overflow_      ? Member::kOther
+              : text_ == "model"  ? Member::kModel
+              : text_ == "stream" ? Member::kStream
+                                  : Member::kOther;
+    state_ = State::kColon;
+    return;
+  }
+  // The last byte over the limit is enough to refuse it; no model has such a name.
+  if (text_overflow_) return broken("\"model\" is too long to be the name of a model.", "model");
+  routing_.model = text_;
+  state_ = State::kCommaOrEnd;
+}
+
+Result<Routing> RoutingScan::finish() {
+  if (failed()) return fail(ErrorCode::kInvalidArgument, error_, error_param_);
+  if (state_ == State::kStart) return fail(ErrorCode::kInvalidArgument, "The body is empty; send a JSON object.");
+  if (state_ != State::kEnd) return fail(ErrorCode::kInvalidArgument, "The body ends inside its JSON object.");
+  if (model_is_no_text_) {
+    return fail(ErrorCode::kInvalidArgument, "\"model\" must be a string: the id of a model.", "model");
+  }
+  return routing_;
+}
+
+// ---- multipart/form-data ------------------------------------------------------------------------------------------
+
+namespace {
+
+// The value of `name` in the parameters of a header field ("form-data; name=\"x\"; filename=\"y\"").
+std::optional<std::string> header_parameter(std::string_view value, std::string_view name) {
+  std::size_t at = value.find(';');
+  while (at < value.size()) {
+    ++at;
+    while (at < value.size() && (value[at] == ' ' || value[at] == '\t')) ++at;
+    const std::size_t name_end = std::min(value.find_first_of("=;", at), value.size());
+    std::string_view found = value.substr(at, name_end - at);
+    while (!found.empty() && is_space(found.back())) found.remove_suffix(1);
+    at = name_end;
+    std::string text;
+    if (at < value.size() && value[at] == '=') {
+      ++at;
+      while (at < value.size() && (value[at] == ' ' || value[at] == '\t')) ++at;
+      if (at < value.size() && value[at] == '"') {
+        for (++at; at < value.size() && value[at] != '"'; ++at) {
+          if (value[at] == '\\' && at + 1 < value.size()) ++at;
+          text.push_back(value[at]);
+        }
+        at = std::min(value.find(';', at), value.size());
+      } else {
+        const std::size_t end = std::min(value.find(';', at), value.size());
+        text = value.substr(at, end - at);
+        while (!text.empty() && is_space(text.back())) text.pop_back();
+        at = end;
+      }
+    }
+    if (equals_ignoring_case(found, name)) return text;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+MultipartScan::MultipartScan(std::string_view boundary) : delimiter_("\r\n--") {
+  check(!boundary.empty() && boundary.find('\r') == std::string_view::npos, "an unusable multipart boundary");
+  delimiter_ += boundary;
+}
+
+void MultipartScan::feed(std::string_view piece) {
+  std::size_t at = 0;
+  while (at < piece.size() && !failed() && state_ != State::kEnd) {
+    at = state_ == State::kPartHead ? read_head(piece, at) : read_value(piece, at);
+  }
+}
+
+// Bytes up to the next delimiter. The delimiter holds one CR, at its start, so after a mismatch only the mismatching
+// byte itself can begin another.
+std::size_t MultipartScan::read_value(std::string_view piece, std::size_t at) {
+  if (matched_ == 0) {
+    const std::size_t cr = position_of('\r', piece, at);
+    keep(piece.substr(at, cr - at));
+    if (cr == piece.size()) return cr;
+    matched_ = 1;
+    at = cr + 1;
+  }
+  while (at < piece.size() && piece[at] == delimiter_[matched_]) {
+    ++at;
+    if (++matched_ == delimiter_.size()) {
+      value_ends();
+      return at;
+    }
+  }
+  if (at < piece.size()) {
+    keep(std::string_view(delimiter_).substr(0, matched_));
+    matched_ = 0;
+  }
+  return at;
+}
+
+void MultipartScan::keep(std::string_view bytes) {
+  if (state_ != State::kValue) return;
+  const std::size_t room = kMaxValue - text_.size();
+  if (bytes.size() > room) text_overflow_ = true;
+  text_ += bytes.substr(0, room);
+}
+
+void MultipartScan::value_ends() {
+  if (state_ == State::kValue && member_ == Member::kStream) {
+    routing_.stream = text_ == "true" || text_ == "1";
+  } else if (state_ == State::kValue) {
+    if (text_overflow_) {
+      error_ = "\"model\" is too long to be the name of a model.";
+      error_param_ = "model";
+      return;
+    }
+    routing_.model = text_;
+  }
+  state_ = State::kPartHead;
+  text_.clear();
+  text_overflow_ = false;
+}
+
+// What follows a delimiter: "--" for the end of the form, or a line end and the part's header fields up to an empty
+// line.
+std::size_t MultipartScan::read_head(std::string_view piece, std::size_t at) {
+  while (at < piece.size()) {
+    text_.push_back(piece[at++]);
+    if (text_ == "--") {
+      state_ = State::kEnd;
+      return at;
+    }
+    if (text_.ends_with("\r\n\r\n")) {
+      head_ends();
+      return at;
+    }
+    if (text_.size() >= kMaxPartHead) {
+      error_ = "The form is broken: the head of a part is too long.";
+      return at;
+    }
+  }
+  return at;
+}
+
+void MultipartScan::head_ends() {
+  member_ = Member::kOther;
+  std::string_view rest = text_;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find("\r\n"), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !equals_ignoring_case(line.substr(0, colon), "content-disposition")) {
+      continue;
+    }
+    const std::string_view value = line.substr(colon + 1);
+    if (header_parameter(value, "filename") || header_parameter(value, "filename*")) continue;
+    const std::optional<std::string> name = header_parameter(value, "name");
+    if (name == "model") member_ = Member::kModel;
+    if (name == "stream") member_ = Member::kStream;
+  }
+  state_ = member_ == Member::kOther ? State::kSkippedValue : State::kValue;
+  // An empty value is followed by the delimiter at once, whose line end is that of the empty line.
+  matched_ = 2;
+  text_.clear();
+}
+
+Result<Routing> MultipartScan::finish() {
+  if (failed()) return fail(ErrorCode::kInvalidArgument, error_, error_param_);
+  if (state_ != State::kEnd) return fail(ErrorCode::kInvalidArgument, "The form ends before its last boundary.");
+  return routing_;
+}
+
+Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type) {
+  constexpr std::size_t kMaxBoundary = 200;  // RFC 2046 allows 70
+  std::string_view media_type = content_type.substr(0, content_type.find(';'));
+  while (!media_type.empty() && is_space(media_type.back())) media_type.remove_suffix(1);
+  while (!media_type.empty() && is_space(media_type.front())) media_type.remove_prefix(1);
+  if (!equals_ignoring_case(media_type, "multipart/form-data")) return std::make_unique<RoutingScan>();
+  const std::optional<std::string> boundary = header_parameter(content_type, "boundary");
+  if (!boundary || boundary->empty() || boundary->size() > kMaxBoundary ||
+      boundary->find_first_of("\r\n") != std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument, "The Content-Type of a form must name its boundary.");
+  }
+  return std::make_unique<MultipartScan>(*boundary);
+}
+
+}  // namespace minerva::api

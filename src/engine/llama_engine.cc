@@ -1,0 +1,283 @@
+#include "engine/llama_engine.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <list>
+#include <utility>
+
+#include "engine/inspection.h"
+#include "engine/state_line.h"
+#include "io/process.h"
+
+namespace minerva {
+namespace {
+
+// An engine sees nothing else of the daemon's environment: llama.cpp takes settings (LLAMA_ARG_*), keys and even its
+// port (AIP_MODE) from it.
+std::vector<std::string> engine_environment(const std::vector<std::string>& more) {
+  static constexpr std::array kInherited = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"};
+  std::vector<std::string> environment;
+  for (const char* const name : kInherited) {
+    if (const char* const value = std::getenv(name); value != nullptr) {
+      environment.push_back(fmt::format("{}={}", name, value));
+    }
+  }
+  environment.insert(environment.end(), more.begin(), more.end());
+  return environment;
+}
+
+// Whether an engine that gave up while loading blames the file, rather than memory or the machine.
+bool blames_file(std::string_view words) {
+  static constexpr std::array<std::string_view, 5> kSigns = {"error loading model", "failed to load model",
+                                                             "failed to load vocab", "corrupted", "invalid model"};
+  if (words.find("alloc") != std::string_view::npos) return false;
+  return std::any_of(kSigns.begin(), kSigns.end(),
+                     [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
+}
+
+class LlamaEngine final : public Engine {
+ public:
+  LlamaEngine(io::Loop& loop, io::Address address, std::shared_ptr<EngineLog> log, Handlers handlers)
+      : address_(std::move(address)), log_(std::move(log)), handlers_(std::move(handlers)), kill_timer_(loop) {}
+
+  ~LlamaEngine() override {
+    process_.reset();
+    remove_socket();
+  }
+
+  Result<void> start(io::Loop& loop, const io::ProcessSpec& spec) {
+    io::Process::Handlers handlers;
+    handlers.on_stdout = [this](std::string_view line) { take_line(line); };
+    handlers.on_stderr = [this](std::string_view line) { log_->append(line); };
+    handlers.on_exit = [this](io::ExitStatus status) { exited(status); };
+    auto process = io::Process::spawn(loop, spec, std::move(handlers));
+    if (!process) return fail(process.error());
+    process_ = std::move(*process);
+    pid_ = process_->pid();
+    return {};
+  }
+
+  const io::Address& address() const override { return address_; }
+  pid_t pid() const override { return pid_; }
+
+  void stop(Duration grace) override {
+    if (exited_) return;
+    asked_to_stop_ = true;
+    // Only a ready engine listens to the exit line.
+    if (!ready_ || grace <= Duration::zero()) {
+      process_->signal_group(SIGKILL);
+      return;
+    }
+    process_->write_stdin("cmd_router_to_child:exit\n");
+    process_->close_stdin();
+    kill_timer_.arm(Clock::now() + grace, [this] { process_->signal_group(SIGKILL); });
+  }
+
+ private:
+  void take_line(std::string_view line) {
+    const auto state = parse_state_line(line);
+    if (!state) {
+      if (!line.empty()) log_->append(line);
+      return;
+    }
+    if (asked_to_stop_ || ready_) return;
+    if (state->state == StateLine::State::kReady) {
+      ready_ = true;
+      if (handlers_.on_ready) handlers_.on_ready();
+    } else if (state->fraction && handlers_.on_progress) {
+      // Stages may be reported out of order; a bar that goes back would be worse than one that waits.
+      progress_ = std::max(progress_, *state->fraction);
+      handlers_.on_progress(progress_);
+    }
+  }
+
+  void exited(const io::ExitStatus& status) {
+    exited_ = true;
+    kill_timer_.cancel();
+    remove_socket();
+    Error reason = reason_for(status);
+    // Taken out first: the call may destroy this engine.
+    const auto call = std::exchange(handlers_.on_exit, nullptr);
+    if (call) call(std::move(reason));
+  }
+
+  Error reason_for(const io::ExitStatus& status) const {
+    if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
+    const std::string words = log_->last_words();
+    const std::string_view when = ready_ ? "" : " while loading";
+    const std::string suffix = words.empty() ? "" : ": " + words;
+    if (!ready_ && status.signal == 0 && blames_file(words)) {
+      return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", suffix)};
+    }
+    return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}){}", when, status.text(), suffix)};
+  }
+
+  void remove_socket() const { ::unlink(address_.unix_path.c_str()); }
+
+  io::Address address_;
+  std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  Handlers handlers_;
+  io::Timer kill_timer_;
+  pid_t pid_ = -1;
+  bool ready_ = false;
+  bool asked_to_stop_ = false;
+  bool exited_ = false;
+  double progress_ = 0;
+  std::unique_ptr<io::Process> process_;  // last: its handlers use the others
+};
+
+class LlamaDriver final : public EngineDriver {
+ public:
+  LlamaDriver(io::Loop& loop, LlamaDriverOptions options) : loop_(loop), options_(std::move(options)) {
+    inspect_environment_ = engine_environment(options_.environment);
+    serve_environment_ = inspect_environment_;
+    // Makes llama.cpp's server tell its state on stdout and follow stdin. Nothing listens on that port.
+    serve_environment_.emplace_back("LLAMA_SERVER_ROUTER_PORT=1");
+  }
+
+  std::string fingerprint() const override {
+    struct stat status {};
+    const bool there = ::stat(options_.engine_path.c_str(), &status) == 0;
+    return fmt::format("{} {} {} {}", there ? status.st_size : -1, there ? status.st_mtim.tv_sec : 0,
+                       there ? status.st_mtim.tv_nsec : 0,
+                       fmt::join(engine_arguments(ModelSpec{}, nullptr, options_.defaults), " "));
+  }
+
+  void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
+    queue_.push_back({spec, std::move(done)});
+    // Later, so that `done` is never called from inside this call.
+    loop_.post([alive = std::weak_ptr(alive_), this] {
+      if (!alive.expired()) start_queued();
+    });
+  }
+
+  Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
+                                        std::shared_ptr<EngineLog> log, Engine::Handlers handlers) override {
+    auto address = fresh_address();
+    if (!address) return fail(address.error());
+    io::ProcessSpec child;
+    child.argv = {options_.engine_path, "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
+    append(child.argv, engine_arguments(spec, &metadata, options_.defaults));
+    child.environment = serve_environment_;
+    auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers));
+    if (const auto started = engine->start(loop_, child); !started) return fail(started.error());
+    return engine;
+  }
+
+ private:
+  struct Job {
+    ModelSpec spec;
+    std::function<void(Result<ModelMetadata>)> done;
+    std::vector<std::string> arguments = {};
+    bool final_stage = false;
+    std::unique_ptr<Inspection> inspection = {};
+  };
+  using Running = std::list<Job>::iterator;
+
+  static void append(std::vector<std::string>& to, const std::vector<std::string>& more) {
+    to.insert(to.end(), more.begin(), more.end());
+  }
+
+  void start_queued() {
+    while (!queue_.empty() && running_.size() < options_.max_inspections) {
+      running_.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+      const auto job = std::prev(running_.end());
+      run_stage(job, engine_arguments(job->spec, nullptr, options_.defaults));
+    }
+  }
+
+  void run_stage(Running job, std::vector<std::string> arguments) {
+    struct stat status {};
+    if (::stat(job->spec.path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+      finish(job, fail(ErrorCode::kModelNotFound, fmt::format("the file of model \"{}\" is gone: {}", job->spec.id,
+                                                              job->spec.path)));
+      return;
+    }
+    job->arguments = std::move(arguments);
+    io::ProcessSpec child;
+    child.argv = {options_.engine_path, "inspect", job->spec.path};
+    append(child.argv, job->arguments);
+    child.environment = inspect_environment_;
+    Inspection::Limits limits;
+    limits.time = options_.inspect_timeout;
+    auto inspection = Inspection::start(loop_, child, limits,
+                                        [this, job](Result<ModelMetadata> result) { stage_done(job, std::move(result)); });
+    if (!inspection) {
+      finish(job, fail(ErrorCode::kInternal, inspection.error().message));
+      return;
+    }
+    job->inspection = std::move(*inspection);
+  }
+
+  void stage_done(Running job, Result<ModelMetadata> result) {
+    if (!result) {
+      finish(job, std::move(result));
+      return;
+    }
+    // What the file says may ask for other arguments, and the footprint must be that of the ones it will run with.
+    // Once more at most: two looks that ask for each other's arguments must not go on for ever.
+    auto arguments = engine_arguments(job->spec, &*result, options_.defaults);
+    if (!job->final_stage && arguments != job->arguments) {
+      job->final_stage = true;
+      run_stage(job, std::move(arguments));
+      return;
+    }
+    result->context = conversation_context(job->spec, result->trained_context);
+    finish(job, std::move(result));
+  }
+
+  void finish(Running job, Result<ModelMetadata> result) {
+    const auto done = std::move(job->done);
+    // Kept until this returns: we may be inside its callback.
+    const auto ended = std::move(job->inspection);
+    running_.erase(job);
+    const std::weak_ptr<bool> alive = alive_;
+    done(std::move(result));
+    if (!alive.expired()) start_queued();
+  }
+
+  Result<io::Address> fresh_address() {
+    if (::mkdir(options_.runtime_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+      return fail(ErrorCode::kIo, fmt::format("cannot make the folder {} for the engines' sockets: {}",
+                                              options_.runtime_dir, std::strerror(errno)));
+    }
+    io::Address address;
+    address.unix_path = fmt::format("{}/{}-{}.sock", options_.runtime_dir, ::getpid(), ++spawned_);
+    if (address.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{} is too long for a socket's path ({} bytes at most); choose a shorter folder",
+                              address.unix_path, sizeof(sockaddr_un::sun_path) - 1));
+    }
+    ::unlink(address.unix_path.c_str());  // left by a daemon that had our process id and was killed
+    return address;
+  }
+
+  io::Loop& loop_;
+  LlamaDriverOptions options_;
+  std::vector<std::string> inspect_environment_;
+  std::vector<std::string> serve_environment_;
+  std::uint64_t spawned_ = 0;
+  std::deque<Job> queue_;
+  std::list<Job> running_;
+  // Tells calls that outlive the driver that it is gone.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+std::unique_ptr<EngineDriver> make_llama_driver(io::Loop& loop, LlamaDriverOptions options) {
+  return std::make_unique<LlamaDriver>(loop, std::move(options));
+}
+
+}  // namespace minerva

@@ -1,0 +1,85 @@
+#include "server/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <vector>
+
+namespace minerva {
+namespace {
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+
+// Collects families; every value is read at scrape time from what the core and the server count anyway.
+class Families {
+ public:
+  void add(prometheus::MetricType type, std::string name, std::string help, double value, const Labels& labels = {}) {
+    if (families_.empty() || families_.back().name != name) {
+      families_.push_back({std::move(name), std::move(help), type, {}});
+    }
+    prometheus::ClientMetric metric;
+    metric.label = labels;
+    (type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    families_.back().metric.push_back(std::move(metric));
+  }
+  void counter(std::string name, std::string help, std::uint64_t value, const Labels& labels = {}) {
+    add(prometheus::MetricType::Counter, std::move(name), std::move(help), static_cast<double>(value), labels);
+  }
+  void gauge(std::string name, std::string help, double value, const Labels& labels = {}) {
+    add(prometheus::MetricType::Gauge, std::move(name), std::move(help), value, labels);
+  }
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+double as_double(Bytes bytes) { return static_cast<double>(bytes.count()); }
+
+}  // namespace
+
+std::string metrics_text(const Service& service) {
+  const ContextManager& context = service.host.context();
+  const CacheStats& cache = context.cache_stats();
+  const TimePoint now = Clock::now();
+  Families families;
+  families.counter("minerva_cache_hits_total", "Lookups answered by a resident model.", cache.hits);
+  families.counter("minerva_cache_misses_total", "Lookups that needed a load.", cache.misses);
+  families.counter("minerva_cache_evictions_total", "Models removed to make room.", cache.evictions);
+  families.counter("minerva_cache_preloads_total", "Models that became resident by a preload.", cache.preloads);
+  families.gauge("minerva_memory_budget_bytes", "What all models together may take.",
+                 as_double(context.memory_budget()));
+  families.gauge("minerva_memory_reserved_bytes", "What loading, hot and stopping models hold.",
+                 as_double(context.reserved_memory()));
+  families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
+  families.gauge("minerva_queue_requests", "Requests that wait for a model.", static_cast<double>(context.queued()));
+  families.gauge("minerva_connections", "Open client connections.", static_cast<double>(service.connections));
+  families.gauge("minerva_queued_body_bytes", "Request bodies held in memory.",
+                 static_cast<double>(service.queued_bytes));
+  families.gauge("minerva_uptime_seconds", "Since the server started.",
+                 std::chrono::duration<double>(now - service.started).count());
+  for (const auto& [status, count] : service.answers) {
+    families.counter("minerva_http_answers_total", "Answers by status; 499: the client went away.", count,
+                     {{"status", std::to_string(status)}});
+  }
+  const std::vector<ModelView> models = context.models(now);
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_memory_bytes", "Reserved for the model.", as_double(model.memory),
+                   {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_leases", "Requests running on the model.", static_cast<double>(model.leases),
+                   {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_waiting", "Requests waiting for the model.", static_cast<double>(model.waiting),
+                   {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_state", "1 for the state the model is in.", 1,
+                   {{"model", model.id}, {"state", std::string(residency_name(model.residency))}});
+  }
+  return families.text();
+}
+
+}  // namespace minerva

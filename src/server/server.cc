@@ -1,0 +1,98 @@
+#include "server/server.h"
+
+#include <fmt/format.h>
+
+#include <random>
+
+#include "base/log.h"
+#include "server/routes.h"
+
+namespace minerva {
+namespace {
+
+std::string make_request_id() {
+  // Unique enough to find a request in two logs; not a secret.
+  static std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("req_{:016x}", random());
+}
+
+}  // namespace
+
+Result<io::Address> Server::listen(const io::Address& address) {
+  auto listener = io::Listener::open(service_.loop, address, [this](std::unique_ptr<io::Stream> stream) {
+    // Over the limit a connection is closed unanswered: answering would take what is short.
+    if (service_.connections < service_.config.max_connections) {
+      service_.loop.spawn(serve_connection(std::move(stream)));
+    }
+  });
+  if (!listener) return Failure(listener.error());
+  const io::Address bound = (*listener)->address();
+  listeners_.push_back(std::move(*listener));
+  return bound;
+}
+
+void Server::stop_accepting() {
+  listeners_.clear();
+  for (const Client& client : clients_) {
+    if (!client.busy) client.connection->close();
+  }
+}
+
+void Server::close_all() {
+  listeners_.clear();
+  for (const Client& client : clients_) client.connection->abort();
+}
+
+void Server::when_all_closed(std::function<void()> fn) {
+  all_closed_ = std::move(fn);
+  if (clients_.empty()) service_.loop.post(std::exchange(all_closed_, nullptr));
+}
+
+io::Task<void> Server::serve_connection(std::unique_ptr<io::Stream> stream) {
+  ++service_.connections;
+  io::HttpServerConnection connection(std::move(stream), service_.config.http);
+  const auto client = clients_.insert(clients_.end(), {&connection, false});
+  while (true) {
+    Result<std::optional<io::RequestHead>> request = co_await connection.read_request();
+    client->busy = true;
+    if (!request) {
+      Exchange exchange{connection, {}, {}, {}, {}, make_request_id(), Clock::now()};
+      co_await exchange.error(request.error());
+      co_await connection.linger();
+      break;
+    }
+    if (!*request) break;
+    co_await answer(connection, std::move(**request));
+    if (!connection.reusable() || service_.draining) {
+      co_await connection.linger();
+      break;
+    }
+    client->busy = false;
+  }
+  connection.close();
+  clients_.erase(client);
+  --service_.connections;
+  if (clients_.empty() && all_closed_) service_.loop.post(std::exchange(all_closed_, nullptr));
+}
+
+io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestHead request) {
+  const api::Target target = api::split_target(request.target);
+  std::string path(target.path);
+  std::string raw_query(target.query);
+  Result<api::Query> query = api::Query::parse(raw_query);
+  Exchange exchange{connection,         std::move(request), std::move(path), std::move(raw_query),
+                    query.value_or({}), make_request_id(),  Clock::now()};
+  if (query) {
+    co_await dispatch(service_, exchange);
+  } else {
+    co_await exchange.error(query.error());
+  }
+  ++service_.answers[exchange.status];
+  if (log::enabled(log::Level::kDebug)) {
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - exchange.arrived);
+    log::debug("{} {} {} -> {} in {} ms {}", exchange.request_id, exchange.request.method, exchange.path,
+               exchange.status, took.count(), exchange.model);
+  }
+}
+
+}  // namespace minerva

@@ -1,0 +1,48 @@
+// Server: accepts connections and answers their requests. serve(): the whole program behind `minerva serve`.
+//
+// Threading: the loop's thread. Ownership: a Server outlives its connections; destroy it after all_closed().
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+
+#include "config/config.h"
+#include "io/http.h"
+#include "io/stream.h"
+#include "server/service.h"
+
+namespace minerva {
+
+class Server {
+ public:
+  explicit Server(Service& service) : service_(service) {}
+
+  // Errors: kIo.
+  Result<io::Address> listen(const io::Address& address);
+  // No new connections; idle ones are closed, busy ones after their answer.
+  void stop_accepting();
+  // Ends every connection now.
+  void close_all();
+  // Calls `fn` once no connection is left.
+  void when_all_closed(std::function<void()> fn);
+
+ private:
+  struct Client {
+    io::HttpServerConnection* connection;
+    bool busy;
+  };
+  io::Task<void> serve_connection(std::unique_ptr<io::Stream> stream);
+  io::Task<void> answer(io::HttpServerConnection& connection, io::RequestHead request);
+
+  Service& service_;
+  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::list<Client> clients_;
+  std::function<void()> all_closed_;
+};
+
+// Runs until SIGTERM or SIGINT has drained it; a second one ends it at once. Returns the exit code: 0 after a drain,
+// 1 if it could not start (the reason is on stderr).
+int serve(const Config& config);
+
+}  // namespace minerva
