@@ -80,9 +80,14 @@ io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestH
   std::string path(target.path);
   std::string raw_query(target.query);
   Result<api::Query> query = api::Query::parse(raw_query);
-  Exchange exchange{connection,         std::move(request), std::move(path), std::move(raw_query),
-                    query.value_or({}), make_request_id(),  Clock::now()};
-  if (query) {
+  Exchange exchange{connection,
+                    std::move(request),
+                    std::move(path),
+                    std::move(raw_query),
+                    query ? std::move(*query) : api::Query(),
+                    make_request_id(),
+                    Clock::now()};
+  if (well_formed) {
     co_await dispatch(service_, exchange);
   } else {
     co_await exchange.error(query.error());
