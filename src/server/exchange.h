@@ -21,8 +21,8 @@ struct Exchange {
   api::Query query;
   std::string request_id;
   TimePoint arrived;
-  int status = 0;  // of the answer, for the log and the metrics; 499 when the client went away
-  ModelId model;   // once known
+  int status = 0;      // of the answer, for the log and the metrics; 499 when the client went away
+  ModelId model = {};  // once known
 
   // Answers with JSON. Adds x-request-id.
   io::Task<void> json(int code, std::string body);

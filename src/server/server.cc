@@ -80,6 +80,7 @@ io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestH
   std::string path(target.path);
   std::string raw_query(target.query);
   Result<api::Query> query = api::Query::parse(raw_query);
+  const bool well_formed = query.has_value();
   Exchange exchange{connection,
                     std::move(request),
                     std::move(path),
