@@ -10,6 +10,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMaxForeignText = 2000;  // bytes of an answer that is no JSON, shown as the message
+constexpr int kMaxDepth = 16;                  // of foreign JSON that is kept
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
@@ -95,7 +96,9 @@ Json error_object(const Json& answer) {
 }
 
 Json normalized(int status, std::string_view body) {
-  const Json answer = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  // Bounded in depth, since copying and printing recurse.
+  const auto shallow = [](int depth, Json::parse_event_t, const Json&) { return depth <= kMaxDepth; };
+  const Json answer = Json::parse(body, shallow, /*allow_exceptions=*/false);
   const Json given = error_object(answer);
   const ErrorInfo& info = info_of_status(status);
   std::string message = text_member(given, "message");

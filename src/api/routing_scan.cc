@@ -446,8 +446,7 @@ void MultipartScan::head_ends() {
     if (name == "stream") member_ = Member::kStream;
   }
   state_ = member_ == Member::kOther ? State::kSkippedValue : State::kValue;
-  // An empty value is followed by the delimiter at once, whose line end is that of the empty line.
-  matched_ = 2;
+  matched_ = 0;
   text_.clear();
 }
 

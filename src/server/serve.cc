@@ -82,7 +82,7 @@ int serve(const Config& config) {
   }
 
   io::Loop loop;
-  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, {config.engine, runtime.path()});
+  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, {config.engine, runtime.path(), {}});
   const CatalogOptions catalog_options{config.models_dirs, config.models, config.state_dir};
   Catalog catalog(catalog_options, *driver);
   const ContextOptions options = context_options(config);

@@ -1,0 +1,100 @@
+#include "api/life_cycle.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "golden/golden.h"
+
+namespace minerva::api {
+namespace {
+
+using std::chrono::milliseconds;
+
+// One member a line, so that a change of the golden file is easy to see. Fails when `text` is not one JSON value.
+std::string pretty(const std::string& text) { return nlohmann::ordered_json::parse(text).dump(2) + "\n"; }
+
+TEST(LoadBody, ReadsWhatIsThere) {
+  EXPECT_FALSE(parse_load_body("", "a")->model_path);
+  EXPECT_FALSE(parse_load_body(" \r\n", "a")->model_path);
+  EXPECT_FALSE(parse_load_body("{}", "a")->model_path);
+  EXPECT_FALSE(parse_load_body(R"({"model_id":null,"model_path":null,"priority":[1]})", "a")->model_path);
+  EXPECT_EQ(parse_load_body(R"({"model_id":"org/a","model_path":"/m/a.gguf"})", "org/a")->model_path, "/m/a.gguf");
+}
+
+TEST(LoadBody, RefusesWithTheFieldAtFault) {
+  const std::tuple<std::string, std::string> cases[] = {
+      {"[]", ""},
+      {"\"a\"", ""},
+      {"{", ""},
+      {"null", ""},
+      {R"({"model_id":7})", "model_id"},
+      {R"({"model_id":"b"})", "model_id"},
+      {R"({"model_path":["x"]})", "model_path"},
+      {R"({"model_path":""})", "model_path"},
+      {R"({"model_path":"a\u0000b"})", "model_path"},
+  };
+  for (const auto& [body, param] : cases) {
+    const Result<LoadBody> parsed = parse_load_body(body, "a");
+    ASSERT_FALSE(parsed) << body;
+    EXPECT_EQ(parsed.error().code, ErrorCode::kInvalidArgument) << body;
+    EXPECT_EQ(parsed.error().param, param) << body;
+  }
+}
+
+TEST(LifeCycle, Answers) {
+  LifeCycleAnswer load{"loaded", "a", Residency::kHot, milliseconds(812), {"b"}, Bytes::mib(5120)};
+  expect_golden("load.json", pretty(life_cycle_json(load)));
+  LifeCycleAnswer unload{"unloaded", "a", Residency::kCold, {}, {}, {}};
+  expect_golden("unload.json", pretty(life_cycle_json(unload)));
+  PlanAnswer plan{"a",
+                  Residency::kCold,
+                  {true, {"b", "c"}, Bytes::mib(700), Bytes::mib(100), "\"b\" and \"c\" are idle"},
+                  milliseconds(640)};
+  expect_golden("load_dry_run.json", pretty(plan_json(plan)));
+}
+
+TEST(Stats, AreExactAndLeaveColdModelsOut) {
+  StatsAnswer stats;
+  stats.loaded = {"a", "b"};
+  ModelView hot;
+  hot.id = "a";
+  hot.residency = Residency::kHot;
+  hot.memory = Bytes::mib(700) + Bytes(600'000);
+  hot.leases = 2;
+  hot.access_count = 12;
+  hot.since_last_use = milliseconds(1549);
+  hot.pinned = true;
+  ModelView preloaded;
+  preloaded.id = "b";
+  preloaded.residency = Residency::kHot;
+  preloaded.memory = Bytes::mib(300);
+  preloaded.preloaded = true;
+  ModelView cold;
+  cold.id = "c";
+  ModelView loading;
+  loading.id = "d";
+  loading.residency = Residency::kLoading;
+  loading.memory = Bytes::mib(100);
+  loading.waiting = 3;
+  stats.models = {hot, preloaded, cold, loading};
+  stats.cache = {145, 8, 2, 1};
+  stats.policy = "lru";
+  stats.memory_budget = Bytes::gib(2);
+  stats.reserved_memory = Bytes::mib(1100);
+  expect_golden("stats.json", pretty(stats_json(stats)));
+}
+
+TEST(Models, AreOpenAisListWithMore) {
+  ModelAnswer known{
+      "smollm2-135m",  1'700'000'000, Residency::kLoading, Bytes(105'454'432), 134'515'008, "Q4_K_M", 8192,
+      {"gpt-4o-mini"}, 0.426,         std::nullopt};
+  ModelAnswer unknown;
+  unknown.id = "x";
+  unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};
+  expect_golden("models.json", pretty(models_json({known, unknown})));
+  expect_golden("model.json", pretty(model_json(known)));
+}
+
+}  // namespace
+}  // namespace minerva::api

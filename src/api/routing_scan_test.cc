@@ -1,0 +1,287 @@
+#include "api/routing_scan.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+namespace minerva::api {
+namespace {
+
+Result<Routing> scan_json(std::string_view body) {
+  RoutingScan scan;
+  scan.feed(body);
+  return scan.finish();
+}
+
+constexpr std::string_view kBodies[] = {
+    R"({"model":"a","stream":true})",
+    R"( { "messages" : [ { "model" : "no", "x" : [ [ ] , { } ] } ] , "stream" : false , "model" : "late" } )",
+    R"({"model":"first","model":"second"})",
+    R"({"prompt":"quote \" backslash \\","x":"\\\\","model":"a"})",
+    R"({"tricky":"\\\"model\":\"no\"","nested":{"s":"}]\"{[","t":"\\"},"model":"a"})",
+    R"({"m\u006fdel":"org\/\u0061\t\u00e9\u20ac\ud83d\ude00","n":-1.5e+10,"t":true,"f":false,"z":null})",
+    R"({"model":null,"stream":null})",
+    R"({"model":"a","stream":true,"stream":false})",
+    R"({"model":"a","model":null,"stream":1})",
+    R"({"amodel":"x","modelx":"y","a_very_long_member_name_model":"z"})",
+    "{}",
+    " \r\n\t{}\n",
+    R"({"model":""})",
+};
+
+TEST(RoutingScan, AgreesWithAJsonParserAtEverySplit) {
+  for (const std::string_view body : kBodies) {
+    const nlohmann::json json = nlohmann::json::parse(body);
+    std::optional<std::string> model;
+    if (json.contains("model") && json["model"].is_string()) model = json["model"].get<std::string>();
+    const bool stream = json.contains("stream") && json["stream"] == true;
+    for (std::size_t first = 0; first <= body.size(); ++first) {
+      for (const std::size_t second : {first, (first + body.size()) / 2, body.size()}) {
+        RoutingScan scan;
+        scan.feed(body.substr(0, first));
+        scan.feed(body.substr(first, second - first));
+        scan.feed(body.substr(second));
+        EXPECT_TRUE(scan.complete()) << body;
+        const Result<Routing> routing = scan.finish();
+        ASSERT_TRUE(routing) << body << " at " << first << ": " << routing.error().message;
+        EXPECT_EQ(routing->model, model) << body << " at " << first;
+        EXPECT_EQ(routing->stream, stream) << body << " at " << first;
+      }
+    }
+  }
+}
+
+TEST(RoutingScan, ReadsByteByByte) {
+  for (const std::string_view body : kBodies) {
+    RoutingScan scan;
+    for (const char c : body) scan.feed(std::string_view(&c, 1));
+    const Result<Routing> whole = scan_json(body);
+    const Result<Routing> bytes = scan.finish();
+    ASSERT_TRUE(whole && bytes) << body;
+    EXPECT_EQ(bytes->model, whole->model) << body;
+    EXPECT_EQ(bytes->stream, whole->stream) << body;
+  }
+}
+
+TEST(RoutingScan, IsCompleteOnlyAtTheEndOfTheObject) {
+  RoutingScan scan;
+  scan.feed(R"({"model":"a")");
+  EXPECT_FALSE(scan.complete());
+  scan.feed("}");
+  EXPECT_TRUE(scan.complete());
+  scan.feed(" \n");
+  EXPECT_TRUE(scan.finish());
+}
+
+TEST(RoutingScan, RefusesWhatIsNoObject) {
+  for (const std::string_view body : {"",
+                                      "  ",
+                                      "[]",
+                                      "\"model\"",
+                                      "null",
+                                      "x",
+                                      "{",
+                                      "{\"model\"",
+                                      "{\"model\":",
+                                      "{\"model\":\"a\"",
+                                      "{\"a\":1,}",
+                                      "{,}",
+                                      "{\"a\" 1}",
+                                      "{a:1}",
+                                      "{\"a\":}",
+                                      "{\"a\":1 2}",
+                                      "{\"a\":tru}",
+                                      "{\"a\":nul}",
+                                      "{}{}",
+                                      "{}x",
+                                      "{\"a\":1]",
+                                      "{\"a\":[1,2}",
+                                      "{\"model\":\"\\x\"}",
+                                      "{\"model\":\"\\u12g4\"}",
+                                      "{\"model\":\"\\ud800\"}",
+                                      "{\"model\":\"\\ud800a\"}",
+                                      "{\"model\":\"\\ud800\\n\"}",
+                                      "{\"model\":\"\\udc00\"}",
+                                      "{\"model\":\"a\nb\"}"}) {
+    const Result<Routing> routing = scan_json(body);
+    // Brackets that do not match inside a nested value are the engine's to find, but the object then never ends.
+    ASSERT_FALSE(routing) << body;
+    EXPECT_EQ(routing.error().code, ErrorCode::kInvalidArgument) << body;
+    EXPECT_FALSE(routing.error().message.empty()) << body;
+  }
+}
+
+TEST(RoutingScan, NamesTheFieldAtFault) {
+  for (const std::string& body :
+       {std::string(R"({"model":5})"), std::string(R"({"model":{"a":1}})"), std::string(R"({"model":["a"]})"),
+        std::string(R"({"model":true})"), "{\"model\":\"" + std::string(RoutingScan::kMaxModel + 1, 'x') + "\"}"}) {
+    const Result<Routing> routing = scan_json(body);
+    ASSERT_FALSE(routing) << body;
+    EXPECT_EQ(routing.error().param, "model") << body;
+  }
+  EXPECT_TRUE(scan_json("{\"model\":\"" + std::string(RoutingScan::kMaxModel, 'x') + "\"}"));
+}
+
+TEST(RoutingScan, BoundsNesting) {
+  const auto nested = [](std::size_t depth) {
+    return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + ",\"model\":\"m\"}";
+  };
+  EXPECT_EQ(scan_json(nested(RoutingScan::kMaxDepth))->model, "m");
+  EXPECT_FALSE(scan_json(nested(RoutingScan::kMaxDepth + 1)));
+  RoutingScan scan;
+  scan.feed("{\"a\":" + std::string(1'000'000, '['));
+  EXPECT_TRUE(scan.failed());
+}
+
+// Whatever a JSON parser takes, the scan must take, and read the same; the split must never matter.
+TEST(RoutingScan, SurvivesDamagedBodies) {
+  std::mt19937 random(20240607);
+  constexpr std::string_view kAlphabet = "\"\\{}[]:,tfn1-umodelsr \x01\x80\xff/";
+  std::size_t accepted = 0;
+  for (int round = 0; round < 60'000; ++round) {
+    std::string body(kBodies[random() % std::size(kBodies)]);
+    const std::size_t changes = random() % 4;
+    for (std::size_t i = 0; i < changes && !body.empty(); ++i) {
+      const std::size_t at = random() % body.size();
+      switch (random() % 3) {
+        case 0:
+          body[at] = kAlphabet[random() % kAlphabet.size()];
+          break;
+        case 1:
+          body.erase(at, 1 + random() % 3);
+          break;
+        default:
+          body.insert(at, 1, kAlphabet[random() % kAlphabet.size()]);
+      }
+    }
+    RoutingScan pieces;
+    for (std::size_t at = 0; at < body.size();) {
+      const std::size_t size = 1 + random() % 9;
+      pieces.feed(std::string_view(body).substr(at, size));
+      at += size;
+    }
+    const Result<Routing> split = pieces.finish();
+    const Result<Routing> whole = scan_json(body);
+    ASSERT_EQ(split.has_value(), whole.has_value()) << body;
+    if (whole) {
+      ASSERT_EQ(split->model, whole->model) << body;
+      ASSERT_EQ(split->stream, whole->stream) << body;
+    }
+    const nlohmann::json json = nlohmann::json::parse(body, nullptr, false);
+    if (!json.is_object() || (json.contains("model") && !json["model"].is_string() && !json["model"].is_null())) {
+      continue;
+    }
+    ++accepted;
+    ASSERT_TRUE(whole) << body << ": " << whole.error().message;
+    const bool named = json.contains("model") && json["model"].is_string();
+    ASSERT_EQ(whole->model.has_value(), named) << body;
+    if (named) {
+      ASSERT_EQ(*whole->model, json["model"].get<std::string>()) << body;
+    }
+    ASSERT_EQ(whole->stream, json.contains("stream") && json["stream"] == true) << body;
+  }
+  EXPECT_GT(accepted, 10'000U);
+}
+
+TEST(RoutingScan, SurvivesRandomBytes) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 20'000; ++round) {
+    std::string body = round % 2 == 0 ? "{\"" : "{\"model\":\"";
+    const std::size_t size = random() % 64;
+    for (std::size_t i = 0; i < size; ++i) body.push_back(static_cast<char>(random()));
+    const bool parses = nlohmann::json::accept(body);
+    const Result<Routing> routing = scan_json(body);
+    if (parses) {
+      EXPECT_TRUE(routing || routing.error().param == "model") << body;
+    }
+  }
+}
+
+// ---- multipart ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view kForm =
+    "preamble\r\n--XyZ\r\n"
+    "Content-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n"
+    "RIFF\r\n--Xy\r\r\n--XyQ name=\"model\"\r\n\r\nno\r\n"
+    "\r\n--XyZ\r\ncontent-disposition: form-data; filename=model; name=model\r\n\r\nno\r\n--XyZ  \r\n"
+    "X: y\r\nCONTENT-DISPOSITION:form-data;name = \"model\"\r\n\r\nwhis\r\n-per\r\n--XyZ\r\n"
+    "Content-Disposition: form-data; name=\"stream\"\r\n\r\ntrue\r\n--XyZ\r\n"
+    "Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--XyZ--\r\nepilogue --XyZ";
+
+Result<Routing> scan_form(std::string_view body, std::size_t split) {
+  MultipartScan scan("XyZ");
+  scan.feed(body.substr(0, split));
+  scan.feed(body.substr(split));
+  return scan.finish();
+}
+
+TEST(MultipartScan, FindsFieldsAtEverySplit) {
+  for (std::size_t split = 0; split <= kForm.size(); ++split) {
+    const Result<Routing> routing = scan_form(kForm, split);
+    ASSERT_TRUE(routing) << split << ": " << routing.error().message;
+    EXPECT_EQ(routing->model, "whis\r\n-per") << split;
+    EXPECT_TRUE(routing->stream) << split;
+  }
+  MultipartScan scan("XyZ");
+  for (const char c : kForm) scan.feed(std::string_view(&c, 1));
+  EXPECT_EQ(scan.finish()->model, "whis\r\n-per");
+}
+
+TEST(MultipartScan, MayStartWithTheBoundaryAndHoldAnEmptyModel) {
+  const std::string form = "--XyZ\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n\r\n--XyZ--";
+  const Result<Routing> routing = scan_form(form, 0);
+  ASSERT_TRUE(routing);
+  EXPECT_EQ(routing->model, "");
+  EXPECT_FALSE(scan_form("--XyZ--", 0)->model);
+}
+
+TEST(MultipartScan, RefusesWhatIsBroken) {
+  for (std::size_t size = 0; size < kForm.find("--XyZ--") + 7; ++size) {
+    EXPECT_FALSE(scan_form(kForm.substr(0, size), size / 2)) << size;
+  }
+  EXPECT_FALSE(scan_form("--XyZ\r\n" + std::string(MultipartScan::kMaxPartHead + 1, 'a') + "\r\n\r\n", 0));
+  const std::string head = "--XyZ\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n";
+  const Result<Routing> too_long = scan_form(head + std::string(MultipartScan::kMaxValue + 1, 'a') + "\r\n--XyZ--", 0);
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().param, "model");
+  EXPECT_TRUE(scan_form(head + std::string(MultipartScan::kMaxValue, 'a') + "\r\n--XyZ--", 0));
+}
+
+TEST(MultipartScan, SplitsNeverMatterOnDamagedForms) {
+  std::mt19937 random(11);
+  constexpr std::string_view kAlphabet = "\r\n-XyZ\";=\\ \xff";
+  for (int round = 0; round < 20'000; ++round) {
+    std::string form(kForm);
+    for (int i = 0; i < 5; ++i) form[random() % form.size()] = kAlphabet[random() % kAlphabet.size()];
+    const Result<Routing> whole = scan_form(form, 0);
+    const Result<Routing> split = scan_form(form, random() % form.size());
+    ASSERT_EQ(whole.has_value(), split.has_value());
+    if (whole) {
+      ASSERT_EQ(whole->model, split->model);
+      ASSERT_EQ(whole->stream, split->stream);
+    }
+  }
+}
+
+TEST(MakeScan, ChoosesByContentType) {
+  const auto reads = [](std::string_view type, std::string_view body) {
+    Result<std::unique_ptr<BodyScan>> scan = make_scan(type);
+    if (!scan) return std::string("refused");
+    (*scan)->feed(body);
+    const Result<Routing> routing = (*scan)->finish();
+    return routing && routing->model ? *routing->model : std::string("nothing");
+  };
+  const std::string form = "--b c\r\nContent-Disposition: form-data; name=model\r\n\r\nm\r\n--b c--";
+  EXPECT_EQ(reads("Multipart/Form-Data; charset=x; boundary=\"b c\"", form), "m");
+  EXPECT_EQ(reads("multipart/form-data; boundary=b c ; x=y", form), "m");
+  EXPECT_EQ(reads("multipart/form-data", form), "refused");
+  EXPECT_EQ(reads("multipart/form-data; boundary=", form), "refused");
+  EXPECT_EQ(reads("multipart/form-data; boundary=" + std::string(201, 'x'), form), "refused");
+  for (const std::string_view type : {"application/json", "", "application/x-www-form-urlencoded", "text/plain"}) {
+    EXPECT_EQ(reads(type, "{\"model\":\"m\"}"), "m") << type;
+  }
+}
+
+}  // namespace
+}  // namespace minerva::api
