@@ -1,0 +1,49 @@
+// Model: what the core remembers of one model of the catalog. Plain data; ContextManager::Impl keeps it consistent.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+enum class ModelState {
+  kCold,
+  kInspecting,      // wanted; `ticket` is out
+  kWaitingForRoom,  // wanted, and `footprint` is known
+  kLoading,
+  kHot,
+  kStopping,
+};
+
+struct Model {
+  ModelId id;
+  bool known = true;  // false: no longer in the catalog; forgotten once cold
+  bool pinned = false;
+  PreloadStrategy preload = PreloadStrategy::kLazy;
+
+  ModelState state = ModelState::kCold;
+  std::uint64_t ticket = 0;
+  Bytes footprint;                 // as inspected last
+  std::optional<EngineId> engine;  // loading, hot, stopping
+  TimePoint spawned{};
+  TimePoint hot_since{};
+  std::map<RequestId, bool> leases;    // of `engine`; true: told to end
+  std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
+  std::vector<ModelId> evicted;        // for the load under way
+
+  // Set anew by each planning pass: it is to leave for another, so new leases queue.
+  bool draining = false;
+
+  int failures = 0;  // in a row
+  TimePoint quarantined_until{};
+  std::optional<Error> last_failure;
+
+  bool preparing() const { return state == ModelState::kInspecting || state == ModelState::kWaitingForRoom; }
+  bool quarantined(TimePoint now) const { return now < quarantined_until; }
+};
+
+}  // namespace minerva

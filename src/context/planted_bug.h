@@ -1,0 +1,46 @@
+// Known bugs that a special build can switch on, to prove that the simulator finds them (tests/sim/).
+//
+// In every other build planted_bug() is a constant false and the bug is not compiled in. Threading: set before any use.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace minerva {
+
+enum class PlantedBug {
+  kNone,
+  kReleaseBeforeReap,
+  kGrantToCancelled,
+  kVictimWithLease,
+  kPinIgnored,
+  kOldExitClearsNew,
+  kWaiterForgotten,
+  kEvictBeforeInspect,
+  kDeadlineNotArmed,
+  kJoinIsNoLookup,
+  kBusyNeverDrains,
+};
+
+inline constexpr std::array<std::string_view, 11> kPlantedBugNames = {
+    "none",
+    "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
+    "grant_to_cancelled",    // a request that left the queue is granted all the same
+    "victim_with_lease",     // a model that serves a request counts as idle
+    "pin_ignored",           // so does a pinned one
+    "old_exit_clears_new",   // a late exit of an old engine is taken for its successor's
+    "waiter_forgotten",      // a failed load answers nobody
+    "evict_before_inspect",  // room is made for a model that may not even run
+    "deadline_not_armed",    // no timer for a waiting request
+    "join_is_no_lookup",     // a request that joins a load under way is not counted
+    "busy_never_drains",     // steady traffic on one model starves another
+};
+
+#ifdef MINERVA_PLANTED_BUGS
+inline PlantedBug planted_bug_in_force = PlantedBug::kNone;
+inline bool planted_bug(PlantedBug bug) { return bug == planted_bug_in_force; }
+#else
+constexpr bool planted_bug(PlantedBug /*bug*/) { return false; }
+#endif
+
+}  // namespace minerva

@@ -1,0 +1,92 @@
+#include "context/requests.h"
+
+#include <algorithm>
+
+#include "minerva/base/check.h"
+
+namespace minerva {
+
+std::optional<std::uint64_t> RequestQueue::Lines::oldest() const {
+  if (leases.empty() && loads.empty()) return std::nullopt;
+  return std::min(leases.empty() ? UINT64_MAX : leases.begin()->first,
+                  loads.empty() ? UINT64_MAX : loads.begin()->first);
+}
+
+RequestQueue::Line& RequestQueue::line_of(Lines& lines, WaitKind kind) {
+  return kind == WaitKind::kLease ? lines.leases : kind == WaitKind::kLoad ? lines.loads : lines.unloads;
+}
+
+void RequestQueue::add(Waiter waiter) {
+  waiter.place = next_place();
+  line_of(lines_[waiter.model], waiter.kind).emplace(waiter.place, waiter.id);
+  if (waiter.deadline != TimePoint::max()) deadlines_.emplace(waiter.deadline, waiter.id);
+  if (waiter.kind != WaitKind::kUnload) ++wanting_;
+  const RequestId id = waiter.id;
+  check(waiters_.emplace(id, std::move(waiter)).second, "a request id was used twice");
+}
+
+Waiter RequestQueue::take(RequestId id) {
+  const auto it = waiters_.find(id);
+  check(it != waiters_.end(), "a request that does not wait was taken");
+  Waiter waiter = std::move(it->second);
+  waiters_.erase(it);
+  deadlines_.erase({waiter.deadline, id});
+  const auto lines = lines_.find(waiter.model);
+  line_of(lines->second, waiter.kind).erase(waiter.place);
+  if (lines->second.empty()) lines_.erase(lines);
+  if (waiter.kind != WaitKind::kUnload) --wanting_;
+  return waiter;
+}
+
+void RequestQueue::clear_deadline(RequestId id) {
+  const auto it = waiters_.find(id);
+  check(it != waiters_.end(), "a request that does not wait has no deadline");
+  deadlines_.erase({it->second.deadline, id});
+  it->second.deadline = TimePoint::max();
+}
+
+const Waiter* RequestQueue::find(RequestId id) const {
+  const auto it = waiters_.find(id);
+  return it == waiters_.end() ? nullptr : &it->second;
+}
+
+const RequestQueue::Lines& RequestQueue::lines(const ModelId& model) const {
+  static const Lines kNone;
+  const auto it = lines_.find(model);
+  return it == lines_.end() ? kNone : it->second;
+}
+
+std::optional<TimePoint> RequestQueue::next_deadline() const {
+  if (deadlines_.empty()) return std::nullopt;
+  return deadlines_.begin()->first;
+}
+
+std::vector<RequestId> RequestQueue::expired(TimePoint now) const {
+  std::vector<RequestId> ids;
+  for (const auto& [deadline, id] : deadlines_) {
+    if (deadline > now) break;
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+void RequestQueue::check_invariants() const {
+  std::size_t in_lines = 0;
+  std::size_t wanting = 0;
+  for (const auto& [model, lines] : lines_) {
+    check(!lines.empty(), "an empty line is kept");
+    in_lines += lines.wanting() + lines.unloads.size();
+    wanting += lines.wanting();
+    for (const Line* line : {&lines.leases, &lines.loads, &lines.unloads}) {
+      for (const auto& [place, id] : *line) {
+        const Waiter* waiter = find(id);
+        check(waiter != nullptr && waiter->place == place && waiter->model == model, "a line holds a stranger");
+        check(waiter->deadline == TimePoint::max() || deadlines_.contains({waiter->deadline, id}),
+              "a deadline is not armed");
+      }
+    }
+  }
+  check(in_lines == waiters_.size() && wanting == wanting_, "a waiting request is in no line");
+}
+
+}  // namespace minerva

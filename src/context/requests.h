@@ -1,0 +1,78 @@
+// RequestQueue: every call that waits for an answer: the lines of each model, and who must be answered by when.
+//
+// Threading: one thread. Ownership: holds waiters by value until they are taken. It answers nobody.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+enum class WaitKind { kLease, kLoad, kUnload };
+
+struct Waiter {
+  RequestId id{};
+  WaitKind kind = WaitKind::kLease;
+  ModelId model;
+  TimePoint arrived{};
+  TimePoint deadline = TimePoint::max();       // max: none
+  CacheOutcome outcome = CacheOutcome::kMiss;  // lease: as counted at its arrival
+  bool preload = false;                        // load
+  bool force = false;                          // load
+  std::uint64_t place = 0;                     // in the order of arrival over all models; set by add()
+};
+
+class RequestQueue {
+ public:
+  using Line = std::map<std::uint64_t, RequestId>;  // by place
+  struct Lines {
+    Line leases;
+    Line loads;
+    Line unloads;
+    // Those that want the model: leases and loads.
+    std::size_t wanting() const { return leases.size() + loads.size(); }
+    bool empty() const { return leases.empty() && loads.empty() && unloads.empty(); }
+    // The place of the oldest that wants the model; nothing if none does.
+    std::optional<std::uint64_t> oldest() const;
+    // The place of the oldest unload; UINT64_MAX if there is none.
+    std::uint64_t first_unload() const { return unloads.empty() ? UINT64_MAX : unloads.begin()->first; }
+  };
+
+  // The next place in line, also for what waits without being a request.
+  std::uint64_t next_place() { return next_place_++; }
+  // Requires: the id is not waiting.
+  void add(Waiter waiter);
+  // Requires: waiting.
+  Waiter take(RequestId id);
+  // It will wait as long as it takes. Requires: waiting.
+  void clear_deadline(RequestId id);
+
+  // nullptr if not waiting.
+  const Waiter* find(RequestId id) const;
+  const Lines& lines(const ModelId& model) const;
+  // Waiting leases and loads of all models.
+  std::size_t wanting() const { return wanting_; }
+  std::size_t size() const { return waiters_.size(); }
+  std::optional<TimePoint> next_deadline() const;
+  // In the order of their deadlines.
+  std::vector<RequestId> expired(TimePoint now) const;
+
+  void check_invariants() const;
+
+ private:
+  static Line& line_of(Lines& lines, WaitKind kind);
+
+  std::map<RequestId, Waiter> waiters_;
+  std::unordered_map<ModelId, Lines> lines_;  // no entry for a model without waiters
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;
+  std::size_t wanting_ = 0;
+  std::uint64_t next_place_ = 1;
+};
+
+}  // namespace minerva
