@@ -1,5 +1,5 @@
-// The arguments a model's engine gets: the same for inspecting it and for running it, so that what was predicted is what
-// runs.
+// The arguments a model's engine gets: the same for inspecting it and for running it, so that what was predicted is
+// what runs.
 //
 // Pure.
 #pragma once

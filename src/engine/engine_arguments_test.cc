@@ -75,11 +75,40 @@ TEST(EngineArguments, WeightsProjectorThreadsAndOwnArguments) {
 }
 
 TEST(EngineArguments, WhatBelongsToMinervaIsRefused) {
-  for (const std::string argument :
-       {"--host", "--port", "--port=1", "--api-key", "--api-key-file", "--ssl-key-file", "--tools", "-hf", "-hfr",
-        "--hf-repo", "-hft", "--models-dir", "--models_dir", "--path", "--api-prefix", "-m", "--model", "-mu",
-        "--mmproj", "--mmproj-url", "-mm", "-c", "--ctx-size", "--ctx_size", "-np", "--parallel", "-fit", "--alias",
-        "--no-slots", "--log-file", "-h", "--gpt-oss-20b-default", "--no-repack", "--mcp-servers-config"}) {
+  for (const std::string argument : {"--host",
+                                     "--port",
+                                     "--port=1",
+                                     "--api-key",
+                                     "--api-key-file",
+                                     "--ssl-key-file",
+                                     "--tools",
+                                     "-hf",
+                                     "-hfr",
+                                     "--hf-repo",
+                                     "-hft",
+                                     "--models-dir",
+                                     "--models_dir",
+                                     "--path",
+                                     "--api-prefix",
+                                     "-m",
+                                     "--model",
+                                     "-mu",
+                                     "--mmproj",
+                                     "--mmproj-url",
+                                     "-mm",
+                                     "-c",
+                                     "--ctx-size",
+                                     "--ctx_size",
+                                     "-np",
+                                     "--parallel",
+                                     "-fit",
+                                     "--alias",
+                                     "--no-slots",
+                                     "--log-file",
+                                     "-h",
+                                     "--gpt-oss-20b-default",
+                                     "--no-repack",
+                                     "--mcp-servers-config"}) {
     const auto checked = check_engine_arguments({"--temp", "0.7", argument});
     ASSERT_FALSE(checked.has_value()) << argument;
     EXPECT_EQ(checked.error().code, ErrorCode::kInvalidArgument);
@@ -89,9 +118,28 @@ TEST(EngineArguments, WhatBelongsToMinervaIsRefused) {
 
 TEST(EngineArguments, WhatBelongsToTheUserIsPassed) {
   EXPECT_TRUE(check_engine_arguments({}).has_value());
-  EXPECT_TRUE(check_engine_arguments({"--temp", "0.7", "-ctk", "q8_0", "-t", "4", "--chat-template", "chatml", "-n",
-                                      "-1", "--model-draft", "/d.gguf", "--spec-default", "-ctxcp", "2", "--pooling",
-                                      "mean", "--embeddings", "-b", "128", "--cache-ram", "0"})
+  EXPECT_TRUE(check_engine_arguments({"--temp",
+                                      "0.7",
+                                      "-ctk",
+                                      "q8_0",
+                                      "-t",
+                                      "4",
+                                      "--chat-template",
+                                      "chatml",
+                                      "-n",
+                                      "-1",
+                                      "--model-draft",
+                                      "/d.gguf",
+                                      "--spec-default",
+                                      "-ctxcp",
+                                      "2",
+                                      "--pooling",
+                                      "mean",
+                                      "--embeddings",
+                                      "-b",
+                                      "128",
+                                      "--cache-ram",
+                                      "0"})
                   .has_value());
   EXPECT_FALSE(check_engine_arguments({std::string("a\0b", 3)}).has_value());
 }

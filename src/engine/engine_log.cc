@@ -29,7 +29,7 @@ LogLine split_level(std::string_view line) {
 }
 
 bool reports_error(const LogLine& line) {
-  static constexpr std::array<std::string_view, 8> kSigns = {"error",     "Error",    "GGML_ASSERT", "failed",
+  static constexpr std::array<std::string_view, 8> kSigns = {"error",     "Error",   "GGML_ASSERT", "failed",
                                                              "exception", "what():", "abort",       "Assertion"};
   return line.level == 'E' || (line.level == 0 && contains_any(line.text, kSigns));
 }

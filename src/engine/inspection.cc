@@ -96,8 +96,8 @@ struct Inspection::Impl {
     }
     auto parsed = parse_inspection(output);
     if (!parsed && parsed.error().code == ErrorCode::kInternal) {
-      return fail(ErrorCode::kInternal, fmt::format("{} ({}){}", parsed.error().message, status.text(),
-                                                    after_colon(log.last_words())));
+      return fail(ErrorCode::kInternal,
+                  fmt::format("{} ({}){}", parsed.error().message, status.text(), after_colon(log.last_words())));
     }
     if (parsed && status.code != 0) {
       return fail(ErrorCode::kInternal,

@@ -146,7 +146,7 @@ class LlamaDriver final : public EngineDriver {
   }
 
   std::string fingerprint() const override {
-    struct stat status {};
+    struct stat status{};
     const bool there = ::stat(options_.engine_path.c_str(), &status) == 0;
     return fmt::format("{} {} {} {}", there ? status.st_size : -1, there ? status.st_mtim.tv_sec : 0,
                        there ? status.st_mtim.tv_nsec : 0,
@@ -189,7 +189,8 @@ class LlamaDriver final : public EngineDriver {
   }
 
   void start_queued() {
-    while (!queue_.empty() && running_.size() < options_.max_inspections) {
+    const std::weak_ptr<bool> alive = alive_;
+    while (!alive.expired() && !queue_.empty() && running_.size() < options_.max_inspections) {
       running_.push_back(std::move(queue_.front()));
       queue_.pop_front();
       const auto job = std::prev(running_.end());
@@ -198,10 +199,10 @@ class LlamaDriver final : public EngineDriver {
   }
 
   void run_stage(Running job, std::vector<std::string> arguments) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(job->spec.path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-      finish(job, fail(ErrorCode::kModelNotFound, fmt::format("the file of model \"{}\" is gone: {}", job->spec.id,
-                                                              job->spec.path)));
+      finish(job, fail(ErrorCode::kModelNotFound,
+                       fmt::format("the file of model \"{}\" is gone: {}", job->spec.id, job->spec.path)));
       return;
     }
     job->arguments = std::move(arguments);
@@ -211,8 +212,8 @@ class LlamaDriver final : public EngineDriver {
     child.environment = inspect_environment_;
     Inspection::Limits limits;
     limits.time = options_.inspect_timeout;
-    auto inspection = Inspection::start(loop_, child, limits,
-                                        [this, job](Result<ModelMetadata> result) { stage_done(job, std::move(result)); });
+    auto inspection = Inspection::start(
+        loop_, child, limits, [this, job](Result<ModelMetadata> result) { stage_done(job, std::move(result)); });
     if (!inspection) {
       finish(job, fail(ErrorCode::kInternal, inspection.error().message));
       return;

@@ -28,10 +28,9 @@ TEST(StateLine, StagesShareTheLoad) {
 }
 
 TEST(StateLine, LoadingWithoutProgress) {
-  for (const std::string_view payload : {R"({})", R"({"stage":"mmproj_model"})", R"([])", R"("x")",
-                                         R"({"stages":[],"current":"a","value":0.1})",
-                                         R"({"stages":["a"],"current":"b","value":0.1})",
-                                         R"({"stages":["a"],"current":"a","value":"0.1"})"}) {
+  for (const std::string_view payload :
+       {R"({})", R"({"stage":"mmproj_model"})", R"([])", R"("x")", R"({"stages":[],"current":"a","value":0.1})",
+        R"({"stages":["a"],"current":"b","value":0.1})", R"({"stages":["a"],"current":"a","value":"0.1"})"}) {
     const auto line =
         parse_state_line(R"(cmd_child_to_router:state:{"state":"loading","payload":)" + std::string(payload) + "}");
     ASSERT_TRUE(line.has_value()) << payload;

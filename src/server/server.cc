@@ -26,7 +26,7 @@ Result<io::Address> Server::listen(const io::Address& address) {
     }
   });
   if (!listener) return Failure(listener.error());
-  const io::Address bound = (*listener)->address();
+  io::Address bound = (*listener)->address();
   listeners_.push_back(std::move(*listener));
   return bound;
 }

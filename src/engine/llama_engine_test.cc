@@ -1,0 +1,392 @@
+// The driver against a small shell script in the engine's place. What the script does is chosen by the model's name.
+#include "engine/llama_engine.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace minerva {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+
+constexpr std::string_view kFakeEngine = R"sh(#!/bin/sh
+state() { printf '\ncmd_child_to_router:state:%s\n' "$1"; }
+loading() { state "{\"state\":\"loading\",\"payload\":{\"stages\":[\"a\"],\"current\":\"a\",\"value\":$1}}"; }
+ready() { state '{"state":"ready","payload":{}}'; }
+wait_for_exit() { while read -r line; do [ "$line" = cmd_router_to_child:exit ] && exit 0; done; exit 1; }
+describe() { echo "{\"architecture\":\"llama\",\"parameters\":$1,\"trained_context\":$2,\"can_embed\":$3,\"memory\":{\"total_bytes\":$4}}"; }
+
+if [ "$1" = inspect ]; then
+  file=$2
+  context=0; embeddings=0
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -c) context=$2 ;;
+      --embeddings) embeddings=1 ;;
+    esac
+    shift
+  done
+  case $file in
+    *invalid*) echo '{"error":"not a GGUF file"}'; exit 1 ;;
+    *segv*) echo 'GGML_ASSERT(false) failed' >&2; kill -SEGV $$ ;;
+    *killed*) kill -KILL $$ ;;
+    *garbage*) echo hello; echo 'error: no idea' >&2; exit 3 ;;
+    *chatter*) while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done ;;
+    *hang*) exec sleep 1000 ;;
+    *embed*) describe 1 512 true $((context + embeddings)) ;;
+    *count*)
+      touch "$TMPDIR/running.$$"
+      running=$(ls "$TMPDIR" | grep -c running)
+      describe "$running" 8192 false 1
+      rm "$TMPDIR/running.$$" ;;
+    *) describe 1 2048 false "$context" ;;
+  esac
+  exit 0
+fi
+
+socket=$2; model=$4
+echo "arguments: $*" >&2
+env >&2
+touch "$socket"
+case $model in
+  *hang*) loading 0.25; exec sleep 1000 ;;
+  *invalid*) loading 0; echo '0.00.017.830 E llama_model_load: error loading model: it is corrupted' >&2; exit 1 ;;
+  *memory*) loading 0; echo '0.00.017.830 E load: failed to allocate buffer: failed to load model' >&2; exit 1 ;;
+  *abort*) loading 0.5; echo 'ggml.c:1: GGML_ASSERT(x) failed' >&2; kill -ABRT $$ ;;
+  *stubborn*) ready; exec sleep 1000 ;;
+  *silent*) ready; exec >&-; echo closed >&2; exec sleep 1000 ;;
+  *dies*) ready; echo 'error: out of luck' >&2; exit 7 ;;
+  *) loading 0; loading 0.5; loading 0.25; loading 1; ready; wait_for_exit ;;
+esac
+)sh";
+
+class LlamaEngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "llama-engine-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    engine_path_ = folder_ / "engine.sh";
+    std::ofstream(engine_path_) << kFakeEngine;
+    fs::permissions(engine_path_, fs::perms::owner_all);
+    watchdog_.arm(Clock::now() + seconds(60), [this] {
+      ADD_FAILURE() << "nothing happened for a minute";
+      loop_.stop();
+    });
+    driver_ = make_driver({});
+  }
+
+  void TearDown() override {
+    engine_.reset();
+    driver_.reset();
+    fs::remove_all(folder_);
+  }
+
+  std::unique_ptr<EngineDriver> make_driver(LlamaDriverOptions options) {
+    options.engine_path = engine_path_.string();
+    options.runtime_dir = (folder_ / "run").string();
+    options.environment.push_back("TMPDIR=" + folder_.string());
+    return make_llama_driver(loop_, std::move(options));
+  }
+
+  ModelSpec spec(const std::string& name) {
+    ModelSpec spec;
+    spec.id = name;
+    spec.path = (folder_ / (name + ".gguf")).string();
+    std::ofstream(spec.path) << "x";
+    return spec;
+  }
+
+  // Starts it and runs until it is ready, or has exited, or `until` stops the loop.
+  void start(const std::string& name, const std::function<void()>& on_progress = [] {}) {
+    Engine::Handlers handlers;
+    handlers.on_progress = [this, on_progress](double fraction) {
+      progress_.push_back(fraction);
+      on_progress();
+    };
+    handlers.on_ready = [this] {
+      ready_ = true;
+      loop_.stop();
+    };
+    handlers.on_exit = [this](Error reason) {
+      ++exits_;
+      reason_ = std::move(reason);
+      loop_.stop();
+    };
+    auto started = driver_->start(spec(name), ModelMetadata{}, log_, std::move(handlers));
+    ASSERT_TRUE(started.has_value()) << started.error().message;
+    engine_ = std::move(*started);
+    EXPECT_FALSE(ready_);
+    loop_.run();
+  }
+
+  Result<ModelMetadata> inspect(const ModelSpec& model) {
+    Result<ModelMetadata> answer = fail(ErrorCode::kInternal, "no answer");
+    bool inside = true;
+    driver_->inspect(model, [&](Result<ModelMetadata> result) {
+      EXPECT_FALSE(inside);
+      answer = std::move(result);
+      loop_.stop();
+    });
+    inside = false;
+    loop_.run();
+    return answer;
+  }
+
+  std::string log_text() const {
+    std::string text;
+    for (const auto& line : log_->tail(1000)) text += line + "\n";
+    return text;
+  }
+
+  io::Loop loop_;
+  io::Timer watchdog_{loop_};
+  fs::path folder_;
+  fs::path engine_path_;
+  std::unique_ptr<EngineDriver> driver_;
+  std::shared_ptr<EngineLog> log_ = std::make_shared<EngineLog>();
+  std::unique_ptr<Engine> engine_;
+  std::vector<double> progress_;
+  bool ready_ = false;
+  int exits_ = 0;
+  Error reason_;
+};
+
+TEST_F(LlamaEngineTest, LoadsServesAndStopsWhenAsked) {
+  start("good");
+  ASSERT_TRUE(ready_);
+  EXPECT_EQ(progress_, (std::vector<double>{0, 0.5, 0.5, 1}));
+  const std::string socket = engine_->address().unix_path;
+  EXPECT_TRUE(fs::exists(socket));
+  struct stat status{};
+  ASSERT_EQ(::stat((folder_ / "run").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0700U);
+  EXPECT_GT(engine_->pid(), 0);
+
+  engine_->stop(seconds(30));
+  EXPECT_EQ(exits_, 0) << "never from inside the call";
+  loop_.run();
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+  EXPECT_FALSE(fs::exists(socket));
+  engine_->stop(seconds(30));  // no effect any more
+}
+
+TEST_F(LlamaEngineTest, EachEngineHasItsOwnSocket) {
+  start("one");
+  const auto first = std::move(engine_);
+  ready_ = false;
+  start("two");
+  EXPECT_NE(first->address().unix_path, engine_->address().unix_path);
+}
+
+TEST_F(LlamaEngineTest, GetsItsArgumentsAndNothingOfTheDaemonsEnvironment) {
+  ::setenv("LLAMA_ARG_CTX_SIZE", "1", 1);
+  ::setenv("AIP_MODE", "PREDICTION", 1);
+  start("good");
+  ::unsetenv("LLAMA_ARG_CTX_SIZE");
+  ::unsetenv("AIP_MODE");
+  // What the script wrote before it became ready may still be in the pipe; by its exit all of it has come.
+  engine_->stop(seconds(30));
+  loop_.run();
+  const std::string text = log_text();
+  EXPECT_NE(text.find("LLAMA_SERVER_ROUTER_PORT=1\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("LLAMA_ARG"), std::string::npos) << text;
+  EXPECT_EQ(text.find("AIP_MODE"), std::string::npos) << text;
+  EXPECT_NE(text.find("-m " + (folder_ / "good.gguf").string() + " --alias good "), std::string::npos) << text;
+  EXPECT_NE(text.find(" -c 16384 -np 2 "), std::string::npos) << text;
+}
+
+TEST_F(LlamaEngineTest, StopWhileLoadingKillsAtOnce) {
+  start("hang", [this] { loop_.stop(); });
+  EXPECT_FALSE(ready_);
+  engine_->stop(seconds(1000));
+  loop_.run();
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+}
+
+TEST_F(LlamaEngineTest, OneThatDoesNotListenIsKilledAfterItsGrace) {
+  start("stubborn");
+  ASSERT_TRUE(ready_);
+  engine_->stop(std::chrono::milliseconds(50));
+  loop_.run();
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+}
+
+TEST_F(LlamaEngineTest, ABadFileIsAnInvalidModel) {
+  start("invalid");
+  EXPECT_FALSE(ready_);
+  EXPECT_EQ(reason_.code, ErrorCode::kInvalidModel);
+  EXPECT_NE(reason_.message.find("it is corrupted"), std::string::npos) << reason_.message;
+}
+
+TEST_F(LlamaEngineTest, TooLittleMemoryIsNotTheFilesFault) {
+  start("memory");
+  EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
+  EXPECT_NE(reason_.message.find("exit code 1"), std::string::npos) << reason_.message;
+}
+
+TEST_F(LlamaEngineTest, ACrashWhileLoadingSaysHow) {
+  start("abort");
+  EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
+  EXPECT_NE(reason_.message.find("signal 6"), std::string::npos) << reason_.message;
+  EXPECT_NE(reason_.message.find("GGML_ASSERT(x)"), std::string::npos) << reason_.message;
+}
+
+TEST_F(LlamaEngineTest, ACrashWhileServingSaysHow) {
+  start("dies");
+  ASSERT_TRUE(ready_);
+  if (exits_ == 0) loop_.run();
+  EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
+  EXPECT_EQ(reason_.message, "the engine died (exit code 7): error: out of luck");
+}
+
+TEST_F(LlamaEngineTest, ClosingItsOutputIsNotExiting) {
+  bool closed = false;
+  const auto following = log_->follow([&](std::string_view line) {
+    if (line != "closed") return;
+    closed = true;
+    loop_.stop();
+  });
+  start("silent");
+  if (!closed) loop_.run();
+  // The end of its stdout is there to read by now: give the loop a round for it.
+  loop_.post([this] { loop_.post([this] { loop_.stop(); }); });
+  loop_.run();
+  EXPECT_EQ(exits_, 0);
+  EXPECT_EQ(::kill(engine_->pid(), 0), 0);
+  engine_->stop(Duration::zero());
+  loop_.run();
+  EXPECT_EQ(exits_, 1);
+}
+
+TEST_F(LlamaEngineTest, DestroyingItKillsAndReapsItWithoutACall) {
+  start("stubborn");
+  const pid_t pid = engine_->pid();
+  const std::string socket = engine_->address().unix_path;
+  engine_.reset();
+  EXPECT_EQ(::kill(pid, 0), -1) << "reaped, so the id is free";
+  EXPECT_FALSE(fs::exists(socket));
+  loop_.post([this] { loop_.stop(); });
+  loop_.run();
+  EXPECT_EQ(exits_, 0);
+}
+
+TEST_F(LlamaEngineTest, AProgramThatIsNotThereIsAnError) {
+  fs::remove(engine_path_);
+  const auto started = driver_->start(spec("good"), {}, log_, {});
+  ASSERT_FALSE(started.has_value());
+  EXPECT_EQ(started.error().code, ErrorCode::kIo);
+  const auto inspected = inspect(spec("good"));
+  ASSERT_FALSE(inspected.has_value());
+  EXPECT_EQ(inspected.error().code, ErrorCode::kInternal);
+}
+
+TEST_F(LlamaEngineTest, ATooLongSocketPathIsRefusedInWords) {
+  LlamaDriverOptions options;
+  options.engine_path = engine_path_.string();
+  options.runtime_dir = (folder_ / std::string(120, 'x')).string();
+  const auto started = make_llama_driver(loop_, options)->start(spec("good"), {}, log_, {});
+  ASSERT_FALSE(started.has_value());
+  EXPECT_EQ(started.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(LlamaEngineTest, InspectsWithTheArgumentsItWillRunWith) {
+  const auto small = inspect(spec("small"));
+  ASSERT_TRUE(small.has_value()) << small.error().message;
+  EXPECT_EQ(small->trained_context, 2048U);
+  EXPECT_EQ(small->context, 2048U);
+  EXPECT_EQ(small->footprint, Bytes(4096)) << "two conversations of 2048 tokens";
+
+  ModelSpec set = spec("set");
+  set.context = 100;
+  set.parallel = 3;
+  const auto own = inspect(set);
+  ASSERT_TRUE(own.has_value());
+  EXPECT_EQ(own->context, 100U);
+  EXPECT_EQ(own->footprint, Bytes(300));
+
+  const auto embedding = inspect(spec("embed"));
+  ASSERT_TRUE(embedding.has_value());
+  EXPECT_EQ(embedding->footprint, Bytes(1025)) << "--embeddings was given";
+}
+
+TEST_F(LlamaEngineTest, InspectionFailuresSayWhoseFaultItIs) {
+  const std::vector<std::tuple<std::string, ErrorCode, std::string>> cases = {
+      {"invalid", ErrorCode::kInvalidModel, "not a GGUF file"},
+      {"segv", ErrorCode::kInvalidModel, "signal 11"},
+      {"killed", ErrorCode::kInternal, "signal 9"},
+      {"garbage", ErrorCode::kInternal, "no idea"},
+      {"chatter", ErrorCode::kInternal, "more than it should"},
+  };
+  for (const auto& [name, code, words] : cases) {
+    const auto answer = inspect(spec(name));
+    ASSERT_FALSE(answer.has_value()) << name;
+    EXPECT_EQ(answer.error().code, code) << name << ": " << answer.error().message;
+    EXPECT_NE(answer.error().message.find(words), std::string::npos) << answer.error().message;
+  }
+  ModelSpec gone = spec("gone");
+  fs::remove(gone.path);
+  const auto answer = inspect(gone);
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, ErrorCode::kModelNotFound);
+}
+
+TEST_F(LlamaEngineTest, AnInspectionThatHangsIsGivenUp) {
+  LlamaDriverOptions options;
+  options.inspect_timeout = std::chrono::milliseconds(100);
+  driver_ = make_driver(options);
+  const auto answer = inspect(spec("hang"));
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, ErrorCode::kEngineTimeout);
+}
+
+TEST_F(LlamaEngineTest, InspectionsQueue) {
+  constexpr int kCount = 8;
+  int done = 0;
+  for (int i = 0; i < kCount; ++i) {
+    driver_->inspect(spec("count" + std::to_string(i)), [&](Result<ModelMetadata> result) {
+      ASSERT_TRUE(result.has_value()) << result.error().message;
+      EXPECT_LE(result->parameters, 2U) << "at most two at once";
+      if (++done == kCount) loop_.stop();
+    });
+  }
+  loop_.run();
+  EXPECT_EQ(done, kCount);
+}
+
+TEST_F(LlamaEngineTest, DestroyingTheDriverForgetsItsInspections) {
+  for (int i = 0; i < 3; ++i) {
+    driver_->inspect(spec("hang"), [](Result<ModelMetadata>) { FAIL() << "called back"; });
+  }
+  // The children run once the calls queued before this one were made.
+  loop_.post([this] {
+    driver_.reset();
+    loop_.post([this] { loop_.stop(); });
+  });
+  loop_.run();
+}
+
+TEST_F(LlamaEngineTest, TheFingerprintFollowsTheProgramAndTheDefaults) {
+  const std::string before = driver_->fingerprint();
+  EXPECT_EQ(before, make_driver({})->fingerprint());
+  LlamaDriverOptions options;
+  options.defaults.batch = 64;
+  EXPECT_NE(before, make_driver(options)->fingerprint());
+  std::ofstream(engine_path_, std::ios::app) << "# another version\n";
+  EXPECT_NE(before, driver_->fingerprint());
+}
+
+}  // namespace
+}  // namespace minerva
