@@ -116,7 +116,7 @@ std::string budget_text(const BudgetSetting& setting) {
   return setting.bytes.count() > 0 ? size_text(setting.bytes) : fmt::format("{:g}%", setting.percent);
 }
 
-std::string quoted(std::string_view text) {
+std::string toml_text(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') result += '\\';
@@ -125,9 +125,9 @@ std::string quoted(std::string_view text) {
   return result + '"';
 }
 
-std::string quoted_list(const std::vector<std::string>& items) {
+std::string toml_list(const std::vector<std::string>& items) {
   std::string result;
-  for (const std::string& item : items) result += (result.empty() ? "" : ", ") + quoted(item);
+  for (const std::string& item : items) result += (result.empty() ? "" : ", ") + toml_text(item);
   return "[" + result + "]";
 }
 
@@ -161,7 +161,7 @@ class Table {
  public:
   Table() {
     text("listen", "text", "127.0.0.1:3000", "Address to listen on: ADDRESS:PORT or unix:/path. Loopback only.",
-         set_listen, [](const Config& c) { return quoted(c.listen.text()); });
+         set_listen, [](const Config& c) { return toml_text(c.listen.text()); });
     list(
         "models_dirs", "[\"~/models\"]", "Folders whose *.gguf files and subfolders are the models.",
         [](Config& c, const std::vector<std::string>& values) -> Result<void> {
@@ -169,7 +169,7 @@ class Table {
           for (const std::string& value : values) c.models_dirs.push_back(expand_path(value));
           return {};
         },
-        [](const Config& c) { return quoted_list(c.models_dirs); });
+        [](const Config& c) { return toml_list(c.models_dirs); });
     keys_.back().info.flag = "--models-dir";
     keys_.back().info.environment = "MINERVA_MODELS_DIR";
     text(
@@ -178,24 +178,24 @@ class Table {
         [](Config& c, const std::string& value) -> Result<void> {
           return parse_budget(value).map([&](const BudgetSetting& budget) { c.memory_budget = budget; });
         },
-        [](const Config& c) { return quoted(budget_text(c.memory_budget)); });
+        [](const Config& c) { return toml_text(budget_text(c.memory_budget)); });
     number("max_models", "0", "Models in memory at once. 0: bounded by memory only.", &Config::max_models, 0, 10'000);
     text("policy", "text", "lru", "Which model is evicted first: lru, lfu or fifo.", set_policy,
-         [](const Config& c) { return quoted(c.policy); });
+         [](const Config& c) { return toml_text(c.policy); });
     text(
         "state_dir", "text", "~/.local/state/minerva", "Folder for what is kept between runs.",
         [](Config& c, const std::string& value) -> Result<void> {
           c.state_dir = expand_path(value);
           return {};
         },
-        [](const Config& c) { return quoted(c.state_dir); });
+        [](const Config& c) { return toml_text(c.state_dir); });
     text(
         "engine", "text", "minerva-engine beside this program", "The engine program.",
         [](Config& c, const std::string& value) -> Result<void> {
           c.engine = expand_path(value);
           return {};
         },
-        [](const Config& c) { return quoted(c.engine); });
+        [](const Config& c) { return toml_text(c.engine); });
     choice("log_format", "text", "How log lines are written: text or json.", &Config::log_format, {"text", "json"});
     choice("log_level", "info", "The least that is logged: debug, info, warn or error.", &Config::log_level,
            {"debug", "info", "warn", "error"});
@@ -210,7 +210,7 @@ class Table {
           c.allowed_hosts = values;
           return {};
         },
-        [](const Config& c) { return quoted_list(c.allowed_hosts); });
+        [](const Config& c) { return toml_list(c.allowed_hosts); });
     http_duration("limits.head_timeout", "10s", "For a request's head, from its first byte.",
                   &io::HttpLimits::head_timeout);
     http_duration("limits.idle_timeout", "75s", "A connection may be idle between requests.",
@@ -285,7 +285,7 @@ class Table {
         [=](Config& c, const std::string& value) -> Result<void> {
           return parse_bytes(value).map([&](Bytes bytes) { c.*member = bytes; });
         },
-        [=](const Config& c) { return quoted(size_text(c.*member)); });
+        [=](const Config& c) { return toml_text(size_text(c.*member)); });
   }
   void duration(std::string name, std::string otherwise, std::string meaning, Duration Config::* member) {
     text(
@@ -293,7 +293,7 @@ class Table {
         [=](Config& c, const std::string& value) -> Result<void> {
           return parse_duration(value).map([&](Duration parsed) { c.*member = parsed; });
         },
-        [=](const Config& c) { return quoted(duration_text(c.*member)); });
+        [=](const Config& c) { return toml_text(duration_text(c.*member)); });
   }
   void http_duration(std::string name, std::string otherwise, std::string meaning, Duration io::HttpLimits::* member) {
     text(
@@ -301,7 +301,7 @@ class Table {
         [=](Config& c, const std::string& value) -> Result<void> {
           return parse_duration(value).map([&](Duration parsed) { c.http.*member = parsed; });
         },
-        [=](const Config& c) { return quoted(duration_text(c.http.*member)); });
+        [=](const Config& c) { return toml_text(duration_text(c.http.*member)); });
   }
   void choice(std::string name, std::string otherwise, std::string meaning, std::string Config::* member,
               std::vector<std::string> choices) {
@@ -314,7 +314,7 @@ class Table {
           c.*member = value;
           return {};
         },
-        [=](const Config& c) { return quoted(c.*member); });
+        [=](const Config& c) { return toml_text(c.*member); });
   }
 
   static Result<void> set_listen(Config& c, const std::string& value) {
@@ -604,9 +604,9 @@ std::string describe_config(const Config& config) {
                         name, key.get(config));
   }
   for (const ModelEntry& entry : config.models) {
-    text += fmt::format("\n[model.{}]\n", quoted(entry.id));
-    if (!entry.path.empty()) text += fmt::format("path = {}\n", quoted(entry.path));
-    if (!entry.aliases.empty()) text += fmt::format("aliases = {}\n", quoted_list(entry.aliases));
+    text += fmt::format("\n[model.{}]\n", toml_text(entry.id));
+    if (!entry.path.empty()) text += fmt::format("path = {}\n", toml_text(entry.path));
+    if (!entry.aliases.empty()) text += fmt::format("aliases = {}\n", toml_list(entry.aliases));
     if (entry.context) text += fmt::format("context = {}\n", *entry.context);
     if (entry.parallel) text += fmt::format("parallel = {}\n", *entry.parallel);
     if (entry.pinned) text += fmt::format("pin = {}\n", *entry.pinned);
@@ -619,7 +619,7 @@ std::string describe_config(const Config& config) {
                                                 : repacked                           ? "repacked"
                                                                                      : "mapped");
     }
-    if (!entry.args.empty()) text += fmt::format("args = {}\n", quoted_list(entry.args));
+    if (!entry.args.empty()) text += fmt::format("args = {}\n", toml_list(entry.args));
   }
   return text;
 }

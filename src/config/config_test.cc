@@ -27,7 +27,7 @@ class ConfigFile : public testing::Test {
     const auto config = load(text);
     if (config) return "no error";
     const std::string& message = config.error().message;
-    return message.starts_with(path_.string()) ? message.substr(folder_.string().size() + 1) : message;
+    return message.starts_with(path_) ? message.substr(folder_.string().size() + 1) : message;
   }
 
   std::filesystem::path folder_;

@@ -124,8 +124,9 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
   add("-c", fmt::to_string(total));
   add("-np", fmt::to_string(spec.parallel));
   add("-b", fmt::to_string(batch));
-  if (embeds) add("-ub", fmt::to_string(batch));
+  add("-ub", fmt::to_string(batch));
   add("--cache-ram", fmt::to_string(defaults.prompt_cache.rounded_mib()));
+  add("--ctx-checkpoints", fmt::to_string(defaults.context_checkpoints));
   if (defaults.threads != 0) add("-t", fmt::to_string(defaults.threads));
   if (weights == WeightsMode::kMapped) arguments.emplace_back("--no-repack");
   if (!spec.mmproj.empty()) add("--mmproj", spec.mmproj);

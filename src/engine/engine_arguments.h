@@ -18,6 +18,8 @@ struct EngineDefaults {
   unsigned batch = 256;
   // Bounds llama.cpp's store of conversations that gave up their slot.
   Bytes prompt_cache = Bytes::mib(256);
+  // Per conversation; models with sliding windows or recurrent state need them to go back in a conversation.
+  unsigned context_checkpoints = 4;
   // 0: llama.cpp's own choice.
   unsigned threads = 0;
   // What WeightsMode::kAuto means.
