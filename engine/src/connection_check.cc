@@ -6,7 +6,9 @@
 // times out at least every kInterval, counted from the thread's last timeout, however often it is woken. The callers
 // loop and look at their condition again, so an early timeout costs them nothing but that look.
 // Threading: any. The state is per thread.
-// It does not touch waits of the main thread (the inference loop, which may idle in its wait) nor longer ones.
+// libstdc++ takes no notice of what a timed wait returns, but asks the clock right after it; so that one reading, by
+// that thread, is answered with the deadline. It does not touch waits of the main thread (the inference loop, which may
+// idle in its wait) nor longer ones.
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -14,6 +16,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 
 extern "C" {
@@ -22,6 +25,9 @@ int __real_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * 
                                   const timespec * deadline);
 int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
                                   const timespec * deadline);
+// std::chrono::steady_clock::now()
+std::chrono::steady_clock::time_point __real__ZNSt6chrono3_V212steady_clock3nowEv();
+std::chrono::steady_clock::time_point __wrap__ZNSt6chrono3_V212steady_clock3nowEv();
 }
 
 namespace {
@@ -39,6 +45,9 @@ std::int64_t now_ns(clockid_t clock) {
     return to_ns(now);
 }
 
+// What this thread's next look at the steady clock sees; 0: the time.
+thread_local std::int64_t next_reading_ns = 0;
+
 bool is_main_thread() {
     static thread_local const bool result = syscall(SYS_gettid) == getpid();
     return result;
@@ -53,11 +62,24 @@ int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * 
         return __real_pthread_cond_clockwait(condition, mutex, clock, deadline);
     }
     static thread_local std::int64_t next_timeout = 0;
-    if (now >= next_timeout) {
-        next_timeout = now + kInterval;
-        return ETIMEDOUT;
+    int result = ETIMEDOUT;
+    if (now < next_timeout) {
+        const std::int64_t end = std::min(to_ns(*deadline), next_timeout);
+        const timespec earlier = {end / kSecond, end % kSecond};
+        result = __real_pthread_cond_clockwait(condition, mutex, clock, &earlier);
     }
-    const std::int64_t end = std::min(to_ns(*deadline), next_timeout);
-    const timespec earlier = {end / kSecond, end % kSecond};
-    return __real_pthread_cond_clockwait(condition, mutex, clock, &earlier);
+    if (result == ETIMEDOUT) {
+        next_timeout = now_ns(clock) + kInterval;
+        next_reading_ns = to_ns(*deadline);
+    }
+    return result;
+}
+
+std::chrono::steady_clock::time_point __wrap__ZNSt6chrono3_V212steady_clock3nowEv() {
+    if (next_reading_ns != 0) {
+        const std::chrono::nanoseconds reading(next_reading_ns);
+        next_reading_ns = 0;
+        return std::chrono::steady_clock::time_point(reading);
+    }
+    return __real__ZNSt6chrono3_V212steady_clock3nowEv();
 }

@@ -159,17 +159,24 @@ std::size_t checkpoint_bytes(llama_model * model, llama_context_params params) {
     return all * (window + params.n_ubatch) / (std::size_t{window} * sequences + params.n_ubatch);
 }
 
+// Logits and embeddings of one batch: a buffer that is allocated when first needed, so the breakdown has none of it.
+std::size_t output_bytes(const llama_model * model, const common_params & params) {
+    const std::size_t vocabulary = static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
+    const std::size_t embedding = params.embedding ? static_cast<std::size_t>(llama_model_n_embd(model)) : 0;
+    return static_cast<std::size_t>(params.n_outputs_max) * (vocabulary + embedding) * sizeof(float);
+}
+
 // Heap and code that no buffer shows: vocabulary, graph, templates, samplers. The figures are fits to measurements of
 // models with 32 thousand to 262 thousand tokens of vocabulary.
 std::size_t overhead_bytes(const llama_model * model, const common_params & params) {
-    const std::size_t vocabulary = static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
-    const std::size_t slots = static_cast<std::size_t>(std::max(1, params.n_parallel));
-    constexpr std::size_t kProcess = 24 * kMiB;
-    constexpr std::size_t kPerToken = 320;
-    constexpr std::size_t kPerTokenAndSlot = 24;  // logits, and the sampler's candidates
-    constexpr std::size_t kPerTensor = 4096;
-    const std::size_t tensors = static_cast<std::size_t>(llama_model_n_layer(model)) * 16;
-    return kProcess + vocabulary * (kPerToken + kPerTokenAndSlot * slots) + tensors * kPerTensor;
+    const llama_vocab * const vocabulary = llama_model_get_vocab(model);
+    const std::size_t tokens = static_cast<std::size_t>(llama_vocab_n_tokens(vocabulary));
+    const std::size_t slots = static_cast<std::size_t>(params.n_parallel);
+    const bool has_merges = llama_vocab_type(vocabulary) == LLAMA_VOCAB_TYPE_BPE;
+    constexpr std::size_t kProcess = 20 * kMiB;
+    constexpr std::size_t kPerToken = 180;
+    constexpr std::size_t kPerMerge = 160;  // about as many as tokens
+    return kProcess + tokens * (kPerToken + (has_merges ? kPerMerge : 0) + slots * sizeof(llama_token_data));
 }
 
 // Repeats what llama_server() and load_model() do to the parameters before they load.
@@ -325,6 +332,7 @@ Json describe(common_params & params) {
     // Only conversations are cached. Without a limit (-1) llama.cpp's default is as good a guess as any.
     const std::size_t prompt_cache =
         can_generate ? (params.cache_ram_mib < 0 ? 8192 : static_cast<std::size_t>(params.cache_ram_mib)) * kMiB : 0;
+    memory.host.compute += output_bytes(model, params);
     const std::size_t overhead = overhead_bytes(model, params);
     const std::size_t total = memory.host.weights + memory.host.context + memory.host.compute + memory.repack +
                               projector + checkpoints + prompt_cache + overhead;

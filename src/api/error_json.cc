@@ -31,8 +31,6 @@ const ErrorInfo& info_of_status(int status) {
       return error_info(ErrorCode::kConflict);
     case 413:
       return error_info(ErrorCode::kTooLarge);
-    case 422:
-      return error_info(ErrorCode::kInvalidModel);
     case 429:
       return error_info(ErrorCode::kQueueFull);
     case 431:

@@ -22,19 +22,19 @@ void Room::give_back(Bytes footprint) {
   --engines;
 }
 
-Ledger::Ledger(Bytes budget, std::size_t max_models) : budget_(budget), max_models_(max_models) { tighten_ceilings(); }
+Ledger::Ledger(Bytes budget, std::size_t max_models) { set_limits(budget, max_models); }
 
 void Ledger::set_limits(Bytes budget, std::size_t max_models) {
   budget_ = budget;
   max_models_ = max_models;
-  tighten_ceilings();
+  bytes_ceiling_ = std::max(budget_, reserved_);
+  engines_ceiling_ = max_models_ == 0 ? SIZE_MAX : std::max(max_models_, entries_.size());
 }
 
 void Ledger::reserve(EngineId engine, Bytes footprint) {
   check(now().fits(footprint), "memory or a slot reserved above the limit");
   check(entries_.emplace(engine, Entry{footprint}).second, "an engine reserved twice");
   reserved_ += footprint;
-  tighten_ceilings();
 }
 
 void Ledger::mark_leaving(EngineId engine) {
@@ -54,7 +54,8 @@ void Ledger::release(EngineId engine) {
     --engines_leaving_;
   }
   entries_.erase(it);
-  tighten_ceilings();
+  bytes_ceiling_ = std::max(budget_, std::min(bytes_ceiling_, reserved_));
+  if (max_models_ != 0) engines_ceiling_ = std::max(max_models_, std::min(engines_ceiling_, entries_.size()));
 }
 
 Bytes Ledger::held(EngineId engine) const {
@@ -66,11 +67,6 @@ Room Ledger::now() const { return {budget_, max_models_, reserved_, entries_.siz
 
 Room Ledger::after_exits() const {
   return {budget_, max_models_, reserved_ - leaving_, entries_.size() - engines_leaving_};
-}
-
-void Ledger::tighten_ceilings() {
-  bytes_ceiling_ = std::max(budget_, reserved_);
-  engines_ceiling_ = max_models_ == 0 ? SIZE_MAX : std::max(max_models_, entries_.size());
 }
 
 void Ledger::check_invariants() const {

@@ -57,10 +57,8 @@ class Ledger {
     bool leaving = false;
   };
 
-  void tighten_ceilings();
-
   Bytes budget_;
-  std::size_t max_models_;
+  std::size_t max_models_ = 0;
   std::map<EngineId, Entry> entries_;
   Bytes reserved_;
   Bytes leaving_;

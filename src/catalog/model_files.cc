@@ -1,0 +1,180 @@
+#include "catalog/model_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+namespace minerva {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kExtension = ".gguf";
+
+// Five digits, as llama.cpp writes them; 0: not so.
+unsigned part_number(std::string_view text) {
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return text.size() == 5 && error == std::errc() && end == text.data() + text.size() ? number : 0;
+}
+
+bool is_inside(const fs::path& path, const fs::path& folder) {
+  const auto [in_folder, in_path] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
+  return in_folder == folder.end() && in_path != path.end();
+}
+
+std::vector<fs::path> canonical_folders(const std::vector<std::string>& folders) {
+  std::vector<fs::path> result;
+  for (const std::string& folder : folders) {
+    std::error_code error;
+    fs::path canonical = fs::canonical(folder, error);
+    if (!error) result.push_back(std::move(canonical));
+  }
+  return result;
+}
+
+class FileDescriptor {
+ public:
+  // Not blocking: opening a FIFO for reading would wait for a writer.
+  explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// Opened first and asked afterwards where it is, so that a symlink swapped in between does not matter.
+bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
+  const FileDescriptor file(path);
+  struct stat status {};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  std::error_code error;
+  const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", file.get()), error);
+  return !error && std::any_of(folders.begin(), folders.end(),
+                               [&real](const fs::path& folder) { return is_inside(real, folder); });
+}
+
+}  // namespace
+
+ModelFileName parse_model_file_name(std::string_view name) {
+  if (name.ends_with(kExtension)) name.remove_suffix(kExtension.size());
+  ModelFileName result;
+  result.stem = name;
+  // "-00001-of-00003"
+  constexpr std::size_t kSuffix = 15;
+  if (name.size() <= kSuffix) return result;
+  const std::string_view suffix = name.substr(name.size() - kSuffix);
+  const unsigned part = part_number(suffix.substr(1, 5));
+  const unsigned parts = part_number(suffix.substr(10, 5));
+  if (suffix[0] != '-' || suffix.substr(6, 4) != "-of-" || part == 0 || part > parts) return result;
+  return {std::string(name.substr(0, name.size() - kSuffix)), part, parts};
+}
+
+bool is_projector_file_name(std::string_view name) { return name.starts_with("mmproj") && name.ends_with(kExtension); }
+
+bool is_model_file_name(std::string_view name) {
+  return name.size() > kExtension.size() && name.ends_with(kExtension) && name.front() != '.' &&
+         !is_projector_file_name(name);
+}
+
+Result<std::vector<std::string>> model_parts(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
+  const fs::path file(path);
+  const ModelFileName name = parse_model_file_name(file.filename().string());
+  if (name.parts == 1 && name.part == 1 && name.stem + std::string(kExtension) == file.filename().string()) {
+    const fs::path canonical = fs::canonical(file, error);
+    if (error) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
+    return std::vector<std::string>{canonical.string()};
+  }
+  const fs::path folder = fs::canonical(file.parent_path(), error);
+  if (error) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
+  // The parts find each other by their names, so these are kept, also when they are symlinks.
+  if (!is_model_file_name(file.filename().string())) {
+    return std::vector<std::string>{(folder / file.filename()).string()};
+  }
+  std::vector<std::string> parts;
+  for (unsigned part = 1; part <= name.parts; ++part) {
+    const std::string part_name = fmt::format("{}-{:05}-of-{:05}{}", name.stem, part, name.parts, kExtension);
+    if (!fs::is_regular_file(folder / part_name, error)) {
+      return fail(ErrorCode::kInvalidModel, fmt::format("the model \"{}\" in {} is incomplete: {} is missing",
+                                                        name.stem, folder.string(), part_name));
+    }
+    parts.push_back((folder / part_name).string());
+  }
+  return parts;
+}
+
+Result<FilesState> files_state(const ModelSpec& spec) {
+  auto files = model_parts(spec.path);
+  if (!files) return fail(files.error());
+  if (!spec.mmproj.empty()) files->push_back(spec.mmproj);
+  FilesState state;
+  for (const std::string& file : *files) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+      return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
+    }
+    state.size += Bytes(static_cast<std::uint64_t>(status.st_size));
+    state.modified_ns = std::max(state.modified_ns,
+                                 std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
+  }
+  return state;
+}
+
+Result<std::string> resolve_model_path(std::string_view path, const std::vector<std::string>& folders) {
+  const auto refused = [] {
+    return fail(ErrorCode::kModelNotFound,
+                "there is no such file, or it may not be used: it must be a readable regular file inside a models "
+                "folder (symlinks resolved)");
+  };
+  if (path.empty() || path.size() > 4096 || path.find('\0') != std::string_view::npos) return refused();
+  const std::vector<fs::path> inside = canonical_folders(folders);
+  std::vector<fs::path> candidates;
+  if (fs::path(path).is_absolute()) {
+    candidates.emplace_back(path);
+  } else {
+    for (const fs::path& folder : inside) candidates.push_back(folder / path);
+  }
+  for (const fs::path& candidate : candidates) {
+    if (!is_usable(candidate.string(), inside)) continue;
+    const auto parts = model_parts(candidate.string());
+    if (!parts) return fail(parts.error());
+    const bool all_usable = std::all_of(parts->begin(), parts->end(),
+                                        [&inside](const std::string& part) { return is_usable(part, inside); });
+    if (all_usable) return parts->front();
+  }
+  return refused();
+}
+
+std::string projector_of(const std::string& path, const std::vector<std::string>& folders) {
+  const fs::path folder = fs::path(path).parent_path();
+  const std::vector<fs::path> tops = canonical_folders(folders);
+  if (std::find(tops.begin(), tops.end(), folder) != tops.end()) return {};
+  std::set<std::string> models;
+  std::set<std::string> projectors;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (is_projector_file_name(name)) projectors.insert(it->path().string());
+    if (is_model_file_name(name)) models.insert(parse_model_file_name(name).stem);
+  }
+  if (models.size() != 1 || projectors.empty()) return {};
+  const fs::path canonical = fs::canonical(*projectors.begin(), error);
+  return error ? std::string() : canonical.string();
+}
+
+}  // namespace minerva

@@ -1,0 +1,49 @@
+// Model files on disk: which files make one model, and whether a path may be used.
+//
+// Blocks on the file system; touches no state; any thread. Never opens a file to read it: GGUF is parsed in a child
+// process only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model_spec.h"
+#include "minerva/base/bytes.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// What a file's name says: "x-00001-of-00003.gguf" is part 1 of 3 of "x"; "x.gguf" is part 1 of 1.
+struct ModelFileName {
+  std::string stem;
+  unsigned part = 1;
+  unsigned parts = 1;
+};
+ModelFileName parse_model_file_name(std::string_view name);
+
+bool is_model_file_name(std::string_view name);      // *.gguf, not hidden, no projector
+bool is_projector_file_name(std::string_view name);  // mmproj*.gguf
+
+// All parts of the model that the file `path` belongs to, the first one first; the folder's symlinks are resolved, and
+// those of a file that is a model by itself.
+// Errors: kModelNotFound when `path` is not there; kInvalidModel, naming the missing part.
+Result<std::vector<std::string>> model_parts(const std::string& path);
+
+// Size of all files of `spec` and the time of the newest. Errors: as model_parts.
+struct FilesState {
+  Bytes size;
+  std::int64_t modified_ns = 0;
+};
+Result<FilesState> files_state(const ModelSpec& spec);
+
+// The path rule: `path`, absolute or relative to one of `folders`, as a file that may be used: regular, readable, and
+// inside one of `folders` after resolving symlinks, with all its parts. Returns it as ModelSpec::path has it.
+// Errors: kModelNotFound with one message for missing, forbidden and unreadable; kInvalidModel for a missing part.
+Result<std::string> resolve_model_path(std::string_view path, const std::vector<std::string>& folders);
+
+// The projector beside the model file `path`, if the two are alone in a folder below one of `folders`; else empty.
+std::string projector_of(const std::string& path, const std::vector<std::string>& folders);
+
+}  // namespace minerva

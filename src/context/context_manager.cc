@@ -1,0 +1,72 @@
+#include "minerva/context/context_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "context/impl.h"
+
+namespace minerva {
+
+ContextManager::Impl::Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy)
+    : options_(options), cache_(std::move(policy)), ledger_(options.memory_budget, options.max_models) {}
+
+std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event) {
+  now_ = std::max(now_, now);
+  actions_.clear();
+  std::visit([this](const auto& e) { on(e); }, event);
+  settle();
+  return std::move(actions_);
+}
+
+ContextManager::ContextManager(std::size_t max_models)
+    : ContextManager(ContextOptions{.max_models = max_models}, make_lru_policy()) {}
+
+ContextManager ContextManager::with_policy(std::size_t max_models, std::unique_ptr<EvictionPolicy> policy) {
+  return ContextManager(ContextOptions{.max_models = max_models}, std::move(policy));
+}
+
+ContextManager::ContextManager(ContextOptions options, std::unique_ptr<EvictionPolicy> policy)
+    : impl_(std::make_unique<Impl>(options, std::move(policy))) {}
+
+ContextManager::~ContextManager() = default;
+ContextManager::ContextManager(ContextManager&&) noexcept = default;
+ContextManager& ContextManager::operator=(ContextManager&&) noexcept = default;
+
+std::vector<Action> ContextManager::step(TimePoint now, const Event& event) { return impl_->step(now, event); }
+
+std::optional<TimePoint> ContextManager::next_timer() const { return impl_->next_timer(); }
+
+Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint) const {
+  return impl_->plan_load(model, footprint);
+}
+
+std::vector<ModelId> ContextManager::loaded_models() const { return impl_->cache().list(); }
+
+std::vector<ModelView> ContextManager::models(TimePoint now) const { return impl_->models(now); }
+
+std::optional<ModelView> ContextManager::model(const ModelId& id, TimePoint now) const { return impl_->model(id, now); }
+
+const CacheStats& ContextManager::cache_stats() const { return impl_->cache().stats(); }
+
+double ContextManager::cache_hit_rate() const { return cache_stats().hit_rate(); }
+
+std::string_view ContextManager::policy_name() const { return impl_->cache().policy_name(); }
+
+Bytes ContextManager::memory_budget() const { return impl_->ledger().budget(); }
+
+Bytes ContextManager::reserved_memory() const { return impl_->ledger().reserved(); }
+
+std::uint64_t ContextManager::estimated_memory_mb() const { return reserved_memory().rounded_mib(); }
+
+bool ContextManager::has_memory_pressure() const {
+  constexpr double kPressure = 0.8;
+  return static_cast<double>(reserved_memory().count()) > kPressure * static_cast<double>(memory_budget().count());
+}
+
+std::size_t ContextManager::queued() const { return impl_->queued(); }
+
+bool ContextManager::drained() const { return impl_->drained(); }
+
+void ContextManager::check_invariants() const { impl_->check_invariants(); }
+
+}  // namespace minerva

@@ -1,0 +1,100 @@
+// The life of an engine, as the core sees it: memory is reserved at spawn() and comes back in become_cold(), when the
+// process has been reaped; in between there is at most one engine of a model.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "context/impl.h"
+#include "context/planted_bug.h"
+#include "minerva/base/check.h"
+
+namespace minerva {
+
+void ContextManager::Impl::spawn(Model& m) {
+  check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
+        "a model is spawned that does not wait for room");
+  const EngineId engine{next_engine_++};
+  ledger_.reserve(engine, m.footprint);
+  engines_.emplace(engine, m.id);
+  m.state = ModelState::kLoading;
+  m.engine = engine;
+  m.spawned = now_;
+  actions_.emplace_back(Spawn{engine, m.id, m.footprint});
+}
+
+void ContextManager::Impl::become_hot(Model& m) {
+  const RequestQueue::Lines& lines = queue_.lines(m.id);
+  const bool only_preloads =
+      lines.leases.empty() && std::all_of(lines.loads.begin(), lines.loads.end(), [&](const auto& waiting) {
+        return queue_.find(waiting.second)->preload;
+      });
+  const bool preloaded = only_preloads && (m.eager || !lines.loads.empty());
+  m.state = ModelState::kHot;
+  m.hot_since = now_;
+  m.eager.reset();
+  if (m.failures == 0) m.last_failure.reset();
+  cache_.insert(m.id, m.footprint, now_, preloaded);
+  if (preloaded) cache_.count_preload();
+  serve(m, /*just_loaded=*/true);
+  refresh_evictable(m);
+}
+
+void ContextManager::Impl::stop(Model& m, std::string reason, const ModelId& victim_of) {
+  check(m.state == ModelState::kHot || m.state == ModelState::kLoading, "only a living engine can be stopped");
+  check(m.leases.empty(), "an engine is stopped that holds a lease");
+  check(victim_of.empty() || m.state == ModelState::kHot, "a loading model is evicted");
+  check(victim_of.empty() || !m.pinned, "a pinned model is evicted");
+  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/!victim_of.empty());
+  m.state = ModelState::kStopping;
+  m.draining = false;
+  m.eager.reset();
+  if (planted_bug(PlantedBug::kReleaseBeforeReap)) {
+    ledger_.release(*m.engine);
+  } else {
+    ledger_.mark_leaving(*m.engine);
+  }
+  // What is left of an unload is the exit, which always comes.
+  for (const auto& [place, id] : queue_.lines(m.id).unloads) queue_.clear_deadline(id);
+  actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of});
+}
+
+void ContextManager::Impl::become_cold(Model& m) {
+  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/false);
+  if (ledger_.holds(*m.engine)) ledger_.release(*m.engine);
+  if (!planted_bug(PlantedBug::kOldExitClearsNew)) engines_.erase(*m.engine);
+  m.state = ModelState::kCold;
+  m.engine.reset();
+  // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
+  m.leases.clear();
+  m.draining = false;
+}
+
+void ContextManager::Impl::record_failure(Model& m, const Error& reason, int tolerated) {
+  ++m.failures;
+  m.last_failure = reason;
+  if (m.failures <= tolerated) return;
+  Duration backoff = options_.quarantine_first;
+  for (int i = 1; i < m.failures && backoff < options_.quarantine_max; ++i) backoff *= 2;
+  m.quarantined_until = after(now_, std::min(backoff, options_.quarantine_max));
+}
+
+void ContextManager::Impl::fail_load(Model& m, const Error& reason) {
+  m.eager.reset();
+  record_failure(m, reason, /*tolerated=*/0);
+  if (planted_bug(PlantedBug::kWaiterForgotten)) {
+    while (!queue_.lines(m.id).leases.empty()) take(queue_.lines(m.id).leases.begin()->second);
+  }
+  reject_wanting(m, reason);
+}
+
+bool ContextManager::Impl::idle(const Model& m) const {
+  const bool leased = !m.leases.empty() && !planted_bug(PlantedBug::kVictimWithLease);
+  const bool pinned = m.pinned && !planted_bug(PlantedBug::kPinIgnored);
+  return m.state == ModelState::kHot && !leased && !pinned && queue_.lines(m.id).wanting() == 0;
+}
+
+void ContextManager::Impl::refresh_evictable(const Model& m) {
+  if (m.state == ModelState::kHot) cache_.set_evictable(m.id, idle(m));
+}
+
+}  // namespace minerva

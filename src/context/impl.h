@@ -1,0 +1,164 @@
+// ContextManager::Impl: the state of the core and what may happen to it. See context_manager.h for the protocol.
+//
+// One decision a file:
+//   context_manager.cc  the public face: step, constructors
+//   events.cc           what each event changes by itself
+//   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
+//   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   views.cc            what others may see, and sentences about it
+//   invariants.cc       what must hold after each step
+// with the parts ledger.h (memory), requests.h (waiting calls), victims.h (the smallest set that must leave).
+//
+// Threading: one thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "context/ledger.h"
+#include "context/model.h"
+#include "context/requests.h"
+#include "minerva/cache/model_cache.h"
+#include "minerva/context/context_manager.h"
+
+namespace minerva {
+
+class ContextManager::Impl {
+ public:
+  Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
+
+  std::vector<Action> step(TimePoint now, const Event& event);
+  std::optional<TimePoint> next_timer() const { return timer_; }
+
+  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint) const;
+  std::vector<ModelView> models(TimePoint now) const;
+  std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
+  const ModelCache& cache() const { return cache_; }
+  const Ledger& ledger() const { return ledger_; }
+  std::size_t queued() const { return queue_.wanting(); }
+  bool drained() const { return draining_ && engines_.empty(); }
+  void check_invariants() const;
+
+ private:
+  struct Lease {
+    ModelId model;
+    EngineId engine;
+  };
+  // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
+  // claims made so far are met.
+  struct Pass {
+    Room now;
+    Room planned;
+    bool may_evict = true;  // false once somebody waits for room that nobody idle can give
+  };
+  // Whom a claimant may displace, in the order in which they should go.
+  struct Candidates {
+    std::vector<Model*> models;
+    std::vector<Bytes> footprints;
+    std::size_t ready = 0;  // the first so many may be told to leave; the others will be able to later
+
+    void add(Model& m, Bytes footprint);
+  };
+
+  // ---- events.cc ----
+  void on(const ModelAdded& event);
+  void on(const ModelRemoved& event);
+  void on(const LeaseRequested& event);
+  void on(const LoadRequested& event);
+  void on(const UnloadRequested& event);
+  void on(const PinRequested& event);
+  void on(const RequestCancelled& event);
+  void on(const LeaseReleased& event);
+  void on(const Inspected& event);
+  void on(const EngineReady& event);
+  void on(const EngineExited& event);
+  void on(const BudgetChanged& event);
+  void on(const DrainRequested& event);
+  void on(const TimerFired& event);
+  // nullptr if the catalog does not have it.
+  Model* find_known(const ModelId& id);
+  bool queue_is_full(RequestId request, const ModelId& model);
+  void wait(Waiter waiter);
+  void reject(RequestId request, Error error);
+  void reject_draining(RequestId request);
+  Waiter take(RequestId id);
+  void reject_wanting(Model& m, const Error& error);
+  void reject_loads(Model& m, std::uint64_t before_place, const Error& error);
+  void abort_leases(Model& m, const Error& error);
+  void finish_unloads(Model& m);
+  // Whatever may be granted of those who wait for a hot model. True if anything was answered.
+  bool serve(Model& m, bool just_loaded);
+  void answer_load(Model& m, RequestId id, bool just_loaded);
+
+  // ---- engines.cc ----
+  void spawn(Model& m);
+  void become_hot(Model& m);
+  // `victim_of` not empty: an eviction.
+  void stop(Model& m, std::string reason, const ModelId& victim_of);
+  void become_cold(Model& m);
+  // Counts a failure; quarantines from the `tolerated`-th but one in a row.
+  void record_failure(Model& m, const Error& reason, int tolerated);
+  void fail_load(Model& m, const Error& reason);
+  // It is resident, nobody holds or wants it, and nothing protects it.
+  bool idle(const Model& m) const;
+  void refresh_evictable(const Model& m);
+
+  // ---- planning.cc ----
+  void settle();
+  void expire();
+  bool advance(Model& m);
+  void advance_unload(Model& m);
+  void start_inspection(Model& m);
+  bool wanted(const Model& m) const;
+  bool leaving_anyway(const Model& m) const;
+  void shrink_to_limits();
+  bool plan();
+  // True if somebody was rejected, so that others may move up.
+  bool place(Model& m, Pass& pass);
+  Candidates idle_candidates() const;
+  void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates);
+  void displace(Model& claimant, bool forced, const std::vector<Model*>& set, Pass& pass);
+  bool never_fits_beside_pinned(const Model& m) const;
+  bool forced(const Model& m) const;
+  std::uint64_t place_in_line(const Model& m) const;
+  void note_timer(TimePoint when);
+  void arm_timer();
+
+  // ---- views.cc ----
+  ModelView view(const Model& m, TimePoint now) const;
+  // "\"a\" is serving 2 requests", for each that holds memory now; idle ones are left out.
+  std::string obstacles(const Model& claimant) const;
+  std::string obstacle(const Model& m) const;
+  std::string needs(const Model& m) const;
+  Error too_large(const Model& m) const;
+  Error no_room_for_load(const Model& m) const;
+  Error waited_too_long(const Waiter& waiter, const Model& m) const;
+
+  ContextOptions options_;
+  ModelCache cache_;
+  Ledger ledger_;
+  RequestQueue queue_;
+  std::map<ModelId, Model> models_;                 // nodes are stable
+  std::map<EngineId, ModelId> engines_;             // those alive
+  std::unordered_map<RequestId, Lease> leases_;     // granted and not yet released
+  bool draining_ = false;
+  bool drain_aborted_ = false;
+  TimePoint drain_deadline_{};
+
+  TimePoint now_{};
+  std::vector<Action> actions_;  // of the step under way
+  std::optional<TimePoint> timer_;
+  std::optional<TimePoint> min_residency_ends_;  // somebody waits for it
+  std::uint64_t next_ticket_ = 1;
+  std::uint64_t next_engine_ = 1;
+};
+
+// now + span, or the end of time.
+TimePoint after(TimePoint now, Duration span);
+// Whole seconds, rounded up, at least 1: for Retry-After.
+int retry_seconds(Duration span);
+std::string quoted(const ModelId& id);
+
+}  // namespace minerva
