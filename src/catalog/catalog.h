@@ -21,14 +21,14 @@ namespace minerva {
 // The config's entry of one model: what it sets on top of what the scan found.
 struct ModelEntry {
   ModelId id;
-  std::string path;  // relative to a models folder or absolute inside one; empty: found by its id
-  std::vector<ModelId> aliases;
-  std::optional<unsigned> context;
-  std::optional<unsigned> parallel;
-  std::optional<bool> pinned;
-  std::optional<PreloadStrategy> preload;
-  std::optional<WeightsMode> weights;
-  std::vector<std::string> args;
+  std::string path = {};  // relative to a models folder or absolute inside one; empty: found by its id
+  std::vector<ModelId> aliases = {};
+  std::optional<unsigned> context = {};
+  std::optional<unsigned> parallel = {};
+  std::optional<bool> pinned = {};
+  std::optional<PreloadStrategy> preload = {};
+  std::optional<WeightsMode> weights = {};
+  std::vector<std::string> args = {};
 
   bool operator==(const ModelEntry&) const = default;
 };
@@ -50,9 +50,10 @@ class Catalog {
   Catalog(CatalogOptions options, EngineDriver& driver);
   ~Catalog();
 
-  // Reads the folders. Blocks: call it where that is fine. A model is a *.gguf file (called by its stem, the shard
-  // suffix dropped) or a subfolder of several files (shards, mmproj*); two of one name are a problem that names both,
-  // and neither is listed.
+  // Reads the folders and two levels of folders in them. Blocks: call it where that is fine. A model is called by its
+  // file's stem, the shard suffix dropped, wherever it lies; a projector (mmproj*.gguf) belongs to the model it shares
+  // a subfolder with. Two of one name are a problem that names both, and neither is listed. An entry with a path
+  // renames the file. Symlinks are followed, also out of the folder: they are the operator's.
   static ScanResult scan(const CatalogOptions& options);
 
   struct Changes {
@@ -69,13 +70,16 @@ class Catalog {
 
   // Makes `id` name the file `path` (absolute or relative to a models folder): the body of POST .../load.
   // Errors: kModelNotFound when the path is missing, not a regular file, unreadable or outside every models folder
-  // after resolving symlinks (one message for all); kConflict when `id` already names another file.
+  // after resolving symlinks (one message for all); kConflict when `id` already names another file;
+  // kInvalidArgument when it cannot be a name; kInvalidModel when a part of the model is missing.
   Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path);
 
-  // What inspecting said: from the cache while the files and arguments are the same, else by the driver. Several calls
-  // for one model share one inspection. Errors: as EngineDriver::inspect; failures are cached the same way.
+  // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
+  // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called
+  // inside, when the answer is there already.
+  // Errors: as EngineDriver::inspect. kInvalidModel is kept as long as the catalog lives, others are tried anew.
   void inspect(const ModelId& id, std::function<void(Result<ModelMetadata>)> done);
-  // If already known; nullptr otherwise.
+  // If already known; nullptr otherwise. Valid until the next inspect().
   const ModelMetadata* metadata(const ModelId& id) const;
 
  private:

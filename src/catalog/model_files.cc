@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -59,7 +58,7 @@ class FileDescriptor {
 // Opened first and asked afterwards where it is, so that a symlink swapped in between does not matter.
 bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
   const FileDescriptor file(path);
-  struct stat status {};
+  struct stat status{};
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
   std::error_code error;
   const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", file.get()), error);
@@ -70,17 +69,15 @@ bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
 }  // namespace
 
 ModelFileName parse_model_file_name(std::string_view name) {
-  if (name.ends_with(kExtension)) name.remove_suffix(kExtension.size());
-  ModelFileName result;
-  result.stem = name;
-  // "-00001-of-00003"
-  constexpr std::size_t kSuffix = 15;
-  if (name.size() <= kSuffix) return result;
+  if (!name.ends_with(kExtension)) return {std::string(name)};
+  name.remove_suffix(kExtension.size());
+  constexpr std::size_t kSuffix = std::string_view("-00001-of-00003").size();
+  if (name.size() <= kSuffix) return {std::string(name)};
   const std::string_view suffix = name.substr(name.size() - kSuffix);
   const unsigned part = part_number(suffix.substr(1, 5));
   const unsigned parts = part_number(suffix.substr(10, 5));
-  if (suffix[0] != '-' || suffix.substr(6, 4) != "-of-" || part == 0 || part > parts) return result;
-  return {std::string(name.substr(0, name.size() - kSuffix)), part, parts};
+  if (suffix[0] != '-' || suffix.substr(6, 4) != "-of-" || part == 0 || part > parts) return {std::string(name)};
+  return {std::string(name.substr(0, name.size() - kSuffix)), parts};
 }
 
 bool is_projector_file_name(std::string_view name) { return name.starts_with("mmproj") && name.ends_with(kExtension); }
@@ -91,21 +88,16 @@ bool is_model_file_name(std::string_view name) {
 }
 
 Result<std::vector<std::string>> model_parts(const std::string& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
+  const auto gone = [&path] { return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path)); };
   const fs::path file(path);
   const ModelFileName name = parse_model_file_name(file.filename().string());
-  if (name.parts == 1 && name.part == 1 && name.stem + std::string(kExtension) == file.filename().string()) {
-    const fs::path canonical = fs::canonical(file, error);
-    if (error) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
-    return std::vector<std::string>{canonical.string()};
-  }
+  std::error_code error;
+  const fs::path canonical = fs::canonical(file, error);
+  if (error) return gone();
+  if (name.parts == 0) return std::vector<std::string>{canonical.string()};
   const fs::path folder = fs::canonical(file.parent_path(), error);
-  if (error) return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path));
+  if (error) return gone();
   // The parts find each other by their names, so these are kept, also when they are symlinks.
-  if (!is_model_file_name(file.filename().string())) {
-    return std::vector<std::string>{(folder / file.filename()).string()};
-  }
   std::vector<std::string> parts;
   for (unsigned part = 1; part <= name.parts; ++part) {
     const std::string part_name = fmt::format("{}-{:05}-of-{:05}{}", name.stem, part, name.parts, kExtension);
@@ -124,13 +116,13 @@ Result<FilesState> files_state(const ModelSpec& spec) {
   if (!spec.mmproj.empty()) files->push_back(spec.mmproj);
   FilesState state;
   for (const std::string& file : *files) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(file.c_str(), &status) != 0) {
       return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
     }
     state.size += Bytes(static_cast<std::uint64_t>(status.st_size));
-    state.modified_ns = std::max(state.modified_ns,
-                                 std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
+    state.modified_ns =
+        std::max(state.modified_ns, std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
   }
   return state;
 }

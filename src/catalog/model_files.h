@@ -15,11 +15,10 @@
 
 namespace minerva {
 
-// What a file's name says: "x-00001-of-00003.gguf" is part 1 of 3 of "x"; "x.gguf" is part 1 of 1.
+// What a file's name says: "x-00001-of-00003.gguf" is one of the 3 parts of "x".
 struct ModelFileName {
   std::string stem;
-  unsigned part = 1;
-  unsigned parts = 1;
+  unsigned parts = 0;  // 0: a model in one file
 };
 ModelFileName parse_model_file_name(std::string_view name);
 

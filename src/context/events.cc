@@ -30,7 +30,8 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
   const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.quarantined(now_);
-  if (wants_now && m.state == ModelState::kCold && !m.eager) m.eager = queue_.next_place();
+  const bool resident = m.state != ModelState::kCold && m.state != ModelState::kStopping;
+  if (wants_now && !resident && !m.eager) m.eager = queue_.next_place();
 }
 
 void ContextManager::Impl::on(const ModelRemoved& event) {
@@ -96,6 +97,7 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
     actions_.emplace_back(Done{.request = event.request, .model = m->id, .changed = false});
     return;
   }
+  if (m->state == ModelState::kStopping) m->eager.reset();
   if (event.force) {
     m->pinned = false;
     m->eager.reset();

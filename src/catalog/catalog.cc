@@ -1,0 +1,185 @@
+#include "catalog/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "catalog/metadata_store.h"
+#include "catalog/model_files.h"
+
+namespace minerva {
+namespace {
+
+// What an inspection's answer depends on. Unit separators keep lists apart from their neighbours.
+std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
+  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.size.count(),
+                     spec.modified_ns, spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
+                     fmt::join(spec.args, "\x1e"), fingerprint);
+}
+
+}  // namespace
+
+struct Catalog::Impl {
+  struct Known {
+    ModelSpec spec;
+    bool by_path = false;  // added by add_path()
+  };
+  using Done = std::function<void(Result<ModelMetadata>)>;
+
+  Impl(CatalogOptions catalog_options, EngineDriver& engine_driver)
+      : options(std::move(catalog_options)),
+        driver(engine_driver),
+        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json") {}
+
+  CatalogOptions options;
+  EngineDriver& driver;
+  MetadataStore store;
+  std::map<ModelId, Known, std::less<>> models;
+  std::map<std::string, ModelId, std::less<>> aliases;
+  std::map<std::string, std::vector<Done>> under_way;  // by key
+  std::map<std::string, Error> invalid;                // by key
+  // Tells the driver's answers that outlive the catalog that it is gone.
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+
+  static constexpr std::size_t kMaxInvalid = 1000;
+
+  Known* find(std::string_view name) {
+    auto it = models.find(name);
+    if (it == models.end()) {
+      const auto alias = aliases.find(name);
+      if (alias != aliases.end()) it = models.find(alias->second);
+    }
+    return it == models.end() ? nullptr : &it->second;
+  }
+
+  std::string key_of(const ModelSpec& spec) const { return inspection_key(spec, driver.fingerprint()); }
+
+  void inspected(const ModelSpec& spec, const std::string& key, const Result<ModelMetadata>& result) {
+    // Files replaced meanwhile: nobody knows which ones the answer is about, so it is not kept.
+    const auto now = files_state(spec);
+    const bool same = now && now->size == spec.size && now->modified_ns == spec.modified_ns;
+    if (same && result) {
+      store.put(key, *result);
+    } else if (same && result.error().code == ErrorCode::kInvalidModel) {
+      if (invalid.size() >= kMaxInvalid) invalid.clear();
+      invalid[key] = result.error();
+    }
+    const auto waiting = under_way.extract(key);
+    const std::weak_ptr<bool> still_alive = alive;
+    for (const Done& done : waiting.mapped()) {
+      done(result);
+      if (still_alive.expired()) return;
+    }
+  }
+};
+
+Catalog::Catalog(CatalogOptions options, EngineDriver& driver)
+    : impl_(std::make_unique<Impl>(std::move(options), driver)) {}
+Catalog::~Catalog() = default;
+
+Catalog::Changes Catalog::apply(ScanResult result) {
+  std::map<ModelId, Impl::Known, std::less<>> models;
+  for (ModelSpec& spec : result.models) {
+    const ModelId id = spec.id;
+    models[id] = {std::move(spec), false};
+  }
+  impl_->aliases.clear();
+  for (const auto& [id, known] : models) {
+    for (const ModelId& alias : known.spec.aliases) impl_->aliases[alias] = id;
+  }
+  for (auto& [id, known] : impl_->models) {
+    if (!known.by_path || models.contains(id) || impl_->aliases.contains(id)) continue;
+    const auto state = files_state(known.spec);
+    if (!state) continue;
+    known.spec.size = state->size;
+    known.spec.modified_ns = state->modified_ns;
+    models[id] = known;
+  }
+
+  Changes changes;
+  for (const auto& [id, known] : models) {
+    const auto before = impl_->models.find(id);
+    if (before == impl_->models.end() || before->second.spec != known.spec) {
+      changes.added_or_changed.push_back(known.spec);
+    }
+  }
+  for (const auto& [id, known] : impl_->models) {
+    if (!models.contains(id)) changes.removed.push_back(id);
+  }
+  impl_->models = std::move(models);
+  return changes;
+}
+
+const ModelSpec* Catalog::find(std::string_view id_or_alias) const {
+  const Impl::Known* const known = impl_->find(id_or_alias);
+  return known == nullptr ? nullptr : &known->spec;
+}
+
+std::vector<const ModelSpec*> Catalog::list() const {
+  std::vector<const ModelSpec*> specs;
+  for (const auto& [id, known] : impl_->models) specs.push_back(&known.spec);
+  return specs;
+}
+
+Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view path) {
+  if (!is_model_id(id) || id == "stats") {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", id), "model_id");
+  }
+  const auto resolved = resolve_model_path(path, impl_->options.models_dirs);
+  if (!resolved) return fail(Error{resolved.error().code, resolved.error().message, "model_path"});
+  if (const Impl::Known* const known = impl_->find(id); known != nullptr) {
+    if (known->spec.path == *resolved) return &known->spec;
+    return fail(ErrorCode::kConflict,
+                fmt::format("\"{}\" already names another file; choose another model_id, or leave out model_path", id),
+                "model_path");
+  }
+  ModelSpec spec;
+  spec.id = id;
+  spec.path = *resolved;
+  spec.mmproj = projector_of(*resolved, impl_->options.models_dirs);
+  const auto state = files_state(spec);
+  if (!state) return fail(Error{state.error().code, state.error().message, "model_path"});
+  spec.size = state->size;
+  spec.modified_ns = state->modified_ns;
+  return &impl_->models.emplace(id, Impl::Known{std::move(spec), true}).first->second.spec;
+}
+
+void Catalog::inspect(const ModelId& id, std::function<void(Result<ModelMetadata>)> done) {
+  Impl::Known* const known = impl_->find(id);
+  if (known == nullptr) {
+    done(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
+    return;
+  }
+  const auto state = files_state(known->spec);
+  if (!state) {
+    done(fail(state.error()));
+    return;
+  }
+  known->spec.size = state->size;
+  known->spec.modified_ns = state->modified_ns;
+
+  const std::string key = impl_->key_of(known->spec);
+  if (const ModelMetadata* const metadata = impl_->store.find(key); metadata != nullptr) {
+    done(ModelMetadata(*metadata));
+    return;
+  }
+  if (const auto it = impl_->invalid.find(key); it != impl_->invalid.end()) {
+    done(fail(Error(it->second)));
+    return;
+  }
+  auto& waiting = impl_->under_way[key];
+  waiting.push_back(std::move(done));
+  if (waiting.size() > 1) return;
+  impl_->driver.inspect(known->spec, [impl = impl_.get(), alive = std::weak_ptr(impl_->alive), key,
+                                      spec = known->spec](const Result<ModelMetadata>& result) {
+    if (!alive.expired()) impl->inspected(spec, key, result);
+  });
+}
+
+const ModelMetadata* Catalog::metadata(const ModelId& id) const {
+  const Impl::Known* const known = impl_->find(id);
+  return known == nullptr ? nullptr : impl_->store.find(impl_->key_of(known->spec));
+}
+
+}  // namespace minerva

@@ -1,0 +1,525 @@
+#include "catalog/catalog.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace minerva {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Answers when told to.
+class FakeDriver final : public EngineDriver {
+ public:
+  struct Asked {
+    ModelSpec spec;
+    std::function<void(Result<ModelMetadata>)> done;
+  };
+  std::vector<Asked> asked;
+  std::string version = "1";
+
+  std::string fingerprint() const override { return version; }
+  void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
+    asked.push_back({spec, std::move(done)});
+  }
+  Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
+                                        Engine::Handlers) override {
+    return fail(ErrorCode::kInternal, "this driver starts nothing");
+  }
+
+  void answer(Result<ModelMetadata> result) {
+    ASSERT_FALSE(asked.empty());
+    const auto done = asked.front().done;
+    asked.erase(asked.begin());
+    done(std::move(result));
+  }
+};
+
+ModelMetadata metadata_of(std::uint64_t bytes) {
+  ModelMetadata metadata;
+  metadata.architecture = "llama";
+  metadata.footprint = Bytes(bytes);
+  return metadata;
+}
+
+class CatalogTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "catalog-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = fs::canonical(pattern);
+    models_ = root_ / "models";
+    fs::create_directory(models_);
+    options_.models_dirs = {models_.string()};
+    options_.cache_dir = (root_ / "cache").string();
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  fs::path put(const fs::path& name, std::size_t size = 10) {
+    const fs::path file = name.is_absolute() ? name : models_ / name;
+    fs::create_directories(file.parent_path());
+    std::ofstream(file) << std::string(size, 'x');
+    return file;
+  }
+
+  ScanResult scan() const { return Catalog::scan(options_); }
+
+  static std::vector<std::string> ids(const ScanResult& result) {
+    std::vector<std::string> list;
+    for (const ModelSpec& spec : result.models) list.push_back(spec.id);
+    return list;
+  }
+
+  static void expect_one_problem(const ScanResult& result, const std::vector<std::string>& words) {
+    ASSERT_EQ(result.problems.size(), 1U);
+    for (const std::string& word : words) {
+      EXPECT_NE(result.problems.front().find(word), std::string::npos) << result.problems.front();
+    }
+  }
+
+  std::unique_ptr<Catalog> catalog() {
+    auto made = std::make_unique<Catalog>(options_, driver_);
+    made->apply(scan());
+    return made;
+  }
+
+  // Inspects and stores the answer; nothing while it is not there.
+  std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
+    auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
+    catalog.inspect(id, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
+    return answer;
+  }
+
+  using Ids = std::vector<std::string>;
+  fs::path root_;
+  fs::path models_;
+  CatalogOptions options_;
+  FakeDriver driver_;
+};
+
+TEST_F(CatalogTest, FilesAreModelsByTheirStem) {
+  put("b.Q4_K_M.gguf", 7);
+  put("a.gguf");
+  put("notes.txt");
+  put(".hidden.gguf");
+  put("mmproj-a.gguf");
+  put("half.gguf.part");
+  const ScanResult result = scan();
+  EXPECT_EQ(ids(result), (Ids{"a", "b.Q4_K_M"}));
+  EXPECT_TRUE(result.problems.empty());
+  const ModelSpec& b = result.models[1];
+  EXPECT_EQ(b.path, (models_ / "b.Q4_K_M.gguf").string());
+  EXPECT_EQ(b.size, Bytes(7));
+  EXPECT_GT(b.modified_ns, 0);
+  EXPECT_EQ(b.mmproj, "");
+}
+
+TEST_F(CatalogTest, PartsAreOneModel) {
+  for (const auto* const part : {"big-00001-of-00003.gguf", "big-00002-of-00003.gguf", "big-00003-of-00003.gguf"}) {
+    put(part, 5);
+    put(fs::path("other") / (std::string("o-") + part), 6);
+  }
+  const ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"big", "o-big"}));
+  EXPECT_EQ(result.models[0].path, (models_ / "big-00001-of-00003.gguf").string());
+  EXPECT_EQ(result.models[0].size, Bytes(15));
+  EXPECT_EQ(result.models[1].size, Bytes(18));
+}
+
+TEST_F(CatalogTest, AMissingPartIsNamed) {
+  put("big-00001-of-00003.gguf");
+  put("big-00003-of-00003.gguf");
+  const ScanResult result = scan();
+  EXPECT_TRUE(result.models.empty());
+  expect_one_problem(result, {"big-00002-of-00003.gguf", "missing"});
+}
+
+TEST_F(CatalogTest, NamesThatOnlyLookLikeParts) {
+  put("a-00000-of-00003.gguf");
+  put("a-00004-of-00003.gguf");
+  put("a-1-of-3.gguf");
+  EXPECT_EQ(ids(scan()), (Ids{"a-00000-of-00003", "a-00004-of-00003", "a-1-of-3"}));
+}
+
+TEST_F(CatalogTest, AProjectorBelongsToTheModelInItsFolder) {
+  put("vision/v.gguf", 3);
+  put("vision/mmproj-f16.gguf", 4);
+  const ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"v"}));
+  EXPECT_EQ(result.models[0].mmproj, (models_ / "vision/mmproj-f16.gguf").string());
+  EXPECT_EQ(result.models[0].size, Bytes(7));
+}
+
+TEST_F(CatalogTest, AProjectorAmongSeveralModelsIsNotUsed) {
+  put("vision/v.gguf");
+  put("vision/w.gguf");
+  put("vision/mmproj.gguf");
+  const ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"v", "w"}));
+  EXPECT_EQ(result.models[0].mmproj, "");
+  expect_one_problem(result, {"mmproj.gguf", "vision"});
+}
+
+TEST_F(CatalogTest, TwoLevelsOfFoldersAreRead) {
+  put("publisher/model/deep.gguf");
+  put("a/b/c/too-deep.gguf");
+  put(".cache/hidden.gguf");
+  EXPECT_EQ(ids(scan()), (Ids{"deep"}));
+}
+
+TEST_F(CatalogTest, TwoOfOneNameAreAProblemThatNamesBoth) {
+  put("x/m.gguf");
+  put("y/m.gguf");
+  put("other.gguf");
+  const ScanResult result = scan();
+  EXPECT_EQ(ids(result), (Ids{"other"}));
+  expect_one_problem(result, {"x/m.gguf", "y/m.gguf", "\"m\""});
+}
+
+TEST_F(CatalogTest, TheSameFolderTwiceIsNoProblem) {
+  put("sub/m.gguf");
+  options_.models_dirs = {models_.string(), models_.string(), (models_ / "sub").string()};
+  const ScanResult result = scan();
+  EXPECT_EQ(ids(result), (Ids{"m"}));
+  EXPECT_TRUE(result.problems.empty());
+}
+
+TEST_F(CatalogTest, NamesThatCannotBeIdsAreProblems) {
+  put("with space.gguf");
+  expect_one_problem(scan(), {"with space.gguf"});
+  fs::rename(models_ / "with space.gguf", models_ / "stats.gguf");
+  expect_one_problem(scan(), {"stats", "reserved"});
+  options_.entries = {{.id = "named", .path = "stats.gguf"}};
+  EXPECT_EQ(ids(scan()), (Ids{"named"}));
+}
+
+TEST_F(CatalogTest, AMissingFolderIsAProblem) {
+  options_.models_dirs = {(root_ / "nowhere").string()};
+  expect_one_problem(scan(), {"nowhere"});
+}
+
+TEST_F(CatalogTest, SymlinksOfTheOperatorAreFollowed) {
+  const fs::path outside = put(root_ / "outside" / "blob");
+  fs::create_symlink(outside, models_ / "linked.gguf");
+  fs::create_symlink(root_ / "nothing", models_ / "broken.gguf");
+  fs::create_directory_symlink(models_, models_ / "loop");
+  const ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"linked"}));
+  EXPECT_EQ(result.models[0].path, outside.string());
+  expect_one_problem(result, {"broken.gguf"});
+}
+
+TEST_F(CatalogTest, EntriesSetWhatTheySay) {
+  put("m.gguf");
+  put("n.gguf");
+  options_.entries = {{.id = "m",
+                       .aliases = {"gpt-4o-mini"},
+                       .context = 512,
+                       .parallel = 4,
+                       .pinned = true,
+                       .preload = PreloadStrategy::kEager,
+                       .weights = WeightsMode::kMapped,
+                       .args = {"--temp", "0"}}};
+  const ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"m", "n"}));
+  const ModelSpec& m = result.models[0];
+  EXPECT_EQ(m.aliases, Ids{"gpt-4o-mini"});
+  EXPECT_EQ(m.context, 512U);
+  EXPECT_EQ(m.parallel, 4U);
+  EXPECT_TRUE(m.pinned);
+  EXPECT_EQ(m.preload, PreloadStrategy::kEager);
+  EXPECT_EQ(m.weights, WeightsMode::kMapped);
+  EXPECT_EQ(m.args, (Ids{"--temp", "0"}));
+  EXPECT_EQ(result.models[1].parallel, ModelSpec{}.parallel);
+}
+
+TEST_F(CatalogTest, AnEntryWithAPathRenamesTheFile) {
+  put("llama-7b.Q4_K_M.gguf");
+  options_.entries = {{.id = "llama-7b", .path = "llama-7b.Q4_K_M.gguf"},
+                      {.id = "llama-7b-long", .path = (models_ / "llama-7b.Q4_K_M.gguf").string(), .context = 65536}};
+  const ScanResult result = scan();
+  EXPECT_EQ(ids(result), (Ids{"llama-7b", "llama-7b-long"}));
+  EXPECT_TRUE(result.problems.empty());
+}
+
+TEST_F(CatalogTest, EntriesWithoutAFileAreProblems) {
+  options_.entries = {{.id = "nothing"}};
+  expect_one_problem(scan(), {"\"nothing\""});
+  put(root_ / "secret.gguf");
+  options_.entries = {{.id = "outside", .path = "../secret.gguf"}};
+  expect_one_problem(scan(), {"\"outside\"", "../secret.gguf"});
+}
+
+TEST_F(CatalogTest, AliasesMustNotCollide) {
+  put("a.gguf");
+  put("b.gguf");
+  options_.entries = {{.id = "a", .aliases = {"b"}}, {.id = "b", .aliases = {"c"}}};
+  const ScanResult result = scan();
+  expect_one_problem(result, {"\"b\"", "\"a\""});
+  EXPECT_TRUE(result.models[0].aliases.empty());
+  EXPECT_EQ(result.models[1].aliases, Ids{"c"});
+  options_.entries = {{.id = "a", .aliases = {"x"}}, {.id = "b", .aliases = {"x"}}};
+  expect_one_problem(scan(), {"\"x\""});
+}
+
+TEST_F(CatalogTest, FindsByIdAndAlias) {
+  put("a.gguf");
+  options_.entries = {{.id = "a", .aliases = {"other/name:latest"}}};
+  const auto made = catalog();
+  ASSERT_NE(made->find("a"), nullptr);
+  EXPECT_EQ(made->find("other/name:latest"), made->find("a"));
+  EXPECT_EQ(made->find("b"), nullptr);
+  EXPECT_EQ(made->find(""), nullptr);
+  ASSERT_EQ(made->list().size(), 1U);
+  EXPECT_EQ(made->list()[0]->id, "a");
+}
+
+TEST_F(CatalogTest, ApplyTellsWhatChanged) {
+  put("a.gguf");
+  put("b.gguf");
+  Catalog made(options_, driver_);
+  Catalog::Changes changes = made.apply(scan());
+  EXPECT_EQ(changes.added_or_changed.size(), 2U);
+  EXPECT_TRUE(changes.removed.empty());
+
+  changes = made.apply(scan());
+  EXPECT_TRUE(changes.added_or_changed.empty());
+  EXPECT_TRUE(changes.removed.empty());
+
+  put("a.gguf", 20);
+  fs::remove(models_ / "b.gguf");
+  changes = made.apply(scan());
+  ASSERT_EQ(changes.added_or_changed.size(), 1U);
+  EXPECT_EQ(changes.added_or_changed[0].id, "a");
+  EXPECT_EQ(changes.added_or_changed[0].size, Bytes(20));
+  EXPECT_EQ(changes.removed, Ids{"b"});
+}
+
+TEST_F(CatalogTest, AddPathNamesAFile) {
+  const fs::path file = put("sub/file.gguf", 4);
+  const auto made = catalog();
+  const auto relative = made->add_path("mine", "sub/file.gguf");
+  ASSERT_TRUE(relative.has_value()) << relative.error().message;
+  EXPECT_EQ((*relative)->path, file.string());
+  EXPECT_EQ((*relative)->size, Bytes(4));
+  EXPECT_EQ(made->find("mine"), *relative);
+  EXPECT_TRUE(made->add_path("mine", file.string()).has_value()) << "the same file again";
+  EXPECT_TRUE(made->add_path("file", "sub/../sub/file.gguf").has_value()) << "what the scan found";
+
+  put("other.gguf");
+  const auto conflict = made->add_path("mine", "other.gguf");
+  ASSERT_FALSE(conflict.has_value());
+  EXPECT_EQ(conflict.error().code, ErrorCode::kConflict);
+  for (const std::string bad : {"", "stats", "a b", "../x"}) {
+    const auto refused = made->add_path(bad, "other.gguf");
+    ASSERT_FALSE(refused.has_value()) << bad;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST_F(CatalogTest, ThePathRuleGivesOneAnswerForAllItRefuses) {
+  put("good.gguf");
+  const fs::path secret = put(root_ / "secret.gguf");
+  put(root_ / "models-but-not-really" / "x.gguf");
+  fs::create_symlink(secret, models_ / "escape.gguf");
+  fs::create_directory_symlink(root_, models_ / "up");
+  fs::create_directory(models_ / "folder.gguf");
+  ASSERT_EQ(::mkfifo((models_ / "fifo.gguf").c_str(), 0600), 0);
+  fs::create_symlink("loop.gguf", models_ / "loop.gguf");
+  std::vector<std::string> paths = {"",
+                                    ".",
+                                    "/",
+                                    "missing.gguf",
+                                    "../secret.gguf",
+                                    secret.string(),
+                                    "escape.gguf",
+                                    "up/secret.gguf",
+                                    "folder.gguf",
+                                    "fifo.gguf",
+                                    "loop.gguf",
+                                    "/dev/zero",
+                                    "/proc/self/mem",
+                                    models_.string(),
+                                    "../models-but-not-really/x.gguf",
+                                    (root_ / "models-but-not-really" / "x.gguf").string(),
+                                    std::string("good.gguf\0.txt", 14),
+                                    std::string(100000, 'a'),
+                                    "good.gguf/"};
+  if (::geteuid() != 0) {  // root reads everything
+    const fs::path unreadable = put("unreadable.gguf");
+    fs::permissions(unreadable, fs::perms::none);
+    paths.push_back(unreadable.string());
+  }
+  const auto made = catalog();
+  const auto expected = made->add_path("x", "missing.gguf");
+  ASSERT_FALSE(expected.has_value());
+  for (const std::string& path : paths) {
+    const auto refused = made->add_path("x", path);
+    ASSERT_FALSE(refused.has_value()) << path;
+    EXPECT_EQ(refused.error().code, ErrorCode::kModelNotFound) << path;
+    EXPECT_EQ(refused.error().message, expected.error().message) << path;
+  }
+  fs::create_symlink("good.gguf", models_ / "inside.gguf");
+  const auto inside = made->add_path("x", "inside.gguf");
+  ASSERT_TRUE(inside.has_value());
+  EXPECT_EQ((*inside)->path, (models_ / "good.gguf").string());
+}
+
+TEST_F(CatalogTest, AddPathTakesAllPartsOrNone) {
+  put("p-00001-of-00002.gguf", 1);
+  const fs::path outside = put(root_ / "p2", 1);
+  const auto made = catalog();
+  const auto incomplete = made->add_path("p", "p-00001-of-00002.gguf");
+  ASSERT_FALSE(incomplete.has_value());
+  EXPECT_EQ(incomplete.error().code, ErrorCode::kInvalidModel);
+  fs::create_symlink(outside, models_ / "p-00002-of-00002.gguf");
+  const auto escaping = made->add_path("p", "p-00001-of-00002.gguf");
+  ASSERT_FALSE(escaping.has_value());
+  EXPECT_EQ(escaping.error().code, ErrorCode::kModelNotFound);
+  fs::remove(models_ / "p-00002-of-00002.gguf");
+  put("p-00002-of-00002.gguf", 2);
+  const auto complete = made->add_path("p", "p-00002-of-00002.gguf");
+  ASSERT_TRUE(complete.has_value());
+  EXPECT_EQ((*complete)->size, Bytes(3));
+  EXPECT_EQ((*complete)->path, (models_ / "p-00001-of-00002.gguf").string());
+}
+
+TEST_F(CatalogTest, ModelsAddedByPathStayAsLongAsTheirFile) {
+  const fs::path file = put("a/b/c/deep.gguf");
+  const auto made = catalog();
+  EXPECT_EQ(made->list().size(), 0U);
+  ASSERT_TRUE(made->add_path("deep", "a/b/c/deep.gguf").has_value());
+  EXPECT_TRUE(made->apply(scan()).removed.empty());
+  EXPECT_NE(made->find("deep"), nullptr);
+  fs::remove(file);
+  EXPECT_EQ(made->apply(scan()).removed, Ids{"deep"});
+  EXPECT_EQ(made->find("deep"), nullptr);
+}
+
+TEST_F(CatalogTest, InspectsOnceForAllWhoAsk) {
+  put("a.gguf");
+  const auto made = catalog();
+  const auto first = inspect(*made, "a");
+  const auto second = inspect(*made, "a");
+  ASSERT_EQ(driver_.asked.size(), 1U);
+  EXPECT_EQ(driver_.asked[0].spec, *made->find("a"));
+  EXPECT_EQ(made->metadata("a"), nullptr);
+  driver_.answer(metadata_of(5));
+  ASSERT_TRUE(first->has_value() && second->has_value());
+  EXPECT_EQ((**first)->footprint, Bytes(5));
+  EXPECT_EQ((**second)->footprint, Bytes(5));
+  ASSERT_NE(made->metadata("a"), nullptr);
+
+  EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
+  EXPECT_TRUE(driver_.asked.empty());
+  // Another catalog, later: from disk.
+  EXPECT_TRUE(inspect(*catalog(), "a")->has_value());
+  EXPECT_TRUE(driver_.asked.empty());
+}
+
+TEST_F(CatalogTest, WhatChangesTheAnswerIsInspectedAnew) {
+  put("a.gguf");
+  const auto known = [&] {
+    const auto answer = inspect(*catalog(), "a");
+    if (answer->has_value()) return true;
+    driver_.asked.clear();
+    return false;
+  };
+  const auto learn = [&] {
+    const auto made = catalog();
+    const auto answer = inspect(*made, "a");
+    if (!driver_.asked.empty()) driver_.answer(metadata_of(1));
+    ASSERT_TRUE(answer->has_value());
+  };
+  learn();
+  EXPECT_TRUE(known());
+
+  driver_.version = "2";
+  EXPECT_FALSE(known()) << "another engine";
+  learn();
+  put("a.gguf", 11);
+  EXPECT_FALSE(known()) << "another size";
+  learn();
+  fs::last_write_time(models_ / "a.gguf", fs::last_write_time(models_ / "a.gguf") + std::chrono::seconds(1));
+  EXPECT_FALSE(known()) << "another time";
+  learn();
+  for (const ModelEntry& entry :
+       {ModelEntry{.id = "a", .context = 77}, ModelEntry{.id = "a", .parallel = 7},
+        ModelEntry{.id = "a", .weights = WeightsMode::kMapped}, ModelEntry{.id = "a", .args = {"-ctk", "q8_0"}},
+        ModelEntry{.id = "a", .args = {"-ctkq8_0"}}}) {
+    options_.entries = {entry};
+    EXPECT_FALSE(known());
+    learn();
+  }
+  options_.entries = {{.id = "a", .aliases = {"b"}, .pinned = true}};
+  EXPECT_TRUE(known()) << "these change nothing";
+}
+
+TEST_F(CatalogTest, AReplacedFileIsNoticedWithoutAScan) {
+  put("a.gguf");
+  const auto made = catalog();
+  inspect(*made, "a");
+  driver_.answer(metadata_of(1));
+  put("a.gguf", 99);
+  const auto answer = inspect(*made, "a");
+  EXPECT_FALSE(answer->has_value());
+  ASSERT_EQ(driver_.asked.size(), 1U);
+  EXPECT_EQ(driver_.asked[0].spec.size, Bytes(99));
+  // Replaced again meanwhile: the answer goes to who asked, and is not kept.
+  put("a.gguf", 100);
+  driver_.answer(metadata_of(2));
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_FALSE(inspect(*made, "a")->has_value());
+}
+
+TEST_F(CatalogTest, ADeletedFileIsNotFound) {
+  put("a.gguf");
+  const auto made = catalog();
+  fs::remove(models_ / "a.gguf");
+  for (const std::string id : {"a", "unknown"}) {
+    const auto answer = inspect(*made, id);
+    ASSERT_TRUE(answer->has_value());
+    EXPECT_EQ((*answer)->error().code, ErrorCode::kModelNotFound);
+  }
+  EXPECT_TRUE(driver_.asked.empty());
+}
+
+TEST_F(CatalogTest, OnlyTheFilesOwnFailuresAreKept) {
+  put("a.gguf");
+  const auto made = catalog();
+  const auto first = inspect(*made, "a");
+  driver_.answer(fail(ErrorCode::kEngineTimeout, "slow"));
+  ASSERT_TRUE(first->has_value());
+  const auto second = inspect(*made, "a");
+  EXPECT_FALSE(second->has_value()) << "tried anew";
+  driver_.answer(fail(ErrorCode::kInvalidModel, "bad"));
+  const auto third = inspect(*made, "a");
+  ASSERT_TRUE(third->has_value());
+  EXPECT_EQ((*third)->error().message, "bad");
+  EXPECT_TRUE(driver_.asked.empty());
+}
+
+TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
+  put("a.gguf");
+  auto made = catalog();
+  const auto answer = inspect(*made, "a");
+  made.reset();
+  driver_.answer(metadata_of(1));
+  EXPECT_FALSE(answer->has_value());
+}
+
+TEST_F(CatalogTest, WhoAskedMayDestroyTheCatalog) {
+  put("a.gguf");
+  auto made = catalog();
+  made->inspect("a", [&made](const Result<ModelMetadata>&) { made.reset(); });
+  made->inspect("a", [](const Result<ModelMetadata>&) { FAIL() << "its catalog is gone"; });
+  driver_.answer(metadata_of(1));
+  EXPECT_EQ(made, nullptr);
+}
+
+}  // namespace
+}  // namespace minerva

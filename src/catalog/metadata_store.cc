@@ -1,0 +1,118 @@
+#include "catalog/metadata_store.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+
+namespace minerva {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// Of the file's shape. Another one's file is not read.
+constexpr int kSchema = 1;
+constexpr std::uintmax_t kMaxFileBytes = 16U << 20;
+
+json to_json(const ModelMetadata& metadata) {
+  return {{"architecture", metadata.architecture},
+          {"quantization", metadata.quantization},
+          {"parameters", metadata.parameters},
+          {"trained_context", metadata.trained_context},
+          {"context", metadata.context},
+          {"can_generate", metadata.can_generate},
+          {"can_embed", metadata.can_embed},
+          {"can_rerank", metadata.can_rerank},
+          {"has_chat_template", metadata.has_chat_template},
+          {"multimodal", metadata.multimodal},
+          {"footprint_bytes", metadata.footprint.count()}};
+}
+
+// Throws json::exception.
+ModelMetadata from_json(const json& object) {
+  ModelMetadata metadata;
+  object.at("architecture").get_to(metadata.architecture);
+  object.at("quantization").get_to(metadata.quantization);
+  object.at("parameters").get_to(metadata.parameters);
+  object.at("trained_context").get_to(metadata.trained_context);
+  object.at("context").get_to(metadata.context);
+  object.at("can_generate").get_to(metadata.can_generate);
+  object.at("can_embed").get_to(metadata.can_embed);
+  object.at("can_rerank").get_to(metadata.can_rerank);
+  object.at("has_chat_template").get_to(metadata.has_chat_template);
+  object.at("multimodal").get_to(metadata.multimodal);
+  metadata.footprint = Bytes(object.at("footprint_bytes").get<std::uint64_t>());
+  return metadata;
+}
+
+}  // namespace
+
+MetadataStore::MetadataStore(std::string file) : file_(std::move(file)) {
+  if (!file_.empty()) read();
+}
+
+const ModelMetadata* MetadataStore::find(const std::string& key) const {
+  const auto it = entries_.find(key);
+  return it == entries_.end() ? nullptr : &it->second;
+}
+
+void MetadataStore::put(const std::string& key, const ModelMetadata& metadata) {
+  if (entries_.insert_or_assign(key, metadata).second) order_.push_back(key);
+  while (order_.size() > kMaxEntries) {
+    entries_.erase(order_.front());
+    order_.pop_front();
+  }
+  if (!file_.empty()) write();
+}
+
+void MetadataStore::read() {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(file_, error);
+  if (error == std::errc::no_such_file_or_directory) return;
+  if (error || size > kMaxFileBytes) {
+    log::warn("{} is ignored: it cannot be read; models will be inspected again", file_);
+    return;
+  }
+  try {
+    std::ifstream in(file_, std::ios::binary);
+    const json data = json::parse(in);
+    if (data.at("schema") != kSchema) return;  // of another version: not damaged
+    for (const json& entry : data.at("entries")) {
+      const auto& key = entry.at("key").get_ref<const std::string&>();
+      if (order_.size() < kMaxEntries && entries_.emplace(key, from_json(entry.at("metadata"))).second) {
+        order_.push_back(key);
+      }
+    }
+  } catch (const json::exception& damaged) {
+    entries_.clear();
+    order_.clear();
+    log::warn("{} is ignored: it is damaged ({}); models will be inspected again", file_, damaged.what());
+  }
+}
+
+void MetadataStore::write() const {
+  json entries = json::array();
+  for (const std::string& key : order_) entries.push_back({{"key", key}, {"metadata", to_json(entries_.at(key))}});
+  const json data = {{"schema", kSchema}, {"entries", std::move(entries)}};
+
+  // Complete or not at all: written beside it and renamed.
+  const std::string temporary = fmt::format("{}.{}", file_, ::getpid());
+  std::error_code error;
+  fs::create_directories(fs::path(file_).parent_path(), error);
+  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+  // Paths need not be UTF-8; such a key will not be found again, which costs an inspection.
+  out << data.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+  out.close();
+  if (out) fs::rename(temporary, file_, error);
+  if (!out || error) {
+    fs::remove(temporary, error);
+    log::warn("cannot write {}: models will be inspected again after a restart", file_);
+  }
+}
+
+}  // namespace minerva

@@ -1,0 +1,104 @@
+#include "catalog/metadata_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace minerva {
+namespace {
+
+namespace fs = std::filesystem;
+
+class MetadataStoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "metadata-store-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    file_ = (folder_ / "cache" / "metadata.json").string();
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  static ModelMetadata sample() {
+    ModelMetadata metadata;
+    metadata.architecture = "gemma3";
+    metadata.quantization = "Q4_K_M";
+    metadata.parameters = 268'098'176;
+    metadata.trained_context = 32768;
+    metadata.context = 8192;
+    metadata.can_generate = true;
+    metadata.can_embed = true;
+    metadata.can_rerank = true;
+    metadata.has_chat_template = true;
+    metadata.multimodal = true;
+    metadata.footprint = Bytes(0xFFFFFFFFFFULL);
+    return metadata;
+  }
+
+  std::string read() const {
+    std::ostringstream text;
+    text << std::ifstream(file_).rdbuf();
+    return text.str();
+  }
+
+  fs::path folder_;
+  std::string file_;
+};
+
+TEST_F(MetadataStoreTest, EveryFieldComesBack) {
+  MetadataStore(file_).put("key", sample());
+  const MetadataStore again(file_);
+  ASSERT_NE(again.find("key"), nullptr);
+  EXPECT_EQ(*again.find("key"), sample());
+  EXPECT_EQ(again.find("other"), nullptr);
+}
+
+TEST_F(MetadataStoreTest, NothingIsLeftBesideTheFile) {
+  MetadataStore(file_).put("key", sample());
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "cache"), fs::directory_iterator()), 1);
+}
+
+TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
+  MetadataStore(file_).put("key", sample());
+  const std::string good = read();
+  for (const std::string& damaged :
+       {std::string(), std::string("\0\0\0\0", 4), good.substr(0, good.size() / 2), std::string("[]"),
+        std::string(R"({"schema":1,"entries":[{"key":"key"}]})"), std::string(R"({"schema":1,"entries":7})")}) {
+    std::ofstream(file_, std::ios::trunc) << damaged;
+    MetadataStore store(file_);
+    EXPECT_EQ(store.find("key"), nullptr) << damaged;
+    store.put("key", sample());
+    EXPECT_NE(MetadataStore(file_).find("key"), nullptr);
+  }
+}
+
+TEST_F(MetadataStoreTest, AnotherSchemaIsNotRead) {
+  MetadataStore(file_).put("key", sample());
+  std::string text = read();
+  const auto at = text.find("\"schema\":1");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 10, "\"schema\":2");
+  std::ofstream(file_, std::ios::trunc) << text;
+  EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
+}
+
+TEST_F(MetadataStoreTest, KeepsTheNewest) {
+  MetadataStore store("");
+  for (std::size_t i = 0; i <= MetadataStore::kMaxEntries; ++i) store.put(std::to_string(i), sample());
+  EXPECT_EQ(store.find("0"), nullptr);
+  EXPECT_NE(store.find("1"), nullptr);
+  EXPECT_NE(store.find(std::to_string(MetadataStore::kMaxEntries)), nullptr);
+}
+
+TEST_F(MetadataStoreTest, AFolderThatCannotBeWrittenIsNoFailure) {
+  std::ofstream(folder_ / "cache") << "a file where the folder should be";
+  MetadataStore store(file_);
+  store.put("key", sample());
+  EXPECT_NE(store.find("key"), nullptr);
+}
+
+}  // namespace
+}  // namespace minerva

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Makes what the end-to-end tests need beside Minerva: a Python environment and the Node client, as pinned here.
+# Both live outside the source tree, keyed by the pins and the interpreters, so a fresh clone finds them ready.
+#
+# Environment: MINERVA_CACHE (default ~/.cache/minerva).
+# Prints the folder that holds python/ and node/ (the last line of stdout).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
+python=${MINERVA_E2E_PYTHON:-python3}
+
+die() { printf 'e2e setup: %s\n' "$*" >&2; exit 1; }
+command -v "$python" >/dev/null || die "python3 is missing; \`make setup-tests\` installs it."
+command -v node >/dev/null || die "node is missing; \`make setup-tests\` installs it."
+
+key=$({ cat "$here/requirements.txt" "$here/clients/package.json" "$here/clients/package-lock.json"
+  "$python" --version; command -v "$python"; node --version; } | sha256sum | cut -c1-16)
+out="$cache/e2e/$key"
+
+if [ ! -f "$out/.complete" ]; then
+  mkdir -p "$cache/e2e"
+  # Tests of one run start side by side: one of them does the work.
+  exec 9>"$cache/e2e/.lock"
+  flock 9
+fi
+if [ ! -f "$out/.complete" ]; then
+  printf '==> installing the OpenAI clients for the end-to-end tests (pip and npm, once)\n' >&2
+  rm -rf "$out"
+  mkdir -p "$out/node"
+  "$python" -m venv "$out/python" || die "python3 cannot make an environment; is python3-venv installed?"
+  "$out/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2 ||
+    die "pip could not install tests/e2e/requirements.txt; see its message above."
+  cp "$here/clients/package.json" "$here/clients/package-lock.json" "$out/node/"
+  npm --prefix "$out/node" ci --silent --no-audit --no-fund >&2 ||
+    die "npm could not install tests/e2e/clients/package.json; see its message above."
+  touch "$out/.complete"
+fi
+printf '%s\n' "$out"
