@@ -4,8 +4,10 @@ SHELL := /bin/bash
 PRESET ?= dev
 JOBS ?= $(shell nproc)
 CACHE := $(or $(MINERVA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/minerva)
-export CCACHE_DIR ?= $(CACHE)/ccache
 export MINERVA_CACHE := $(CACHE)
+# A clone in another place finds what was compiled before.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 .PHONY: help run build engine configure test check fmt sim bench setup setup-tests demo-models clean
 

@@ -25,6 +25,14 @@ mkdir -p "$cache/engine" "$bin_dir"
 say() { printf '==> %s\n' "$*"; }
 die() { printf 'build_engine: %s\n' "$*" >&2; exit 1; }
 
+CC=${CC_ENGINE:-gcc} CXX=${CXX_ENGINE:-g++}
+missing=()
+for tool in git cmake ninja flock "$CC" "$CXX"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+[ -n "${MINERVA_LLAMA_SOURCE:-}" ] || [ -f "$cache/llama.cpp-$llama_version/.complete" ] || command -v npm >/dev/null ||
+  missing+=(npm)
+[ ${#missing[@]} -eq 0 ] ||
+  die "missing: ${missing[*]}. On Debian: apt-get install git cmake ninja-build util-linux gcc g++ npm; then run this again."
+
 # One build at a time per cache: two checkouts may share it.
 exec 9>"$cache/engine/.lock"
 flock -n 9 || { say "another build of the engine is running; waiting for it"; flock 9; }
@@ -52,7 +60,6 @@ if [ -z "$llama" ]; then
   fi
 fi
 
-CC=${CC_ENGINE:-gcc} CXX=${CXX_ENGINE:-g++}
 cpu=$(if [ "$native" = ON ]; then grep -m1 -E '^(flags|Features)' /proc/cpuinfo; else echo portable; fi)
 flags="-G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=$native -DCMAKE_C_COMPILER=$CC -DCMAKE_CXX_COMPILER=$CXX"
 if command -v ccache >/dev/null; then
@@ -64,12 +71,18 @@ sources_key=$(find engine -type f -print0 | sort -z | xargs -0 sha256sum | sha25
 build="$cache/engine/build-$base_key"
 out="$cache/engine/bin-$base_key-$sources_key"
 
-if [ ! -f "$out/.complete" ]; then
+# A checkout of one's own may change under the same key: let ninja look.
+if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
   [ -d "$build" ] || say "building the engine with $(nproc) jobs (llama.cpp included: about 8 minutes on two cores, once per machine)"
   mkdir -p "$build"
   # The build tree reads a copy, kept by content, so that checkouts in different places share it and only changes compile.
   mkdir -p "$build.src"
-  rsync --archive --checksum --delete --no-times engine/ "$build.src/"
+  while IFS= read -r -d '' file; do
+    cmp -s "engine/$file" "$build.src/$file" || install -D -m 644 "engine/$file" "$build.src/$file"
+  done < <(find engine -type f -printf '%P\0')
+  while IFS= read -r -d '' file; do
+    [ -f "engine/$file" ] || rm -f "$build.src/$file"
+  done < <(find "$build.src" -type f -printf '%P\0')
   # shellcheck disable=SC2086  # the flags are words
   cmake -S "$build.src" -B "$build" $flags -DMINERVA_LLAMA_SOURCE="$llama" >"$build/configure.log" 2>&1 ||
     { tail -n 30 "$build/configure.log" >&2; die "configuring failed; the whole log: $build/configure.log"; }
@@ -86,4 +99,7 @@ fi
 for file in minerva-engine make_gguf llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
   ln -sfn "$out/$file" "$bin_dir/$file"
 done
+# What no checkout has used for a month goes.
+touch "$out"
+find "$cache/engine" -maxdepth 1 -name 'bin-*' -mtime +30 -exec rm -rf {} +
 say "engine: $bin_dir/minerva-engine (from $out)"

@@ -355,16 +355,16 @@ TEST_F(CatalogTest, ThePathRuleGivesOneAnswerForAllItRefuses) {
     paths.push_back(unreadable.string());
   }
   const auto made = catalog();
-  const auto expected = made->add_path("x", "missing.gguf");
+  const auto expected = made->add_path("new", "missing.gguf");
   ASSERT_FALSE(expected.has_value());
   for (const std::string& path : paths) {
-    const auto refused = made->add_path("x", path);
+    const auto refused = made->add_path("new", path);
     ASSERT_FALSE(refused.has_value()) << path;
     EXPECT_EQ(refused.error().code, ErrorCode::kModelNotFound) << path;
     EXPECT_EQ(refused.error().message, expected.error().message) << path;
   }
   fs::create_symlink("good.gguf", models_ / "inside.gguf");
-  const auto inside = made->add_path("x", "inside.gguf");
+  const auto inside = made->add_path("new", "inside.gguf");
   ASSERT_TRUE(inside.has_value());
   EXPECT_EQ((*inside)->path, (models_ / "good.gguf").string());
 }

@@ -1,7 +1,5 @@
 // The life of an engine, as the core sees it: memory is reserved at spawn() and comes back in become_cold(), when the
 // process has been reaped; in between there is at most one engine of a model.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "context/impl.h"
@@ -25,9 +23,8 @@ void ContextManager::Impl::spawn(Model& m) {
 void ContextManager::Impl::become_hot(Model& m) {
   const RequestQueue::Lines& lines = queue_.lines(m.id);
   const bool only_preloads =
-      lines.leases.empty() && std::all_of(lines.loads.begin(), lines.loads.end(), [&](const auto& waiting) {
-        return queue_.find(waiting.second)->preload;
-      });
+      lines.leases.empty() && std::all_of(lines.loads.begin(), lines.loads.end(),
+                                          [&](const auto& waiting) { return queue_.find(waiting.second)->preload; });
   const bool preloaded = only_preloads && (m.eager || !lines.loads.empty());
   m.state = ModelState::kHot;
   m.hot_since = now_;
@@ -39,12 +36,21 @@ void ContextManager::Impl::become_hot(Model& m) {
   refresh_evictable(m);
 }
 
-void ContextManager::Impl::stop(Model& m, std::string reason, const ModelId& victim_of) {
+void ContextManager::Impl::stop(Model& m, std::string reason) {
+  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/false);
+  end_engine(m, std::move(reason), {});
+}
+
+void ContextManager::Impl::evict(Model& m, std::string reason, const ModelId& victim_of) {
+  check(m.state == ModelState::kHot, "a model is evicted that is not hot");
+  check(!m.pinned, "a pinned model is evicted");
+  cache_.remove(m.id, /*evicted=*/true);
+  end_engine(m, std::move(reason), victim_of);
+}
+
+void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelId& victim_of) {
   check(m.state == ModelState::kHot || m.state == ModelState::kLoading, "only a living engine can be stopped");
   check(m.leases.empty(), "an engine is stopped that holds a lease");
-  check(victim_of.empty() || m.state == ModelState::kHot, "a loading model is evicted");
-  check(victim_of.empty() || !m.pinned, "a pinned model is evicted");
-  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/!victim_of.empty());
   m.state = ModelState::kStopping;
   m.draining = false;
   m.eager.reset();
@@ -60,8 +66,8 @@ void ContextManager::Impl::stop(Model& m, std::string reason, const ModelId& vic
 
 void ContextManager::Impl::become_cold(Model& m) {
   if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/false);
-  if (ledger_.holds(*m.engine)) ledger_.release(*m.engine);
-  if (!planted_bug(PlantedBug::kOldExitClearsNew)) engines_.erase(*m.engine);
+  if (!planted_bug(PlantedBug::kReleaseBeforeReap) || ledger_.holds(*m.engine)) ledger_.release(*m.engine);
+  engines_.erase(*m.engine);
   m.state = ModelState::kCold;
   m.engine.reset();
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.

@@ -96,9 +96,12 @@ class ContextManager::Impl {
   void spawn(Model& m);
   void become_hot(Model& m);
   // `victim_of` not empty: an eviction.
-  void stop(Model& m, std::string reason, const ModelId& victim_of);
+  void stop(Model& m, std::string reason);
+  // To make room: for `victim_of`, or (empty) to get within the limits. Counted.
+  void evict(Model& m, std::string reason, const ModelId& victim_of);
+  void end_engine(Model& m, std::string reason, const ModelId& victim_of);
   void become_cold(Model& m);
-  // Counts a failure; quarantines from the `tolerated`-th but one in a row.
+  // Counts a failure; more than `tolerated` in a row mean quarantine.
   void record_failure(Model& m, const Error& reason, int tolerated);
   void fail_load(Model& m, const Error& reason);
   // It is resident, nobody holds or wants it, and nothing protects it.
@@ -108,18 +111,23 @@ class ContextManager::Impl {
   // ---- planning.cc ----
   void settle();
   void expire();
+  // True if the model is to be forgotten.
   bool advance(Model& m);
   void advance_unload(Model& m);
   void start_inspection(Model& m);
   bool wanted(const Model& m) const;
   bool leaving_anyway(const Model& m) const;
   void shrink_to_limits();
+  // True if anything was answered, so that another round is due.
   bool plan();
   // True if somebody was rejected, so that others may move up.
   bool place(Model& m, Pass& pass);
-  Candidates idle_candidates() const;
+  void add_idle_candidates(Candidates& candidates);
   void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates);
-  void displace(Model& claimant, bool forced, const std::vector<Model*>& set, Pass& pass);
+  // Makes the chosen ones leave for `claimant`, now or as soon as they can, and claims their room.
+  void displace(Model& claimant, bool forced, const Candidates& candidates, const std::vector<std::size_t>& chosen,
+                Pass& pass);
+  // However many leave, as long as pins are respected.
   bool never_fits_beside_pinned(const Model& m) const;
   bool forced(const Model& m) const;
   std::uint64_t place_in_line(const Model& m) const;
@@ -128,21 +136,20 @@ class ContextManager::Impl {
 
   // ---- views.cc ----
   ModelView view(const Model& m, TimePoint now) const;
-  // "\"a\" is serving 2 requests", for each that holds memory now; idle ones are left out.
-  std::string obstacles(const Model& claimant) const;
+  // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
+  std::string obstacles(const ModelId& claimant) const;
   std::string obstacle(const Model& m) const;
-  std::string needs(const Model& m) const;
-  Error too_large(const Model& m) const;
-  Error no_room_for_load(const Model& m) const;
+  Error too_large(const ModelId& id, Bytes footprint) const;
+  Error no_room_for_load(const ModelId& id, Bytes footprint) const;
   Error waited_too_long(const Waiter& waiter, const Model& m) const;
 
   ContextOptions options_;
   ModelCache cache_;
   Ledger ledger_;
   RequestQueue queue_;
-  std::map<ModelId, Model> models_;                 // nodes are stable
-  std::map<EngineId, ModelId> engines_;             // those alive
-  std::unordered_map<RequestId, Lease> leases_;     // granted and not yet released
+  std::map<ModelId, Model> models_;              // nodes are stable
+  std::map<EngineId, ModelId> engines_;          // those alive
+  std::unordered_map<RequestId, Lease> leases_;  // granted and not yet released
   bool draining_ = false;
   bool drain_aborted_ = false;
   TimePoint drain_deadline_{};

@@ -35,8 +35,10 @@ struct Model {
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::vector<ModelId> evicted;        // for the load under way
 
-  // Set anew by each planning pass: it is to leave for another, so new leases queue.
-  bool draining = false;
+  // Set anew by each planning pass.
+  bool draining = false;      // it is to leave for another, so new leases queue
+  bool was_draining = false;  // in the pass before
+  bool claimed = false;       // somebody counts on its leaving
 
   int failures = 0;  // in a row
   TimePoint quarantined_until{};

@@ -54,7 +54,7 @@ void ContextManager::Impl::expire() {
                                                              "(`minerva logs`)",
                                                              quoted(id), seconds)};
     fail_load(m, error);
-    stop(m, "it did not become ready in time", {});
+    stop(m, "it did not become ready in time");
   }
   if (draining_ && !drain_aborted_ && now_ >= drain_deadline_) {
     drain_aborted_ = true;
@@ -92,7 +92,7 @@ bool ContextManager::Impl::leaving_anyway(const Model& m) const {
 bool ContextManager::Impl::advance(Model& m) {
   const bool hot_and_free = m.state == ModelState::kHot && m.leases.empty();
   if ((draining_ || !m.known) && (hot_and_free || m.state == ModelState::kLoading)) {
-    stop(m, draining_ ? "the server is shutting down" : "the model is no longer in the catalog", {});
+    stop(m, draining_ ? "the server is shutting down" : "the model is no longer in the catalog");
   }
   if (!queue_.lines(m.id).unloads.empty()) advance_unload(m);
   if (m.preparing() && !wanted(m)) m.state = ModelState::kCold;
@@ -109,7 +109,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
     case ModelState::kStopping:
       return;
     case ModelState::kHot:
-      if (m.leases.empty() && (m.draining || !owed)) stop(m, "unloaded by an operator", {});
+      if (m.leases.empty() && (m.draining || !owed)) stop(m, "unloaded by an operator");
       return;
     case ModelState::kCold:
     case ModelState::kInspecting:
@@ -122,7 +122,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
   reject_loads(m, unload_place,
                {ErrorCode::kConflict, fmt::format("{} was unloaded while loading; load it again", quoted(m.id))});
   if (m.state == ModelState::kLoading) {
-    stop(m, "unloaded by an operator while loading", {});
+    stop(m, "unloaded by an operator while loading");
   } else {
     finish_unloads(m);
   }
@@ -141,8 +141,7 @@ void ContextManager::Impl::shrink_to_limits() {
   while (!ledger_.after_exits().within()) {
     const CacheEntry* entry = cache_.victim();
     if (entry == nullptr) return;
-    const ModelId id = entry->id;
-    stop(models_.at(id), "evicted to get within the memory budget and max_models", kLimits);
+    evict(models_.at(entry->id), "evicted, as the memory budget or max_models is smaller now", {});
   }
 }
 
@@ -168,9 +167,8 @@ bool ContextManager::Impl::plan() {
     if (inspected) line.push_back({forced(m), place_in_line(m), &m});
   }
   // An operator who forces does not wait in line.
-  std::sort(line.begin(), line.end(), [](const Claim& a, const Claim& b) {
-    return a.forced != b.forced ? a.forced : a.place < b.place;
-  });
+  std::sort(line.begin(), line.end(),
+            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.place < b.place; });
   for (auto& [id, m] : models_) {
     m.was_draining = m.draining;
     m.draining = false;
@@ -184,7 +182,7 @@ bool ContextManager::Impl::plan() {
 
 bool ContextManager::Impl::place(Model& m, Pass& pass) {
   if (m.footprint > ledger_.budget()) {
-    const Error error = too_large(m);
+    const Error error = too_large(m.id, m.footprint);
     m.eager.reset();
     m.last_failure = error;
     reject_wanting(m, error);
@@ -214,7 +212,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
   bool answered = false;
   if (!chosen && !force) {
     answered = !queue_.lines(m.id).loads.empty();
-    reject_loads(m, UINT64_MAX, answered ? no_room_for_load(m) : Error());
+    if (answered) reject_loads(m, UINT64_MAX, no_room_for_load(m.id, m.footprint));
     if (queue_.lines(m.id).leases.empty()) {
       m.eager.reset();
       m.state = ModelState::kCold;
@@ -289,8 +287,8 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     pass.planned.give_back(candidates.footprints[i]);
     all_ready &= i < candidates.ready;
     all_free &= m.leases.empty();
-    if (i >= candidates.ready && m.state == ModelState::kHot) {
-      const TimePoint settled = after(m.hot_since, options_.min_residency);
+    const TimePoint settled = after(m.hot_since, options_.min_residency);
+    if (m.state == ModelState::kHot && settled > now_) {
       min_residency_ends_ = std::min(min_residency_ends_.value_or(settled), settled);
     }
   }
@@ -303,15 +301,15 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     Model& m = *candidates.models[i];
     if (forced) {
       m.pinned = false;
-      abort_leases(m, {ErrorCode::kNoCapacity,
-                       fmt::format("cancelled: the model was unloaded by an operator to make room for {}",
-                                   quoted(claimant.id)),
-                       {},
-                       1});
+      abort_leases(
+          m, {ErrorCode::kNoCapacity,
+              fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
+              {},
+              1});
     }
     if (all_free) {
       claimant.evicted.push_back(m.id);
-      stop(m, fmt::format("evicted to make room for {}", quoted(claimant.id)), claimant.id);
+      evict(m, fmt::format("evicted to make room for {}", quoted(claimant.id)), claimant.id);
     } else {
       // Who is idle may go on serving until the last one is free, except if that would only be aborted.
       m.draining = forced || !idle(m);

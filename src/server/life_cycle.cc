@@ -61,7 +61,7 @@ io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   });
   while (!metadata) co_await inspected.wait();
   if (!*metadata) co_return co_await x.error(metadata->error());
-  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint, Clock::now());
+  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint);
   if (!plan) co_return co_await x.error(plan.error());
   const auto view = service.host.context().model(id, Clock::now());
   api::PlanAnswer answer;

@@ -47,7 +47,7 @@ class ContextManager {
 
   // What a load of `model` would do now. `footprint`: as inspected.
   // Errors: kModelNotFound.
-  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint, TimePoint now) const;
+  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint) const;
 
   // ---- views ----
   std::vector<ModelId> loaded_models() const;          // hot, in the order they became so

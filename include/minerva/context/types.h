@@ -72,6 +72,7 @@ struct UnloadRequested {
   bool force = false;  // unpins, aborts leases and waiters at once
   TimePoint deadline;
 };
+// Answered by Done or Reject at once. A cold model may be pinned: that does not load it.
 struct PinRequested {
   RequestId request;
   ModelId model;
@@ -130,7 +131,8 @@ struct Spawn {
   ModelId model;
   Bytes footprint;
 };
-// End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: for whom, empty if none.
+// End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: the model it makes room
+// for, empty if none.
 struct Stop {
   EngineId engine;
   ModelId model;
@@ -149,10 +151,10 @@ struct Grant {
 struct Done {
   RequestId request;
   ModelId model;
-  bool changed = true;           // false: already so ("already loaded", "not loaded")
-  Duration took{};               // from the call until now
-  std::vector<ModelId> evicted;  // to make room for this load
-  Bytes footprint;               // of the model, 0 if not resident
+  bool changed = true;             // false: already so ("already loaded", "not loaded")
+  Duration took{};                 // from the call until now
+  std::vector<ModelId> evicted{};  // to make room for this load
+  Bytes footprint{};               // of the model, 0 if not resident
 };
 struct Reject {
   RequestId request;

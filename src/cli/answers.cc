@@ -1,0 +1,74 @@
+#include "cli/answers.h"
+
+#include <algorithm>
+
+#include "api/error_json.h"
+#include "minerva/base/bytes.h"
+
+namespace minerva::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+const Json& member(const Json& object, const char* field) {
+  static const Json null;
+  if (!object.is_object()) return null;
+  const auto found = object.find(field);
+  return found == object.end() ? null : *found;
+}
+
+}  // namespace
+
+Result<Json> parse_answer(const std::string& text) {
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return fail(ErrorCode::kIo, "the answer makes no sense; is this a Minerva server?");
+  return json;
+}
+
+Error server_error(int status, std::string_view body) {
+  Error error = api::error_from_answer(status, body);
+  if (error.code == ErrorCode::kInvalidArgument) error.code = ErrorCode::kConflict;
+  return error;
+}
+
+std::string text_of(const Json& object, const char* field) {
+  const Json& value = member(object, field);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+double number_of(const Json& object, const char* field) {
+  const Json& value = member(object, field);
+  constexpr double kMost = 1e18;
+  return value.is_number() ? std::clamp(value.get<double>(), 0.0, kMost) : 0.0;
+}
+
+bool flag_of(const Json& object, const char* field) { return member(object, field) == true; }
+
+const Json& list_of(const Json& object, const char* field) {
+  static const Json empty = Json::array();
+  const Json& value = member(object, field);
+  return value.is_array() ? value : empty;
+}
+
+const Json& object_of(const Json& object, const char* field) {
+  static const Json empty = Json::object();
+  const Json& value = member(object, field);
+  return value.is_object() ? value : empty;
+}
+
+std::string joined(const Json& list) {
+  std::string result;
+  for (const Json& item : list) {
+    if (!item.is_string()) continue;
+    if (!result.empty()) result += ", ";
+    result += item.get<std::string>();
+  }
+  return result;
+}
+
+std::string format_mib(double mib) {
+  constexpr double kMost = 1e12;  // beyond any memory, and within what Bytes can hold
+  return format_bytes(Bytes::mib(static_cast<std::uint64_t>(std::clamp(mib, 0.0, kMost))));
+}
+
+}  // namespace minerva::cli

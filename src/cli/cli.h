@@ -1,0 +1,19 @@
+// The `minerva` program: parses its command line and runs one command. One file per command in this folder; all but
+// `serve` speak HTTP to a running server.
+//
+// Threading: the calling thread. It does not start the server itself: main() hands in how.
+#pragma once
+
+#include <functional>
+
+#include "config/config.h"
+
+namespace minerva::cli {
+
+using ServeFunction = std::function<int(const Config&)>;
+
+// Returns the exit code: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage, 3 server unreachable,
+// 4 no such model.
+int run(int argc, const char* const* argv, const ServeFunction& serve);
+
+}  // namespace minerva::cli

@@ -1,0 +1,57 @@
+// What the commands share: where the server is, how they are added to the command line, how they end.
+//
+// Each command file defines one add_...() that registers a subcommand. Its action runs after parsing, on the same
+// thread, and leaves the exit code in Session.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "cli/cli.h"
+#include "cli/http_client.h"
+#include "minerva/base/result.h"
+
+namespace minerva::cli {
+
+struct Session {
+  std::string url;      // of the server
+  std::string api_key;  // empty: none
+  bool json = false;    // print the server's answer as it is
+  ServeFunction serve;
+  int exit_code = 0;
+};
+
+// A command's work: nothing when it is done, or why not.
+using Action = std::function<Result<void>(HttpClient& client, Session& session)>;
+
+// Adds a subcommand with --url, --api-key and --json that calls `action` with a connected client.
+CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
+                      Action action);
+// The model a command is about, a required argument.
+void add_model_argument(CLI::App& command, std::string& id);
+
+// Puts the reason on stderr and returns the exit code for it.
+int report(const Error& error);
+
+// "/v1/models/ID" or "/v1/models/ID/ACTION".
+std::string model_path(const std::string& id, const std::string& action = {});
+// The answer as it is, in one line.
+void print_json(const std::string& answer);
+// Shows an answer to a person with `print`, or as it is with --json. Errors: the answer's, or that it makes no sense.
+Result<void> show(const Session& session, const Result<std::string>& answer,
+                  const std::function<void(const nlohmann::json&)>& print);
+
+void add_serve(CLI::App& app, Session& session);
+void add_models(CLI::App& app, Session& session);
+void add_ps(CLI::App& app, Session& session);
+void add_load(CLI::App& app, Session& session);  // load and preload
+void add_unload(CLI::App& app, Session& session);
+void add_pin(CLI::App& app, Session& session);  // pin and unpin
+void add_stats(CLI::App& app, Session& session);
+void add_chat(CLI::App& app, Session& session);
+void add_run(CLI::App& app, Session& session);
+void add_logs(CLI::App& app, Session& session);
+
+}  // namespace minerva::cli

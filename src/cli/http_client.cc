@@ -1,0 +1,204 @@
+#include "cli/http_client.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/answers.h"
+
+namespace minerva::cli {
+namespace {
+
+constexpr std::size_t kMaxAnswer = 64 << 20;     // bytes of an answer that is kept whole
+constexpr std::size_t kMaxErrorBody = 64 << 10;  // bytes of an error's body that are read
+constexpr long kConnectTimeoutMs = 5000;
+
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using List = std::unique_ptr<curl_slist, ListDeleter>;
+
+void append(List& list, const std::string& line) {
+  // On failure (no memory) the list stays as it was, and its owner too.
+  if (curl_slist* longer = curl_slist_append(list.get(), line.c_str()); longer != nullptr) {
+    static_cast<void>(list.release());
+    list.reset(longer);
+  }
+}
+
+bool has_control_character(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+// One answer on its way in.
+struct Transfer {
+  CURL* curl = nullptr;
+  const HttpClient::OnPiece* on_piece = nullptr;
+  const std::atomic<bool>* cancelled = nullptr;
+  std::string error_body;  // of an answer that is no 2xx
+  bool ended = false;      // on_piece wants no more
+
+  long status() const {
+    long code = 0;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    return code;
+  }
+};
+
+std::size_t on_data(char* data, std::size_t size, std::size_t count, void* self) {
+  auto& transfer = *static_cast<Transfer*>(self);
+  const std::string_view piece(data, size * count);
+  if (const long status = transfer.status(); status < 200 || status > 299) {
+    transfer.error_body += piece.substr(0, kMaxErrorBody - transfer.error_body.size());
+    return piece.size();
+  }
+  char* type = nullptr;
+  curl_easy_getinfo(transfer.curl, CURLINFO_CONTENT_TYPE, &type);
+  if ((*transfer.on_piece)(type == nullptr ? "" : type, piece)) return piece.size();
+  transfer.ended = true;
+  return 0;
+}
+
+int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  const auto& transfer = *static_cast<Transfer*>(self);
+  return transfer.cancelled != nullptr && transfer.cancelled->load() ? 1 : 0;
+}
+
+}  // namespace
+
+struct HttpClient::Impl {
+  struct CurlDeleter {
+    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+  };
+  std::unique_ptr<CURL, CurlDeleter> curl;
+  std::string url;  // as the user wrote it
+  ServerAddress address;
+  std::string api_key;
+};
+
+Result<ServerAddress> parse_server_url(const std::string& url) {
+  ServerAddress address;
+  if (url.starts_with("unix:")) {
+    address.base = "http://localhost";
+    address.unix_socket = url.substr(5);
+    if (address.unix_socket.starts_with("//")) address.unix_socket.erase(0, 2);
+    if (!address.unix_socket.empty() && !has_control_character(url)) return address;
+  } else if (url.starts_with("http://") || url.starts_with("https://")) {
+    address.base = url;
+  } else if (url.find("://") == std::string::npos && !url.starts_with("unix:")) {
+    address.base = "http://" + url;
+  }
+  while (address.base.ends_with('/')) address.base.pop_back();
+  if (address.base.find("://") == std::string::npos || has_control_character(url) ||
+      url.find_first_of(" ?#") != std::string::npos) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("\"{}\" is not the address of a server; write it like http://127.0.0.1:3000 or unix:/path", url),
+        "url");
+  }
+  return address;
+}
+
+bool ServerAddress::is_local() const {
+  constexpr std::string_view kLocal[] = {"://localhost", "://127.", "://[::1]"};
+  return !unix_socket.empty() || std::any_of(std::begin(kLocal), std::end(kLocal), [&](std::string_view host) {
+    return base.find(host) != std::string::npos;
+  });
+}
+
+HttpClient::HttpClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpClient::~HttpClient() = default;
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
+
+Result<HttpClient> HttpClient::connect(const std::string& url, const std::string& api_key) {
+  Result<ServerAddress> address = parse_server_url(url);
+  if (!address) return fail(address.error());
+  if (has_control_character(api_key)) {
+    return fail(ErrorCode::kInvalidArgument, "the API key holds a control character", "api-key");
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->curl.reset(curl_easy_init());
+  if (!impl->curl) return fail(ErrorCode::kInternal, "libcurl cannot be set up");
+  impl->url = url;
+  impl->address = *std::move(address);
+  impl->api_key = api_key;
+  return HttpClient(std::move(impl));
+}
+
+Result<std::string> HttpClient::call(const HttpCall& call) {
+  std::string body;
+  bool too_large = false;
+  const Result<void> done = stream(call, [&](std::string_view, std::string_view piece) {
+    too_large = piece.size() > kMaxAnswer - body.size();
+    if (!too_large) body += piece;
+    return !too_large;
+  });
+  if (!done) return fail(done.error());
+  if (too_large) return fail(ErrorCode::kIo, "the server's answer is too large");
+  return body;
+}
+
+Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, const std::atomic<bool>* cancelled) {
+  CURL* curl = impl_->curl.get();
+  curl_easy_reset(curl);  // keeps the connection
+  Transfer transfer{curl, &on_piece, cancelled, {}, false};
+  List headers;
+  append(headers, "Expect:");  // no round trip before a large body
+  if (!impl_->api_key.empty()) append(headers, "Authorization: Bearer " + impl_->api_key);
+  if (!call.accept.empty()) append(headers, "Accept: " + call.accept);
+  if (call.method == "POST") append(headers, "Content-Type: application/json");
+
+  const std::string url = impl_->address.base + call.path;
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  if (!impl_->address.unix_socket.empty()) {
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, impl_->address.unix_socket.c_str());
+  }
+  // A proxy of the environment is not the way to this machine.
+  if (impl_->address.is_local()) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call.method.c_str());
+  if (call.method == "POST") {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call.body.c_str());
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
+  }
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_data);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+
+  const CURLcode code = curl_easy_perform(curl);
+  const long status = transfer.status();
+  switch (code) {
+    case CURLE_OK:
+      break;
+    case CURLE_WRITE_ERROR:
+      if (transfer.ended) return {};
+      return fail(ErrorCode::kIo, "the server's answer cannot be taken");
+    case CURLE_ABORTED_BY_CALLBACK:
+      return fail(ErrorCode::kCancelled, "cancelled");
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_OPERATION_TIMEDOUT:  // only connecting has a time limit
+      return fail(ErrorCode::kUnreachable,
+                  fmt::format("nothing answers at {}; start it with `minerva serve`", impl_->url));
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not the address of a server", impl_->url), "url");
+    default:
+      if (status >= 300) break;  // the error's text may be cut, its status is there
+      return fail(ErrorCode::kIo, fmt::format("the connection to {} broke before the answer was complete ({})",
+                                              impl_->url, curl_easy_strerror(code)));
+  }
+  if (status >= 200 && status <= 299) return {};
+  return fail(server_error(static_cast<int>(status), transfer.error_body));
+}
+
+}  // namespace minerva::cli

@@ -1,0 +1,113 @@
+// minerva load, minerva preload: bring a model into memory, and show how it gets there.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "cli/answers.h"
+#include "cli/command.h"
+#include "cli/sse_parser.h"
+#include "cli/terminal.h"
+
+namespace minerva::cli {
+namespace {
+
+struct LoadFlags {
+  std::string id;
+  std::string path;
+  bool force = false;
+  bool dry_run = false;
+};
+
+// The answer of the call as a stream: comments tell the progress, the one event is the answer.
+Result<std::string> load_with_progress(HttpClient& client, HttpCall call, const std::string& id) {
+  call.accept = "text/event-stream";
+  StatusLine status;
+  std::string answer;
+  std::string plain;  // if the server chose not to stream
+  SseParser parser({[&](std::string_view data) { answer = data; },
+                    [&](std::string_view comment) {
+                      if (const std::string text = describe_progress(comment, id); !text.empty()) status.show(text);
+                    }});
+  const Result<void> done = client.stream(call, [&](std::string_view type, std::string_view piece) {
+    if (type.starts_with("text/event-stream")) return parser.feed(piece);
+    plain += piece;
+    return plain.size() <= SseParser::kMaxEvent;
+  });
+  if (!done) return fail(done.error());
+  if (answer.empty()) answer = plain;
+  const Result<nlohmann::json> json = parse_answer(answer);
+  if (!json) return fail(json.error());
+  if (json->contains("error")) return fail(server_error(500, answer));
+  return answer;
+}
+
+void print_plan(const nlohmann::json& plan, const std::string& id) {
+  const std::string victims = joined(list_of(plan, "would_evict"));
+  fmt::print("{}: {}\n", id, printable(text_of(plan, "message")));
+  fmt::print("needs        {} ({} free)\n", format_mib(number_of(plan, "estimated_memory_mb")),
+             format_mib(number_of(plan, "free_memory_mb")));
+  fmt::print("would evict  {}\n", victims.empty() ? "nothing" : printable(victims));
+  if (number_of(plan, "expected_load_ms") > 0) {
+    fmt::print("should take  {}\n", format_seconds(number_of(plan, "expected_load_ms") / 1000));
+  }
+  if (!flag_of(plan, "possible")) fmt::print("It cannot be loaded now without waiting.\n");
+}
+
+void print_loaded(const nlohmann::json& answer, const std::string& id) {
+  const double took_ms = number_of(answer, "load_ms");
+  const std::string evicted = joined(list_of(answer, "evicted"));
+  fmt::print("{}: {}{} ({}){}\n", id, printable(text_of(answer, "message")),
+             took_ms > 0 ? " in " + format_seconds(took_ms / 1000) : "",
+             format_mib(number_of(answer, "estimated_memory_mb")),
+             evicted.empty() ? "" : "; evicted " + printable(evicted));
+}
+
+Result<void> load(HttpClient& client, Session& session, const LoadFlags& flags, const std::string& action) {
+  nlohmann::json body = nlohmann::json::object();
+  if (!flags.path.empty()) {
+    // A file of this folder if there is one; else it is relative to a models folder of the server.
+    std::error_code error;
+    const bool here = std::filesystem::exists(flags.path, error);
+    body["model_path"] = here ? std::filesystem::absolute(flags.path, error).string() : flags.path;
+  }
+  HttpCall call{
+      "POST", model_path(flags.id, action), body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), {}};
+  char separator = '?';
+  for (const auto& [name, given] : {std::pair("force", flags.force), std::pair("dry_run", flags.dry_run)}) {
+    if (!given) continue;
+    call.path += fmt::format("{}{}=true", separator, name);
+    separator = '&';
+  }
+  const bool show_progress = stderr_is_terminal() && !flags.dry_run;
+  const Result<std::string> answer =
+      show_progress ? load_with_progress(client, std::move(call), flags.id) : client.call(call);
+  return show(session, answer, [&](const nlohmann::json& json) {
+    if (flags.dry_run) {
+      print_plan(json, flags.id);
+    } else {
+      print_loaded(json, flags.id);
+    }
+  });
+}
+
+void add_one(CLI::App& app, Session& session, const std::string& name, const std::string& description) {
+  auto flags = std::make_shared<LoadFlags>();
+  CLI::App* command = add_command(app, session, name, description, [flags, name](HttpClient& client, Session& current) {
+    return load(client, current, *flags, name);
+  });
+  add_model_argument(*command, flags->id);
+  command->add_option("PATH", flags->path, "Its file, inside a models folder of the server (default: found by the id)")
+      ->type_name("");
+  command->add_flag("--force", flags->force, "Evict busy and pinned models too; their requests are cancelled");
+  command->add_flag("--dry-run", flags->dry_run, "Only say what it would evict");
+}
+
+}  // namespace
+
+void add_load(CLI::App& app, Session& session) {
+  add_one(app, session, "load", "Load a model into memory");
+  add_one(app, session, "preload", "Load a model without counting that as use");
+}
+
+}  // namespace minerva::cli

@@ -1,0 +1,42 @@
+// minerva ps: what is in memory, or on its way in or out.
+#include <fmt/format.h>
+
+#include "cli/answers.h"
+#include "cli/command.h"
+#include "cli/terminal.h"
+
+namespace minerva::cli {
+namespace {
+
+void print_ps(const nlohmann::json& answer) {
+  Table table({{"ID"},
+               {"STATE"},
+               {"MEMORY", Table::Align::kRight},
+               {"LEASES", Table::Align::kRight},
+               {"WAITING", Table::Align::kRight},
+               {"LAST USED"},
+               {"PINNED"},
+               {"PRELOADED"}});
+  for (const nlohmann::json& model : list_of(answer, "models")) {
+    const bool used = model.is_object() && model.contains("last_used_s") && model["last_used_s"].is_number();
+    table.add({text_of(model, "id"), text_of(model, "state"), format_mib(number_of(model, "memory_mb")),
+               fmt::format("{:.0f}", number_of(model, "leases")), fmt::format("{:.0f}", number_of(model, "waiting")),
+               used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
+               flag_of(model, "preloaded") ? "yes" : "no"});
+  }
+  if (table.empty()) {
+    fmt::print("No model is in memory.\n");
+  } else {
+    fmt::print("{}", table.text(stdout_has_colour()));
+  }
+}
+
+}  // namespace
+
+void add_ps(CLI::App& app, Session& session) {
+  add_command(app, session, "ps", "Show the models in memory", [](HttpClient& client, Session& current) {
+    return show(current, client.call({"GET", "/v1/models/stats", {}, {}}), print_ps);
+  });
+}
+
+}  // namespace minerva::cli

@@ -1,0 +1,491 @@
+// The table.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <limits>
+#include <sstream>
+
+#include "config/config_table.h"
+#include "config/values.h"
+#include "engine/engine_arguments.h"
+#include "minerva/cache/eviction_policy.h"
+
+namespace minerva {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+constexpr Duration kLongestWait = hours(24);
+
+std::string size_text(Bytes bytes) {
+  static constexpr std::array<std::pair<unsigned, std::string_view>, 4> kUnits = {
+      {{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}}};
+  for (const auto& [shift, unit] : kUnits) {
+    const std::uint64_t count = bytes.count() >> shift;
+    if (count > 0 && count << shift == bytes.count()) return fmt::format("{}{}", count, unit);
+  }
+  return fmt::to_string(bytes.count());
+}
+
+// ---- one maker per type. `at` names the member: [](auto& config) -> auto& { return config.member; } ----
+
+template <typename At>
+ConfigRow count_row(std::string name, std::string flag, std::uint64_t least, std::uint64_t most, std::string meaning,
+                    At at) {
+  ConfigRow row{std::move(name), std::move(flag), "integer", TomlKind::kInteger, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const auto count = parse_count(values.front(), least, most);
+    if (!count) return fail(count.error());
+    at(config) = static_cast<std::remove_reference_t<decltype(at(config))>>(*count);
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{fmt::to_string(at(config))}; };
+  return row;
+}
+
+template <typename At>
+ConfigRow duration_row(std::string name, Duration least, std::string meaning, At at) {
+  ConfigRow row{std::move(name), "", "duration", TomlKind::kText, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const auto duration = parse_duration(values.front());
+    if (!duration) return fail(duration.error());
+    if (*duration < least || *duration > kLongestWait) {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("{} is out of range: {} to {} is allowed", values.front(),
+                                                           format_duration(least), format_duration(kLongestWait)));
+    }
+    at(config) = *duration;
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{format_duration(at(config))}; };
+  return row;
+}
+
+template <typename At>
+ConfigRow size_row(std::string name, Bytes least, Bytes most, std::string meaning, At at) {
+  ConfigRow row{std::move(name), "", "size", TomlKind::kTextOrInteger, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const auto bytes = parse_bytes(values.front());
+    if (!bytes) return fail(bytes.error());
+    if (*bytes < least || *bytes > most) {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("{} is out of range: {} to {} is allowed", values.front(),
+                                                           size_text(least), size_text(most)));
+    }
+    at(config) = std::remove_reference_t<decltype(at(config))>(bytes->count());
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{size_text(Bytes(at(config)))}; };
+  return row;
+}
+
+template <typename At>
+ConfigRow choice_row(std::string name, std::string flag, Values choices, std::string meaning, At at) {
+  ConfigRow row{std::move(name),
+                std::move(flag),
+                fmt::format("{}", fmt::join(choices, " | ")),
+                TomlKind::kText,
+                std::move(meaning),
+                {},
+                {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    if (std::find(choices.begin(), choices.end(), values.front()) == choices.end()) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("\"{}\" is not one of {}", values.front(), fmt::join(choices, ", ")));
+    }
+    at(config) = values.front();
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{at(config)}; };
+  return row;
+}
+
+template <typename At>
+ConfigRow path_row(std::string name, std::string flag, std::string default_text, std::string meaning, At at) {
+  ConfigRow row{std::move(name), std::move(flag), "path", TomlKind::kText, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string& base) -> Result<void> {
+    const auto path = expand_path(values.front(), base);
+    if (!path) return fail(path.error());
+    at(config) = *path;
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{at(config)}; };
+  row.default_text = std::move(default_text);
+  return row;
+}
+
+// ---- the rows that are unlike others ----
+
+ConfigRow listen_row() {
+  ConfigRow row{"listen",
+                "--listen",
+                "address",
+                TomlKind::kText,
+                "Where clients connect: ADDRESS:PORT or unix:PATH. Loopback only; port 0 takes a free one.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    auto address = io::parse_address(values.front());
+    if (!address) return fail(address.error());
+    if (!address->is_loopback()) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{} is not a loopback address; listening beyond loopback needs API keys, which this "
+                              "version does not have yet",
+                              values.front()));
+    }
+    config.listen = std::move(*address);
+    return {};
+  };
+  row.get = [](const Config& config) { return Values{config.listen.text()}; };
+  return row;
+}
+
+ConfigRow models_dirs_row() {
+  ConfigRow row{"models_dirs",
+                "--models-dir",
+                "list of paths",
+                TomlKind::kList,
+                "Folders that hold GGUF models, with two levels of folders in each.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string& base) -> Result<void> {
+    std::vector<std::string> folders;
+    for (const std::string& value : values) {
+      auto path = expand_path(value, base);
+      if (!path) return fail(path.error());
+      folders.push_back(std::move(*path));
+    }
+    if (folders.empty()) return fail(ErrorCode::kInvalidArgument, "name one folder at least");
+    config.models_dirs = std::move(folders);
+    return {};
+  };
+  row.get = [](const Config& config) { return config.models_dirs; };
+  row.default_text = "[\"~/models\"]";
+  row.separator = ':';
+  return row;
+}
+
+Result<BudgetSetting> parse_budget(const std::string& text) {
+  if (!text.ends_with('%')) {
+    const auto bytes = parse_bytes(text);
+    if (!bytes || *bytes == Bytes(0)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("\"{}\" is no memory budget; write a size like \"12GiB\" or a share like \"80%\"", text));
+    }
+    return BudgetSetting{0, *bytes};
+  }
+  const auto percent = parse_count(std::string_view(text).substr(0, text.size() - 1), 1, 100);
+  if (!percent) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is no share; write \"1%\" to \"100%\"", text));
+  }
+  return BudgetSetting{static_cast<double>(*percent), Bytes(0)};
+}
+
+ConfigRow memory_budget_row() {
+  ConfigRow row{"memory_budget",
+                "--memory-budget",
+                "size or percent",
+                TomlKind::kTextOrInteger,
+                "What all models in memory may take together. A percentage is of the machine's memory, or of the "
+                "cgroup's limit if that is lower.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const auto budget = parse_budget(values.front());
+    if (!budget) return fail(budget.error());
+    config.memory_budget = *budget;
+    return {};
+  };
+  row.get = [](const Config& config) {
+    const BudgetSetting& budget = config.memory_budget;
+    return Values{budget.bytes > Bytes(0) ? size_text(budget.bytes) : fmt::format("{}%", budget.percent)};
+  };
+  return row;
+}
+
+ConfigRow policy_row() {
+  ConfigRow row{"policy",
+                "--policy",
+                fmt::format("{}", fmt::join(policy_names(), " | ")),
+                TomlKind::kText,
+                "Which model leaves first when another needs room.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const std::string& name = values.front();
+    if (const auto policy = make_policy(name); !policy) {
+      if (name == "gdsf" || name == "hazard") {
+        return fail(ErrorCode::kInvalidArgument, fmt::format("the policy \"{}\" is not available yet; use one of {}",
+                                                             name, fmt::join(policy_names(), ", ")));
+      }
+      return fail(policy.error());
+    }
+    config.policy = name;
+    return {};
+  };
+  row.get = [](const Config& config) { return Values{config.policy}; };
+  return row;
+}
+
+ConfigRow allowed_hosts_row() {
+  ConfigRow row{"limits.allowed_hosts",
+                "",
+                "list of text",
+                TomlKind::kList,
+                "Names a client may call this server by (its Host header), beside those of loopback.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    for (const std::string& host : values) {
+      const bool plain = !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-';
+      });
+      if (!plain) {
+        return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is no host name (without a port)", host));
+      }
+    }
+    config.allowed_hosts = values;
+    return {};
+  };
+  row.get = [](const Config& config) { return config.allowed_hosts; };
+  row.separator = ',';
+  return row;
+}
+
+std::vector<ConfigRow> make_config_rows() {
+  constexpr Duration kSoon = milliseconds(1);
+  constexpr Bytes kMostSize = Bytes::gib(1024);
+  std::vector<ConfigRow> rows;
+  rows.push_back(listen_row());
+  rows.push_back(models_dirs_row());
+  rows.push_back(memory_budget_row());
+  rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
+                           "Models in memory at once; 0: bounded by memory only.",
+                           [](auto& c) -> auto& { return c.max_models; }));
+  rows.push_back(policy_row());
+  rows.push_back(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
+                          "Where Minerva keeps what it has learned about models. Made with mode 0700.",
+                          [](auto& c) -> auto& { return c.state_dir; }));
+  rows.push_back(path_row("engine", "--engine", "minerva-engine beside this program",
+                          "The program that runs one model.", [](auto& c) -> auto& { return c.engine; }));
+  rows.push_back(choice_row("log_format", "--log-format", {"text", "json"}, "The shape of log lines on stderr.",
+                            [](auto& c) -> auto& { return c.log_format; }));
+  rows.push_back(choice_row("log_level", "--log-level", {"debug", "info", "warn", "error"},
+                            "Which log lines are written: these and graver ones.",
+                            [](auto& c) -> auto& { return c.log_level; }));
+
+  rows.push_back(allowed_hosts_row());
+  rows.push_back(size_row("limits.max_head", Bytes(1024), Bytes::mib(1),
+                          "Of a request's first line and header fields; more is answered with 431.",
+                          [](auto& c) -> auto& { return c.http.max_head; }));
+  rows.push_back(count_row("limits.max_headers", "", 10, 10'000, "Header fields of a request.",
+                           [](auto& c) -> auto& { return c.http.max_headers; }));
+  rows.push_back(duration_row("limits.head_timeout", kSoon, "From the first byte of a request's head to its last.",
+                              [](auto& c) -> auto& { return c.http.head_timeout; }));
+  rows.push_back(duration_row("limits.idle_timeout", kSoon, "A connection without a request is closed after this.",
+                              [](auto& c) -> auto& { return c.http.idle_timeout; }));
+  rows.push_back(duration_row("limits.body_timeout", kSoon, "Without a byte of a request's body.",
+                              [](auto& c) -> auto& { return c.http.body_timeout; }));
+  rows.push_back(duration_row("limits.write_timeout", kSoon, "Without the client taking a byte of the answer.",
+                              [](auto& c) -> auto& { return c.http.write_timeout; }));
+  rows.push_back(size_row("limits.max_body", Bytes(1024), kMostSize, "Of a request; more is answered with 413.",
+                          [](auto& c) -> auto& { return c.max_body; }));
+  rows.push_back(size_row("limits.max_queued_bytes", Bytes(1024), kMostSize,
+                          "Of all request bodies held in memory together; more is answered with 429.",
+                          [](auto& c) -> auto& { return c.max_queued_bytes; }));
+  rows.push_back(count_row("limits.max_connections", "", 1, 1'000'000, "Client connections at once.",
+                           [](auto& c) -> auto& { return c.max_connections; }));
+  rows.push_back(duration_row("limits.drain_timeout", Duration::zero(),
+                              "How long running requests may go on after SIGTERM.",
+                              [](auto& c) -> auto& { return c.drain_timeout; }));
+  rows.push_back(duration_row("limits.unload_timeout", Duration::zero(),
+                              "How long an unload waits for running requests before it is refused.",
+                              [](auto& c) -> auto& { return c.unload_timeout; }));
+  rows.push_back(duration_row("limits.stop_grace", Duration::zero(),
+                              "How long an engine may take to end before it is killed.",
+                              [](auto& c) -> auto& { return c.stop_grace; }));
+
+  rows.push_back(count_row("queue.max_per_model", "", 1, 1'000'000,
+                           "Requests waiting for one model; more are answered with 429.",
+                           [](auto& c) -> auto& { return c.max_queue_per_model; }));
+  rows.push_back(count_row("queue.max_total", "", 1, 1'000'000,
+                           "Requests waiting for all models together; more are answered with 429.",
+                           [](auto& c) -> auto& { return c.max_queue; }));
+  rows.push_back(duration_row("queue.max_wait", kSoon,
+                              "A request that waited this long for its model is answered with 503.",
+                              [](auto& c) -> auto& { return c.max_wait; }));
+  rows.push_back(duration_row("queue.min_residency", Duration::zero(),
+                              "A busy model is not moved out for another before it was in memory this long.",
+                              [](auto& c) -> auto& { return c.min_residency; }));
+  rows.push_back(duration_row("queue.load_timeout", kSoon, "A model that takes longer to load is given up.",
+                              [](auto& c) -> auto& { return c.load_timeout; }));
+  return rows;
+}
+
+// ---- models ----
+
+template <typename At>
+ModelRow model_count_row(std::string name, std::uint64_t most, std::string default_text, std::string meaning, At at) {
+  ModelRow row{std::move(name), "", "integer", TomlKind::kInteger, std::move(meaning), {}, {}};
+  row.set = [=](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+    const auto count = parse_count(values.front(), 1, most);
+    if (!count) return fail(count.error());
+    at(entry) = static_cast<unsigned>(*count);
+    return {};
+  };
+  row.get = [=](const ModelEntry& entry) { return at(entry) ? Values{fmt::to_string(*at(entry))} : Values{}; };
+  row.default_text = std::move(default_text);
+  return row;
+}
+
+Result<PreloadStrategy> parse_preload(const std::string& text) {
+  if (text == "eager") return PreloadStrategy::kEager;
+  if (text == "lazy") return PreloadStrategy::kLazy;
+  std::istringstream fields(text);
+  const auto count = std::distance(std::istream_iterator<std::string>(fields), std::istream_iterator<std::string>());
+  if (count == 5) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("scheduled preloading (\"{}\") is not supported yet; use \"eager\" or \"lazy\"", text));
+  }
+  return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not one of eager, lazy", text));
+}
+
+std::vector<ModelRow> make_model_rows() {
+  std::vector<ModelRow> rows;
+  rows.push_back({"path", "", "path", TomlKind::kText,
+                  "The model's file, relative to a models folder or absolute inside one.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    if (values.front().empty()) return fail(ErrorCode::kInvalidArgument, "the path is empty");
+                    // Kept as it is, but for the home folder: which models folder it lies in is found by looking.
+                    const bool home = values.front() == "~" || values.front().starts_with("~/");
+                    const auto path = home ? expand_path(values.front(), "/") : Result<std::string>(values.front());
+                    if (!path) return fail(path.error());
+                    entry.path = *path;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.path.empty() ? Values{} : Values{entry.path}; },
+                  "the file called by the model's name"});
+  rows.push_back({"aliases", "", "list of text", TomlKind::kList, "Other names for it.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    for (const std::string& alias : values) {
+                      if (!is_model_id(alias) || alias == "stats") {
+                        return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", alias));
+                      }
+                    }
+                    entry.aliases = values;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.aliases; }, "none"});
+  rows.push_back(model_count_row("context", 1U << 24, "the smaller of what it was trained with and 8192",
+                                 "Tokens per conversation.", [](auto& e) -> auto& { return e.context; }));
+  rows.push_back(model_count_row("parallel", 256, fmt::to_string(ModelSpec{}.parallel), "Conversations at once.",
+                                 [](auto& e) -> auto& { return e.parallel; }));
+  rows.push_back(
+      {"pin", "", "boolean", TomlKind::kBoolean, "Whether it stays in memory once it is loaded.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         entry.pinned = values.front() == "true";
+         return {};
+       },
+       [](const ModelEntry& entry) { return entry.pinned ? Values{*entry.pinned ? "true" : "false"} : Values{}; },
+       "false"});
+  rows.push_back({"preload", "", "eager | lazy", TomlKind::kText, "When it is loaded: at start, or on first use.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    const auto preload = parse_preload(values.front());
+                    if (!preload) return fail(preload.error());
+                    entry.preload = *preload;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) {
+                    return entry.preload ? Values{*entry.preload == PreloadStrategy::kEager ? "eager" : "lazy"}
+                                         : Values{};
+                  },
+                  "lazy"});
+  static constexpr std::array<std::pair<std::string_view, WeightsMode>, 3> kWeights = {
+      {{"auto", WeightsMode::kAuto}, {"repacked", WeightsMode::kRepacked}, {"mapped", WeightsMode::kMapped}}};
+  rows.push_back(
+      {"weights", "", "auto | repacked | mapped", TomlKind::kText,
+       "How weights are held: repacked is quicker to read prompts, mapped loads faster and takes less memory.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         for (const auto& [name, mode] : kWeights) {
+           if (name != values.front()) continue;
+           entry.weights = mode;
+           return {};
+         }
+         return fail(ErrorCode::kInvalidArgument,
+                     fmt::format("\"{}\" is not one of auto, repacked, mapped", values.front()));
+       },
+       [](const ModelEntry& entry) {
+         Values values;
+         for (const auto& [name, mode] : kWeights) {
+           if (entry.weights == mode) values.emplace_back(name);
+         }
+         return values;
+       },
+       "auto"});
+  rows.push_back({"args", "", "list of text", TomlKind::kList,
+                  "More arguments of its engine (those of llama.cpp's server), but for those that belong to Minerva.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    if (const auto allowed = check_engine_arguments(values); !allowed) return fail(allowed.error());
+                    entry.args = values;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.args; }, "none"});
+  return rows;
+}
+
+std::string joined(const Values& values) {
+  return values.empty() ? "none" : fmt::format("{}", fmt::join(values, ", "));
+}
+
+}  // namespace
+
+const std::vector<ConfigRow>& config_rows() {
+  static const std::vector<ConfigRow> rows = make_config_rows();
+  return rows;
+}
+
+const std::vector<ModelRow>& model_rows() {
+  static const std::vector<ModelRow> rows = make_model_rows();
+  return rows;
+}
+
+const ConfigRow* find_config_row(std::string_view name) {
+  const auto& rows = config_rows();
+  const auto it = std::find_if(rows.begin(), rows.end(), [name](const ConfigRow& row) { return row.name == name; });
+  return it == rows.end() ? nullptr : &*it;
+}
+
+std::string environment_name(const ConfigRow& row) {
+  std::string name = "MINERVA_" + (row.name == "models_dirs" ? "models_dir" : row.name);
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  });
+  return name;
+}
+
+bool is_future_key(std::string_view name) {
+  static constexpr std::array<std::string_view, 9> kFuture = {"park",          "tls",          "api_keys",
+                                                              "api_key",       "model.ttl",    "model.unload_ttl",
+                                                              "model.command", "model.health", "model.memory"};
+  return std::find(kFuture.begin(), kFuture.end(), name) != kFuture.end();
+}
+
+const std::vector<ConfigKey>& config_keys() {
+  static const std::vector<ConfigKey> keys = [] {
+    std::vector<ConfigKey> list;
+    const Config defaults;
+    for (const ConfigRow& row : config_rows()) {
+      list.push_back({row.name, row.flag, environment_name(row), row.type,
+                      row.default_text.empty() ? joined(row.get(defaults)) : row.default_text, row.meaning,
+                      row.toml == TomlKind::kList});
+    }
+    for (const ModelRow& row : model_rows()) {
+      list.push_back({"model.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});
+    }
+    return list;
+  }();
+  return keys;
+}
+
+}  // namespace minerva

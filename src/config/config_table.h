@@ -1,0 +1,61 @@
+// The one table of config keys: every source of settings and every description comes from it. Internal to src/config.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+
+namespace minerva {
+
+// What a key's value may be in a TOML file.
+enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList };
+
+// A value as text: one element, but for lists. Booleans are "true" and "false".
+using Values = std::vector<std::string>;
+
+template <typename Target>
+struct KeyRow {
+  std::string name;  // "limits.max_body"
+  std::string flag;  // empty: none
+  std::string type;
+  TomlKind toml;
+  std::string meaning;
+  // Sets the target from what was read; relative paths are relative to `base`. The error has no place yet.
+  std::function<Result<void>(Target&, const Values&, const std::string& base)> set;
+  // As set() takes it. Empty: not set (of models, whose keys have no value then).
+  std::function<Values(const Target&)> get;
+  std::string default_text = {};  // in words, where the value alone does not say it
+  char separator = 0;             // between the elements of a list in a variable
+};
+
+using ConfigRow = KeyRow<Config>;
+using ModelRow = KeyRow<ModelEntry>;
+
+const std::vector<ConfigRow>& config_rows();
+const std::vector<ModelRow>& model_rows();
+// nullptr if there is none.
+const ConfigRow* find_config_row(std::string_view name);
+
+std::string environment_name(const ConfigRow& row);  // "MINERVA_LIMITS_MAX_BODY"
+
+// Keys that are promised but have no meaning yet, as "x" or "model.x": a message of their own.
+bool is_future_key(std::string_view name);
+
+// Where a value came from, and what relative paths in it are relative to.
+struct Setting {
+  Values values;
+  std::string where;  // "minerva.toml:12:5", "environment MINERVA_LISTEN", "--listen"
+  std::string base;
+};
+
+struct ConfigFile {
+  std::map<std::string, Setting> settings;  // by key
+  std::vector<ModelEntry> models;
+};
+// Errors: kInvalidArgument, starting with the place.
+Result<ConfigFile> read_config_file(const std::string& file);
+
+}  // namespace minerva

@@ -1,0 +1,26 @@
+// Values as people write them in flags, variables and the config file.
+//
+// Pure, but for expand_path, which reads the environment.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "minerva/base/clock.h"
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// "500ms", "30s", "5m", "2h": whole numbers, up to a year. Errors: kInvalidArgument with what was expected.
+Result<Duration> parse_duration(std::string_view text);
+// The shortest text that parse_duration reads back as the same. Requires: whole milliseconds, not negative.
+std::string format_duration(Duration duration);
+
+// 0 to `most`, decimal digits only. Errors: kInvalidArgument.
+Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, std::uint64_t most);
+
+// "~" and "~/x" as the user's home folder, anything relative in `base`; lexically normal.
+// Errors: kInvalidArgument when it is empty, or there is no home folder.
+Result<std::string> expand_path(std::string_view text, const std::string& base);
+
+}  // namespace minerva

@@ -1,0 +1,67 @@
+// What must hold after each step. Everything is counted again from the parts.
+#include <set>
+
+#include "context/impl.h"
+#include "minerva/base/check.h"
+
+namespace minerva {
+
+void ContextManager::Impl::check_invariants() const {
+  ledger_.check_invariants();
+  queue_.check_invariants();
+  std::size_t engines = 0;
+  std::size_t hot = 0;
+  std::set<ModelId> idle_ones;
+  for (const auto& [id, m] : models_) {
+    const bool resident =
+        m.state == ModelState::kLoading || m.state == ModelState::kHot || m.state == ModelState::kStopping;
+    check(m.id == id, "a model is filed under another's id");
+    check(m.engine.has_value() == resident, "an engine without a resident model, or the reverse");
+    if (m.engine) {
+      ++engines;
+      const auto engine = engines_.find(*m.engine);
+      check(engine != engines_.end() && engine->second == id, "an engine is not its model's");
+      check(ledger_.holds(*m.engine), "an engine lives without a reservation");
+    }
+    check(cache_.contains(id) == (m.state == ModelState::kHot), "the cache and the states disagree");
+    if (m.state == ModelState::kHot) {
+      ++hot;
+      check(cache_.find(id)->footprint == ledger_.held(*m.engine), "a footprint changed while it was reserved");
+      if (idle(m)) idle_ones.insert(id);
+    }
+    check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
+    for (const auto& [request, aborted] : m.leases) {
+      const auto lease = leases_.find(request);
+      check(lease != leases_.end() && lease->second.model == id && lease->second.engine == m.engine,
+            "a lease is not filed");
+      check(queue_.find(request) == nullptr, "a granted request still waits");
+    }
+    const RequestQueue::Lines& lines = queue_.lines(id);
+    if (m.preparing()) {
+      check(wanted(m), "a model is prepared that nobody wants");
+      check(lines.unloads.empty() || (!lines.leases.empty() && lines.leases.begin()->first < lines.first_unload()),
+            "a cancelled load goes on");
+      check(m.state != ModelState::kWaitingForRoom || m.footprint <= ledger_.budget(), "a model that never fits waits");
+    }
+    if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
+    if (m.state == ModelState::kHot && !m.draining) {
+      check(lines.oldest().value_or(UINT64_MAX) >= lines.first_unload(), "somebody waits for a hot model in vain");
+    }
+    if (m.state == ModelState::kHot && m.leases.empty()) {
+      check(m.known && !draining_ && lines.unloads.empty(), "a model that should leave stays");
+    }
+    if (!m.known) check(resident && lines.wanting() == 0, "a removed model is not forgotten");
+    check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
+  }
+  check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");
+  check(hot == cache_.size(), "the cache holds a model that does not exist");
+  cache_.visit_victims([&](const CacheEntry& entry) {
+    check(idle_ones.erase(entry.id) == 1, "a busy or pinned model may be evicted");
+    return true;
+  });
+  check(idle_ones.empty(), "an idle model cannot be evicted");
+  check(!draining_ || queue_.wanting() == 0, "somebody waits although the server drains");
+  check(!timer_ || *timer_ >= now_, "a timer is overdue");
+}
+
+}  // namespace minerva

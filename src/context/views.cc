@@ -1,0 +1,216 @@
+// What others may see of the state, and sentences about it.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "context/impl.h"
+#include "context/victims.h"
+
+namespace minerva {
+namespace {
+
+std::string count_of(std::size_t n, std::string_view noun) {
+  return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
+}
+
+std::int64_t whole_seconds(Duration span) { return std::chrono::duration_cast<std::chrono::seconds>(span).count(); }
+
+}  // namespace
+
+std::string_view residency_name(Residency residency) {
+  switch (residency) {
+    case Residency::kCold:
+      return "cold";
+    case Residency::kPreparing:
+      return "preparing";
+    case Residency::kLoading:
+      return "loading";
+    case Residency::kHot:
+      return "hot";
+    case Residency::kStopping:
+      return "stopping";
+    case Residency::kQuarantined:
+      break;
+  }
+  return "quarantined";
+}
+
+TimePoint after(TimePoint now, Duration span) { return span > TimePoint::max() - now ? TimePoint::max() : now + span; }
+
+int retry_seconds(Duration span) {
+  const std::chrono::seconds seconds = std::chrono::ceil<std::chrono::seconds>(span);
+  return static_cast<int>(std::clamp<std::int64_t>(seconds.count(), 1, 3600));
+}
+
+std::string quoted(const ModelId& id) { return fmt::format("\"{}\"", id); }
+
+// ---- views ----
+
+ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
+  ModelView v;
+  v.id = m.id;
+  switch (m.state) {
+    case ModelState::kCold:
+      v.residency = m.quarantined(now) ? Residency::kQuarantined : Residency::kCold;
+      break;
+    case ModelState::kInspecting:
+    case ModelState::kWaitingForRoom:
+      v.residency = Residency::kPreparing;
+      break;
+    case ModelState::kLoading:
+      v.residency = Residency::kLoading;
+      break;
+    case ModelState::kHot:
+      v.residency = Residency::kHot;
+      break;
+    case ModelState::kStopping:
+      v.residency = Residency::kStopping;
+      break;
+  }
+  if (m.engine) v.memory = ledger_.held(*m.engine);
+  v.leases = m.leases.size();
+  v.waiting = queue_.lines(m.id).wanting();
+  if (const CacheEntry* entry = cache_.find(m.id)) {
+    v.access_count = entry->access_count;
+    if (entry->last_use_tick > 0) v.since_last_use = now - entry->last_used;
+    v.preloaded = entry->preloaded;
+  }
+  v.pinned = m.pinned;
+  v.last_failure = m.last_failure;
+  v.engine = m.engine;
+  return v;
+}
+
+std::vector<ModelView> ContextManager::Impl::models(TimePoint now) const {
+  std::vector<ModelView> all;
+  all.reserve(models_.size());
+  for (const auto& [id, m] : models_) all.push_back(view(m, now));
+  return all;
+}
+
+std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoint now) const {
+  const auto it = models_.find(id);
+  if (it == models_.end()) return std::nullopt;
+  return view(it->second, now);
+}
+
+Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint) const {
+  const auto it = models_.find(id);
+  if (it == models_.end() || !it->second.known) {
+    return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", quoted(id)));
+  }
+  const Model& m = it->second;
+  LoadPlan plan;
+  plan.footprint = footprint;
+  plan.free = ledger_.budget() - ledger_.reserved();
+  if (m.state == ModelState::kHot || m.state == ModelState::kLoading) {
+    plan.possible = true;
+    plan.reason = m.state == ModelState::kHot ? "already loaded" : "already loading";
+    return plan;
+  }
+  if (footprint > ledger_.budget()) {
+    plan.reason = too_large(m.id, footprint).message;
+    return plan;
+  }
+  std::vector<const CacheEntry*> idle_ones;
+  std::vector<Bytes> footprints;
+  cache_.visit_victims([&](const CacheEntry& entry) {
+    idle_ones.push_back(&entry);
+    footprints.push_back(entry.footprint);
+    return true;
+  });
+  const auto chosen = choose_victims(ledger_.after_exits(), footprint, footprints);
+  if (!chosen) {
+    plan.reason = no_room_for_load(m.id, footprint).message;
+    return plan;
+  }
+  plan.possible = true;
+  for (const std::size_t i : *chosen) plan.evict.push_back(idle_ones[i]->id);
+  plan.reason =
+      plan.evict.empty() ? "it fits" : fmt::format("it fits once {} idle left", count_of(chosen->size(), "model"));
+  return plan;
+}
+
+// ---- sentences ----
+
+std::string ContextManager::Impl::obstacle(const Model& m) const {
+  if (m.state == ModelState::kLoading) return quoted(m.id) + " is loading";
+  if (m.state == ModelState::kStopping) return quoted(m.id) + " is stopping";
+  if (m.state != ModelState::kHot) return {};
+  std::vector<std::string> why;
+  if (m.pinned) why.emplace_back("pinned");
+  if (!m.leases.empty()) why.push_back("serving " + count_of(m.leases.size(), "request"));
+  if (why.empty()) return {};
+  return fmt::format("{} is {}", quoted(m.id), fmt::join(why, " and "));
+}
+
+std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
+  std::vector<std::string> found;
+  for (const auto& [id, m] : models_) {
+    if (id == claimant) continue;
+    if (std::string text = obstacle(m); !text.empty()) found.push_back(std::move(text));
+  }
+  for (const auto& [id, m] : models_) {
+    if (m.preparing() && id != claimant) found.push_back(quoted(id) + " waits for room as well");
+  }
+  constexpr std::size_t kMost = 8;
+  if (found.size() > kMost) {
+    const std::size_t more = found.size() - kMost;
+    found.resize(kMost);
+    found.push_back(fmt::format("and {} more", more));
+  }
+  return fmt::format("{}", fmt::join(found, ", "));
+}
+
+Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const {
+  return {ErrorCode::kBudgetExceeded,
+          fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context or raise "
+                      "memory_budget",
+                      quoted(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
+}
+
+Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
+  const Room room = ledger_.now();
+  const bool slots = room.max_models != 0 && room.engines >= room.max_models;
+  const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models)
+                                 : fmt::format("it needs {} MiB and {} of {} MiB are free", footprint.rounded_mib(),
+                                               (room.budget - room.committed).rounded_mib(), room.budget.rounded_mib());
+  return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
+                                            quoted(id), what, obstacles(id))};
+}
+
+Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m) const {
+  const std::string waited = fmt::format("waited {} s", whole_seconds(now_ - waiter.arrived));
+  if (waiter.kind == WaitKind::kUnload) {
+    const std::size_t running = m.leases.size();
+    const std::string busy =
+        running > 0 ? fmt::format("is still serving {}", count_of(running, "request"))
+                    : fmt::format("still has {} waiting", count_of(queue_.lines(m.id).wanting(), "request"));
+    return {ErrorCode::kConflict,
+            fmt::format("{}, and {} {}; call again with ?force=true to cancel them", waited, quoted(m.id), busy)};
+  }
+  std::string why;
+  switch (m.state) {
+    case ModelState::kCold:
+    case ModelState::kInspecting:
+      why = fmt::format("for the inspection of {}", quoted(m.id));
+      break;
+    case ModelState::kWaitingForRoom:
+      why = fmt::format("for room: {}", obstacles(m.id));
+      break;
+    case ModelState::kLoading:
+      why = fmt::format("for {}, which is still loading", quoted(m.id));
+      break;
+    case ModelState::kHot:
+      why = fmt::format("for {}, which has to leave before it can be loaded again: another model's turn came first",
+                        quoted(m.id));
+      break;
+    case ModelState::kStopping:
+      why = fmt::format("for {}, which is stopping before it can be loaded again", quoted(m.id));
+      break;
+  }
+  return {ErrorCode::kNoCapacity, fmt::format("{} {}; try again later", waited, why), {}, 1};
+}
+
+}  // namespace minerva

@@ -1,0 +1,20 @@
+"""openai-node against Minerva, in a process of its own: see clients/conversation.mjs."""
+import os
+import pathlib
+import subprocess
+
+import harness
+
+SCRIPT = pathlib.Path(__file__).parent / "clients/conversation.mjs"
+
+
+def test_a_script_that_switches_models(serve):
+    m = serve("--max-models", 1)
+    done = subprocess.run(["node", SCRIPT, m.url], capture_output=True, text=True, timeout=4 * harness.PATIENCE,
+                          env={"PATH": os.environ["PATH"], "MINERVA_E2E_NODE": os.environ["MINERVA_E2E_NODE"]})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
+    m.settle()
+    cache = m.cache()
+    # a b e a: four loads; tools, schema, the refused embedding and the dropped stream find a in memory.
+    assert (cache["hits"], cache["misses"], cache["evictions"]) == (4, 4, 3)

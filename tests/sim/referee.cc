@@ -1,0 +1,354 @@
+#include "sim/referee.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "context/ledger.h"
+
+namespace minerva::sim {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+}  // namespace
+
+void broken(const std::string& what) { throw BrokenInvariant(what); }
+
+void expect(bool condition, const char* what) {
+  if (!condition) broken(what);
+}
+
+std::vector<Action> Referee::step(TimePoint now, const Event& event) {
+  now_ = now;
+  force_seen_ = open_forced_ > 0;
+  note(event);
+  std::vector<Action> actions = manager_.step(now, event);
+  for (const Action& action : actions) {
+    std::visit([this](const auto& a) { see(a); }, action);
+  }
+  check_state(event);
+  return actions;
+}
+
+// ---- events ----
+
+void Referee::open(RequestId id, SimRequest request) {
+  request.arrived = now_;
+  if (request.kind == SimRequest::Kind::kLease || request.kind == SimRequest::Kind::kLoad) {
+    ++open_wanting_;
+    deadlines_.insert(request.deadline);
+  }
+  if (request.force) {
+    ++open_forced_;
+    force_seen_ = true;
+  }
+  open_.insert(id);
+  expect(requests_.emplace(id, request).second, "the simulator reused a request id");
+}
+
+void Referee::close(RequestId id) {
+  SimRequest& request = requests_.at(id);
+  if (request.kind == SimRequest::Kind::kLease || request.kind == SimRequest::Kind::kLoad) {
+    --open_wanting_;
+    deadlines_.erase(deadlines_.find(request.deadline));
+  }
+  if (request.force) --open_forced_;
+  open_.erase(id);
+  request.status = SimRequest::Status::kClosed;
+}
+
+const SimEngine* Referee::serving(const ModelId& model) const {
+  const auto it = models_.find(model);
+  if (it == models_.end() || !it->second.live) return nullptr;
+  const SimEngine& engine = engines_.at(*it->second.live);
+  return engine.serving() ? &engine : nullptr;
+}
+
+void Referee::note(const Event& event) {
+  std::visit(Overloaded{
+                 [&](const ModelAdded& e) {
+                   models_[e.model].known = true;
+                   models_[e.model].pinned = e.pinned;
+                 },
+                 [&](const ModelRemoved& e) {
+                   if (!models_.contains(e.model)) return;
+                   models_[e.model].known = false;
+                   models_[e.model].was_removed = true;
+                 },
+                 [&](const LeaseRequested& e) {
+                   open(e.request, {.kind = SimRequest::Kind::kLease,
+                                    .model = e.model,
+                                    .deadline = e.deadline,
+                                    .hit = serving(e.model) != nullptr});
+                 },
+                 [&](const LoadRequested& e) {
+                   open(e.request,
+                        {.kind = SimRequest::Kind::kLoad, .model = e.model, .deadline = e.deadline, .force = e.force});
+                 },
+                 [&](const UnloadRequested& e) {
+                   open(
+                       e.request,
+                       {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
+                 },
+                 [&](const PinRequested& e) {
+                   open(e.request, {.kind = SimRequest::Kind::kPin, .model = e.model});
+                   if (const auto it = models_.find(e.model); it != models_.end() && it->second.known) {
+                     it->second.pinned = e.pinned;
+                   }
+                 },
+                 [&](const RequestCancelled& e) {
+                   const auto it = requests_.find(e.request);
+                   if (it == requests_.end() || it->second.status != SimRequest::Status::kOpen) return;
+                   close(e.request);
+                   ++coverage_["cancelled while waiting"];
+                 },
+                 [&](const LeaseReleased& e) {
+                   const auto it = requests_.find(e.request);
+                   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
+                   it->second.status = SimRequest::Status::kClosed;
+                   engines_.at(it->second.engine).leases.erase(e.request);
+                 },
+                 [&](const Inspected& e) {
+                   const auto it = models_.find(e.model);
+                   if (it == models_.end() || it->second.ticket != e.ticket) return;
+                   it->second.ticket = 0;  // only the first answer counts
+                   if (e.footprint) it->second.inspected = *e.footprint;
+                 },
+                 [&](const EngineReady& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it != engines_.end() && !it->second.dead) it->second.ready = true;
+                 },
+                 [&](const EngineExited& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it == engines_.end() || it->second.dead) return;
+                   const SimEngine& engine = it->second;
+                   ++coverage_[engine.stopped ? "exit after stop" : engine.ready ? "crash while hot" : "crash in load"];
+                   it->second.dead = true;
+                   live_.erase(e.engine);
+                   models_[engine.model].live.reset();
+                 },
+                 [&](const BudgetChanged& e) {
+                   options_.memory_budget = e.memory_budget;
+                   options_.max_models = e.max_models;
+                 },
+                 [&](const DrainRequested& e) {
+                   draining_ = true;
+                   drain_deadline_ = e.deadline;
+                 },
+                 [&](const TimerFired&) {},
+             },
+             event);
+}
+
+// ---- actions ----
+
+void Referee::see(const Inspect& action) {
+  SimModel& model = models_[action.model];
+  expect(model.known, "a model that was removed is inspected");
+  expect(!model.live, "a model with an engine is inspected");
+  model.ticket = action.ticket;
+  model.inspected.reset();
+  ++coverage_["inspect"];
+}
+
+void Referee::see(const Spawn& action) {
+  SimModel& model = models_[action.model];
+  expect(!model.live, "two engines of one model");
+  expect(model.known && !draining_, "an engine is started for a model that is gone, or while draining");
+  expect(model.inspected == action.footprint, "a model is spawned that was not inspected");
+  Bytes held = action.footprint;
+  for (const EngineId id : live_) held += engines_.at(id).footprint;
+  expect(held <= options_.memory_budget, "the engines alive need more than the memory budget");
+  expect(options_.max_models == 0 || live_.size() < options_.max_models, "more engines alive than max_models");
+  const SimEngine engine{.model = action.model, .footprint = action.footprint, .spawned = now_};
+  expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
+  live_.insert(action.engine);
+  model.live = action.engine;
+  model.inspected.reset();
+  model.was_removed = false;
+  ++coverage_["spawn"];
+}
+
+bool Referee::is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const {
+  return std::any_of(open_.begin(), open_.end(), [&](const RequestId id) {
+    const SimRequest& request = requests_.at(id);
+    return request.kind == kind && request.model == model && (request.force || !forced_only);
+  });
+}
+
+void Referee::see(const Stop& action) {
+  const auto it = engines_.find(action.engine);
+  expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is stopped");
+  SimEngine& engine = it->second;
+  expect(!engine.dead && !engine.stopped, "an engine is stopped twice");
+  expect(engine.leases.empty(), "an engine is stopped that serves a request");
+  expect(!action.reason.empty(), "an engine is stopped without a reason");
+  const SimModel& model = models_[action.model];
+  if (!engine.ready) {
+    const bool late = now_ >= engine.spawned + options_.load_timeout;
+    expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_,
+           "a loading engine is stopped for nothing");
+    ++coverage_["stop while loading"];
+  }
+  const bool to_shrink = action.reason.starts_with("evicted") && action.victim_of.empty();
+  if (to_shrink || !action.victim_of.empty()) {
+    ++expected_.evictions;
+    expect(engine.ready, "a loading model is a victim");
+    expect(!model.pinned || is_open(SimRequest::Kind::kLoad, action.victim_of, true), "a pinned model is a victim");
+  }
+  if (to_shrink) {
+    Room staying{options_.memory_budget, options_.max_models, Bytes(), 0};
+    for (const EngineId id : live_) {
+      if (!engines_.at(id).stopped) staying.take(engines_.at(id).footprint);
+    }
+    expect(!staying.within(), "a model is evicted though the limits hold");
+    ++coverage_["evicted to shrink"];
+  } else if (!action.victim_of.empty()) {
+    const SimModel& newcomer = models_[action.victim_of];
+    expect(newcomer.inspected && *newcomer.inspected <= options_.memory_budget,
+           "a model is evicted for one that is not known to fit");
+    expect(action.victim_of != action.model, "a model is evicted for itself");
+    ++coverage_["evicted"];
+  }
+  engine.stopped = true;
+}
+
+void Referee::see(const Grant& action) {
+  const auto it = requests_.find(action.request);
+  expect(it != requests_.end() && it->second.kind == SimRequest::Kind::kLease, "a lease for nobody");
+  SimRequest& request = it->second;
+  expect(request.status == SimRequest::Status::kOpen, "a request is answered that was answered or left");
+  const auto engine = engines_.find(action.engine);
+  expect(engine != engines_.end() && engine->second.serving(), "a lease on an engine that cannot serve");
+  expect(engine->second.model == request.model && action.model == request.model, "a lease on another model");
+  expect((action.outcome == CacheOutcome::kHit) == request.hit, "a hit that is a miss, or the reverse");
+  expect(action.waited == now_ - request.arrived, "a wrong waiting time");
+  expect(action.waited <= wait_bound_, "a request starved");
+  if (action.waited > Duration::zero() && request.hit) ++coverage_["hit that had to wait"];
+  close(action.request);
+  request.status = SimRequest::Status::kGranted;
+  request.engine = action.engine;
+  engine->second.leases.insert(action.request);
+  ++engine->second.grants;
+  ++coverage_["grant"];
+}
+
+void Referee::see(const Done& action) {
+  const auto it = requests_.find(action.request);
+  expect(it != requests_.end() && it->second.kind != SimRequest::Kind::kLease, "a Done for no life-cycle call");
+  const SimRequest& request = it->second;
+  expect(request.status == SimRequest::Status::kOpen, "a request is answered that was answered or left");
+  expect(action.model == request.model, "a Done for another model");
+  if (request.kind == SimRequest::Kind::kLoad) {
+    expect(serving(action.model) != nullptr, "a load is done, but the model cannot serve");
+    expect(action.footprint == serving(action.model)->footprint, "a load reports a wrong footprint");
+    ++coverage_[action.changed ? "load done" : "load of a hot model"];
+    if (!action.evicted.empty()) ++coverage_["load that evicted"];
+  } else if (request.kind == SimRequest::Kind::kUnload) {
+    expect(!models_[action.model].live, "an unload is done, but the engine lives");
+    ++coverage_[action.changed ? "unload done" : "unload of a cold model"];
+  }
+  close(action.request);
+}
+
+void Referee::see(const Reject& action) {
+  const auto it = requests_.find(action.request);
+  expect(it != requests_.end(), "a rejection for nobody");
+  const SimRequest& request = it->second;
+  expect(request.status == SimRequest::Status::kOpen, "a request is answered that was answered or left");
+  expect(!action.error.message.empty(), "a rejection without a reason");
+  const ErrorInfo& info = error_info(action.error.code);
+  const bool known = models_.contains(request.model) && models_[request.model].known;
+  switch (action.error.code) {
+    case ErrorCode::kModelNotFound:
+      expect(!known, "a known model is not found");
+      break;
+    case ErrorCode::kDraining:
+      expect(draining_, "a request is refused for draining, but nothing drains");
+      break;
+    case ErrorCode::kNoCapacity:
+      expect(now_ >= request.deadline || force_seen_, "a request gave up before its deadline");
+      break;
+    default:
+      break;
+  }
+  const bool try_again = action.error.code == ErrorCode::kNoCapacity || action.error.code == ErrorCode::kQueueFull ||
+                         action.error.code == ErrorCode::kQuarantined || action.error.code == ErrorCode::kDraining;
+  expect(!try_again || action.error.retry_after_s >= 1, "no Retry-After");
+  it->second.rejected = action.error.code;
+  ++coverage_["reject " + std::string(info.name)];
+  close(action.request);
+}
+
+void Referee::see(const Abort& action) {
+  const auto it = requests_.find(action.request);
+  expect(it != requests_.end() && it->second.status == SimRequest::Status::kGranted, "an abort of what holds no lease");
+  expect(!it->second.aborted, "a lease is aborted twice");
+  expect(force_seen_ || (draining_ && now_ >= drain_deadline_), "a lease is aborted though nobody forced it");
+  it->second.aborted = true;
+  ++coverage_["abort"];
+}
+
+// ---- after each step ----
+
+void Referee::check_state(const Event& event) {
+  manager_.check_invariants();
+
+  if (const auto* lease = std::get_if<LeaseRequested>(&event)) {
+    // A lookup for each accepted request: one that was not turned away at the door.
+    const SimRequest& request = requests_.at(lease->request);
+    const auto code = request.rejected;
+    const bool turned_away = code == ErrorCode::kModelNotFound || code == ErrorCode::kDraining ||
+                             code == ErrorCode::kQuarantined || code == ErrorCode::kQueueFull;
+    if (!turned_away) ++(request.hit ? expected_.hits : expected_.misses);
+  }
+  const CacheStats& stats = manager_.cache_stats();
+  expect(stats.hits == expected_.hits && stats.misses == expected_.misses, "the lookups are miscounted");
+  expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
+
+  Bytes held;
+  std::size_t serving_engines = 0;
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    held += engine.footprint;
+    if (!engine.serving()) continue;
+    ++serving_engines;
+    const auto view = manager_.model(engine.model, now_);
+    expect(view && view->residency == Residency::kHot && view->engine == id, "a ready engine is not hot");
+    expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
+    expect(view->memory == engine.footprint, "a model's memory is wrong");
+  }
+  expect(manager_.reserved_memory() == held, "the reserved memory is not what the engines alive hold");
+  expect(manager_.loaded_models().size() == serving_engines, "a model is listed as loaded that cannot serve");
+  expect(manager_.queued() == open_wanting_, "the queue and the open requests disagree");
+  expect(manager_.drained() == (draining_ && live_.empty()), "drained too early or too late");
+
+  if (!deadlines_.empty()) {
+    expect(*deadlines_.begin() > now_, "a request waits beyond its deadline");
+    const TimePoint armed = manager_.next_timer().value_or(TimePoint::max());
+    expect(armed <= *deadlines_.begin(), "a deadline is not armed");
+  }
+  for (auto& [id, model] : models_) {
+    if (!model.pinned) continue;
+    const auto view = manager_.model(id, now_);
+    if (!view || !model.known) {
+      model.pinned = false;
+    } else if (!view->pinned) {
+      expect(force_seen_, "a pin was lifted though nobody forced it");
+      model.pinned = false;
+      ++coverage_["pin lifted by force"];
+    }
+  }
+}
+
+void Referee::check_finished() const {
+  if (open_.empty()) return;
+  const SimRequest& request = requests_.at(*open_.begin());
+  broken(fmt::format("a request was forgotten: {} for {}", static_cast<std::uint64_t>(*open_.begin()), request.model));
+}
+
+}  // namespace minerva::sim

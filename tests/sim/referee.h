@@ -1,0 +1,123 @@
+// Referee: the simulator's own, independent idea of what ContextManager may do. It sees every event and every action
+// and calls broken() for whatever breaks a promise of context_manager.h.
+//
+// It is deliberately plain: no planning, only what an outsider can count (engines alive, memory they hold, requests
+// open, lookups, pins). Threading: one per schedule.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "minerva/context/context_manager.h"
+
+namespace minerva::sim {
+
+// A promise was broken. what(): which.
+class BrokenInvariant : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct SimEngine {
+  ModelId model;
+  Bytes footprint;
+  TimePoint spawned{};
+  bool ready = false;
+  bool stopped = false;
+  bool dead = false;
+  std::set<RequestId> leases{};
+  std::uint64_t grants = 0;
+
+  bool serving() const { return ready && !stopped && !dead; }
+};
+
+struct SimRequest {
+  enum class Kind { kLease, kLoad, kUnload, kPin };
+  enum class Status { kOpen, kGranted, kClosed };
+  Kind kind = Kind::kLease;
+  Status status = Status::kOpen;
+  ModelId model;
+  TimePoint arrived{};
+  TimePoint deadline = TimePoint::max();
+  bool force = false;
+  bool hit = false;
+  bool aborted = false;
+  std::optional<ErrorCode> rejected{};
+  EngineId engine{};
+};
+
+// How often each thing happened: a simulator that never reaches a case proves nothing about it.
+using Coverage = std::map<std::string, std::uint64_t>;
+
+class Referee {
+ public:
+  Referee(ContextManager& manager, const ContextOptions& options) : manager_(manager), options_(options) {}
+
+  // One event, carried through: step, then every check. Returns the actions for the world to carry out.
+  std::vector<Action> step(TimePoint now, const Event& event);
+  // No lease may have waited longer than this from now on.
+  void bound_waits(Duration bound) { wait_bound_ = bound; }
+  // Nothing is left to happen: nothing may be open.
+  void check_finished() const;
+
+  const std::map<EngineId, SimEngine>& engines() const { return engines_; }
+  const std::map<RequestId, SimRequest>& requests() const { return requests_; }
+  std::size_t open_requests() const { return open_.size(); }
+  std::size_t live_engines() const { return live_.size(); }
+  const Coverage& coverage() const { return coverage_; }
+
+ private:
+  struct SimModel {
+    bool known = false;
+    bool pinned = false;
+    bool was_removed = false;        // since its engine started
+    std::uint64_t ticket = 0;        // the last Inspect
+    std::optional<Bytes> inspected;  // the answer to it, until used
+    std::optional<EngineId> live;    // at most one
+  };
+
+  void note(const Event& event);
+  void open(RequestId id, SimRequest request);
+  void close(RequestId id);
+  const SimEngine* serving(const ModelId& model) const;
+  bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
+
+  void see(const Inspect& action);
+  void see(const Spawn& action);
+  void see(const Stop& action);
+  void see(const Grant& action);
+  void see(const Done& action);
+  void see(const Reject& action);
+  void see(const Abort& action);
+  void check_state(const Event& event);
+
+  ContextManager& manager_;
+  ContextOptions options_;
+  TimePoint now_{};
+  std::map<ModelId, SimModel> models_;
+  std::map<EngineId, SimEngine> engines_;  // all ever
+  std::set<EngineId> live_;
+  std::map<RequestId, SimRequest> requests_;  // all ever
+  std::set<RequestId> open_;
+  std::multiset<TimePoint> deadlines_;  // of open leases and loads
+  std::size_t open_wanting_ = 0;        // open leases and loads
+  std::size_t open_forced_ = 0;
+  bool force_seen_ = false;  // an open forced call, or one in the step under way
+  bool draining_ = false;
+  TimePoint drain_deadline_{};
+  CacheStats expected_;
+  Duration wait_bound_ = Duration::max();
+  Coverage coverage_;
+};
+
+[[noreturn]] void broken(const std::string& what);
+void expect(bool condition, const char* what);
+
+std::string to_text(const Event& event);
+std::string to_text(const Action& action);
+
+}  // namespace minerva::sim

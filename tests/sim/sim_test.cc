@@ -1,0 +1,59 @@
+// A moderate number of schedules, and that the simulator itself is worth something: it repeats exactly, and it reaches
+// every kind of thing that can happen.
+#include <gtest/gtest.h>
+
+#include "sim/simulator.h"
+
+namespace minerva::sim {
+namespace {
+
+TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
+  catch_failed_checks();
+  Coverage coverage;
+  for (std::uint64_t seed = 1; seed <= 600; ++seed) {
+    const ScheduleResult result = run_schedule(seed, /*keep_log=*/false);
+    ASSERT_FALSE(result.broken) << "seed " << seed << ": " << *result.broken;
+    for (const auto& [what, count] : result.coverage) coverage[what] += count;
+  }
+  for (const char* what : {"abort",
+                           "cancelled while waiting",
+                           "crash in load",
+                           "crash while hot",
+                           "evicted",
+                           "evicted to shrink",
+                           "exit after stop",
+                           "grant",
+                           "hit that had to wait",
+                           "inspect",
+                           "load done",
+                           "load of a hot model",
+                           "load that evicted",
+                           "pin lifted by force",
+                           "reject conflict",
+                           "reject draining",
+                           "reject engine_crashed",
+                           "reject engine_timeout",
+                           "reject invalid_model",
+                           "reject memory_budget_exceeded",
+                           "reject model_not_found",
+                           "reject model_quarantined",
+                           "reject no_capacity",
+                           "reject queue_full",
+                           "spawn",
+                           "stop while loading",
+                           "unload done",
+                           "unload of a cold model"}) {
+    EXPECT_GT(coverage[what], 0U) << what;
+  }
+}
+
+TEST(Simulator, ASeedRepeatsExactly) {
+  catch_failed_checks();
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    EXPECT_EQ(run_schedule(seed, true).log, run_schedule(seed, true).log);
+  }
+  EXPECT_NE(run_schedule(1, true).log, run_schedule(2, true).log);
+}
+
+}  // namespace
+}  // namespace minerva::sim

@@ -1,0 +1,425 @@
+#include "sim/simulator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "minerva/base/check.h"
+
+namespace minerva::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kInspectMax = milliseconds(200);
+constexpr Duration kLoadMax = seconds(3);
+constexpr Duration kStopMax = seconds(1);
+constexpr Duration kLeaseMax = seconds(2);
+constexpr std::uint64_t kMaxEvents = 200'000;
+
+// What a schedule is made of. Calm ones have no faults and no operator, so that waiting can be bounded.
+struct Profile {
+  bool calm = false;
+  int models = 4;
+  int arrivals = 60;
+  Duration span = seconds(20);
+  double fault = 0.1;      // of an inspection or an engine to misbehave
+  double operators = 0.2;  // of an arrival to be an operator's call
+  double leave = 0.1;      // of a client to go away
+  ContextOptions options;
+  std::string policy;
+};
+
+class World {
+ public:
+  World(std::uint64_t seed, bool keep_log)
+      : random_(seed),
+        profile_(make_profile()),
+        manager_(profile_.options, make_policy(profile_.policy).value()),
+        referee_(manager_, profile_.options),
+        keep_log_(keep_log) {}
+
+  ScheduleResult play();
+
+ private:
+  // ---- chance ----
+  std::uint64_t pick(std::uint64_t below) { return random_() % below; }
+  bool chance(double p) { return static_cast<double>(random_() >> 11) * 0x1.0p-53 < p; }
+  Duration between(Duration low, Duration high) {
+    const auto span = static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(high - low).count());
+    return low + milliseconds(static_cast<std::int64_t>(pick(span + 1)));
+  }
+  Profile make_profile();
+  ModelId model_name(std::uint64_t i) const { return ModelId(1, static_cast<char>('a' + i)); }
+  ModelId any_model();
+  bool faulty() { return !settling_ && !profile_.calm && chance(profile_.fault); }
+
+  // ---- the course of things ----
+  void at(Duration delay, std::function<void()> what) { agenda_.emplace(now_ + delay, std::move(what)); }
+  void deliver(const Event& event);
+  bool run_until(TimePoint end);
+  void plan_arrivals();
+  void settle();
+
+  // ---- callers ----
+  RequestId new_request() { return RequestId{next_request_++}; }
+  TimePoint some_deadline();
+  void client_arrives(const ModelId& model);
+  void operator_calls();
+  void steady_traffic(const ModelId& model, TimePoint end);
+  void release(RequestId request, bool served);
+
+  // ---- what the caller does with actions ----
+  void carry_out(const Inspect& action);
+  void carry_out(const Spawn& action);
+  void carry_out(const Stop& action);
+  void carry_out(const Grant& action);
+  void carry_out(const Done&) {}
+  void carry_out(const Reject&) {}
+  void carry_out(const Abort& action);
+  void engine_dies(EngineId engine, ErrorCode code, const char* why);
+  Bytes footprint_of(const ModelId& model);
+
+  std::mt19937_64 random_;
+  Profile profile_;
+  ContextManager manager_;
+  Referee referee_;
+  bool keep_log_;
+  std::string log_;
+
+  TimePoint now_ = TimePoint(seconds(1));
+  std::multimap<TimePoint, std::function<void()>> agenda_;  // equal times: in the order they were planned
+  std::uint64_t steps_ = 0;
+  std::uint64_t next_request_ = 1;
+  bool settling_ = false;  // faults and arrivals are over
+  bool draining_ = false;
+  std::map<ModelId, Bytes> footprints_;
+};
+
+Profile World::make_profile() {
+  Profile p;
+  p.calm = chance(0.25);
+  p.models = 2 + static_cast<int>(pick(7));
+  p.arrivals = 20 + static_cast<int>(pick(80));
+  p.span = between(seconds(2), seconds(30));
+  p.fault = chance(0.3) ? 0.0 : static_cast<double>(pick(40)) / 100;
+  p.operators = p.calm ? 0 : static_cast<double>(pick(50)) / 100;
+  p.leave = static_cast<double>(pick(40)) / 100;
+  const std::vector<std::string> policies = policy_names();
+  p.policy = policies[pick(policies.size())];
+  p.options.memory_budget = chance(0.15) ? Bytes(UINT64_MAX) : Bytes::mib(400 + 100 * pick(12));
+  p.options.max_models = chance(0.4) ? 0 : 1 + pick(4);
+  p.options.max_queue_per_model = p.calm || chance(0.7) ? 128 : 1 + pick(6);
+  p.options.max_queue = p.calm || chance(0.7) ? 1024 : 2 + pick(12);
+  p.options.load_timeout = seconds(5);
+  p.options.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(2));
+  p.options.quarantine_first = milliseconds(500);
+  p.options.quarantine_max = seconds(4);
+  return p;
+}
+
+ModelId World::any_model() {
+  // Some are asked for more often, and now and then one that does not exist.
+  if (!profile_.calm && chance(0.02)) return "nobody";
+  const std::uint64_t models = static_cast<std::uint64_t>(profile_.models);
+  return model_name(std::min(pick(models), pick(models)));
+}
+
+// ---- the course of things ----
+
+void World::deliver(const Event& event) {
+  ++steps_;
+  if (keep_log_) {
+    const auto ms = std::chrono::duration_cast<milliseconds>(now_.time_since_epoch()).count();
+    log_ += fmt::format("{:>8} ms  {}\n", ms, to_text(event));
+  }
+  for (const Action& action : referee_.step(now_, event)) {
+    if (keep_log_) log_ += fmt::format("{:>13} -> {}\n", "", to_text(action));
+    std::visit([this](const auto& a) { carry_out(a); }, action);
+  }
+}
+
+// True if nothing is left to do before `end`.
+bool World::run_until(TimePoint end) {
+  while (true) {
+    expect(steps_ < kMaxEvents, "the schedule does not come to an end");
+    const TimePoint next = agenda_.empty() ? TimePoint::max() : agenda_.begin()->first;
+    const TimePoint timer = manager_.next_timer().value_or(TimePoint::max());
+    if (std::min(next, timer) > end) {
+      now_ = std::max(now_, end);
+      return agenda_.empty() && !manager_.next_timer();
+    }
+    if (timer < next || (timer == next && chance(0.5))) {
+      now_ = std::max(now_, timer);
+      deliver(TimerFired{});
+      continue;
+    }
+    now_ = std::max(now_, next);
+    const auto what = std::move(agenda_.begin()->second);
+    agenda_.erase(agenda_.begin());
+    what();
+  }
+}
+
+ScheduleResult World::play() {
+  ScheduleResult result;
+  try {
+    if (keep_log_) {
+      log_ += fmt::format("{} models, budget {}, max_models {}, {}{}\n", profile_.models,
+                          format_bytes(profile_.options.memory_budget), profile_.options.max_models, profile_.policy,
+                          profile_.calm ? ", calm" : "");
+    }
+    plan_arrivals();
+    const TimePoint end = now_ + profile_.span;
+    run_until(end);
+    settle();
+  } catch (const BrokenInvariant& e) {
+    result.broken = e.what();
+  }
+  result.steps = steps_;
+  result.log = std::move(log_);
+  result.coverage = referee_.coverage();
+  return result;
+}
+
+void World::plan_arrivals() {
+  for (int i = 0; i < profile_.models; ++i) {
+    const ModelId id = model_name(static_cast<std::uint64_t>(i));
+    // A calm schedule asks for nothing that cannot be had.
+    const std::uint64_t most = profile_.calm ? 4 : 8;
+    footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
+    ModelAdded added{.model = id};
+    if (!profile_.calm) {
+      added.pinned = chance(0.1);
+      if (chance(0.2)) added.preload = PreloadStrategy::kEager;
+    }
+    deliver(added);
+  }
+  const TimePoint end = now_ + profile_.span;
+  if (profile_.calm) {
+    // The longest way in: everybody else has a turn before, each of which drains, stops, inspects and loads.
+    const Duration turn = kLeaseMax + profile_.options.min_residency + kStopMax + kInspectMax + kLoadMax;
+    referee_.bound_waits((profile_.models + 1) * turn);
+    const std::uint64_t busy = pick(static_cast<std::uint64_t>(profile_.models));
+    for (std::uint64_t i = 0; i < busy; ++i) steady_traffic(model_name(i), end);
+  }
+  for (int i = 0; i < profile_.arrivals;) {
+    const Duration when = between(Duration::zero(), profile_.span);
+    const int burst = chance(0.3) ? 1 + static_cast<int>(pick(8)) : 1;
+    const ModelId model = any_model();
+    for (int j = 0; j < burst; ++j, ++i) {
+      if (chance(profile_.operators)) {
+        at(when, [this] { operator_calls(); });
+      } else {
+        at(when, [this, model] { client_arrives(model); });
+      }
+    }
+  }
+}
+
+// Faults stop, operators undo what is in the way, and everything must come to an end by itself.
+void World::settle() {
+  settling_ = true;
+  profile_.leave = 0;
+  if (!draining_) {
+    deliver(BudgetChanged{profile_.options.memory_budget, profile_.options.max_models});
+    for (const ModelView& model : manager_.models(now_)) {
+      deliver(PinRequested{new_request(), model.id, false});
+    }
+  }
+  // Requests with a far deadline must be answered long before it.
+  const TimePoint end = now_ + std::chrono::hours(1);
+  expect(run_until(end), "something still goes on after an hour without arrivals");
+  referee_.check_finished();
+  if (!draining_) {
+    deliver(DrainRequested{now_ + seconds(30)});
+    run_until(now_ + seconds(60));
+  }
+  expect(manager_.drained() && referee_.live_engines() == 0, "it does not drain");
+  referee_.check_finished();
+}
+
+// ---- callers ----
+
+TimePoint World::some_deadline() {
+  if (profile_.calm || settling_ || chance(0.5)) return now_ + std::chrono::hours(10);
+  if (chance(0.05)) return chance(0.5) ? now_ : TimePoint::max();
+  return now_ + between(milliseconds(1), seconds(10));
+}
+
+void World::client_arrives(const ModelId& model) {
+  const RequestId request = new_request();
+  if (chance(profile_.leave)) {
+    const bool soon = chance(0.5);
+    at(between(Duration::zero(), soon ? milliseconds(50) : seconds(5)), [this, request] {
+      const SimRequest& r = referee_.requests().at(request);
+      if (r.status == SimRequest::Status::kGranted) {
+        release(request, false);
+      } else {
+        deliver(RequestCancelled{request});
+      }
+    });
+  }
+  deliver(LeaseRequested{request, model, some_deadline()});
+}
+
+void World::steady_traffic(const ModelId& model, TimePoint end) {
+  if (now_ >= end) return;
+  at(between(milliseconds(1), milliseconds(800)), [this, model, end] {
+    client_arrives(model);
+    steady_traffic(model, end);
+  });
+}
+
+void World::operator_calls() {
+  const ModelId model = any_model();
+  const RequestId request = new_request();
+  const bool force = chance(0.3);
+  switch (pick(12)) {
+    case 0:
+    case 1:
+    case 2:
+      deliver(LoadRequested{request, model, chance(0.5), force, some_deadline()});
+      break;
+    case 3:
+    case 4:
+    case 5:
+      deliver(UnloadRequested{request, model, force, some_deadline()});
+      break;
+    case 6:
+    case 7:
+      deliver(PinRequested{request, model, chance(0.5)});
+      return;
+    case 8:
+      deliver(ModelRemoved{model});
+      return;
+    case 9: {
+      if (model == "nobody") return;
+      ModelAdded added{.model = model, .pinned = chance(0.1)};
+      if (chance(0.3)) added.preload = PreloadStrategy::kEager;
+      deliver(added);
+      return;
+    }
+    case 10: {
+      const Bytes budget = chance(0.5) ? profile_.options.memory_budget : Bytes::mib(100 * (1 + pick(16)));
+      deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5)});
+      return;
+    }
+    default:
+      // Events nobody expects: they must change nothing.
+      if (chance(0.5)) {
+        deliver(EngineReady{EngineId{pick(50)}});
+      } else {
+        deliver(LeaseReleased{RequestId{1'000'000 + pick(10)}, true});
+      }
+      if (chance(0.1)) {
+        draining_ = true;
+        deliver(DrainRequested{now_ + between(Duration::zero(), seconds(5))});
+      }
+      return;
+  }
+  if (chance(profile_.leave))
+    at(between(Duration::zero(), seconds(3)), [=, this] { deliver(RequestCancelled{request}); });
+}
+
+void World::release(RequestId request, bool served) {
+  if (referee_.requests().at(request).status == SimRequest::Status::kGranted) deliver(LeaseReleased{request, served});
+}
+
+// ---- engines ----
+
+Bytes World::footprint_of(const ModelId& model) {
+  // A file that changes between two looks.
+  if (faulty()) footprints_[model] = Bytes::mib(100 * pick(10));
+  return footprints_[model];
+}
+
+void World::carry_out(const Inspect& action) {
+  const Duration delay = between(Duration::zero(), kInspectMax);
+  if (faulty() && chance(0.5)) {
+    at(delay,
+       [=, this] { deliver(Inspected{action.model, action.ticket, fail(ErrorCode::kInvalidModel, "not a model")}); });
+    return;
+  }
+  const Bytes footprint = footprint_of(action.model);
+  at(delay, [=, this] { deliver(Inspected{action.model, action.ticket, footprint}); });
+  // And once more, when nobody asks any longer.
+  if (faulty()) at(delay + milliseconds(300), [=, this] { deliver(Inspected{action.model, action.ticket, Bytes(1)}); });
+}
+
+void World::carry_out(const Spawn& action) {
+  const EngineId engine = action.engine;
+  const Duration load = between(milliseconds(1), kLoadMax);
+  if (faulty()) {
+    switch (pick(4)) {
+      case 0:
+        return;  // hangs
+      case 1:
+        at(between(Duration::zero(), load),
+           [=, this] { engine_dies(engine, ErrorCode::kInvalidModel, "the file is truncated"); });
+        return;
+      case 2:
+        at(load + seconds(4), [=, this] { deliver(EngineReady{engine}); });  // perhaps too late
+        return;
+      default:
+        at(load + between(Duration::zero(), seconds(4)),
+           [=, this] { engine_dies(engine, ErrorCode::kEngineCrashed, "killed by signal 9"); });
+        break;
+    }
+  }
+  at(load, [=, this] {
+    deliver(EngineReady{engine});
+    if (faulty()) deliver(EngineReady{engine});
+  });
+}
+
+void World::engine_dies(EngineId engine, ErrorCode code, const char* why) {
+  if (referee_.engines().at(engine).dead) {
+    deliver(EngineExited{engine, Error{code, why}});  // said twice
+    return;
+  }
+  const std::set<RequestId> leases = referee_.engines().at(engine).leases;
+  deliver(EngineExited{engine, Error{code, why}});
+  // The requests on it notice sooner or later, perhaps when a successor is up already.
+  for (const RequestId request : leases)
+    at(between(Duration::zero(), seconds(4)), [=, this] { release(request, false); });
+  if (faulty()) at(between(milliseconds(1), seconds(6)), [=, this] { engine_dies(engine, code, why); });
+}
+
+void World::carry_out(const Stop& action) {
+  const EngineId engine = action.engine;
+  if (faulty() && chance(0.5)) at(Duration::zero(), [=, this] { deliver(EngineReady{engine}); });
+  const Duration delay = between(Duration::zero(), faulty() ? seconds(8) : kStopMax);
+  at(delay, [=, this] { engine_dies(engine, ErrorCode::kCancelled, "stopped"); });
+}
+
+void World::carry_out(const Grant& action) {
+  const RequestId request = action.request;
+  const bool served = !faulty();
+  at(chance(0.2) ? Duration::zero() : between(milliseconds(1), kLeaseMax), [=, this] { release(request, served); });
+}
+
+void World::carry_out(const Abort& action) {
+  const RequestId request = action.request;
+  at(between(Duration::zero(), milliseconds(50)), [=, this] { release(request, false); });
+}
+
+}  // namespace
+
+void catch_failed_checks() {
+  set_check_handler([](std::string_view what, const std::source_location&) { broken(std::string(what)); });
+}
+
+ScheduleResult run_schedule(std::uint64_t seed, bool keep_log) {
+  World world(seed, keep_log);
+  ScheduleResult result = world.play();
+  result.seed = seed;
+  return result;
+}
+
+}  // namespace minerva::sim

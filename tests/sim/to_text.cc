@@ -1,0 +1,98 @@
+// Events and actions as lines of a replay.
+#include <fmt/format.h>
+
+#include "sim/referee.h"
+
+namespace minerva::sim {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+std::uint64_t n(RequestId id) { return static_cast<std::uint64_t>(id); }
+std::uint64_t n(EngineId id) { return static_cast<std::uint64_t>(id); }
+
+std::string until(TimePoint deadline) {
+  if (deadline == TimePoint::max()) return "-";
+  return fmt::format("{} ms",
+                     std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count());
+}
+
+std::string_view if_set(bool set, std::string_view word) { return set ? word : std::string_view(); }
+
+std::string names(const std::vector<ModelId>& ids) {
+  std::string text;
+  for (const ModelId& id : ids) text += (text.empty() ? "" : ",") + id;
+  return text;
+}
+
+}  // namespace
+
+std::string to_text(const Event& event) {
+  return std::visit(
+      Overloaded{
+          [](const ModelAdded& e) {
+            return fmt::format("ModelAdded {}{}{}", e.model, if_set(e.pinned, " pinned"),
+                               if_set(e.preload == PreloadStrategy::kEager, " eager"));
+          },
+          [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
+          [](const LeaseRequested& e) {
+            return fmt::format("LeaseRequested #{} {} until {}", n(e.request), e.model, until(e.deadline));
+          },
+          [](const LoadRequested& e) {
+            return fmt::format("LoadRequested #{} {} until {}{}{}", n(e.request), e.model, until(e.deadline),
+                               if_set(e.preload, " preload"), if_set(e.force, " force"));
+          },
+          [](const UnloadRequested& e) {
+            return fmt::format("UnloadRequested #{} {} until {}{}", n(e.request), e.model, until(e.deadline),
+                               if_set(e.force, " force"));
+          },
+          [](const PinRequested& e) {
+            return fmt::format("PinRequested #{} {} {}", n(e.request), e.model, e.pinned ? "pin" : "unpin");
+          },
+          [](const RequestCancelled& e) { return fmt::format("RequestCancelled #{}", n(e.request)); },
+          [](const LeaseReleased& e) {
+            return fmt::format("LeaseReleased #{}{}", n(e.request), if_set(!e.served, " unserved"));
+          },
+          [](const Inspected& e) {
+            return fmt::format("Inspected {} ticket {}: {}", e.model, e.ticket,
+                               e.footprint ? format_bytes(*e.footprint) : e.footprint.error().message);
+          },
+          [](const EngineReady& e) { return fmt::format("EngineReady e{}", n(e.engine)); },
+          [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
+          [](const BudgetChanged& e) {
+            return fmt::format("BudgetChanged {}, max_models {}", format_bytes(e.memory_budget), e.max_models);
+          },
+          [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
+          [](const TimerFired&) { return std::string("TimerFired"); },
+      },
+      event);
+}
+
+std::string to_text(const Action& action) {
+  return std::visit(
+      Overloaded{
+          [](const Inspect& a) { return fmt::format("Inspect {} ticket {}", a.model, a.ticket); },
+          [](const Spawn& a) {
+            return fmt::format("Spawn e{} {} ({})", n(a.engine), a.model, format_bytes(a.footprint));
+          },
+          [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
+          [](const Grant& a) {
+            return fmt::format("Grant #{} {} e{} {}", n(a.request), a.model, n(a.engine),
+                               a.outcome == CacheOutcome::kHit ? "hit" : "miss");
+          },
+          [](const Done& a) {
+            return fmt::format("Done #{} {}{}{}{}", n(a.request), a.model, if_set(!a.changed, " unchanged"),
+                               if_set(!a.evicted.empty(), " evicted "), names(a.evicted));
+          },
+          [](const Reject& a) {
+            return fmt::format("Reject #{} {}: {}", n(a.request), error_info(a.error.code).name, a.error.message);
+          },
+          [](const Abort& a) { return fmt::format("Abort #{}: {}", n(a.request), a.error.message); },
+      },
+      action);
+}
+
+}  // namespace minerva::sim
