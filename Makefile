@@ -27,7 +27,7 @@ build: PRESET := release
 build: engine ## minerva and minerva-engine in build/bin/
 	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) --target minerva
-	@ln -sfn ../release/bin/minerva build/bin/minerva
+	@cp -f build/release/bin/minerva build/bin/minerva
 	@echo "==> built: build/bin/minerva"
 
 demo-models: setup ## the two demo models, hashes checked

@@ -85,6 +85,7 @@ Result<ServerAddress> parse_server_url(const std::string& url) {
     address.unix_socket = url.substr(5);
     if (address.unix_socket.starts_with("//")) address.unix_socket.erase(0, 2);
     if (!address.unix_socket.empty() && !has_control_character(url)) return address;
+    address.base.clear();
   } else if (url.starts_with("http://") || url.starts_with("https://")) {
     address.base = url;
   } else if (url.find("://") == std::string::npos && !url.starts_with("unix:")) {

@@ -39,7 +39,8 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   if (!data.is_object()) return fail(ErrorCode::kInternal, "the inspector printed no JSON object");
   if (data.contains("error")) {
     const std::string reason = text_of(data, "error");
-    return fail(ErrorCode::kInvalidModel, reason.empty() ? "the file cannot be loaded" : reason);
+    return fail(ErrorCode::kInvalidModel,
+                reason.empty() ? "The file cannot be loaded." : "The file is no model that can be loaded: " + reason);
   }
   const auto memory = data.find("memory");
   if (memory == data.end() || !memory->is_object() || count_of(*memory, "total_bytes") == 0) {

@@ -27,7 +27,7 @@ TEST(ParseInspection, AnErrorIsTheFilesFault) {
   const auto metadata = parse_inspection(R"({"error":"not a GGUF file"})");
   ASSERT_FALSE(metadata.has_value());
   EXPECT_EQ(metadata.error().code, ErrorCode::kInvalidModel);
-  EXPECT_EQ(metadata.error().message, "not a GGUF file");
+  EXPECT_TRUE(metadata.error().message.ends_with(": not a GGUF file")) << metadata.error().message;
 }
 
 TEST(ParseInspection, AnythingElseIsInternal) {

@@ -21,6 +21,8 @@ namespace http = boost::beast::http;
 constexpr std::size_t kReadSize = 16 * 1024;
 // A request that was not read to its end is drained that far before the connection is closed.
 constexpr std::size_t kLingerBytes = 1 << 20;
+// Between the pieces of a chunked body only a chunk's head can be incomplete, which is short.
+constexpr std::size_t kMaxChunkHead = 16 * 1024;
 constexpr auto kLingerTime = std::chrono::seconds(1);
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -351,6 +353,10 @@ Task<Result<std::string_view>> HttpServerConnection::read_body() {
       co_return std::string_view(impl.piece);
     }
     if (parser.is_done()) co_return std::string_view();
+    if (impl.input.unread().size() > kMaxChunkHead) {
+      impl.keep_alive = false;
+      co_return fail(ErrorCode::kInvalidArgument, "malformed request body: a chunk's head does not end");
+    }
     const IoResult more = co_await impl.fill(Clock::now() + impl.limits.body_timeout);
     if (more.bytes == 0) {
       const bool slow = more.error == std::errc::timed_out;

@@ -189,8 +189,10 @@ TEST(Http, RefusesWhatItCannotFrame) {
     const std::string both = "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     const std::string twice = "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
     const std::string bad_chunk = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n";
+    const std::string endless_chunk_head =
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(100000, '1');
     const std::string no_version = "GET /\r\n\r\n";
-    for (const std::string& bytes : {both, twice, bad_chunk, no_version}) {
+    for (const std::string& bytes : {both, twice, bad_chunk, endless_chunk_head, no_version}) {
       EXPECT_EQ(co_await error_for(loop, bytes, {}), ErrorCode::kInvalidArgument) << bytes;
     }
     EXPECT_EQ(co_await error_for(loop, "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", {}), ErrorCode::kCancelled);

@@ -146,6 +146,7 @@ class Relay {
     const std::string text =
         loading ? fmt::format("loading {:.0f}%", 100 * service_.host.load_progress(x_.model)) : std::string("waiting");
     const std::string comment = api::sse_comment(text);
+    event_stream_ = true;
     if (x_.connection.started()) co_return co_await x_.connection.send(comment);
     co_return co_await x_.connection.start_with(sse_head(), comment);
   }

@@ -49,6 +49,13 @@ def slow_model():
 
 
 @pytest.fixture
+def tool_config():
+    """Config under which model `a` calls tools (see tool_calls.jinja)."""
+    template = pathlib.Path(__file__).parent / "tool_calls.jinja"
+    return f'[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "{template}"]\n'
+
+
+@pytest.fixture
 def serve(models):
     """serve(*flags, models=..., env=..., config=...) -> a running Minerva; by default with all tiny models."""
     started = []

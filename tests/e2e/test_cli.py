@@ -29,12 +29,6 @@ def cli(serve):
     return run
 
 
-def rows(text):
-    """A table as a list of {heading: word}, for tables whose cells hold no spaces."""
-    lines = [line.split() for line in text.splitlines()]
-    return [dict(zip(lines[0], line)) for line in lines[1:]]
-
-
 def test_models(cli):
     cli("load", "a")
     out = cli("models").stdout
@@ -182,6 +176,7 @@ def test_exit_codes(cli, tmp_path):
         assert "minerva serve" in done.stderr, done
     broken = cli.server.models_dir / "broken.gguf"
     broken.write_bytes(b"no model")
+    wait_until(lambda: "broken" in cli("models").stdout, "the new file is known")
     done = cli("load", "broken", expect=1)
     assert done.stderr.startswith("minerva: ") and done.stdout == ""
     assert cli("run", "broken", "Hi", stdin="", expect=1).stderr

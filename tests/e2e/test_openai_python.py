@@ -58,15 +58,35 @@ def test_a_script_that_switches_models(serve):
     assert (cache["hits"], cache["misses"], cache["evictions"]) == (1, 4, 3)
 
 
-def test_tool_calls(serve):
-    client = client_for(serve())
+def brace(m):
+    """A bias that makes a random model begin a tool call (see tool_calls.jinja)."""
+    return {str(m.post("/tokenize", {"model": "a", "content": "{"}).json["tokens"][-1]): 100}
+
+
+def test_tool_calls(serve, tool_config):
+    m = serve(config=tool_config)
+    client = client_for(m)
     chat = client.chat.completions.create(model="a", messages=HELLO, tools=[WEATHER], tool_choice="required",
-                                          max_tokens=400, temperature=0)
+                                          parallel_tool_calls=False, logit_bias=brace(m), max_tokens=200,
+                                          temperature=0)
     (call,) = chat.choices[0].message.tool_calls
     assert chat.choices[0].finish_reason == "tool_calls"
     assert call.function.name == "get_weather"
     arguments = json.loads(call.function.arguments)
     assert arguments["city"] in ("Rome", "Oslo") and isinstance(arguments["days"], int)
+
+
+def test_streamed_tool_calls(serve, tool_config):
+    m = serve(config=tool_config)
+    stream = client_for(m).chat.completions.create(model="a", messages=HELLO, tools=[WEATHER], tool_choice="required",
+                                                   parallel_tool_calls=False, logit_bias=brace(m), max_tokens=200,
+                                                   temperature=0, stream=True)
+    name, arguments = "", ""
+    for chunk in stream:
+        for call in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
+            name += call.function.name or ""
+            arguments += call.function.arguments or ""
+    assert name == "get_weather" and json.loads(arguments)["city"] in ("Rome", "Oslo")
 
 
 def test_json_schema(serve):

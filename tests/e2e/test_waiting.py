@@ -51,9 +51,9 @@ def test_who_leaves_the_queue_is_forgotten_at_once(serve, slow_model):
     connection = m.connect()
     body, headers = m.encode({"model": "slow", "content": "x"}, {})
     connection.request("POST", "/tokenize", body, headers)
-    wait_until(lambda: m.view("slow")["waiting"] == 1, "it waits")
+    wait_until(lambda: m.view("slow")["waiting"] == 2, "it waits, beside the load")
     connection.close()
-    wait_until(lambda: m.view("slow")["waiting"] == 0, "it left the queue")
+    wait_until(lambda: m.view("slow")["waiting"] == 1, "it left the queue")
     os.kill(pid, signal.SIGCONT)
     wait_until(lambda: m.state("slow") == "hot", "the load, being paid for, goes on")
 

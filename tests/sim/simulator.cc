@@ -360,8 +360,9 @@ void World::carry_out(const Spawn& action) {
       case 0:
         return;  // hangs
       case 1:
-        at(between(Duration::zero(), load),
-           [=, this] { engine_dies(engine, ErrorCode::kInvalidModel, "the file is truncated"); });
+        at(between(Duration::zero(), load), [=, this] {
+          engine_dies(engine, chance(0.5) ? ErrorCode::kInvalidModel : ErrorCode::kEngineCrashed, "it died in load");
+        });
         return;
       case 2:
         at(load + seconds(4), [=, this] { deliver(EngineReady{engine}); });  // perhaps too late

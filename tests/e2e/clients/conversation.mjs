@@ -39,8 +39,12 @@ const parameters = {
   required: ['city'],
   additionalProperties: false,
 };
+// Makes a random model begin a tool call: see tool_calls.jinja.
+const answer = await fetch(process.argv[2] + '/tokenize', { method: 'POST', body: '{"model": "a", "content": "{"}' });
+const brace = (await answer.json()).tokens.at(-1);
 const called = await client.chat.completions.create({
-  model: 'a', ...settings, max_tokens: 400, tool_choice: 'required',
+  model: 'a', ...settings, max_tokens: 200, tool_choice: 'required', parallel_tool_calls: false,
+  logit_bias: { [brace]: 100 },
   tools: [{ type: 'function', function: { name: 'get_weather', parameters } }],
 });
 const [call] = called.choices[0].message.tool_calls;

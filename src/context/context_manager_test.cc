@@ -1,0 +1,475 @@
+// Leases, rooms and victims. Life-cycle calls and failures: life_cycle_test.cc.
+#include "minerva/context/context_manager.h"
+
+#include "context/core_fixture.h"
+
+namespace minerva {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr RequestId kR1{1};
+constexpr RequestId kR2{2};
+constexpr RequestId kR3{3};
+constexpr RequestId kR4{4};
+
+using Lease = CoreTest;
+using Eviction = CoreTest;
+using Turns = CoreTest;
+using Views = CoreTest;
+
+// ---- leases ----
+
+TEST_F(Lease, TheWholeWayOfAColdModel) {
+  start(1000);
+  add("a", 300);
+  EXPECT_EQ(only<Inspect>(lease(kR1, "a")).model, "a");
+  EXPECT_EQ(residency("a"), Residency::kPreparing);
+  EXPECT_EQ(core_->queued(), 1U);
+  const Spawn spawn = only<Spawn>(inspected("a"));
+  EXPECT_EQ(spawn.footprint, Bytes::mib(300));
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
+  EXPECT_EQ(residency("a"), Residency::kLoading);
+  now_ += seconds(2);
+  const Grant grant = only<Grant>(ready("a"));
+  EXPECT_EQ(grant.request, kR1);
+  EXPECT_EQ(grant.engine, spawn.engine);
+  EXPECT_EQ(grant.outcome, CacheOutcome::kMiss);
+  EXPECT_EQ(grant.waited, seconds(2));
+  EXPECT_EQ(core_->loaded_models(), std::vector<ModelId>{"a"});
+  EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
+  EXPECT_EQ(view("a").leases, 2U);
+  EXPECT_TRUE(release(kR1).empty());
+  EXPECT_TRUE(release(kR2).empty());
+  EXPECT_EQ(view("a").access_count, 2U);
+  EXPECT_EQ(core_->cache_stats().hits, 1U);
+  EXPECT_EQ(core_->cache_stats().misses, 1U);
+  EXPECT_DOUBLE_EQ(core_->cache_hit_rate(), 50.0);
+}
+
+TEST_F(Lease, OneLoadServesAllWhoWait) {
+  start(1000);
+  add("a", 300);
+  EXPECT_EQ(all<Inspect>(lease(kR1, "a")).size(), 1U);
+  EXPECT_TRUE(lease(kR2, "a").empty());
+  EXPECT_EQ(all<Spawn>(inspected("a")).size(), 1U);
+  EXPECT_TRUE(lease(kR3, "a").empty());
+  const auto grants = all<Grant>(ready("a"));
+  ASSERT_EQ(grants.size(), 3U);
+  EXPECT_EQ(grants[0].request, kR1);
+  EXPECT_EQ(grants[2].request, kR3);
+  EXPECT_EQ(core_->cache_stats().misses, 3U);
+}
+
+TEST_F(Lease, AnUnknownModelIsRefusedAndNoLookup) {
+  start(1000);
+  EXPECT_EQ(only<Reject>(lease(kR1, "a")).error.code, ErrorCode::kModelNotFound);
+  EXPECT_EQ(core_->cache_stats().misses, 0U);
+}
+
+TEST_F(Lease, QueuesAreBounded) {
+  ContextOptions options;
+  options.max_queue_per_model = 2;
+  options.max_queue = 3;
+  start(options);
+  add("a", 1);
+  add("b", 1);
+  lease(kR1, "a");
+  lease(kR2, "a");
+  const Reject full_here = only<Reject>(lease(next_id(), "a"));
+  EXPECT_EQ(full_here.error.code, ErrorCode::kQueueFull);
+  EXPECT_GE(full_here.error.retry_after_s, 1);
+  lease(kR3, "b");
+  EXPECT_EQ(only<Reject>(lease(next_id(), "b")).error.code, ErrorCode::kQueueFull);
+  EXPECT_EQ(core_->cache_stats().misses, 3U);
+  // What need not wait is not turned away.
+  inspected("a");
+  ready("a");
+  EXPECT_EQ(only<Grant>(lease(kR4, "a")).outcome, CacheOutcome::kHit);
+}
+
+TEST_F(Lease, ADeadlineIsArmedAndKept) {
+  start(1000);
+  add("a", 300);
+  lease(kR1, "a", seconds(5));
+  lease(kR2, "a", seconds(9));
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(5));
+  EXPECT_TRUE(wait(milliseconds(4999)).empty());
+  const Reject reject = only<Reject>(wait(milliseconds(1)));
+  EXPECT_EQ(reject.request, kR1);
+  EXPECT_EQ(reject.error.code, ErrorCode::kNoCapacity);
+  EXPECT_GE(reject.error.retry_after_s, 1);
+  EXPECT_NE(reject.error.message.find("waited 5 s"), std::string::npos);
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(4));
+}
+
+TEST_F(Lease, ADisconnectLeavesTheQueueAtOnce) {
+  start(1000);
+  add("a", 300);
+  lease(kR1, "a");
+  EXPECT_TRUE(step(RequestCancelled{kR1}).empty());
+  EXPECT_EQ(core_->queued(), 0U);
+  EXPECT_EQ(residency("a"), Residency::kCold);
+  // The answer to the inspection comes too late to matter.
+  EXPECT_TRUE(inspected("a").empty());
+  EXPECT_EQ(core_->next_timer(), std::nullopt);
+}
+
+TEST_F(Lease, ALoadThatNobodyWaitsForAnyMoreIsKeptAsNeverUsed) {
+  start(1000);
+  add("a", 300);
+  lease(kR1, "a");
+  inspected("a");
+  EXPECT_TRUE(step(RequestCancelled{kR1}).empty());
+  EXPECT_TRUE(ready("a").empty());
+  EXPECT_EQ(residency("a"), Residency::kHot);
+  EXPECT_FALSE(view("a").since_last_use.has_value());
+  EXPECT_FALSE(view("a").preloaded);
+  EXPECT_EQ(core_->cache_stats().preloads, 0U);
+}
+
+TEST_F(Lease, StrayEventsChangeNothing) {
+  start(1000);
+  add("a", 300);
+  const RequestId held = heat_and_hold("a");
+  EXPECT_TRUE(step(EngineReady{engine_["a"]}).empty());
+  EXPECT_TRUE(step(EngineReady{EngineId{77}}).empty());
+  EXPECT_TRUE(step(EngineExited{EngineId{77}, Error{}}).empty());
+  EXPECT_TRUE(step(LeaseReleased{RequestId{77}, true}).empty());
+  EXPECT_TRUE(step(RequestCancelled{held}).empty());
+  EXPECT_TRUE(step(Inspected{"a", 77, Bytes(1)}).empty());
+  EXPECT_TRUE(step(Inspected{"nobody", 1, Bytes(1)}).empty());
+  EXPECT_TRUE(step(ModelRemoved{"nobody"}).empty());
+  EXPECT_EQ(view("a").leases, 1U);
+}
+
+TEST_F(Lease, AnAnswerToAnEarlierInspectionIsIgnored) {
+  start(1000);
+  add("a", 300);
+  lease(kR1, "a");
+  const std::uint64_t old_ticket = ticket_["a"];
+  step(RequestCancelled{kR1});
+  lease(kR2, "a");
+  EXPECT_NE(ticket_["a"], old_ticket);
+  EXPECT_TRUE(step(Inspected{"a", old_ticket, Bytes::mib(1)}).empty());
+  EXPECT_EQ(only<Spawn>(inspected("a")).footprint, Bytes::mib(300));
+}
+
+// ---- room and victims ----
+
+TEST_F(Eviction, TheLeastRecentlyUsedLeavesAndMemoryComesBackOnlyAfterTheReap) {
+  start(1000, 3);
+  for (const char* id : {"a", "b", "c", "d"}) add(id, 100);
+  for (const char* id : {"a", "b", "c"}) heat(id);
+  heat("a");  // so b is the oldest
+  lease(kR1, "d");
+  const Stop stop = only<Stop>(inspected("d"));
+  EXPECT_EQ(stop.model, "b");
+  EXPECT_EQ(stop.victim_of, "d");
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
+  EXPECT_EQ(core_->cache_stats().evictions, 1U);
+  EXPECT_EQ(residency("b"), Residency::kStopping);
+  EXPECT_EQ(only<Spawn>(exited("b")).model, "d");
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
+}
+
+TEST_F(Eviction, LfuAndFifoChooseTheirOwn) {
+  start(1000, 2, "lfu");
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  heat("a");
+  heat("a");
+  heat("b");
+  lease(kR1, "c");
+  EXPECT_EQ(only<Stop>(inspected("c")).model, "b");
+
+  start(1000, 2, "fifo");
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  heat("a");
+  heat("b");
+  heat("a");
+  lease(kR1, "c");
+  EXPECT_EQ(only<Stop>(inspected("c")).model, "a");
+}
+
+TEST_F(Eviction, OnlyWhoIsNeeded) {
+  start(1000);
+  add("small", 100);
+  add("large", 800);
+  add("new", 800);
+  heat("small");
+  heat("large");
+  lease(kR1, "new");
+  EXPECT_EQ(only<Stop>(inspected("new")).model, "large");
+}
+
+TEST_F(Eviction, SeveralAtOnce) {
+  start(1000);
+  for (const char* id : {"a", "b", "c"}) add(id, 300);
+  add("d", 700);
+  for (const char* id : {"a", "b", "c"}) heat(id);
+  lease(kR1, "d");
+  EXPECT_EQ(all<Stop>(inspected("d")).size(), 2U);
+  EXPECT_TRUE(exited("a").empty());
+  EXPECT_EQ(only<Spawn>(exited("b")).model, "d");
+}
+
+TEST_F(Eviction, NothingIsEvictedForWhatCannotRun) {
+  start(1000, 1);
+  add("a", 100);
+  add("huge", 1001);
+  add("broken", 100);
+  heat("a");
+  lease(kR1, "huge");
+  const Reject too_large = only<Reject>(inspected("huge"));
+  EXPECT_EQ(too_large.error.code, ErrorCode::kBudgetExceeded);
+  EXPECT_NE(too_large.error.message.find("1001 MiB"), std::string::npos);
+  EXPECT_NE(too_large.error.message.find("1000 MiB"), std::string::npos);
+  lease(kR2, "broken");
+  const Error invalid{ErrorCode::kInvalidModel, "not a GGUF file"};
+  EXPECT_EQ(only<Reject>(step(Inspected{"broken", ticket_["broken"], fail(invalid)})).error.message, "not a GGUF file");
+  EXPECT_EQ(residency("broken"), Residency::kCold);
+  EXPECT_EQ(core_->loaded_models(), std::vector<ModelId>{"a"});
+  EXPECT_EQ(core_->cache_stats().evictions, 0U);
+}
+
+TEST_F(Eviction, APreloadIsUnusedAndLeavesFirst) {
+  start(1000, 2);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  heat("a");
+  load(kR1, "b", /*preload=*/true);
+  inspected("b");
+  ready("b");
+  EXPECT_TRUE(view("b").preloaded);
+  EXPECT_FALSE(view("b").since_last_use.has_value());
+  EXPECT_EQ(core_->cache_stats().preloads, 1U);
+  lease(kR2, "c");
+  EXPECT_EQ(only<Stop>(inspected("c")).model, "b");
+}
+
+TEST_F(Eviction, ASmallerBudgetTakesIdleOnesAndNoOtherIsStarted) {
+  start(1000);
+  for (const char* id : {"a", "b", "c"}) add(id, 300);
+  heat("a");
+  const RequestId held = heat_and_hold("b");
+  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(200), 0})).model, "a");
+  exited("a");
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
+  EXPECT_TRUE(core_->has_memory_pressure());
+  EXPECT_EQ(only<Stop>(release(held)).model, "b");
+  EXPECT_EQ(core_->cache_stats().evictions, 2U);
+  exited("b");
+  lease(kR1, "c");
+  EXPECT_EQ(only<Reject>(inspected("c")).error.code, ErrorCode::kBudgetExceeded);
+}
+
+TEST_F(Eviction, APinnedModelStays) {
+  start(1000, 1);
+  add("a", 100, /*pinned=*/true);
+  add("b", 100);
+  heat("a");
+  lease(kR1, "b", seconds(5));
+  EXPECT_TRUE(inspected("b").empty());
+  const Reject reject = only<Reject>(wait(seconds(5)));
+  EXPECT_EQ(reject.error.code, ErrorCode::kNoCapacity);
+  EXPECT_NE(reject.error.message.find("\"a\" is pinned"), std::string::npos);
+  lease(kR2, "b");
+  inspected("b");
+  const auto actions = step(PinRequested{kR3, "a", false});
+  EXPECT_TRUE(all<Done>(actions).at(0).changed);
+  EXPECT_EQ(all<Stop>(actions).at(0).model, "a");
+}
+
+// Who cannot fit beside what is pinned keeps nobody else waiting.
+TEST_F(Eviction, OneBlockedByPinsBlocksNobody) {
+  start(1000);
+  add("pinned", 500, /*pinned=*/true);
+  add("idle", 400);
+  add("large", 800);
+  add("small", 300);
+  heat("pinned");
+  heat("idle");
+  lease(kR1, "large");
+  EXPECT_TRUE(inspected("large").empty());
+  lease(kR2, "small");
+  EXPECT_EQ(only<Stop>(inspected("small")).model, "idle");
+}
+
+// ---- turns ----
+
+TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  const RequestId held = heat_and_hold("a");
+  lease(kR1, "b");
+  EXPECT_TRUE(inspected("b").empty());
+  EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
+  // Two seconds after it became hot, new requests for it queue.
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(2));
+  EXPECT_TRUE(wait(seconds(2)).empty());
+  EXPECT_TRUE(lease(kR3, "a").empty());
+  EXPECT_EQ(core_->cache_stats().hits, 2U);
+  EXPECT_TRUE(release(held).empty());
+  EXPECT_EQ(only<Stop>(release(kR2)).victim_of, "b");
+  const auto after_exit = exited("a");
+  EXPECT_EQ(all<Spawn>(after_exit).at(0).model, "b");
+  EXPECT_EQ(all<Inspect>(after_exit).at(0).model, "a");
+  inspected("a");
+  EXPECT_EQ(only<Grant>(ready("b")).request, kR1);
+  wait(seconds(2));
+  EXPECT_EQ(only<Stop>(release(kR1)).model, "b");
+  EXPECT_EQ(only<Spawn>(exited("b")).model, "a");
+  // It was resident when it came, so it stays a hit.
+  const Grant grant = only<Grant>(ready("a"));
+  EXPECT_EQ(grant.request, kR3);
+  EXPECT_EQ(grant.outcome, CacheOutcome::kHit);
+}
+
+TEST_F(Turns, WhenTheClaimantLeavesTheQueueIsServedAtOnce) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  const RequestId held = heat_and_hold("a");
+  now_ += seconds(2);
+  lease(kR1, "b");
+  inspected("b");
+  EXPECT_TRUE(lease(kR2, "a").empty());
+  EXPECT_EQ(only<Grant>(step(RequestCancelled{kR1})).request, kR2);
+  release(held);
+  release(kR2);
+  EXPECT_EQ(residency("a"), Residency::kHot);
+}
+
+// A lease that ends refreshes recency. If that changed who drains, two busy models could relieve each other for ever.
+TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
+  start(1000, 2);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  RequestId on_a = heat_and_hold("a");
+  const RequestId on_b = heat_and_hold("b");
+  now_ += seconds(3);
+  lease(kR1, "c");
+  EXPECT_TRUE(inspected("c").empty());
+  // a was used first, so it drains; b goes on.
+  const RequestId on_a_too = next_id();
+  EXPECT_TRUE(lease(on_a_too, "a").empty());
+  EXPECT_EQ(all<Grant>(lease(kR2, "b")).size(), 1U);
+  release(on_b);
+  EXPECT_EQ(only<Stop>(release(on_a)).model, "a");
+}
+
+TEST_F(Turns, ALaterModelMayUseWhatIsLeftOverButNoMore) {
+  start(1000);
+  add("busy", 600);
+  add("large", 700);
+  add("small", 200);
+  add("medium", 350);
+  const RequestId held = heat_and_hold("busy");
+  now_ += seconds(2);
+  lease(kR1, "large");
+  EXPECT_TRUE(inspected("large").empty());
+  // Beside large, 300 will be left: medium would take from it, small does not.
+  lease(kR2, "medium");
+  EXPECT_TRUE(inspected("medium").empty());
+  step(RequestCancelled{kR2});
+  lease(kR3, "small");
+  EXPECT_EQ(only<Spawn>(inspected("small")).model, "small");
+  EXPECT_EQ(only<Stop>(release(held)).model, "busy");
+  EXPECT_EQ(only<Spawn>(exited("busy")).model, "large");
+}
+
+TEST_F(Turns, TheOldestWaiterIsServedFirst) {
+  start(1000, 1);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  const RequestId held = heat_and_hold("a");
+  now_ += seconds(2);
+  lease(kR1, "b");
+  lease(kR2, "c");
+  inspected("c");
+  inspected("b");
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "b");
+  EXPECT_EQ(only<Spawn>(exited("a")).model, "b");
+}
+
+// Two models that are each other's victims, both with waiting requests: a drained one must go although it is wanted.
+TEST_F(Turns, NoDeadlockBetweenTwoWantedModels) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  RequestId held = heat_and_hold("a");
+  for (int round = 0; round < 6; ++round) {
+    const ModelId here = round % 2 == 0 ? "a" : "b";
+    const ModelId there = round % 2 == 0 ? "b" : "a";
+    now_ += seconds(2);
+    const RequestId claimant = next_id();
+    lease(claimant, there);
+    inspected(there);
+    const RequestId queued = next_id();
+    EXPECT_TRUE(lease(queued, here).empty());
+    EXPECT_EQ(all<Stop>(release(held)).size(), 1U);
+    EXPECT_EQ(all<Spawn>(exited(here)).at(0).model, there);
+    EXPECT_EQ(only<Grant>(ready(there)).request, claimant);
+    step(RequestCancelled{queued});
+    held = claimant;
+  }
+}
+
+// ---- views ----
+
+TEST_F(Views, MemoryAndPressure) {
+  start(1000);
+  add("a", 800);
+  add("b", 1);
+  heat("a");
+  EXPECT_EQ(core_->estimated_memory_mb(), 800U);
+  EXPECT_FALSE(core_->has_memory_pressure());
+  heat("b");
+  EXPECT_TRUE(core_->has_memory_pressure());
+  EXPECT_EQ(core_->memory_budget(), Bytes::mib(1000));
+  EXPECT_EQ(core_->models(now_).size(), 2U);
+  EXPECT_EQ(core_->model("c", now_), std::nullopt);
+}
+
+TEST_F(Views, LastUseIsTheEndOfTheLastLease) {
+  start(1000);
+  add("a", 1);
+  const RequestId held = heat_and_hold("a");
+  now_ += seconds(5);
+  release(held);
+  now_ += seconds(2);
+  EXPECT_EQ(view("a").since_last_use, seconds(2));
+}
+
+TEST_F(Views, PlanLoadSaysWhatALoadWouldDo) {
+  start(1000);
+  for (const char* id : {"a", "b"}) add(id, 400);
+  add("c", 500);
+  EXPECT_EQ(core_->plan_load("x", Bytes(1)).error().code, ErrorCode::kModelNotFound);
+  heat("a");
+  const RequestId held = heat_and_hold("b");
+  LoadPlan plan = core_->plan_load("c", Bytes::mib(500)).value();
+  EXPECT_TRUE(plan.possible);
+  EXPECT_EQ(plan.evict, std::vector<ModelId>{"a"});
+  EXPECT_EQ(plan.free, Bytes::mib(200));
+  plan = core_->plan_load("c", Bytes::mib(900)).value();
+  EXPECT_FALSE(plan.possible);
+  EXPECT_NE(plan.reason.find("\"b\" is serving 1 request"), std::string::npos);
+  EXPECT_FALSE(core_->plan_load("c", Bytes::mib(1001)).value().possible);
+  EXPECT_EQ(core_->plan_load("a", Bytes::mib(400)).value().reason, "already loaded");
+  release(held);
+  EXPECT_EQ(core_->plan_load("c", Bytes::mib(900)).value().evict, (std::vector<ModelId>{"a", "b"}));
+}
+
+TEST(ContextManager, TheShortConstructors) {
+  const ContextManager by_count(2);
+  EXPECT_EQ(by_count.policy_name(), "lru");
+  EXPECT_EQ(by_count.memory_budget(), Bytes(UINT64_MAX));
+  ContextManager fifo = ContextManager::with_policy(2, make_fifo_policy());
+  EXPECT_EQ(fifo.policy_name(), "fifo");
+  const ContextManager moved = std::move(fifo);
+  EXPECT_EQ(moved.policy_name(), "fifo");
+  EXPECT_FALSE(moved.has_memory_pressure());
+}
+
+}  // namespace
+}  // namespace minerva
