@@ -28,6 +28,7 @@ DEMO = {"smollm2-135m": CACHE / "models/smollm2-135m.gguf", "gemma3-270m": CACHE
 TINY = "tiny"
 STREAMS = 8
 START_TIMEOUT = 120
+BUSY = " (busy with something else: the figures mean little)"
 
 
 class Server:
@@ -257,13 +258,15 @@ AIMS = {
 }
 
 
-def print_table(rows, flags):
+def print_table(rows, flags, load_before):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip()
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory = int(next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]) >> 20
     print(f"\nminerva {commit}; {os.cpu_count()} x {cpu}, {memory} GiB, Linux {platform.release()}")
-    print(f"engine flags: {' '.join(flags)}\n")
+    for model, used in flags.items():
+        print(f"engine of {model}: {' '.join(used)}")
+    print(f"load of the machine before: {load_before:.1f}" + (BUSY if load_before > 0.5 else "") + "\n")
     heading = f"{'':28}{'minerva':>10}{'direct':>10}{'router':>10} {'':11}{'/direct':>8}{'/router':>8}   aim"
     print(heading + "\n" + "-" * (len(heading) + 24))
     for row, (unit, _) in rows.values.items():
@@ -293,7 +296,8 @@ def main():
             sys.exit(f"bench: {file} is missing; `make demo-models` fetches it")
 
     rows = Rows()
-    flags = []
+    flags = {}  # model -> of its engine
+    load_before = os.getloadavg()[0]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-bench-", dir="/tmp"))
     servers = []
 
@@ -314,9 +318,9 @@ def main():
             config = f'[model."{TINY}"]\npath = "{TINY}.gguf"\nparallel = {STREAMS}\ncontext = 2048\n'
             minerva = keep(start_minerva(options, folder, tiny_dir, config))
             minerva.first_token(TINY)
-            flags, settings = engine_flags(minerva, TINY)
-            direct = keep(start_direct(folder, tiny_dir / f"{TINY}.gguf", flags, settings))
-            router = keep(start_router(folder, tiny_dir, flags, settings))
+            flags[TINY], settings = engine_flags(minerva, TINY)
+            direct = keep(start_direct(folder, tiny_dir / f"{TINY}.gguf", flags[TINY], settings))
+            router = keep(start_router(folder, tiny_dir, flags[TINY], settings))
             measure_proxying(options, [minerva, direct, router], rows)
             stop_all()
         if options.only != "proxying":
@@ -330,15 +334,15 @@ def main():
             model = next(iter(DEMO))
             minerva = keep(start_minerva(options, folder, demo_dir))
             minerva.first_token(model)
-            flags, settings = engine_flags(minerva, model)
-            router = keep(start_router(folder, demo_dir, flags, settings))
-            measure_cold_load(options, folder, minerva, router, model, flags, settings, rows)
+            flags[model], settings = engine_flags(minerva, model)
+            router = keep(start_router(folder, demo_dir, flags[model], settings))
+            measure_cold_load(options, folder, minerva, router, model, flags[model], settings, rows)
             measure_switches(options, minerva, router, rows)
             stop_all()
     finally:
         stop_all()
         shutil.rmtree(folder, ignore_errors=True)
-    print_table(rows, flags)
+    print_table(rows, flags, load_before)
     if options.json:
         options.json.write_text(json.dumps(rows.values, indent=1))
 

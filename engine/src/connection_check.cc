@@ -32,8 +32,7 @@ std::chrono::steady_clock::time_point __wrap__ZNSt6chrono3_V212steady_clock3nowE
 
 namespace {
 
-constexpr std::int64_t kNanosecond = 1;
-constexpr std::int64_t kSecond = 1'000'000'000 * kNanosecond;
+constexpr std::int64_t kSecond = 1'000'000'000;  // in nanoseconds, as all here
 constexpr std::int64_t kInterval = kSecond / 20;
 constexpr std::int64_t kLongestAffected = kSecond;
 

@@ -21,16 +21,21 @@ std::string environment_or(const char* name, std::string_view otherwise) {
   return std::string(value == nullptr || *value == '\0' ? otherwise : value);
 }
 
+// Before the command's name or after it.
+void add_connection_options(CLI::App& app, Session& session) {
+  app.add_option("--url", session.url, "The server: http://HOST:PORT or unix:/PATH (env MINERVA_URL)")
+      ->type_name("URL")
+      ->default_str(std::string(kDefaultUrl));
+  app.add_option("--api-key", session.api_key, "The server's key (env MINERVA_API_KEY)")->type_name("KEY");
+  app.add_flag("--json", session.json, "Print the server's answer as JSON");
+}
+
 }  // namespace
 
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
                       Action action) {
   CLI::App* command = app.add_subcommand(name, description);
-  command->add_option("--url", session.url, "The server: http://HOST:PORT or unix:/PATH (env MINERVA_URL)")
-      ->type_name("URL")
-      ->default_str(std::string(kDefaultUrl));
-  command->add_option("--api-key", session.api_key, "The server's key (env MINERVA_API_KEY)")->type_name("KEY");
-  command->add_flag("--json", session.json, "Print the server's answer as JSON");
+  add_connection_options(*command, session);
   command->callback([&session, action = std::move(action)] {
     Result<HttpClient> client = HttpClient::connect(session.url, session.api_key);
     const Result<void> done = client ? action(*client, session) : fail(client.error());
@@ -79,6 +84,7 @@ int run(int argc, const char* const* argv, const ServeFunction& serve) {
   CLI::App app("Minerva: many language models behind one OpenAI endpoint", "minerva");
   app.set_version_flag("--version", "minerva " MINERVA_VERSION);
   app.require_subcommand(1);
+  add_connection_options(app, session);
   add_serve(app, session);
   add_models(app, session);
   add_ps(app, session);

@@ -90,6 +90,7 @@ TEST(Cli, TheEnvironmentNamesTheServerAndAFlagWins) {
   ::setenv("MINERVA_URL", kNowhere, 1);
   EXPECT_NE(minerva({"models"}).err.find(kNowhere), std::string::npos);
   EXPECT_NE(minerva({"models", "--url", "unix:/nonexistent/other"}).err.find("/other"), std::string::npos);
+  EXPECT_NE(minerva({"--url", "unix:/nonexistent/other", "models"}).err.find("/other"), std::string::npos);
   ::unsetenv("MINERVA_URL");
 }
 

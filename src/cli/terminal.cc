@@ -85,17 +85,17 @@ std::string progress_bar(double fraction, std::size_t width) {
 }
 
 void StatusLine::show(std::string_view text) {
-  if (!stderr_is_terminal()) return;
+  if (text == shown_ || !stderr_is_terminal()) return;
   fmt::print(stderr, "\r\033[K{}", printable(text));
   std::fflush(stderr);
-  shown_ = true;
+  shown_ = text;
 }
 
 void StatusLine::clear() {
-  if (!shown_) return;
+  if (shown_.empty()) return;
   fmt::print(stderr, "\r\033[K");
   std::fflush(stderr);
-  shown_ = false;
+  shown_.clear();
 }
 
 std::string describe_progress(std::string_view comment, std::string_view model) {

@@ -56,7 +56,7 @@ class StatusLine {
   void clear();
 
  private:
-  bool shown_ = false;
+  std::string shown_;
 };
 
 // "loading 42%", the server's comment while a model loads, as a status line; nothing to show if it is another comment.

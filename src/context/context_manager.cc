@@ -14,7 +14,8 @@ std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event
   now_ = std::max(now_, now);
   actions_.clear();
   std::visit([this](const auto& e) { on(e); }, event);
-  settle();
+  const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
+  if (!lease_only || !at_rest()) settle();
   return std::move(actions_);
 }
 

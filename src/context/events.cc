@@ -24,6 +24,7 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   Model& m = it->second;
   m.id = event.model;
   const bool was_eager = !is_new && m.known && m.preload == PreloadStrategy::kEager;
+  if (!m.known) --removed_models_;
   m.known = true;
   m.pinned = event.pinned;
   m.preload = event.preload;
@@ -38,6 +39,7 @@ void ContextManager::Impl::on(const ModelRemoved& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return;
   m->known = false;
+  ++removed_models_;
   m->eager.reset();
   reject_wanting(*m, not_found(m->id));
 }

@@ -110,6 +110,9 @@ class ContextManager::Impl {
 
   // ---- planning.cc ----
   void settle();
+  // Nobody waits and nothing is under way, so that a lease on a hot model changes nothing for anybody else: the common
+  // case, which should not cost a walk over all models.
+  bool at_rest() const;
   void expire();
   // True if the model is to be forgotten.
   bool advance(Model& m);
@@ -150,6 +153,7 @@ class ContextManager::Impl {
   std::map<ModelId, Model> models_;              // nodes are stable
   std::map<EngineId, ModelId> engines_;          // those alive
   std::unordered_map<RequestId, Lease> leases_;  // granted and not yet released
+  std::size_t removed_models_ = 0;               // in models_, but no longer in the catalog
   bool draining_ = false;
   bool drain_aborted_ = false;
   TimePoint drain_deadline_{};

@@ -11,6 +11,7 @@ void ContextManager::Impl::check_invariants() const {
   queue_.check_invariants();
   std::size_t engines = 0;
   std::size_t hot = 0;
+  std::size_t removed = 0;
   std::set<ModelId> idle_ones;
   for (const auto& [id, m] : models_) {
     const bool resident =
@@ -50,10 +51,12 @@ void ContextManager::Impl::check_invariants() const {
     if (m.state == ModelState::kHot && m.leases.empty()) {
       check(m.known && !draining_ && lines.unloads.empty(), "a model that should leave stays");
     }
+    removed += m.known ? 0 : 1;
     if (!m.known) check(resident && lines.wanting() == 0, "a removed model is not forgotten");
     check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
   }
   check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");
+  check(removed == removed_models_, "the removed models are miscounted");
   check(hot == cache_.size(), "the cache holds a model that does not exist");
   cache_.visit_victims([&](const CacheEntry& entry) {
     check(idle_ones.erase(entry.id) == 1, "a busy or pinned model may be evicted");

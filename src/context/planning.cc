@@ -28,6 +28,7 @@ void ContextManager::Impl::settle() {
     again = false;
     for (auto it = models_.begin(); it != models_.end();) {
       const bool forget = advance(it->second);
+      if (forget) --removed_models_;
       it = forget ? models_.erase(it) : std::next(it);
     }
     min_residency_ends_.reset();
@@ -38,6 +39,11 @@ void ContextManager::Impl::settle() {
     for (auto& [id, m] : models_) again |= serve(m, /*just_loaded=*/false);
   }
   arm_timer();
+}
+
+bool ContextManager::Impl::at_rest() const {
+  const bool all_hot = engines_.size() == cache_.size();
+  return queue_.size() == 0 && all_hot && removed_models_ == 0 && !draining_ && ledger_.now().within();
 }
 
 // ---- time ----

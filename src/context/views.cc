@@ -14,7 +14,12 @@ std::string count_of(std::size_t n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }
 
-std::int64_t whole_seconds(Duration span) { return std::chrono::duration_cast<std::chrono::seconds>(span).count(); }
+std::string in_words(Duration span) {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  if (span >= seconds(1)) return fmt::format("{} s", std::chrono::duration_cast<seconds>(span).count());
+  return fmt::format("{} ms", std::chrono::duration_cast<milliseconds>(span).count());
+}
 
 }  // namespace
 
@@ -154,6 +159,7 @@ std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
   for (const auto& [id, m] : models_) {
     if (m.preparing() && id != claimant) found.push_back(quoted(id) + " waits for room as well");
   }
+  if (found.empty()) return "other models hold it";
   constexpr std::size_t kMost = 8;
   if (found.size() > kMost) {
     const std::size_t more = found.size() - kMost;
@@ -181,7 +187,7 @@ Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint)
 }
 
 Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m) const {
-  const std::string waited = fmt::format("waited {} s", whole_seconds(now_ - waiter.arrived));
+  const std::string waited = "waited " + in_words(now_ - waiter.arrived);
   if (waiter.kind == WaitKind::kUnload) {
     const std::size_t running = m.leases.size();
     const std::string busy =

@@ -25,6 +25,7 @@ void expect(bool condition, const char* what) {
 std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   now_ = now;
   force_seen_ = open_forced_ > 0;
+  perhaps_preload_ = false;
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
   for (const Action& action : actions) {
@@ -73,6 +74,7 @@ void Referee::note(const Event& event) {
                  [&](const ModelAdded& e) {
                    models_[e.model].known = true;
                    models_[e.model].pinned = e.pinned;
+                   models_[e.model].eager |= e.preload == PreloadStrategy::kEager;
                  },
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
@@ -86,8 +88,11 @@ void Referee::note(const Event& event) {
                                     .hit = serving(e.model) != nullptr});
                  },
                  [&](const LoadRequested& e) {
-                   open(e.request,
-                        {.kind = SimRequest::Kind::kLoad, .model = e.model, .deadline = e.deadline, .force = e.force});
+                   open(e.request, {.kind = SimRequest::Kind::kLoad,
+                                    .model = e.model,
+                                    .deadline = e.deadline,
+                                    .force = e.force,
+                                    .preload = e.preload});
                  },
                  [&](const UnloadRequested& e) {
                    open(
@@ -120,7 +125,7 @@ void Referee::note(const Event& event) {
                  },
                  [&](const EngineReady& e) {
                    const auto it = engines_.find(e.engine);
-                   if (it != engines_.end() && !it->second.dead) it->second.ready = true;
+                   if (it != engines_.end() && !it->second.dead) note_ready(it->second);
                  },
                  [&](const EngineExited& e) {
                    const auto it = engines_.find(e.engine);
@@ -142,6 +147,24 @@ void Referee::note(const Event& event) {
                  [&](const TimerFired&) {},
              },
              event);
+}
+
+void Referee::note_ready(SimEngine& engine) {
+  const bool first = !engine.ready && !engine.stopped;
+  engine.ready = true;
+  if (!first) return;
+  bool preload = false;
+  for (const RequestId id : open_) {
+    const SimRequest& request = requests_.at(id);
+    if (request.model != engine.model || request.kind > SimRequest::Kind::kLoad) continue;
+    if (!request.preload) return;
+    preload = true;
+  }
+  if (preload) {
+    ++expected_.preloads;
+  } else {
+    perhaps_preload_ = models_[engine.model].eager;
+  }
 }
 
 // ---- actions ----
@@ -308,6 +331,8 @@ void Referee::check_state(const Event& event) {
   }
   const CacheStats& stats = manager_.cache_stats();
   expect(stats.hits == expected_.hits && stats.misses == expected_.misses, "the lookups are miscounted");
+  if (perhaps_preload_ && stats.preloads == expected_.preloads + 1) ++expected_.preloads;
+  expect(stats.preloads == expected_.preloads, "the preloads are miscounted");
   expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
 
   Bytes held;

@@ -44,6 +44,7 @@ struct SimRequest {
   TimePoint arrived{};
   TimePoint deadline = TimePoint::max();
   bool force = false;
+  bool preload = false;
   bool hit = false;
   bool aborted = false;
   std::optional<ErrorCode> rejected{};
@@ -73,6 +74,7 @@ class Referee {
  private:
   struct SimModel {
     bool known = false;
+    bool eager = false;  // ever
     bool pinned = false;
     bool was_removed = false;        // since its engine started
     std::uint64_t ticket = 0;        // the last Inspect
@@ -81,6 +83,7 @@ class Referee {
   };
 
   void note(const Event& event);
+  void note_ready(SimEngine& engine);
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
   const SimEngine* serving(const ModelId& model) const;
@@ -110,6 +113,7 @@ class Referee {
   bool draining_ = false;
   TimePoint drain_deadline_{};
   CacheStats expected_;
+  bool perhaps_preload_ = false;  // nobody waited for what became ready, so only the core knows
   Duration wait_bound_ = Duration::max();
   Coverage coverage_;
 };

@@ -108,6 +108,11 @@ Profile World::make_profile() {
   p.arrivals = 20 + static_cast<int>(pick(80));
   p.span = between(seconds(2), seconds(30));
   p.fault = chance(0.3) ? 0.0 : static_cast<double>(pick(40)) / 100;
+  if (p.calm) {
+    // Few models and a long time, so that whoever starves does so beyond the bound.
+    p.models = 2 + static_cast<int>(pick(3));
+    p.span = seconds(60);
+  }
   p.operators = p.calm ? 0 : static_cast<double>(pick(50)) / 100;
   p.leave = static_cast<double>(pick(40)) / 100;
   const std::vector<std::string> policies = policy_names();

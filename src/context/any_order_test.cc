@@ -1,0 +1,86 @@
+// Whatever a confused caller sends, in whatever order, the core stays consistent: what does not fit is ignored.
+#include <random>
+
+#include "context/core_fixture.h"
+
+namespace minerva {
+namespace {
+
+class AnyOrder : public CoreTest {
+ protected:
+  std::uint64_t pick(std::uint64_t below) { return random_() % below; }
+  ModelId any_model() { return ModelId(1, static_cast<char>('a' + pick(5))); }
+  // Mostly ids that exist or did.
+  RequestId any_request() { return RequestId{next_request_ - pick(30)}; }
+  EngineId any_engine() {
+    return EngineId{pick(3) == 0 ? pick(400) : newest_engine_ - std::min(newest_engine_, pick(6))};
+  }
+  TimePoint any_time() {
+    return pick(20) == 0 ? TimePoint::max() : now_ + std::chrono::milliseconds(pick(6000)) - std::chrono::seconds(1);
+  }
+
+  Event any_event() {
+    switch (pick(16)) {
+      case 0:
+        return ModelAdded{any_model(), pick(3) == 0, pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy};
+      case 1:
+        return ModelRemoved{any_model()};
+      case 2:
+      case 3:
+      case 4:
+        return LeaseRequested{next_id(), any_model(), any_time()};
+      case 5:
+        return LoadRequested{next_id(), any_model(), pick(2) == 0, pick(3) == 0, any_time()};
+      case 6:
+        return UnloadRequested{next_id(), any_model(), pick(3) == 0, any_time()};
+      case 7:
+        return PinRequested{next_id(), any_model(), pick(2) == 0};
+      case 8:
+        return RequestCancelled{any_request()};
+      case 9:
+      case 10:
+        return LeaseReleased{any_request(), pick(2) == 0};
+      case 11:
+      case 12: {
+        const ModelId model = any_model();
+        const std::uint64_t ticket = ticket_[model] + (pick(5) == 0 ? 1 : 0);
+        if (pick(5) == 0) return Inspected{model, ticket, fail(ErrorCode::kInvalidModel, "no")};
+        return Inspected{model, ticket, Bytes(pick(20) == 0 ? UINT64_MAX : pick(500))};
+      }
+      case 13:
+        return EngineReady{any_engine()};
+      case 14:
+        return EngineExited{any_engine(), Error{ErrorCode::kEngineCrashed, "it died"}};
+      default:
+        if (pick(40) == 0) return DrainRequested{any_time()};
+        if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4)};
+        return TimerFired{};
+    }
+  }
+
+  std::mt19937_64 random_;
+  std::uint64_t newest_engine_ = 0;
+};
+
+TEST_F(AnyOrder, IsSurvived) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    random_.seed(seed);
+    ContextOptions options;
+    options.memory_budget = Bytes(1000);
+    options.max_models = pick(4);
+    options.max_queue = 20;
+    options.load_timeout = std::chrono::seconds(pick(5));
+    options.min_residency = std::chrono::milliseconds(pick(2000));
+    start(options, policy_names()[pick(3)].c_str());
+    newest_engine_ = 0;
+    for (int i = 0; i < 400; ++i) {
+      // Now and then the clock of the caller goes back.
+      now_ += std::chrono::milliseconds(pick(300)) - std::chrono::milliseconds(20);
+      for (const Spawn& spawn : all<Spawn>(step(any_event())))
+        newest_engine_ = static_cast<std::uint64_t>(spawn.engine);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace minerva
