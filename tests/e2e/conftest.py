@@ -16,8 +16,8 @@ TINY = {
     "d": ["--seed", "4"],
     "e": ["--arch", "bert"],
 }
-# Large enough that a load, a prefill and an answer can be caught under way: 0.2 billion parameters.
-SLOW = ["--embd", "1024", "--layers", "12", "--ffn", "4096", "--quant", "q4_0"]
+# Large enough that a load, a prefill and an answer can be caught under way: 0.1 billion parameters.
+SLOW = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"]
 
 
 def generate(name, options):

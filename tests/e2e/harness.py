@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MINERVA = pathlib.Path(os.environ.get("MINERVA_BIN", ROOT / "build/dev/bin/minerva")).absolute()
 BIN_DIR = pathlib.Path(os.environ.get("MINERVA_BIN_DIR", ROOT / "build/bin")).absolute()
 ENGINE = BIN_DIR / "minerva-engine"
-PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "60"))  # seconds a condition may take to come true
+PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # seconds a condition may take to come true
 
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 

@@ -57,7 +57,7 @@ def test_killed_in_prefill(serve, slow_model, models):
 def test_killed_mid_stream(serve, slow_model, models):
     m = serve(models={"slow": slow_model, "other": slow_model, "a": models["a"]})
     doomed = m.chat_stream("slow", max_tokens=3000)
-    other = m.chat_stream("other", max_tokens=30)
+    other = m.chat_stream("other", max_tokens=20)
     doomed.token()
     other.token()
     died = time.monotonic()

@@ -175,7 +175,7 @@ def test_load_of_a_busy_model_is_refused_and_can_be_forced(serve, models, slow_m
 
 
 def test_unload_waits_for_a_running_stream(serve, slow_model):
-    m = serve(models={"slow": slow_model})
+    m = serve(models={"slow": slow_model}, env={"MINERVA_LIMITS_UNLOAD_TIMEOUT": "1h"})
     stream = m.chat_stream("slow", max_tokens=40)
     stream.token()
     unloading = in_background(m.delete, "/v1/models/slow")

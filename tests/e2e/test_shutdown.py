@@ -28,7 +28,7 @@ def test_a_running_stream_finishes(serve, slow_model):
 
 def test_nothing_new_begins(serve, slow_model):
     m = serve(models={"slow": slow_model})
-    stream = m.chat_stream("slow", max_tokens=100)
+    stream = m.chat_stream("slow", max_tokens=60)
     stream.token()
     m.terminate()
 
