@@ -38,8 +38,10 @@ class Server:
         self.name = name
         self.port = port
         self.log = open(log, "ab") if log else subprocess.DEVNULL
-        self.process = subprocess.Popen([str(part) for part in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.log, env={**clean_environment(), **(environment or {})})
+        # However the benchmark ends, nothing of it stays.
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, argv)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log,
+                                        env={**clean_environment(), **(environment or {})})
 
     def read_line(self, wanted):
         """Waits for a line of stdout that holds `wanted`."""

@@ -175,8 +175,10 @@ class Minerva:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([str(MINERVA), "serve", *self.args], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.PIPE, stderr=log, env=self.env, cwd=self.folder)
+            # It ends with this process, however that ends (a time limit of ctest kills).
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", MINERVA, "serve", *self.args],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                            env=self.env, cwd=self.folder)
         prefix = "minerva listens on "
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
         line = self.process.stdout.readline().decode() if readable else ""
