@@ -23,7 +23,6 @@ setup-tests: setup ## install what only the tests need
 engine: setup ## minerva-engine and the stock llama-server, cached outside the tree
 	@tools/build_engine.sh build/bin
 
-build: PRESET := release
 build: engine ## minerva and minerva-engine in build/bin/
 	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) --target minerva

@@ -2,26 +2,26 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <thread>
 
 #include "engine/llama_engine.h"
 #include "host/model_host.h"
+#include "host/runtime_folder.h"
 #include "io/http.h"
 
 namespace minerva {
 
 class EmbeddedModels::Impl {
  public:
-  Impl(Options options, std::unique_ptr<EvictionPolicy> policy, std::string runtime_dir)
-      : options_(std::move(options)), runtime_dir_(std::move(runtime_dir)) {
+  Impl(Options options, std::unique_ptr<EvictionPolicy> policy, RuntimeFolder runtime)
+      : options_(std::move(options)), runtime_(std::move(runtime)) {
     std::promise<void> ready;
     // Engines end with the thread that started them, so it lives exactly as long as this object.
     thread_ = std::thread([this, policy = std::move(policy), &ready]() mutable {
       io::Loop loop;
-      const auto driver = make_llama_driver(loop, {options_.engine, runtime_dir_, {}});
+      const auto driver = make_llama_driver(loop, {options_.engine, runtime_.path(), {}});
       Catalog catalog({options_.models_dirs, {}, ""}, *driver);
       ContextOptions context;
       context.max_models = options_.max_models;
@@ -39,8 +39,6 @@ class EmbeddedModels::Impl {
   ~Impl() {
     loop_->post([this] { host_->drain(Clock::now(), [this] { loop_->stop(); }); });
     thread_.join();
-    std::error_code ignored;
-    std::filesystem::remove_all(runtime_dir_, ignored);
   }
 
   // Runs `start` on the loop's thread with something to answer into, and waits for the answer.
@@ -116,7 +114,7 @@ class EmbeddedModels::Impl {
   }
 
   Options options_;
-  std::string runtime_dir_;
+  RuntimeFolder runtime_;
   std::thread thread_;
   io::Loop* loop_ = nullptr;
   Catalog* catalog_ = nullptr;
@@ -130,10 +128,10 @@ Result<std::unique_ptr<EmbeddedModels>> EmbeddedModels::open(Options options) {
   auto policy = make_policy(options.policy);
   if (!policy) return Failure(policy.error());
   for (std::string& folder : options.models_dirs) folder = std::filesystem::absolute(folder);
-  std::string runtime_dir = "/tmp/minerva-XXXXXX";
-  if (::mkdtemp(runtime_dir.data()) == nullptr) return fail(ErrorCode::kIo, "cannot make a folder for sockets in /tmp");
+  Result<RuntimeFolder> runtime = RuntimeFolder::make();
+  if (!runtime) return Failure(runtime.error());
   return std::unique_ptr<EmbeddedModels>(
-      new EmbeddedModels(std::make_unique<Impl>(std::move(options), std::move(*policy), std::move(runtime_dir))));
+      new EmbeddedModels(std::make_unique<Impl>(std::move(options), std::move(*policy), std::move(*runtime))));
 }
 
 Result<std::vector<ModelId>> EmbeddedModels::load_model(const ModelId& id, const std::string& path) {

@@ -7,17 +7,9 @@
 namespace minerva::io {
 namespace {
 
-Task<std::string> whole_body(HttpServerConnection& connection) {
-  std::string body;
-  while (true) {
-    const auto piece = co_await connection.read_body();
-    EXPECT_TRUE(piece.has_value());
-    if (!piece || piece->empty()) co_return body;
-    body += *piece;
-  }
-}
-
-Task<std::string> whole_body(HttpClientConnection& connection) {
+// Of either end.
+template <typename Connection>
+Task<std::string> whole_body(Connection& connection) {
   std::string body;
   while (true) {
     const auto piece = co_await connection.read_body();

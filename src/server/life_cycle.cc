@@ -118,6 +118,17 @@ io::Task<void> answer_when_done(Service& service, Exchange& x, Waiting& waiting,
   co_await x.json(200, describe(service, done, std::string(done.changed ? done_message : unchanged_message)));
 }
 
+// Sets the exchange's model. false: there is none of that name, and that is answered.
+io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
+  Result<ModelId> model = co_await service.resolve(std::move(id));
+  if (!model) {
+    co_await x.error(model.error());
+    co_return false;
+  }
+  x.model = *std::move(model);
+  co_return true;
+}
+
 api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   const ModelMetadata* const metadata = service.catalog.metadata(spec.id);
   const auto view = service.host.context().model(spec.id, Clock::now());
@@ -153,24 +164,24 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
     if (!*flag) co_return co_await x.error(flag->error());
   }
   if (parsed->model_path) {
+    const bool is_new = service.catalog.find(id) == nullptr;
     const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path);
     if (!added) co_return co_await x.error(added.error());
-    service.host.apply({{**added}, {}});
+    // Only what is new: telling it again would undo a pin.
+    if (is_new) service.host.apply({{**added}, {}});
   }
-  Result<ModelId> model = co_await service.resolve(id);
-  if (!model) co_return co_await x.error(model.error());
-  x.model = *model;
-  if (*dry_run) co_return co_await answer_plan(service, x, *model);
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
+  if (*dry_run) co_return co_await answer_plan(service, x, x.model);
 
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   const std::string_view done_message = preload ? "preloaded" : "loaded";
   if (!*wait) {
-    service.host.load(*model, preload, *force, deadline, [](const Result<Done>&) {});
-    const Done accepted{RequestId{}, *model, true, {}, {}, Bytes()};
+    service.host.load(x.model, preload, *force, deadline, [](const Result<Done>&) {});
+    const Done accepted{RequestId{}, x.model, true, {}, {}, Bytes()};
     co_return co_await x.json(202, describe(service, accepted, "loading"));
   }
   Waiting waiting(service.loop);
-  const RequestId request = service.host.load(*model, preload, *force, deadline, waiting.callback());
+  const RequestId request = service.host.load(x.model, preload, *force, deadline, waiting.callback());
   co_await answer_when_done(service, x, waiting, request, done_message, "already loaded");
 }
 
@@ -179,23 +190,19 @@ io::Task<void> unload_model(Service& service, Exchange& x, ModelId id) {
   if (!body) co_return co_await x.error(body.error());
   const Result<bool> force = x.query.flag("force", false);
   if (!force) co_return co_await x.error(force.error());
-  Result<ModelId> model = co_await service.resolve(id);
-  if (!model) co_return co_await x.error(model.error());
-  x.model = *model;
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
   Waiting waiting(service.loop);
   const RequestId request =
-      service.host.unload(*model, *force, x.arrived + service.config.unload_timeout, waiting.callback());
+      service.host.unload(x.model, *force, x.arrived + service.config.unload_timeout, waiting.callback());
   co_await answer_when_done(service, x, waiting, request, "unloaded", "not loaded");
 }
 
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
-  Result<ModelId> model = co_await service.resolve(id);
-  if (!model) co_return co_await x.error(model.error());
-  x.model = *model;
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
   Waiting waiting(service.loop);
-  const RequestId request = service.host.pin(*model, pinned, waiting.callback());
+  const RequestId request = service.host.pin(x.model, pinned, waiting.callback());
   co_await answer_when_done(service, x, waiting, request, pinned ? "pinned" : "unpinned",
                             pinned ? "already pinned" : "not pinned");
 }
@@ -205,10 +212,8 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
   const Result<bool> follow = x.query.flag("follow", false);
   if (!tail) co_return co_await x.error(tail.error());
   if (!follow) co_return co_await x.error(follow.error());
-  Result<ModelId> model = co_await service.resolve(id);
-  if (!model) co_return co_await x.error(model.error());
-  x.model = *model;
-  const std::shared_ptr<EngineLog> log = service.host.log(*model);
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
+  const std::shared_ptr<EngineLog> log = service.host.log(x.model);
   std::string text;
   for (const std::string& line : log->tail(*tail)) text += line + "\n";
   if (!*follow) co_return co_await x.respond(200, "text/plain; charset=utf-8", std::move(text));
@@ -251,10 +256,8 @@ io::Task<void> list_models(Service& service, Exchange& x) {
 }
 
 io::Task<void> show_model(Service& service, Exchange& x, ModelId id) {
-  Result<ModelId> model = co_await service.resolve(id);
-  if (!model) co_return co_await x.error(model.error());
-  x.model = *model;
-  co_await x.json(200, api::model_json(model_answer(service, *service.catalog.find(*model))));
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
+  co_await x.json(200, api::model_json(model_answer(service, *service.catalog.find(x.model))));
 }
 
 io::Task<void> show_stats(Service& service, Exchange& x) {

@@ -114,17 +114,18 @@ class Relay {
     io::Signal woken(service_.loop);
     std::optional<Result<Lease>> answer;
     bool gone = false;
-    if (x_.connection.body_done()) {
-      x_.connection.watch_peer([&] {
-        gone = true;
-        woken.notify();
-      });
-    }
     const RequestId request =
         service_.host.acquire(x_.model, x_.arrived + service_.config.max_wait, [&](Result<Lease> r) {
           answer = std::move(r);
           woken.notify();
         });
+    // A model that is hot has answered by now.
+    if (!answer && x_.connection.body_done()) {
+      x_.connection.watch_peer([&] {
+        gone = true;
+        woken.notify();
+      });
+    }
     TimePoint next_beat = x_.arrived + kHoldStatus;
     while (!answer && !gone) {
       const bool notified = co_await woken.wait_until(stream_ ? next_beat : TimePoint::max());
@@ -190,7 +191,6 @@ class Relay {
 
   // Returns whether the engine served it properly.
   io::Task<bool> relay(Lease& lease) {
-    event_stream_ = x_.connection.started();  // heartbeats went out
     lease.on_abort([this](Error error) {
       aborted_ = std::move(error);
       if (engine_) engine_->close();
@@ -203,7 +203,8 @@ class Relay {
       }
       engine_ = std::move(taken->connection);
       const bool upload_pending = streaming_upload();
-      const bool sent = co_await send_request();
+      // What the engine says counts, also when it did not take the whole request.
+      co_await send_request();
       if (!upload_pending || x_.connection.body_done()) watch_client();
       Result<io::ResponseHead> response = co_await engine_->read_response();
       if (gone_) {
@@ -216,8 +217,7 @@ class Relay {
           x_.connection.unwatch_peer();
           continue;
         }
-        static_cast<void>(sent);
-        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
+        co_await refuse(co_await why_broken(lease));
         co_return aborted_.has_value();
       }
       const bool served = response->status >= 200 && response->status < 300 ? co_await relay_answer(lease, *response)
@@ -249,10 +249,10 @@ class Relay {
     return result;
   }
 
-  io::Task<bool> send_request() {
+  io::Task<void> send_request() {
     io::RequestHead head;
     head.method = x_.request.method;
-    head.target = std::string(x_.path) + query_without_model();
+    head.target = x_.path + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
       const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
@@ -272,37 +272,38 @@ class Relay {
       if (!piece) {
         gone_ = true;
         engine_->close();
-        co_return false;
+        co_return;
       }
       sent = co_await engine_->send_body(*piece);
     }
-    co_return sent;
+  }
+
+  // The next piece of the engine's answer, empty at its end; nothing when it broke off, and then that is answered.
+  io::Task<std::optional<std::string_view>> next_piece(const Lease& lease) {
+    const Result<std::string_view> piece = co_await engine_->read_body();
+    if (piece && !gone_) co_return *piece;
+    co_await refuse(co_await why_broken(lease));
+    co_return std::nullopt;
+  }
+
+  // Why nothing more comes from the engine.
+  io::Task<Error> why_broken(const Lease& lease) {
+    if (gone_) co_return Error{ErrorCode::kCancelled, "the client went away"};
+    if (aborted_) co_return *aborted_;
+    co_return co_await engine_error(lease);
   }
 
   io::Task<bool> relay_answer(Lease& lease, io::ResponseHead& response) {
     const std::string* type = response.headers.find("content-type");
     const bool is_event_stream = type != nullptr && type->starts_with("text/event-stream");
-    const bool head_sent = x_.connection.started();
     event_stream_ = event_stream_ || is_event_stream;
     x_.status = response.status;
-    bool first = !head_sent;
     while (true) {
-      const Result<std::string_view> piece = co_await engine_->read_body();
-      if (gone_) {
-        co_await refuse({ErrorCode::kCancelled, "the client went away"});
-        co_return false;
-      }
-      if (!piece) {
-        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
-        co_return false;
-      }
-      bool taken = true;
-      if (first) {
-        taken = co_await x_.connection.start_with(answer_head(lease, response), *piece);
-        first = false;
-      } else {
-        taken = co_await x_.connection.send(*piece);
-      }
+      const std::optional<std::string_view> piece = co_await next_piece(lease);
+      if (!piece) co_return false;
+      const bool taken = x_.connection.started()
+                             ? co_await x_.connection.send(*piece)
+                             : co_await x_.connection.start_with(answer_head(lease, response), *piece);
       if (!taken) {
         gone_ = true;
         engine_->close();
@@ -333,27 +334,19 @@ class Relay {
   io::Task<bool> relay_error(Lease& lease, const io::ResponseHead& response) {
     std::string body;
     while (true) {
-      const Result<std::string_view> piece = co_await engine_->read_body();
-      if (gone_) {
-        co_await refuse({ErrorCode::kCancelled, "the client went away"});
-        co_return false;
-      }
-      if (!piece) {
-        co_await refuse(aborted_ ? *aborted_ : co_await engine_error(lease));
-        co_return false;
-      }
+      const std::optional<std::string_view> piece = co_await next_piece(lease);
+      if (!piece) co_return false;
       if (piece->empty()) break;
       if (body.size() < kMaxErrorBody) body += *piece;
     }
     const std::string normalized = api::normalize_engine_error(response.status, body);
+    x_.status = response.status;
     if (x_.connection.started()) {
-      x_.status = response.status;
-      const std::string event = "data: " + normalized + "\n\n";
+      const std::string event = api::sse_data(normalized);
       co_await x_.connection.send(event);
       co_await x_.connection.finish();
       co_return true;
     }
-    x_.status = response.status;
     io::ResponseHead head;
     head.status = response.status;
     head.headers.add("Content-Type", "application/json");

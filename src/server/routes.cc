@@ -33,25 +33,49 @@ constexpr std::array<std::string_view, 17> kPostInference = {"/v1/chat/completio
                                                              "/lora-adapters"};
 constexpr std::array<std::string_view, 3> kGetInference = {"/props", "/slots", "/lora-adapters"};
 
+constexpr std::string_view kModelPath = "/v1/models/{id}";
+
+io::Task<void> health(Service&, Exchange& x, ModelId) { co_await x.json(200, R"({"status":"ok"})"); }
+
+io::Task<void> ready(Service& service, Exchange& x, ModelId) {
+  if (!service.draining) co_return co_await x.json(200, R"({"status":"ready"})");
+  co_await x.error({ErrorCode::kDraining, "The server is shutting down.", "", 5});
+}
+
+io::Task<void> metrics(Service& service, Exchange& x, ModelId) {
+  co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service));
+}
+
+io::Task<void> infer(Service& service, Exchange& x, ModelId) { return proxy(service, x); }
+
 std::vector<Route> make_routes() {
   std::vector<Route> table = {
-      {"GET", "/health", false, "the process is alive"},
-      {"GET", "/ready", false, "it can serve; 503 while draining"},
-      {"GET", "/metrics", false, "Prometheus metrics"},
-      {"GET", "/v1/models", false, "the catalog"},
-      {"GET", "/v1/models/stats", false, "cache statistics and memory"},
-      {"GET", "/v1/models/{id}", false, "one model"},
-      {"GET", "/v1/models/{id}/logs", false, "its engine's log"},
-      {"POST", "/v1/models/{id}/load", true, "load it"},
-      {"POST", "/v1/models/{id}/preload", true, "load it without counting that as use"},
-      {"POST", "/v1/models/{id}/pin", true, "never evict it"},
-      {"POST", "/v1/models/{id}/unpin", true, "it may be evicted again"},
-      {"POST", "/v1/models/{id}/unload", true, "unload it"},
-      {"DELETE", "/v1/models/{id}", true, "unload it"},
+      {"GET", "/health", "the process is alive", health},
+      {"GET", "/ready", "it can serve; 503 while draining", ready},
+      {"GET", "/metrics", "Prometheus metrics", metrics},
+      {"GET", "/v1/models", "the catalog", [](Service& s, Exchange& x, ModelId) { return list_models(s, x); }},
+      {"GET", "/v1/models/stats", "cache statistics and memory",
+       [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
+      {"GET", kModelPath, "one model", show_model},
+      {"GET", "/v1/models/{id}/logs", "its engine's log", model_logs},
+      {"POST", "/v1/models/{id}/load", "load it",
+       [](Service& s, Exchange& x, ModelId id) { return load_model(s, x, std::move(id), /*preload=*/false); }},
+      {"POST", "/v1/models/{id}/preload", "load it without counting that as use",
+       [](Service& s, Exchange& x, ModelId id) { return load_model(s, x, std::move(id), /*preload=*/true); }},
+      {"POST", "/v1/models/{id}/pin", "never evict it",
+       [](Service& s, Exchange& x, ModelId id) { return pin_model(s, x, std::move(id), /*pinned=*/true); }},
+      {"POST", "/v1/models/{id}/unpin", "it may be evicted again",
+       [](Service& s, Exchange& x, ModelId id) { return pin_model(s, x, std::move(id), /*pinned=*/false); }},
+      {"POST", "/v1/models/{id}/unload", "unload it", unload_model},
+      {"DELETE", kModelPath, "unload it", unload_model},
   };
-  for (const std::string_view path : kPostInference) table.push_back({"POST", path, true, "inference"});
-  for (const std::string_view path : kGetInference) table.push_back({"GET", path, false, "inference: ?model="});
+  for (const std::string_view path : kPostInference) table.push_back({"POST", path, "inference", infer});
+  for (const std::string_view path : kGetInference) table.push_back({"GET", path, "inference: ?model=", infer});
   return table;
+}
+
+bool has_path(std::string_view path) {
+  return std::any_of(routes().begin(), routes().end(), [&](const Route& route) { return route.path == path; });
 }
 
 // The host of "name:port", "[::1]:port" or "name".
@@ -91,31 +115,6 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
   return Error{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
 }
 
-// Calls the handler of a path below /v1/models/. false: no such route for this method.
-io::Task<bool> dispatch_model(Service& service, Exchange& x, api::ModelPath path) {
-  const std::string& method = x.request.method;
-  const std::string_view action = path.action;
-  if (method == "GET" && action.empty()) {
-    co_await show_model(service, x, path.id);
-  } else if (method == "GET" && action == "logs") {
-    co_await model_logs(service, x, path.id);
-  } else if (method == "POST" && (action == "load" || action == "preload")) {
-    co_await load_model(service, x, path.id, action == "preload");
-  } else if (method == "POST" && (action == "pin" || action == "unpin")) {
-    co_await pin_model(service, x, path.id, action == "pin");
-  } else if ((method == "POST" && action == "unload") || (method == "DELETE" && action.empty())) {
-    co_await unload_model(service, x, path.id);
-  } else {
-    co_return false;
-  }
-  co_return true;
-}
-
-template <std::size_t n>
-bool contains(const std::array<std::string_view, n>& list, std::string_view item) {
-  return std::find(list.begin(), list.end(), item) != list.end();
-}
-
 }  // namespace
 
 const std::vector<Route>& routes() {
@@ -125,37 +124,27 @@ const std::vector<Route>& routes() {
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
   if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
-  const bool get = x.request.method == "GET" || x.request.method == "HEAD";
-  const bool post = x.request.method == "POST";
-  const std::string& path = x.path;
-  if (get && path == "/health") co_return co_await x.json(200, R"({"status":"ok"})");
-  if (get && path == "/ready") {
-    if (!service.draining) co_return co_await x.json(200, R"({"status":"ready"})");
-    co_return co_await x.error({ErrorCode::kDraining, "The server is shutting down.", "", 5});
+  std::string pattern = x.path;
+  ModelId id;
+  if (!has_path(pattern)) {
+    const auto model_path = api::parse_model_path(x.path);
+    if (!model_path) co_return co_await x.error(model_path.error());
+    if (*model_path) {
+      id = (*model_path)->id;
+      pattern = kModelPath;
+      if (!(*model_path)->action.empty()) pattern += fmt::format("/{}", (*model_path)->action);
+    }
+    if (!has_path(pattern)) {
+      co_return co_await x.error(
+          {ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200))});
+    }
   }
-  if (get && path == "/metrics") {
-    co_return co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service));
+  const std::string_view method = x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method);
+  for (const Route& route : routes()) {
+    if (route.path == pattern && route.method == method) co_return co_await route.handle(service, x, std::move(id));
   }
-  if (get && path == "/v1/models") co_return co_await list_models(service, x);
-  if (get && path == "/v1/models/stats") co_return co_await show_stats(service, x);
-  if ((post && contains(kPostInference, path)) || (get && contains(kGetInference, path))) {
-    co_return co_await proxy(service, x);
-  }
-  if (const auto model_path = api::parse_model_path(path); !model_path) {
-    co_return co_await x.error(model_path.error());
-  } else if (*model_path && co_await dispatch_model(service, x, **model_path)) {
-    co_return;
-  } else if (*model_path && (*model_path)->action != "park") {
-    co_return co_await x.error(
-        {ErrorCode::kMethodNotAllowed, fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), path)});
-  }
-  const bool known =
-      std::any_of(routes().begin(), routes().end(), [&](const Route& route) { return route.path == path; });
-  if (known) {
-    co_return co_await x.error(
-        {ErrorCode::kMethodNotAllowed, fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), path)});
-  }
-  co_await x.error({ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", path.substr(0, 200))});
+  co_await x.error(
+      {ErrorCode::kMethodNotAllowed, fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), x.path)});
 }
 
 }  // namespace minerva

@@ -1,4 +1,4 @@
-// The route table: which method and path mean what. One table, which also makes the 405s and the documentation check.
+// The route table: which method and path mean what. dispatch() does nothing but look a request up in it.
 #pragma once
 
 #include <string_view>
@@ -11,10 +11,12 @@
 namespace minerva {
 
 struct Route {
-  std::string_view method;
+  using Handler = io::Task<void> (*)(Service&, Exchange&, ModelId id);
+
+  std::string_view method;   // a GET route answers HEAD too
   std::string_view path;     // "{id}" stands for a model's id
-  bool changes_state;        // a browser may call it only from a page of this server's own origin
   std::string_view meaning;  // for people
+  Handler handle;            // `id`: the path's, empty if it has none
 };
 const std::vector<Route>& routes();
 

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/log.h"
 #include "engine/llama_engine.h"
+#include "host/runtime_folder.h"
 #include "server/server.h"
 
 namespace minerva {
@@ -20,27 +20,6 @@ int cannot_start(const Error& error) {
   fmt::print(stderr, "minerva: {}\n", error.message);
   return error_info(error.code).cli_exit;
 }
-
-// A private folder with a short path (Unix sockets have 107 bytes), removed in the end.
-class RuntimeFolder {
- public:
-  RuntimeFolder() {
-    const char* base = std::getenv("XDG_RUNTIME_DIR");
-    if (base == nullptr || ::access(base, W_OK) != 0) base = "/tmp";
-    std::string path = std::string(base) + "/minerva-XXXXXX";
-    if (::mkdtemp(path.data()) != nullptr) path_ = path;
-  }
-  RuntimeFolder(const RuntimeFolder&) = delete;
-  RuntimeFolder& operator=(const RuntimeFolder&) = delete;
-  ~RuntimeFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 log::Level level_of(const std::string& name) {
   if (name == "debug") return log::Level::kDebug;
@@ -72,8 +51,8 @@ int serve(const Config& config) {
                                                      config.state_dir, error.message())});
   }
   ::chmod(config.state_dir.c_str(), 0700);
-  const RuntimeFolder runtime;
-  if (runtime.path().empty()) return cannot_start({ErrorCode::kIo, "cannot make a folder for sockets in /tmp."});
+  const Result<RuntimeFolder> runtime = RuntimeFolder::make();
+  if (!runtime) return cannot_start(runtime.error());
   auto policy = make_policy(config.policy);
   if (!policy) return cannot_start(policy.error());
   if (::access(config.engine.c_str(), X_OK) != 0) {
@@ -82,7 +61,7 @@ int serve(const Config& config) {
   }
 
   io::Loop loop;
-  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, {config.engine, runtime.path(), {}});
+  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, {config.engine, runtime->path(), {}});
   const CatalogOptions catalog_options{config.models_dirs, config.models, config.state_dir};
   Catalog catalog(catalog_options, *driver);
   const ContextOptions options = context_options(config);

@@ -149,6 +149,13 @@ def test_a_pinned_model_stays(serve):
     assert m.loaded() == ["b"]
 
 
+def test_a_pin_outlives_a_load_that_names_the_file(serve):
+    m = serve()
+    m.post("/v1/models/a/pin")
+    assert m.post("/v1/models/a/load", {"model_path": "a.gguf"}).status == 200
+    assert m.view("a")["pinned"] is True
+
+
 def test_unpinning_lets_it_go_again(serve):
     m = serve("--max-models", 1)
     m.load("a")
