@@ -56,7 +56,8 @@ struct Socket : std::enable_shared_from_this<Socket> {
   Descriptor descriptor;
   std::array<Pending, 2> pending;
   std::function<void()> gone;
-  std::uint64_t watch = 0;
+  // The last read took all there was: the next one waits for readiness first, which saves a system call.
+  bool drained = false;
   std::unique_ptr<asio::steady_timer> watch_timer;
 
   int fd() { return descriptor.native_handle(); }
@@ -65,9 +66,13 @@ struct Socket : std::enable_shared_from_this<Socket> {
 
   bool try_read(std::span<char> buffer, IoResult& result) {
     if (!descriptor.is_open()) return finish(result, 0, std::make_error_code(std::errc::operation_canceled));
+    if (drained) return false;
     while (true) {
       const ssize_t n = ::recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (n >= 0) return finish(result, static_cast<std::size_t>(n), {});
+      if (n >= 0) {
+        drained = n > 0 && static_cast<std::size_t>(n) < buffer.size();
+        return finish(result, static_cast<std::size_t>(n), {});
+      }
       if (errno == EINTR) continue;
       if (would_block(errno)) return false;
       return finish(result, 0, last_error());
@@ -128,13 +133,17 @@ struct Socket : std::enable_shared_from_this<Socket> {
     descriptor.async_wait(direction == kRead ? Descriptor::wait_read : Descriptor::wait_write,
                           [self = shared_from_this(), direction](const boost::system::error_code& error) {
                             self->pending[direction].waiting = false;
+                            if (direction == kRead) self->drained = false;
                             if (!error) self->ready(direction);
                           });
   }
 
   void ready(Direction direction) {
     Pending& p = pending[direction];
-    if (!p.waiter) return;
+    if (!p.waiter) {
+      if (direction == kRead && gone) look_at_peer();
+      return;
+    }
     const bool done = direction == kRead ? try_read(p.read_buffer, *p.result) : try_write(p.write_buffers, *p.result);
     if (!done) {
       wait_ready(direction);
@@ -179,39 +188,35 @@ struct Socket : std::enable_shared_from_this<Socket> {
     });
   }
 
-  // ---- watching for the peer's end ----
+  // ---- watching for the peer's end: the wait for readability outlives the watch and serves the next read ----
 
   void watch_peer(std::function<void()> callback) {
     gone = std::move(callback);
-    look_at_peer(++watch);
+    if (descriptor.is_open()) wait_ready(kRead);
   }
 
   void unwatch_peer() {
     gone = nullptr;
-    ++watch;
     if (watch_timer) watch_timer->cancel();
   }
 
-  void look_at_peer(std::uint64_t generation) {
-    if (generation != watch || !descriptor.is_open()) return;
+  // Requires: watched, and no read under way.
+  void look_at_peer() {
     pollfd state{fd(), POLLIN | POLLRDHUP, 0};
-    if (::poll(&state, 1, 0) < 0) return;
+    if (::poll(&state, 1, 0) < 0) state.revents = 0;
     if ((state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
-      const auto callback = std::exchange(gone, nullptr);
-      ++watch;
-      if (callback) callback();
+      std::exchange(gone, nullptr)();
       return;
     }
-    auto again = [self = shared_from_this(), generation](const boost::system::error_code& error) {
-      if (!error) self->look_at_peer(generation);
-    };
-    if ((state.revents & POLLIN) != 0) {
-      if (!watch_timer) watch_timer = std::make_unique<asio::steady_timer>(context);
-      watch_timer->expires_after(kPeerPoll);
-      watch_timer->async_wait(std::move(again));
-    } else {
-      descriptor.async_wait(Descriptor::wait_read, std::move(again));
+    if ((state.revents & POLLIN) == 0) {
+      wait_ready(kRead);
+      return;
     }
+    if (!watch_timer) watch_timer = std::make_unique<asio::steady_timer>(context);
+    watch_timer->expires_after(kPeerPoll);
+    watch_timer->async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+      if (!error && self->gone && self->descriptor.is_open()) self->look_at_peer();
+    });
   }
 
   void close() {
