@@ -111,11 +111,11 @@ def free_port():
 
 # ---- the three subjects ----
 
-def start_minerva(options, folder, models_dir, config=""):
+def start_minerva(options, folder, models_dir, config="", max_models=1):
     state = pathlib.Path(tempfile.mkdtemp(prefix="state", dir=folder))
     (state / "minerva.toml").write_text(config)
     server = Server("minerva", [options.minerva, "serve", "--listen", "127.0.0.1:0", "--models-dir", models_dir,
-                                "--max-models", 1, "--state-dir", state, "--engine", BIN / "minerva-engine",
+                                "--max-models", max_models, "--state-dir", state, "--engine", BIN / "minerva-engine",
                                 "--config", state / "minerva.toml", "--log-level", "warn"],
                     environment={"XDG_RUNTIME_DIR": str(folder)}, log=folder / "minerva.log")
     server.port = int(server.read_line("minerva listens on").rsplit(":", 1)[1])

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Threads and spin policy of engines: how one busy engine decodes under each setting, and two at once.
 
-What docs/adr/0005-engine-defaults.md chose from. The settings go round in turns, so that a disturbance meets all.
+What docs/adr/0005-engine-defaults.md chose from; "minerva" is what it does itself. The settings go round in turns, so that a disturbance meets all.
 "together" is the sum of what each of two engines (one per demo model) decodes while both are busy, each as a share of
 what it decodes alone at the best setting.
 
-usage: bench/engine_settings.py [--rounds N] [--seconds S] [--engine-without-openmp FILE] [--only "NAME;..."]
+usage: bench/engine_settings.py [--rounds N] [--seconds S] [--engine-with-openmp FILE] [--only "NAME;..."]
 """
 import argparse
 import http.client
@@ -19,37 +19,48 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bench import BIN, DEMO, Server, free_port
+from bench import BIN, DEMO, ROOT, Server, free_port, start_minerva
 
 FLAGS = ["--offline", "--no-ui", "--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-ub", "256",
          "--cache-ram", "0"]
 PROMPT = "The history of the lighthouse begins"
 CORES = os.cpu_count()
+MINERVA = "minerva"
 
 
-def settings(engine_without_openmp):
-    """name -> (engine, flags, environment)"""
+def settings(engine_with_openmp):
+    """name -> (engine, flags, environment); of Minerva itself nothing"""
     engine = BIN / "minerva-engine"
-    result = {
-        "defaults": (engine, [], {}),
-        "passive": (engine, [], {"OMP_WAIT_POLICY": "passive"}),
-        "spin 1000": (engine, [], {"GOMP_SPINCOUNT": "1000"}),
-        "spin 10000": (engine, [], {"GOMP_SPINCOUNT": "10000"}),
-        "spin 30000": (engine, [], {"GOMP_SPINCOUNT": "30000"}),
-        "spin 100000": (engine, [], {"GOMP_SPINCOUNT": "100000"}),
-        f"-t {CORES // 2}": (engine, ["-t", str(CORES // 2)], {}),
-    }
-    if engine_without_openmp:
-        for poll in (0, 10, 50, 100):
-            result[f"no OpenMP, --poll {poll}"] = (engine_without_openmp, ["--poll", str(poll)], {})
-        result[f"no OpenMP, -t {CORES // 2}"] = (engine_without_openmp, ["-t", str(CORES // 2)], {})
+    half = str(max(1, CORES // 2))
+    result = {MINERVA: None, "defaults": (engine, [], {})}
+    for poll in (0, 10, 100):
+        result[f"--poll {poll}"] = (engine, ["--poll", str(poll)], {})
+    result[f"-t {half}"] = (engine, ["-t", half], {})
+    if engine_with_openmp:
+        result["OpenMP"] = (engine_with_openmp, [], {})
+        result["OpenMP, passive"] = (engine_with_openmp, [], {"OMP_WAIT_POLICY": "passive"})
+        for spin in (1000, 10000, 30000, 100000):
+            result[f"OpenMP, spin {spin}"] = (engine_with_openmp, [], {"GOMP_SPINCOUNT": str(spin)})
+        result[f"OpenMP, -t {half}"] = (engine_with_openmp, ["-t", half], {})
     return result
 
 
-class Generation:
-    """One endless stream of an engine, on a thread of its own; `tokens` counts."""
+def start_engines(folder, engine, flags, environment):
+    """model -> server"""
+    servers = {}
+    for model, file in DEMO.items():
+        port = free_port()
+        servers[model] = Server(model, [engine, "--host", "127.0.0.1", "--port", port, "-m", file, *FLAGS, *flags], port,
+                                {**environment, "LLAMA_SERVER_ROUTER_PORT": "1"}, folder / "log")
+        servers[model].read_line('"state":"ready"')
+    return servers
 
-    def __init__(self, server):
+
+class Generation:
+    """One endless stream of a model, on a thread of its own; `tokens` counts."""
+
+    def __init__(self, server, model):
+        self.model = model
         self.tokens = 0
         self.stopped = False
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -58,7 +69,7 @@ class Generation:
     def run(self):
         while not self.stopped:
             self.connection.request("POST", "/v1/completions", json.dumps(
-                {"prompt": PROMPT, "max_tokens": 400, "temperature": 0, "stream": True, "ignore_eos": True,
+                {"model": self.model, "prompt": PROMPT, "max_tokens": 400, "temperature": 0, "stream": True, "ignore_eos": True,
                  "cache_prompt": False}), {"Content-Type": "application/json"})
             response = self.connection.getresponse()
             for line in response:
@@ -69,19 +80,20 @@ class Generation:
 
 
 def rates(servers, seconds):
-    """Tokens per second of each server while all of them generate."""
-    running = [Generation(server) for server in servers]
-    for generation in running:
+    """Tokens per second of each of `servers` (model -> server) while all of them generate."""
+    running = {model: Generation(server, model) for model, server in servers.items()}
+    for generation in running.values():
         generation.thread.start()
-    while not all(generation.tokens > 4 for generation in running):
+    while not all(generation.tokens > 4 for generation in running.values()):
         time.sleep(0.01)
-    before, start = [generation.tokens for generation in running], time.monotonic()
+    before = {model: generation.tokens for model, generation in running.items()}
+    start = time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - start
-    result = [(generation.tokens - tokens) / took for generation, tokens in zip(running, before)]
-    for generation in running:
+    result = {model: (generation.tokens - before[model]) / took for model, generation in running.items()}
+    for generation in running.values():
         generation.stopped = True
-    for generation in running:
+    for generation in running.values():
         generation.thread.join()
     return result
 
@@ -90,32 +102,37 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
-    parser.add_argument("--engine-without-openmp", type=pathlib.Path, help="built with -DGGML_OPENMP=OFF")
+    parser.add_argument("--engine-with-openmp", type=pathlib.Path, help="built with -DGGML_OPENMP=ON")
     parser.add_argument("--only", help="these settings, separated by semicolons")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     options = parser.parse_args()
-    tried = settings(options.engine_without_openmp)
+    options.minerva = options.build / "bin/minerva"
+    tried = settings(options.engine_with_openmp)
     if options.only:
         tried = {name: tried[name] for name in options.only.split(";")}
     alone = {name: {model: [] for model in DEMO} for name in tried}
     together = {name: {model: [] for model in DEMO} for name in tried}
     load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="mv-settings-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mv-settings-", dir="/tmp") as folder:
+        folder = pathlib.Path(folder)
+        models_dir = folder / "models"
+        models_dir.mkdir()
+        for model, file in DEMO.items():
+            (models_dir / f"{model}.gguf").hardlink_to(file)
         for _ in range(options.rounds):
-            for name, (engine, flags, environment) in tried.items():
-                servers = []
+            for name, setting in tried.items():
+                if name == MINERVA:
+                    minerva = start_minerva(options, folder, models_dir, max_models=len(DEMO))
+                    servers = {model: minerva for model in DEMO}
+                else:
+                    servers = start_engines(folder, *setting)
                 try:
-                    for model, file in DEMO.items():
-                        port = free_port()
-                        servers.append(Server(model, [engine, "--host", "127.0.0.1", "--port", port, "-m", file, *FLAGS,
-                                                      *flags], port, {**environment, "LLAMA_SERVER_ROUTER_PORT": "1"},
-                                              pathlib.Path(folder) / "log"))
-                        servers[-1].read_line('"state":"ready"')
-                    for server in servers:
-                        alone[name][server.name] += rates([server], options.seconds)
-                    for server, rate in zip(servers, rates(servers, options.seconds)):
-                        together[name][server.name].append(rate)
+                    for model in DEMO:
+                        alone[name][model].append(rates({model: servers[model]}, options.seconds)[model])
+                    for model, rate in rates(servers, options.seconds).items():
+                        together[name][model].append(rate)
                 finally:
-                    for server in servers:
+                    for server in set(servers.values()):
                         server.stop()
     median = statistics.median
     best = {model: max(median(alone[name][model]) for name in tried) for model in DEMO}

@@ -1,10 +1,12 @@
-// The lifeline: an engine never outlives the daemon, and ends the moment it is told to.
+// The lifeline: an engine never outlives the daemon, ends the moment it is told to, and hears what the daemon says.
 //
 // Purpose: llama.cpp's server reads its stdin only once the model is loaded, and on SIGTERM waits for a line on stdin
-// that nobody sends. So one thread of our own waits for the end of stdin and for SIGTERM or SIGINT, from before the
-// load on, and ends the process at once: it holds nothing that would need saving.
+// that nobody sends. So one thread of our own reads stdin and waits for SIGTERM and SIGINT, from before the load on.
+// The end of either ends the process at once: it holds nothing that would need saving. Lines that it understands:
+//   sharers N      N engines compute at present (thread_share.h)
+// Others are ignored, so that a newer daemon does no harm.
 // Threading: call once, from main(), before any other thread exists (the signals are blocked in all of them).
-// It does not read from stdin: the server's own commands on it work as before.
+// llama.cpp's server gets a stdin on which nothing ever comes.
 #pragma once
 
 namespace minerva::engine {

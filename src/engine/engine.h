@@ -51,6 +51,9 @@ class Engine {
   virtual ~Engine() = default;
   virtual const io::Address& address() const = 0;
   virtual pid_t pid() const = 0;
+  // So many engines compute at present, this one among them: it is to leave the others their share of the cores.
+  // Requires: at least 1.
+  virtual void share_cores(unsigned sharers) = 0;
   // Asks it to end, and kills it when it has not after `grace`. on_exit follows, always.
   virtual void stop(Duration grace) = 0;
 };

@@ -70,15 +70,16 @@ class LlamaEngine final : public Engine {
   const io::Address& address() const override { return address_; }
   pid_t pid() const override { return pid_; }
 
+  void share_cores(unsigned sharers) override { process_->write_stdin(fmt::format("sharers {}\n", sharers)); }
+
   void stop(Duration grace) override {
     if (exited_) return;
     asked_to_stop_ = true;
-    // Only a ready engine listens to the exit line.
+    // While it loads there is nothing to end in order.
     if (!ready_ || grace <= Duration::zero()) {
       process_->signal_group(SIGKILL);
       return;
     }
-    process_->write_stdin("cmd_router_to_child:exit\n");
     process_->close_stdin();
     kill_timer_.arm(Clock::now() + grace, [this] { process_->signal_group(SIGKILL); });
   }

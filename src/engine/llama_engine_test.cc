@@ -22,7 +22,7 @@ constexpr std::string_view kFakeEngine = R"sh(#!/bin/sh
 state() { printf '\ncmd_child_to_router:state:%s\n' "$1"; }
 loading() { state "{\"state\":\"loading\",\"payload\":{\"stages\":[\"a\"],\"current\":\"a\",\"value\":$1}}"; }
 ready() { state '{"state":"ready","payload":{}}'; }
-wait_for_exit() { while read -r line; do [ "$line" = cmd_router_to_child:exit ] && exit 0; done; exit 1; }
+wait_for_exit() { while read -r line; do echo "was told: $line"; done; exit 0; }
 describe() { echo "{\"architecture\":\"llama\",\"parameters\":$1,\"trained_context\":$2,\"can_embed\":$3,\"memory\":{\"total_bytes\":$4}}"; }
 
 if [ "$1" = inspect ]; then
@@ -204,6 +204,14 @@ TEST_F(LlamaEngineTest, GetsItsArgumentsAndNothingOfTheDaemonsEnvironment) {
   EXPECT_EQ(text.find("AIP_MODE"), std::string::npos) << text;
   EXPECT_NE(text.find("-m " + (folder_ / "good.gguf").string() + " --alias good "), std::string::npos) << text;
   EXPECT_NE(text.find(" -c 16384 -np 2 "), std::string::npos) << text;
+}
+
+TEST_F(LlamaEngineTest, IsToldHowManyComputeAtOnce) {
+  start("good");
+  engine_->share_cores(3);
+  engine_->stop(seconds(30));
+  loop_.run();
+  EXPECT_NE(log_text().find("was told: sharers 3\n"), std::string::npos) << log_text();
 }
 
 TEST_F(LlamaEngineTest, StopWhileLoadingKillsAtOnce) {

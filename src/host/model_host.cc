@@ -1,11 +1,17 @@
 #include "host/model_host.h"
 
+#include <algorithm>
 #include <variant>
 
 #include "base/log.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
+
+constexpr auto kFewerSharersAfter = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -22,11 +28,12 @@ void Lease::release(bool served) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
+  host->remove_lease(grant_.engine);
   host->step(LeaseReleased{grant_.request, served});
 }
 
 ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options)
-    : loop_(loop), catalog_(catalog), driver_(driver), manager_(std::move(manager)), options_(options), timer_(loop) {}
+    : loop_(loop), catalog_(catalog), driver_(driver), manager_(std::move(manager)), options_(options), timer_(loop), fewer_sharers_(loop) {}
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
@@ -162,8 +169,46 @@ void ModelHost::engine_exited(EngineId id, Error reason) {
   if (found == engines_.end()) return;
   log::info("engine of {} is gone: {}", found->second.model, reason.message);
   engines_.erase(found);
+  count_sharers();
   if (engine_gone_) engine_gone_(id);
   step(EngineExited{id, std::move(reason)});
+}
+
+void ModelHost::add_lease(EngineId id) {
+  const auto found = engines_.find(id);
+  if (found == engines_.end() || found->second.leases++ > 0) return;
+  count_sharers();
+  tell_sharers();
+}
+
+void ModelHost::remove_lease(EngineId id) {
+  const auto found = engines_.find(id);
+  if (found != engines_.end() && --found->second.leases == 0) count_sharers();
+}
+
+void ModelHost::count_sharers() {
+  const auto busy = std::count_if(engines_.begin(), engines_.end(), [](const auto& e) { return e.second.leases > 0; });
+  const auto sharers = static_cast<unsigned>(std::max<std::ptrdiff_t>(busy, 1));
+  if (sharers >= sharers_) {
+    fewer_sharers_.cancel();
+    fewer_sharers_armed_ = false;
+    if (std::exchange(sharers_, sharers) != sharers) tell_sharers();
+  } else if (!fewer_sharers_armed_) {
+    fewer_sharers_armed_ = true;
+    fewer_sharers_.arm(Clock::now() + kFewerSharersAfter, [this] {
+      fewer_sharers_armed_ = false;
+      sharers_ = 1;
+      count_sharers();
+      tell_sharers();
+    });
+  }
+}
+
+void ModelHost::tell_sharers() {
+  for (auto& [id, running] : engines_) {
+    if (running.leases == 0 || std::exchange(running.told_sharers, sharers_) == sharers_) continue;
+    running.engine->share_cores(sharers_);
+  }
 }
 
 void ModelHost::carry_out(Stop& action) {
@@ -180,6 +225,7 @@ void ModelHost::carry_out(Grant& action) {
   lease.host_ = this;
   lease.grant_ = action;
   if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
+  add_lease(action.engine);
   // Without an answer to call, the lease is released on the way out.
   if (!answer.empty()) answer.mapped()(std::move(lease));
 }

@@ -85,6 +85,8 @@ class ModelHost {
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
+    unsigned leases = 0;
+    unsigned told_sharers = 1;  // see Engine::share_cores
   };
 
   RequestId next_request();
@@ -98,6 +100,12 @@ class ModelHost {
   void carry_out(Reject& action);
   void carry_out(Abort& action);
   void engine_exited(EngineId id, Error reason);
+  void add_lease(EngineId id);
+  void remove_lease(EngineId id);
+  // The engines with leases share the cores. More of them count at once, fewer of them once that has lasted, so that
+  // short requests of one do not have another change its pace each time.
+  void count_sharers();
+  void tell_sharers();
   // Later, on the loop: an event that must not come from inside the action that caused it.
   void post_step(Event event);
 
@@ -107,6 +115,9 @@ class ModelHost {
   ContextManager manager_;
   Options options_;
   io::Timer timer_;
+  io::Timer fewer_sharers_;
+  bool fewer_sharers_armed_ = false;
+  unsigned sharers_ = 1;
   std::uint64_t last_request_ = 0;
   bool stepping_ = false;
   std::vector<Event> pending_events_;
