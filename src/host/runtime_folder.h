@@ -1,6 +1,8 @@
 // RuntimeFolder: a private folder with a short path for the engines' sockets (a socket's path has 107 bytes).
 //
-// Ownership: removed with everything in it when the object goes. Threading: any one thread.
+// Ownership: removed with everything in it when the object goes. A process that is killed leaves its folder; the next
+// make() removes it: each folder has a locked file in it, and a lock ends with its process.
+// Threading: any one thread.
 #pragma once
 
 #include <string>
@@ -13,15 +15,16 @@ class RuntimeFolder {
  public:
   // In $XDG_RUNTIME_DIR if that can be written to, else in /tmp. Errors: kIo.
   static Result<RuntimeFolder> make();
-  RuntimeFolder(RuntimeFolder&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
+  RuntimeFolder(RuntimeFolder&& other) noexcept;
   RuntimeFolder& operator=(RuntimeFolder&&) = delete;
   ~RuntimeFolder();
 
   const std::string& path() const { return path_; }
 
  private:
-  explicit RuntimeFolder(std::string path) : path_(std::move(path)) {}
+  RuntimeFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
   std::string path_;  // empty after a move
+  int lock_ = -1;     // descriptor of the locked file
 };
 
 }  // namespace minerva
