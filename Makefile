@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run build engine configure test check fmt sim bench setup setup-tests demo-models clean
+.PHONY: help run build engine configure test check fmt sim fuzz soak verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,19 @@ SEEDS ?= 20000
 sim: configure ## simulate the core: SEED=n first seed, SEEDS=n how many (SEEDS=1 prints the whole schedule)
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva_sim
 	@build/$(PRESET)/bin/minerva_sim --first $(SEED) --seeds $(SEEDS) $(if $(filter 1,$(SEEDS)),--verbose)
+
+FUZZ_SECONDS ?= 60
+fuzz: setup-tests ## fuzz everything that parses: FUZZ_SECONDS=n for each target (60)
+	@mkdir -p build && cmake --preset fuzz >build/configure-fuzz.log 2>&1 || { cat build/configure-fuzz.log; exit 1; }
+	@cmake --build build/fuzz -j $(JOBS) --target fuzz_targets
+	@tools/fuzz.sh $(FUZZ_SECONDS)
+
+soak: configure engine ## crowd, evictions, clients that leave, engines that are killed: SOAK_SECONDS=n (300)
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva python3 -B tests/campaigns/soak.py
+
+verify: setup-tests engine demo-models ## what takes longer than a test should; PARTS="soak fuzz" for some of it
+	@tools/verify.sh $(PARTS)
 
 bench: build setup-tests demo-models ## side by side with the bare engine and the stock router, as ratios
 	@python3 bench/bench.py

@@ -1,0 +1,110 @@
+"""What the campaigns share: models, the kernel's view of a daemon and its engines, and how a run ends.
+
+A campaign is a plain program: it prints what it measured as `name: value` lines and exits 1 with a sentence when a
+promise does not hold. All randomness comes from one seed, which it prints.
+"""
+import contextlib
+import os
+import pathlib
+import random
+import sys
+import time
+
+E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e"
+sys.path.insert(0, str(E2E))
+
+import harness  # noqa: E402
+from tiny_models import SLOW, TINY, generate  # noqa: E402
+
+CHAT_MODELS = ("a", "b", "c", "d")
+
+
+class Broken(AssertionError):
+    """A promise that did not hold."""
+
+
+def expect(condition, sentence):
+    if not condition:
+        raise Broken(sentence)
+
+
+def seed_from_environment():
+    seed = int(os.environ.get("CAMPAIGN_SEED") or random.SystemRandom().randrange(1 << 31))
+    print(f"seed: {seed} (CAMPAIGN_SEED={seed} repeats the choices)", flush=True)
+    return seed
+
+
+def number_from_environment(name, default):
+    return type(default)(os.environ.get(name) or default)
+
+
+def tiny_models():
+    return {name: generate(name, TINY[name]) for name in CHAT_MODELS}
+
+
+def slow_model():
+    return generate("slow", SLOW)
+
+
+def figure(name, value):
+    print(f"{name}: {value}", flush=True)
+
+
+@contextlib.contextmanager
+def daemon(*args, **kwargs):
+    """A running Minerva; at the end it drains, exits 0 and leaves no engine. Its log is shown when something broke."""
+    minerva = harness.Minerva(*args, **kwargs)
+    try:
+        minerva.start()
+        yield minerva
+        minerva.stop()
+    except BaseException:
+        sys.stderr.write(f"--- the daemon's log ends with ---\n{minerva.log()[-6000:]}\n---\n")
+        raise
+    finally:
+        minerva.clean()
+
+
+# ---- the kernel's view ----
+
+def pss_bytes(pid):
+    """Proportional set size: shared pages count once over all who map them. 0 when the process is gone."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def private_bytes(pid):
+    """Anonymous memory alone: what a leak grows."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1]) * 1024
+    raise Broken(f"/proc/{pid}/smaps_rollup has no Pss_Anon")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def mib(count):
+    return f"{count / (1 << 20):.1f} MiB"
+
+
+def quantile(values, q):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def main(campaign):
+    """Runs `campaign()` and turns its end into an exit code."""
+    began = time.monotonic()
+    try:
+        campaign()
+    except (Broken, AssertionError) as broken:
+        print(f"FAILED after {time.monotonic() - began:.0f} s: {broken}", flush=True)
+        sys.exit(1)
+    print(f"passed in {time.monotonic() - began:.0f} s", flush=True)

@@ -1,0 +1,35 @@
+"""The generated models that tests and campaigns run on; kept between runs."""
+import hashlib
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import harness
+
+TINY = {
+    "a": ["--seed", "1"],
+    "b": ["--seed", "2"],
+    "c": ["--seed", "3"],
+    "d": ["--seed", "4"],
+    "e": ["--arch", "bert"],
+}
+# Large enough that a load, a prefill and an answer can be caught under way: 0.1 billion parameters.
+SLOW = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"]
+
+
+def generate(name, options):
+    """A model file, generated once per kind of make_gguf."""
+    program = harness.BIN_DIR / "make_gguf"
+    folder = pathlib.Path(os.environ.get("MINERVA_E2E_MODELS", harness.ROOT / "build/e2e-models"))
+    folder.mkdir(parents=True, exist_ok=True)
+    status = program.stat()
+    key = hashlib.sha256(repr((options, status.st_size, status.st_mtime_ns)).encode()).hexdigest()[:12]
+    file = folder / f"{name}-{key}.gguf"
+    if not file.exists():
+        # Tests run side by side: write aside, then rename.
+        with tempfile.TemporaryDirectory(dir=folder) as aside:
+            made = pathlib.Path(aside) / f"{name}.gguf"
+            subprocess.run([program, made, *options], check=True, capture_output=True)
+            made.rename(file)
+    return file

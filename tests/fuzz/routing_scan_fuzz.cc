@@ -1,0 +1,59 @@
+// Which model a body names. The scan must agree with a full parser, since the engine behind it uses one: a body of
+// which the two read different models would be run by the wrong one.
+#include <nlohmann/json.hpp>
+
+#include "api/routing_scan.h"
+#include "fuzz/input.h"
+
+using namespace minerva;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+struct Outcome {
+  bool accepted = false;
+  std::optional<std::string> model;
+  bool stream = false;
+  std::string error;
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome scan(std::string_view content_type, std::string_view text, std::size_t piece) {
+  const auto scanner = api::make_scan(content_type);
+  if (!scanner) return {false, std::nullopt, false, scanner.error().message};
+  fuzz::in_pieces(text, piece, [&](std::string_view part) { (*scanner)->feed(part); });
+  auto routing = (*scanner)->finish();
+  if (!routing) return {false, std::nullopt, false, routing.error().message};
+  return {true, routing->model, routing->stream, ""};
+}
+
+void compare_with_full_parser(std::string_view text, const Outcome& outcome) {
+  if (!outcome.accepted) return;
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return;  // the scan looks at less: the engine will refuse it
+  const auto model = json.find("model");
+  const bool named = model != json.end() && model->is_string();
+  check(named == outcome.model.has_value(), "the scan and the parser disagree on whether a model is named");
+  check(!named || model->get<std::string>() == *outcome.model, "the scan and the parser read different models");
+  const auto stream = json.find("stream");
+  const bool streams = stream != json.end() && stream->is_boolean() && stream->get<bool>();
+  check(streams == outcome.stream, "the scan and the parser disagree on the stream");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const fuzz::Input input(data, size);
+  const bool multipart = (input.steer & 1) != 0;
+  std::string content_type = multipart ? "multipart/form-data; boundary=b" : "application/json";
+  std::string_view body = input.text;
+  if ((input.steer & 3) == 3) {  // the content type is the client's word as well
+    const std::size_t end = std::min(body.find('\n'), body.size());
+    content_type = body.substr(0, end);
+    body.remove_prefix(std::min(end + 1, body.size()));
+  }
+  const Outcome whole = scan(content_type, body, 0);
+  check(whole == scan(content_type, body, input.steer >> 2), "the pieces of a body change what it says");
+  check(whole.accepted || !whole.error.empty(), "a refusal without words");
+  if (content_type == "application/json") compare_with_full_parser(body, whole);
+  return 0;
+}

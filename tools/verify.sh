@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# What `make verify` runs: what takes longer than a test should. Each part says how it ended as it ends, and one table
+# in the end says it again; a part's whole output is build/verify/PART.log. Exit code 1 if one failed.
+#
+# Environment: JOBS; how much is done: SIM_SEEDS, FUZZ_SECONDS (each target), SOAK_SECONDS, ENGINE_KILLS, DAEMON_KILLS.
+# Usage: tools/verify.sh [PART...]     default: all of them
+set -uo pipefail
+cd "$(dirname "$0")/.."
+readonly all_parts=(sim fuzz soak kills overload asan tsan)
+readonly out=build/verify
+
+jobs=${JOBS:-$(nproc)}
+export MINERVA_BIN="$PWD/$out/bin/minerva" MINERVA_BIN_DIR="$PWD/build/bin" MINERVA_FAKES_DIR="$PWD/$out/bin"
+export MINERVA_E2E_MODELS="$PWD/build/e2e-models"
+
+run_part() {
+  case $1 in
+    sim) "$out/bin/minerva_sim" --seeds "${SIM_SEEDS:-1000000}" ;;
+    fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
+    soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;
+    asan | tsan) make test PRESET="$1" JOBS="$jobs" ;;
+  esac
+}
+
+selected=("$@")
+[ ${#selected[@]} -gt 0 ] || selected=("${all_parts[@]}")
+for part in "${selected[@]}"; do
+  [[ " ${all_parts[*]} " == *" $part "* ]] || { echo "verify: no part \"$part\"; there are: ${all_parts[*]}" >&2; exit 2; }
+done
+
+mkdir -p "$out"
+# Optimized, since figures are reported; a build of its own, since `make build` has none of the tests.
+echo "==> building what is verified ($out/build.log)"
+{ cmake --preset release -B "$out" -DMINERVA_TESTS=ON && cmake --build "$out" -j "$jobs" \
+  --target minerva minerva_sim fake_engine offered_load; } >"$out/build.log" 2>&1 ||
+  { tail -n 30 "$out/build.log" >&2; exit 1; }
+
+table=()
+failed=0
+for part in "${selected[@]}"; do
+  echo "==> $part"
+  began=$SECONDS
+  if run_part "$part" >"$out/$part.log" 2>&1; then result=passed; else result=FAILED failed=1; fi
+  row=$(printf '%-9s %-7s %6d s   %s' "$part" "$result" $((SECONDS - began)) "$out/$part.log")
+  table+=("$row")
+  [ "$result" = passed ] || tail -n 15 "$out/$part.log"
+  echo "$row"
+done
+printf '\n%-9s %-7s %8s   %s\n' part result took output
+printf '%s\n' "${table[@]}"
+exit $failed
