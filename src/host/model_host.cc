@@ -1,5 +1,7 @@
 #include "host/model_host.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <variant>
 
@@ -33,7 +35,13 @@ void Lease::release(bool served) {
 }
 
 ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options)
-    : loop_(loop), catalog_(catalog), driver_(driver), manager_(std::move(manager)), options_(options), timer_(loop), fewer_sharers_(loop) {}
+    : loop_(loop),
+      catalog_(catalog),
+      driver_(driver),
+      manager_(std::move(manager)),
+      options_(options),
+      timer_(loop),
+      fewer_sharers_(loop) {}
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
@@ -139,8 +147,16 @@ void ModelHost::carry_out(Spawn& action) {
   const EngineId id = action.engine;
   const ModelSpec* const spec = catalog_.find(action.model);
   const ModelMetadata* const metadata = catalog_.metadata(action.model);
-  if (spec == nullptr || metadata == nullptr) {
+  if (spec == nullptr) {
     post_step(EngineExited{id, Error{ErrorCode::kModelNotFound, "the model's file is gone"}});
+    return;
+  }
+  if (metadata == nullptr) {  // its footprint may be another now
+    post_step(EngineExited{id, Error{ErrorCode::kNoCapacity,
+                                     fmt::format("the file of \"{}\" changed while the model waited for room; send the "
+                                                 "request again",
+                                                 action.model),
+                                     "", 1}});
     return;
   }
   log::info("loading {} ({} reserved)", action.model, format_bytes(action.footprint));

@@ -35,6 +35,7 @@ void wait_signal(asio::signal_set& signals, std::shared_ptr<std::function<void(i
 Loop::Loop() : impl_(std::make_unique<Impl>()) {
   // A peer that closes must be an error of write(), not the end of the program.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) fails the write, like a full disk
 }
 
 Loop::~Loop() {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,7 +29,7 @@ class MemoryStream final : public io::Stream {
  protected:
   bool try_read(std::span<char> buffer, io::IoResult& result) override {
     const std::size_t count = std::min({buffer.size(), piece_, input_.size()});
-    std::memcpy(buffer.data(), input_.data(), count);
+    std::copy_n(input_.begin(), count, buffer.begin());
     input_.remove_prefix(count);
     result = {count, {}};
     return true;
