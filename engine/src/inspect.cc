@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -397,6 +398,9 @@ int inspect(int argc, char ** argv) {
         llama_log_set(keep_first_error, nullptr);
         const Json description = describe(params);
         return say(description) ? 0 : 1;
+    } catch (const std::bad_alloc &) {
+        say({{"error", "it asks for more memory than looking at a model may take"}});
+        return 1;
     } catch (const std::exception & e) {
         say({{"error", e.what()}});
         return 1;

@@ -6,6 +6,9 @@
 #include "build-info.h"
 #include "inspect.h"
 #include "lifeline.h"
+#include "list_options.h"
+#include "sandbox.h"
+#include "sandbox_check.h"
 
 int llama_server(int argc, char ** argv);
 
@@ -14,6 +17,9 @@ namespace {
 constexpr const char * kUsage =
     "usage: minerva-engine [llama-server arguments]        serve one model\n"
     "       minerva-engine inspect FILE [the same]         print what it is and what memory it takes, as JSON\n"
+    "       minerva-engine sandbox-check [serve|inspect FILE]\n"
+    "                                                      print what the kernel offers, and try what is forbidden\n"
+    "       minerva-engine list-options                    print the arguments there are, as JSON\n"
     "       minerva-engine --version\n"
     "As a child of a daemon (LLAMA_SERVER_ROUTER_PORT is set) it prints state lines on stdout and ends with its "
     "parent\n"
@@ -31,9 +37,17 @@ int main(int argc, char ** argv) {
         std::printf("minerva-engine, llama.cpp %s\n", llama_build_info());
         return 0;
     }
+    if (command == "sandbox-check") {
+        return minerva::engine::sandbox_check(argc - 1, argv + 1);
+    }
+    if (command == "list-options") {
+        return minerva::engine::list_options();
+    }
     if (command == "inspect") {
+        minerva::engine::enter_sandbox(minerva::engine::Purpose::kInspect);
         return minerva::engine::inspect(argc - 1, argv + 1);
     }
+    minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);
     if (std::getenv("LLAMA_SERVER_ROUTER_PORT") != nullptr) {
         minerva::engine::hold_lifeline();
     }

@@ -35,6 +35,7 @@ constexpr const char * kUsage = R"(usage: make_gguf OUT [options]
   --pooling TYPE         bert: mean, cls or rank (mean)
   --chat-template NAME   llama: chatml or none (chatml)
   --name NAME            general.name (the stem of OUT)
+  --parts N              writes N files, OUT's name with "-00001-of-0000N" and so on (1)
   --seed S               (1)
 )";
 
@@ -66,6 +67,7 @@ struct Options {
     std::uint32_t embd = 64;
     std::uint32_t ffn = 0;
     std::uint32_t ctx = 0;
+    std::uint32_t parts = 1;
     std::uint64_t seed = 1;
 
     bool is_bert() const { return arch == "bert"; }
@@ -280,6 +282,29 @@ void write_tensor(OutputFile & out, const TensorPlan & tensor, std::size_t index
     out.append(padding.data(), padding.size());
 }
 
+// "m.gguf" -> "m-00001-of-00003.gguf", as llama.cpp looks for them.
+std::string part_path(const Options & o, std::uint32_t part) {
+    if (o.parts == 1) return o.out;
+    char suffix[32];
+    std::snprintf(suffix, sizeof(suffix), "-%05u-of-%05u.gguf", part + 1, o.parts);
+    std::filesystem::path path(o.out);
+    return path.replace_extension().string() + suffix;
+}
+
+void set_part(gguf_context * meta, const Options & o, std::uint32_t part, std::size_t tensors) {
+    if (o.parts == 1) return;
+    gguf_set_val_u16(meta, "split.no", static_cast<std::uint16_t>(part));
+    gguf_set_val_u16(meta, "split.count", static_cast<std::uint16_t>(o.parts));
+    gguf_set_val_i32(meta, "split.tensors.count", static_cast<std::int32_t>(tensors));
+}
+
+void add_tensor(gguf_context * meta, ggml_context * shapes, const TensorPlan & tensor) {
+    ggml_tensor * const shape = tensor.rows == 0 ? ggml_new_tensor_1d(shapes, tensor.type, tensor.columns)
+                                                 : ggml_new_tensor_2d(shapes, tensor.type, tensor.columns, tensor.rows);
+    ggml_set_name(shape, tensor.name.c_str());
+    gguf_add_tensor(meta, shape);
+}
+
 void make(const Options & o) {
     const auto [type, ftype] = quant_of(o.quant);
     const GgufPtr vocab(gguf_init_from_file(o.vocab.c_str(), {/*no_alloc=*/true, /*ctx=*/nullptr}), gguf_free);
@@ -288,23 +313,21 @@ void make(const Options & o) {
     const std::size_t n_vocab = gguf_get_arr_n(vocab.get(), tokens);
 
     const std::vector<TensorPlan> plan = plan_tensors(o, static_cast<std::int64_t>(n_vocab), type);
-    const GgufPtr meta = make_metadata(o, vocab.get(), ftype);
     const GgmlPtr shapes(ggml_init({ggml_tensor_overhead() * plan.size(), nullptr, /*no_alloc=*/true}), ggml_free);
-    for (const TensorPlan & tensor : plan) {
-        ggml_tensor * const shape = tensor.rows == 0
-                                        ? ggml_new_tensor_1d(shapes.get(), tensor.type, tensor.columns)
-                                        : ggml_new_tensor_2d(shapes.get(), tensor.type, tensor.columns, tensor.rows);
-        ggml_set_name(shape, tensor.name.c_str());
-        gguf_add_tensor(meta.get(), shape);
-    }
-
-    OutputFile out(o.out);
-    out.write_metadata(meta.get());
     const std::vector<bool> plain = plain_tokens(vocab.get(), n_vocab);
-    for (std::size_t i = 0; i < plan.size(); ++i) {
-        write_tensor(out, plan[i], i, o, plain, gguf_get_alignment(meta.get()));
+    for (std::uint32_t part = 0; part < o.parts; ++part) {
+        // The first part has the metadata, the others their tensors alone.
+        const GgufPtr meta = part == 0 ? make_metadata(o, vocab.get(), ftype) : GgufPtr(gguf_init_empty(), gguf_free);
+        set_part(meta.get(), o, part, plan.size());
+        const std::size_t first = plan.size() * part / o.parts;
+        const std::size_t end = plan.size() * (part + 1) / o.parts;
+        for (std::size_t i = first; i < end; ++i) add_tensor(meta.get(), shapes.get(), plan[i]);
+        OutputFile out(part_path(o, part));
+        out.write_metadata(meta.get());
+        for (std::size_t i = first; i < end; ++i)
+            write_tensor(out, plan[i], i, o, plain, gguf_get_alignment(meta.get()));
+        out.publish();
     }
-    out.publish();
 }
 
 std::uint64_t number(const char * option, const char * text, std::uint64_t minimum, std::uint64_t maximum) {
@@ -322,19 +345,14 @@ std::uint32_t number32(const char * option, const char * text, std::uint64_t max
 }
 
 Options parse(int argc, char ** argv) {
-    static const option kOptions[] = {{"arch", required_argument, nullptr, 'a'},
-                                      {"vocab", required_argument, nullptr, 'v'},
-                                      {"layers", required_argument, nullptr, 'l'},
-                                      {"embd", required_argument, nullptr, 'e'},
-                                      {"ffn", required_argument, nullptr, 'f'},
-                                      {"ctx", required_argument, nullptr, 'c'},
-                                      {"quant", required_argument, nullptr, 'q'},
-                                      {"chat-template", required_argument, nullptr, 't'},
-                                      {"name", required_argument, nullptr, 'n'},
-                                      {"seed", required_argument, nullptr, 's'},
-                                      {"pooling", required_argument, nullptr, 'p'},
-                                      {"help", no_argument, nullptr, 'h'},
-                                      {nullptr, 0, nullptr, 0}};
+    static const option kOptions[] = {
+        {"arch", required_argument, nullptr, 'a'},    {"vocab", required_argument, nullptr, 'v'},
+        {"layers", required_argument, nullptr, 'l'},  {"embd", required_argument, nullptr, 'e'},
+        {"ffn", required_argument, nullptr, 'f'},     {"ctx", required_argument, nullptr, 'c'},
+        {"quant", required_argument, nullptr, 'q'},   {"chat-template", required_argument, nullptr, 't'},
+        {"name", required_argument, nullptr, 'n'},    {"seed", required_argument, nullptr, 's'},
+        {"pooling", required_argument, nullptr, 'p'}, {"parts", required_argument, nullptr, 'r'},
+        {"help", no_argument, nullptr, 'h'},          {nullptr, 0, nullptr, 0}};
     Options o;
     for (int c = 0; (c = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
         switch (c) {
@@ -367,6 +385,9 @@ Options parse(int argc, char ** argv) {
                 break;
             case 'n':
                 o.name = optarg;
+                break;
+            case 'r':
+                o.parts = number32("parts", optarg, 999);
                 break;
             case 's':
                 o.seed = number("seed", optarg, 0, UINT64_MAX);

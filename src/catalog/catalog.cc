@@ -137,6 +137,9 @@ Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view p
   ModelSpec spec;
   spec.id = id;
   spec.path = *resolved;
+  const auto parts = model_parts(spec.path);
+  if (!parts) return fail(Error{parts.error().code, parts.error().message, "model_path"});
+  spec.more_files.assign(parts->begin() + 1, parts->end());
   spec.mmproj = projector_of(*resolved, impl_->options.models_dirs);
   const auto state = files_state(spec);
   if (!state) return fail(Error{state.error().code, state.error().message, "model_path"});

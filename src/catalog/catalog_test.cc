@@ -237,6 +237,40 @@ TEST_F(CatalogTest, EntriesSetWhatTheySay) {
   EXPECT_EQ(result.models[1].parallel, ModelSpec{}.parallel);
 }
 
+TEST_F(CatalogTest, FilesThatArgumentsNameLieInAModelsFolder) {
+  put("m.gguf");
+  put("draft-00001-of-00002.gguf");
+  put("draft-00002-of-00002.gguf");
+  const fs::path secret = root_ / "secret";
+  std::ofstream(secret) << "x";
+  options_.entries = {{.id = "m", .args = {"-md", "draft-00001-of-00002.gguf", "--temp", "0"}}};
+  ScanResult result = scan();
+  ASSERT_EQ(ids(result), (Ids{"draft", "m"})) << result.problems.front();
+  const fs::path real = fs::canonical(models_);
+  const std::string first = real / "draft-00001-of-00002.gguf";
+  EXPECT_EQ(result.models[0].more_files, Ids{real / "draft-00002-of-00002.gguf"});
+  EXPECT_EQ(result.models[1].args, (Ids{"-md", first, "--temp", "0"}));
+  EXPECT_EQ(result.models[1].more_files, (Ids{first, real / "draft-00002-of-00002.gguf"}));
+
+  for (const std::string& file : {secret.string(), std::string("../secret"), std::string("gone.gguf")}) {
+    options_.entries = {{.id = "m", .args = {"--grammar-file", file}}};
+    result = scan();
+    EXPECT_EQ(ids(result), Ids{"draft"}) << file;
+    ASSERT_EQ(result.problems.size(), 1U);
+    EXPECT_NE(result.problems[0].find("\"m\" is not listed: --grammar-file " + file), std::string::npos)
+        << result.problems[0];
+  }
+}
+
+TEST_F(CatalogTest, ANewerDraftModelIsInspectedAnew) {
+  put("m.gguf");
+  put("t.jinja");
+  options_.entries = {{.id = "m", .args = {"--chat-template-file", "t.jinja"}}};
+  const std::int64_t before = scan().models.front().modified_ns;
+  fs::last_write_time(models_ / "t.jinja", fs::last_write_time(models_ / "m.gguf") + std::chrono::seconds(1));
+  EXPECT_GT(scan().models.front().modified_ns, before);
+}
+
 TEST_F(CatalogTest, AnEntryWithAPathRenamesTheFile) {
   put("llama-7b.Q4_K_M.gguf");
   options_.entries = {{.id = "llama-7b", .path = "llama-7b.Q4_K_M.gguf"},
@@ -450,7 +484,7 @@ TEST_F(CatalogTest, WhatChangesTheAnswerIsInspectedAnew) {
   for (const ModelEntry& entry :
        {ModelEntry{.id = "a", .context = 77}, ModelEntry{.id = "a", .parallel = 7},
         ModelEntry{.id = "a", .weights = WeightsMode::kMapped}, ModelEntry{.id = "a", .args = {"-ctk", "q8_0"}},
-        ModelEntry{.id = "a", .args = {"-ctkq8_0"}}}) {
+        ModelEntry{.id = "a", .args = {"-ctv", "q8_0"}}}) {
     options_.entries = {entry};
     EXPECT_FALSE(known());
     learn();

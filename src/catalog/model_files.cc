@@ -66,6 +66,10 @@ bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
                                [&real](const fs::path& folder) { return is_inside(real, folder); });
 }
 
+std::int64_t modified_ns(const struct stat& status) {
+  return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 ModelFileName parse_model_file_name(std::string_view name) {
@@ -121,8 +125,15 @@ Result<FilesState> files_state(const ModelSpec& spec) {
       return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
     }
     state.size += Bytes(static_cast<std::uint64_t>(status.st_size));
-    state.modified_ns =
-        std::max(state.modified_ns, std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
+    state.modified_ns = std::max(state.modified_ns, modified_ns(status));
+  }
+  // Also a newer draft model or template makes another engine of it.
+  for (const std::string& file : spec.more_files) {
+    struct stat status{};
+    if (::stat(file.c_str(), &status) != 0) {
+      return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
+    }
+    state.modified_ns = std::max(state.modified_ns, modified_ns(status));
   }
   return state;
 }

@@ -8,6 +8,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/model_files.h"
+#include "engine/user_arguments.h"
 
 namespace minerva {
 namespace {
@@ -106,6 +107,7 @@ class Scan {
     }
     spec.mmproj = projector_of(spec.path, options_.models_dirs);
     spec.path = parts->front();
+    spec.more_files.assign(parts->begin() + 1, parts->end());
     const auto state = files_state(spec);
     if (!state) {
       problem("{}", state.error().message);
@@ -116,14 +118,30 @@ class Scan {
     return true;
   }
 
-  static void apply(const ModelEntry& entry, ModelSpec& spec) {
+  // false: the entry cannot be carried out, which became a problem.
+  bool apply(const ModelEntry& entry, ModelSpec& spec) {
     spec.aliases = entry.aliases;
     spec.context = entry.context;
     spec.parallel = entry.parallel.value_or(spec.parallel);
     spec.pinned = entry.pinned.value_or(spec.pinned);
     spec.preload = entry.preload.value_or(spec.preload);
     spec.weights = entry.weights.value_or(spec.weights);
-    spec.args = entry.args;
+    auto placed = place_argument_files(entry.args, [this, &spec](const std::string& file) -> Result<std::string> {
+      auto path = resolve_model_path(file, options_.models_dirs);
+      if (!path) return path;
+      auto parts = model_parts(*path);
+      if (!parts) return fail(parts.error());
+      spec.more_files.insert(spec.more_files.end(), parts->begin(), parts->end());
+      return parts->front();
+    });
+    if (!placed) {
+      problem("model \"{}\" is not listed: {}", entry.id, placed.error().message);
+      return false;
+    }
+    spec.args = std::move(placed->args);
+    const auto state = files_state(spec);
+    if (state) spec.modified_ns = state->modified_ns;
+    return true;
   }
 
   void apply_entries() {
@@ -140,7 +158,7 @@ class Scan {
       spec.id = entry.id;
       spec.path = *path;
       if (!describe(spec)) continue;
-      apply(entry, spec);
+      if (!apply(entry, spec)) continue;
       renamed.insert(spec.path);
       named.push_back(std::move(spec));
     }
@@ -157,7 +175,7 @@ class Scan {
                 entry.id, entry.id);
         continue;
       }
-      for (ModelSpec& spec : it->second) apply(entry, spec);
+      std::erase_if(it->second, [&](ModelSpec& spec) { return !apply(entry, spec); });
     }
   }
 

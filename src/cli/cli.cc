@@ -95,6 +95,7 @@ int run(int argc, const char* const* argv, const ServeFunction& serve) {
   add_chat(app, session);
   add_run(app, session);
   add_logs(app, session);
+  add_doctor(app, session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

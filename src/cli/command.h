@@ -53,5 +53,6 @@ void add_stats(CLI::App& app, Session& session);
 void add_chat(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
+void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace minerva::cli

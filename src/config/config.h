@@ -36,6 +36,7 @@ struct Config {
   std::string policy = "lru";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
+  std::string sandbox = "auto";
   std::string log_format = "text";
   std::string log_level = "info";
   std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own

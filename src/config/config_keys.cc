@@ -9,7 +9,7 @@
 
 #include "config/config_table.h"
 #include "config/values.h"
-#include "engine/engine_arguments.h"
+#include "engine/user_arguments.h"
 #include "minerva/cache/eviction_policy.h"
 
 namespace minerva {
@@ -269,6 +269,11 @@ std::vector<ConfigRow> make_config_rows() {
                           [](auto& c) -> auto& { return c.state_dir; }));
   rows.push_back(path_row("engine", "--engine", "minerva-engine beside this program",
                           "The program that runs one model.", [](auto& c) -> auto& { return c.engine; }));
+  rows.push_back(choice_row("sandbox", "", {"auto", "required", "off"},
+                            "Whether engines are kept from other files, the network and other programs: auto (as far "
+                            "as the kernel can), required (else no engine is started), off (engines that need device "
+                            "files, such as a GPU's).",
+                            [](auto& c) -> auto& { return c.sandbox; }));
   rows.push_back(choice_row("log_format", "--log-format", {"text", "json"}, "The shape of log lines on stderr.",
                             [](auto& c) -> auto& { return c.log_format; }));
   rows.push_back(choice_row("log_level", "--log-level", {"debug", "info", "warn", "error"},
@@ -426,7 +431,7 @@ std::vector<ModelRow> make_model_rows() {
   rows.push_back({"args", "", "list of text", TomlKind::kList,
                   "More arguments of its engine (those of llama.cpp's server), but for those that belong to Minerva.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-                    if (const auto allowed = check_engine_arguments(values); !allowed) return fail(allowed.error());
+                    if (const auto allowed = check_user_arguments(values); !allowed) return fail(allowed.error());
                     entry.args = values;
                     return {};
                   },

@@ -219,6 +219,7 @@ const std::map<std::string, std::string>& samples() {
       {"policy", "\"fifo\""},
       {"state_dir", "\"/state\""},
       {"engine", "\"/opt/engine\""},
+      {"sandbox", "\"required\""},
       {"log_format", "\"json\""},
       {"log_level", "\"debug\""},
       {"limits.allowed_hosts", "[\"box.local\"]"},

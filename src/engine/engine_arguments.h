@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/model_spec.h"
-#include "minerva/base/result.h"
+#include "minerva/base/bytes.h"
 
 namespace minerva {
 
@@ -32,9 +32,5 @@ unsigned conversation_context(const ModelSpec& spec, unsigned trained_context);
 // Everything but the program, the model's path, the address and the alias. `metadata`: nullptr while unknown.
 std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMetadata* metadata,
                                           const EngineDefaults& defaults);
-
-// Whether `args` of a model's entry may be passed on: not those that belong to Minerva (address, model, context, ...).
-// Errors: kInvalidArgument, naming the argument and what to use instead.
-Result<void> check_engine_arguments(const std::vector<std::string>& args);
 
 }  // namespace minerva

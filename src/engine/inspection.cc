@@ -87,6 +87,7 @@ struct Inspection::Impl {
   Result<ModelMetadata> judge(const io::ExitStatus& status) {
     if (timed_out) return fail(ErrorCode::kEngineTimeout, "inspecting the file took too long and was given up");
     if (too_much) return fail(ErrorCode::kInternal, "the inspector printed more than it should");
+    if (status.signal == SIGXCPU) return fail(ErrorCode::kInvalidModel, "the file keeps the loader busy for ever");
     // Not the file's doing: somebody, most likely the kernel short of memory, killed it.
     if (status.signal == SIGKILL || status.signal == SIGTERM) {
       return fail(ErrorCode::kInternal, fmt::format("the inspector was {}", status.text()));

@@ -13,8 +13,10 @@
 #include <cstring>
 #include <deque>
 #include <list>
+#include <set>
 #include <utility>
 
+#include "base/log.h"
 #include "engine/inspection.h"
 #include "engine/state_line.h"
 #include "io/process.h"
@@ -36,6 +38,27 @@ std::vector<std::string> engine_environment(const std::vector<std::string>& more
   return environment;
 }
 
+// What a sandboxed engine may reach of the file system, beside what every program needs; read by minerva-engine
+// (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be handed over.
+Result<std::vector<std::string>> sandbox_environment(const std::string& mode, const ModelSpec& spec,
+                                                     const std::string& sockets_folder) {
+  std::string paths;
+  bool has_newline = false;
+  const auto add = [&](std::string_view kind, const std::string& path) {
+    has_newline = has_newline || path.find('\n') != std::string::npos;
+    if (!path.empty()) paths += fmt::format("{} {}\n", kind, path);
+  };
+  add("read", spec.path);
+  add("read", spec.mmproj);
+  for (const std::string& file : spec.more_files) add("read", file);
+  add("sockets", sockets_folder);
+  if (has_newline) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("the files of model \"{}\" cannot be used: a path holds a line break", spec.id));
+  }
+  return std::vector<std::string>{"MINERVA_SANDBOX=" + mode, "MINERVA_SANDBOX_PATHS=" + paths};
+}
+
 // Whether an engine that gave up while loading blames the file, rather than memory or the machine.
 bool blames_file(std::string_view words) {
   static constexpr std::array<std::string_view, 5> kSigns = {"error loading model", "failed to load model",
@@ -43,6 +66,16 @@ bool blames_file(std::string_view words) {
   if (words.find("alloc") != std::string_view::npos) return false;
   return std::any_of(kSigns.begin(), kSigns.end(),
                      [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
+}
+
+// What the sandbox lacks is the same for every engine: it is said once.
+void warn_about_sandbox(std::string_view line) {
+  constexpr std::string_view kSandboxLine = "minerva-engine: sandbox: ";  // engine/src/sandbox.h
+  thread_local std::set<std::string, std::less<>> said;                   // of the loop's thread
+  if (!line.starts_with(kSandboxLine)) return;
+  line.remove_prefix(kSandboxLine.size());
+  constexpr std::size_t kMostKinds = 100;  // engines write what they like
+  if (said.size() < kMostKinds && said.emplace(line).second) log::warn("the engines' sandbox: {}", line);
 }
 
 class LlamaEngine final : public Engine {
@@ -58,7 +91,10 @@ class LlamaEngine final : public Engine {
   Result<void> start(io::Loop& loop, const io::ProcessSpec& spec) {
     io::Process::Handlers handlers;
     handlers.on_stdout = [this](std::string_view line) { take_line(line); };
-    handlers.on_stderr = [this](std::string_view line) { log_->append(line); };
+    handlers.on_stderr = [this](std::string_view line) {
+      warn_about_sandbox(line);
+      log_->append(line);
+    };
     handlers.on_exit = [this](io::ExitStatus status) { exited(status); };
     auto process = io::Process::spawn(loop, spec, std::move(handlers));
     if (!process) return fail(process.error());
@@ -170,6 +206,9 @@ class LlamaDriver final : public EngineDriver {
     child.argv = {options_.engine_path, "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
     append(child.argv, engine_arguments(spec, &metadata, options_.defaults));
     child.environment = serve_environment_;
+    auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir);
+    if (!sandbox) return fail(sandbox.error());
+    append(child.environment, *sandbox);
     auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers));
     if (const auto started = engine->start(loop_, child); !started) return fail(started.error());
     return engine;
@@ -211,6 +250,12 @@ class LlamaDriver final : public EngineDriver {
     child.argv = {options_.engine_path, "inspect", job->spec.path};
     append(child.argv, job->arguments);
     child.environment = inspect_environment_;
+    const auto sandbox = sandbox_environment(options_.sandbox, job->spec, "");
+    if (!sandbox) {
+      finish(job, fail(sandbox.error()));
+      return;
+    }
+    append(child.environment, *sandbox);
     Inspection::Limits limits;
     limits.time = options_.inspect_timeout;
     auto inspection = Inspection::start(

@@ -21,6 +21,8 @@ struct LlamaDriverOptions {
   EngineDefaults defaults;
   // "NAME=value", on top of the few variables every engine inherits (spin policy of its threads).
   std::vector<std::string> environment = {};
+  // "auto", "required" or "off": what engines are kept from (docs/adr/0006-engine-sandbox.md).
+  std::string sandbox = "auto";
   unsigned max_inspections = 2;  // at once; others queue
   Duration inspect_timeout = std::chrono::seconds(60);
 };

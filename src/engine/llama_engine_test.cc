@@ -108,6 +108,9 @@ class LlamaEngineTest : public testing::Test {
 
   // Starts it and runs until it is ready, or has exited, or `until` stops the loop.
   void start(const std::string& name, const std::function<void()>& on_progress = [] {}) {
+    start(spec(name), on_progress);
+  }
+  void start(const ModelSpec& model, const std::function<void()>& on_progress = [] {}) {
     Engine::Handlers handlers;
     handlers.on_progress = [this, on_progress](double fraction) {
       progress_.push_back(fraction);
@@ -122,7 +125,7 @@ class LlamaEngineTest : public testing::Test {
       reason_ = std::move(reason);
       loop_.stop();
     };
-    auto started = driver_->start(spec(name), ModelMetadata{}, log_, std::move(handlers));
+    auto started = driver_->start(model, ModelMetadata{}, log_, std::move(handlers));
     ASSERT_TRUE(started.has_value()) << started.error().message;
     engine_ = std::move(*started);
     EXPECT_FALSE(ready_);
@@ -204,6 +207,36 @@ TEST_F(LlamaEngineTest, GetsItsArgumentsAndNothingOfTheDaemonsEnvironment) {
   EXPECT_EQ(text.find("AIP_MODE"), std::string::npos) << text;
   EXPECT_NE(text.find("-m " + (folder_ / "good.gguf").string() + " --alias good "), std::string::npos) << text;
   EXPECT_NE(text.find(" -c 16384 -np 2 "), std::string::npos) << text;
+}
+
+TEST_F(LlamaEngineTest, IsToldWhatItsSandboxMustLeaveOpen) {
+  LlamaDriverOptions options;
+  options.sandbox = "required";
+  driver_ = make_driver(options);
+  ModelSpec model = spec("good");
+  model.mmproj = "/models/mmproj.gguf";
+  model.more_files = {"/models/part 2.gguf", "/models/draft.gguf"};
+  start(model);
+  engine_->stop(seconds(30));
+  loop_.run();
+  const std::string text = log_text();
+  EXPECT_NE(text.find("MINERVA_SANDBOX=required\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("MINERVA_SANDBOX_PATHS=read " + model.path +
+                      "\nread /models/mmproj.gguf\nread /models/part 2.gguf\nread /models/draft.gguf\nsockets " +
+                      (folder_ / "run").string() + "\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST_F(LlamaEngineTest, APathThatWouldSmuggleALineIsRefused) {
+  ModelSpec model = spec("good");
+  model.more_files = {"/models/x\nread /etc"};
+  const auto started = driver_->start(model, ModelMetadata{}, log_, {});
+  ASSERT_FALSE(started.has_value());
+  EXPECT_EQ(started.error().code, ErrorCode::kInvalidArgument);
+  const auto inspected = inspect(model);
+  ASSERT_FALSE(inspected.has_value());
+  EXPECT_EQ(inspected.error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(LlamaEngineTest, IsToldHowManyComputeAtOnce) {

@@ -20,10 +20,11 @@ enum class WeightsMode { kAuto, kRepacked, kMapped };
 struct ModelSpec {
   ModelId id;
   std::vector<ModelId> aliases;
-  std::string path;              // absolute, symlinks resolved; the first shard of several
-  std::string mmproj;            // absolute; empty if the model has no projector
-  Bytes size;                    // of all files
-  std::int64_t modified_ns = 0;  // the newest of all files, since the epoch
+  std::string path;                     // absolute, symlinks resolved; the first shard of several
+  std::string mmproj;                   // absolute; empty if the model has no projector
+  std::vector<std::string> more_files;  // absolute: its other parts, and what `args` name
+  Bytes size;                           // of the model and its projector
+  std::int64_t modified_ns = 0;         // the newest of all these files, since the epoch
 
   std::optional<unsigned> context;  // tokens per conversation; unset: the smaller of trained and 8192
   unsigned parallel = 2;            // conversations at once

@@ -39,6 +39,14 @@ ContextOptions context_options(const Config& config) {
   return options;
 }
 
+LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& runtime) {
+  LlamaDriverOptions options;
+  options.engine_path = config.engine;
+  options.runtime_dir = runtime.path();
+  options.sandbox = config.sandbox;
+  return options;
+}
+
 }  // namespace
 
 int serve(const Config& config) {
@@ -61,7 +69,7 @@ int serve(const Config& config) {
   }
 
   io::Loop loop;
-  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, {config.engine, runtime->path(), {}});
+  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, driver_options(config, *runtime));
   const CatalogOptions catalog_options{config.models_dirs, config.models, config.state_dir};
   Catalog catalog(catalog_options, *driver);
   const ContextOptions options = context_options(config);

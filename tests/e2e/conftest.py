@@ -19,10 +19,11 @@ def slow_model():
 
 
 @pytest.fixture
-def tool_config():
-    """Config under which model `a` calls tools (see tool_calls.jinja)."""
-    template = pathlib.Path(__file__).parent / "tool_calls.jinja"
-    return f'[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "{template}"]\n'
+def tool_calls():
+    """What to serve() with, so that model `a` calls tools (see tool_calls.jinja)."""
+    template = "tool_calls.jinja"
+    return {"config": f'[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "{template}"]\n',
+            "extra": {template: pathlib.Path(__file__).parent / template}}
 
 
 @pytest.fixture

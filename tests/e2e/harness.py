@@ -145,14 +145,18 @@ def proc_cmdline(pid):
 
 
 class Minerva:
-    def __init__(self, models, *args, env=None, config=None, listen="127.0.0.1:0"):
-        """`models`: id -> file; each appears as ID.gguf in the daemon's models folder."""
+    def __init__(self, models, *args, env=None, config=None, listen="127.0.0.1:0", extra=None, before_exec=None):
+        """`models`: id -> file; each appears as ID.gguf in the daemon's models folder. `extra`: other files there, by
+        their names. `before_exec`: called in the daemon's process before it becomes the daemon."""
         # Short: paths of Unix sockets have 107 bytes.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.models_dir = self.folder / "models"
         self.models_dir.mkdir()
         for name, file in models.items():
             self.add_model(name, file)
+        for name, file in (extra or {}).items():
+            shutil.copy(file, self.models_dir / name)
+        self.before_exec = before_exec
         self.args = ["--listen", listen, "--models-dir", str(self.models_dir), "--state-dir", str(self.folder / "state"),
                      "--engine", str(ENGINE), "--log-level", "debug", *map(str, args)]
         if config is not None:
@@ -178,7 +182,7 @@ class Minerva:
             # It ends with this process, however that ends (a time limit of ctest kills).
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", MINERVA, "serve", *self.args],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                                            env=self.env, cwd=self.folder)
+                                            env=self.env, cwd=self.folder, preexec_fn=self.before_exec)
         prefix = "minerva listens on "
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
         line = self.process.stdout.readline().decode() if readable else ""

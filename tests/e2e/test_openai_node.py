@@ -8,8 +8,8 @@ import harness
 SCRIPT = pathlib.Path(__file__).parent / "clients/conversation.mjs"
 
 
-def test_a_script_that_switches_models(serve, tool_config):
-    m = serve("--max-models", 1, config=tool_config)
+def test_a_script_that_switches_models(serve, tool_calls):
+    m = serve("--max-models", 1, **tool_calls)
     done = subprocess.run(["node", SCRIPT, m.url], capture_output=True, text=True, timeout=4 * harness.PATIENCE,
                           env={"PATH": os.environ["PATH"], "MINERVA_E2E_NODE": os.environ["MINERVA_E2E_NODE"]})
     assert done.returncode == 0, done.stderr

@@ -63,8 +63,8 @@ def brace(m):
     return {str(m.post("/tokenize", {"model": "a", "content": "{"}).json["tokens"][-1]): 100}
 
 
-def test_tool_calls(serve, tool_config):
-    m = serve(config=tool_config)
+def test_tool_calls(serve, tool_calls):
+    m = serve(**tool_calls)
     client = client_for(m)
     chat = client.chat.completions.create(model="a", messages=HELLO, tools=[WEATHER], tool_choice="required",
                                           parallel_tool_calls=False, logit_bias=brace(m), max_tokens=200,
@@ -76,8 +76,8 @@ def test_tool_calls(serve, tool_config):
     assert arguments["city"] in ("Rome", "Oslo") and isinstance(arguments["days"], int)
 
 
-def test_streamed_tool_calls(serve, tool_config):
-    m = serve(config=tool_config)
+def test_streamed_tool_calls(serve, tool_calls):
+    m = serve(**tool_calls)
     stream = client_for(m).chat.completions.create(model="a", messages=HELLO, tools=[WEATHER], tool_choice="required",
                                                    parallel_tool_calls=False, logit_bias=brace(m), max_tokens=200,
                                                    temperature=0, stream=True)

@@ -18,18 +18,21 @@ TINY = {
 SLOW = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"]
 
 
-def generate(name, options):
-    """A model file, generated once per kind of make_gguf."""
+def generate(name, options, parts=1):
+    """A model file, generated once per kind of make_gguf; the first of several parts."""
     program = harness.BIN_DIR / "make_gguf"
     folder = pathlib.Path(os.environ.get("MINERVA_E2E_MODELS", harness.ROOT / "build/e2e-models"))
     folder.mkdir(parents=True, exist_ok=True)
     status = program.stat()
     key = hashlib.sha256(repr((options, status.st_size, status.st_mtime_ns)).encode()).hexdigest()[:12]
-    file = folder / f"{name}-{key}.gguf"
+    suffix = f"-00001-of-{parts:05}" if parts > 1 else ""
+    file = folder / f"{name}-{key}{suffix}.gguf"
     if not file.exists():
         # Tests run side by side: write aside, then rename.
         with tempfile.TemporaryDirectory(dir=folder) as aside:
             made = pathlib.Path(aside) / f"{name}.gguf"
             subprocess.run([program, made, *options], check=True, capture_output=True)
-            made.rename(file)
+            # The one that is looked for comes last.
+            for written in sorted(pathlib.Path(aside).iterdir(), reverse=True):
+                written.rename(folder / written.name.replace(name, f"{name}-{key}", 1))
     return file

@@ -1,0 +1,173 @@
+#include "sandbox.h"
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "landlock.h"
+#include "syscall_filter.h"
+
+extern "C" {
+// The linker's names for what it wraps.
+int __real_listen(int socket, int backlog);
+int __wrap_listen(int socket, int backlog);
+}
+
+namespace minerva::engine {
+namespace {
+
+enum class Mode { kOff, kAuto, kRequired };
+
+constexpr int kExitWithoutSandbox = 78;  // EX_CONFIG
+constexpr rlim_t kGiB = rlim_t{1} << 30;
+
+Mode mode = Mode::kOff;
+std::atomic<bool> sockets_end_with_listen{false};
+
+// What is missing is no secret: it goes where the daemon reads it.
+void report(const std::string & what) {
+    std::fprintf(stderr, "%s%s\n", kSandboxLine, what.c_str());
+    if (mode == Mode::kRequired) {
+        std::fprintf(stderr, "%sit is required (sandbox = \"required\"), so this engine does not run\n", kSandboxLine);
+        _exit(kExitWithoutSandbox);
+    }
+}
+
+void limit(__rlimit_resource resource, rlim_t most) {
+    rlimit now{};
+    if (getrlimit(resource, &now) != 0) return;
+    const rlim_t value = std::min(most, now.rlim_max);  // RLIM_INFINITY is the largest
+    const rlimit wanted = {value, value};
+    setrlimit(resource, &wanted);
+}
+
+// RLIMIT_NPROC is not among them: it counts all processes of the user, whoever started them.
+void set_limits(Purpose purpose) {
+    constexpr rlim_t kServeFiles = 8192;
+    constexpr rlim_t kInspectFiles = 1024;  // a model may come in hundreds of parts
+    limit(RLIMIT_CORE, 0);                  // prompts and keys are in there
+    limit(RLIMIT_NOFILE, purpose == Purpose::kServe ? kServeFiles : kInspectFiles);
+    if (purpose == Purpose::kInspect) {
+        // Weights are not read, so what a vocabulary and a graph take is enough; mapped files do not count.
+        limit(RLIMIT_DATA, 4 * kGiB);
+        limit(RLIMIT_CPU, 60);  // seconds
+        limit(RLIMIT_FSIZE, 0);
+    }
+}
+
+// Of a daemon that runs as root: what reading its models, locking memory and scheduling need, and no more.
+void drop_capabilities() {
+    constexpr std::uint32_t kKept =
+        (1U << CAP_DAC_OVERRIDE) | (1U << CAP_DAC_READ_SEARCH) | (1U << CAP_IPC_LOCK) | (1U << CAP_SYS_NICE);
+    __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+    if (syscall(SYS_capget, &header, sets) != 0) return;
+    static_assert(CAP_IPC_LOCK < 32 && CAP_SYS_NICE < 32);
+    sets[0].permitted &= kKept;
+    sets[0].effective &= kKept;
+    sets[0].inheritable = 0;
+    sets[1] = {};
+    if (syscall(SYS_capset, &header, sets) != 0) report(std::string("capabilities stay: ") + std::strerror(errno));
+}
+
+// What the C library, the C++ library and llama.cpp look at, whatever the model.
+std::vector<AllowedPath> common_paths() {
+    std::vector<AllowedPath> paths = {{"/dev/null", Access::kReadWrite}};
+    for (const char * const path :
+         {"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system", "/sys/kernel/mm", "/dev/urandom",
+          "/dev/random", "/etc/localtime", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/usr/lib", "/usr/lib64", "/lib",
+          "/lib64"}) {
+        paths.push_back({path, Access::kRead});
+    }
+    return paths;
+}
+
+void add_requested_paths(std::vector<AllowedPath> & paths) {
+    const char * const text = std::getenv("MINERVA_SANDBOX_PATHS");
+    std::istringstream lines(text == nullptr ? "" : text);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t space = line.find(' ');
+        const std::string kind = line.substr(0, space);
+        const std::string path = space == std::string::npos ? "" : line.substr(space + 1);
+        if (kind == "read" && !path.empty()) {
+            paths.push_back({path, Access::kRead});
+        } else if (kind == "sockets" && !path.empty()) {
+            paths.push_back({path, Access::kSockets});
+        } else if (kind == "folder" && !path.empty()) {
+            paths.push_back({path, Access::kFolder});
+        } else {
+            report("MINERVA_SANDBOX_PATHS has a line it does not know: " + line);
+        }
+    }
+}
+
+Mode requested_mode() {
+    const char * const text = std::getenv("MINERVA_SANDBOX");
+    const std::string_view name = text == nullptr ? "off" : text;
+    if (name == "off") return Mode::kOff;
+    // A word nobody knows is no reason to run without.
+    return name == "auto" ? Mode::kAuto : Mode::kRequired;
+}
+
+void forget_request() {
+    unsetenv("MINERVA_SANDBOX");
+    unsetenv("MINERVA_SANDBOX_PATHS");
+}
+
+}  // namespace
+
+void enter_sandbox(Purpose purpose) {
+    if (std::getenv("MINERVA_SANDBOX") == nullptr) return;
+    mode = requested_mode();
+    set_limits(purpose);
+    if (mode == Mode::kOff) {
+        forget_request();
+        return;
+    }
+
+    // Both need it where the process has no privilege.
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) report("new privileges stay possible");
+    drop_capabilities();
+    if (landlock_version() == 0) {
+        report("this kernel offers no landlock, so an engine can read every file its user can");
+    } else {
+        std::vector<AllowedPath> paths = common_paths();
+        add_requested_paths(paths);
+        if (const std::string failed = restrict_to(paths); !failed.empty()) report(failed);
+    }
+    if (!can_filter_syscalls()) {
+        report("this kernel offers no seccomp, so an engine can use the network and start programs");
+    } else {
+        std::string failed = refuse_calls();
+        if (failed.empty() && purpose == Purpose::kInspect) failed = refuse_new_sockets();
+        if (!failed.empty()) report(failed);
+        sockets_end_with_listen = purpose == Purpose::kServe;
+    }
+    forget_request();
+}
+
+}  // namespace minerva::engine
+
+int __wrap_listen(int socket, int backlog) {
+    using minerva::engine::sockets_end_with_listen;
+    const int result = __real_listen(socket, backlog);
+    if (result == 0 && sockets_end_with_listen.exchange(false)) {
+        const std::string failed = minerva::engine::refuse_new_sockets();
+        if (!failed.empty()) minerva::engine::report(failed);
+    }
+    return result;
+}

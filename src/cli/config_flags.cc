@@ -1,0 +1,52 @@
+#include "cli/config_flags.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace minerva::cli {
+namespace {
+
+constexpr int kMaxRepeated = 1000;  // of one flag
+
+}  // namespace
+
+std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
+  auto flags = std::make_shared<ConfigFlags>();
+  flags->values.resize(config_keys().size());
+  command.add_option("--config", flags->file, "A TOML file (env MINERVA_CONFIG)")->type_name("FILE");
+  for (std::size_t i = 0; i < config_keys().size(); ++i) {
+    const ConfigKey& key = config_keys()[i];
+    if (key.flag.empty()) continue;
+    std::string meaning = key.meaning;
+    if (!key.default_text.empty()) meaning += fmt::format(" [{}]", key.default_text);
+    command.add_option(key.flag, flags->values[i], meaning + fmt::format(" (env {})", key.environment))
+        ->type_name(key.repeatable ? "text" : key.type)
+        ->expected(1, key.repeatable ? kMaxRepeated : 1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(key.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+  }
+  return flags;
+}
+
+std::string config_file(const ConfigFlags& flags) {
+  const char* const named = std::getenv("MINERVA_CONFIG");
+  return flags.file.empty() && named != nullptr ? named : flags.file;
+}
+
+Settings given_settings(const ConfigFlags& flags) {
+  Settings given;
+  for (std::size_t i = 0; i < config_keys().size(); ++i) {
+    for (const std::string& value : flags.values[i]) given.emplace_back(config_keys()[i].name, value);
+  }
+  return given;
+}
+
+Result<Settings> environment_settings() {
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  return settings_from_environment(environment);
+}
+
+}  // namespace minerva::cli

@@ -1,0 +1,247 @@
+#include "cli/examination.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "catalog/catalog.h"
+#include "config/machine_memory.h"
+#include "engine/llama_engine.h"
+#include "io/process.h"
+#include "io/stream.h"
+
+namespace minerva::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Level = Finding::Level;
+using nlohmann::json;
+
+constexpr auto kPatience = std::chrono::seconds(30);  // with a program that should answer at once
+
+struct Output {
+  std::string text;    // of stdout
+  std::string status;  // empty: exit code 0
+};
+
+// Errors: kIo when it cannot be started, kEngineTimeout when it does not end.
+Result<Output> output_of(std::vector<std::string> argv) {
+  io::Loop loop;
+  Output output;
+  bool timed_out = false;
+  io::Process::Handlers handlers;
+  handlers.on_stdout = [&](std::string_view line) { output.text += std::string(line) + "\n"; };
+  handlers.on_exit = [&](const io::ExitStatus& status) {
+    if (status.signal != 0 || status.code != 0) output.status = status.text();
+    loop.stop();
+  };
+  const auto process = io::Process::spawn(loop, {std::move(argv), {}, ""}, std::move(handlers));
+  if (!process) return fail(process.error());
+  (*process)->close_stdin();
+  io::Timer timer(loop);
+  timer.arm(Clock::now() + kPatience, [&] {
+    timed_out = true;
+    (*process)->signal_group(SIGKILL);
+  });
+  loop.run();
+  if (timed_out) return fail(ErrorCode::kEngineTimeout, "it does not end");
+  return output;
+}
+
+// Messages of the parts below end without a full stop, most of them.
+std::string sentence(std::string text) { return text.ends_with('.') ? text : text + "."; }
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// false: it is no engine of ours.
+bool examine_sandbox(const Config& config, const FindingSink& found) {
+  const auto check = output_of({config.engine, "sandbox-check"});
+  const json features = check ? json::parse(check->text, nullptr, /*allow_exceptions=*/false) : json();
+  if (!features.is_object() || !features.contains("landlock") || !features["landlock"].is_number_integer() ||
+      !features.contains("seccomp") || !features["seccomp"].is_boolean()) {
+    found({Level::kProblem, "sandbox",
+           "The engine does not say what its sandbox can do, so it is not the one of this version: `make build` makes "
+           "it."});
+    return false;
+  }
+  const int landlock = features["landlock"].get<int>();
+  const bool seccomp = features["seccomp"].get<bool>();
+  const bool complete = landlock > 0 && seccomp;
+  if (config.sandbox == "off") {
+    found({Level::kNote, "sandbox",
+           "The engines' sandbox is switched off (sandbox = \"off\"): an engine that a model file or a request takes "
+           "over can do what you can."});
+  } else if (complete) {
+    found({Level::kFine, "sandbox",
+           fmt::format("Engines run in a sandbox: landlock (version {}) and seccomp keep them from other files, the "
+                       "network and other programs.",
+                       landlock)});
+  } else {
+    found({config.sandbox == "required" ? Level::kProblem : Level::kNote, "sandbox",
+           fmt::format("The engines' sandbox is incomplete: this kernel offers {}{}. A newer kernel, or one with "
+                       "landlock in its list of security modules (lsm=), has both.{}",
+                       landlock > 0 ? "landlock, but no seccomp" : "no landlock",
+                       seccomp || landlock > 0 ? "" : " and no seccomp",
+                       config.sandbox == "required" ? " It is required, so no engine will start." : "")});
+    return config.sandbox != "required";
+  }
+  return true;
+}
+
+std::uint64_t physical_memory() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// The folder itself, or the nearest above it that is there.
+fs::path existing_part(fs::path folder) {
+  std::error_code error;
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
+}
+
+void examine_fit(const ModelSpec& spec, const ModelMetadata& metadata, Bytes budget, const FindingSink& found) {
+  if (metadata.footprint > budget) {
+    found({Level::kProblem, "models",
+           fmt::format("The model \"{}\" can never run here: it takes {}, the budget for all models is {}. A smaller "
+                       "context or parallel in its entry, or a larger memory_budget, may help.",
+                       spec.id, format_bytes(metadata.footprint), format_bytes(budget))});
+  }
+}
+
+// Asks the engine about every model. Returns how many can run.
+std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, const FindingSink& found) {
+  io::Loop loop;
+  LlamaDriverOptions options;
+  options.engine_path = config.engine;
+  options.sandbox = config.sandbox;
+  const auto driver = make_llama_driver(loop, options);
+  const Bytes budget = resolve_budget(config.memory_budget);
+  std::size_t waiting = models.size();
+  std::size_t good = 0;
+  for (const ModelSpec& spec : models) {
+    driver->inspect(spec, [&](const Result<ModelMetadata>& metadata) {
+      if (!metadata) {
+        found({Level::kProblem, "models",
+               sentence(
+                   fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
+      } else {
+        examine_fit(spec, *metadata, budget, found);
+        good += metadata->footprint <= budget ? 1 : 0;
+      }
+      if (--waiting == 0) loop.stop();
+    });
+  }
+  if (waiting > 0) loop.run();
+  return good;
+}
+
+}  // namespace
+
+void examine_listen_address(const Config& config, const FindingSink& found) {
+  io::Loop loop;
+  const auto listener = io::Listener::open(loop, config.listen, [](std::unique_ptr<io::Stream>) {});
+  if (!listener) {
+    found({Level::kProblem, "listen",
+           sentence(fmt::format("A server could not start here: {}", listener.error().message))});
+  } else {
+    found({Level::kFine, "listen", fmt::format("A server could listen on {}.", config.listen.text())});
+  }
+}
+
+bool examine_engine(const Config& config, const FindingSink& found) {
+  if (::access(config.engine.c_str(), X_OK) != 0) {
+    found({Level::kProblem, "engine",
+           fmt::format("There is no engine at {} ({}). `make build` makes it, --engine names another.", config.engine,
+                       std::strerror(errno))});
+    return false;
+  }
+  const auto version = output_of({config.engine, "--version"});
+  if (!version || !version->status.empty()) {
+    found({Level::kProblem, "engine",
+           fmt::format("The engine {} does not run: {}. `make build` makes it anew.", config.engine,
+                       version ? version->status : version.error().message)});
+    return false;
+  }
+  found({Level::kFine, "engine", fmt::format("The engine is {} ({}).", config.engine, first_line(version->text))});
+  return examine_sandbox(config, found);
+}
+
+void examine_memory(const Config& config, const FindingSink& found) {
+  const Bytes machine(physical_memory());
+  const Bytes available = available_memory();
+  const Bytes budget = resolve_budget(config.memory_budget);
+  const bool limited = available < machine;
+  if (limited) {
+    found({Level::kNote, "memory",
+           fmt::format("A cgroup limits this process to {} of the machine's {}.", format_bytes(available),
+                       format_bytes(machine))});
+  }
+  if (budget > available) {
+    found({Level::kProblem, "memory",
+           fmt::format("The models may take {}, but there are only {}: the kernel will kill engines when it runs "
+                       "short. Lower memory_budget.",
+                       format_bytes(budget), format_bytes(available))});
+  } else {
+    found({Level::kFine, "memory",
+           fmt::format("The models may take {} of {}.", format_bytes(budget), format_bytes(available))});
+  }
+}
+
+void examine_descriptors(const Config& config, const FindingSink& found) {
+  // A client's connection and the engine's beside it; pipes and a handle per engine; the rest of the server.
+  const std::uint64_t needed = 2ULL * config.max_connections + 256;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed) {
+    found({Level::kNote, "descriptors",
+           fmt::format("A process may open {} files here, and {} connections need up to {}: beyond that clients wait. "
+                       "Raise the limit (ulimit -n, LimitNOFILE=) or lower limits.max_connections.",
+                       limit.rlim_cur, config.max_connections, needed)});
+  } else {
+    found({Level::kFine, "descriptors",
+           fmt::format("{} connections at once need up to {} open files, which are allowed.", config.max_connections,
+                       needed)});
+  }
+}
+
+void examine_state_folder(const Config& config, const FindingSink& found) {
+  constexpr std::uint64_t kLittle = std::uint64_t{1} << 30;
+  const fs::path there = existing_part(config.state_dir);
+  struct statvfs status{};
+  if (::access((there / ".").c_str(), W_OK | X_OK) != 0 || ::statvfs(there.c_str(), &status) != 0) {
+    found({Level::kProblem, "state",
+           fmt::format("The state folder {} cannot be used ({}): choose another one with --state-dir.",
+                       config.state_dir, std::strerror(errno))});
+    return;
+  }
+  const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
+  found({free < kLittle ? Level::kNote : Level::kFine, "state",
+         fmt::format("The state folder {} {}, with {} free.", config.state_dir,
+                     there == fs::path(config.state_dir) ? "can be written to" : "will be made",
+                     format_bytes(Bytes(free)))});
+}
+
+void examine_models(const Config& config, bool engine_works, const FindingSink& found) {
+  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, ""});
+  for (const std::string& problem : scanned.problems) found({Level::kProblem, "models", sentence(problem)});
+  const std::size_t count = scanned.models.size();
+  if (count == 0) {
+    found({Level::kNote, "models",
+           fmt::format("There are no models in {}: put GGUF files there.", fmt::join(config.models_dirs, ", "))});
+    return;
+  }
+  if (!engine_works) return;  // that was said
+  const std::size_t good = inspect_models(config, std::move(scanned.models), found);
+  if (good > 0) {
+    found({Level::kFine, "models", fmt::format("{} of {} models can run.", good, count)});
+  }
+}
+
+}  // namespace minerva::cli

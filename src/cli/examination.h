@@ -1,0 +1,33 @@
+// What `minerva doctor` looks at, one function each. They tell what they find as it comes, in whole sentences that say
+// what to do where something is wrong.
+//
+// Threading: one thread; they block, and run the engine as child processes. They change nothing on the machine.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "config/config.h"
+
+namespace minerva::cli {
+
+struct Finding {
+  enum class Level { kFine, kNote, kProblem };
+  Level level = Level::kFine;
+  std::string topic;  // "engine", "memory", ...
+  std::string sentence;
+};
+using FindingSink = std::function<void(const Finding&)>;
+
+// Whether a server could listen there now. Not for an address that one already answers on.
+void examine_listen_address(const Config& config, const FindingSink& found);
+// That it runs, its version, and its sandbox on this kernel. false: no engine would start.
+bool examine_engine(const Config& config, const FindingSink& found);
+// The budget against what there is, the cgroup's limit included.
+void examine_memory(const Config& config, const FindingSink& found);
+void examine_descriptors(const Config& config, const FindingSink& found);
+void examine_state_folder(const Config& config, const FindingSink& found);
+// The folders, and where the engine works, each model: whether it can be loaded and fits the budget.
+void examine_models(const Config& config, bool engine_works, const FindingSink& found);
+
+}  // namespace minerva::cli
