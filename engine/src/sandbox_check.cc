@@ -55,7 +55,6 @@ int try_fork() {
 }
 
 int try_exec() {
-
     char program[] = "/no/such/program";
     char * argv[] = {program, nullptr};
     char * environment[] = {nullptr};
