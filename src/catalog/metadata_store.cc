@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "base/log.h"
 
@@ -33,20 +35,35 @@ json to_json(const ModelMetadata& metadata) {
           {"footprint_bytes", metadata.footprint.count()}};
 }
 
-// Throws json::exception.
+struct Damaged : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+// Throws json::exception, Damaged. The library converts numbers unchecked: what does not fit is undefined behaviour.
+template <typename Number>
+Number number_of(const json& object, const char* name) {
+  const json& value = object.at(name);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<Number>::max()) {
+    throw Damaged(fmt::format("{} is out of range", name));
+  }
+  return value.get<Number>();
+}
+
+// Throws json::exception, Damaged.
 ModelMetadata from_json(const json& object) {
   ModelMetadata metadata;
   object.at("architecture").get_to(metadata.architecture);
   object.at("quantization").get_to(metadata.quantization);
-  object.at("parameters").get_to(metadata.parameters);
-  object.at("trained_context").get_to(metadata.trained_context);
-  object.at("context").get_to(metadata.context);
+  metadata.parameters = number_of<std::uint64_t>(object, "parameters");
+  metadata.trained_context = number_of<unsigned>(object, "trained_context");
+  metadata.context = number_of<unsigned>(object, "context");
   object.at("can_generate").get_to(metadata.can_generate);
   object.at("can_embed").get_to(metadata.can_embed);
   object.at("can_rerank").get_to(metadata.can_rerank);
   object.at("has_chat_template").get_to(metadata.has_chat_template);
   object.at("multimodal").get_to(metadata.multimodal);
-  metadata.footprint = Bytes(object.at("footprint_bytes").get<std::uint64_t>());
+  metadata.footprint = Bytes(number_of<std::uint64_t>(object, "footprint_bytes"));
+  if (metadata.footprint == Bytes()) throw Damaged("a model takes no memory");
   return metadata;
 }
 
@@ -88,7 +105,7 @@ void MetadataStore::read() {
         order_.push_back(key);
       }
     }
-  } catch (const json::exception& damaged) {
+  } catch (const std::exception& damaged) {
     entries_.clear();
     order_.clear();
     log::warn("{} is ignored: it is damaged ({}); models will be inspected again", file_, damaged.what());

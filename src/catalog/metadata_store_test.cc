@@ -75,6 +75,26 @@ TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
   }
 }
 
+// Found by fuzzing: a number that fits nowhere was converted nevertheless.
+TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
+  const std::vector<std::pair<std::string, std::string>> damages = {
+      {"\"trained_context\":32768", "\"trained_context\":1e30"},
+      {"\"context\":8192", "\"context\":4294967296"},
+      {"\"parameters\":268098176", "\"parameters\":-1"},
+      {"\"footprint_bytes\":1099511627775", "\"footprint_bytes\":-4"},
+      {"\"footprint_bytes\":1099511627775", "\"footprint_bytes\":0"}};
+  for (const auto& [good, bad] : damages) {
+    MetadataStore(file_).put("key", sample());
+    std::string text = read();
+    const auto at = text.find(good);
+    ASSERT_NE(at, std::string::npos) << good;
+    text.replace(at, good.size(), bad);
+    std::ofstream(file_, std::ios::trunc) << text;
+    EXPECT_EQ(MetadataStore(file_).find("key"), nullptr) << bad;
+    fs::remove(file_);
+  }
+}
+
 TEST_F(MetadataStoreTest, AnotherSchemaIsNotRead) {
   MetadataStore(file_).put("key", sample());
   std::string text = read();
