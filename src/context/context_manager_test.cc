@@ -89,6 +89,24 @@ TEST_F(Lease, QueuesAreBounded) {
   EXPECT_EQ(only<Grant>(lease(kR4, "a")).outcome, CacheOutcome::kHit);
 }
 
+TEST_F(Lease, AHotModelTakesSoManyAtOnce) {
+  ContextOptions options;
+  options.max_queue_per_model = 2;
+  start(options);
+  add("a", 1);
+  const RequestId first = heat_and_hold("a");
+  for (int i = 1; i < 256 + 2; ++i) ASSERT_EQ(all<Grant>(lease(next_id(), "a")).size(), 1U) << i;
+  const auto misses = core_->cache_stats().misses;
+  const auto hits = core_->cache_stats().hits;
+  const Reject full = only<Reject>(lease(kR1, "a"));
+  EXPECT_EQ(full.error.code, ErrorCode::kQueueFull);
+  EXPECT_GE(full.error.retry_after_s, 1);
+  EXPECT_EQ(core_->cache_stats().misses, misses) << "a refused request is no lookup";
+  EXPECT_EQ(core_->cache_stats().hits, hits);
+  release(first);
+  EXPECT_EQ(only<Grant>(lease(kR2, "a")).request, kR2);
+}
+
 TEST_F(Lease, ADeadlineIsArmedAndKept) {
   start(1000);
   add("a", 300);

@@ -15,6 +15,9 @@ Error not_found(const ModelId& id) {
 
 Error by_operator(std::string what) { return {ErrorCode::kNoCapacity, std::move(what), {}, 1}; }
 
+// An engine has fewer (the config's `parallel` says how many).
+constexpr std::size_t kMostSlots = 256;
+
 }  // namespace
 
 // ---- the catalog ----
@@ -62,6 +65,14 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   const bool hot = m->state == ModelState::kHot;
   const bool must_wait = !hot || m->draining || !queue_.lines(m->id).unloads.empty();
   if (must_wait && queue_is_full(event.request, m->id)) return;
+  // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
+  if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
+    return reject(event.request,
+                  {ErrorCode::kQueueFull,
+                   fmt::format("{} works on {} requests already; try again later", quoted(m->id), m->leases.size()),
+                   {},
+                   1});
+  }
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(hot);
   wait({.id = event.request,

@@ -2,8 +2,9 @@
 // clients wait for their answers and so never overload anything), and tells how they ended.
 //
 // usage: offered_load HOST:PORT MODEL REQUESTS_PER_SECOND SECONDS
-// Prints one JSON object. `rejected`: 429 and 503; `broken`: no answer at all. Latencies are from the first byte sent
-// to the last one read. Not for timing-free tests: the counts are exact, the rates are not.
+// Prints one JSON object. `seconds`: until the last answer. `rejected`: 429 and 503; `broken`: no answer at all.
+// Latencies are from the first byte sent to the last one read. Not for timing-free tests: the counts are exact, the
+// rates are not.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -46,8 +47,8 @@ class OfferedLoad {
       const auto next = std::chrono::duration<double>(static_cast<double>(begun_) / rate);
       co_await io::sleep_until(loop_, start + std::chrono::duration_cast<Duration>(next));
     }
-    offering_s_ = std::chrono::duration<double>(Clock::now() - start).count();
     while (ended_ < begun_) co_await all_ended_.wait();
+    took_s_ = std::chrono::duration<double>(Clock::now() - start).count();
     print();
     loop_.stop();
   }
@@ -117,7 +118,7 @@ class OfferedLoad {
         "{{\"offered\":{},\"seconds\":{:.3f},\"statuses\":{{{}}},\"broken\":{},\"ok\":{},\"rejected\":{},"
         "\"without_retry_after\":{},\"ok_p50_ms\":{:.3f},\"ok_p99_ms\":{:.3f},\"rejected_p50_ms\":{:.3f},"
         "\"rejected_p99_ms\":{:.3f}}}\n",
-        begun_, offering_s_, statuses, broken_, ok_ms_.size(), rejected_ms_.size(), without_retry_after_,
+        begun_, took_s_, statuses, broken_, ok_ms_.size(), rejected_ms_.size(), without_retry_after_,
         quantile(ok_ms_, 0.5), quantile(ok_ms_, 0.99), quantile(rejected_ms_, 0.5), quantile(rejected_ms_, 0.99));
   }
 
@@ -130,7 +131,7 @@ class OfferedLoad {
   std::uint64_t ended_ = 0;
   std::uint64_t broken_ = 0;
   std::uint64_t without_retry_after_ = 0;
-  double offering_s_ = 0;
+  double took_s_ = 0;
   std::map<int, std::uint64_t> statuses_;
   std::vector<double> ok_ms_;
   std::vector<double> rejected_ms_;
