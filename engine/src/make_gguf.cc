@@ -25,7 +25,7 @@
 namespace {
 
 constexpr const char * kUsage = R"(usage: make_gguf OUT [options]
-  --arch llama|bert      llama generates, bert embeds (llama)
+  --arch llama|bert|clip llama generates, bert embeds, clip lets a llama of the same embd see (llama)
   --vocab FILE           GGUF file to take the vocabulary from (ggml-vocab-*.gguf beside this program)
   --layers N             (2)
   --embd N               embedding length, a multiple of 32 (64)
@@ -71,6 +71,7 @@ struct Options {
     std::uint64_t seed = 1;
 
     bool is_bert() const { return arch == "bert"; }
+    bool is_projector() const { return arch == "clip"; }
 };
 
 // Unlike the standard library's distributions, the same on every platform. Source: Vigna, splitmix64.
@@ -101,7 +102,11 @@ struct TensorPlan {
     ggml_type type;
     Fill fill;
     float amplitude;
+    std::int64_t patch = 0;  // the columns are three colours of so many by so many pixels
 };
+
+constexpr std::uint32_t kImage = 32;  // pixels a side
+constexpr std::uint32_t kPatch = 8;
 
 using GgufPtr = std::unique_ptr<gguf_context, decltype(&gguf_free)>;
 using GgmlPtr = std::unique_ptr<ggml_context, decltype(&ggml_free)>;
@@ -167,6 +172,62 @@ std::vector<TensorPlan> plan_tensors(const Options & o, std::int64_t n_vocab, gg
         if (o.is_bert()) norm(layer + "layer_output_norm");
     }
     return plan;
+}
+
+// LLaVA's: a vision transformer, and two layers that lead to the language model.
+std::vector<TensorPlan> plan_projector(const Options & o, ggml_type type) {
+    const std::int64_t embd = o.embd;
+    const std::int64_t pixels = std::int64_t{3} * kPatch * kPatch;
+    const std::int64_t positions = std::int64_t{kImage / kPatch} * (kImage / kPatch);
+    std::vector<TensorPlan> plan;
+    const auto linear = [&](const std::string & name, std::int64_t columns, std::int64_t rows) {
+        plan.push_back(
+            {name + ".weight", columns, rows, type, Fill::kRandom, std::sqrt(3.0F / static_cast<float>(columns))});
+        plan.push_back({name + ".bias", rows, 0, GGML_TYPE_F32, Fill::kRandom, 0.1F});
+    };
+    const auto norm = [&](const std::string & name) {
+        plan.push_back({name + ".weight", embd, 0, GGML_TYPE_F32, Fill::kOnes, 0});
+        plan.push_back({name + ".bias", embd, 0, GGML_TYPE_F32, Fill::kZeros, 0});
+    };
+    plan.push_back({"v.patch_embd.weight", pixels, embd, GGML_TYPE_F32, Fill::kRandom, 0.1F, kPatch});
+    plan.push_back({"v.position_embd.weight", embd, positions, GGML_TYPE_F32, Fill::kRandom, 0.1F});
+    for (std::uint32_t i = 0; i < o.layers; ++i) {
+        const std::string layer = "v.blk." + std::to_string(i) + ".";
+        norm(layer + "ln1");
+        for (const char * part : {"attn_q", "attn_k", "attn_v", "attn_out"}) linear(layer + part, embd, embd);
+        norm(layer + "ln2");
+        linear(layer + "ffn_up", embd, o.ffn);
+        linear(layer + "ffn_down", o.ffn, embd);
+    }
+    linear("mm.0", embd, embd);
+    linear("mm.2", embd, embd);
+    return plan;
+}
+
+GgufPtr make_projector_metadata(const Options & o, llama_ftype ftype) {
+    GgufPtr meta(gguf_init_empty(), gguf_free);
+    const auto set = [&](const std::string & key, std::uint32_t value) {
+        gguf_set_val_u32(meta.get(), ("clip.vision." + key).c_str(), value);
+    };
+    gguf_set_val_str(meta.get(), "general.architecture", "clip");
+    gguf_set_val_str(meta.get(), "general.type", "mmproj");
+    gguf_set_val_str(meta.get(), "general.name", o.name.c_str());
+    gguf_set_val_u32(meta.get(), "general.file_type", static_cast<std::uint32_t>(ftype));
+    gguf_set_val_bool(meta.get(), "clip.has_vision_encoder", true);
+    gguf_set_val_bool(meta.get(), "clip.use_gelu", true);
+    gguf_set_val_str(meta.get(), "clip.projector_type", "mlp");
+    set("embedding_length", o.embd);
+    set("feed_forward_length", o.ffn);
+    set("block_count", o.layers);
+    set("projection_dim", o.embd);
+    set("attention.head_count", o.embd / 32);
+    set("image_size", kImage);
+    set("patch_size", kPatch);
+    gguf_set_val_f32(meta.get(), "clip.vision.attention.layer_norm_epsilon", 1e-5F);
+    const float half[] = {0.5F, 0.5F, 0.5F};
+    gguf_set_arr_data(meta.get(), "clip.vision.image_mean", GGUF_TYPE_FLOAT32, half, 3);
+    gguf_set_arr_data(meta.get(), "clip.vision.image_std", GGUF_TYPE_FLOAT32, half, 3);
+    return meta;
 }
 
 // Copies the tokenizer's keys and sets the architecture's.
@@ -299,8 +360,11 @@ void set_part(gguf_context * meta, const Options & o, std::uint32_t part, std::s
 }
 
 void add_tensor(gguf_context * meta, ggml_context * shapes, const TensorPlan & tensor) {
-    ggml_tensor * const shape = tensor.rows == 0 ? ggml_new_tensor_1d(shapes, tensor.type, tensor.columns)
-                                                 : ggml_new_tensor_2d(shapes, tensor.type, tensor.columns, tensor.rows);
+    const auto matrix = [&] {
+        return tensor.patch == 0 ? ggml_new_tensor_2d(shapes, tensor.type, tensor.columns, tensor.rows)
+                                 : ggml_new_tensor_4d(shapes, tensor.type, tensor.patch, tensor.patch, 3, tensor.rows);
+    };
+    ggml_tensor * const shape = tensor.rows == 0 ? ggml_new_tensor_1d(shapes, tensor.type, tensor.columns) : matrix();
     ggml_set_name(shape, tensor.name.c_str());
     gguf_add_tensor(meta, shape);
 }
@@ -312,12 +376,16 @@ void make(const Options & o) {
     if (tokens < 0) throw std::runtime_error(o.vocab + " holds no vocabulary");
     const std::size_t n_vocab = gguf_get_arr_n(vocab.get(), tokens);
 
-    const std::vector<TensorPlan> plan = plan_tensors(o, static_cast<std::int64_t>(n_vocab), type);
+    const std::vector<TensorPlan> plan =
+        o.is_projector() ? plan_projector(o, type) : plan_tensors(o, static_cast<std::int64_t>(n_vocab), type);
+    const auto make_whole_metadata = [&, file_type = ftype] {
+        return o.is_projector() ? make_projector_metadata(o, file_type) : make_metadata(o, vocab.get(), file_type);
+    };
     const GgmlPtr shapes(ggml_init({ggml_tensor_overhead() * plan.size(), nullptr, /*no_alloc=*/true}), ggml_free);
     const std::vector<bool> plain = plain_tokens(vocab.get(), n_vocab);
     for (std::uint32_t part = 0; part < o.parts; ++part) {
         // The first part has the metadata, the others their tensors alone.
-        const GgufPtr meta = part == 0 ? make_metadata(o, vocab.get(), ftype) : GgufPtr(gguf_init_empty(), gguf_free);
+        const GgufPtr meta = part == 0 ? make_whole_metadata() : GgufPtr(gguf_init_empty(), gguf_free);
         set_part(meta.get(), o, part, plan.size());
         const std::size_t first = plan.size() * part / o.parts;
         const std::size_t end = plan.size() * (part + 1) / o.parts;
@@ -401,8 +469,8 @@ Options parse(int argc, char ** argv) {
     }
     if (optind + 1 != argc) throw std::runtime_error("expected one output file; see make_gguf --help");
     o.out = argv[optind];
-    if (o.arch != "llama" && o.arch != "bert") {
-        throw std::runtime_error("--arch " + o.arch + ": expected llama or bert");
+    if (o.arch != "llama" && o.arch != "bert" && o.arch != "clip") {
+        throw std::runtime_error("--arch " + o.arch + ": expected llama, bert or clip");
     }
     if (o.chat_template != "chatml" && o.chat_template != "none") {
         throw std::runtime_error("--chat-template " + o.chat_template + ": expected chatml or none");

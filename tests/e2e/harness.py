@@ -155,6 +155,7 @@ class Minerva:
         for name, file in models.items():
             self.add_model(name, file)
         for name, file in (extra or {}).items():
+            (self.models_dir / name).parent.mkdir(exist_ok=True)
             shutil.copy(file, self.models_dir / name)
         self.before_exec = before_exec
         self.args = ["--listen", listen, "--models-dir", str(self.models_dir), "--state-dir", str(self.folder / "state"),
