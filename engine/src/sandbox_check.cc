@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -121,6 +122,14 @@ int try_parents_limits() {
     return prlimit(getppid(), RLIMIT_NOFILE, nullptr, &limit);
 }
 
+// More than an inspection may have.
+int try_much_memory() {
+    constexpr std::size_t kMuch = std::size_t{5} << 30;
+    void * const memory =
+        mmap(nullptr, kMuch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? -1 : munmap(memory, kMuch);
+}
+
 int try_shared_memory() {
     const int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
     return id < 0 ? -1 : shmctl(id, IPC_RMID, nullptr);
@@ -147,6 +156,7 @@ void try_everything(Json & attempts, const std::string & file) {
     attempt("write_null", [] { return try_open("/dev/null", O_WRONLY); });
     attempt("thread", try_thread);
     attempt("signal_self", [] { return kill(getpid(), 0); });
+    attempt("much_memory", try_much_memory);
     // files
     attempt("read_file", [&] { return try_open(file, O_RDONLY); });
     attempt("write_file", [&] { return try_open(file, O_WRONLY); });

@@ -428,14 +428,16 @@ std::vector<ModelRow> make_model_rows() {
          return values;
        },
        "auto"});
-  rows.push_back({"args", "", "list of text", TomlKind::kList,
-                  "More arguments of its engine (those of llama.cpp's server), but for those that belong to Minerva.",
-                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-                    if (const auto allowed = check_user_arguments(values); !allowed) return fail(allowed.error());
-                    entry.args = values;
-                    return {};
-                  },
-                  [](const ModelEntry& entry) { return entry.args; }, "none"});
+  rows.push_back(
+      {"args", "", "list of text", TomlKind::kList,
+       "More arguments of its engine (those of llama.cpp's server), but for those that belong to Minerva. Files "
+       "they name lie in a models folder.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         if (const auto allowed = check_user_arguments(values); !allowed) return fail(allowed.error());
+         entry.args = values;
+         return {};
+       },
+       [](const ModelEntry& entry) { return entry.args; }, "none"});
   return rows;
 }
 

@@ -39,6 +39,7 @@ if [ "$1" = inspect ]; then
     *invalid*) echo '{"error":"not a GGUF file"}'; exit 1 ;;
     *segv*) echo 'GGML_ASSERT(false) failed' >&2; kill -SEGV $$ ;;
     *killed*) kill -KILL $$ ;;
+    *busy*) kill -XCPU $$ ;;
     *garbage*) echo hello; echo 'error: no idea' >&2; exit 3 ;;
     *chatter*) while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done ;;
     *hang*) exec sleep 1000 ;;
@@ -368,6 +369,7 @@ TEST_F(LlamaEngineTest, InspectionFailuresSayWhoseFaultItIs) {
       {"invalid", ErrorCode::kInvalidModel, "not a GGUF file"},
       {"segv", ErrorCode::kInvalidModel, "signal 11"},
       {"killed", ErrorCode::kInternal, "signal 9"},
+      {"busy", ErrorCode::kInvalidModel, "busy for ever"},
       {"garbage", ErrorCode::kInternal, "no idea"},
       {"chatter", ErrorCode::kInternal, "more than it should"},
   };
