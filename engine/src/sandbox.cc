@@ -40,9 +40,10 @@ std::atomic<bool> sockets_end_with_listen{false};
 
 // What is missing is no secret: it goes where the daemon reads it.
 void report(const std::string & what) {
-    std::fprintf(stderr, "%s%s\n", kSandboxLine, what.c_str());
-    if (mode == Mode::kRequired) {
-        std::fprintf(stderr, "%sit is required (sandbox = \"required\"), so this engine does not run\n", kSandboxLine);
+    const bool required = mode == Mode::kRequired;
+    std::fprintf(stderr, "%s%s%s\n", kSandboxLine, what.c_str(),
+                 required ? "; the sandbox is required (sandbox = \"required\"), so this engine does not run" : "");
+    if (required) {
         _exit(kExitWithoutSandbox);
     }
 }

@@ -15,6 +15,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kExitWithoutSandbox = 78;  // engine/src/sandbox.cc
+
 std::string text_of(const json& object, const char* name) {
   const auto it = object.find(name);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -95,6 +97,9 @@ struct Inspection::Impl {
     if (status.signal != 0) {
       return fail(ErrorCode::kInvalidModel,
                   fmt::format("the file crashes the loader ({}){}", status.text(), after_colon(log.last_words())));
+    }
+    if (status.signal == 0 && status.code == kExitWithoutSandbox) {
+      return fail(ErrorCode::kInternal, fmt::format("no engine can be started{}", after_colon(log.last_words())));
     }
     auto parsed = parse_inspection(output);
     if (!parsed && parsed.error().code == ErrorCode::kInternal) {
