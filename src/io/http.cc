@@ -65,6 +65,13 @@ class MessageParser final : public http::basic_parser<is_request> {
 
   MessageParser() { this->body_limit(boost::none); }
 
+  // Beast asserts that the head of a last chunk, once seen, is shown again with two bytes more at least. Its end may
+  // come one byte after the other.
+  bool awaits_end_of_last_chunk(std::string_view unread) const {
+    return this->is_header_done() && this->chunked() && chunk_left_ == 0 && unread.size() == 4 &&
+           unread.starts_with("0\r\n");
+  }
+
  private:
   void on_request_impl(http::verb, beast::string_view method_text, beast::string_view target_text, int version,
                        beast::error_code&) override {
@@ -101,12 +108,15 @@ class MessageParser final : public http::basic_parser<is_request> {
     piece.append(body.data(), body.size());
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t size, beast::string_view, beast::error_code&) override { chunk_left_ = size; }
   std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view body, beast::error_code&) override {
     piece.append(body.data(), body.size());
+    chunk_left_ -= body.size();
     return body.size();
   }
   void on_finish_impl(beast::error_code&) override {}
+
+  std::uint64_t chunk_left_ = 0;  // bytes of the chunk being read
 };
 
 // What was read from a stream and not parsed yet.
@@ -142,6 +152,7 @@ beast::error_code feed(Parser& parser, InputBuffer& input, bool& need_more) {
     const bool in_head = !parser.is_header_done();
     beast::error_code error;
     const std::string_view bytes = input.unread();
+    if (parser.awaits_end_of_last_chunk(bytes)) break;
     const std::size_t used = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
     input.consume(used);
     if (error == http::error::need_more) break;

@@ -68,6 +68,32 @@ TEST(Http, SeveralRequestsOverOneConnection) {
   });
 }
 
+// Found by fuzzing: the parser asserts how the bytes of a last chunk come.
+TEST(Http, TheEndOfAChunkedBodyMayComeByteByByte) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    co_await write_all(*pair.client, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const auto request = co_await server.read_request();
+    EXPECT_TRUE(request.has_value() && request->has_value());
+    bool ended = false;
+    Signal read(loop);
+    const auto reader = [&]() -> Task<void> {
+      EXPECT_EQ(co_await whole_body(server), "");
+      ended = true;
+      read.notify();
+    };
+    loop.spawn(reader());
+    for (const char byte : std::string_view("0\r\n\r\n")) {
+      EXPECT_FALSE(ended);
+      co_await write_all(*pair.client, std::string(1, byte));
+      co_await sleep_until(loop, Clock::now());  // the reader takes it
+    }
+    co_await read.wait();
+    EXPECT_TRUE(server.body_done());
+  });
+}
+
 TEST(Http, StreamsInPiecesBothWays) {
   run_on_loop([](Loop& loop) -> Task<void> {
     StreamPair pair = co_await connected_pair(loop);
