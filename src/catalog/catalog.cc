@@ -78,6 +78,13 @@ Catalog::Catalog(CatalogOptions options, EngineDriver& driver)
     : impl_(std::make_unique<Impl>(std::move(options), driver)) {}
 Catalog::~Catalog() = default;
 
+const CatalogOptions& Catalog::options() const { return impl_->options; }
+
+void Catalog::set_options(std::vector<std::string> models_dirs, std::vector<ModelEntry> entries) {
+  impl_->options.models_dirs = std::move(models_dirs);
+  impl_->options.entries = std::move(entries);
+}
+
 Catalog::Changes Catalog::apply(ScanResult result) {
   std::map<ModelId, Impl::Known, std::less<>> models;
   for (ModelSpec& spec : result.models) {

@@ -41,8 +41,9 @@ struct CatalogOptions {
 
 struct ScanResult {
   std::vector<ModelSpec> models;  // by id
-  std::vector<std::string>
-      problems;  // in sentences: two files of one name, an unreadable folder, an entry without a file
+  // In sentences: two files of one name, an unreadable folder, an entry without a file.
+  std::vector<std::string> problems;
+  std::vector<std::string> folders;  // that were read: where models may appear
 };
 
 class Catalog {
@@ -55,6 +56,10 @@ class Catalog {
   // a subfolder with. Two of one name are a problem that names both, and neither is listed. An entry with a path
   // renames the file. Symlinks are followed, also out of the folder: they are the operator's.
   static ScanResult scan(const CatalogOptions& options);
+
+  const CatalogOptions& options() const;
+  // Counts from the next scan on. The cache folder stays what it was.
+  void set_options(std::vector<std::string> models_dirs, std::vector<ModelEntry> entries);
 
   struct Changes {
     std::vector<ModelSpec> added_or_changed;

@@ -46,6 +46,7 @@ class Scan {
 
   void read_folder(const fs::path& folder, unsigned depth) {
     if (!seen_.insert(folder.string()).second) return;  // named twice, or inside another models folder
+    result_.folders.push_back(folder.string());
     std::error_code error;
     std::set<fs::path> entries;  // sorted, so that two scans of the same files agree
     for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {

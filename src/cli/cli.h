@@ -10,7 +10,8 @@
 
 namespace minerva::cli {
 
-using ServeFunction = std::function<int(const Config&)>;
+// Serves `config`, which came from `source`. Returns the exit code.
+using ServeFunction = std::function<int(const ConfigSource& source, const Config& config)>;
 
 // Returns the exit code: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage, 3 server unreachable,
 // 4 no such model.

@@ -22,10 +22,11 @@ Outcome minerva(std::vector<const char*> arguments) {
   Outcome outcome;
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  outcome.exit_code = run(static_cast<int>(arguments.size()), arguments.data(), [&](const Config& config) {
-    outcome.served = config;
-    return 7;
-  });
+  outcome.exit_code =
+      run(static_cast<int>(arguments.size()), arguments.data(), [&](const ConfigSource&, const Config& config) {
+        outcome.served = config;
+        return 7;
+      });
   outcome.out = testing::internal::GetCapturedStdout();
   outcome.err = testing::internal::GetCapturedStderr();
   return outcome;

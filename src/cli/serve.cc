@@ -18,7 +18,7 @@ struct ServeFlags {
   std::vector<std::vector<std::string>> values;  // as config_keys(): what was given for each flag
 };
 
-Result<Config> effective_config(const ServeFlags& flags) {
+Result<ConfigSource> config_source(const ServeFlags& flags) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   const Result<Settings> from_environment = settings_from_environment(environment);
@@ -29,7 +29,7 @@ Result<Config> effective_config(const ServeFlags& flags) {
   }
   std::string file = flags.config_file;
   if (const char* named = std::getenv("MINERVA_CONFIG"); file.empty() && named != nullptr) file = named;
-  return load_config(file, *from_environment, given);
+  return ConfigSource{std::move(file), *from_environment, std::move(given)};
 }
 
 }  // namespace
@@ -52,13 +52,14 @@ void add_serve(CLI::App& app, Session& session) {
         ->multi_option_policy(key.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
   }
   command->callback([flags, &session] {
-    const Result<Config> config = effective_config(*flags);
+    const Result<ConfigSource> source = config_source(*flags);
+    const Result<Config> config = source ? source->load() : fail(source.error());
     if (!config) {
       session.exit_code = report(config.error());
     } else if (flags->check) {
       fmt::print("{}", describe_config(*config));
     } else {
-      session.exit_code = session.serve(*config);
+      session.exit_code = session.serve(*source, *config);
     }
   });
 }

@@ -166,6 +166,32 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   return config;
 }
 
+ConfigChanges compare_configs(const Config& running, Config& next) {
+  ConfigChanges changes;
+  for (const ConfigRow& row : config_rows()) {
+    const Values was = row.get(running);
+    if (row.get(next) == was) continue;
+    if (row.at_start_only) {
+      changes.at_restart.push_back(row.name);
+      static_cast<void>(row.set(next, was, "/"));  // was accepted before
+    } else {
+      changes.live.push_back(row.name);
+    }
+  }
+  const auto name = [](const ModelEntry& entry) { return fmt::format("model.\"{}\"", entry.id); };
+  const auto find = [](const Config& config, const ModelId& id) {
+    return std::find_if(config.models.begin(), config.models.end(), [&](const ModelEntry& e) { return e.id == id; });
+  };
+  for (const ModelEntry& entry : next.models) {
+    const auto before = find(running, entry.id);
+    if (before == running.models.end() || *before != entry) changes.live.push_back(name(entry));
+  }
+  for (const ModelEntry& entry : running.models) {
+    if (find(next, entry.id) == next.models.end()) changes.live.push_back(name(entry));
+  }
+  return changes;
+}
+
 std::string describe_config(const Config& config) {
   const auto& keys = config_keys();
   std::string text;
@@ -179,7 +205,8 @@ std::string describe_config(const Config& config) {
     }
     const std::string flag = row.flag.empty() ? "" : row.flag + ", ";
     text += comment(row.meaning);
-    text += comment(fmt::format("({}; default: {}; {}{})", row.type, keys[i].default_text, flag, keys[i].environment));
+    text += comment(fmt::format("({}; default: {}; {}{}{})", row.type, keys[i].default_text, flag, keys[i].environment,
+                                row.at_start_only ? "; a change needs a restart" : ""));
     const std::string name = dot == std::string::npos ? row.name : row.name.substr(dot + 1);
     text += fmt::format("{} = {}\n\n", name, toml_text(row.get(config), row.toml));
   }

@@ -72,6 +72,23 @@ Result<Settings> settings_from_environment(const std::vector<std::string>& envir
 // "environment MINERVA_LISTEN: ...", "--listen: ...".
 Result<Config> load_config(const std::string& file, const Settings& environment, const Settings& flags);
 
+// Where a config comes from, so that it can be read again.
+struct ConfigSource {
+  std::string file;  // empty: none
+  Settings environment;
+  Settings flags;
+
+  Result<Config> load() const { return load_config(file, environment, flags); }
+};
+
+// What a config changes of the one that runs, by name: "max_models", "model.\"a\"".
+struct ConfigChanges {
+  std::vector<std::string> live;        // take effect now
+  std::vector<std::string> at_restart;  // count at start only
+};
+// Sets what counts at start only back in `next` to what runs.
+ConfigChanges compare_configs(const Config& running, Config& next);
+
 // The effective config as TOML with a comment per key (unit, default, meaning): what `serve --check` prints.
 std::string describe_config(const Config& config);
 
@@ -84,6 +101,7 @@ struct ConfigKey {
   std::string default_text;
   std::string meaning;
   bool repeatable = false;
+  bool at_start_only = false;  // a reload cannot change it
 };
 const std::vector<ConfigKey>& config_keys();
 

@@ -115,6 +115,11 @@ ConfigRow path_row(std::string name, std::string flag, std::string default_text,
   return row;
 }
 
+ConfigRow at_start_only(ConfigRow row) {
+  row.at_start_only = true;
+  return row;
+}
+
 // ---- the rows that are unlike others ----
 
 ConfigRow listen_row() {
@@ -257,23 +262,24 @@ std::vector<ConfigRow> make_config_rows() {
   constexpr Duration kSoon = milliseconds(1);
   constexpr Bytes kMostSize = Bytes::gib(1024);
   std::vector<ConfigRow> rows;
-  rows.push_back(listen_row());
+  rows.push_back(at_start_only(listen_row()));
   rows.push_back(models_dirs_row());
   rows.push_back(memory_budget_row());
   rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
                            "Models in memory at once; 0: bounded by memory only.",
                            [](auto& c) -> auto& { return c.max_models; }));
-  rows.push_back(policy_row());
-  rows.push_back(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
-                          "Where Minerva keeps what it has learned about models. Made with mode 0700.",
-                          [](auto& c) -> auto& { return c.state_dir; }));
-  rows.push_back(path_row("engine", "--engine", "minerva-engine beside this program",
-                          "The program that runs one model.", [](auto& c) -> auto& { return c.engine; }));
-  rows.push_back(choice_row("sandbox", "", {"auto", "required", "off"},
-                            "Whether engines are kept from other files, the network and other programs: auto (as far "
-                            "as the kernel can), required (else no engine is started), off (engines that need device "
-                            "files, such as a GPU's).",
-                            [](auto& c) -> auto& { return c.sandbox; }));
+  rows.push_back(at_start_only(policy_row()));
+  rows.push_back(at_start_only(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
+                                        "Where Minerva keeps what it has learned about models. Made with mode 0700.",
+                                        [](auto& c) -> auto& { return c.state_dir; })));
+  rows.push_back(
+      at_start_only(path_row("engine", "--engine", "minerva-engine beside this program",
+                             "The program that runs one model.", [](auto& c) -> auto& { return c.engine; })));
+  rows.push_back(at_start_only(choice_row(
+      "sandbox", "", {"auto", "required", "off"},
+      "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "
+      "can), required (else no engine is started), off (engines that need device files, such as a GPU's).",
+      [](auto& c) -> auto& { return c.sandbox; })));
   rows.push_back(choice_row("log_format", "--log-format", {"text", "json"}, "The shape of log lines on stderr.",
                             [](auto& c) -> auto& { return c.log_format; }));
   rows.push_back(choice_row("log_level", "--log-level", {"debug", "info", "warn", "error"},
@@ -485,7 +491,7 @@ const std::vector<ConfigKey>& config_keys() {
     for (const ConfigRow& row : config_rows()) {
       list.push_back({row.name, row.flag, environment_name(row), row.type,
                       row.default_text.empty() ? joined(row.get(defaults)) : row.default_text, row.meaning,
-                      row.toml == TomlKind::kList});
+                      row.toml == TomlKind::kList, row.at_start_only});
     }
     for (const ModelRow& row : model_rows()) {
       list.push_back({"model.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});

@@ -29,6 +29,7 @@ struct KeyRow {
   std::function<Values(const Target&)> get;
   std::string default_text = {};  // in words, where the value alone does not say it
   char separator = 0;             // between the elements of a list in a variable
+  bool at_start_only = false;     // a reload cannot change it
 };
 
 using ConfigRow = KeyRow<Config>;

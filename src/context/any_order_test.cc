@@ -22,7 +22,8 @@ class AnyOrder : public CoreTest {
   Event any_event() {
     switch (pick(16)) {
       case 0:
-        return ModelAdded{any_model(), pick(3) == 0, pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy};
+        return ModelAdded{any_model(), pick(3) == 0, pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy,
+                          pick(3) == 0};
       case 1:
         return ModelRemoved{any_model()};
       case 2:
@@ -54,6 +55,9 @@ class AnyOrder : public CoreTest {
       default:
         if (pick(40) == 0) return DrainRequested{any_time()};
         if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4)};
+        if (pick(8) == 0) {
+          return WaitingChanged{pick(20), pick(30), std::chrono::seconds(pick(5)), std::chrono::seconds(pick(3))};
+        }
         return TimerFired{};
     }
   }

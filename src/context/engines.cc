@@ -70,6 +70,7 @@ void ContextManager::Impl::become_cold(Model& m) {
   engines_.erase(*m.engine);
   m.state = ModelState::kCold;
   m.engine.reset();
+  m.outdated = false;
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
   m.leases.clear();
   m.draining = false;

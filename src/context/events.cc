@@ -27,10 +27,13 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   Model& m = it->second;
   m.id = event.model;
   const bool was_eager = !is_new && m.known && m.preload == PreloadStrategy::kEager;
+  if (is_new || !m.known || event.pinned != m.pinned_by_catalog) m.pinned = event.pinned;
+  m.pinned_by_catalog = event.pinned;
   if (!m.known) --removed_models_;
   m.known = true;
-  m.pinned = event.pinned;
   m.preload = event.preload;
+  m.outdated = event.outdated && (m.state == ModelState::kLoading || m.state == ModelState::kHot);
+  if (event.outdated && m.preparing()) m.state = ModelState::kCold;  // whoever wants it has it inspected anew
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
   const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.quarantined(now_);
@@ -63,7 +66,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
                                   retry_seconds(left)});
   }
   const bool hot = m->state == ModelState::kHot;
-  const bool must_wait = !hot || m->draining || !queue_.lines(m->id).unloads.empty();
+  const bool must_wait = !hot || m->draining || m->outdated || !queue_.lines(m->id).unloads.empty();
   if (must_wait && queue_is_full(event.request, m->id)) return;
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
@@ -91,7 +94,7 @@ void ContextManager::Impl::on(const LoadRequested& event) {
   m->quarantined_until = {};
   m->failures = 0;
   const bool hot = m->state == ModelState::kHot;
-  const bool at_once = hot && queue_.lines(m->id).unloads.empty();
+  const bool at_once = hot && !m->outdated && queue_.lines(m->id).unloads.empty();
   if (!at_once && queue_is_full(event.request, m->id)) return;
   wait({.id = event.request,
         .kind = WaitKind::kLoad,
@@ -211,6 +214,13 @@ void ContextManager::Impl::on(const EngineExited& event) {
 
 void ContextManager::Impl::on(const BudgetChanged& event) { ledger_.set_limits(event.memory_budget, event.max_models); }
 
+void ContextManager::Impl::on(const WaitingChanged& event) {
+  options_.max_queue_per_model = event.max_queue_per_model;
+  options_.max_queue = event.max_queue;
+  options_.load_timeout = event.load_timeout;
+  options_.min_residency = event.min_residency;
+}
+
 void ContextManager::Impl::on(const DrainRequested& event) {
   draining_ = true;
   drain_deadline_ = event.deadline;
@@ -299,7 +309,7 @@ void ContextManager::Impl::finish_unloads(Model& m) {
 }
 
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
-  if (m.state != ModelState::kHot || m.draining) return false;
+  if (m.state != ModelState::kHot || m.draining || m.outdated) return false;
   bool served = false;
   // Who came after an unload waits for the next load.
   const std::uint64_t end = queue_.lines(m.id).first_unload();

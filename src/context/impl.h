@@ -75,6 +75,7 @@ class ContextManager::Impl {
   void on(const EngineReady& event);
   void on(const EngineExited& event);
   void on(const BudgetChanged& event);
+  void on(const WaitingChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.

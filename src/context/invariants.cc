@@ -45,11 +45,11 @@ void ContextManager::Impl::check_invariants() const {
       check(m.state != ModelState::kWaitingForRoom || m.footprint <= ledger_.budget(), "a model that never fits waits");
     }
     if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
-    if (m.state == ModelState::kHot && !m.draining) {
+    if (m.state == ModelState::kHot && !m.draining && !m.outdated) {
       check(lines.oldest().value_or(UINT64_MAX) >= lines.first_unload(), "somebody waits for a hot model in vain");
     }
     if (m.state == ModelState::kHot && m.leases.empty()) {
-      check(m.known && !draining_ && lines.unloads.empty(), "a model that should leave stays");
+      check(m.known && !m.outdated && !draining_ && lines.unloads.empty(), "a model that should leave stays");
     }
     removed += m.known ? 0 : 1;
     if (!m.known) check(resident && lines.wanting() == 0, "a removed model is not forgotten");

@@ -378,6 +378,100 @@ TEST_F(Catalog, AddingARemovedModelAgainRevivesIt) {
   EXPECT_EQ(residency("a"), Residency::kHot);
 }
 
+// ---- changed settings ----
+
+ModelAdded changed(const ModelId& model) { return {model, false, PreloadStrategy::kLazy, /*outdated=*/true}; }
+
+TEST_F(Catalog, ChangedSettingsReplaceTheEngineOnceItsLeasesHaveEnded) {
+  start(1000);
+  add("a", 100);
+  const RequestId held = heat_and_hold("a");
+  const EngineId old = engine_.at("a");
+  EXPECT_TRUE(step(changed("a")).empty());
+  EXPECT_TRUE(lease(kR1, "a").empty());  // waits for the new engine
+  EXPECT_EQ(only<Stop>(release(held)).engine, old);
+  footprint_["a"] = Bytes::mib(300);
+  EXPECT_EQ(only<Inspect>(exited("a")).model, "a");
+  EXPECT_EQ(only<Spawn>(inspected("a")).footprint, Bytes::mib(300));
+  EXPECT_NE(engine_.at("a"), old);
+  EXPECT_EQ(all<Grant>(ready("a")).size(), 1U);
+}
+
+TEST_F(Catalog, AnIdleModelWithChangedSettingsComesBackByItself) {
+  start(1000);
+  add("a", 100);
+  add("b", 100);
+  heat("a");
+  EXPECT_EQ(only<Stop>(step(changed("a"))).model, "a");
+  EXPECT_EQ(all<Inspect>(exited("a")).size(), 1U);
+  inspected("a");
+  ready("a");
+  EXPECT_EQ(residency("a"), Residency::kHot);
+  // One that is not in memory stays out of it.
+  EXPECT_TRUE(step(changed("b")).empty());
+  EXPECT_EQ(residency("b"), Residency::kCold);
+}
+
+TEST_F(Catalog, SettingsThatChangeDuringALoadStartItAnew) {
+  start(1000);
+  add("a", 100);
+  lease(kR1, "a");
+  // While it is inspected: the answer under way is about the old settings.
+  const std::uint64_t old_ticket = ticket_.at("a");
+  EXPECT_EQ(all<Inspect>(step(changed("a"))).size(), 1U);
+  EXPECT_TRUE(step(Inspected{"a", old_ticket, Bytes::mib(1)}).empty());
+  EXPECT_EQ(only<Spawn>(inspected("a")).footprint, Bytes::mib(100));
+  // While its engine starts.
+  EXPECT_EQ(only<Stop>(step(changed("a"))).model, "a");
+  EXPECT_EQ(all<Inspect>(exited("a", ErrorCode::kNoCapacity)).size(), 1U);
+  inspected("a");
+  EXPECT_EQ(all<Grant>(ready("a")).size(), 1U);
+}
+
+TEST_F(Catalog, SettingsThatChangeBackBeforeTheLeasesEndChangeNothing) {
+  start(1000);
+  add("a", 100);
+  const RequestId held = heat_and_hold("a");
+  step(changed("a"));
+  EXPECT_TRUE(lease(kR1, "a").empty());
+  EXPECT_EQ(only<Grant>(step(ModelAdded{"a", false, PreloadStrategy::kLazy})).request, kR1);
+  release(held);
+  release(kR1);
+  EXPECT_EQ(residency("a"), Residency::kHot);
+}
+
+TEST_F(Catalog, AnUnloadOfAModelWithChangedSettingsIsObeyed) {
+  start(1000);
+  add("a", 100);
+  const RequestId held = heat_and_hold("a");
+  step(changed("a"));
+  unload(kR1, "a");
+  release(held);
+  EXPECT_EQ(only<Done>(exited("a")).request, kR1);
+  EXPECT_EQ(residency("a"), Residency::kCold);
+}
+
+TEST_F(Catalog, AnOperatorsPinOutlivesAnUpdateThatDoesNotChangeThePin) {
+  start(1000);
+  add("a", 100);
+  step(PinRequested{kR1, "a", true});
+  step(ModelAdded{"a", false, PreloadStrategy::kEager});
+  EXPECT_TRUE(view("a").pinned);
+  step(ModelAdded{"a", true, PreloadStrategy::kEager});
+  step(ModelAdded{"a", false, PreloadStrategy::kEager});
+  EXPECT_FALSE(view("a").pinned);
+}
+
+TEST_F(Catalog, LimitsOfWaitingChangeForWhoComesLater) {
+  start(1000);
+  add("a", 100);
+  lease(kR1, "a");
+  step(WaitingChanged{1, 10, seconds(5), seconds(0)});
+  EXPECT_EQ(only<Reject>(lease(kR2, "a")).error.code, ErrorCode::kQueueFull);
+  inspected("a");
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(5));
+}
+
 // ---- draining ----
 
 TEST_F(Drain, LetsLeasesFinishAndThenStopsEverything) {

@@ -23,12 +23,14 @@ struct Model {
   ModelId id;
   bool known = true;  // false: no longer in the catalog; forgotten once cold
   bool pinned = false;
+  bool pinned_by_catalog = false;  // what the catalog said last
   PreloadStrategy preload = PreloadStrategy::kLazy;
 
   ModelState state = ModelState::kCold;
   std::uint64_t ticket = 0;
   Bytes footprint;                 // as inspected last
   std::optional<EngineId> engine;  // loading, hot, stopping
+  bool outdated = false;           // `engine` is to be replaced by one with other settings
   TimePoint spawned{};
   TimePoint hot_since{};
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end

@@ -101,6 +101,11 @@ bool ContextManager::Impl::advance(Model& m) {
     stop(m, draining_ ? "the server is shutting down" : "the model is no longer in the catalog");
   }
   if (!queue_.lines(m.id).unloads.empty()) advance_unload(m);
+  if (m.outdated && (m.state == ModelState::kLoading || (m.state == ModelState::kHot && m.leases.empty()))) {
+    stop(m, "its settings have changed");
+    // It was wanted in memory, and still is.
+    if (queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
+  }
   if (m.preparing() && !wanted(m)) m.state = ModelState::kCold;
   if (m.state == ModelState::kCold && wanted(m)) start_inspection(m);
   return !m.known && m.state == ModelState::kCold && queue_.lines(m.id).empty();

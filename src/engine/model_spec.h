@@ -36,6 +36,12 @@ struct ModelSpec {
   bool operator==(const ModelSpec&) const = default;
 };
 
+// Whether an engine started for `a` is one for `b` too. A file that was replaced is used from the next load on.
+inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
+  return a.path == b.path && a.mmproj == b.mmproj && a.context == b.context && a.parallel == b.parallel &&
+         a.weights == b.weights && a.args == b.args;
+}
+
 struct ModelMetadata {
   std::string architecture;
   std::string quantization;      // "Q4_K_M"

@@ -83,7 +83,22 @@ void ModelHost::cancel(RequestId request) {
 
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) step(ModelRemoved{id});
-  for (const ModelSpec& spec : changes.added_or_changed) step(ModelAdded{spec.id, spec.pinned, spec.preload});
+  for (const ModelSpec& spec : changes.added_or_changed) {
+    step(ModelAdded{spec.id, spec.pinned, spec.preload, outdated(spec)});
+  }
+}
+
+bool ModelHost::outdated(const ModelSpec& spec) const {
+  const auto running =
+      std::find_if(engines_.begin(), engines_.end(), [&](const auto& e) { return e.second.model == spec.id; });
+  // Without an engine it is about an inspection at most: one more costs nothing, as the answer is kept.
+  return running == engines_.end() || !same_engine(running->second.spec, spec);
+}
+
+void ModelHost::set_limits(const ContextOptions& context, Options options) {
+  options_ = options;
+  step(BudgetChanged{context.memory_budget, context.max_models});
+  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
 }
 
 void ModelHost::drain(TimePoint deadline, std::function<void()> done) {
@@ -177,7 +192,7 @@ void ModelHost::carry_out(Spawn& action) {
     post_step(EngineExited{id, engine.error()});
     return;
   }
-  engines_.emplace(id, Running{action.model, std::move(*engine), 0, Clock::now()});
+  engines_.emplace(id, Running{action.model, *spec, std::move(*engine), 0, Clock::now()});
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {

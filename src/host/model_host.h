@@ -64,8 +64,10 @@ class ModelHost {
   RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
   void cancel(RequestId request);
 
-  // The catalog changed.
+  // The catalog changed. An engine that was started with other settings is replaced once its leases have ended.
   void apply(const Catalog::Changes& changes);
+  // The limits changed: those of `context` that the core takes while it runs, and `options`.
+  void set_limits(const ContextOptions& context, Options options);
   // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
   void drain(TimePoint deadline, std::function<void()> done);
 
@@ -82,6 +84,7 @@ class ModelHost {
   friend class Lease;
   struct Running {
     ModelId model;
+    ModelSpec spec;  // it was started with
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
@@ -100,6 +103,8 @@ class ModelHost {
   void carry_out(Reject& action);
   void carry_out(Abort& action);
   void engine_exited(EngineId id, Error reason);
+  // Whether what is known or running of `spec`'s model was made with other settings.
+  bool outdated(const ModelSpec& spec) const;
   void add_lease(EngineId id);
   void remove_lease(EngineId id);
   // The engines with leases share the cores. More of them count at once, fewer of them once that has lasted, so that

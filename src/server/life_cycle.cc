@@ -249,7 +249,7 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
 }
 
 io::Task<void> list_models(Service& service, Exchange& x) {
-  co_await service.refresh_catalog();
+  co_await service.catalog_watch.refresh_if_changed();
   std::vector<api::ModelAnswer> answers;
   for (const ModelSpec* spec : service.catalog.list()) answers.push_back(model_answer(service, *spec));
   co_await x.json(200, api::models_json(answers));

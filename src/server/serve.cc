@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "engine/llama_engine.h"
 #include "host/runtime_folder.h"
+#include "server/reload.h"
 #include "server/server.h"
 
 namespace minerva {
@@ -21,24 +22,6 @@ int cannot_start(const Error& error) {
   return error_info(error.code).cli_exit;
 }
 
-log::Level level_of(const std::string& name) {
-  if (name == "debug") return log::Level::kDebug;
-  if (name == "warn") return log::Level::kWarn;
-  if (name == "error") return log::Level::kError;
-  return log::Level::kInfo;
-}
-
-ContextOptions context_options(const Config& config) {
-  ContextOptions options;
-  options.max_models = config.max_models;
-  options.memory_budget = resolve_budget(config.memory_budget);
-  options.max_queue_per_model = config.max_queue_per_model;
-  options.max_queue = config.max_queue;
-  options.load_timeout = config.load_timeout;
-  options.min_residency = config.min_residency;
-  return options;
-}
-
 LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& runtime) {
   LlamaDriverOptions options;
   options.engine_path = config.engine;
@@ -49,8 +32,9 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 
 }  // namespace
 
-int serve(const Config& config) {
-  log::configure(level_of(config.log_level), config.log_format == "json" ? log::Format::kJson : log::Format::kText);
+int serve(const ConfigSource& source, const Config& given) {
+  Config config = given;  // the running one: a reload changes it
+  configure_log(config);
   std::error_code error;
   std::filesystem::create_directories(config.state_dir, error);
   if (error) {
@@ -70,32 +54,26 @@ int serve(const Config& config) {
 
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, driver_options(config, *runtime));
-  const CatalogOptions catalog_options{config.models_dirs, config.models, config.state_dir};
-  Catalog catalog(catalog_options, *driver);
+  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
   const ContextOptions options = context_options(config);
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)), {config.stop_grace});
-  Service service(loop, config, catalog, catalog_options, host);
+  Service service(loop, config, catalog, host);
   Server server(service);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
 
   const auto address = server.listen(config.listen);
   if (!address) return cannot_start(address.error());
 
-  ScanResult scanned = Catalog::scan(catalog_options);
-  for (const std::string& problem : scanned.problems) log::warn("{}", problem);
-  const std::size_t count = scanned.models.size();
-  host.apply(catalog.apply(std::move(scanned)));
+  service.catalog_watch.start();
   const std::string url = address->is_unix() ? address->text() : "http://" + address->text();
-  log::info("{} models, {} for them (policy {}{})", count, format_bytes(options.memory_budget), config.policy,
-            config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
-  // On stdout, so that whoever started it learns the port.
-  fmt::print("minerva listens on {}\n", url);
-  std::fflush(stdout);
-
+  log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
+            config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
+  Reload reload(source, config, service);
+  reload.watch_file();
   io::Timer close_timer(loop);
   loop.on_signal([&](int signal) {
     if (signal == SIGHUP) {
-      loop.spawn(service.refresh_catalog());
+      reload.now();
       return;
     }
     if (service.draining) {
@@ -114,6 +92,9 @@ int serve(const Config& config) {
       server.when_all_closed([&] { loop.stop(); });
     });
   });
+  // On stdout, so that whoever started it learns the port; now that signals are understood.
+  fmt::print("minerva listens on {}\n", url);
+  std::fflush(stdout);
   loop.run();
   service.pool.clear();
   log::info("stopped");

@@ -41,8 +41,9 @@ class Server {
   std::function<void()> all_closed_;
 };
 
+// Reads `source` again on SIGHUP and when its file changes (reload.h).
 // Runs until SIGTERM or SIGINT has drained it; a second one ends it at once. Returns the exit code: 0 after a drain,
 // 1 if it could not start (the reason is on stderr).
-int serve(const Config& config);
+int serve(const ConfigSource& source, const Config& config);
 
 }  // namespace minerva

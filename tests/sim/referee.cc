@@ -72,9 +72,11 @@ const SimEngine* Referee::serving(const ModelId& model) const {
 void Referee::note(const Event& event) {
   std::visit(Overloaded{
                  [&](const ModelAdded& e) {
-                   models_[e.model].known = true;
-                   models_[e.model].pinned = e.pinned;
-                   models_[e.model].eager |= e.preload == PreloadStrategy::kEager;
+                   SimModel& model = models_[e.model];
+                   if (!model.known || e.pinned != model.pinned_by_catalog) model.pinned = e.pinned;
+                   model.pinned_by_catalog = e.pinned;
+                   model.known = true;
+                   model.eager |= e.preload == PreloadStrategy::kEager;
                  },
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
@@ -139,6 +141,12 @@ void Referee::note(const Event& event) {
                  [&](const BudgetChanged& e) {
                    options_.memory_budget = e.memory_budget;
                    options_.max_models = e.max_models;
+                 },
+                 [&](const WaitingChanged& e) {
+                   options_.max_queue_per_model = e.max_queue_per_model;
+                   options_.max_queue = e.max_queue;
+                   options_.load_timeout = e.load_timeout;
+                   options_.min_residency = e.min_residency;
                  },
                  [&](const DrainRequested& e) {
                    draining_ = true;

@@ -76,6 +76,7 @@ class Referee {
     bool known = false;
     bool eager = false;  // ever
     bool pinned = false;
+    bool pinned_by_catalog = false;
     bool was_removed = false;        // since its engine started
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used

@@ -65,6 +65,9 @@ std::string to_text(const Event& event) {
           [](const BudgetChanged& e) {
             return fmt::format("BudgetChanged {}, max_models {}", format_bytes(e.memory_budget), e.max_models);
           },
+          [](const WaitingChanged& e) {
+            return fmt::format("WaitingChanged {} a model, {} in all", e.max_queue_per_model, e.max_queue);
+          },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
       },

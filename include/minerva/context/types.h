@@ -40,11 +40,15 @@ enum class CacheOutcome { kHit, kMiss };
 
 // ---- events -------------------------------------------------------------------------------------------------------
 
-// The catalog knows `model` (again): adding an id twice updates it.
+// The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
+// another one than before.
 struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
+  // What was inspected or is running was made with other settings: the model is inspected anew, and an engine it has is
+  // replaced once its leases have ended. New requests wait for the new engine.
+  bool outdated = false;
 };
 // The catalog no longer has it. Waiters fail; a resident engine is stopped when its leases have ended.
 struct ModelRemoved {
@@ -107,6 +111,13 @@ struct BudgetChanged {
   Bytes memory_budget;
   std::size_t max_models;  // 0: bounded by memory only
 };
+// As in ContextOptions. Who waits already keeps his deadline.
+struct WaitingChanged {
+  std::size_t max_queue_per_model;
+  std::size_t max_queue;
+  Duration load_timeout;
+  Duration min_residency;
+};
 // No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
 struct DrainRequested {
   TimePoint deadline;
@@ -116,7 +127,7 @@ struct TimerFired {};
 
 using Event = std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, PinRequested,
                            RequestCancelled, LeaseReleased, Inspected, EngineReady, EngineExited, BudgetChanged,
-                           DrainRequested, TimerFired>;
+                           WaitingChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,72 @@
+#include "server/catalog_watch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace minerva {
+
+void CatalogWatch::start() {
+  auto watch = io::FolderWatch::open(loop_, io::FolderWatch::Notice::kAny, [this] { loop_.spawn(refresh()); });
+  if (watch) {
+    watch_ = std::move(*watch);
+  } else {
+    log::warn("{}; new models will be noticed late", watch.error().message);
+  }
+  last_begun_ = Clock::now();
+  bool again = true;
+  while (again) again = take(Catalog::scan(catalog_.options()));
+}
+
+io::Task<void> CatalogWatch::refresh() {
+  if (watch_) watch_->take_changes();
+  wanted_ = begun_ + 1;
+  return finish(wanted_);
+}
+
+io::Task<void> CatalogWatch::refresh_if_changed() {
+  constexpr auto kTrusted = std::chrono::seconds(1);
+  const bool changed = watch_ == nullptr || watch_->take_changes();
+  if (changed || Clock::now() - last_begun_ > kTrusted) wanted_ = begun_ + 1;
+  return finish(wanted_);
+}
+
+io::Task<void> CatalogWatch::finish(std::uint64_t reading) {
+  while (finished_ < reading) {
+    if (begun_ == finished_) {
+      co_await read();
+      continue;
+    }
+    io::Signal done(loop_);
+    waiting_.push_back(&done);
+    co_await done.wait();
+  }
+}
+
+io::Task<void> CatalogWatch::read() {
+  ++begun_;
+  last_begun_ = Clock::now();
+  io::Signal scanned(loop_);
+  ScanResult result;
+  loop_.offload([&, options = catalog_.options()] { result = Catalog::scan(options); }, [&] { scanned.notify(); });
+  co_await scanned.wait();
+  const bool again = take(std::move(result));
+  finished_ = begun_;
+  if (again) wanted_ = begun_ + 1;
+  for (io::Signal* const signal : std::exchange(waiting_, {})) signal->notify();
+  if (again) co_await finish(wanted_);
+}
+
+bool CatalogWatch::take(ScanResult result) {
+  std::set<std::string> problems(result.problems.begin(), result.problems.end());
+  for (const std::string& problem : problems) {
+    if (!problems_.contains(problem)) log::warn("{}", problem);
+  }
+  problems_ = std::move(problems);
+  const bool again = watch_ && !watch_->watch(result.folders).empty();
+  host_.apply(catalog_.apply(std::move(result)));
+  return again;
+}
+
+}  // namespace minerva

@@ -1,0 +1,72 @@
+#include "server/reload.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/log.h"
+
+namespace minerva {
+
+void configure_log(const Config& config) {
+  log::Level level = log::Level::kInfo;
+  if (config.log_level == "debug") level = log::Level::kDebug;
+  if (config.log_level == "warn") level = log::Level::kWarn;
+  if (config.log_level == "error") level = log::Level::kError;
+  log::configure(level, config.log_format == "json" ? log::Format::kJson : log::Format::kText);
+}
+
+ContextOptions context_options(const Config& config) {
+  ContextOptions options;
+  options.max_models = config.max_models;
+  options.memory_budget = resolve_budget(config.memory_budget);
+  options.max_queue_per_model = config.max_queue_per_model;
+  options.max_queue = config.max_queue;
+  options.load_timeout = config.load_timeout;
+  options.min_residency = config.min_residency;
+  return options;
+}
+
+void Reload::watch_file() {
+  if (source_.file.empty()) return;
+  seen_ = file_state();
+  // The folder: editors and deployments put another file in the place of the old one.
+  auto watch = io::FolderWatch::open(service_.loop, io::FolderWatch::Notice::kWritten, [this] {
+    if (const std::string state = file_state(); !state.empty() && state != seen_) now();
+  });
+  if (!watch) {
+    log::warn("{}; send SIGHUP after changing {}", watch.error().message, source_.file);
+    return;
+  }
+  watch_ = std::move(*watch);
+  std::error_code error;
+  watch_->watch({std::filesystem::absolute(source_.file, error).parent_path().string()});
+}
+
+void Reload::now() {
+  seen_ = file_state();
+  Result<Config> next = source_.load();
+  if (!next) {
+    log::error("the config was not reloaded, what runs stays as it is: {}", next.error().message);
+    return;
+  }
+  const ConfigChanges changes = compare_configs(running_, *next);
+  running_ = std::move(*next);
+  configure_log(running_);
+  service_.catalog.set_options(running_.models_dirs, running_.models);
+  service_.host.set_limits(context_options(running_), {running_.stop_grace});
+  for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
+  log::info("config reloaded: {}",
+            changes.live.empty() ? "nothing to change" : fmt::format("changed {}", fmt::join(changes.live, ", ")));
+  service_.loop.spawn(service_.catalog_watch.refresh());
+}
+
+std::string Reload::file_state() const {
+  struct stat status{};
+  if (source_.file.empty() || ::stat(source_.file.c_str(), &status) != 0) return {};
+  return fmt::format("{} {} {} {}.{}", status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                     status.st_mtim.tv_nsec);
+}
+
+}  // namespace minerva

@@ -1,0 +1,140 @@
+"""A changed config and changed models folders, taken in while it runs."""
+import os
+import signal
+
+from harness import in_background, wait_until
+
+
+def write(m, text):
+    """Puts another file in the config's place, as editors do."""
+    aside = m.folder / "minerva.toml.new"
+    aside.write_text(text)
+    aside.rename(m.folder / "minerva.toml")
+
+
+def said(m, words):
+    return words in m.log()
+
+
+def reload(m, text, expect):
+    """Changes the config and waits until the log says `expect` once more."""
+    before = m.log().count(expect)
+    write(m, text)
+    wait_until(lambda: m.log().count(expect) > before, f'the log says "{expect}"')
+
+
+def argv(pid, flag):
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = file.read().decode().split("\0")
+    return words[words.index(flag) + 1]
+
+
+def entry(name, context, extra=""):
+    return f'[model."{name}"]\npath = "{name}.gguf"\ncontext = {context}\n{extra}\n'
+
+
+def test_only_the_model_whose_entry_changed_gets_a_new_engine(serve):
+    m = serve(config=entry("a", 512) + entry("b", 512))
+    m.load("a")
+    m.load("b")
+    a, b = m.engine("a"), m.engine("b")
+    reload(m, entry("a", 1024) + entry("b", 512), 'config reloaded: changed model."a"')
+    # It was in memory, so it comes back by itself.
+    wait_until(lambda: m.engines("a") and m.engine("a") != a and m.state("a") == "hot", "a has a new engine")
+    assert argv(m.engine("a"), "-c") == str(1024 * 2)
+    assert m.engine("b") == b and m.state("b") == "hot"
+    assert m.get("/v1/models/a").json["context_length"] == 1024
+    assert m.chat("a").status == 200
+
+
+def test_new_settings_of_a_busy_model_wait_for_its_leases(serve, slow_model):
+    m = serve(models={"slow": slow_model}, config=entry("slow", 2048))
+    stream = m.chat_stream("slow", max_tokens=60, ignore_eos=True)
+    stream.token()
+    old = m.engine("slow")
+    reload(m, entry("slow", 1024), 'changed model."slow"')
+    assert m.engine("slow") == old
+    # Who asks now gets the new engine; who was being answered is answered to the end.
+    later = in_background(m.chat, "slow")
+    wait_until(lambda: m.view("slow")["waiting"] == 1, "the later request waits")
+    assert stream.rest()[-1] == "[DONE]"
+    assert later.result().status == 200
+    assert m.engine("slow") != old
+    assert argv(m.engine("slow"), "-c") == str(1024 * 2)
+
+
+def test_limits_apply_at_once_and_restarts_are_named(serve):
+    m = serve(config="max_models = 2\n")
+    m.load("a")
+    m.load("b")
+    # max_models given as 1: one has to go. The policy counts at start only.
+    reload(m, 'max_models = 1\npolicy = "fifo"\n[limits]\nmax_body = "2KiB"\n',
+           "config reloaded: changed max_models, limits.max_body")
+    assert said(m, "policy has changed: that needs a restart")
+    wait_until(lambda: m.loaded() == ["b"], "the less recently used one left")
+    assert m.stats()["cache"]["policy"] == "lru"
+    assert m.chat("b", "long " * 1000).status == 413
+    # Less memory than the one model needs: it leaves, and a request is told the numbers.
+    reload(m, 'memory_budget = "1MiB"\n', "config reloaded: changed memory_budget, max_models, limits.max_body")
+    wait_until(lambda: m.loaded() == [], "nothing fits any more")
+    assert m.chat("a").status == 422
+    # Flags stay stronger than the file: the log's level was given by one.
+    reload(m, 'log_level = "error"\n', "config reloaded: changed memory_budget\n")
+    assert m.chat("a").status == 200
+
+
+def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(serve):
+    m = serve(config=entry("a", 512))
+    m.load("a")
+    engine = m.engine("a")
+    reload(m, entry("a", 512) + "max_modles = 1\n",
+           "the config was not reloaded, what runs stays as it is: " + str(m.folder / "minerva.toml") + ":5:1")
+    assert m.engine("a") == engine and m.chat("a").status == 200
+    reload(m, entry("a", 512) + "= nonsense\n", "minerva.toml:5:1: Error")
+    # Gone for a while: nothing happens until there is one again.
+    (m.folder / "minerva.toml").unlink()
+    os.kill(m.process.pid, signal.SIGHUP)
+    wait_until(lambda: said(m, "minerva.toml: cannot be read"), "SIGHUP finds no file")
+    reload(m, entry("a", 1024), 'changed model."a"')
+    wait_until(lambda: m.engines("a") and m.engine("a") != engine and m.state("a") == "hot", "a has a new engine")
+
+
+def test_sighup_reloads_and_keeps_what_is_in_memory(serve):
+    m = serve(config=entry("a", 512))
+    m.load("a")
+    engine = m.engine("a")
+    os.kill(m.process.pid, signal.SIGHUP)
+    wait_until(lambda: said(m, "config reloaded: nothing to change"), "SIGHUP reloads")
+    assert m.engine("a") == engine
+
+
+def test_entries_come_and_go(serve):
+    m = serve(config="max_models = 0\n")
+    reload(m, entry("a", 512, 'aliases = ["gpt"]\npreload = "eager"\npin = true'), 'changed model."a"')
+    wait_until(lambda: m.state("a") == "hot", "an eager model is loaded by the reload")
+    engine = m.engine("a")
+    assert m.view("a")["pinned"]
+    assert m.chat("gpt").status == 200
+    # Another alias and no pin: nothing an engine knows of.
+    reload(m, entry("a", 512, 'aliases = ["gpt-4"]'), 'config reloaded: changed model."a"\n')
+    wait_until(lambda: m.get("/v1/models/a").json["aliases"] == ["gpt-4"], "the alias is another one")
+    assert m.chat("gpt-4").status == 200 and m.chat("gpt").status == 404
+    assert m.engine("a") == engine and not m.view("a")["pinned"]
+
+
+def test_a_file_just_put_there_is_never_unknown(serve, models):
+    m = serve()
+    for i in range(20):
+        assert m.get(f"/v1/models/new{i}").status == 404  # what is not there is known not to be
+        m.add_model(f"new{i}", models["a"])
+        assert m.get(f"/v1/models/new{i}").status == 200
+    folder = m.models_dir / "publisher" / "deep"
+    folder.mkdir(parents=True)
+    os.link(models["b"], folder / "below.gguf")
+    assert m.get("/v1/models/below").status == 200
+    # In a folder that is known by now, and without anybody asking for it.
+    os.link(models["b"], folder / "beside.gguf")
+    wait_until(lambda: "beside" in [d["id"] for d in m.get("/v1/models").json["data"]], "the list has it")
+    (folder / "beside.gguf").unlink()
+    assert m.get("/v1/models/below").status == 200
+    wait_until(lambda: m.get("/v1/models/beside").status == 404, "a removed file is gone from the list")
