@@ -9,5 +9,4 @@ clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "check: run \`make f
 echo "format: ${#sources[@]} files"
 python3 tools/check_includes.py
 mapfile -t units < <(git ls-files -co --exclude-standard 'src/*.cc' 'apps/*.cc')
-printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-19 -p "$build" --quiet 2>/dev/null
-echo "clang-tidy: ${#units[@]} files"
+python3 tools/tidy.py "$build" "${units[@]}"
