@@ -8,6 +8,7 @@
 #include "api/query.h"
 #include "cli/answers.h"
 #include "cli/command.h"
+#include "cli/shell_completion.h"
 #include "cli/terminal.h"
 
 namespace minerva::cli {
@@ -75,13 +76,14 @@ Result<void> show(const Session& session, const Result<std::string>& answer,
   return {};
 }
 
-int run(int argc, const char* const* argv, const ServeFunction& serve) {
+Session session_from_environment() {
   Session session;
   session.url = environment_or("MINERVA_URL", kDefaultUrl);
   session.api_key = environment_or("MINERVA_API_KEY", "");
-  session.serve = serve;
+  return session;
+}
 
-  CLI::App app("Minerva: many language models behind one OpenAI endpoint", "minerva");
+void add_all_commands(CLI::App& app, Session& session) {
   app.set_version_flag("--version", "minerva " MINERVA_VERSION);
   app.require_subcommand(1);
   add_connection_options(app, session);
@@ -96,6 +98,17 @@ int run(int argc, const char* const* argv, const ServeFunction& serve) {
   add_run(app, session);
   add_logs(app, session);
   add_doctor(app, session);
+  add_completion(app, session);
+  add_manual(app, session);
+}
+
+int run(int argc, const char* const* argv, const ServeFunction& serve) {
+  Session session = session_from_environment();
+  session.serve = serve;
+  CLI::App app("Minerva: many language models behind one OpenAI endpoint", "minerva");
+  add_all_commands(app, session);
+  // The words of a line that is being typed: not to be parsed.
+  if (argc > 1 && std::string_view(argv[1]) == "__complete") return print_completion(app, {argv + 2, argv + argc});
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -23,6 +23,9 @@ struct Session {
   int exit_code = 0;
 };
 
+// With the server and the key of the environment (MINERVA_URL, MINERVA_API_KEY).
+Session session_from_environment();
+
 // A command's work: nothing when it is done, or why not.
 using Action = std::function<Result<void>(HttpClient& client, Session& session)>;
 
@@ -54,5 +57,12 @@ void add_chat(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
+void add_manual(CLI::App& app, Session& session);
+// Everything above, and the options that stand before a command.
+void add_all_commands(CLI::App& app, Session& session);
+
+// The man page of all that `app` takes, as roff.
+std::string manual(const CLI::App& app);
 
 }  // namespace minerva::cli

@@ -1,6 +1,7 @@
 #include "cli/input.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,11 @@ Result<std::string> read_all(int descriptor) {
 bool stdin_is_piped() {
   struct stat status{};
   return ::fstat(STDIN_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode));
+}
+
+bool stdin_has_news(std::chrono::milliseconds limit) {
+  pollfd waiting{STDIN_FILENO, POLLIN, 0};
+  return ::poll(&waiting, 1, static_cast<int>(limit.count())) != 0;
 }
 
 }  // namespace minerva::cli

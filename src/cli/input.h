@@ -3,6 +3,7 @@
 // Threading: one thread.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -32,5 +33,7 @@ Result<std::string> read_all(int descriptor);
 
 // Whether somebody piped text into stdin: it is a pipe or a file, not a terminal or /dev/null.
 bool stdin_is_piped();
+// Waits until stdin can be read or is at its end. false: neither within `limit`.
+bool stdin_has_news(std::chrono::milliseconds limit);
 
 }  // namespace minerva::cli

@@ -1,6 +1,8 @@
 // minerva run: one question, one answer on stdout; fits into a pipe.
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 
 #include "cli/command.h"
@@ -10,6 +12,8 @@
 
 namespace minerva::cli {
 namespace {
+
+constexpr std::chrono::seconds kSilence(2);
 
 struct RunFlags {
   CompletionOptions completion;
@@ -22,6 +26,10 @@ Result<std::string> whole_prompt(const std::string& given) {
   if (!from_stdin && !stdin_is_piped()) return given;
   if (given.empty() && stdin_is_terminal()) {
     return fail(ErrorCode::kInvalidArgument, "no prompt: give one, or pipe text in");
+  }
+  // An open pipe that nobody writes to, as scripts and CI jobs hand down, is waited for: not without a word.
+  if (!from_stdin && !stdin_has_news(kSilence)) {
+    fmt::print(stderr, "minerva: reading more of the prompt from stdin; if there is none, add </dev/null\n");
   }
   Result<std::string> piped = read_all(STDIN_FILENO);
   if (!piped) return fail(piped.error());

@@ -107,6 +107,8 @@ std::string describe_progress(std::string_view comment, std::string_view model) 
   const char* end = number.data() + number.size();
   const auto [stop, error] = std::from_chars(number.data(), end, percent, std::chars_format::fixed);
   if (error != std::errc() || stop != end) return {};
+  // The file is read, but its context is still made: a bar that stands at its end would look stuck.
+  if (percent >= 100) return fmt::format("loading {}: read, getting ready to serve", model);
   return fmt::format("loading {} {}", model, progress_bar(percent / 100, kBarWidth));
 }
 

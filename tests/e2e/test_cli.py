@@ -71,6 +71,15 @@ def test_run_fits_into_a_pipe(cli):
     assert piped.stdout == dash.stdout == given.stdout
     both = cli("run", "a", "Hello", *settings, stdin="and more")
     assert both.stdout != given.stdout
+    # No stdin at all, and a pipe that stays open: that is said, and waited for.
+    null = subprocess.run([harness.MINERVA, "run", "a", "Hello", *settings], stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, env={**cli.server.env, "MINERVA_URL": cli.server.url})
+    assert null.stdout == given.stdout and null.stderr == ""
+    waiting = subprocess.Popen([harness.MINERVA, "run", "a", "Hello", *settings], stdin=subprocess.PIPE, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**cli.server.env, "MINERVA_URL": cli.server.url})
+    assert "</dev/null" in waiting.stderr.readline()
+    assert waiting.communicate("", timeout=harness.PATIENCE)[0] == given.stdout
     answer = json.loads(cli("run", "a", "Hello", *settings, "--json", stdin="").stdout)
     assert answer["choices"][0]["message"]["content"].strip() == given.stdout.strip()
 
