@@ -4,14 +4,20 @@ find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 
 add_library(minerva_options INTERFACE)
-target_include_directories(minerva_options INTERFACE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
-target_compile_options(minerva_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
-                       -Wnon-virtual-dtor -Wold-style-cast -Werror)
+# Whoever uses the installed library gets its public headers, and is spared our warnings.
+set_target_properties(minerva_options PROPERTIES EXPORT_NAME options)
+target_compile_features(minerva_options INTERFACE cxx_std_20)
+target_include_directories(minerva_options INTERFACE
+  "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>"
+  "$<INSTALL_INTERFACE:include>")
+target_compile_options(minerva_options INTERFACE
+  "$<BUILD_INTERFACE:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wnon-virtual-dtor;-Wold-style-cast;-Werror>")
 
 # minerva_library(FOLDER SOURCES a.cc b.cc [DEPS minerva_base ...])
 function(minerva_library folder)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_library(minerva_${folder} STATIC ${arg_SOURCES})
+  set_target_properties(minerva_${folder} PROPERTIES EXPORT_NAME ${folder})
   target_link_libraries(minerva_${folder} PUBLIC minerva_options fmt::fmt Threads::Threads ${arg_DEPS})
 endfunction()
 
