@@ -36,7 +36,7 @@ std::string option_term(const CLI::Option& option) {
   for (const std::string& name : option.get_lnames()) term += fmt::format("--{}, ", name);
   if (term.empty()) return option.get_name();
   term.resize(term.size() - 2);
-  if (option.get_type_size() != 0) term += " " + option.get_type_name();
+  if (option.get_items_expected_max() != 0) term += " " + option.get_type_name();
   return term;
 }
 

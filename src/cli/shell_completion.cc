@@ -77,7 +77,7 @@ const std::map<std::string, std::string_view, std::less<>>& scripts() {
   return all;
 }
 
-bool is_flag(const CLI::Option& option) { return option.get_type_size() == 0; }
+bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
 const CLI::Option* find_option(const CLI::App& app, const std::string& word) {
   const CLI::Option* const option = app.get_option_no_throw(word);

@@ -45,7 +45,7 @@ TEST_F(ShellCompletion, CommandsAndTheirFlags) {
 }
 
 TEST_F(ShellCompletion, ValuesOfOptions) {
-  EXPECT_EQ(words({"serve", "--policy", "l"}), (Words{"lfu", "lru"}));
+  EXPECT_EQ(words({"serve", "--policy", "l"}), (Words{"lru", "lfu"}));
   EXPECT_EQ(words({"serve", "--policy=lr"}), Words{"--policy=lru"});
   EXPECT_EQ(words({"serve", "--log-format", ""}), (Words{"text", "json"}));
   EXPECT_EQ(words({"completion", "z"}), Words{"zsh"});
@@ -81,6 +81,8 @@ TEST_F(ShellCompletion, TheManualNamesEveryCommandFlagAndKey) {
     }
   }
   for (const ConfigKey& key : config_keys()) EXPECT_NE(plain.find(key.name), std::string::npos) << key.name;
+  EXPECT_NE(plain.find("\\fB--max-models integer\\fR"), std::string::npos);
+  EXPECT_NE(plain.find("\\fB--dry-run\\fR"), std::string::npos);
   // No line is taken for a command of roff that is not meant as one.
   for (std::size_t at = 0; (at = text.find("\n.", at)) != std::string::npos; ++at) {
     EXPECT_TRUE(std::isupper(static_cast<unsigned char>(text[at + 2]))) << text.substr(at, 40);
