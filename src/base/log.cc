@@ -11,8 +11,8 @@ namespace minerva::log {
 namespace {
 
 constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %-5l %v";
-// %v is a JSON string already, quotes included.
-constexpr const char* kJsonPattern = R"({"ts":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","msg":%v})";
+// %v is the rest of the object: "message" and the fields.
+constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})";
 
 std::atomic<bool> as_json = false;
 
@@ -99,8 +99,14 @@ void configure(Level level, Format format) {
 
 bool enabled(Level level) { return logger().should_log(to_spdlog(level)); }
 
-void write(Level level, std::string_view message) {
-  const std::string line = as_json ? escape_json(message) : escape_text(message);
+void write(Level level, std::string_view message, const Fields& fields) {
+  std::string line;
+  if (as_json) {
+    line = "\"message\":" + escape_json(message);
+    for (const auto& [name, value] : fields) line += "," + escape_json(name) + ":" + escape_json(value);
+  } else {
+    line = escape_text(message);
+  }
   logger().log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
 }
 

@@ -1,5 +1,5 @@
 // The log: one line per event, to stderr, as text or JSON. Control characters are escaped; prompts and keys never go
-// in.
+// in. A line of JSON is an object with "time", "level", "message" and the fields of the event.
 //
 // Threading: any thread.
 #pragma once
@@ -8,24 +8,37 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace minerva::log {
 
 enum class Level { kDebug, kInfo, kWarn, kError };
 enum class Format { kText, kJson };
 
+// For programs that read JSON: what the message tells people in words. Text does without.
+using Fields = std::vector<std::pair<std::string_view, std::string>>;
+
 void configure(Level level, Format format);
 bool enabled(Level level);
 // One line. `message` may hold foreign bytes: they are escaped here.
-void write(Level level, std::string_view message);
+void write(Level level, std::string_view message, const Fields& fields = {});
 
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {
   if (enabled(Level::kDebug)) write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
+void debug(const Fields& fields, fmt::format_string<Args...> format, Args&&... args) {
+  if (enabled(Level::kDebug)) write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...), fields);
+}
+template <typename... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {
   if (enabled(Level::kInfo)) write(Level::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void info(const Fields& fields, fmt::format_string<Args...> format, Args&&... args) {
+  if (enabled(Level::kInfo)) write(Level::kInfo, fmt::format(format, std::forward<Args>(args)...), fields);
 }
 template <typename... Args>
 void warn(fmt::format_string<Args...> format, Args&&... args) {

@@ -26,8 +26,23 @@ TEST(Log, JsonIsOneParsableLine) {
   EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
   const nlohmann::json parsed = nlohmann::json::parse(line);
   EXPECT_EQ(parsed["level"], "warning");
-  EXPECT_EQ(parsed["msg"], "say \"hi\"\n\x1b\xef\xbf\xbd");
-  EXPECT_TRUE(parsed.contains("ts"));
+  EXPECT_EQ(parsed["message"], "say \"hi\"\n\x1b\xef\xbf\xbd");
+  EXPECT_TRUE(parsed.contains("time"));
+  EXPECT_EQ(parsed.size(), 3U);
+}
+
+TEST(Log, FieldsAreForJsonAlone) {
+  configure(Level::kInfo, Format::kJson);
+  testing::internal::CaptureStderr();
+  info({{"model", "a\"\n\x1b"}, {"sta\"tus", "200"}}, "served {}", "a");
+  const nlohmann::json parsed = nlohmann::json::parse(testing::internal::GetCapturedStderr());
+  EXPECT_EQ(parsed["message"], "served a");
+  EXPECT_EQ(parsed["model"], "a\"\n\x1b");
+  EXPECT_EQ(parsed["sta\"tus"], "200");
+  configure(Level::kInfo, Format::kText);
+  testing::internal::CaptureStderr();
+  info({{"model", "field"}}, "served");
+  EXPECT_EQ(testing::internal::GetCapturedStderr().find("field"), std::string::npos);
 }
 
 TEST(Log, LowerLevelsAreSilent) {

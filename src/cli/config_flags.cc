@@ -30,23 +30,17 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
   return flags;
 }
 
-std::string config_file(const ConfigFlags& flags) {
-  const char* const named = std::getenv("MINERVA_CONFIG");
-  return flags.file.empty() && named != nullptr ? named : flags.file;
-}
-
-Settings given_settings(const ConfigFlags& flags) {
-  Settings given;
-  for (std::size_t i = 0; i < config_keys().size(); ++i) {
-    for (const std::string& value : flags.values[i]) given.emplace_back(config_keys()[i].name, value);
-  }
-  return given;
-}
-
-Result<Settings> environment_settings() {
+Result<ConfigSource> config_source(const ConfigFlags& flags) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-  return settings_from_environment(environment);
+  Result<Settings> from_environment = settings_from_environment(environment);
+  if (!from_environment) return fail(from_environment.error());
+  const char* const named = std::getenv("MINERVA_CONFIG");
+  ConfigSource source{flags.file.empty() && named != nullptr ? named : flags.file, *std::move(from_environment), {}};
+  for (std::size_t i = 0; i < config_keys().size(); ++i) {
+    for (const std::string& value : flags.values[i]) source.flags.emplace_back(config_keys()[i].name, value);
+  }
+  return source;
 }
 
 }  // namespace minerva::cli

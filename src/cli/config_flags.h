@@ -19,11 +19,8 @@ struct ConfigFlags {
 
 std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command);
 
-// The file that --config or MINERVA_CONFIG names; empty for none.
-std::string config_file(const ConfigFlags& flags);
-// What the flags set.
-Settings given_settings(const ConfigFlags& flags);
-// What this process's environment sets. Errors: kInvalidArgument for a MINERVA_ variable that is no setting.
-Result<Settings> environment_settings();
+// Those flags, the file that --config or MINERVA_CONFIG names, and this process's environment.
+// Errors: kInvalidArgument for a MINERVA_ variable that is no setting.
+Result<ConfigSource> config_source(const ConfigFlags& flags);
 
 }  // namespace minerva::cli

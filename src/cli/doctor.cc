@@ -48,20 +48,15 @@ bool examine_server(HttpClient& client, const Session& session, const FindingSin
   return true;
 }
 
-Result<Config> load(const ConfigFlags& flags) {
-  const Result<Settings> environment = environment_settings();
-  if (!environment) return fail(environment.error());
-  return load_config(config_file(flags), *environment, given_settings(flags));
-}
-
 void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& session, const FindingSink& found) {
   const bool answers = examine_server(client, session, found);
-  const Result<Config> config = load(flags);
+  const Result<ConfigSource> source = config_source(flags);
+  const Result<Config> config = source ? source->load() : fail(source.error());
   if (!config) {
     found({Finding::Level::kProblem, "config", fmt::format("The config cannot be used: {}.", config.error().message)});
     return;
   }
-  const std::string file = config_file(flags);
+  const std::string& file = source->file;
   found({Finding::Level::kFine, "config",
          file.empty() ? "There is no config file; defaults, environment and flags are used."
                       : fmt::format("The config file {} is in order.", file)});

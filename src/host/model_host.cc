@@ -174,7 +174,7 @@ void ModelHost::carry_out(Spawn& action) {
                                      "", 1}});
     return;
   }
-  log::info("loading {} ({} reserved)", action.model, format_bytes(action.footprint));
+  log::info({{"model", action.model}}, "loading {} ({} reserved)", action.model, format_bytes(action.footprint));
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
     const auto found = engines_.find(id);
@@ -182,7 +182,7 @@ void ModelHost::carry_out(Spawn& action) {
   };
   handlers.on_ready = [this, id] {
     const Running& running = engines_.at(id);
-    log::info("{} is ready after {} ms", running.model,
+    log::info({{"model", running.model}}, "{} is ready after {} ms", running.model,
               std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - running.started).count());
     step(EngineReady{id});
   };
@@ -198,7 +198,7 @@ void ModelHost::carry_out(Spawn& action) {
 void ModelHost::engine_exited(EngineId id, Error reason) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
-  log::info("engine of {} is gone: {}", found->second.model, reason.message);
+  log::info({{"model", found->second.model}}, "engine of {} is gone: {}", found->second.model, reason.message);
   engines_.erase(found);
   count_sharers();
   if (engine_gone_) engine_gone_(id);
@@ -245,7 +245,7 @@ void ModelHost::tell_sharers() {
 void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
   if (found == engines_.end()) return;  // its exit is on the way
-  log::info("stopping {}: {}", action.model, action.reason);
+  log::info({{"model", action.model}}, "stopping {}: {}", action.model, action.reason);
   found->second.engine->stop(options_.stop_grace);
 }
 

@@ -96,7 +96,13 @@ io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestH
   ++service_.answers[exchange.status];
   if (log::enabled(log::Level::kDebug)) {
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - exchange.arrived);
-    log::debug("{} {} {} -> {} in {} ms {}", exchange.request_id, exchange.request.method, exchange.path,
+    const log::Fields fields = {{"request", exchange.request_id},
+                                {"method", exchange.request.method},
+                                {"path", exchange.path},
+                                {"status", fmt::to_string(exchange.status)},
+                                {"took_ms", fmt::to_string(took.count())},
+                                {"model", exchange.model}};
+    log::debug(fields, "{} {} {} -> {} in {} ms {}", exchange.request_id, exchange.request.method, exchange.path,
                exchange.status, took.count(), exchange.model);
   }
 }
