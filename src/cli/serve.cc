@@ -7,6 +7,7 @@
 #include "cli/config_flags.h"
 
 namespace minerva::cli {
+
 void add_serve(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("serve", "Run the server");
   auto check = std::make_shared<bool>(false);
