@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run build engine configure test check fmt sim fuzz soak verify bench setup setup-tests demo-models clean
+.PHONY: help run install build engine configure test check fmt sim fuzz soak verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,11 @@ build: engine ## minerva and minerva-engine in build/bin/
 	@cmake --build build/release -j $(JOBS) --target minerva
 	@cp -f build/release/bin/minerva build/bin/minerva
 	@echo "==> built: build/bin/minerva"
+
+PREFIX ?= /usr/local
+install: build ## programs, library, man page and completions under PREFIX (/usr/local)
+	@cmake --build build/release -j $(JOBS)
+	@cmake --install build/release --prefix $(PREFIX)
 
 demo-models: setup ## the two demo models, hashes checked
 	@tools/fetch_demo_models.sh
