@@ -38,7 +38,7 @@ def ask(minerva, model, streamed):
     """How a request ends: its text, or the name of an honest error."""
     connection = minerva.connect()
     try:
-        body = chat_body(model, PROMPT, max_tokens=MAX_TOKENS, stream=streamed)
+        body = chat_body(model, PROMPT, max_tokens=MAX_TOKENS, cache_prompt=False, stream=streamed)
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         body = response.read().decode()
