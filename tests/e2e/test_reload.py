@@ -29,6 +29,12 @@ def argv(pid, flag):
     return words[words.index(flag) + 1]
 
 
+def replaced(m, model, old):
+    """Waits until a new engine serves the model."""
+    wait_until(lambda: m.engines(model) not in ([], [old]) and m.state(model) == "hot", f"{model} has a new engine")
+    assert m.engine(model) != old
+
+
 def entry(name, context, extra=""):
     return f'[model."{name}"]\npath = "{name}.gguf"\ncontext = {context}\n{extra}\n'
 
@@ -40,7 +46,7 @@ def test_only_the_model_whose_entry_changed_gets_a_new_engine(serve):
     a, b = m.engine("a"), m.engine("b")
     reload(m, entry("a", 1024) + entry("b", 512), 'config reloaded: changed model."a"')
     # It was in memory, so it comes back by itself.
-    wait_until(lambda: m.engines("a") and m.engine("a") != a and m.state("a") == "hot", "a has a new engine")
+    replaced(m, "a", a)
     assert argv(m.engine("a"), "-c") == str(1024 * 2)
     assert m.engine("b") == b and m.state("b") == "hot"
     assert m.get("/v1/models/a").json["context_length"] == 1024
@@ -96,7 +102,7 @@ def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(serve):
     os.kill(m.process.pid, signal.SIGHUP)
     wait_until(lambda: said(m, "minerva.toml: cannot be read"), "SIGHUP finds no file")
     reload(m, entry("a", 1024), 'changed model."a"')
-    wait_until(lambda: m.engines("a") and m.engine("a") != engine and m.state("a") == "hot", "a has a new engine")
+    replaced(m, "a", engine)
 
 
 def test_sighup_reloads_and_keeps_what_is_in_memory(serve):
