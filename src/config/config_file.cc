@@ -9,6 +9,12 @@
 #include <iterator>
 #include <optional>
 
+// toml++ asserts what a malformed file can break ("x = [1, }"): that must end the reading and not the program. This
+// file is compiled without NDEBUG, under which the same would be undefined behaviour.
+namespace {
+struct MalformedToml {};
+}  // namespace
+#define TOML_ASSERT(condition) ((condition) ? void() : throw MalformedToml())
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -79,7 +85,13 @@ class Reader {
     if (text.size() > kMaxFileBytes) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("{}: is larger than a config file can be (1 MiB)", file_));
     }
-    const toml::parse_result parsed = toml::parse(text);
+    const toml::parse_result parsed = [&text]() -> toml::parse_result {
+      try {
+        return toml::parse(text);
+      } catch (const MalformedToml&) {
+        return toml::parse_result{toml::parse_error{"a value is missing or not closed", toml::source_region{}}};
+      }
+    }();
     if (!parsed) {
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("{}: {}", place(parsed.error().source()), parsed.error().description()));

@@ -51,6 +51,12 @@ class ConfigTest : public testing::Test {
   std::string file_;
 };
 
+// Found by fuzzing: the parser asserts what the file should hold.
+TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
+  expect_error("x = [1, }\n", "minerva.toml", "value");
+  expect_error("a.b = {d = [1, }x]}\n", "minerva.toml", "value");
+}
+
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::setenv("HOME", "/home/someone", 1);
   ::unsetenv("XDG_STATE_HOME");
