@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install build engine configure test check fmt sim fuzz soak verify bench setup setup-tests demo-models clean
+.PHONY: help run install build engine configure test check fmt sim coverage fuzz soak verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ sim: configure ## simulate the core: SEED=n first seed, SEEDS=n how many (SEEDS=
 	@build/$(PRESET)/bin/minerva_sim --first $(SEED) --seeds $(SEEDS) $(if $(filter 1,$(SEEDS)),--verbose)
 
 FUZZ_SECONDS ?= 60
+coverage: setup-tests ## lines and branches of cache, context and api that unit and simulation tests reach
+	@JOBS=$(JOBS) tools/coverage.sh
+
 fuzz: setup-tests ## fuzz everything that parses: FUZZ_SECONDS=n for each target (60)
 	@mkdir -p build && cmake --preset fuzz >build/configure-fuzz.log 2>&1 || { cat build/configure-fuzz.log; exit 1; }
 	@cmake --build build/fuzz -j $(JOBS) --target fuzz_targets

@@ -88,7 +88,7 @@ std::string life_cycle_json(const LifeCycleAnswer& answer) {
 std::string plan_json(const PlanAnswer& answer) {
   const LoadPlan& plan = answer.plan;
   Json expected = nullptr;
-  if (answer.expected_load_time) expected = rounded_ms(*answer.expected_load_time);
+  if (plan.expected_load_time) expected = rounded_ms(*plan.expected_load_time);
   return dump({{"success", true},
                {"message", plan.reason},
                {"model_id", answer.model},
@@ -104,11 +104,13 @@ std::string plan_json(const PlanAnswer& answer) {
 std::string stats_json(const StatsAnswer& stats) {
   Json models = Json::array();
   for (const ModelView& model : stats.models) {
-    if (model.residency == Residency::kCold) continue;
+    if (model.residency == Residency::kCold && model.breaker == BreakerState::kClosed) continue;
     Json last_used = nullptr;
     if (model.since_last_use) {
       last_used = one_decimal(std::chrono::duration<double>(*model.since_last_use).count());
     }
+    Json tried_again = nullptr;
+    if (model.tried_again_in) tried_again = one_decimal(std::chrono::duration<double>(*model.tried_again_in).count());
     models.push_back({{"id", model.id},
                       {"state", residency_name(model.residency)},
                       {"memory_mb", model.memory.rounded_mib()},
@@ -117,7 +119,9 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"access_count", model.access_count},
                       {"last_used_s", last_used},
                       {"pinned", model.pinned},
-                      {"preloaded", model.preloaded}});
+                      {"preloaded", model.preloaded},
+                      {"breaker", breaker_state_name(model.breaker)},
+                      {"tried_again_in_s", tried_again}});
   }
   return dump({{"loaded_models", stats.loaded},
                {"total_loaded", stats.loaded.size()},

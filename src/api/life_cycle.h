@@ -42,7 +42,6 @@ struct PlanAnswer {
   ModelId model;
   Residency state = Residency::kCold;
   LoadPlan plan;
-  std::optional<Duration> expected_load_time;  // if it can be said
 };
 std::string plan_json(const PlanAnswer& answer);
 

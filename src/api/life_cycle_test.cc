@@ -49,8 +49,7 @@ TEST(LifeCycle, Answers) {
   expect_golden("unload.json", pretty(life_cycle_json(unload)));
   PlanAnswer plan{"a",
                   Residency::kCold,
-                  {true, {"b", "c"}, Bytes::mib(700), Bytes::mib(100), "\"b\" and \"c\" are idle"},
-                  milliseconds(640)};
+                  {true, {"b", "c"}, Bytes::mib(700), Bytes::mib(100), "\"b\" and \"c\" are idle", milliseconds(640)}};
   expect_golden("load_dry_run.json", pretty(plan_json(plan)));
 }
 
@@ -77,7 +76,15 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
   loading.residency = Residency::kLoading;
   loading.memory = Bytes::mib(100);
   loading.waiting = 3;
-  stats.models = {hot, preloaded, cold, loading};
+  ModelView resting;
+  resting.id = "e";
+  resting.residency = Residency::kQuarantined;
+  resting.breaker = BreakerState::kOpen;
+  resting.tried_again_in = milliseconds(3210);
+  ModelView half_open;
+  half_open.id = "f";
+  half_open.breaker = BreakerState::kHalfOpen;
+  stats.models = {hot, preloaded, cold, loading, resting, half_open};
   stats.cache = {145, 8, 2, 1};
   stats.policy = "lru";
   stats.memory_budget = Bytes::gib(2);

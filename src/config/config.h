@@ -49,6 +49,7 @@ struct Config {
   Duration drain_timeout = std::chrono::seconds(30);
   Duration unload_timeout = std::chrono::seconds(30);
   Duration stop_grace = std::chrono::seconds(2);
+  Duration stall_timeout = std::chrono::seconds(30);  // 0: engines that hang are left alone
 
   // [queue]
   unsigned max_queue_per_model = 128;

@@ -316,6 +316,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(duration_row("limits.stop_grace", Duration::zero(),
                               "How long an engine may take to end before it is killed.",
                               [](auto& c) -> auto& { return c.stop_grace; }));
+  rows.push_back(duration_row("limits.stall_timeout", Duration::zero(),
+                              "An engine that loads or has a request to answer and does nothing at all for so long (no "
+                              "output, no processor time) is killed; 0: never.",
+                              [](auto& c) -> auto& { return c.stall_timeout; }));
 
   rows.push_back(count_row("queue.max_per_model", "", 1, 1'000'000,
                            "Requests waiting for one model; more are answered with 429.",

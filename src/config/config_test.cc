@@ -241,6 +241,7 @@ const std::map<std::string, std::string>& samples() {
       {"limits.drain_timeout", "\"0s\""},
       {"limits.unload_timeout", "\"3s\""},
       {"limits.stop_grace", "\"4s\""},
+      {"limits.stall_timeout", "\"9s\""},
       {"queue.max_per_model", "5"},
       {"queue.max_total", "6"},
       {"queue.max_wait", "\"1h\""},

@@ -20,7 +20,7 @@ class AnyOrder : public CoreTest {
   }
 
   Event any_event() {
-    switch (pick(16)) {
+    switch (pick(18)) {
       case 0:
         return ModelAdded{any_model(), pick(3) == 0, pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy,
                           pick(3) == 0};
@@ -40,7 +40,7 @@ class AnyOrder : public CoreTest {
         return RequestCancelled{any_request()};
       case 9:
       case 10:
-        return LeaseReleased{any_request(), pick(2) == 0};
+        return LeaseReleased{any_request(), static_cast<LeaseEnd>(pick(3))};
       case 11:
       case 12: {
         const ModelId model = any_model();
@@ -52,6 +52,10 @@ class AnyOrder : public CoreTest {
         return EngineReady{any_engine()};
       case 14:
         return EngineExited{any_engine(), Error{ErrorCode::kEngineCrashed, "it died"}};
+      case 15:
+        return EngineStalled{any_engine()};
+      case 16:
+        return LeaseLost{any_request(), any_time()};
       default:
         if (pick(40) == 0) return DrainRequested{any_time()};
         if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4)};

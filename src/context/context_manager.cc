@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "context/impl.h"
+#include "context/planted_bug.h"
 
 namespace minerva {
 
@@ -13,9 +14,13 @@ ContextManager::Impl::Impl(ContextOptions options, std::unique_ptr<EvictionPolic
 std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event) {
   now_ = std::max(now_, now);
   actions_.clear();
+  // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
+  const bool expired = queue_.next_deadline().value_or(TimePoint::max()) <= now_;
+  const bool leaves = std::holds_alternative<RequestCancelled>(event);
+  if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
-  if (!lease_only || !at_rest()) settle();
+  if (!lease_only || expired || !at_rest()) settle();
   return std::move(actions_);
 }
 
@@ -63,6 +68,8 @@ bool ContextManager::has_memory_pressure() const {
   constexpr double kPressure = 0.8;
   return static_cast<double>(reserved_memory().count()) > kPressure * static_cast<double>(memory_budget().count());
 }
+
+const RequestCounts& ContextManager::request_counts() const { return impl_->request_counts(); }
 
 std::size_t ContextManager::queued() const { return impl_->queued(); }
 

@@ -154,7 +154,7 @@ TEST_F(Lease, StrayEventsChangeNothing) {
   EXPECT_TRUE(step(EngineReady{engine_["a"]}).empty());
   EXPECT_TRUE(step(EngineReady{EngineId{77}}).empty());
   EXPECT_TRUE(step(EngineExited{EngineId{77}, Error{}}).empty());
-  EXPECT_TRUE(step(LeaseReleased{RequestId{77}, true}).empty());
+  EXPECT_TRUE(step(LeaseReleased{RequestId{77}, LeaseEnd::kCompleted}).empty());
   EXPECT_TRUE(step(RequestCancelled{held}).empty());
   EXPECT_TRUE(step(Inspected{"a", 77, Bytes(1)}).empty());
   EXPECT_TRUE(step(Inspected{"nobody", 1, Bytes(1)}).empty());

@@ -82,7 +82,10 @@ class CoreTest : public testing::Test {
   std::vector<Action> exited(const ModelId& model, ErrorCode code = ErrorCode::kEngineCrashed) {
     return step(EngineExited{engine_.at(model), Error{code, "it died"}});
   }
-  std::vector<Action> release(RequestId id, bool served = true) { return step(LeaseReleased{id, served}); }
+  std::vector<Action> release(RequestId id, LeaseEnd end = LeaseEnd::kCompleted) {
+    return step(LeaseReleased{id, end});
+  }
+  std::vector<Action> lost(RequestId id) { return step(LeaseLost{id, now_ + kPatience}); }
 
   // Hot, used once and idle. Requires: there is room.
   void heat(const ModelId& model) { release(heat_and_hold(model)); }

@@ -29,7 +29,9 @@ void ContextManager::Impl::become_hot(Model& m) {
   m.state = ModelState::kHot;
   m.hot_since = now_;
   m.eager.reset();
-  if (m.failures == 0) m.last_failure.reset();
+  m.breaker.loaded();
+  if (m.breaker.failures() == 0) m.last_failure.reset();
+  learn_load_time(m);
   cache_.insert(m.id, m.footprint, now_, preloaded);
   if (preloaded) cache_.count_preload();
   serve(m, /*just_loaded=*/true);
@@ -74,30 +76,51 @@ void ContextManager::Impl::become_cold(Model& m) {
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
   m.leases.clear();
   m.draining = false;
+  m.stalled = false;
 }
 
-void ContextManager::Impl::record_failure(Model& m, const Error& reason, int tolerated) {
-  ++m.failures;
+void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker::Failure failure) {
   m.last_failure = reason;
-  if (m.failures <= tolerated) return;
-  Duration backoff = options_.quarantine_first;
-  for (int i = 1; i < m.failures && backoff < options_.quarantine_max; ++i) backoff *= 2;
-  m.quarantined_until = after(now_, std::min(backoff, options_.quarantine_max));
+  // Each model has a jitter of its own, and the same one when the schedule is played again.
+  const Breaker::Backoff backoff{options_.quarantine_first, options_.quarantine_max,
+                                 options_.jitter_seed ^ std::hash<ModelId>()(m.id)};
+  m.breaker.failed(failure, now_, backoff);
 }
 
-void ContextManager::Impl::fail_load(Model& m, const Error& reason) {
+void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Failure failure) {
   m.eager.reset();
-  record_failure(m, reason, /*tolerated=*/0);
+  record_failure(m, reason, failure);
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
     while (!queue_.lines(m.id).leases.empty()) take(queue_.lines(m.id).leases.begin()->second);
   }
-  reject_wanting(m, reason);
+  // Operators are told; requests get one more engine.
+  reject_loads(m, UINT64_MAX, reason);
+  std::vector<RequestId> waiting;
+  for (const auto& [place, id] : queue_.lines(m.id).leases) waiting.push_back(id);
+  for (const RequestId id : waiting) {
+    if (m.breaker.open(now_) || queue_.find(id)->retried) {
+      reject_waiter(take(id), reason);
+    } else {
+      queue_.mark_retried(id);
+    }
+  }
+}
+
+void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& reason) {
+  if (was == ModelState::kLoading) {
+    const bool bad_luck = reason.code == ErrorCode::kEngineCrashed || reason.code == ErrorCode::kEngineTimeout;
+    fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
+  } else if (was == ModelState::kHot) {
+    // Whoever waits gets a fresh engine, unless this is a habit.
+    record_failure(m, reason, Breaker::Failure::kRequest);
+    if (m.breaker.open(now_)) reject_wanting(m, reason);
+  }
 }
 
 bool ContextManager::Impl::idle(const Model& m) const {
   const bool leased = !m.leases.empty() && !planted_bug(PlantedBug::kVictimWithLease);
   const bool pinned = m.pinned && !planted_bug(PlantedBug::kPinIgnored);
-  return m.state == ModelState::kHot && !leased && !pinned && queue_.lines(m.id).wanting() == 0;
+  return m.state == ModelState::kHot && !m.stalled && !leased && !pinned && queue_.lines(m.id).wanting() == 0;
 }
 
 void ContextManager::Impl::refresh_evictable(const Model& m) {

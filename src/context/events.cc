@@ -13,8 +13,6 @@ Error not_found(const ModelId& id) {
           fmt::format("there is no model {}; `minerva models` lists those there are", quoted(id)), "model"};
 }
 
-Error by_operator(std::string what) { return {ErrorCode::kNoCapacity, std::move(what), {}, 1}; }
-
 // An engine has fewer (the config's `parallel` says how many).
 constexpr std::size_t kMostSlots = 256;
 
@@ -36,7 +34,7 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   if (event.outdated && m.preparing()) m.state = ModelState::kCold;  // whoever wants it has it inspected anew
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
-  const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.quarantined(now_);
+  const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.breaker.open(now_);
   const bool resident = m.state != ModelState::kCold && m.state != ModelState::kStopping;
   if (wants_now && !resident && !m.eager) m.eager = queue_.next_place();
 }
@@ -53,28 +51,22 @@ void ContextManager::Impl::on(const ModelRemoved& event) {
 // ---- requests ----
 
 void ContextManager::Impl::on(const LeaseRequested& event) {
+  ++counts_.accepted;
   Model* m = find_known(event.model);
-  if (m == nullptr) return reject(event.request, not_found(event.model));
-  if (draining_) return reject_draining(event.request);
-  if (m->quarantined(now_)) {
-    const Duration left = m->quarantined_until - now_;
-    const std::string why = m->last_failure ? m->last_failure->message : "it failed";
-    return reject(event.request, {ErrorCode::kQuarantined,
-                                  fmt::format("{} failed recently and is tried again in {} s: {}", quoted(m->id),
-                                              retry_seconds(left), why),
-                                  {},
-                                  retry_seconds(left)});
-  }
+  if (m == nullptr) return reject_lease(event.request, not_found(event.model));
+  if (draining_) return reject_lease(event.request, draining_error());
+  if (m->breaker.open(now_)) return reject_lease(event.request, quarantined_error(*m));
   const bool hot = m->state == ModelState::kHot;
-  const bool must_wait = !hot || m->draining || m->outdated || !queue_.lines(m->id).unloads.empty();
-  if (must_wait && queue_is_full(event.request, m->id)) return;
+  const bool must_wait =
+      !hot || m->draining || m->stalled || m->outdated || !queue_.lines(m->id).unloads.empty() || has_all_it_runs(*m);
+  if (must_wait && queue_is_full(*m)) return reject_lease(event.request, queue_full(*m));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject(event.request,
-                  {ErrorCode::kQueueFull,
-                   fmt::format("{} works on {} requests already; try again later", quoted(m->id), m->leases.size()),
-                   {},
-                   1});
+    return reject_lease(event.request, {ErrorCode::kQueueFull,
+                                        fmt::format("{} works on {} requests already; try again later", quoted(m->id),
+                                                    m->leases.size()),
+                                        {},
+                                        retry_seconds(expected_wait(*m))});
   }
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(hot);
@@ -83,19 +75,19 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
         .model = m->id,
         .deadline = event.deadline,
         .outcome = hot ? CacheOutcome::kHit : CacheOutcome::kMiss});
+  expire_waiters();
   serve(*m, /*just_loaded=*/false);
 }
 
 void ContextManager::Impl::on(const LoadRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject(event.request, not_found(event.model));
-  if (draining_) return reject_draining(event.request);
+  if (draining_) return reject(event.request, draining_error());
   // The operator knows better: an explicit load is always tried.
-  m->quarantined_until = {};
-  m->failures = 0;
+  m->breaker.let_through();
   const bool hot = m->state == ModelState::kHot;
   const bool at_once = hot && !m->outdated && queue_.lines(m->id).unloads.empty();
-  if (!at_once && queue_is_full(event.request, m->id)) return;
+  if (!at_once && queue_is_full(*m)) return reject(event.request, queue_full(*m));
   wait({.id = event.request,
         .kind = WaitKind::kLoad,
         .model = m->id,
@@ -118,8 +110,9 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
     m->pinned = false;
     m->eager.reset();
     const std::string who = fmt::format("the model {} was unloaded by an operator", quoted(m->id));
-    abort_leases(*m, by_operator("cancelled: " + who));
-    reject_wanting(*m, by_operator(who));
+    const int retry_after_s = retry_seconds(guess_load_time(*m));
+    abort_leases(*m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
+    reject_wanting(*m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});
   } else if (m->pinned && m->state != ModelState::kStopping) {
     return reject(event.request, {ErrorCode::kConflict,
                                   fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
@@ -148,7 +141,7 @@ void ContextManager::Impl::on(const RequestCancelled& event) {
   const Waiter* waiter = queue_.find(event.request);
   if (waiter == nullptr) return;
   if (planted_bug(PlantedBug::kGrantToCancelled) && waiter->kind == WaitKind::kLease) return;
-  take(event.request);
+  if (take(event.request).kind == WaitKind::kLease) ++counts_.cancelled;
 }
 
 void ContextManager::Impl::on(const LeaseReleased& event) {
@@ -156,16 +149,49 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   if (it == leases_.end()) return;
   const Lease lease = it->second;
   leases_.erase(it);
+  ++(event.end == LeaseEnd::kCompleted ? counts_.completed
+     : event.end == LeaseEnd::kFailed  ? counts_.failed
+                                       : counts_.cancelled);
   const auto found = models_.find(lease.model);
   if (found == models_.end() || found->second.engine != lease.engine) return;
   Model& m = found->second;
   m.leases.erase(event.request);
   cache_.touch(m.id, now_);
-  if (event.served) {
-    m.failures = 0;
+  if (event.end == LeaseEnd::kCompleted) {
+    m.breaker.served();
+    learn_service_time(m, now_ - lease.granted);
     m.last_failure.reset();
   }
   refresh_evictable(m);
+}
+
+void ContextManager::Impl::on(const LeaseLost& event) {
+  const auto it = leases_.find(event.request);
+  if (it == leases_.end()) return;
+  const Lease lease = it->second;
+  const bool alive = engines_.contains(lease.engine);
+  if (alive) on(LeaseReleased{event.request, LeaseEnd::kFailed});
+  if (alive) return reject(event.request, {ErrorCode::kEngineCrashed, "the engine broke off the answer"});
+  leases_.erase(it);
+  if (planted_bug(PlantedBug::kRetryCountsTwice)) ++counts_.accepted;
+  Model* m = find_known(lease.model);
+  if (m == nullptr) return reject_lease(event.request, not_found(lease.model));
+  if (draining_) return reject_lease(event.request, draining_error());
+  const bool open = m->breaker.open(now_);
+  if (open || (lease.retried && !planted_bug(PlantedBug::kRetryWithoutEnd))) {
+    Error error = m->last_failure.value_or(Error{ErrorCode::kEngineCrashed, "the engine died twice under the request"});
+    if (open) error.retry_after_s = retry_seconds(m->breaker.open_until() - now_);
+    return reject_lease(event.request, std::move(error));
+  }
+  // Whatever the length of the queue: it was accepted before.
+  wait({.id = event.request,
+        .kind = WaitKind::kLease,
+        .model = m->id,
+        .deadline = event.deadline,
+        .outcome = lease.outcome,
+        .retried = true});
+  expire_waiters();
+  serve(*m, /*just_loaded=*/false);
 }
 
 // ---- engines ----
@@ -200,14 +226,19 @@ void ContextManager::Impl::on(const EngineExited& event) {
   Model& m = models_.at(it->second);
   const ModelState was = m.state;
   become_cold(m);
-  if (was == ModelState::kLoading) {
-    fail_load(m, event.reason);
-  } else if (was == ModelState::kHot) {
-    // Once may be bad luck, and whoever waits gets a fresh engine; twice in a row is a habit.
-    record_failure(m, event.reason, /*tolerated=*/1);
-    if (m.quarantined(now_)) reject_wanting(m, event.reason);
-  }
+  engine_died(m, was, event.reason);
   finish_unloads(m);
+}
+
+void ContextManager::Impl::on(const EngineStalled& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end()) return;
+  Model& m = models_.at(it->second);
+  const bool should_work = m.state == ModelState::kLoading || !m.leases.empty();
+  if (!should_work || m.stalled || planted_bug(PlantedBug::kStallIgnored)) return;
+  m.stalled = true;
+  refresh_evictable(m);
+  actions_.emplace_back(Kill{event.engine, m.id});
 }
 
 // ---- the daemon ----
@@ -229,8 +260,7 @@ void ContextManager::Impl::on(const DrainRequested& event) {
     while (queue_.lines(id).wanting() > 0) {
       const RequestQueue::Lines& lines = queue_.lines(id);
       const RequestId request = lines.leases.empty() ? lines.loads.begin()->second : lines.leases.begin()->second;
-      take(request);
-      reject_draining(request);
+      reject_waiter(take(request), draining_error());
     }
   }
 }
@@ -244,16 +274,8 @@ Model* ContextManager::Impl::find_known(const ModelId& id) {
   return it == models_.end() || !it->second.known ? nullptr : &it->second;
 }
 
-bool ContextManager::Impl::queue_is_full(RequestId request, const ModelId& model) {
-  const std::size_t here = queue_.lines(model).wanting();
-  const bool full_here = here >= options_.max_queue_per_model;
-  if (!full_here && queue_.wanting() < options_.max_queue) return false;
-  reject(request, {ErrorCode::kQueueFull,
-                   full_here ? fmt::format("{} requests wait for {} already; try again later", here, quoted(model))
-                             : fmt::format("{} requests wait already; try again later", queue_.wanting()),
-                   {},
-                   1});
-  return true;
+bool ContextManager::Impl::queue_is_full(const Model& m) const {
+  return queue_.lines(m.id).wanting() >= options_.max_queue_per_model || queue_.wanting() >= options_.max_queue;
 }
 
 void ContextManager::Impl::wait(Waiter waiter) {
@@ -274,15 +296,21 @@ void ContextManager::Impl::reject(RequestId request, Error error) {
   actions_.emplace_back(Reject{request, std::move(error)});
 }
 
-void ContextManager::Impl::reject_draining(RequestId request) {
-  reject(request, {ErrorCode::kDraining,
-                   "the server is shutting down; try again once it is back",
-                   {},
-                   retry_seconds(drain_deadline_ - now_)});
+void ContextManager::Impl::reject_lease(RequestId request, Error error) {
+  constexpr int kTooManyRequests = 429;
+  constexpr int kUnavailable = 503;
+  const int status = error_info(error.code).http_status;
+  ++(status == kTooManyRequests || status == kUnavailable ? counts_.shed : counts_.failed);
+  reject(request, std::move(error));
+}
+
+void ContextManager::Impl::reject_waiter(const Waiter& waiter, Error error) {
+  if (waiter.kind == WaitKind::kLease) return reject_lease(waiter.id, std::move(error));
+  reject(waiter.id, std::move(error));
 }
 
 void ContextManager::Impl::reject_wanting(Model& m, const Error& error) {
-  while (!queue_.lines(m.id).leases.empty()) reject(take(queue_.lines(m.id).leases.begin()->second).id, error);
+  while (!queue_.lines(m.id).leases.empty()) reject_waiter(take(queue_.lines(m.id).leases.begin()->second), error);
   reject_loads(m, UINT64_MAX, error);
 }
 
@@ -308,8 +336,14 @@ void ContextManager::Impl::finish_unloads(Model& m) {
   }
 }
 
+bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
+  // Half open, one request at a time.
+  return m.breaker.half_open(now_) && !m.leases.empty();
+}
+
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
-  if (m.state != ModelState::kHot || m.draining || m.outdated) return false;
+  const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
+  if (m.state != ModelState::kHot || m.draining || m.outdated || stalled) return false;
   bool served = false;
   // Who came after an unload waits for the next load.
   const std::uint64_t end = queue_.lines(m.id).first_unload();
@@ -318,9 +352,10 @@ bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
     served = true;
   }
   while (!queue_.lines(m.id).leases.empty() && queue_.lines(m.id).leases.begin()->first < end) {
+    if (has_all_it_runs(m) && !planted_bug(PlantedBug::kProbeLetsAllIn)) break;
     const Waiter waiter = take(queue_.lines(m.id).leases.begin()->second);
     m.leases.emplace(waiter.id, false);
-    leases_.emplace(waiter.id, Lease{m.id, *m.engine});
+    leases_.emplace(waiter.id, Lease{m.id, *m.engine, now_, waiter.outcome, waiter.retried});
     cache_.use(m.id, now_);
     refresh_evictable(m);
     actions_.emplace_back(Grant{waiter.id, m.id, *m.engine, waiter.outcome, now_ - waiter.arrived});

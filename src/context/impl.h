@@ -5,9 +5,11 @@
 //   events.cc           what each event changes by itself
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
 //   invariants.cc       what must hold after each step
-// with the parts ledger.h (memory), requests.h (waiting calls), victims.h (the smallest set that must leave).
+// with the parts ledger.h (memory), requests.h (waiting calls), victims.h (the smallest set that must leave), breaker.h
+// (whether a model that failed is tried again).
 //
 // Threading: one thread.
 #pragma once
@@ -37,7 +39,8 @@ class ContextManager::Impl {
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
   const ModelCache& cache() const { return cache_; }
   const Ledger& ledger() const { return ledger_; }
-  std::size_t queued() const { return queue_.wanting(); }
+  std::size_t queued() const { return queue_.leases(); }
+  const RequestCounts& request_counts() const { return counts_; }
   bool drained() const { return draining_ && engines_.empty(); }
   void check_invariants() const;
 
@@ -45,6 +48,9 @@ class ContextManager::Impl {
   struct Lease {
     ModelId model;
     EngineId engine;
+    TimePoint granted;
+    CacheOutcome outcome;
+    bool retried;  // this is its second engine
   };
   // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
   // claims made so far are met.
@@ -71,24 +77,30 @@ class ContextManager::Impl {
   void on(const PinRequested& event);
   void on(const RequestCancelled& event);
   void on(const LeaseReleased& event);
+  void on(const LeaseLost& event);
   void on(const Inspected& event);
   void on(const EngineReady& event);
   void on(const EngineExited& event);
+  void on(const EngineStalled& event);
   void on(const BudgetChanged& event);
   void on(const WaitingChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
   Model* find_known(const ModelId& id);
-  bool queue_is_full(RequestId request, const ModelId& model);
+  bool queue_is_full(const Model& m) const;
   void wait(Waiter waiter);
   void reject(RequestId request, Error error);
-  void reject_draining(RequestId request);
+  // The same for a request of inference, counted.
+  void reject_lease(RequestId request, Error error);
+  void reject_waiter(const Waiter& waiter, Error error);
   Waiter take(RequestId id);
   void reject_wanting(Model& m, const Error& error);
   void reject_loads(Model& m, std::uint64_t before_place, const Error& error);
   void abort_leases(Model& m, const Error& error);
   void finish_unloads(Model& m);
+  // It holds as many leases as it may; more requests wait until one ends.
+  bool has_all_it_runs(const Model& m) const;
   // Whatever may be granted of those who wait for a hot model. True if anything was answered.
   bool serve(Model& m, bool just_loaded);
   void answer_load(Model& m, RequestId id, bool just_loaded);
@@ -102,9 +114,10 @@ class ContextManager::Impl {
   void evict(Model& m, std::string reason, const ModelId& victim_of);
   void end_engine(Model& m, std::string reason, const ModelId& victim_of);
   void become_cold(Model& m);
-  // Counts a failure; more than `tolerated` in a row mean quarantine.
-  void record_failure(Model& m, const Error& reason, int tolerated);
-  void fail_load(Model& m, const Error& reason);
+  void record_failure(Model& m, const Error& reason, Breaker::Failure failure);
+  void fail_load(Model& m, const Error& reason, Breaker::Failure failure);
+  // Its engine died by itself; `m` is cold by now.
+  void engine_died(Model& m, ModelState was, const Error& reason);
   // It is resident, nobody holds or wants it, and nothing protects it.
   bool idle(const Model& m) const;
   void refresh_evictable(const Model& m);
@@ -114,6 +127,8 @@ class ContextManager::Impl {
   // Nobody waits and nothing is under way, so that a lease on a hot model changes nothing for anybody else: the common
   // case, which should not cost a walk over all models.
   bool at_rest() const;
+  // Who waited until its deadline is answered.
+  void expire_waiters();
   void expire();
   // True if the model is to be forgotten.
   bool advance(Model& m);
@@ -138,6 +153,14 @@ class ContextManager::Impl {
   void note_timer(TimePoint when);
   void arm_timer();
 
+  // ---- estimates.cc ----
+  void learn_load_time(Model& m);
+  void learn_service_time(Model& m, Duration took);
+  // Of a load of `m`; a guess from those of other models when it never was loaded.
+  Duration guess_load_time(const Model& m) const;
+  // Until a request that comes for `m` now is granted, as far as can be told.
+  Duration expected_wait(const Model& m) const;
+
   // ---- views.cc ----
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
@@ -145,6 +168,9 @@ class ContextManager::Impl {
   std::string obstacle(const Model& m) const;
   Error too_large(const ModelId& id, Bytes footprint) const;
   Error no_room_for_load(const ModelId& id, Bytes footprint) const;
+  Error queue_full(const Model& m) const;
+  Error quarantined_error(const Model& m) const;
+  Error draining_error() const;
   Error waited_too_long(const Waiter& waiter, const Model& m) const;
 
   ContextOptions options_;
@@ -154,7 +180,9 @@ class ContextManager::Impl {
   std::map<ModelId, Model> models_;              // nodes are stable
   std::map<EngineId, ModelId> engines_;          // those alive
   std::unordered_map<RequestId, Lease> leases_;  // granted and not yet released
-  std::size_t removed_models_ = 0;               // in models_, but no longer in the catalog
+  RequestCounts counts_;
+  std::optional<Duration> load_time_of_any_;  // moving average
+  std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
   bool draining_ = false;
   bool drain_aborted_ = false;
   TimePoint drain_deadline_{};

@@ -45,10 +45,15 @@ void ContextManager::Impl::check_invariants() const {
       check(m.state != ModelState::kWaitingForRoom || m.footprint <= ledger_.budget(), "a model that never fits waits");
     }
     if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
-    if (m.state == ModelState::kHot && !m.draining && !m.outdated) {
-      check(lines.oldest().value_or(UINT64_MAX) >= lines.first_unload(), "somebody waits for a hot model in vain");
+    if (m.state == ModelState::kHot && !m.draining && !m.outdated && !m.stalled) {
+      const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
+      check(has_all_it_runs(m) ? first_load >= lines.first_unload()
+                               : lines.oldest().value_or(UINT64_MAX) >= lines.first_unload(),
+            "somebody waits for a hot model in vain");
     }
-    if (m.state == ModelState::kHot && m.leases.empty()) {
+    check(!m.stalled || m.engine, "a model without an engine is stalled");
+    // One that stalled leaves by itself.
+    if (m.state == ModelState::kHot && m.leases.empty() && !m.stalled) {
       check(m.known && !m.outdated && !draining_ && lines.unloads.empty(), "a model that should leave stays");
     }
     removed += m.known ? 0 : 1;
@@ -63,6 +68,7 @@ void ContextManager::Impl::check_invariants() const {
     return true;
   });
   check(idle_ones.empty(), "an idle model cannot be evicted");
+  check(counts_.accepted == counts_.ended() + queue_.leases() + leases_.size(), "a request is not accounted for");
   check(!draining_ || queue_.wanting() == 0, "somebody waits although the server drains");
   check(!timer_ || *timer_ >= now_, "a timer is overdue");
 }

@@ -103,7 +103,7 @@ TEST_F(Load, ByForceTakesBusyAndPinnedModels) {
   EXPECT_NE(abort.error.message.find("\"b\""), std::string::npos);
   EXPECT_FALSE(view("a").pinned);
   EXPECT_TRUE(lease(kR2, "a").empty());  // waits for its turn
-  EXPECT_EQ(only<Stop>(release(held, false)).model, "a");
+  EXPECT_EQ(only<Stop>(release(held, LeaseEnd::kFailed)).model, "a");
   EXPECT_EQ(all<Spawn>(exited("a")).at(0).model, "b");
   EXPECT_EQ(all<Done>(ready("b")).at(0).evicted, std::vector<ModelId>{"a"});
 }
@@ -119,7 +119,7 @@ TEST_F(Load, ByForceStillWaitsForALoadingModel) {
   const auto actions = ready("a");
   EXPECT_EQ(all<Grant>(actions).size(), 1U);
   EXPECT_EQ(all<Abort>(actions).size(), 1U);
-  EXPECT_EQ(only<Stop>(release(kR1, false)).model, "a");
+  EXPECT_EQ(only<Stop>(release(kR1, LeaseEnd::kFailed)).model, "a");
 }
 
 // ---- unload ----
@@ -191,7 +191,7 @@ TEST_F(Unload, APinnedModelNeedsForce) {
   EXPECT_EQ(only<Reject>(unload(kR1, "a")).error.code, ErrorCode::kConflict);
   EXPECT_EQ(only<Abort>(unload(kR2, "a", /*force=*/true)).request, held);
   EXPECT_FALSE(view("a").pinned);
-  EXPECT_EQ(all<Stop>(release(held, false)).size(), 1U);
+  EXPECT_EQ(all<Stop>(release(held, LeaseEnd::kFailed)).size(), 1U);
   EXPECT_EQ(only<Done>(exited("a")).request, kR2);
 }
 
@@ -271,7 +271,7 @@ TEST_F(Failing, OfALoadAnswersItsWaitersAndQuarantinesWithBackoff) {
   exited("a");
   lease(kR2, "a");
   inspected("a");
-  exited("a");
+  exited("a", ErrorCode::kInvalidModel);
   EXPECT_EQ(only<Reject>(lease(kR3, "a")).error.retry_after_s, 1);
 }
 
@@ -280,7 +280,7 @@ TEST_F(Failing, AnExplicitLoadIsTriedInQuarantine) {
   add("a", 100);
   lease(kR1, "a");
   inspected("a");
-  exited("a");
+  exited("a", ErrorCode::kInvalidModel);
   EXPECT_EQ(all<Inspect>(load(kR2, "a")).size(), 1U);
   EXPECT_TRUE(lease(kR3, "a").empty());
 }
@@ -494,7 +494,7 @@ TEST_F(Drain, LetsLeasesFinishAndThenStopsEverything) {
   const Abort abort = only<Abort>(wait(seconds(10)));
   EXPECT_EQ(abort.request, held);
   EXPECT_EQ(abort.error.code, ErrorCode::kDraining);
-  EXPECT_EQ(only<Stop>(release(held, false)).model, "busy");
+  EXPECT_EQ(only<Stop>(release(held, LeaseEnd::kFailed)).model, "busy");
   exited("busy");
   EXPECT_TRUE(core_->drained());
   EXPECT_EQ(core_->cache_stats().evictions, 0U);

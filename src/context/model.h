@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "context/breaker.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -42,12 +43,13 @@ struct Model {
   bool was_draining = false;  // in the pass before
   bool claimed = false;       // somebody counts on its leaving
 
-  int failures = 0;  // in a row
-  TimePoint quarantined_until{};
+  Breaker breaker;
   std::optional<Error> last_failure;
+  bool stalled = false;                        // its engine was told to die, and serves nobody any more
+  std::optional<Duration> expected_load_time;  // moving average of its loads
+  std::optional<Duration> service_time;        // and of the leases it served
 
   bool preparing() const { return state == ModelState::kInspecting || state == ModelState::kWaitingForRoom; }
-  bool quarantined(TimePoint now) const { return now < quarantined_until; }
 };
 
 }  // namespace minerva

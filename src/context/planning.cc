@@ -48,18 +48,22 @@ bool ContextManager::Impl::at_rest() const {
 
 // ---- time ----
 
-void ContextManager::Impl::expire() {
+void ContextManager::Impl::expire_waiters() {
   for (const RequestId id : queue_.expired(now_)) {
     const Waiter waiter = take(id);
-    reject(id, waited_too_long(waiter, models_.at(waiter.model)));
+    reject_waiter(waiter, waited_too_long(waiter, models_.at(waiter.model)));
   }
+}
+
+void ContextManager::Impl::expire() {
+  expire_waiters();
   for (auto& [id, m] : models_) {
     if (m.state != ModelState::kLoading || now_ < after(m.spawned, options_.load_timeout)) continue;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.load_timeout).count();
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
                                                              quoted(id), seconds)};
-    fail_load(m, error);
+    fail_load(m, error, Breaker::Failure::kLoad);
     stop(m, "it did not become ready in time");
   }
   if (draining_ && !drain_aborted_ && now_ >= drain_deadline_) {

@@ -20,9 +20,16 @@ enum class PlantedBug {
   kDeadlineNotArmed,
   kJoinIsNoLookup,
   kBusyNeverDrains,
+  kBreakerNeverOpens,
+  kProbeLetsAllIn,
+  kStallIgnored,
+  kStalledIsGranted,
+  kRetryWithoutEnd,
+  kRetryCountsTwice,
+  kExpiredIsGranted,
 };
 
-inline constexpr std::array<std::string_view, 11> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 18> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -34,6 +41,13 @@ inline constexpr std::array<std::string_view, 11> kPlantedBugNames = {
     "deadline_not_armed",    // no timer for a waiting request
     "join_is_no_lookup",     // a request that joins a load under way is not counted
     "busy_never_drains",     // steady traffic on one model starves another
+    "breaker_never_opens",   // a model that fails again and again is tried again at once
+    "probe_lets_all_in",     // half open, it lets everybody in
+    "stall_ignored",         // an engine that hangs is left alone
+    "stalled_is_granted",    // an engine that is being killed gets new requests
+    "retry_without_end",     // a request that kills its engines gets one after the other
+    "retry_counts_twice",    // a request that is tried again is counted as another
+    "expired_is_granted",    // a request is granted although its deadline has passed
 };
 
 #ifdef MINERVA_PLANTED_BUGS

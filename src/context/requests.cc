@@ -21,6 +21,7 @@ void RequestQueue::add(Waiter waiter) {
   line_of(lines_[waiter.model], waiter.kind).emplace(waiter.place, waiter.id);
   if (waiter.deadline != TimePoint::max()) deadlines_.emplace(waiter.deadline, waiter.id);
   if (waiter.kind != WaitKind::kUnload) ++wanting_;
+  if (waiter.kind == WaitKind::kLease) ++leases_;
   const RequestId id = waiter.id;
   check(waiters_.emplace(id, std::move(waiter)).second, "a request id was used twice");
 }
@@ -35,6 +36,7 @@ Waiter RequestQueue::take(RequestId id) {
   line_of(lines->second, waiter.kind).erase(waiter.place);
   if (lines->second.empty()) lines_.erase(lines);
   if (waiter.kind != WaitKind::kUnload) --wanting_;
+  if (waiter.kind == WaitKind::kLease) --leases_;
   return waiter;
 }
 
@@ -43,6 +45,12 @@ void RequestQueue::clear_deadline(RequestId id) {
   check(it != waiters_.end(), "a request that does not wait has no deadline");
   deadlines_.erase({it->second.deadline, id});
   it->second.deadline = TimePoint::max();
+}
+
+void RequestQueue::mark_retried(RequestId id) {
+  const auto it = waiters_.find(id);
+  check(it != waiters_.end(), "a request that does not wait is tried again");
+  it->second.retried = true;
 }
 
 const Waiter* RequestQueue::find(RequestId id) const {
@@ -73,10 +81,12 @@ std::vector<RequestId> RequestQueue::expired(TimePoint now) const {
 void RequestQueue::check_invariants() const {
   std::size_t in_lines = 0;
   std::size_t wanting = 0;
+  std::size_t leases = 0;
   for (const auto& [model, lines] : lines_) {
     check(!lines.empty(), "an empty line is kept");
     in_lines += lines.wanting() + lines.unloads.size();
     wanting += lines.wanting();
+    leases += lines.leases.size();
     for (const Line* line : {&lines.leases, &lines.loads, &lines.unloads}) {
       for (const auto& [place, id] : *line) {
         const Waiter* waiter = find(id);
@@ -86,7 +96,7 @@ void RequestQueue::check_invariants() const {
       }
     }
   }
-  check(in_lines == waiters_.size() && wanting == wanting_, "a waiting request is in no line");
+  check(in_lines == waiters_.size() && wanting == wanting_ && leases == leases_, "a waiting request is in no line");
 }
 
 }  // namespace minerva

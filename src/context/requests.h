@@ -25,6 +25,7 @@ struct Waiter {
   CacheOutcome outcome = CacheOutcome::kMiss;  // lease: as counted at its arrival
   bool preload = false;                        // load
   bool force = false;                          // load
+  bool retried = false;                        // lease: an engine died under it before
   std::uint64_t place = 0;                     // in the order of arrival over all models; set by add()
 };
 
@@ -53,11 +54,15 @@ class RequestQueue {
   // It will wait as long as it takes. Requires: waiting.
   void clear_deadline(RequestId id);
 
+  // Its next engine is its last. Requires: waiting.
+  void mark_retried(RequestId id);
+
   // nullptr if not waiting.
   const Waiter* find(RequestId id) const;
   const Lines& lines(const ModelId& model) const;
   // Waiting leases and loads of all models.
   std::size_t wanting() const { return wanting_; }
+  std::size_t leases() const { return leases_; }
   std::size_t size() const { return waiters_.size(); }
   std::optional<TimePoint> next_deadline() const;
   // In the order of their deadlines.
@@ -72,6 +77,7 @@ class RequestQueue {
   std::unordered_map<ModelId, Lines> lines_;  // no entry for a model without waiters
   std::set<std::pair<TimePoint, RequestId>> deadlines_;
   std::size_t wanting_ = 0;
+  std::size_t leases_ = 0;
   std::uint64_t next_place_ = 1;
 };
 

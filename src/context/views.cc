@@ -41,6 +41,18 @@ std::string_view residency_name(Residency residency) {
   return "quarantined";
 }
 
+std::string_view breaker_state_name(BreakerState state) {
+  switch (state) {
+    case BreakerState::kClosed:
+      return "closed";
+    case BreakerState::kOpen:
+      return "open";
+    case BreakerState::kHalfOpen:
+      break;
+  }
+  return "half_open";
+}
+
 TimePoint after(TimePoint now, Duration span) { return span > TimePoint::max() - now ? TimePoint::max() : now + span; }
 
 int retry_seconds(Duration span) {
@@ -57,7 +69,7 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   v.id = m.id;
   switch (m.state) {
     case ModelState::kCold:
-      v.residency = m.quarantined(now) ? Residency::kQuarantined : Residency::kCold;
+      v.residency = m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
       break;
     case ModelState::kInspecting:
     case ModelState::kWaitingForRoom:
@@ -75,7 +87,7 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   }
   if (m.engine) v.memory = ledger_.held(*m.engine);
   v.leases = m.leases.size();
-  v.waiting = queue_.lines(m.id).wanting();
+  v.waiting = queue_.lines(m.id).leases.size();
   if (const CacheEntry* entry = cache_.find(m.id)) {
     v.access_count = entry->access_count;
     if (entry->last_use_tick > 0) v.since_last_use = now - entry->last_used;
@@ -83,6 +95,9 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   }
   v.pinned = m.pinned;
   v.last_failure = m.last_failure;
+  v.breaker = m.breaker.state(now);
+  if (v.breaker == BreakerState::kOpen) v.tried_again_in = m.breaker.open_until() - now;
+  v.expected_load_time = m.expected_load_time;
   v.engine = m.engine;
   return v;
 }
@@ -112,8 +127,14 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   if (m.state == ModelState::kHot || m.state == ModelState::kLoading) {
     plan.possible = true;
     plan.reason = m.state == ModelState::kHot ? "already loaded" : "already loading";
+    if (m.state == ModelState::kHot) {
+      plan.expected_load_time = Duration::zero();
+    } else if (m.expected_load_time) {
+      plan.expected_load_time = std::max(*m.expected_load_time - (now_ - m.spawned), Duration::zero());
+    }
     return plan;
   }
+  plan.expected_load_time = m.expected_load_time;
   if (footprint > ledger_.budget()) {
     plan.reason = too_large(m.id, footprint).message;
     return plan;
@@ -186,6 +207,32 @@ Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint)
                                             quoted(id), what, obstacles(id))};
 }
 
+Error ContextManager::Impl::queue_full(const Model& m) const {
+  const std::size_t here = queue_.lines(m.id).wanting();
+  const bool full_here = here >= options_.max_queue_per_model;
+  return {ErrorCode::kQueueFull,
+          full_here ? fmt::format("{} requests wait for {} already; try again later", here, quoted(m.id))
+                    : fmt::format("{} requests wait already; try again later", queue_.wanting()),
+          {},
+          retry_seconds(expected_wait(m))};
+}
+
+Error ContextManager::Impl::quarantined_error(const Model& m) const {
+  const int seconds = retry_seconds(m.breaker.open_until() - now_);
+  const std::string why = m.last_failure ? m.last_failure->message : "it failed";
+  return {ErrorCode::kQuarantined,
+          fmt::format("{} failed recently and is tried again in {} s: {}", quoted(m.id), seconds, why),
+          {},
+          seconds};
+}
+
+Error ContextManager::Impl::draining_error() const {
+  return {ErrorCode::kDraining,
+          "the server is shutting down; try again once it is back",
+          {},
+          retry_seconds(drain_deadline_ - now_)};
+}
+
 Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m) const {
   const std::string waited = "waited " + in_words(now_ - waiter.arrived);
   if (waiter.kind == WaitKind::kUnload) {
@@ -216,7 +263,8 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
       why = fmt::format("for {}, which is stopping before it can be loaded again", quoted(m.id));
       break;
   }
-  return {ErrorCode::kNoCapacity, fmt::format("{} {}; try again later", waited, why), {}, 1};
+  return {
+      ErrorCode::kNoCapacity, fmt::format("{} {}; try again later", waited, why), {}, retry_seconds(expected_wait(m))};
 }
 
 }  // namespace minerva

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,6 +57,11 @@ class Engine {
   virtual void share_cores(unsigned sharers) = 0;
   // Asks it to end, and kills it when it has not after `grace`. on_exit follows, always.
   virtual void stop(Duration grace) = 0;
+  // Grows whenever it does something: uses processor time or writes a line. Two equal answers: nothing in between.
+  virtual std::uint64_t activity() const = 0;
+  // Notes in its log what its threads are doing and kills it. on_exit follows with `reason`, unless it was asked to
+  // stop.
+  virtual void kill(Error reason) = 0;
 };
 
 class EngineDriver {

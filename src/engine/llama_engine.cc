@@ -13,11 +13,13 @@
 #include <cstring>
 #include <deque>
 #include <list>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "base/log.h"
 #include "engine/inspection.h"
+#include "engine/process_state.h"
 #include "engine/state_line.h"
 #include "io/process.h"
 
@@ -92,6 +94,7 @@ class LlamaEngine final : public Engine {
     io::Process::Handlers handlers;
     handlers.on_stdout = [this](std::string_view line) { take_line(line); };
     handlers.on_stderr = [this](std::string_view line) {
+      ++lines_;
       warn_about_sandbox(line);
       log_->append(line);
     };
@@ -120,8 +123,22 @@ class LlamaEngine final : public Engine {
     kill_timer_.arm(Clock::now() + grace, [this] { process_->signal_group(SIGKILL); });
   }
 
+  std::uint64_t activity() const override {
+    return lines_ + static_cast<std::uint64_t>(processor_time(pid_).value_or(std::chrono::milliseconds(0)).count());
+  }
+
+  void kill(Error reason) override {
+    if (exited_) return;
+    // First the states: the last words that errors quote are to be the reason.
+    for (const std::string& line : thread_states(pid_)) log_->append(line);
+    log_->append("error: " + reason.message);
+    killed_for_ = std::move(reason);
+    process_->signal_group(SIGKILL);
+  }
+
  private:
   void take_line(std::string_view line) {
+    ++lines_;
     const auto state = parse_state_line(line);
     if (!state) {
       if (!line.empty()) log_->append(line);
@@ -150,6 +167,7 @@ class LlamaEngine final : public Engine {
 
   Error reason_for(const io::ExitStatus& status) const {
     if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
+    if (killed_for_) return *killed_for_;
     const std::string words = log_->last_words();
     const std::string_view when = ready_ ? "" : " while loading";
     const std::string suffix = words.empty() ? "" : ": " + words;
@@ -169,6 +187,8 @@ class LlamaEngine final : public Engine {
   bool ready_ = false;
   bool asked_to_stop_ = false;
   bool exited_ = false;
+  std::optional<Error> killed_for_;
+  std::uint64_t lines_ = 0;  // it wrote
   double progress_ = 0;
   std::unique_ptr<io::Process> process_;  // last: its handlers use the others
 };

@@ -84,11 +84,13 @@ class EmbeddedModels::Impl {
   io::Task<void> exchange(Lease lease, std::string target, std::string body,
                           std::function<void(Result<std::string>)> answer) {
     Result<std::string> result = co_await request(lease, std::move(target), std::move(body));
-    lease.release(result.has_value() || result.error().code == ErrorCode::kInvalidArgument);
+    const bool answered = result.has_value() || result.error().code == ErrorCode::kInvalidArgument;
+    lease.release(answered ? LeaseEnd::kCompleted : LeaseEnd::kFailed);
     answer(std::move(result));
   }
 
   io::Task<Result<std::string>> request(Lease& lease, std::string target, std::string body) {
+    const Lease::EngineWait wait(lease);
     constexpr auto kConnectTimeout = std::chrono::seconds(5);
     auto stream = co_await io::connect(*loop_, lease.address(), Clock::now() + kConnectTimeout);
     if (!stream) co_return Failure(stream.error());

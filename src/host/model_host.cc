@@ -12,12 +12,19 @@ namespace minerva {
 namespace {
 
 constexpr auto kFewerSharersAfter = std::chrono::milliseconds(100);
+constexpr Duration kLongestWatchPeriod = std::chrono::seconds(1);
+
+// Often enough that a stall is noticed not much later than it counts as one.
+Duration watch_period(Duration stall_timeout) {
+  constexpr int kLooksPerTimeout = 4;
+  return std::min(stall_timeout / kLooksPerTimeout, kLongestWatchPeriod);
+}
 
 }  // namespace
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
-  release(true);
+  release(LeaseEnd::kCancelled);
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
   address_ = std::move(other.address_);
@@ -26,12 +33,24 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 
 void Lease::on_abort(std::function<void(Error)> fn) { host_->aborts_[grant_.request] = std::move(fn); }
 
-void Lease::release(bool served) {
+void Lease::release(LeaseEnd end) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
   host->remove_lease(grant_.engine);
-  host->step(LeaseReleased{grant_.request, served});
+  host->step(LeaseReleased{grant_.request, end});
+}
+
+Lease::EngineWait::EngineWait(Lease& lease) : host_(*lease.host_), engine_(lease.engine()) {
+  const auto found = host_.engines_.find(engine_);
+  if (found != host_.engines_.end()) ++found->second.waits;
+}
+
+Lease::EngineWait::~EngineWait() {
+  const auto found = host_.engines_.find(engine_);
+  if (found == host_.engines_.end()) return;
+  --found->second.waits;
+  ++found->second.answers;
 }
 
 ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options)
@@ -41,6 +60,7 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
       manager_(std::move(manager)),
       options_(options),
       timer_(loop),
+      watchdog_(loop),
       fewer_sharers_(loop) {}
 
 ModelHost::~ModelHost() { *alive_ = false; }
@@ -81,6 +101,24 @@ void ModelHost::cancel(RequestId request) {
   step(RequestCancelled{request});
 }
 
+RequestId ModelHost::retry(Lease lease, TimePoint deadline, LeaseCallback answer) {
+  check(!engine_alive(lease.engine()), "a request is tried again although its engine lives");
+  // The request goes on under its id, so this lease is not released.
+  lease.host_ = nullptr;
+  const RequestId request = lease.grant_.request;
+  aborts_.erase(request);
+  lease_answers_[request] = std::move(answer);
+  step(LeaseLost{request, deadline});
+  return request;
+}
+
+std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
+  for (const auto& [model, death] : last_deaths_) {
+    if (death.first == engine) return death.second;
+  }
+  return std::nullopt;
+}
+
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) step(ModelRemoved{id});
   for (const ModelSpec& spec : changes.added_or_changed) {
@@ -97,6 +135,7 @@ bool ModelHost::outdated(const ModelSpec& spec) const {
 
 void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
+  arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models});
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
 }
@@ -181,7 +220,8 @@ void ModelHost::carry_out(Spawn& action) {
     if (found != engines_.end()) found->second.progress = fraction;
   };
   handlers.on_ready = [this, id] {
-    const Running& running = engines_.at(id);
+    Running& running = engines_.at(id);
+    running.ready = true;
     log::info({{"model", running.model}}, "{} is ready after {} ms", running.model,
               std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - running.started).count());
     step(EngineReady{id});
@@ -193,16 +233,59 @@ void ModelHost::carry_out(Spawn& action) {
     return;
   }
   engines_.emplace(id, Running{action.model, *spec, std::move(*engine), 0, Clock::now()});
+  arm_watchdog();
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
   log::info({{"model", found->second.model}}, "engine of {} is gone: {}", found->second.model, reason.message);
+  last_deaths_.insert_or_assign(found->second.model, std::pair(id, reason));
   engines_.erase(found);
   count_sharers();
   if (engine_gone_) engine_gone_(id);
   step(EngineExited{id, std::move(reason)});
+}
+
+void ModelHost::arm_watchdog() {
+  if (watchdog_armed_ || engines_.empty() || options_.stall_timeout <= Duration::zero()) return;
+  watchdog_armed_ = true;
+  watched_last_ = Clock::now();
+  watchdog_.arm(watched_last_ + watch_period(options_.stall_timeout), [this] {
+    watchdog_armed_ = false;
+    watch_engines();
+    arm_watchdog();
+  });
+}
+
+void ModelHost::watch_engines() {
+  if (options_.stall_timeout <= Duration::zero()) return;  // switched off meanwhile
+  // A look that comes late says nothing about the time before: the whole machine may have slept.
+  const Duration passed = std::min<Duration>(Clock::now() - watched_last_, 2 * watch_period(options_.stall_timeout));
+  std::vector<EngineId> stalled;
+  for (auto& [id, running] : engines_) {
+    const bool should_work = !running.ready || running.waits > 0;
+    const std::uint64_t seen = should_work ? running.engine->activity() + running.answers : 0;
+    const bool silent = should_work && seen == running.seen;
+    running.seen = seen;
+    running.silent_for = silent ? running.silent_for + passed : Duration::zero();
+    if (running.silent_for < options_.stall_timeout) continue;
+    running.silent_for = Duration::zero();
+    stalled.push_back(id);
+  }
+  for (const EngineId id : stalled) step(EngineStalled{id});
+}
+
+void ModelHost::carry_out(Kill& action) {
+  const auto found = engines_.find(action.engine);
+  if (found == engines_.end()) return;  // its exit is on the way
+  Running& running = found->second;
+  const Error reason{ErrorCode::kEngineTimeout,
+                     fmt::format("the engine made no progress for {} s while {} and was killed",
+                                 std::chrono::duration<double>(options_.stall_timeout).count(),
+                                 running.ready ? "it had a request to answer" : "loading")};
+  log::warn("{}: {}; its log says what its threads were doing", action.model, reason.message);
+  running.engine->kill(reason);
 }
 
 void ModelHost::add_lease(EngineId id) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,7 +27,7 @@ class Lease {
   Lease() = default;
   Lease(Lease&& other) noexcept { *this = std::move(other); }
   Lease& operator=(Lease&& other) noexcept;
-  ~Lease() { release(true); }
+  ~Lease() { release(LeaseEnd::kCancelled); }
 
   explicit operator bool() const { return host_ != nullptr; }
   const ModelId& model() const { return grant_.model; }
@@ -36,8 +37,21 @@ class Lease {
   Duration waited() const { return grant_.waited; }
   // Called once if the lease must end now; the Lease is still to be released.
   void on_abort(std::function<void(Error)> fn);
-  // `served`: the engine answered properly.
-  void release(bool served);
+  void release(LeaseEnd end);
+
+  // While one of these lives, somebody waits for the engine and not for its own client: it has to make progress.
+  // Requires: the lease lives longer.
+  class EngineWait {
+   public:
+    explicit EngineWait(Lease& lease);
+    EngineWait(const EngineWait&) = delete;
+    EngineWait& operator=(const EngineWait&) = delete;
+    ~EngineWait();
+
+   private:
+    ModelHost& host_;
+    EngineId engine_;
+  };
 
  private:
   friend class ModelHost;
@@ -50,6 +64,8 @@ class ModelHost {
  public:
   struct Options {
     Duration stop_grace = std::chrono::seconds(2);
+    // An engine that should work and has done nothing for so long is killed. 0: never.
+    Duration stall_timeout = std::chrono::seconds(30);
   };
   ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options);
   ~ModelHost();
@@ -63,6 +79,9 @@ class ModelHost {
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
   void cancel(RequestId request);
+  // The engine of `lease` died before anything of its request was answered: the request asks for another, once.
+  // Requires: !engine_alive(lease.engine()).
+  RequestId retry(Lease lease, TimePoint deadline, LeaseCallback answer);
 
   // The catalog changed. An engine that was started with other settings is replaced once its leases have ended.
   void apply(const Catalog::Changes& changes);
@@ -75,6 +94,8 @@ class ModelHost {
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
+  // Why the engine is gone; nothing if it lives, or died before another one of its model.
+  std::optional<Error> cause_of_death(EngineId engine) const;
   // Its engines' log; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
   // Called when an engine's process is gone, e.g. to drop connections to it.
@@ -88,7 +109,12 @@ class ModelHost {
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
+    bool ready = false;
     unsigned leases = 0;
+    unsigned waits = 0;         // EngineWaits that live
+    std::uint64_t answers = 0;  // EngineWaits that ended
+    std::uint64_t seen = 0;     // activity and answers, as the watchdog saw them last
+    Duration silent_for{};
     unsigned told_sharers = 1;  // see Engine::share_cores
   };
 
@@ -98,6 +124,7 @@ class ModelHost {
   void carry_out(Inspect& action);
   void carry_out(Spawn& action);
   void carry_out(Stop& action);
+  void carry_out(Kill& action);
   void carry_out(Grant& action);
   void carry_out(Done& action);
   void carry_out(Reject& action);
@@ -105,6 +132,9 @@ class ModelHost {
   void engine_exited(EngineId id, Error reason);
   // Whether what is known or running of `spec`'s model was made with other settings.
   bool outdated(const ModelSpec& spec) const;
+  // Looks after engines that should work; runs as long as there are engines.
+  void arm_watchdog();
+  void watch_engines();
   void add_lease(EngineId id);
   void remove_lease(EngineId id);
   // The engines with leases share the cores. More of them count at once, fewer of them once that has lasted, so that
@@ -120,6 +150,9 @@ class ModelHost {
   ContextManager manager_;
   Options options_;
   io::Timer timer_;
+  io::Timer watchdog_;
+  bool watchdog_armed_ = false;
+  TimePoint watched_last_{};
   io::Timer fewer_sharers_;
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
@@ -127,6 +160,7 @@ class ModelHost {
   bool stepping_ = false;
   std::vector<Event> pending_events_;
   std::map<EngineId, Running> engines_;
+  std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
   std::map<RequestId, LeaseCallback> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;

@@ -177,7 +177,8 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   const std::string_view done_message = preload ? "preloaded" : "loaded";
   if (!*wait) {
     service.host.load(x.model, preload, *force, deadline, [](const Result<Done>&) {});
-    const Done accepted{RequestId{}, x.model, true, {}, {}, Bytes()};
+    const ModelMetadata* const metadata = service.catalog.metadata(x.model);  // none before it was inspected
+    const Done accepted{RequestId{}, x.model, true, {}, {}, metadata == nullptr ? Bytes() : metadata->footprint};
     co_return co_await x.json(202, describe(service, accepted, "loading"));
   }
   Waiting waiting(service.loop);

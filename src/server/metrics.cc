@@ -52,6 +52,16 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_memory_reserved_bytes", "What loading, hot and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
+  const RequestCounts& requests = context.request_counts();
+  families.counter("minerva_requests_accepted_total", "Inference requests that asked for their model.",
+                   requests.accepted);
+  for (const auto& [outcome, count] : {std::pair("completed", requests.completed), std::pair("failed", requests.failed),
+                                       std::pair("shed", requests.shed), std::pair("cancelled", requests.cancelled)}) {
+    families.counter("minerva_requests_ended_total", "Accepted requests by how they ended.", count,
+                     {{"outcome", outcome}});
+  }
+  families.gauge("minerva_requests_open", "Accepted requests that wait or run.",
+                 static_cast<double>(requests.accepted - requests.ended()));
   families.gauge("minerva_queue_requests", "Requests that wait for a model.", static_cast<double>(context.queued()));
   families.gauge("minerva_connections", "Open client connections.", static_cast<double>(service.connections));
   families.gauge("minerva_queued_body_bytes", "Request bodies held in memory.",
@@ -78,6 +88,10 @@ std::string metrics_text(const Service& service) {
   for (const ModelView& model : models) {
     families.gauge("minerva_model_state", "1 for the state the model is in.", 1,
                    {{"model", model.id}, {"state", std::string(residency_name(model.residency))}});
+  }
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_breaker", "1 for the state of the model's breaker.", 1,
+                   {{"model", model.id}, {"state", std::string(breaker_state_name(model.breaker))}});
   }
   return families.text();
 }

@@ -58,11 +58,17 @@ class Relay {
     auto model = co_await service_.resolve(model_);
     if (!model) co_return co_await x_.error(model.error());
     x_.model = *model;
-    Result<Lease> lease = co_await wait_for_lease();
-    if (!lease) co_return co_await refuse(lease.error());
-    const bool served = co_await relay(*lease);
-    x_.connection.unwatch_peer();
-    lease->release(served);
+    Result<Lease> lease = co_await wait_for_lease(std::nullopt);
+    while (lease) {
+      // What went through from the client to the engine without being kept cannot be sent again.
+      may_retry_ = x_.connection.body_done();
+      const std::optional<LeaseEnd> end = co_await relay(*lease);
+      x_.connection.unwatch_peer();
+      if (end) co_return lease->release(*end);
+      // Its engine died before it answered. Whether it gets another one is the core's decision.
+      lease = co_await wait_for_lease(std::move(*lease));
+    }
+    co_await refuse(lease.error());
   }
 
  private:
@@ -109,16 +115,19 @@ class Relay {
                  "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model"};
   }
 
-  // Waits in the model's queue; a stream gets heartbeats meanwhile.
-  io::Task<Result<Lease>> wait_for_lease() {
+  // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
+  io::Task<Result<Lease>> wait_for_lease(std::optional<Lease> lost) {
     io::Signal woken(service_.loop);
     std::optional<Result<Lease>> answer;
     bool gone = false;
-    const RequestId request =
-        service_.host.acquire(x_.model, x_.arrived + service_.config.max_wait, [&](Result<Lease> r) {
-          answer = std::move(r);
-          woken.notify();
-        });
+    const auto take_answer = [&](Result<Lease> result) {
+      answer = std::move(result);
+      woken.notify();
+    };
+    const bool again = lost.has_value();
+    const TimePoint deadline = (again ? Clock::now() : x_.arrived) + service_.config.max_wait;
+    const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
+                                    : service_.host.acquire(x_.model, deadline, take_answer);
     // A model that is hot has answered by now.
     if (!answer && x_.connection.body_done()) {
       x_.connection.watch_peer([&] {
@@ -134,11 +143,18 @@ class Relay {
       gone = !co_await heartbeat();
     }
     x_.connection.unwatch_peer();
-    if (!answer) {
-      service_.host.cancel(request);
+    if (gone) {
+      // Also when the answer came at the same time: nothing is started for who is gone.
+      if (!answer) service_.host.cancel(request);
       co_return fail(ErrorCode::kCancelled, "the client went away");
     }
+    const bool died_again = again && !*answer && is_death(answer->error().code);
+    if (died_again) co_return fail(broke_off(answer->error()));
     co_return std::move(*answer);
+  }
+
+  static bool is_death(ErrorCode code) {
+    return code == ErrorCode::kEngineCrashed || code == ErrorCode::kEngineTimeout;
   }
 
   io::Task<bool> heartbeat() {
@@ -189,42 +205,56 @@ class Relay {
     x_.connection.abort();  // so that the client does not take the part for the whole
   }
 
-  // Returns whether the engine served it properly.
-  io::Task<bool> relay(Lease& lease) {
+  // How it ended; nothing when the engine died before anything was answered, so that it may be tried again.
+  io::Task<std::optional<LeaseEnd>> relay(Lease& lease) {
     lease.on_abort([this](Error error) {
       aborted_ = std::move(error);
       if (engine_) engine_->close();
     });
     for (bool fresh = false;; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
-      if (!taken) {
-        co_await refuse(co_await engine_error(lease));
-        co_return false;
-      }
+      if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
       const bool upload_pending = streaming_upload();
       // What the engine says counts, also when it did not take the whole request.
-      co_await send_request();
+      co_await send_request(lease);
       if (!upload_pending || x_.connection.body_done()) watch_client();
-      Result<io::ResponseHead> response = co_await engine_->read_response();
-      if (gone_) {
-        co_await refuse({ErrorCode::kCancelled, "the client went away"});
-        co_return true;
-      }
-      if (!response) {
+      Result<io::ResponseHead> response = co_await read_response(lease);
+      if (!response || gone_) {
         // A kept connection may have been closed by the engine just now: it has seen nothing of the request.
-        if (taken->reused && !aborted_ && !upload_pending) {
+        if (taken->reused && !gone_ && !aborted_ && !upload_pending) {
           x_.connection.unwatch_peer();
           continue;
         }
-        co_await refuse(co_await why_broken(lease));
-        co_return aborted_.has_value();
+        co_return co_await broken(lease);
       }
-      const bool served = response->status >= 200 && response->status < 300 ? co_await relay_answer(lease, *response)
-                                                                            : co_await relay_error(lease, *response);
-      if (served) service_.pool.give(lease.engine(), std::move(engine_));
-      co_return served || gone_ || aborted_;
+      const bool good = response->status >= 200 && response->status < 300;
+      const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response);
+      if (end == LeaseEnd::kCompleted) service_.pool.give(lease.engine(), std::move(engine_));
+      co_return end;
     }
+  }
+
+  io::Task<Result<io::ResponseHead>> read_response(Lease& lease) {
+    const Lease::EngineWait wait(lease);
+    co_return co_await engine_->read_response();
+  }
+
+  // Nothing more comes from the engine: answers with the reason, unless the request may be tried again.
+  io::Task<std::optional<LeaseEnd>> broken(Lease& lease) {
+    std::optional<Error> error;
+    if (!gone_ && !aborted_) error = co_await engine_error(lease);
+    if (gone_) {
+      co_await refuse({ErrorCode::kCancelled, "the client went away"});
+      co_return LeaseEnd::kCancelled;
+    }
+    if (aborted_) {
+      co_await refuse(*aborted_);
+      co_return LeaseEnd::kFailed;
+    }
+    if (may_retry_ && !answered_ && !service_.host.engine_alive(lease.engine())) co_return std::nullopt;
+    co_await refuse(*error);
+    co_return LeaseEnd::kFailed;
   }
 
   void watch_client() {
@@ -249,7 +279,7 @@ class Relay {
     return result;
   }
 
-  io::Task<void> send_request() {
+  io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
     head.method = x_.request.method;
     head.target = x_.path + query_without_model();
@@ -266,7 +296,11 @@ class Relay {
     } else if (x_.request.has_body()) {
       head.content_length = body_.size();
     }
-    bool sent = co_await engine_->send_request(head, body_);
+    bool sent = false;
+    {
+      const Lease::EngineWait wait(lease);
+      sent = co_await engine_->send_request(head, body_);
+    }
     while (sent && !x_.connection.body_done()) {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) {
@@ -274,33 +308,28 @@ class Relay {
         engine_->close();
         co_return;
       }
+      const Lease::EngineWait wait(lease);
       sent = co_await engine_->send_body(*piece);
     }
   }
 
-  // The next piece of the engine's answer, empty at its end; nothing when it broke off, and then that is answered.
-  io::Task<std::optional<std::string_view>> next_piece(const Lease& lease) {
+  // The next piece of the engine's answer, empty at its end; nothing when it broke off.
+  io::Task<std::optional<std::string_view>> next_piece(Lease& lease) {
+    const Lease::EngineWait wait(lease);
     const Result<std::string_view> piece = co_await engine_->read_body();
     if (piece && !gone_) co_return *piece;
-    co_await refuse(co_await why_broken(lease));
     co_return std::nullopt;
   }
 
-  // Why nothing more comes from the engine.
-  io::Task<Error> why_broken(const Lease& lease) {
-    if (gone_) co_return Error{ErrorCode::kCancelled, "the client went away"};
-    if (aborted_) co_return *aborted_;
-    co_return co_await engine_error(lease);
-  }
-
-  io::Task<bool> relay_answer(Lease& lease, io::ResponseHead& response) {
+  io::Task<std::optional<LeaseEnd>> relay_answer(Lease& lease, io::ResponseHead& response) {
     const std::string* type = response.headers.find("content-type");
     const bool is_event_stream = type != nullptr && type->starts_with("text/event-stream");
     event_stream_ = event_stream_ || is_event_stream;
     x_.status = response.status;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
-      if (!piece) co_return false;
+      if (!piece) co_return co_await broken(lease);
+      answered_ = true;
       const bool taken = x_.connection.started()
                              ? co_await x_.connection.send(*piece)
                              : co_await x_.connection.start_with(answer_head(lease, response), *piece);
@@ -308,12 +337,12 @@ class Relay {
         gone_ = true;
         engine_->close();
         x_.status = error_info(ErrorCode::kCancelled).http_status;
-        co_return false;
+        co_return LeaseEnd::kCancelled;
       }
       if (piece->empty() || engine_->body_done()) break;
     }
     co_await x_.connection.finish();
-    co_return true;
+    co_return LeaseEnd::kCompleted;
   }
 
   io::ResponseHead answer_head(const Lease& lease, io::ResponseHead& response) {
@@ -331,11 +360,11 @@ class Relay {
   }
 
   // The engine's refusal, in OpenAI's shape.
-  io::Task<bool> relay_error(Lease& lease, const io::ResponseHead& response) {
+  io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response) {
     std::string body;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
-      if (!piece) co_return false;
+      if (!piece) co_return co_await broken(lease);
       if (piece->empty()) break;
       if (body.size() < kMaxErrorBody) body += *piece;
     }
@@ -345,14 +374,14 @@ class Relay {
       const std::string event = api::sse_data(normalized);
       co_await x_.connection.send(event);
       co_await x_.connection.finish();
-      co_return true;
+      co_return LeaseEnd::kCompleted;
     }
     io::ResponseHead head;
     head.status = response.status;
     head.headers.add("Content-Type", "application/json");
     add_own_headers(head, &lease);
     co_await x_.connection.respond(std::move(head), normalized);
-    co_return true;
+    co_return LeaseEnd::kCompleted;
   }
 
   // Why the engine did not answer. Waits a moment for its death to be known.
@@ -361,11 +390,21 @@ class Relay {
     while (service_.host.engine_alive(lease.engine()) && Clock::now() < give_up) {
       co_await io::sleep_until(service_.loop, Clock::now() + std::chrono::milliseconds(5));
     }
+    if (const auto death = service_.host.cause_of_death(lease.engine())) co_return broke_off(*death);
     const std::string last = service_.host.log(x_.model)->last_words();
-    co_return Error{ErrorCode::kEngineCrashed,
-                    fmt::format("The engine of \"{}\" broke off{}{}. Send the request again; the model is loaded anew "
-                                "for it. `minerva logs {}` shows what it wrote.",
-                                x_.model, last.empty() ? "" : "; its last log line: ", last, x_.model)};
+    co_return broke_off(
+        {ErrorCode::kEngineCrashed, "it broke off the answer" + (last.empty() ? "" : "; its last log line: " + last)});
+  }
+
+  // Put in a sentence that says what to do next.
+  Error broke_off(const Error& reason) const {
+    const ErrorCode code = is_death(reason.code) ? reason.code : ErrorCode::kEngineCrashed;
+    return {
+        code,
+        fmt::format("The engine of \"{}\" did not answer to the end: {}. Send the request again; the model is loaded "
+                    "anew for it. `minerva logs {}` shows what it wrote.",
+                    x_.model, reason.message, x_.model),
+        "", reason.retry_after_s};
   }
 
   Service& service_;
@@ -376,6 +415,8 @@ class Relay {
   std::string body_;  // what was read of it before the lease
   std::unique_ptr<io::HttpClientConnection> engine_;
   bool event_stream_ = false;
+  bool may_retry_ = false;
+  bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;
   std::optional<Error> aborted_;
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <random>
 
 #include "base/log.h"
 
@@ -25,6 +26,7 @@ ContextOptions context_options(const Config& config) {
   options.max_queue = config.max_queue;
   options.load_timeout = config.load_timeout;
   options.min_residency = config.min_residency;
+  options.jitter_seed = std::random_device()();
   return options;
 }
 
@@ -55,7 +57,7 @@ void Reload::now() {
   running_ = std::move(*next);
   configure_log(running_);
   service_.catalog.set_options(running_.models_dirs, running_.models);
-  service_.host.set_limits(context_options(running_), {running_.stop_grace});
+  service_.host.set_limits(context_options(running_), {running_.stop_grace, running_.stall_timeout});
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
   log::info("config reloaded: {}",
             changes.live.empty() ? "nothing to change" : fmt::format("changed {}", fmt::join(changes.live, ", ")));

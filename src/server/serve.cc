@@ -56,7 +56,8 @@ int serve(const ConfigSource& source, const Config& given) {
   const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, driver_options(config, *runtime));
   Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
   const ContextOptions options = context_options(config);
-  ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)), {config.stop_grace});
+  ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
+                 {config.stop_grace, config.stall_timeout});
   Service service(loop, config, catalog, host);
   Server server(service);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });

@@ -116,7 +116,8 @@ def open_streams(minerva, count):
 
 def idle_streams(folder, count):
     most = 2 * count + 200  # one peer may have half of them
-    limits = (f"[limits]\nmax_connections = {most}\n"
+    # These engines are silent on purpose.
+    limits = (f"[limits]\nmax_connections = {most}\nstall_timeout = \"0s\"\n"
               f"[queue]\nmax_per_model = {most}\nmax_total = {most}\n")
     with fake_daemon(folder, limits) as minerva:
         expect(minerva.load("fake").status == 200, "the fake engine does not load")

@@ -43,12 +43,14 @@ void Referee::open(RequestId id, SimRequest request) {
     ++open_wanting_;
     deadlines_.insert(request.deadline);
   }
+  if (request.kind == SimRequest::Kind::kLease) ++open_leases_;
   if (request.force) {
     ++open_forced_;
     force_seen_ = true;
   }
   open_.insert(id);
   expect(requests_.emplace(id, request).second, "the simulator reused a request id");
+  if (request.kind == SimRequest::Kind::kLease) ++counts_.accepted;
 }
 
 void Referee::close(RequestId id) {
@@ -57,6 +59,7 @@ void Referee::close(RequestId id) {
     --open_wanting_;
     deadlines_.erase(deadlines_.find(request.deadline));
   }
+  if (request.kind == SimRequest::Kind::kLease) --open_leases_;
   if (request.force) --open_forced_;
   open_.erase(id);
   request.status = SimRequest::Status::kClosed;
@@ -73,6 +76,8 @@ void Referee::note(const Event& event) {
   std::visit(Overloaded{
                  [&](const ModelAdded& e) {
                    SimModel& model = models_[e.model];
+                   // With a model its past is forgotten.
+                   if (!model.known) model.deaths = 0;
                    if (!model.known || e.pinned != model.pinned_by_catalog) model.pinned = e.pinned;
                    model.pinned_by_catalog = e.pinned;
                    model.known = true;
@@ -90,6 +95,7 @@ void Referee::note(const Event& event) {
                                     .hit = serving(e.model) != nullptr});
                  },
                  [&](const LoadRequested& e) {
+                   models_[e.model].deaths = 0;  // the operator wants it tried
                    open(e.request, {.kind = SimRequest::Kind::kLoad,
                                     .model = e.model,
                                     .deadline = e.deadline,
@@ -110,15 +116,12 @@ void Referee::note(const Event& event) {
                  [&](const RequestCancelled& e) {
                    const auto it = requests_.find(e.request);
                    if (it == requests_.end() || it->second.status != SimRequest::Status::kOpen) return;
+                   if (it->second.kind == SimRequest::Kind::kLease) ++counts_.cancelled;
                    close(e.request);
                    ++coverage_["cancelled while waiting"];
                  },
-                 [&](const LeaseReleased& e) {
-                   const auto it = requests_.find(e.request);
-                   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
-                   it->second.status = SimRequest::Status::kClosed;
-                   engines_.at(it->second.engine).leases.erase(e.request);
-                 },
+                 [&](const LeaseReleased& e) { end_lease(e); },
+                 [&](const LeaseLost& e) { note_lost(e); },
                  [&](const Inspected& e) {
                    const auto it = models_.find(e.model);
                    if (it == models_.end() || it->second.ticket != e.ticket) return;
@@ -131,13 +134,9 @@ void Referee::note(const Event& event) {
                  },
                  [&](const EngineExited& e) {
                    const auto it = engines_.find(e.engine);
-                   if (it == engines_.end() || it->second.dead) return;
-                   const SimEngine& engine = it->second;
-                   ++coverage_[engine.stopped ? "exit after stop" : engine.ready ? "crash while hot" : "crash in load"];
-                   it->second.dead = true;
-                   live_.erase(e.engine);
-                   models_[engine.model].live.reset();
+                   if (it != engines_.end() && !it->second.dead) note_exit(e.engine, it->second);
                  },
+                 [&](const EngineStalled&) {},
                  [&](const BudgetChanged& e) {
                    options_.memory_budget = e.memory_budget;
                    options_.max_models = e.max_models;
@@ -157,6 +156,50 @@ void Referee::note(const Event& event) {
              event);
 }
 
+void Referee::note_exit(EngineId id, SimEngine& engine) {
+  SimModel& model = models_[engine.model];
+  ++coverage_[engine.stopped  ? "exit after stop"
+              : engine.killed ? "exit after kill"
+              : engine.ready  ? "crash while hot"
+                              : "crash in load"];
+  if (!engine.stopped) {
+    ++model.deaths;
+    model.last_death = now_;
+  }
+  engine.dead = true;
+  live_.erase(id);
+  model.live.reset();
+}
+
+void Referee::end_lease(const LeaseReleased& event) {
+  const auto it = requests_.find(event.request);
+  if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
+  it->second.status = SimRequest::Status::kClosed;
+  --granted_;
+  SimEngine& engine = engines_.at(it->second.engine);
+  engine.leases.erase(event.request);
+  const bool completed = event.end == LeaseEnd::kCompleted;
+  ++(completed ? counts_.completed : event.end == LeaseEnd::kFailed ? counts_.failed : counts_.cancelled);
+  if (completed && !engine.dead) models_[engine.model].deaths = 0;
+}
+
+// It waits again, as if it had just come.
+void Referee::note_lost(const LeaseLost& event) {
+  const auto it = requests_.find(event.request);
+  if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
+  SimRequest& request = it->second;
+  engines_.at(request.engine).leases.erase(event.request);
+  --granted_;
+  request.status = SimRequest::Status::kOpen;
+  request.arrived = now_;
+  request.deadline = event.deadline;
+  ++open_wanting_;
+  ++open_leases_;
+  deadlines_.insert(request.deadline);
+  open_.insert(event.request);
+  ++coverage_["lease lost"];
+}
+
 void Referee::note_ready(SimEngine& engine) {
   const bool first = !engine.ready && !engine.stopped;
   engine.ready = true;
@@ -165,6 +208,7 @@ void Referee::note_ready(SimEngine& engine) {
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
     if (request.model != engine.model || request.kind > SimRequest::Kind::kLoad) continue;
+    if (request.deadline <= now_) continue;  // gives up first
     if (!request.preload) return;
     preload = true;
   }
@@ -195,6 +239,11 @@ void Referee::see(const Spawn& action) {
   for (const EngineId id : live_) held += engines_.at(id).footprint;
   expect(held <= options_.memory_budget, "the engines alive need more than the memory budget");
   expect(options_.max_models == 0 || live_.size() < options_.max_models, "more engines alive than max_models");
+  // Whatever else the breaker does: after two deaths in a row there is a pause.
+  if (model.deaths >= 2) {
+    expect(now_ >= model.last_death + options_.quarantine_first / 2, "a model that dies again and again is started");
+    ++coverage_["tried again after a pause"];
+  }
   const SimEngine engine{.model = action.model, .footprint = action.footprint, .spawned = now_};
   expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
   live_.insert(action.engine);
@@ -243,9 +292,20 @@ void Referee::see(const Stop& action) {
     expect(newcomer.inspected && *newcomer.inspected <= options_.memory_budget,
            "a model is evicted for one that is not known to fit");
     expect(action.victim_of != action.model, "a model is evicted for itself");
+    expect(!progress_demanded_ || engine.grants > 0, "a model is evicted that served nobody");
     ++coverage_["evicted"];
   }
   engine.stopped = true;
+}
+
+void Referee::see(const Kill& action) {
+  const auto it = engines_.find(action.engine);
+  expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is killed");
+  SimEngine& engine = it->second;
+  expect(!engine.dead && !engine.stopped && !engine.killed, "an engine is killed that ends anyway");
+  expect(!engine.ready || !engine.leases.empty(), "an idle engine is killed");
+  engine.killed = true;
+  ++coverage_["kill"];
 }
 
 void Referee::see(const Grant& action) {
@@ -254,13 +314,22 @@ void Referee::see(const Grant& action) {
   SimRequest& request = it->second;
   expect(request.status == SimRequest::Status::kOpen, "a request is answered that was answered or left");
   const auto engine = engines_.find(action.engine);
-  expect(engine != engines_.end() && engine->second.serving(), "a lease on an engine that cannot serve");
+  expect(engine != engines_.end() && engine->second.may_be_granted(), "a lease on an engine that cannot serve");
   expect(engine->second.model == request.model && action.model == request.model, "a lease on another model");
   expect((action.outcome == CacheOutcome::kHit) == request.hit, "a hit that is a miss, or the reverse");
   expect(action.waited == now_ - request.arrived, "a wrong waiting time");
   expect(action.waited <= wait_bound_, "a request starved");
+  expect(now_ < request.deadline, "a request is granted after its deadline");
+  expect(++request.engines_had <= 2, "a request gets a third engine");
+  if (request.engines_had == 2) ++coverage_["grant of a second engine"];
+  const auto view = manager_.model(request.model, now_);
+  if (view && view->breaker == BreakerState::kHalfOpen) {
+    expect(engine->second.leases.empty(), "a second request is let in before the first proved the model");
+    ++coverage_["probe"];
+  }
   if (action.waited > Duration::zero() && request.hit) ++coverage_["hit that had to wait"];
   close(action.request);
+  ++granted_;
   request.status = SimRequest::Status::kGranted;
   request.engine = action.engine;
   engine->second.leases.insert(action.request);
@@ -311,6 +380,8 @@ void Referee::see(const Reject& action) {
                          action.error.code == ErrorCode::kQuarantined || action.error.code == ErrorCode::kDraining;
   expect(!try_again || action.error.retry_after_s >= 1, "no Retry-After");
   it->second.rejected = action.error.code;
+  if (request.kind == SimRequest::Kind::kLease) ++(try_again ? counts_.shed : counts_.failed);
+  if (request.engines_had > 0) ++coverage_["rejected after its engine died"];
   ++coverage_["reject " + std::string(info.name)];
   close(action.request);
 }
@@ -357,7 +428,9 @@ void Referee::check_state(const Event& event) {
   }
   expect(manager_.reserved_memory() == held, "the reserved memory is not what the engines alive hold");
   expect(manager_.loaded_models().size() == serving_engines, "a model is listed as loaded that cannot serve");
-  expect(manager_.queued() == open_wanting_, "the queue and the open requests disagree");
+  expect(manager_.queued() == open_leases_, "the queue and the open requests disagree");
+  expect(manager_.request_counts() == counts_, "the requests are miscounted");
+  expect(counts_.accepted == counts_.ended() + open_leases_ + granted_, "a request is not accounted for");
   expect(manager_.drained() == (draining_ && live_.empty()), "drained too early or too late");
 
   if (!deadlines_.empty()) {
@@ -379,6 +452,8 @@ void Referee::check_state(const Event& event) {
 }
 
 void Referee::check_finished() const {
+  expect(granted_ == 0, "a request runs for ever");
+  expect(!open_.empty() || counts_.accepted == counts_.ended(), "a request has no end");
   if (open_.empty()) return;
   const SimRequest& request = requests_.at(*open_.begin());
   broken(fmt::format("a request was forgotten: {} for {}", static_cast<std::uint64_t>(*open_.begin()), request.model));

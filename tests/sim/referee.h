@@ -28,11 +28,13 @@ struct SimEngine {
   TimePoint spawned{};
   bool ready = false;
   bool stopped = false;
+  bool killed = false;
   bool dead = false;
   std::set<RequestId> leases{};
   std::uint64_t grants = 0;
 
   bool serving() const { return ready && !stopped && !dead; }
+  bool may_be_granted() const { return serving() && !killed; }
 };
 
 struct SimRequest {
@@ -47,6 +49,7 @@ struct SimRequest {
   bool preload = false;
   bool hit = false;
   bool aborted = false;
+  int engines_had = 0;  // grants: a retried request has two
   std::optional<ErrorCode> rejected{};
   EngineId engine{};
 };
@@ -62,7 +65,10 @@ class Referee {
   std::vector<Action> step(TimePoint now, const Event& event);
   // No lease may have waited longer than this from now on.
   void bound_waits(Duration bound) { wait_bound_ = bound; }
-  // Nothing is left to happen: nothing may be open.
+  // From now on a model is only evicted for another after it served somebody, so that two cannot evict each other
+  // without end.
+  void demand_progress() { progress_demanded_ = true; }
+  // Nothing is left to happen: nothing may be open, nor a lease held.
   void check_finished() const;
 
   const std::map<EngineId, SimEngine>& engines() const { return engines_; }
@@ -81,10 +87,15 @@ class Referee {
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used
     std::optional<EngineId> live;    // at most one
+    int deaths = 0;                  // in a row, by itself, with nothing served in between
+    TimePoint last_death{};
   };
 
   void note(const Event& event);
   void note_ready(SimEngine& engine);
+  void note_exit(EngineId id, SimEngine& engine);
+  void note_lost(const LeaseLost& event);
+  void end_lease(const LeaseReleased& event);
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
   const SimEngine* serving(const ModelId& model) const;
@@ -93,6 +104,7 @@ class Referee {
   void see(const Inspect& action);
   void see(const Spawn& action);
   void see(const Stop& action);
+  void see(const Kill& action);
   void see(const Grant& action);
   void see(const Done& action);
   void see(const Reject& action);
@@ -111,6 +123,10 @@ class Referee {
   std::size_t open_wanting_ = 0;        // open leases and loads
   std::size_t open_forced_ = 0;
   bool force_seen_ = false;  // an open forced call, or one in the step under way
+  std::size_t open_leases_ = 0;
+  std::size_t granted_ = 0;
+  RequestCounts counts_;
+  bool progress_demanded_ = false;
   bool draining_ = false;
   TimePoint drain_deadline_{};
   CacheStats expected_;

@@ -20,6 +20,7 @@ constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
 constexpr Duration kLeaseMax = seconds(2);
+constexpr Duration kStallMax = seconds(3);  // until a hanging engine is noticed
 constexpr std::uint64_t kMaxEvents = 200'000;
 
 // What a schedule is made of. Calm ones have no faults and no operator, so that waiting can be bounded.
@@ -31,6 +32,7 @@ struct Profile {
   double fault = 0.1;      // of an inspection or an engine to misbehave
   double operators = 0.2;  // of an arrival to be an operator's call
   double leave = 0.1;      // of a client to go away
+  double poison = 0;       // of a request to kill the engine it gets
   ContextOptions options;
   std::string policy;
 };
@@ -71,18 +73,26 @@ class World {
   TimePoint some_deadline();
   void client_arrives(const ModelId& model);
   void operator_calls();
+  void configuration_changes();
   void steady_traffic(const ModelId& model, TimePoint end);
-  void release(RequestId request, bool served);
+  void release(RequestId request, LeaseEnd end);
+  // Its answer is complete, if its engine still works.
+  void answered(RequestId request, LeaseEnd end);
+  // Its engine is dead.
+  void notices_death(RequestId request, EngineId engine);
 
   // ---- what the caller does with actions ----
   void carry_out(const Inspect& action);
   void carry_out(const Spawn& action);
   void carry_out(const Stop& action);
+  void carry_out(const Kill& action);
   void carry_out(const Grant& action);
   void carry_out(const Done&) {}
   void carry_out(const Reject&) {}
   void carry_out(const Abort& action);
   void engine_dies(EngineId engine, ErrorCode code, const char* why);
+  void engine_hangs(EngineId engine);
+  void watchdog_notices(EngineId engine);
   Bytes footprint_of(const ModelId& model);
 
   std::mt19937_64 random_;
@@ -99,6 +109,8 @@ class World {
   bool settling_ = false;  // faults and arrivals are over
   bool draining_ = false;
   std::map<ModelId, Bytes> footprints_;
+  std::set<EngineId> hanging_;
+  std::set<RequestId> poison_;
 };
 
 Profile World::make_profile() {
@@ -110,11 +122,13 @@ Profile World::make_profile() {
   p.fault = chance(0.3) ? 0.0 : static_cast<double>(pick(40)) / 100;
   if (p.calm) {
     // Few models and a long time, so that whoever starves does so beyond the bound.
-    p.models = 2 + static_cast<int>(pick(3));
+    if (p.models > 2) p.models = 2 + static_cast<int>(pick(3));
     p.span = seconds(60);
   }
   p.operators = p.calm ? 0 : static_cast<double>(pick(50)) / 100;
-  p.leave = static_cast<double>(pick(40)) / 100;
+  p.leave = chance(0.2) ? 0 : static_cast<double>(pick(40)) / 100;
+  if (!p.calm && chance(0.3)) p.poison = 0.1;
+  if (p.calm && chance(0.3)) p.models = 2;
   const std::vector<std::string> policies = policy_names();
   p.policy = policies[pick(policies.size())];
   p.options.memory_budget = chance(0.15) ? Bytes(UINT64_MAX) : Bytes::mib(400 + 100 * pick(12));
@@ -125,6 +139,7 @@ Profile World::make_profile() {
   p.options.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(2));
   p.options.quarantine_first = milliseconds(500);
   p.options.quarantine_max = seconds(4);
+  p.options.jitter_seed = pick(UINT64_MAX);
   return p;
 }
 
@@ -154,7 +169,9 @@ bool World::run_until(TimePoint end) {
   while (true) {
     expect(steps_ < kMaxEvents, "the schedule does not come to an end");
     const TimePoint next = agenda_.empty() ? TimePoint::max() : agenda_.begin()->first;
-    const TimePoint timer = manager_.next_timer().value_or(TimePoint::max());
+    TimePoint timer = manager_.next_timer().value_or(TimePoint::max());
+    // A busy caller's timers are late.
+    if (timer < next && timer > now_ && chance(0.3)) timer += milliseconds(static_cast<std::int64_t>(pick(40)));
     if (std::min(next, timer) > end) {
       now_ = std::max(now_, end);
       return agenda_.empty() && !manager_.next_timer();
@@ -210,7 +227,10 @@ void World::plan_arrivals() {
     // The longest way in: everybody else has a turn before, each of which drains, stops, inspects and loads.
     const Duration turn = kLeaseMax + profile_.options.min_residency + kStopMax + kInspectMax + kLoadMax;
     referee_.bound_waits((profile_.models + 1) * turn);
-    const std::uint64_t busy = pick(static_cast<std::uint64_t>(profile_.models));
+    // Two that take turns all the time, with room for one perhaps; or some of several.
+    const auto models = static_cast<std::uint64_t>(profile_.models);
+    const std::uint64_t busy = profile_.models == 2 ? 2 : pick(models);
+    if (profile_.leave == 0) referee_.demand_progress();
     for (std::uint64_t i = 0; i < busy; ++i) steady_traffic(model_name(i), end);
   }
   for (int i = 0; i < profile_.arrivals;) {
@@ -264,12 +284,13 @@ void World::client_arrives(const ModelId& model) {
     at(between(Duration::zero(), soon ? milliseconds(50) : seconds(5)), [this, request] {
       const SimRequest& r = referee_.requests().at(request);
       if (r.status == SimRequest::Status::kGranted) {
-        release(request, false);
+        release(request, LeaseEnd::kCancelled);
       } else {
         deliver(RequestCancelled{request});
       }
     });
   }
+  if (chance(profile_.poison)) poison_.insert(request);
   deliver(LeaseRequested{request, model, some_deadline()});
 }
 
@@ -285,7 +306,7 @@ void World::operator_calls() {
   const ModelId model = any_model();
   const RequestId request = new_request();
   const bool force = chance(0.3);
-  switch (pick(12)) {
+  switch (pick(13)) {
     case 0:
     case 1:
     case 2:
@@ -315,12 +336,23 @@ void World::operator_calls() {
       deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5)});
       return;
     }
+    case 11:
+      configuration_changes();
+      return;
     default:
-      // Events nobody expects: they must change nothing.
-      if (chance(0.5)) {
-        deliver(EngineReady{EngineId{pick(50)}});
-      } else {
-        deliver(LeaseReleased{RequestId{1'000'000 + pick(10)}, true});
+      // Events nobody expects: they must change nothing, or do no harm.
+      switch (pick(4)) {
+        case 0:
+          deliver(EngineReady{EngineId{pick(50)}});
+          break;
+        case 1:
+          deliver(LeaseReleased{RequestId{1'000'000 + pick(10)}, LeaseEnd::kCompleted});
+          break;
+        case 2:
+          deliver(EngineStalled{EngineId{pick(50)}});
+          break;
+        default:
+          deliver(LeaseLost{RequestId{1 + pick(next_request_ - 1)}, some_deadline()});
       }
       if (chance(0.1)) {
         draining_ = true;
@@ -332,8 +364,38 @@ void World::operator_calls() {
     at(between(Duration::zero(), seconds(3)), [=, this] { deliver(RequestCancelled{request}); });
 }
 
-void World::release(RequestId request, bool served) {
-  if (referee_.requests().at(request).status == SimRequest::Status::kGranted) deliver(LeaseReleased{request, served});
+// A new configuration is read while everything goes on.
+void World::configuration_changes() {
+  for (int i = 0; i < profile_.models; ++i) {
+    const ModelId id = model_name(static_cast<std::uint64_t>(i));
+    if (chance(0.6)) continue;
+    if (chance(0.1)) {
+      deliver(ModelRemoved{id});
+    } else {
+      deliver(ModelAdded{id, chance(0.1), chance(0.2) ? PreloadStrategy::kEager : PreloadStrategy::kLazy});
+    }
+  }
+  if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5)});
+}
+
+void World::release(RequestId request, LeaseEnd end) {
+  if (referee_.requests().at(request).status == SimRequest::Status::kGranted) deliver(LeaseReleased{request, end});
+}
+
+void World::answered(RequestId request, LeaseEnd end) {
+  const SimRequest& r = referee_.requests().at(request);
+  if (r.status != SimRequest::Status::kGranted || hanging_.contains(r.engine)) return;
+  if (!referee_.engines().at(r.engine).dead) release(request, end);
+}
+
+void World::notices_death(RequestId request, EngineId engine) {
+  const SimRequest& r = referee_.requests().at(request);
+  if (r.status != SimRequest::Status::kGranted || r.engine != engine) return;
+  if (chance(0.7)) {
+    deliver(LeaseLost{request, some_deadline()});
+  } else {
+    release(request, LeaseEnd::kFailed);  // part of it was answered
+  }
 }
 
 // ---- engines ----
@@ -363,7 +425,8 @@ void World::carry_out(const Spawn& action) {
   if (faulty()) {
     switch (pick(4)) {
       case 0:
-        return;  // hangs
+        engine_hangs(engine);
+        return;
       case 1:
         at(between(Duration::zero(), load), [=, this] {
           engine_dies(engine, chance(0.5) ? ErrorCode::kInvalidModel : ErrorCode::kEngineCrashed, "it died in load");
@@ -393,8 +456,22 @@ void World::engine_dies(EngineId engine, ErrorCode code, const char* why) {
   deliver(EngineExited{engine, Error{code, why}});
   // The requests on it notice sooner or later, perhaps when a successor is up already.
   for (const RequestId request : leases)
-    at(between(Duration::zero(), seconds(4)), [=, this] { release(request, false); });
+    at(between(Duration::zero(), seconds(4)), [=, this] { notices_death(request, engine); });
   if (faulty()) at(between(milliseconds(1), seconds(6)), [=, this] { engine_dies(engine, code, why); });
+}
+
+void World::engine_hangs(EngineId engine) {
+  hanging_.insert(engine);
+  watchdog_notices(engine);
+}
+
+void World::watchdog_notices(EngineId engine) {
+  at(between(milliseconds(500), kStallMax), [=, this] { deliver(EngineStalled{engine}); });
+}
+
+void World::carry_out(const Kill& action) {
+  const EngineId engine = action.engine;
+  at(between(Duration::zero(), kStopMax), [=, this] { engine_dies(engine, ErrorCode::kEngineTimeout, "it hung"); });
 }
 
 void World::carry_out(const Stop& action) {
@@ -406,13 +483,21 @@ void World::carry_out(const Stop& action) {
 
 void World::carry_out(const Grant& action) {
   const RequestId request = action.request;
-  const bool served = !faulty();
-  at(chance(0.2) ? Duration::zero() : between(milliseconds(1), kLeaseMax), [=, this] { release(request, served); });
+  const EngineId engine = action.engine;
+  if (hanging_.contains(engine)) return watchdog_notices(engine);
+  if (poison_.contains(request)) {
+    at(between(milliseconds(1), milliseconds(300)),
+       [=, this] { engine_dies(engine, ErrorCode::kEngineCrashed, "a request killed it"); });
+    return;
+  }
+  if (faulty() && chance(0.3)) return engine_hangs(engine);
+  const LeaseEnd end = faulty() ? LeaseEnd::kFailed : LeaseEnd::kCompleted;
+  at(chance(0.2) ? Duration::zero() : between(milliseconds(1), kLeaseMax), [=, this] { answered(request, end); });
 }
 
 void World::carry_out(const Abort& action) {
   const RequestId request = action.request;
-  at(between(Duration::zero(), milliseconds(50)), [=, this] { release(request, false); });
+  at(between(Duration::zero(), milliseconds(50)), [=, this] { release(request, LeaseEnd::kFailed); });
 }
 
 }  // namespace

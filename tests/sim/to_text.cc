@@ -54,14 +54,19 @@ std::string to_text(const Event& event) {
           },
           [](const RequestCancelled& e) { return fmt::format("RequestCancelled #{}", n(e.request)); },
           [](const LeaseReleased& e) {
-            return fmt::format("LeaseReleased #{}{}", n(e.request), if_set(!e.served, " unserved"));
+            return fmt::format("LeaseReleased #{} {}", n(e.request),
+                               e.end == LeaseEnd::kCompleted ? "completed"
+                               : e.end == LeaseEnd::kFailed  ? "failed"
+                                                             : "cancelled");
           },
+          [](const LeaseLost& e) { return fmt::format("LeaseLost #{} until {}", n(e.request), until(e.deadline)); },
           [](const Inspected& e) {
             return fmt::format("Inspected {} ticket {}: {}", e.model, e.ticket,
                                e.footprint ? format_bytes(*e.footprint) : e.footprint.error().message);
           },
           [](const EngineReady& e) { return fmt::format("EngineReady e{}", n(e.engine)); },
           [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
+          [](const EngineStalled& e) { return fmt::format("EngineStalled e{}", n(e.engine)); },
           [](const BudgetChanged& e) {
             return fmt::format("BudgetChanged {}, max_models {}", format_bytes(e.memory_budget), e.max_models);
           },
@@ -82,6 +87,7 @@ std::string to_text(const Action& action) {
             return fmt::format("Spawn e{} {} ({})", n(a.engine), a.model, format_bytes(a.footprint));
           },
           [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
+          [](const Kill& a) { return fmt::format("Kill e{} {}", n(a.engine), a.model); },
           [](const Grant& a) {
             return fmt::format("Grant #{} {} e{} {}", n(a.request), a.model, n(a.engine),
                                a.outcome == CacheOutcome::kHit ? "hit" : "miss");

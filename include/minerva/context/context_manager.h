@@ -11,7 +11,12 @@
 //   first);
 //   - at most one engine per model;
 //   - a model is inspected and known to fit the whole budget before anything is evicted for it;
-//   - each request is answered exactly once: Grant, Done or Reject, or nothing after RequestCancelled.
+//   - each request is answered exactly once: Grant, Done or Reject, or nothing after RequestCancelled; a lease lost
+//   with
+//     its engine is answered once more;
+//   - accepted requests = completed + failed + shed + cancelled + those that wait or hold a lease;
+//   - a model that failed in a row rests, and then one load and one request prove it before others are let in;
+//   - no request is granted after its deadline, and none a third engine.
 //
 // Fairness: models that want in are served in the order of their oldest waiter. A victim that is busy drains (new
 // requests for it queue) once it has been hot for min_residency, so that steady traffic on one model cannot starve
@@ -60,7 +65,8 @@ class ContextManager {
   Bytes reserved_memory() const;              // what loading, hot and stopping models hold
   std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded
   bool has_memory_pressure() const;           // above 80 % of the budget
-  std::size_t queued() const;                 // waiting requests in all
+  std::size_t queued() const;                 // waiting inference requests in all
+  const RequestCounts& request_counts() const;
   // A drain was requested and every engine is gone.
   bool drained() const;
 

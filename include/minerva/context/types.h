@@ -30,13 +30,26 @@ enum class Residency {
   kLoading,      // the process is starting; memory is reserved
   kHot,          // can serve
   kStopping,     // on its way out; its memory is still counted
-  kQuarantined,  // failed recently: not tried again before the backoff ends
+  kQuarantined,  // failed recently: not tried again before the backoff ends (its breaker is open)
 };
 // "cold", "preparing", "loading", "hot", "stopping", "quarantined": the `state` of every answer.
 std::string_view residency_name(Residency residency);
 
+// Whether a model that failed is tried again: closed, as usual; open, not before the backoff ends; half open, by one
+// load and then one request, and the others wait until that one has proved it.
+enum class BreakerState { kClosed, kOpen, kHalfOpen };
+// "closed", "open", "half_open".
+std::string_view breaker_state_name(BreakerState state);
+
 // How an inference request found its model.
 enum class CacheOutcome { kHit, kMiss };
+
+// How a lease ended.
+enum class LeaseEnd {
+  kCompleted,  // the engine answered, be it with an error: forgives earlier failures of the model
+  kFailed,     // the answer broke off, or there was none
+  kCancelled,  // its client went away
+};
 
 // ---- events -------------------------------------------------------------------------------------------------------
 
@@ -86,10 +99,16 @@ struct PinRequested {
 struct RequestCancelled {
   RequestId request;
 };
-// A granted lease ended. `served`: the engine answered it properly (forgives earlier failures of the model).
+// A granted lease ended.
 struct LeaseReleased {
   RequestId request;
-  bool served = true;
+  LeaseEnd end = LeaseEnd::kCompleted;
+};
+// The engine of a granted lease died before anything of its request was answered: it wants another, on a fresh engine.
+// Answered by Grant or Reject, once; by Reject when this was its second engine. To be sent after EngineExited.
+struct LeaseLost {
+  RequestId request;
+  TimePoint deadline;
 };
 
 // Answer to Inspect: what the model will take, or why it cannot run (kInvalidModel, kModelNotFound, ...).
@@ -105,6 +124,12 @@ struct EngineReady {
 struct EngineExited {
   EngineId engine;
   Error reason;
+};
+
+// The engine is alive, but for long it has done nothing although somebody waits for it. Answered by Kill, unless the
+// engine is on its way out already or nobody waits any more.
+struct EngineStalled {
+  EngineId engine;
 };
 
 struct BudgetChanged {
@@ -126,8 +151,8 @@ struct DrainRequested {
 struct TimerFired {};
 
 using Event = std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, PinRequested,
-                           RequestCancelled, LeaseReleased, Inspected, EngineReady, EngineExited, BudgetChanged,
-                           WaitingChanged, DrainRequested, TimerFired>;
+                           RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineExited,
+                           EngineStalled, BudgetChanged, WaitingChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -150,7 +175,13 @@ struct Stop {
   std::string reason;  // in words
   ModelId victim_of;
 };
-// `request` may use `engine` until LeaseReleased.
+// End an engine at once, whatever it does; its leases are still to be released or lost. Answered by EngineExited,
+// always.
+struct Kill {
+  EngineId engine;
+  ModelId model;
+};
+// `request` may use `engine` until LeaseReleased or LeaseLost.
 struct Grant {
   RequestId request;
   ModelId model;
@@ -177,7 +208,7 @@ struct Abort {
   Error error;
 };
 
-using Action = std::variant<Inspect, Spawn, Stop, Grant, Done, Reject, Abort>;
+using Action = std::variant<Inspect, Spawn, Stop, Kill, Grant, Done, Reject, Abort>;
 
 // ---- configuration and views --------------------------------------------------------------------------------------
 
@@ -190,6 +221,19 @@ struct ContextOptions {
   Duration min_residency = std::chrono::seconds(2);     // a busy model is not drained for another before this
   Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
   Duration quarantine_max = std::chrono::seconds(60);
+  std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
+};
+
+// What became of the inference requests: accepted = completed + failed + shed + cancelled + those under way.
+struct RequestCounts {
+  std::uint64_t accepted = 0;   // each LeaseRequested
+  std::uint64_t completed = 0;  // LeaseEnd::kCompleted
+  std::uint64_t failed = 0;     // LeaseEnd::kFailed, or rejected for a reason that waiting does not cure
+  std::uint64_t shed = 0;       // rejected for now (HTTP 429 and 503)
+  std::uint64_t cancelled = 0;  // its client went away
+
+  std::uint64_t ended() const { return completed + failed + shed + cancelled; }
+  bool operator==(const RequestCounts&) const = default;
 };
 
 struct ModelView {
@@ -197,12 +241,15 @@ struct ModelView {
   Residency residency = Residency::kCold;
   Bytes memory;  // reserved now; 0 when it holds none
   std::size_t leases = 0;
-  std::size_t waiting = 0;         // requests in its queue
+  std::size_t waiting = 0;         // inference requests in its queue
   std::uint64_t access_count = 0;  // since it became resident
   std::optional<Duration> since_last_use;
   bool pinned = false;
   bool preloaded = false;
   std::optional<Error> last_failure;
+  BreakerState breaker = BreakerState::kClosed;
+  std::optional<Duration> tried_again_in;      // while the breaker is open
+  std::optional<Duration> expected_load_time;  // as its loads took so far
   std::optional<EngineId> engine;
 };
 
@@ -211,8 +258,9 @@ struct LoadPlan {
   bool possible = false;       // now, without waiting or force
   std::vector<ModelId> evict;  // in this order
   Bytes footprint;
-  Bytes free;          // of the budget, before
-  std::string reason;  // in words: why (not)
+  Bytes free;                                  // of the budget, before
+  std::string reason;                          // in words: why (not)
+  std::optional<Duration> expected_load_time;  // as its loads took so far; 0 if it is loaded
 };
 
 }  // namespace minerva

@@ -1,0 +1,60 @@
+// How long things will take, as far as they took so long before. Only for what is said to callers: nothing is decided
+// by it.
+#include <algorithm>
+
+#include "context/impl.h"
+
+namespace minerva {
+namespace {
+
+// Of the last few loads, the newest counting most.
+void average_in(std::optional<Duration>& average, Duration latest) {
+  constexpr int kWeight = 3;
+  average = average ? *average + (latest - *average) / kWeight : latest;
+}
+
+}  // namespace
+
+void ContextManager::Impl::learn_load_time(Model& m) {
+  average_in(m.expected_load_time, now_ - m.spawned);
+  average_in(load_time_of_any_, now_ - m.spawned);
+}
+
+void ContextManager::Impl::learn_service_time(Model& m, Duration took) { average_in(m.service_time, took); }
+
+Duration ContextManager::Impl::guess_load_time(const Model& m) const {
+  constexpr Duration kNothingKnown = std::chrono::seconds(1);
+  return m.expected_load_time.value_or(load_time_of_any_.value_or(kNothingKnown));
+}
+
+Duration ContextManager::Impl::expected_wait(const Model& m) const {
+  const Duration load = guess_load_time(m);
+  switch (m.state) {
+    case ModelState::kLoading:
+      return std::max(load - (now_ - m.spawned), Duration::zero());
+    case ModelState::kHot:
+      if (!m.draining && !leaving_anyway(m)) {
+        // Each lease that ends lets the next one in, and as many end at a time as there are.
+        const std::size_t running = std::max<std::size_t>(m.leases.size(), 1);
+        const std::size_t rounds = queue_.lines(m.id).leases.size() / running + 1;
+        return m.service_time.value_or(Duration::zero()) * static_cast<std::int64_t>(rounds);
+      }
+      break;
+    case ModelState::kCold:
+    case ModelState::kInspecting:
+    case ModelState::kWaitingForRoom:
+    case ModelState::kStopping:
+      break;
+  }
+  if (m.state != ModelState::kHot && ledger_.after_exits().fits(m.footprint)) return load;
+  // Whoever is before it in line gets a turn first.
+  Duration wait = load;
+  const std::uint64_t place = place_in_line(m);
+  for (const auto& [id, other] : models_) {
+    if (other.state == ModelState::kHot || &other == &m || place_in_line(other) >= place) continue;
+    wait += guess_load_time(other) + options_.min_residency;
+  }
+  return wait;
+}
+
+}  // namespace minerva

@@ -1,0 +1,63 @@
+#include "engine/process_state.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace minerva {
+namespace {
+
+// Empty if it cannot be read.
+std::string read_all(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// The fields of a `stat` file from the third on (the second, the name, may hold anything). Source: proc(5).
+std::istringstream stat_fields(const std::string& stat) {
+  const std::size_t name_end = stat.rfind(')');
+  return std::istringstream(name_end == std::string::npos ? std::string() : stat.substr(name_end + 1));
+}
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> processor_time(pid_t pid) {
+  std::istringstream fields = stat_fields(read_all(fmt::format("/proc/{}/stat", pid)));
+  constexpr int kBeforeUtime = 11;  // utime is field 14
+  std::string skipped;
+  for (int i = 0; i < kBeforeUtime; ++i) fields >> skipped;
+  std::int64_t user_ticks = 0;
+  std::int64_t system_ticks = 0;
+  if (!(fields >> user_ticks >> system_ticks)) return std::nullopt;
+  constexpr std::int64_t kMsPerSecond = 1000;
+  return std::chrono::milliseconds((user_ticks + system_ticks) * kMsPerSecond / ::sysconf(_SC_CLK_TCK));
+}
+
+std::vector<std::string> thread_states(pid_t pid, std::size_t most) {
+  std::vector<std::string> lines;
+  std::size_t more = 0;
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    if (lines.size() >= most) {
+      ++more;
+      continue;
+    }
+    const std::string folder = thread.path().string();
+    std::string name = read_all(folder + "/comm");
+    while (!name.empty() && name.back() == '\n') name.pop_back();
+    std::string state = "?";
+    stat_fields(read_all(folder + "/stat")) >> state;
+    const std::string wchan = read_all(folder + "/wchan");
+    const bool told = !wchan.empty() && wchan != "0";
+    lines.push_back(fmt::format("thread {} ({}): {}{}", thread.path().filename().string(), name, state,
+                                told ? " in " + wchan : std::string()));
+  }
+  if (more > 0) lines.push_back(fmt::format("and {} more threads", more));
+  return lines;
+}
+
+}  // namespace minerva
