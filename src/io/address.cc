@@ -14,12 +14,17 @@ Failure expected(std::string_view text, std::string_view problem) {
               fmt::format("\"{}\": {}; expected ADDRESS:PORT, [IPV6]:PORT or unix:/path", text, problem));
 }
 
-bool is_ip(const std::string& host) {
+}  // namespace
+
+bool is_ip_address(const std::string& text) {
   in6_addr ignored{};
-  return ::inet_pton(AF_INET, host.c_str(), &ignored) == 1 || ::inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+  return ::inet_pton(AF_INET, text.c_str(), &ignored) == 1 || ::inet_pton(AF_INET6, text.c_str(), &ignored) == 1;
 }
 
-}  // namespace
+bool Address::is_wildcard() const {
+  in6_addr v6{};
+  return host == "0.0.0.0" || (::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6));
+}
 
 bool Address::is_loopback() const {
   if (is_unix() || host == "localhost" || host == "::1") return true;
@@ -53,7 +58,8 @@ Result<Address> parse_address(std::string_view text) {
     return expected(text, "an IPv6 address needs brackets");
   }
   address.host = host;
-  if (address.host != "localhost" && !is_ip(address.host)) return expected(text, "not an IP address or \"localhost\"");
+  if (address.host != "localhost" && !is_ip_address(address.host))
+    return expected(text, "not an IP address or \"localhost\"");
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   if (port.empty() || error != std::errc{} || end != port.data() + port.size()) {
     return expected(text, "the port must be a number from 0 to 65535");

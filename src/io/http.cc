@@ -24,6 +24,7 @@ constexpr std::size_t kLingerBytes = 1 << 20;
 // Between the pieces of a chunked body only a chunk's head can be incomplete, which is short.
 constexpr std::size_t kMaxChunkHead = 16 * 1024;
 constexpr auto kLingerTime = std::chrono::seconds(1);
+constexpr std::uint64_t kBodyStep = 64 * 1024;  // bytes that earn a slow body another body_timeout
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -59,6 +60,7 @@ class MessageParser final : public http::basic_parser<is_request> {
   Headers headers;
   std::size_t field_count = 0;
   bool expects_continue = false;
+  bool strange_encoding = false;  // a Transfer-Encoding other than "chunked", or two
   bool http10 = false;
   std::vector<std::string> connection_tokens;
   std::string piece;
@@ -86,6 +88,10 @@ class MessageParser final : public http::basic_parser<is_request> {
                      beast::error_code&) override {
     ++field_count;
     if (field == http::field::expect) expects_continue = equal_ignoring_case(view(value), "100-continue");
+    if (field == http::field::transfer_encoding) {
+      strange_encoding = strange_encoding || encoded_ || !equal_ignoring_case(view(value), "chunked");
+      encoded_ = true;
+    }
     if (field == http::field::connection) remember_tokens(view(value));
     if (!is_framing(field)) headers.add(std::string(view(name)), std::string(view(value)));
   }
@@ -117,6 +123,7 @@ class MessageParser final : public http::basic_parser<is_request> {
   void on_finish_impl(beast::error_code&) override {}
 
   std::uint64_t chunk_left_ = 0;  // bytes of the chunk being read
+  bool encoded_ = false;
 };
 
 // What was read from a stream and not parsed yet.
@@ -161,6 +168,13 @@ beast::error_code feed(Parser& parser, InputBuffer& input, bool& need_more) {
   }
   need_more = true;
   return {};
+}
+
+// Whether a field of the head goes on in a line of its own. The parser would accept it, and others read it otherwise.
+// It takes a head only as a whole, so all of it is there.
+bool has_folded_field(std::string_view unread) {
+  const std::string_view head = unread.substr(0, std::min(unread.find("\r\n\r\n"), unread.size()));
+  return head.find("\n ") != std::string_view::npos || head.find("\n\t") != std::string_view::npos;
 }
 
 Error io_error(const IoResult& result, std::string_view what) {
@@ -242,6 +256,10 @@ struct HttpServerConnection::Impl {
   bool answer_bodyless = false;
   bool answer_close = false;
   std::uint64_t answer_left = 0;  // bytes promised and not sent yet
+  TimePoint write_limit = TimePoint::max();
+  // The body: what came, and how long it was waited for.
+  std::uint64_t body_bytes = 0;
+  Duration body_waited = Duration::zero();
 
   bool body_done() const { return !parser || (parser->is_done() && parser->piece.empty()); }
 
@@ -255,10 +273,20 @@ struct HttpServerConnection::Impl {
 
   Task<bool> write(std::span<std::string_view> buffers) {
     if (broken) co_return false;
-    stream->set_write_deadline(Clock::now() + limits.write_timeout);
+    stream->set_write_deadline(std::min(write_limit, Clock::now() + limits.write_timeout));
     const IoResult result = co_await stream->write(buffers);
     if (result.error) broken = true;
     co_return !broken;
+  }
+
+  // Only waiting counts: a body may be read slowly because the engine takes it slowly.
+  Task<IoResult> fill_body() {
+    const TimePoint now = Clock::now();
+    const Duration earned = limits.body_timeout * static_cast<std::int64_t>(1 + body_bytes / kBodyStep);
+    const IoResult result = co_await fill(now + std::min(limits.body_timeout, earned - body_waited));
+    body_waited += Clock::now() - now;
+    body_bytes += result.bytes;
+    co_return result;
   }
 
   std::string head_text(const ResponseHead& head, std::optional<std::uint64_t> length) {
@@ -298,6 +326,9 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   impl.http10 = false;
   impl.head_only = false;
   impl.parser = nullptr;
+  impl.write_limit = TimePoint::max();
+  impl.body_bytes = 0;
+  impl.body_waited = Duration::zero();
   if (impl.input.empty()) {
     const IoResult first = co_await impl.fill(Clock::now() + impl.limits.idle_timeout);
     if (first.bytes == 0) co_return std::optional<RequestHead>();
@@ -308,6 +339,9 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   parser.eager(false);
   const TimePoint deadline = Clock::now() + impl.limits.head_timeout;
   while (!parser.is_header_done()) {
+    if (has_folded_field(impl.input.unread())) {
+      co_return fail(ErrorCode::kInvalidArgument, "malformed HTTP request: a header field goes on in the next line");
+    }
     bool need_more = false;
     const beast::error_code error = feed(parser, impl.input, need_more);
     if (error == http::error::header_limit || impl.input.unread().size() > impl.limits.max_head + kReadSize) {
@@ -326,6 +360,10 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   if (parser.field_count > impl.limits.max_headers) {
     co_return fail(ErrorCode::kHeadersTooLarge,
                    fmt::format("the request has more than {} header fields", impl.limits.max_headers));
+  }
+  if (parser.strange_encoding) {
+    impl.keep_alive = false;
+    co_return fail(ErrorCode::kInvalidArgument, "malformed HTTP request: the only Transfer-Encoding is chunked");
   }
   parser.eager(true);
   RequestHead head;
@@ -368,7 +406,7 @@ Task<Result<std::string_view>> HttpServerConnection::read_body() {
       impl.keep_alive = false;
       co_return fail(ErrorCode::kInvalidArgument, "malformed request body: a chunk's head does not end");
     }
-    const IoResult more = co_await impl.fill(Clock::now() + impl.limits.body_timeout);
+    const IoResult more = co_await impl.fill_body();
     if (more.bytes == 0) {
       const bool slow = more.error == std::errc::timed_out;
       impl.broken = !slow;
@@ -439,6 +477,11 @@ bool HttpServerConnection::reusable() const {
 
 void HttpServerConnection::watch_peer(std::function<void()> gone) { impl_->stream->watch_peer(std::move(gone)); }
 void HttpServerConnection::unwatch_peer() { impl_->stream->unwatch_peer(); }
+
+void HttpServerConnection::limit_writes(TimePoint when) {
+  impl_->write_limit = when;
+  impl_->stream->set_write_deadline(when);
+}
 
 void HttpServerConnection::abort() {
   impl_->broken = true;

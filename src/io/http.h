@@ -60,11 +60,12 @@ struct ResponseHead {
 };
 
 struct HttpLimits {
-  std::size_t max_head = 32 * 1024;                   // bytes of the request line and all header fields
-  std::size_t max_headers = 100;                      // fields
-  Duration head_timeout = std::chrono::seconds(10);   // from the first byte to the end of the head
-  Duration idle_timeout = std::chrono::seconds(75);   // between requests
-  Duration body_timeout = std::chrono::seconds(30);   // without a byte of the body
+  std::size_t max_head = 32 * 1024;                  // bytes of the request line and all header fields
+  std::size_t max_headers = 100;                     // fields
+  Duration head_timeout = std::chrono::seconds(10);  // from the first byte to the end of the head
+  Duration idle_timeout = std::chrono::seconds(75);  // between requests
+  // Without a byte of the body; and for each 64 KiB of it, so that a trickle of bytes ends too.
+  Duration body_timeout = std::chrono::seconds(30);
   Duration write_timeout = std::chrono::seconds(60);  // without taking a byte of the answer
 };
 
@@ -96,6 +97,8 @@ class HttpServerConnection {
 
   // The answer is complete and the connection may carry another request.
   bool reusable() const;
+  // No write of this answer lasts beyond `when`, one under way included.
+  void limit_writes(TimePoint when);
   // The peer went away while its request is being worked on: `gone` is called once. Only after the body was read.
   void watch_peer(std::function<void()> gone);
   void unwatch_peer();

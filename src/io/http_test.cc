@@ -1,5 +1,6 @@
 #include "io/http.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "io/io_test_support.h"
@@ -214,6 +215,66 @@ TEST(Http, RefusesWhatItCannotFrame) {
       EXPECT_EQ(co_await error_for(loop, bytes, {}), ErrorCode::kInvalidArgument) << bytes;
     }
     EXPECT_EQ(co_await error_for(loop, "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", {}), ErrorCode::kCancelled);
+    for (const char* encoding : {"xchunked", "identity", "chunked, identity", "gzip, chunked", ""}) {
+      const std::string bytes = fmt::format("POST / HTTP/1.1\r\nTransfer-Encoding: {}\r\n\r\n0\r\n\r\n", encoding);
+      EXPECT_EQ(co_await error_for(loop, bytes, {}), ErrorCode::kInvalidArgument) << encoding;
+    }
+    for (const char* folded : {"X: a\r\n b\r\n", "Content-Length:\r\n\t3\r\n"}) {
+      const std::string bytes = fmt::format("POST / HTTP/1.1\r\n{}\r\n", folded);
+      EXPECT_EQ(co_await error_for(loop, bytes, {}), ErrorCode::kInvalidArgument) << folded;
+    }
+  });
+}
+
+TEST(Http, LinesOfABodyAreNoFoldedFields) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    co_await write_all(*pair.client, "POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\n{\n  \n\t}\n");
+    const auto request = co_await server.read_request();
+    EXPECT_TRUE(request.has_value());
+    EXPECT_EQ(co_await whole_body(server), "{\n  \n\t}\n");
+  });
+}
+
+TEST(Http, ABodyThatTricklesInTimesOut) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    HttpLimits limits;
+    limits.body_timeout = std::chrono::milliseconds(50);
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), limits);
+    bool over = false;
+    Signal ended(loop);
+    const auto trickle = [&]() -> Task<void> {
+      co_await write_all(*pair.client, "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+      while (!over) {
+        co_await write_all(*pair.client, "x");
+        co_await sleep_until(loop, Clock::now() + std::chrono::milliseconds(5));
+      }
+      ended.notify();
+    };
+    loop.spawn(trickle());
+    const auto request = co_await server.read_request();
+    EXPECT_TRUE(request.has_value());
+    Result<std::string_view> piece = co_await server.read_body();
+    while (piece && !piece->empty()) piece = co_await server.read_body();
+    EXPECT_FALSE(piece.has_value());
+    if (!piece) EXPECT_EQ(piece.error().code, ErrorCode::kTimeout);
+    over = true;
+    co_await ended.wait();
+  });
+}
+
+TEST(Http, AWriteUnderWayEndsWithItsLimit) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);  // whose client does not read
+    HttpServerConnection server(std::move(pair.server), {});
+    co_await write_all(*pair.client, "GET / HTTP/1.1\r\n\r\n");
+    co_await server.read_request();
+    Timer timer(loop);
+    timer.arm(Clock::now() + std::chrono::milliseconds(5), [&] { server.limit_writes(Clock::now()); });
+    const std::string large(64 << 20, 'x');
+    EXPECT_FALSE(co_await server.respond({}, large));
   });
 }
 

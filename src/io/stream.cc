@@ -251,7 +251,6 @@ class SocketStream final : public Stream {
   void close() override { socket_->close(); }
   std::string peer_name() const override { return peer_; }
 
- protected:
   bool try_read(std::span<char> buffer, IoResult& result) override { return socket_->try_read(buffer, result); }
   void start_read(std::span<char> buffer, IoResult& result, std::coroutine_handle<> waiter) override {
     socket_->pending[Socket::kRead].read_buffer = buffer;

@@ -1,4 +1,4 @@
-// Stream: a connected byte stream (TCP, Unix socket; TLS fits behind it), and listeners and connectors that make them.
+// Stream: a connected byte stream (TCP, Unix socket; TLS in tls.h), and listeners and connectors that make them.
 //
 // Threading: the loop's thread. One read and one write may be under way at once, each awaited by one coroutine.
 // A Stream must not be destroyed while one is awaited; close() ends them with an error first.
@@ -73,7 +73,7 @@ class Stream {
   // "127.0.0.1:51234", or "unix".
   virtual std::string peer_name() const = 0;
 
- protected:
+  // What the operations above, and streams on top of this one, are made of.
   // true: done (or failed), `result` is set. false: would block.
   virtual bool try_read(std::span<char> buffer, IoResult& result) = 0;
   virtual void start_read(std::span<char> buffer, IoResult& result, std::coroutine_handle<> waiter) = 0;
@@ -89,10 +89,13 @@ struct Address {
 
   bool is_unix() const { return !unix_path.empty(); }
   bool is_loopback() const;  // a Unix socket, 127.0.0.0/8, ::1 or "localhost"
+  bool is_wildcard() const;  // 0.0.0.0 or ::, every address of the machine
   std::string text() const;
 };
 // Errors: kInvalidArgument, saying what was expected (also for a Unix path longer than the system takes).
 Result<Address> parse_address(std::string_view text);
+// Of IPv4 or IPv6, without brackets.
+bool is_ip_address(const std::string& text);
 
 // Accepts connections until destroyed. A Unix socket is made with mode 0600 and removed in the end; a stale one that
 // nobody answers on is replaced. When descriptors run out, it pauses and goes on as soon as some are free.
