@@ -9,8 +9,8 @@
 namespace minerva::api {
 namespace {
 
-constexpr std::size_t kMaxKey = 16;     // longer names cannot be one of ours
-constexpr std::size_t kMaxScalar = 32;  // longer ones can only be numbers
+constexpr std::size_t kMaxKey = kLongestLimitedName;  // longer names cannot be one of ours
+constexpr std::size_t kMaxScalar = 32;                // longer ones can only be numbers
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
@@ -30,10 +30,10 @@ std::size_t position_of(char c, std::string_view piece, std::size_t at) {
   return found == nullptr ? piece.size() : static_cast<std::size_t>(static_cast<const char*>(found) - piece.data());
 }
 
-// What can change the depth of a nested value, or begin a string.
+// What can change the depth of a nested value, begin a string, or divide members.
 constexpr std::array<bool, 256> structure_table() {
   std::array<bool, 256> table{};
-  for (const char c : {'"', '{', '}', '[', ']'}) table[static_cast<unsigned char>(c)] = true;
+  for (const char c : {'"', '{', '}', '[', ']', ','}) table[static_cast<unsigned char>(c)] = true;
   return table;
 }
 constexpr std::array<bool, 256> kIsStructure = structure_table();
@@ -43,8 +43,31 @@ constexpr std::array<bool, 256> kIsStructure = structure_table();
 // ---- JSON ---------------------------------------------------------------------------------------------------------
 
 void RoutingScan::broken(std::string_view why, std::string_view param) {
+  if (failed()) return;
   error_ = why;
   error_param_ = param;
+}
+
+void RoutingScan::over_limit() { broken(describe(*limit_), limit_->name); }
+
+void RoutingScan::enter(char bracket) {
+  if (++depth_ > kMaxDepth) broken("The body is nested too deeply.");
+  if (limit_ == nullptr || limit_->is_number()) return;
+  if (depth_ > limit_->max_depth) return over_limit();
+  members_[depth_] = bracket == '{' ? 1 : kList;
+}
+
+// A comma inside a nested value.
+void RoutingScan::count_member() {
+  if (limit_ == nullptr || limit_->max_members == 0 || members_[depth_] == kList) return;
+  if (++members_[depth_] > limit_->max_members) over_limit();
+}
+
+// Of a value that is passed over.
+void RoutingScan::count_bytes(std::size_t bytes) {
+  if (limit_ == nullptr || limit_->is_number()) return;
+  value_bytes_ += bytes;
+  if (value_bytes_ > limit_->max_bytes) over_limit();
 }
 
 void RoutingScan::feed(std::string_view piece) {
@@ -54,17 +77,17 @@ void RoutingScan::feed(std::string_view piece) {
     switch (state_) {
       case State::kInKey:
       case State::kModelString:
+      case State::kGrammarString:
         at = read_string(piece, at);
         continue;
       case State::kString:
-        at = skip_string(piece, at, State::kCommaOrEnd);
-        continue;
       case State::kNestedString:
-        at = skip_string(piece, at, State::kNested);
+      case State::kNested: {
+        const std::size_t end = state_ == State::kNested ? skip_nested(piece, at) : skip_string(piece, at);
+        count_bytes(end - at);
+        at = end;
         continue;
-      case State::kNested:
-        at = skip_nested(piece, at);
-        continue;
+      }
       case State::kScalar:
         if (is_scalar_char(c)) {
           append(c);
@@ -122,12 +145,16 @@ void RoutingScan::start_value(char c) {
   }
   text_.clear();
   text_overflow_ = false;
+  value_bytes_ = 0;
   if (c == '"') {
-    state_ = member_ == Member::kModel ? State::kModelString : State::kString;
+    const bool is_grammar = limit_ != nullptr && limit_->name == "grammar";
+    state_ = member_ == Member::kModel ? State::kModelString : is_grammar ? State::kGrammarString : State::kString;
     text_limit_ = kMaxModel;
+    grammar_ = {};
   } else if (c == '{' || c == '[') {
     state_ = State::kNested;
-    depth_ = 1;
+    depth_ = 0;
+    enter(c);
   } else if ((c >= '0' && c <= '9') || c == '-' || c == 't' || c == 'f' || c == 'n') {
     state_ = State::kScalar;
     text_limit_ = kMaxScalar;
@@ -142,13 +169,17 @@ void RoutingScan::end_scalar() {
   if (!number && text_ != "true" && text_ != "false" && text_ != "null") {
     return broken("The body is broken JSON: a value was expected.");
   }
+  if (number && limit_ != nullptr && limit_->is_number() && (text_overflow_ || !within(*limit_, text_))) {
+    return over_limit();
+  }
   if (member_ == Member::kStream) routing_.stream = text_ == "true";
   if (member_ == Member::kModel && text_ == "null") model_is_no_text_ = false;
   state_ = State::kCommaOrEnd;
 }
 
 // Looks for the quote that ends the string; those that follow an odd number of backslashes do not.
-std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at, State then) {
+std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at) {
+  const State then = state_ == State::kNestedString ? State::kNested : State::kCommaOrEnd;
   if (escaped_) {
     escaped_ = false;
     ++at;
@@ -181,10 +212,11 @@ std::size_t RoutingScan::skip_nested(std::string_view piece, std::size_t at) {
       return at + 1;
     }
     if (c == '{' || c == '[') {
-      if (++depth_ > kMaxDepth) {
-        broken("The body is nested too deeply.");
-        return at + 1;
-      }
+      enter(c);
+      if (failed()) return at + 1;
+    } else if (c == ',') {
+      count_member();
+      if (failed()) return at + 1;
     } else if (--depth_ == 0) {
       state_ = State::kCommaOrEnd;
       return at + 1;
@@ -259,6 +291,10 @@ bool RoutingScan::read_escape(char c) {
 }
 
 void RoutingScan::append(char c) {
+  if (state_ == State::kGrammarString) {
+    if (!grammar_.feed(c, *limit_)) over_limit();
+    return;
+  }
   if (text_.size() < text_limit_) {
     text_.push_back(c);
   } else {
@@ -291,7 +327,12 @@ void RoutingScan::string_ends() {
               : text_ == "model"  ? Member::kModel
               : text_ == "stream" ? Member::kStream
                                   : Member::kOther;
+    limit_ = text_overflow_ ? nullptr : find_field_limit(text_);
     state_ = State::kColon;
+    return;
+  }
+  if (state_ == State::kGrammarString) {
+    state_ = State::kCommaOrEnd;
     return;
   }
   // The last byte over the limit is enough to refuse it; no model has such a name.

@@ -1,9 +1,11 @@
 // Scans of a request body as it arrives, for what routing needs: which model, and whether the answer is a stream.
 //
-// They take the body in pieces of any size, keep no copy of it, and look at nothing else: the engine validates the
-// rest. Memory and nesting are bounded. Threading: one thread per scan, any thread.
+// They take the body in pieces of any size and keep no copy of it. On the way they refuse what would harm an engine
+// (field_limits.h), and look at nothing else: the engine validates the rest. Memory and nesting are bounded. Threading:
+// one thread per scan, any thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/field_limits.h"
 #include "minerva/base/result.h"
 
 namespace minerva::api {
@@ -58,6 +61,7 @@ class RoutingScan final : public BodyScan {
     kValue,          // before a value
     kScalar,         // inside a number or literal
     kModelString,    // inside the model's name
+    kGrammarString,  // inside a grammar
     kString,         // inside another string of the object
     kNested,         // inside a nested value
     kNestedString,   // inside a string there
@@ -65,8 +69,9 @@ class RoutingScan final : public BodyScan {
     kEnd,            // after the object
   };
   enum class Member : std::uint8_t { kOther, kModel, kStream };
+  static constexpr std::uint16_t kList = 0xFFFF;
 
-  std::size_t skip_string(std::string_view piece, std::size_t at, State then);
+  std::size_t skip_string(std::string_view piece, std::size_t at);
   std::size_t skip_nested(std::string_view piece, std::size_t at);
   std::size_t read_string(std::string_view piece, std::size_t at);
   bool read_escape(char c);
@@ -75,6 +80,10 @@ class RoutingScan final : public BodyScan {
   void string_ends();
   void start_value(char c);
   void end_scalar();
+  void count_bytes(std::size_t bytes);
+  void enter(char bracket);
+  void count_member();
+  void over_limit();
   void broken(std::string_view why, std::string_view param = {});
 
   State state_ = State::kStart;
@@ -83,7 +92,12 @@ class RoutingScan final : public BodyScan {
   std::uint8_t hex_digits_ = 0;  // still to come of a \uXXXX
   std::uint32_t code_unit_ = 0;  // of the \uXXXX being read
   std::uint32_t high_surrogate_ = 0;
-  std::size_t depth_ = 0;       // of nested values
+  std::size_t depth_ = 0;              // of nested values
+  const FieldLimit* limit_ = nullptr;  // of the member
+  std::size_t value_bytes_ = 0;        // of its value, if that is limited
+  // Members so far of each object around, if its field is limited; kList for a list.
+  std::array<std::uint16_t, kDeepestLimit + 1> members_{};
+  GrammarScan grammar_;
   std::size_t text_limit_ = 0;  // of text_
   bool text_overflow_ = false;
   std::string text_;  // a key, the model's name, or a scalar

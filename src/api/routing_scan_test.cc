@@ -20,7 +20,7 @@ constexpr std::string_view kBodies[] = {
     R"({"model":"first","model":"second"})",
     R"({"prompt":"quote \" backslash \\","x":"\\\\","model":"a"})",
     R"({"tricky":"\\\"model\":\"no\"","nested":{"s":"}]\"{[","t":"\\"},"model":"a"})",
-    R"({"m\u006fdel":"org\/\u0061\t\u00e9\u20ac\ud83d\ude00","n":-1.5e+10,"t":true,"f":false,"z":null})",
+    R"({"m\u006fdel":"org\/\u0061\t\u00e9\u20ac\ud83d\ude00","i":-1.5e+10,"t":true,"f":false,"z":null})",
     R"({"model":null,"stream":null})",
     R"({"model":"a","stream":true,"stream":false})",
     R"({"model":"a","model":null,"stream":1})",
