@@ -2,6 +2,7 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(fmt)
+find_dependency(OpenSSL)
 find_dependency(spdlog)
 find_dependency(tl-expected)
 include("${CMAKE_CURRENT_LIST_DIR}/minervaTargets.cmake")

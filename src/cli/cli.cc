@@ -24,10 +24,13 @@ std::string environment_or(const char* name, std::string_view otherwise) {
 
 // Before the command's name or after it.
 void add_connection_options(CLI::App& app, Session& session) {
-  app.add_option("--url", session.url, "The server: http://HOST:PORT or unix:/PATH (env MINERVA_URL)")
+  app.add_option("--url", session.url, "The server: http[s]://HOST:PORT or unix:/PATH (env MINERVA_URL)")
       ->type_name("URL")
       ->default_str(std::string(kDefaultUrl));
   app.add_option("--api-key", session.api_key, "The server's key (env MINERVA_API_KEY)")->type_name("KEY");
+  app.add_option("--cacert", session.trust.ca_file, "The authority of an https server (PEM; env MINERVA_CACERT)")
+      ->type_name("FILE");
+  app.add_flag("--insecure", session.trust.insecure, "Trust any https server");
   app.add_flag("--json", session.json, "Print the server's answer as JSON");
 }
 
@@ -38,7 +41,7 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, 
   CLI::App* command = app.add_subcommand(name, description);
   add_connection_options(*command, session);
   command->callback([&session, action = std::move(action)] {
-    Result<HttpClient> client = HttpClient::connect(session.url, session.api_key);
+    Result<HttpClient> client = HttpClient::connect(session.url, session.api_key, session.trust);
     const Result<void> done = client ? action(*client, session) : fail(client.error());
     if (!done) session.exit_code = report(done.error());
   });
@@ -80,6 +83,7 @@ Session session_from_environment() {
   Session session;
   session.url = environment_or("MINERVA_URL", kDefaultUrl);
   session.api_key = environment_or("MINERVA_API_KEY", "");
+  session.trust.ca_file = environment_or("MINERVA_CACERT", "");
   return session;
 }
 

@@ -18,7 +18,8 @@ namespace minerva::cli {
 struct Session {
   std::string url;      // of the server
   std::string api_key;  // empty: none
-  bool json = false;    // print the server's answer as it is
+  TlsTrust trust;
+  bool json = false;  // print the server's answer as it is
   ServeFunction serve;
   int exit_code = 0;
 };

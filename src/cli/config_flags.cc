@@ -18,7 +18,8 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
   command.add_option("--config", flags->file, "A TOML file (env MINERVA_CONFIG)")->type_name("FILE");
   for (std::size_t i = 0; i < config_keys().size(); ++i) {
     const ConfigKey& key = config_keys()[i];
-    if (key.flag.empty()) continue;
+    // --api-key of a command that talks to a server is the one it shows there.
+    if (key.flag.empty() || command.get_option_no_throw(key.flag) != nullptr) continue;
     std::string meaning = key.meaning;
     if (!key.default_text.empty()) meaning += fmt::format(" [{}]", key.default_text);
     command.add_option(key.flag, flags->values[i], meaning + fmt::format(" (env {})", key.environment))

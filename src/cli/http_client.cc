@@ -76,6 +76,7 @@ struct HttpClient::Impl {
   std::string url;  // as the user wrote it
   ServerAddress address;
   std::string api_key;
+  TlsTrust trust;
 };
 
 Result<ServerAddress> parse_server_url(const std::string& url) {
@@ -114,7 +115,7 @@ HttpClient::~HttpClient() = default;
 HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 
-Result<HttpClient> HttpClient::connect(const std::string& url, const std::string& api_key) {
+Result<HttpClient> HttpClient::connect(const std::string& url, const std::string& api_key, TlsTrust trust) {
   Result<ServerAddress> address = parse_server_url(url);
   if (!address) return fail(address.error());
   if (has_control_character(api_key)) {
@@ -126,6 +127,7 @@ Result<HttpClient> HttpClient::connect(const std::string& url, const std::string
   impl->url = url;
   impl->address = *std::move(address);
   impl->api_key = api_key;
+  impl->trust = std::move(trust);
   return HttpClient(std::move(impl));
 }
 
@@ -157,6 +159,11 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   if (!impl_->address.unix_socket.empty()) {
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, impl_->address.unix_socket.c_str());
+  }
+  if (!impl_->trust.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, impl_->trust.ca_file.c_str());
+  if (impl_->trust.insecure) {
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
   }
   // A proxy of the environment is not the way to this machine.
   if (impl_->address.is_local()) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -190,6 +197,11 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
     case CURLE_OPERATION_TIMEDOUT:  // only connecting has a time limit
       return fail(ErrorCode::kUnreachable,
                   fmt::format("nothing answers at {}; start it with `minerva serve`", impl_->url));
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return fail(ErrorCode::kUnreachable,
+                  fmt::format("{} is not trusted ({}); name the authority of its certificate with --cacert", impl_->url,
+                              curl_easy_strerror(code)));
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not the address of a server", impl_->url), "url");

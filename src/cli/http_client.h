@@ -20,10 +20,16 @@ struct HttpCall {
   std::string accept;  // a media type; empty: any
 };
 
+// Which servers an https:// address may lead to.
+struct TlsTrust {
+  std::string ca_file;    // PEM; empty: the system's authorities
+  bool insecure = false;  // any server
+};
+
 class HttpClient {
  public:
-  // "http://host:port", "host:port" or "unix:/path". Errors: kInvalidArgument.
-  static Result<HttpClient> connect(const std::string& url, const std::string& api_key);
+  // "http://host:port", "https://host:port", "host:port" or "unix:/path". Errors: kInvalidArgument.
+  static Result<HttpClient> connect(const std::string& url, const std::string& api_key, TlsTrust trust = {});
   ~HttpClient();
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;

@@ -13,8 +13,10 @@ void add_serve(CLI::App& app, Session& session) {
   auto check = std::make_shared<bool>(false);
   command->add_flag("--check", *check, "Only validate, and print the effective config");
   const auto flags = add_config_flags(*command);
-  command->callback([flags, check, &session] {
-    const Result<ConfigSource> source = config_source(*flags);
+  command->callback([flags, check, &app, &session] {
+    Result<ConfigSource> source = config_source(*flags);
+    // Before the command's name it means the same.
+    if (source && app.get_option("--api-key")->count() > 0) source->flags.emplace_back("api_keys", session.api_key);
     const Result<Config> config = source ? source->load() : fail(source.error());
     if (!config) {
       session.exit_code = report(config.error());

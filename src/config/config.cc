@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Variables of other parts of Minerva.
-constexpr std::array<std::string_view, 5> kOtherVariables = {"MINERVA_URL", "MINERVA_API_KEY", "MINERVA_CONFIG",
+constexpr std::array<std::string_view, 5> kOtherVariables = {"MINERVA_URL", "MINERVA_CACERT", "MINERVA_CONFIG",
                                                              "MINERVA_CACHE", "MINERVA_LLAMA_SOURCE"};
 
 std::vector<std::string> split(std::string_view text, char separator) {
@@ -80,6 +80,38 @@ Result<void> fill_defaults(Config& config) {
   return {};
 }
 
+// What only all settings together can tell.
+Result<void> check_access(Config& config, const std::map<std::string, Setting>& settings) {
+  const auto where = [&](const std::string& name) {
+    const auto setting = settings.find(name);
+    return setting == settings.end() ? name : setting->second.where;
+  };
+  for (const std::string& hash : config.api_keys) config.accepted_keys.add(hash);
+  if (!config.api_key_file.empty()) {
+    const auto hashes = read_api_key_file(config.api_key_file);
+    if (!hashes) {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", where("api_key_file"), hashes.error().message),
+                  "api_key_file");
+    }
+    for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
+  }
+  if (!config.listen.is_loopback() && config.accepted_keys.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: {} can be reached from other machines, and without an API key everybody there could "
+                            "use this server. Give a key with --api-key, MINERVA_API_KEY or api_key_file, or listen "
+                            "on a loopback address such as 127.0.0.1:{}",
+                            where("listen"), config.listen.text(), config.listen.port),
+                "listen");
+  }
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    const std::string given = config.tls_key.empty() ? "tls.certificate" : "tls.key";
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: TLS needs both a certificate and its key: tls.certificate and tls.key", where(given)),
+                given);
+  }
+  return {};
+}
+
 // ---- describe_config ----
 
 std::string toml_string(std::string_view text) {
@@ -127,6 +159,10 @@ Result<Settings> settings_from_environment(const std::vector<std::string>& envir
     if (!variable.starts_with("MINERVA_") || at == std::string::npos) continue;
     const std::string_view name = std::string_view(variable).substr(0, at);
     const std::string_view text = std::string_view(variable).substr(at + 1);
+    if (name == "MINERVA_API_KEY") {
+      if (!text.empty()) settings.emplace_back("api_keys", text);
+      continue;
+    }
     const auto& rows = config_rows();
     const auto row =
         std::find_if(rows.begin(), rows.end(), [name](const ConfigRow& r) { return environment_name(r) == name; });
@@ -163,6 +199,7 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
     }
   }
   if (const auto filled = fill_defaults(config); !filled) return fail(filled.error());
+  if (const auto checked = check_access(config, settings); !checked) return fail(checked.error());
   return config;
 }
 

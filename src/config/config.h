@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "catalog/catalog.h"
+#include "config/api_keys.h"
 #include "io/http.h"
 #include "io/stream.h"
 #include "minerva/base/bytes.h"
@@ -39,13 +40,22 @@ struct Config {
   std::string sandbox = "auto";
   std::string log_format = "text";
   std::string log_level = "info";
+  std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
+  std::string api_key_file;
+  ApiKeys accepted_keys;                   // those of both
   std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
+
+  // [tls] both or none
+  std::string tls_certificate;
+  std::string tls_key;
 
   // [limits]
   io::HttpLimits http;
   Bytes max_body = Bytes::mib(64);
   Bytes max_queued_bytes = Bytes::mib(256);  // of buffered request bodies in all
   unsigned max_connections = 1024;
+  unsigned max_connections_per_peer = 0;  // 0: half of max_connections, but for loopback
+  Duration request_timeout = std::chrono::hours(1);
   Duration drain_timeout = std::chrono::seconds(30);
   Duration unload_timeout = std::chrono::seconds(30);
   Duration stop_grace = std::chrono::seconds(2);
@@ -65,8 +75,8 @@ struct Config {
 // once per value.
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-// The MINERVA_* variables that name a key. An unknown MINERVA_* variable is an error, but for those of other parts
-// (MINERVA_URL, MINERVA_API_KEY, MINERVA_CONFIG, MINERVA_CACHE, ...).
+// The MINERVA_* variables that name a key, and MINERVA_API_KEY (one key, the client's too). An unknown MINERVA_*
+// variable is an error, but for those of other parts (MINERVA_URL, MINERVA_CONFIG, MINERVA_CACHE, ...).
 Result<Settings> settings_from_environment(const std::vector<std::string>& environment);
 
 // `file`: empty for none. Errors: kInvalidArgument whose message starts with where: "minerva.toml:12:5: ...",

@@ -120,6 +120,18 @@ ConfigRow at_start_only(ConfigRow row) {
   return row;
 }
 
+// A path that need not be: "" is none.
+template <typename At>
+ConfigRow optional_path_row(std::string name, std::string flag, std::string meaning, At at) {
+  ConfigRow row = path_row(std::move(name), std::move(flag), "none", std::move(meaning), at);
+  row.set = [=, set = row.set](Config& config, const Values& values, const std::string& base) -> Result<void> {
+    if (!values.front().empty()) return set(config, values, base);
+    at(config).clear();
+    return {};
+  };
+  return row;
+}
+
 // ---- the rows that are unlike others ----
 
 ConfigRow listen_row() {
@@ -127,18 +139,13 @@ ConfigRow listen_row() {
                 "--listen",
                 "address",
                 TomlKind::kText,
-                "Where clients connect: ADDRESS:PORT or unix:PATH. Loopback only; port 0 takes a free one.",
+                "Where clients connect: ADDRESS:PORT or unix:PATH. Beyond loopback it needs an API key; port 0 takes a "
+                "free one.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
     auto address = io::parse_address(values.front());
     if (!address) return fail(address.error());
-    if (!address->is_loopback()) {
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("{} is not a loopback address; listening beyond loopback needs API keys, which this "
-                              "version does not have yet",
-                              values.front()));
-    }
     config.listen = std::move(*address);
     return {};
   };
@@ -233,12 +240,37 @@ ConfigRow policy_row() {
   return row;
 }
 
+ConfigRow api_keys_row() {
+  ConfigRow row{"api_keys",
+                "--api-key",
+                "list of keys",
+                TomlKind::kList,
+                "Keys that clients must show one of. Kept and printed as hashes only, and \"sha256:HEX\" may be "
+                "written instead of a key. MINERVA_API_KEY gives one key.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    std::vector<std::string> hashes;
+    for (const std::string& value : values) {
+      auto hash = hash_api_key(value);
+      if (!hash) return fail(hash.error());
+      hashes.push_back(*std::move(hash));
+    }
+    config.api_keys = std::move(hashes);
+    return {};
+  };
+  row.get = [](const Config& config) { return config.api_keys; };
+  row.separator = ',';
+  return row;
+}
+
 ConfigRow allowed_hosts_row() {
   ConfigRow row{"limits.allowed_hosts",
                 "",
                 "list of text",
                 TomlKind::kList,
-                "Names a client may call this server by (its Host header), beside those of loopback.",
+                "Names or IPv4 addresses a client may call this server by (its Host header), beside those of loopback "
+                "and the address it listens on.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
@@ -269,6 +301,10 @@ std::vector<ConfigRow> make_config_rows() {
                            "Models in memory at once; 0: bounded by memory only.",
                            [](auto& c) -> auto& { return c.max_models; }));
   rows.push_back(at_start_only(policy_row()));
+  rows.push_back(api_keys_row());
+  rows.push_back(optional_path_row("api_key_file", "--api-key-file",
+                                   "A file of more keys, one per line, that only its owner may read.",
+                                   [](auto& c) -> auto& { return c.api_key_file; }));
   rows.push_back(at_start_only(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
                                         "Where Minerva keeps what it has learned about models. Made with mode 0700.",
                                         [](auto& c) -> auto& { return c.state_dir; })));
@@ -307,6 +343,13 @@ std::vector<ConfigRow> make_config_rows() {
                           [](auto& c) -> auto& { return c.max_queued_bytes; }));
   rows.push_back(count_row("limits.max_connections", "", 1, 1'000'000, "Client connections at once.",
                            [](auto& c) -> auto& { return c.max_connections; }));
+  rows.push_back(at_start_only(
+      count_row("limits.max_connections_per_peer", "", 0, 1'000'000,
+                "Of one address (of one /64 with IPv6). 0: half of max_connections, but for this machine's own.",
+                [](auto& c) -> auto& { return c.max_connections_per_peer; })));
+  rows.push_back(duration_row("limits.request_timeout", kSoon,
+                              "From an inference request's arrival to the end of its answer.",
+                              [](auto& c) -> auto& { return c.request_timeout; }));
   rows.push_back(duration_row("limits.drain_timeout", Duration::zero(),
                               "How long running requests may go on after SIGTERM.",
                               [](auto& c) -> auto& { return c.drain_timeout; }));
@@ -320,6 +363,15 @@ std::vector<ConfigRow> make_config_rows() {
                               "An engine that loads or has a request to answer and does nothing at all for so long (no "
                               "output, no processor time) is killed; 0: never.",
                               [](auto& c) -> auto& { return c.stall_timeout; }));
+
+  rows.push_back(at_start_only(
+      optional_path_row("tls.certificate", "",
+                        "A PEM file with the server's certificate and those between it and the root. With it and "
+                        "tls.key the server speaks HTTPS.",
+                        [](auto& c) -> auto& { return c.tls_certificate; })));
+  rows.push_back(
+      at_start_only(optional_path_row("tls.key", "", "A PEM file with the certificate's key, without a passphrase.",
+                                      [](auto& c) -> auto& { return c.tls_key; })));
 
   rows.push_back(count_row("queue.max_per_model", "", 1, 1'000'000,
                            "Requests waiting for one model; more are answered with 429.",
@@ -482,8 +534,7 @@ std::string environment_name(const ConfigRow& row) {
 }
 
 bool is_future_key(std::string_view name) {
-  static constexpr std::array<std::string_view, 9> kFuture = {"park",          "tls",          "api_keys",
-                                                              "api_key",       "model.ttl",    "model.unload_ttl",
+  static constexpr std::array<std::string_view, 6> kFuture = {"park",          "model.ttl",    "model.unload_ttl",
                                                               "model.command", "model.health", "model.memory"};
   return std::find(kFuture.begin(), kFuture.end(), name) != kFuture.end();
 }

@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -152,11 +153,52 @@ TEST_F(ConfigTest, WhatHasNoMeaningYetIsSaidSo) {
   expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: ", "eager, lazy");
   expect_error("policy = \"gdsf\"\n", "minerva.toml:1:10: policy: ", "not available yet");
   expect_error("policy = \"random\"\n", "minerva.toml:1:10: policy: ", "lru");
+}
+
+TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
   for (const std::string address : {"0.0.0.0:3000", "192.168.1.1:3000", "[::]:3000"}) {
-    expect_error("listen = \"" + address + "\"\n", "minerva.toml:1:10: listen: ", "API keys");
+    const std::string listen = "listen = \"" + address + "\"\n";
+    expect_error(listen, "minerva.toml:1:10: listen: ", "--api-key");
+    EXPECT_TRUE(load(listen, {}, {{"api_keys", "secret"}}).has_value());
+    EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + listen).has_value());
   }
   EXPECT_TRUE(load("listen = \"unix:/tmp/x.sock\"\n").has_value());
   EXPECT_TRUE(load("listen = \"[::1]:0\"\n").has_value());
+}
+
+TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
+  const std::string file = (folder_ / "keys").string();
+  std::ofstream(file) << "of-the-file\n";
+  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
+  const std::string text = "api_key_file = \"keys\"\napi_keys = [\"of-the-config\"]\n";
+  const auto config = load(text);
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_TRUE(config->accepted_keys.accepts("of-the-file"));
+  EXPECT_TRUE(config->accepted_keys.accepts("of-the-config"));
+  EXPECT_FALSE(config->accepted_keys.accepts("other"));
+  EXPECT_EQ(describe_config(*config).find("of-the"), std::string::npos);
+
+  const auto environment = settings_from_environment({"MINERVA_API_KEY=one,two", "MINERVA_API_KEYS=three,four"});
+  ASSERT_TRUE(environment.has_value()) << environment.error().message;
+  const auto overridden = load(text, *environment);
+  ASSERT_TRUE(overridden.has_value()) << overridden.error().message;
+  for (const char* key : {"one,two", "three", "four", "of-the-file"}) {
+    EXPECT_TRUE(overridden->accepted_keys.accepts(key)) << key;
+  }
+  EXPECT_FALSE(overridden->accepted_keys.accepts("of-the-config"));
+
+  ASSERT_EQ(::chmod(file.c_str(), 0644), 0);
+  expect_error(text, "minerva.toml:1:16: api_key_file: ", "chmod 600");
+  expect_error("api_keys = [\"two words\"]\n", "minerva.toml:1:12: api_keys: ", "spaces");
+}
+
+TEST_F(ConfigTest, TlsTakesACertificateAndItsKey) {
+  const auto config = load("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->tls_certificate, (folder_ / "cert.pem").string());
+  EXPECT_EQ(config->tls_key, (folder_ / "key.pem").string());
+  expect_error("[tls]\ncertificate = \"cert.pem\"\n", "minerva.toml:2:15: tls.certificate: ", "both");
+  expect_error("[tls]\nkey = \"key.pem\"\n", "minerva.toml:2:7: tls.key: ", "both");
 }
 
 TEST_F(ConfigTest, NamesMustNotMeanTwoModels) {
@@ -209,15 +251,36 @@ TEST_F(ConfigTest, VariablesOfTheEnvironment) {
                                  {"models_dirs", "/a"},
                                  {"models_dirs", "/b"},
                                  {"limits.allowed_hosts", "a"},
-                                 {"limits.allowed_hosts", "b"}}));
+                                 {"limits.allowed_hosts", "b"},
+                                 {"api_keys", "y"}}));
   const auto unknown = settings_from_environment({"MINERVA_MAX_MODLES=1"});
   ASSERT_FALSE(unknown.has_value());
   EXPECT_NE(unknown.error().message.find("MINERVA_MAX_MODLES"), std::string::npos);
 }
 
+// A file of keys that is there as long as the tests run.
+struct KeyFile {
+  KeyFile() : path((fs::temp_directory_path() / "keys-XXXXXX").string()) {
+    const int fd = ::mkstemp(path.data());  // made with mode 0600
+    EXPECT_EQ(::write(fd, "secret\n", 7), 7);
+    ::close(fd);
+  }
+  KeyFile(const KeyFile&) = delete;
+  KeyFile& operator=(const KeyFile&) = delete;
+  ~KeyFile() { fs::remove(path); }
+  std::string path;
+};
+
 // A value unlike the default for every key, as TOML.
 const std::map<std::string, std::string>& samples() {
+  static const KeyFile key_file;
   static const std::map<std::string, std::string> values = {
+      {"api_keys", "[\"sha256:" + std::string(64, 'a') + "\"]"},
+      {"api_key_file", "\"" + key_file.path + "\""},
+      {"tls.certificate", "\"/cert.pem\""},
+      {"tls.key", "\"/key.pem\""},
+      {"limits.max_connections_per_peer", "8"},
+      {"limits.request_timeout", "\"11m\""},
       {"listen", "\"[::1]:8080\""},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
       {"memory_budget", "\"1536MiB\""},

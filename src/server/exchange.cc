@@ -30,6 +30,7 @@ io::Task<void> Exchange::error(const Error& error) {
   head.headers.add("Content-Type", "application/json");
   head.headers.add("x-request-id", request_id);
   if (!model.empty()) head.headers.add("x-minerva-model", model);
+  if (error.code == ErrorCode::kUnauthorized) head.headers.add("WWW-Authenticate", "Bearer");
   if (error.retry_after_s > 0) head.headers.add("Retry-After", std::to_string(error.retry_after_s));
   const std::string body = api::error_body(error);
   co_await connection.respond(std::move(head), body);

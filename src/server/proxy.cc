@@ -22,6 +22,8 @@ constexpr auto kHeartbeat = std::chrono::seconds(1);
 constexpr std::size_t kMaxErrorBody = std::size_t{1} << 20;
 // After a broken connection: how long to wait for the engine's death to be known, so that the error can say why.
 constexpr auto kDeathWait = std::chrono::milliseconds(500);
+// For a client to take the reason why its request ends.
+constexpr auto kLastWords = std::chrono::seconds(5);
 
 constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-type", "accept", "anthropic-version",
                                                                       "anthropic-beta", "openai-beta"};
@@ -58,6 +60,8 @@ class Relay {
     auto model = co_await service_.resolve(model_);
     if (!model) co_return co_await x_.error(model.error());
     x_.model = *model;
+    io::Timer overdue_timer(service_.loop);
+    overdue_timer.arm(x_.arrived + service_.config.request_timeout, [this] { overdue(); });
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -72,6 +76,17 @@ class Relay {
   }
 
  private:
+  // The whole request has taken too long. A client that does not read is not waited for either.
+  void overdue() {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(service_.config.request_timeout).count();
+    aborted_ = Error{ErrorCode::kEngineTimeout,
+                     fmt::format("The answer was not complete within limits.request_timeout ({} s). Ask for fewer "
+                                 "tokens, or raise it.",
+                                 seconds)};
+    if (engine_) engine_->close();
+    x_.connection.limit_writes(Clock::now() + kLastWords);
+  }
+
   bool streaming_upload() const { return !x_.connection.body_done(); }
 
   // Finds the model and reads (what it takes of) the body.
@@ -83,8 +98,9 @@ class Relay {
                           fmt::format("The request's body is larger than {}.", format_bytes(limit))};
     if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large;
     const std::string* content_type = x_.request.headers.find("content-type");
-    const auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
+    auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
     if (!scan) co_return scan.error();
+    scan_ = *std::move(scan);
     while (true) {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) co_return piece.error();
@@ -94,13 +110,13 @@ class Relay {
         co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
       }
       body_ += *piece;
-      (*scan)->feed(*piece);
-      if ((*scan)->failed()) break;
-      if (body_.size() >= kReadAhead && (*scan)->seen().model && x_.request.content_length) break;
+      scan_->feed(*piece);
+      if (scan_->failed()) break;
+      if (body_.size() >= kReadAhead && scan_->seen().model && x_.request.content_length) break;
     }
-    api::Routing routing = (*scan)->seen();
-    if (x_.connection.body_done() || (*scan)->failed()) {
-      Result<api::Routing> whole = (*scan)->finish();
+    api::Routing routing = scan_->seen();
+    if (x_.connection.body_done() || scan_->failed()) {
+      Result<api::Routing> whole = scan_->finish();
       if (!whole) co_return whole.error();
       routing = std::move(*whole);
     }
@@ -125,7 +141,8 @@ class Relay {
       woken.notify();
     };
     const bool again = lost.has_value();
-    const TimePoint deadline = (again ? Clock::now() : x_.arrived) + service_.config.max_wait;
+    const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait,
+                                        x_.arrived + service_.config.request_timeout);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
                                     : service_.host.acquire(x_.model, deadline, take_answer);
     // A model that is hot has answered by now.
@@ -215,6 +232,7 @@ class Relay {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
       if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
+      if (aborted_) engine_->close();  // while it was connected
       const bool upload_pending = streaming_upload();
       // What the engine says counts, also when it did not take the whole request.
       co_await send_request(lease);
@@ -305,6 +323,13 @@ class Relay {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) {
         gone_ = true;
+        engine_->close();
+        co_return;
+      }
+      // The rest of a large body is looked at on its way: the engine begins when it has all of it.
+      scan_->feed(*piece);
+      if (scan_->failed()) {
+        aborted_ = scan_->finish().error();
         engine_->close();
         co_return;
       }
@@ -412,6 +437,7 @@ class Relay {
   QueuedBytes queued_;
   std::string model_;  // as the request names it
   bool stream_ = false;
+  std::unique_ptr<api::BodyScan> scan_;
   std::string body_;  // what was read of it before the lease
   std::unique_ptr<io::HttpClientConnection> engine_;
   bool event_stream_ = false;

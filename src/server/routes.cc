@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "server/access.h"
 #include "server/life_cycle.h"
 #include "server/metrics.h"
 #include "server/proxy.h"
@@ -50,7 +51,7 @@ io::Task<void> infer(Service& service, Exchange& x, ModelId) { return proxy(serv
 
 std::vector<Route> make_routes() {
   std::vector<Route> table = {
-      {"GET", "/health", "the process is alive", health},
+      {"GET", "/health", "the process is alive", health, /*open=*/true},
       {"GET", "/ready", "it can serve; 503 while draining", ready},
       {"GET", "/metrics", "Prometheus metrics", metrics},
       {"GET", "/v1/models", "the catalog", [](Service& s, Exchange& x, ModelId) { return list_models(s, x); }},
@@ -70,6 +71,7 @@ std::vector<Route> make_routes() {
       {"DELETE", kModelPath, "unload it", unload_model},
   };
   for (const std::string_view path : kPostInference) table.push_back({"POST", path, "inference", infer});
+  for (Route& route : table) route.takes_form = route.path == "/v1/audio/transcriptions";
   for (const std::string_view path : kGetInference) table.push_back({"GET", path, "inference: ?model=", infer});
   return table;
 }
@@ -78,41 +80,27 @@ bool has_path(std::string_view path) {
   return std::any_of(routes().begin(), routes().end(), [&](const Route& route) { return route.path == path; });
 }
 
-// The host of "name:port", "[::1]:port" or "name".
-std::string_view host_name(std::string_view authority) {
-  if (authority.starts_with('[')) return authority.substr(0, std::min(authority.find(']') + 1, authority.size()));
-  return authority.substr(0, authority.find(':'));
-}
-
-bool host_allowed(const Config& config, std::string_view authority) {
-  const std::string name(host_name(authority));
-  if (name.empty()) return false;
-  const std::string bare = name.front() == '[' ? name.substr(1, name.size() - 2) : name;
-  if (io::equal_ignoring_case(bare, "localhost")) return true;
-  if (io::Address{bare, 0, ""}.is_loopback()) return true;
-  return std::any_of(config.allowed_hosts.begin(), config.allowed_hosts.end(),
-                     [&](const std::string& allowed) { return io::equal_ignoring_case(allowed, bare); });
-}
-
-// A page of another origin must not reach the server through its visitor's browser, and a name that somebody rebinds to
-// this address must not either. Programs send no Origin.
-std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request) {
-  if (request.headers.count("host") != 1) {
-    return Error{ErrorCode::kInvalidArgument, "The request needs exactly one Host header."};
+// Sets `id` to the path's. Errors: kInvalidArgument, kRouteNotFound, kMethodNotAllowed.
+Result<const Route*> find_route(const Exchange& x, ModelId& id) {
+  std::string pattern = x.path;
+  if (!has_path(pattern)) {
+    const auto model_path = api::parse_model_path(x.path);
+    if (!model_path) return fail(model_path.error());
+    if (*model_path) {
+      id = (*model_path)->id;
+      pattern = kModelPath;
+      if (!(*model_path)->action.empty()) pattern += fmt::format("/{}", (*model_path)->action);
+    }
+    if (!has_path(pattern)) {
+      return fail(ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200)));
+    }
   }
-  const std::string& host = *request.headers.find("host");
-  if (!host_allowed(config, host)) {
-    return Error{ErrorCode::kForbidden,
-                 "The Host header names a host this server does not answer for. Use localhost, or add the name to "
-                 "limits.allowed_hosts."};
+  const std::string_view method = x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method);
+  for (const Route& route : routes()) {
+    if (route.path == pattern && route.method == method) return &route;
   }
-  const std::string* origin = request.headers.find("origin");
-  if (origin == nullptr) return std::nullopt;
-  const std::size_t scheme = origin->find("://");
-  const bool same =
-      scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), host);
-  if (same) return std::nullopt;
-  return Error{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
+  return fail(ErrorCode::kMethodNotAllowed,
+              fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), x.path));
 }
 
 }  // namespace
@@ -124,27 +112,15 @@ const std::vector<Route>& routes() {
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
   if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
-  std::string pattern = x.path;
   ModelId id;
-  if (!has_path(pattern)) {
-    const auto model_path = api::parse_model_path(x.path);
-    if (!model_path) co_return co_await x.error(model_path.error());
-    if (*model_path) {
-      id = (*model_path)->id;
-      pattern = kModelPath;
-      if (!(*model_path)->action.empty()) pattern += fmt::format("/{}", (*model_path)->action);
-    }
-    if (!has_path(pattern)) {
-      co_return co_await x.error(
-          {ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200))});
-    }
+  const Result<const Route*> route = find_route(x, id);
+  // Without a key nobody learns which routes there are.
+  if (!route || !(*route)->open) {
+    if (const auto refused = refuse_without_key(service.config, x.request)) co_return co_await x.error(*refused);
   }
-  const std::string_view method = x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method);
-  for (const Route& route : routes()) {
-    if (route.path == pattern && route.method == method) co_return co_await route.handle(service, x, std::move(id));
-  }
-  co_await x.error(
-      {ErrorCode::kMethodNotAllowed, fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), x.path)});
+  if (!route) co_return co_await x.error(route.error());
+  if (const auto refused = refuse_form(x.request, (*route)->takes_form)) co_return co_await x.error(*refused);
+  co_await (*route)->handle(service, x, std::move(id));
 }
 
 }  // namespace minerva

@@ -17,10 +17,12 @@ struct Route {
   std::string_view path;     // "{id}" stands for a model's id
   std::string_view meaning;  // for people
   Handler handle;            // `id`: the path's, empty if it has none
+  bool open = false;         // answered without an API key
+  bool takes_form = false;   // also of a browser: multipart/form-data
 };
 const std::vector<Route>& routes();
 
-// Finds the route of `exchange` and answers it, refusing foreign Hosts and Origins first.
+// Finds the route of `exchange` and answers it, after a look at who may in (access.h).
 io::Task<void> dispatch(Service& service, Exchange& exchange);
 
 }  // namespace minerva

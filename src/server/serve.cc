@@ -52,6 +52,13 @@ int serve(const ConfigSource& source, const Config& given) {
         {ErrorCode::kIo, fmt::format("there is no engine at {}. `make build` makes it.", config.engine)});
   }
 
+  std::shared_ptr<io::TlsContext> tls;
+  if (!config.tls_certificate.empty()) {
+    Result<std::shared_ptr<io::TlsContext>> loaded = io::TlsContext::load(config.tls_certificate, config.tls_key);
+    if (!loaded) return cannot_start(loaded.error());
+    tls = *std::move(loaded);
+  }
+
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, driver_options(config, *runtime));
   Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
@@ -59,14 +66,20 @@ int serve(const ConfigSource& source, const Config& given) {
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout});
   Service service(loop, config, catalog, host);
-  Server server(service);
+  Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
 
   const auto address = server.listen(config.listen);
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
-  const std::string url = address->is_unix() ? address->text() : "http://" + address->text();
+  const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
+  if (!config.listen.is_loopback() && !tls) {
+    log::warn(
+        "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
+        "tls.key, or put a proxy that speaks HTTPS before it",
+        address->text());
+  }
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   Reload reload(source, config, service);

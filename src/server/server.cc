@@ -18,12 +18,18 @@ std::string make_request_id() {
 
 }  // namespace
 
+Server::Server(Service& service, std::shared_ptr<io::TlsContext> tls)
+    : service_(service),
+      tls_(std::move(tls)),
+      peers_(service.config.max_connections_per_peer > 0 ? service.config.max_connections_per_peer
+                                                         : (service.config.max_connections + 1) / 2,
+             /*counts_loopback=*/service.config.max_connections_per_peer > 0) {}
+
 Result<io::Address> Server::listen(const io::Address& address) {
   auto listener = io::Listener::open(service_.loop, address, [this](std::unique_ptr<io::Stream> stream) {
     // Over the limit a connection is closed unanswered: answering would take what is short.
-    if (service_.connections < service_.config.max_connections) {
-      service_.loop.spawn(serve_connection(std::move(stream)));
-    }
+    if (service_.connections >= service_.config.max_connections || !peers_.enter(stream->peer_name())) return;
+    service_.loop.spawn(serve_connection(std::move(stream)));
   });
   if (!listener) return Failure(listener.error());
   io::Address bound = (*listener)->address();
@@ -50,6 +56,11 @@ void Server::when_all_closed(std::function<void()> fn) {
 
 io::Task<void> Server::serve_connection(std::unique_ptr<io::Stream> stream) {
   ++service_.connections;
+  const std::string peer = stream->peer_name();
+  if (tls_) {
+    const TimePoint deadline = Clock::now() + service_.config.http.head_timeout;
+    stream = io::accept_tls(service_.loop, std::move(stream), tls_, deadline);
+  }
   io::HttpServerConnection connection(std::move(stream), service_.config.http);
   const auto client = clients_.insert(clients_.end(), {&connection, false});
   while (true) {
@@ -72,6 +83,7 @@ io::Task<void> Server::serve_connection(std::unique_ptr<io::Stream> stream) {
   connection.close();
   clients_.erase(client);
   --service_.connections;
+  peers_.leave(peer);
   if (clients_.empty() && all_closed_) service_.loop.post(std::exchange(all_closed_, nullptr));
 }
 

@@ -10,13 +10,16 @@
 #include "config/config.h"
 #include "io/http.h"
 #include "io/stream.h"
+#include "io/tls.h"
+#include "server/peer_limit.h"
 #include "server/service.h"
 
 namespace minerva {
 
 class Server {
  public:
-  explicit Server(Service& service) : service_(service) {}
+  // `tls`: none to speak plain HTTP.
+  Server(Service& service, std::shared_ptr<io::TlsContext> tls);
 
   // Errors: kIo.
   Result<io::Address> listen(const io::Address& address);
@@ -36,6 +39,8 @@ class Server {
   io::Task<void> answer(io::HttpServerConnection& connection, io::RequestHead request);
 
   Service& service_;
+  std::shared_ptr<io::TlsContext> tls_;  // shared with its streams
+  PeerLimit peers_;
   std::vector<std::unique_ptr<io::Listener>> listeners_;
   std::list<Client> clients_;
   std::function<void()> all_closed_;

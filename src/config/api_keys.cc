@@ -1,0 +1,113 @@
+#include "config/api_keys.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "minerva/base/check.h"
+
+namespace minerva {
+namespace {
+
+constexpr std::string_view kPrefix = "sha256:";
+constexpr std::string_view kHexDigits = "0123456789abcdef";
+constexpr std::size_t kMaxKeyBytes = 512;
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+
+std::array<unsigned char, 32> sha256(std::string_view text) {
+  std::array<unsigned char, 32> hash{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  return hash;
+}
+
+Failure bad_file(const std::string& path, std::string_view problem) {
+  return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", path, problem));
+}
+
+// The whole file, after a look at who else may read it: at the one that is open, so that nobody exchanges it between.
+Result<std::string> read_private_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) return bad_file(path, std::strerror(errno));
+  struct stat info{};
+  const bool known = ::fstat(fd, &info) == 0;
+  std::string text;
+  ssize_t n = 0;
+  const bool may_read = known && S_ISREG(info.st_mode) && (info.st_mode & 0077) == 0;
+  if (may_read) {
+    text.resize(kMaxFileBytes + 1);
+    n = ::read(fd, text.data(), text.size());
+  }
+  ::close(fd);
+  if (!known || !S_ISREG(info.st_mode)) return bad_file(path, "is no regular file");
+  if (!may_read) return bad_file(path, fmt::format("others may read or change it; run: chmod 600 {}", path));
+  if (n < 0) return bad_file(path, "cannot be read");
+  text.resize(static_cast<std::size_t>(n));
+  if (text.size() > kMaxFileBytes) return bad_file(path, "is larger than a file of keys can be (1 MiB)");
+  return text;
+}
+
+}  // namespace
+
+Result<std::string> hash_api_key(std::string_view text) {
+  const bool is_hash = text.starts_with(kPrefix);
+  const std::string_view digits = text.substr(is_hash ? kPrefix.size() : 0);
+  if (is_hash) {
+    if (digits.size() == 64 && digits.find_first_not_of(kHexDigits) == std::string_view::npos) return std::string(text);
+    return fail(ErrorCode::kInvalidArgument,
+                "\"sha256:\" must be followed by the 64 hex digits (in lower case) of a key's hash");
+  }
+  const bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (text.empty() || text.size() > kMaxKeyBytes || !printable) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("an API key has 1 to {} printable ASCII characters and no spaces", kMaxKeyBytes));
+  }
+  std::string result(kPrefix);
+  for (const unsigned char byte : sha256(text)) result += {kHexDigits[byte >> 4], kHexDigits[byte & 15]};
+  return result;
+}
+
+Result<std::vector<std::string>> read_api_key_file(const std::string& path) {
+  const Result<std::string> text = read_private_file(path);
+  if (!text) return fail(text.error());
+  std::vector<std::string> hashes;
+  std::string_view rest = *text;
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    Result<std::string> hash = hash_api_key(line);
+    if (!hash) return bad_file(fmt::format("{}:{}", path, number), hash.error().message);
+    hashes.push_back(*std::move(hash));
+  }
+  if (hashes.empty()) return bad_file(path, "holds no key");
+  return hashes;
+}
+
+void ApiKeys::add(std::string_view hash) {
+  check(hash.size() == kPrefix.size() + 64, "an API key that was not hashed");
+  Hash bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto digit = [&](std::size_t at) { return kHexDigits.find(hash[kPrefix.size() + at]); };
+    bytes[i] = static_cast<unsigned char>(digit(2 * i) << 4 | digit(2 * i + 1));
+  }
+  hashes_.push_back(bytes);
+}
+
+bool ApiKeys::accepts(std::string_view key) const {
+  const Hash hash = sha256(key);
+  int found = 0;
+  // No early end: how long it takes must not tell which key it was, or how much of one was right.
+  for (const Hash& own : hashes_) found |= static_cast<int>(CRYPTO_memcmp(own.data(), hash.data(), hash.size()) == 0);
+  return found != 0;
+}
+
+}  // namespace minerva

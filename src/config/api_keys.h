@@ -1,0 +1,35 @@
+// API keys: kept as SHA-256 hashes only, and compared in constant time.
+//
+// Plain values; any thread. Errors never repeat a key. Does not know where a request carries its key (server/access.h).
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "minerva/base/result.h"
+
+namespace minerva {
+
+// A key as the config holds it: "sha256:" and 64 hex digits. `text` is a key, or already such a hash (which can be
+// written into a file instead of the key). Errors: kInvalidArgument for what cannot be sent in a header.
+Result<std::string> hash_api_key(std::string_view text);
+
+// One key (or hash) per line; empty lines and those that start with "#" are passed over.
+// Errors: kInvalidArgument: it cannot be read, others may read it, or it holds no key.
+Result<std::vector<std::string>> read_api_key_file(const std::string& path);
+
+class ApiKeys {
+ public:
+  // Requires: `hash` comes from hash_api_key().
+  void add(std::string_view hash);
+  bool empty() const { return hashes_.empty(); }
+  bool accepts(std::string_view key) const;
+
+ private:
+  using Hash = std::array<unsigned char, 32>;
+  std::vector<Hash> hashes_;
+};
+
+}  // namespace minerva

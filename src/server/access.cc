@@ -1,0 +1,94 @@
+#include "server/access.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace minerva {
+namespace {
+
+// The host of "name:port", "[::1]:port" or "name", without brackets.
+std::string_view host_name(std::string_view authority) {
+  if (!authority.starts_with('[')) return authority.substr(0, authority.find(':'));
+  const std::size_t end = authority.find(']');
+  return end == std::string_view::npos ? std::string_view() : authority.substr(1, end - 1);
+}
+
+bool host_allowed(const Config& config, std::string_view authority) {
+  const std::string name(host_name(authority));
+  if (name.empty()) return false;
+  if (io::equal_ignoring_case(name, "localhost") || io::Address{name, 0, ""}.is_loopback()) return true;
+  if (io::equal_ignoring_case(name, config.listen.host)) return true;
+  // Whoever names an address has not been led here by a name.
+  if (config.listen.is_wildcard() && io::is_ip_address(name)) return true;
+  return std::any_of(config.allowed_hosts.begin(), config.allowed_hosts.end(),
+                     [&](const std::string& allowed) { return io::equal_ignoring_case(allowed, name); });
+}
+
+std::string_view media_type(std::string_view content_type) {
+  content_type = content_type.substr(0, content_type.find(';'));
+  while (!content_type.empty() && content_type.back() == ' ') content_type.remove_suffix(1);
+  return content_type;
+}
+
+// Nothing if the field is not "Bearer KEY".
+std::optional<std::string_view> bearer_key(std::string_view field) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (!io::equal_ignoring_case(field.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  field.remove_prefix(kScheme.size());
+  while (field.starts_with(' ')) field.remove_prefix(1);
+  return field;
+}
+
+}  // namespace
+
+std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request) {
+  if (request.headers.count("host") != 1) {
+    return Error{ErrorCode::kInvalidArgument, "The request needs exactly one Host header."};
+  }
+  const std::string& host = *request.headers.find("host");
+  if (!host_allowed(config, host)) {
+    return Error{ErrorCode::kForbidden,
+                 "The Host header names a host this server does not answer for. Use the address it listens on, or add "
+                 "the name to limits.allowed_hosts."};
+  }
+  const Error foreign{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
+  if (const std::string* origin = request.headers.find("origin")) {
+    const std::size_t scheme = origin->find("://");
+    const bool same =
+        scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), host);
+    if (!same || request.headers.count("origin") != 1) return foreign;
+  }
+  // Sent by browsers where they send no Origin, as with images: also a GET can load a model.
+  const std::string* site = request.headers.find("sec-fetch-site");
+  if (site != nullptr && *site != "same-origin" && *site != "none") return foreign;
+  return std::nullopt;
+}
+
+std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form) {
+  const bool from_browser = request.headers.count("origin") > 0 || request.headers.count("sec-fetch-site") > 0;
+  if (!from_browser || !request.has_body()) return std::nullopt;
+  const std::string* content_type = request.headers.find("content-type");
+  const std::string_view type = content_type == nullptr ? std::string_view() : media_type(*content_type);
+  if (io::equal_ignoring_case(type, "application/json")) return std::nullopt;
+  if (takes_form && io::equal_ignoring_case(type, "multipart/form-data")) return std::nullopt;
+  return Error{ErrorCode::kForbidden, "A page's request must be JSON: send Content-Type: application/json."};
+}
+
+std::optional<Error> refuse_without_key(const Config& config, const io::RequestHead& request) {
+  if (config.accepted_keys.empty()) return std::nullopt;
+  const std::string* const authorization = request.headers.find("authorization");
+  const std::string* const plain = request.headers.find("x-api-key");
+  if (plain != nullptr && config.accepted_keys.accepts(*plain)) return std::nullopt;
+  if (authorization != nullptr) {
+    const auto key = bearer_key(*authorization);
+    if (key && config.accepted_keys.accepts(*key)) return std::nullopt;
+  }
+  if (authorization == nullptr && plain == nullptr) {
+    return Error{ErrorCode::kUnauthorized,
+                 "This server needs an API key. Send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\"."};
+  }
+  return Error{ErrorCode::kUnauthorized, "The API key is not one of this server's."};
+}
+
+}  // namespace minerva

@@ -1,0 +1,105 @@
+#include "server/access.h"
+
+#include <gtest/gtest.h>
+
+namespace minerva {
+namespace {
+
+io::RequestHead request(std::vector<io::HeaderField> fields) {
+  io::RequestHead head;
+  head.method = "POST";
+  head.content_length = 2;
+  for (io::HeaderField& field : fields) head.headers.add(field.name, field.value);
+  return head;
+}
+
+int status(const std::optional<Error>& refused) { return refused ? error_info(refused->code).http_status : 200; }
+
+int host_status(const Config& config, const std::string& host) {
+  return status(refuse_foreign(config, request({{"Host", host}})));
+}
+
+TEST(Access, TheAddressItListensOnIsAName) {
+  Config config;
+  config.listen = {"192.0.2.7", 3000, ""};
+  EXPECT_EQ(host_status(config, "192.0.2.7:3000"), 200);
+  EXPECT_EQ(host_status(config, "localhost"), 200);
+  EXPECT_EQ(host_status(config, "192.0.2.8:3000"), 403);
+  EXPECT_EQ(host_status(config, "box.example"), 403);
+  config.allowed_hosts = {"box.example", "192.0.2.8"};
+  EXPECT_EQ(host_status(config, "BOX.example:80"), 200);
+  EXPECT_EQ(host_status(config, "192.0.2.8"), 200);
+  EXPECT_EQ(host_status(config, "box.example.evil.example"), 403);
+}
+
+TEST(Access, OnEveryAddressEachIsANameAndNamesAreNot) {
+  for (const char* any : {"0.0.0.0", "::"}) {
+    Config config;
+    config.listen = {any, 3000, ""};
+    EXPECT_EQ(host_status(config, "198.51.100.4:3000"), 200);
+    EXPECT_EQ(host_status(config, "[2001:db8::1]:3000"), 200);
+    for (const char* host : {"evil.example", "198.51.100.4.evil.example", "", "[", "[]", "[evil]", ":3000"}) {
+      EXPECT_EQ(host_status(config, host), 403) << host;
+    }
+  }
+}
+
+TEST(Access, PagesOfOtherOriginsAreForeign) {
+  const Config config;
+  const auto with = [&](std::vector<io::HeaderField> fields) {
+    fields.push_back({"Host", "localhost:3000"});
+    return status(refuse_foreign(config, request(std::move(fields))));
+  };
+  EXPECT_EQ(with({}), 200);
+  EXPECT_EQ(with({{"Origin", "http://localhost:3000"}}), 200);
+  EXPECT_EQ(with({{"Origin", "http://localhost:3001"}}), 403);
+  EXPECT_EQ(with({{"Origin", "null"}}), 403);
+  EXPECT_EQ(with({{"Origin", "http://localhost:3000"}, {"Origin", "http://evil.example"}}), 403);
+  EXPECT_EQ(with({{"Sec-Fetch-Site", "same-origin"}}), 200);
+  EXPECT_EQ(with({{"Sec-Fetch-Site", "none"}}), 200);
+  EXPECT_EQ(with({{"Sec-Fetch-Site", "cross-site"}}), 403);
+  EXPECT_EQ(with({{"Sec-Fetch-Site", "same-site"}}), 403);
+}
+
+TEST(Access, APageSendsJsonAProgramWhatItLikes) {
+  const auto with = [](std::vector<io::HeaderField> fields, bool takes_form = false) {
+    return status(refuse_form(request(std::move(fields)), takes_form));
+  };
+  const io::HeaderField origin{"Origin", "http://localhost:3000"};
+  for (const char* type : {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""}) {
+    EXPECT_EQ(with({{"Content-Type", type}}), 200) << type;
+    EXPECT_EQ(with({{"Content-Type", type}, origin}), 403) << type;
+    EXPECT_EQ(with({{"Content-Type", type}, {"Sec-Fetch-Site", "same-origin"}}), 403) << type;
+  }
+  EXPECT_EQ(with({origin}), 403);
+  EXPECT_EQ(with({{"Content-Type", "application/json"}, origin}), 200);
+  EXPECT_EQ(with({{"Content-Type", "Application/JSON ; charset=utf-8"}, origin}), 200);
+  EXPECT_EQ(with({{"Content-Type", "application/jsonx"}, origin}), 403);
+  EXPECT_EQ(with({{"Content-Type", "multipart/form-data; boundary=x"}, origin}, true), 200);
+  EXPECT_EQ(with({{"Content-Type", "text/plain"}, origin}, true), 403);
+}
+
+TEST(Access, OneOfTheKeysIsNeeded) {
+  Config config;
+  const auto with = [&](std::vector<io::HeaderField> fields) {
+    return status(refuse_without_key(config, request(std::move(fields))));
+  };
+  EXPECT_EQ(with({}), 200);
+  config.accepted_keys.add(hash_api_key("first").value());
+  config.accepted_keys.add(hash_api_key("second").value());
+  EXPECT_EQ(with({}), 401);
+  for (const char* key : {"first", "second"}) {
+    EXPECT_EQ(with({{"Authorization", std::string("Bearer ") + key}}), 200);
+    EXPECT_EQ(with({{"authorization", std::string("bearer  ") + key}}), 200);
+    EXPECT_EQ(with({{"x-api-key", key}}), 200);
+    EXPECT_EQ(with({{"Authorization", key}}), 401);
+    EXPECT_EQ(with({{"Authorization", std::string("Basic ") + key}}), 401);
+  }
+  EXPECT_EQ(with({{"Authorization", "Bearer wrong"}, {"x-api-key", "first"}}), 200);
+  for (const char* wrong : {"Bearer", "Bearer ", "Bearer third", "Bearer first second"}) {
+    EXPECT_EQ(with({{"Authorization", wrong}}), 401) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace minerva
