@@ -215,6 +215,8 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
       changes.live.push_back(row.name);
     }
   }
+  // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
+  if (!next.listen.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   const auto name = [](const ModelEntry& entry) { return fmt::format("model.\"{}\"", entry.id); };
   const auto find = [](const Config& config, const ModelId& id) {
     return std::find_if(config.models.begin(), config.models.end(), [&](const ModelEntry& e) { return e.id == id; });

@@ -1,0 +1,17 @@
+// Prints the route table, a JSON object a line, for the tests that go through every route.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "server/routes.h"
+
+int main() {
+  for (const minerva::Route& route : minerva::routes()) {
+    const nlohmann::json line = {{"method", route.method},
+                                 {"path", route.path},
+                                 {"meaning", route.meaning},
+                                 {"open", route.open},
+                                 {"takes_form", route.takes_form}};
+    std::puts(line.dump().c_str());
+  }
+  return 0;
+}

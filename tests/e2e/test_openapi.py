@@ -1,0 +1,38 @@
+"""docs/openapi.yaml documents every route of the route table, and none that is not there."""
+import re
+
+import harness
+from test_route_matrix import route_table
+
+
+def documented():
+    """(method, path) -> the operation's lines. The file keeps to one layout: paths by 2 spaces, methods by 4."""
+    text = (harness.ROOT / "docs/openapi.yaml").read_text()
+    paths = text.split("\npaths:\n", 1)[1].split("\ncomponents:\n", 1)[0]
+    operations, path, lines = {}, None, None
+    for line in paths.splitlines():
+        if match := re.fullmatch(r"  (/\S*):", line):
+            path = match[1]
+        elif match := re.fullmatch(r"    (get|post|delete|put|patch|head|options):", line):
+            lines = operations.setdefault((match[1].upper(), path), [])
+        else:
+            assert line.startswith("      "), f"not in the layout of the file: {line!r}"
+            lines.append(line.strip())
+    return operations
+
+
+def test_routes_and_documentation_are_the_same():
+    table = {(route["method"], route["path"]): route for route in route_table()}
+    operations = documented()
+    assert sorted(table) == sorted(operations)
+    for key, route in table.items():
+        lines = operations[key]
+        assert ("security: []" in lines) == route["open"], key
+        assert any(line.startswith("summary: ") for line in lines), key
+        assert ("'401': {$ref: '#/components/responses/unauthorized'}" in lines) != route["open"], key
+        assert ("multipart/form-data:" in lines) == route["takes_form"], key
+        assert ("- $ref: '#/components/parameters/model'" in lines) == ("{id}" in route["path"]), key
+    text = (harness.ROOT / "docs/openapi.yaml").read_text()
+    for kind, name in set(re.findall(r"#/components/(\w+)/(\w+)", text)):
+        section = text.split(f"\n  {kind}:\n", 1)[1]
+        assert re.search(rf"^    {name}:", section, re.M), f"{kind}/{name} is referred to and not there"
