@@ -4,7 +4,7 @@ import re
 
 HOSTILE = "\x1b[31mred\x07 \r\n2026-01-01T00:00:00.000+00:00 error forged \u202e\u2028 \x9b2J"
 PROMPT = "the secret of the garden is under the third stone"
-LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (debug|info|warn|error) +\S")
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (debug|info|warning|error) +\S")
 
 
 def provoke(m):
@@ -44,7 +44,7 @@ def test_json(serve):
     assert len(lines) > 10 and lines.pop() == ""
     for line in lines:
         entry = json.loads(line)
-        assert {"ts", "level", "msg"} <= set(entry), line
+        assert {"time", "level", "message"} <= set(entry), line
     assert PROMPT not in m.log() and "sk-secret" not in m.log()
 
 
