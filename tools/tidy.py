@@ -4,7 +4,7 @@
 What it says about a file depends on the preprocessed text (comments included, for NOLINT), the compiler's flags, its
 own configuration and version: the hash of these names an empty file in the cache for each clean result.
 
-Usage: tools/tidy.py BUILD_DIR FILE..."""
+Usage: tools/tidy.py [--analyzer] BUILD_DIR FILE...     --analyzer: the static analyzer instead of .clang-tidy's list"""
 import concurrent.futures
 import hashlib
 import json
@@ -19,6 +19,7 @@ import time
 TIDY = "clang-tidy-19"
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KEPT_DAYS = 30
+ANALYZER = "--checks=-*,clang-analyzer-core.*,clang-analyzer-cplusplus.NewDelete*"
 
 
 def cache_folder():
@@ -54,13 +55,13 @@ def key_of(entry, settings):
     return hashlib.sha256(settings + text).hexdigest()
 
 
-def look_at(file, entry, build, cache, settings):
+def look_at(file, entry, build, cache, settings, options):
     """(looked at, clean, what it said)"""
     key = key_of(entry, settings)
     if key and (cache / key).exists():
         (cache / key).touch()
         return False, True, ""
-    done = subprocess.run([TIDY, "-p", build, "--quiet", file], capture_output=True, text=True)
+    done = subprocess.run([TIDY, "-p", build, "--quiet", *options, file], capture_output=True, text=True)
     clean = done.returncode == 0
     if clean and key and not done.stdout.strip():
         (cache / key).touch()
@@ -69,11 +70,13 @@ def look_at(file, entry, build, cache, settings):
 
 
 def main():
-    build, files = sys.argv[1], sys.argv[2:]
+    arguments = sys.argv[1:]
+    options = [ANALYZER] if arguments[:1] == ["--analyzer"] else []
+    build, *files = arguments[len(options):]
     with open(pathlib.Path(build) / "compile_commands.json") as commands:
         entries = {os.path.normpath(os.path.join(e["directory"], e["file"])): e for e in json.load(commands)}
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    settings = version + (ROOT / ".clang-tidy").read_bytes()
+    settings = version + (ROOT / ".clang-tidy").read_bytes() + " ".join(options).encode()
     cache = cache_folder()
     looked_at = 0
     failed = False
@@ -83,7 +86,7 @@ def main():
             entry = entries.get(str(ROOT / file))
             if entry is None:
                 sys.exit(f"tidy: {file} is in no CMakeLists.txt")
-            jobs.append(pool.submit(look_at, file, entry, build, cache, settings))
+            jobs.append(pool.submit(look_at, file, entry, build, cache, settings, options))
         for job in concurrent.futures.as_completed(jobs):
             anew, clean, said = job.result()
             looked_at += anew

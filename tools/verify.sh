@@ -6,7 +6,7 @@
 # Usage: tools/verify.sh [PART...]     default: all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
-readonly all_parts=(sim fuzz soak kills overload asan tsan)
+readonly all_parts=(analyzer sim fuzz soak kills overload asan tsan)
 readonly out=build/verify
 
 jobs=${JOBS:-$(nproc)}
@@ -15,6 +15,7 @@ export MINERVA_E2E_MODELS="$PWD/build/e2e-models"
 
 run_part() {
   case $1 in
+    analyzer) git ls-files 'src/*.cc' 'apps/*.cc' | xargs python3 tools/tidy.py --analyzer "$out" ;;
     sim) "$out/bin/minerva_sim" --seeds "${SIM_SEEDS:-1000000}" ;;
     fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
     soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;
