@@ -52,7 +52,7 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
                  "The Host header names a host this server does not answer for. Use the address it listens on, or add "
                  "the name to limits.allowed_hosts."};
   }
-  const Error foreign{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
+  Error foreign{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
   if (const std::string* origin = request.headers.find("origin")) {
     const std::size_t scheme = origin->find("://");
     const bool same =
