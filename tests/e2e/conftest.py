@@ -60,3 +60,14 @@ def pytest_runtest_makereport(item, call):
 def pytest_terminal_summary(terminalreporter):
     for what, seconds in harness.figures:
         terminalreporter.write_line(f"figure: {what}: {seconds:.3f} s")
+
+
+@pytest.fixture
+def m(serve):
+    """A server with a stream under way, which nothing that the test does may disturb."""
+    m = serve()
+    stream = m.chat_stream("a", max_tokens=200)
+    stream.token()
+    yield m
+    assert stream.rest()[-1] == "[DONE]"  # never disturbed
+    stream.drop()

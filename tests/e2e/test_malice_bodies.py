@@ -8,16 +8,6 @@ import pytest
 import harness
 
 
-@pytest.fixture
-def m(serve):
-    m = serve()
-    stream = m.chat_stream("a", max_tokens=200)
-    stream.token()
-    yield m
-    assert stream.rest()[-1] == "[DONE]"  # never disturbed
-    stream.drop()
-
-
 def memory(m):
     for line in open(f"/proc/{m.process.pid}/status"):
         if line.startswith("VmHWM:"):

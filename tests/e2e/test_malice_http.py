@@ -8,16 +8,6 @@ import pytest
 import harness
 
 
-@pytest.fixture
-def m(serve):
-    m = serve()
-    stream = m.chat_stream("a", max_tokens=200)
-    stream.token()
-    yield m
-    assert stream.rest()[-1] == "[DONE]"  # never disturbed
-    stream.drop()
-
-
 BODY = json.dumps({"model": "nosuch", "messages": []}).encode()
 HIDDEN = b"DELETE /v1/models/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
