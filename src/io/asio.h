@@ -15,6 +15,11 @@ namespace minerva::io {
 
 namespace asio = boost::asio;
 
+// Bound to the one kind of executor there is: Asio's own aliases erase its type, at a price for every operation.
+using Descriptor = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+using SteadyTimer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                               asio::io_context::executor_type>;
+
 struct Loop::Impl {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};

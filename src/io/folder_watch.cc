@@ -69,7 +69,7 @@ class InotifyWatch final : public FolderWatch {
   // Outlives the object while a callback of Asio is under way.
   struct State {
     State(Loop& loop, int descriptor) : inotify(loop.impl().context, descriptor), timer(loop) {}
-    asio::posix::stream_descriptor inotify;
+    Descriptor inotify;
     Timer timer;
     bool changed = false;
     bool alive = true;
@@ -78,12 +78,11 @@ class InotifyWatch final : public FolderWatch {
   int descriptor() { return state_->inotify.native_handle(); }
 
   void listen() {
-    state_->inotify.async_wait(asio::posix::stream_descriptor::wait_read,
-                               [this, state = state_](const boost::system::error_code& error) {
-                                 if (error || !state->alive) return;
-                                 drain();
-                                 listen();
-                               });
+    state_->inotify.async_wait(Descriptor::wait_read, [this, state = state_](const boost::system::error_code& error) {
+      if (error || !state->alive) return;
+      drain();
+      listen();
+    });
   }
 
   void drain() {

@@ -242,7 +242,7 @@ struct HttpServerConnection::Impl {
   std::unique_ptr<Stream> stream;
   HttpLimits limits;
   InputBuffer input;
-  std::unique_ptr<MessageParser<true>> parser;
+  std::optional<MessageParser<true>> parser;
   bool broken = false;      // the peer is gone or the framing is lost
   bool keep_alive = false;  // of the current request
   bool http10 = false;
@@ -325,7 +325,7 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   impl.keep_alive = false;
   impl.http10 = false;
   impl.head_only = false;
-  impl.parser = nullptr;
+  impl.parser.reset();
   impl.write_limit = TimePoint::max();
   impl.body_bytes = 0;
   impl.body_waited = Duration::zero();
@@ -333,7 +333,7 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
     const IoResult first = co_await impl.fill(Clock::now() + impl.limits.idle_timeout);
     if (first.bytes == 0) co_return std::optional<RequestHead>();
   }
-  impl.parser = std::make_unique<MessageParser<true>>();
+  impl.parser.emplace();
   MessageParser<true>& parser = *impl.parser;
   parser.header_limit(static_cast<std::uint32_t>(impl.limits.max_head));
   parser.eager(false);
@@ -511,7 +511,7 @@ struct HttpClientConnection::Impl {
   explicit Impl(std::unique_ptr<Stream> s) : stream(std::move(s)) {}
   std::unique_ptr<Stream> stream;
   InputBuffer input;
-  std::unique_ptr<MessageParser<false>> parser;
+  std::optional<MessageParser<false>> parser;
   std::string piece;
   bool broken = false;
   bool chunked_request = false;
@@ -590,7 +590,7 @@ Task<bool> HttpClientConnection::finish_body() {
 Task<Result<ResponseHead>> HttpClientConnection::read_response() {
   Impl& impl = *impl_;
   while (true) {
-    impl.parser = std::make_unique<MessageParser<false>>();
+    impl.parser.emplace();
     MessageParser<false>& parser = *impl.parser;
     parser.header_limit(256 * 1024);
     parser.eager(false);

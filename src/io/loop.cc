@@ -71,7 +71,7 @@ void Loop::on_signal(std::function<void(int)> handler) {
 
 struct Timer::Impl {
   explicit Impl(asio::io_context& context) : timer(context) {}
-  asio::steady_timer timer;
+  SteadyTimer timer;
   std::function<void()> fn;
   std::uint64_t generation = 0;
 };
@@ -101,7 +101,7 @@ void Timer::cancel() {
 struct Signal::Impl {
   explicit Impl(asio::io_context& io_context) : context(io_context), timer(io_context) {}
   asio::io_context& context;
-  asio::steady_timer timer;
+  SteadyTimer timer;
   std::coroutine_handle<> waiter;
   bool notified = false;
   bool woken_by_notify = false;

@@ -70,7 +70,7 @@ struct SpawnAttributes {
 // Splits what comes through a pipe into lines.
 struct LineReader {
   explicit LineReader(asio::io_context& context) : descriptor(context) {}
-  asio::posix::stream_descriptor descriptor;
+  Descriptor descriptor;
   std::string partial;
   std::function<void(std::string_view)> on_line;
 
@@ -121,8 +121,8 @@ class ChildProcess final : public Process {
     Handlers handlers;
     LineReader out;
     LineReader err;
-    asio::posix::stream_descriptor in;
-    asio::posix::stream_descriptor pidfd;
+    Descriptor in;
+    Descriptor pidfd;
     std::string in_queue;
     bool in_writing = false;
     bool in_closing = false;
@@ -131,7 +131,7 @@ class ChildProcess final : public Process {
     bool abandoned = false;
 
     void watch(LineReader& reader) {
-      reader.descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+      reader.descriptor.async_wait(Descriptor::wait_read,
                                    [self = shared_from_this(), &reader](const boost::system::error_code& error) {
                                      if (error || self->abandoned) return;
                                      if (reader.drain()) {
@@ -144,11 +144,10 @@ class ChildProcess final : public Process {
     }
 
     void watch_exit() {
-      pidfd.async_wait(asio::posix::stream_descriptor::wait_read,
-                       [self = shared_from_this()](const boost::system::error_code& error) {
-                         if (error || self->abandoned) return;
-                         self->exited();
-                       });
+      pidfd.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
+        if (error || self->abandoned) return;
+        self->exited();
+      });
     }
 
     void exited() {
@@ -188,11 +187,10 @@ class ChildProcess final : public Process {
         } else if (n < 0 && errno == EAGAIN) {
           if (in_writing) return;
           in_writing = true;
-          in.async_wait(asio::posix::stream_descriptor::wait_write,
-                        [self = shared_from_this()](const boost::system::error_code& error) {
-                          self->in_writing = false;
-                          if (!error) self->write_more();
-                        });
+          in.async_wait(Descriptor::wait_write, [self = shared_from_this()](const boost::system::error_code& error) {
+            self->in_writing = false;
+            if (!error) self->write_more();
+          });
           return;
         } else {
           in_queue.clear();  // the child no longer reads

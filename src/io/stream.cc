@@ -23,8 +23,6 @@
 namespace minerva::io {
 namespace {
 
-using Descriptor = asio::posix::stream_descriptor;
-
 constexpr int kBacklog = 512;
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 // How often a peer is looked at that has sent more than was read: readability says nothing about its end then.
@@ -47,7 +45,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
     std::span<char> read_buffer;
     std::span<std::string_view> write_buffers;
     TimePoint deadline = TimePoint::max();
-    std::unique_ptr<asio::steady_timer> timer;
+    std::unique_ptr<SteadyTimer> timer;
     TimePoint timer_at = TimePoint::max();
     bool waiting = false;  // a readiness wait is queued
   };
@@ -58,7 +56,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
   std::function<void()> gone;
   // The last read took all there was: the next one waits for readiness first, which saves a system call.
   bool drained = false;
-  std::unique_ptr<asio::steady_timer> watch_timer;
+  std::unique_ptr<SteadyTimer> watch_timer;
 
   int fd() { return descriptor.native_handle(); }
 
@@ -172,7 +170,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
   void arm_deadline(Direction direction) {
     Pending& p = pending[direction];
     if (p.deadline == TimePoint::max() || p.timer_at <= p.deadline) return;
-    if (!p.timer) p.timer = std::make_unique<asio::steady_timer>(context);
+    if (!p.timer) p.timer = std::make_unique<SteadyTimer>(context);
     p.timer_at = p.deadline;
     p.timer->expires_at(p.deadline);
     p.timer->async_wait([self = shared_from_this(), direction](const boost::system::error_code& error) {
@@ -212,7 +210,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
       wait_ready(kRead);
       return;
     }
-    if (!watch_timer) watch_timer = std::make_unique<asio::steady_timer>(context);
+    if (!watch_timer) watch_timer = std::make_unique<SteadyTimer>(context);
     watch_timer->expires_after(kPeerPoll);
     watch_timer->async_wait([self = shared_from_this()](const boost::system::error_code& error) {
       if (!error && self->gone && self->descriptor.is_open()) self->look_at_peer();
@@ -352,7 +350,7 @@ class SocketListener final : public Listener {
         : context(io_context), descriptor(io_context, fd), pause(io_context), accepted(std::move(callback)) {}
     asio::io_context& context;
     Descriptor descriptor;
-    asio::steady_timer pause;
+    SteadyTimer pause;
     std::function<void(std::unique_ptr<Stream>)> accepted;
     bool closed = false;
 
@@ -473,7 +471,7 @@ struct WritableOrTimeout {
 
   struct State {
     explicit State(asio::io_context& io_context) : timer(io_context) {}
-    asio::steady_timer timer;
+    SteadyTimer timer;
     std::coroutine_handle<> waiter;
   };
   bool await_ready() const { return false; }
