@@ -5,15 +5,22 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
+#include "daemon_command.h"
 #include "thread_share.h"
 
 namespace minerva::engine {
@@ -21,15 +28,52 @@ namespace {
 
 constexpr size_t kMaxLine = 256;
 
-void obey(std::string_view line) {
-    constexpr std::string_view kSharers = "sharers ";
-    if (line.substr(0, kSharers.size()) == kSharers) {
-        share_threads(std::atoi(std::string(line.substr(kSharers.size())).c_str()));
+void say(int output, const nlohmann::ordered_json & json) {
+    const std::string line = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    // A daemon that is gone is noticed by poll().
+    send(output, line.data(), line.size(), MSG_NOSIGNAL);
+}
+
+bool is_socket(int fd) {
+    struct stat status{};
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+void say_what_it_can(int output, const Parking & parking) {
+    nlohmann::ordered_json json = {{"protocol", 1}, {"can_park", parking.why_not().empty()}};
+    if (!parking.why_not().empty()) {
+        json["why_not"] = parking.why_not();
+    }
+    say(output, json);
+}
+
+void answer(int output, const Parking & parking, const Parking::Report & report) {
+    nlohmann::ordered_json json = {{"parked", parking.parked()}};
+    if (!report.refused.empty()) {
+        json["refused"] = report.refused;
+    }
+    json["written_bytes"] = report.written_bytes;
+    json["image_bytes"] = report.image_bytes;
+    say(output, json);
+}
+
+// `parking` is nullptr where nothing can be answered.
+void obey(std::string_view line, int output, Parking * parking) {
+    const std::optional<DaemonCommand> command = parse_daemon_command(line);
+    if (!command) {
+        return;
+    }
+    if (command->kind == DaemonCommand::Kind::kSharers) {
+        share_threads(static_cast<int>(std::min<std::uint64_t>(command->number, 1 << 16)));
+    } else if (parking != nullptr) {
+        answer(output, *parking,
+               command->kind == DaemonCommand::Kind::kPark ? parking->park(command->number, command->with_files)
+                                                           : parking->wake(command->with_files));
     }
 }
 
 // Takes what there is of stdin. false: its other end is gone.
-bool read_lines(int input, std::string & partial) {
+bool read_lines(int input, std::string & partial, Parking * parking) {
     char buffer[512];
     const ssize_t n = read(input, buffer, sizeof buffer);
     if (n < 0) {
@@ -40,7 +84,7 @@ bool read_lines(int input, std::string & partial) {
     }
     for (const char c : std::string_view(buffer, static_cast<size_t>(n))) {
         if (c == '\n') {
-            obey(partial);
+            obey(partial, input, parking);
             partial.clear();
         } else if (partial.size() < kMaxLine) {
             partial += c;
@@ -49,14 +93,14 @@ bool read_lines(int input, std::string & partial) {
     return true;
 }
 
-[[noreturn]] void watch(int input, int signals) {
+[[noreturn]] void watch(int input, int signals, Parking * parking) {
     std::string partial;
     pollfd ends[] = {{input, POLLIN, 0}, {signals, POLLIN, 0}};
     while (true) {
         if (poll(ends, 2, -1) < 0) {
             continue;
         }
-        if (ends[1].revents != 0 || (ends[0].revents != 0 && !read_lines(input, partial))) {
+        if (ends[1].revents != 0 || (ends[0].revents != 0 && !read_lines(input, partial, parking))) {
             // Exit handlers would race with the threads still running; buffered output is only the log's.
             _exit(0);
         }
@@ -81,7 +125,7 @@ int take_stdin() {
 
 }  // namespace
 
-void hold_lifeline() {
+void hold_lifeline(std::unique_ptr<Parking> parking) {
     // The parent may be gone before the kernel knows of the wish to follow it: look again afterwards.
     const pid_t parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -97,7 +141,16 @@ void hold_lifeline() {
     if (signals < 0) {
         fail("minerva-engine: signalfd");
     }
-    std::thread(watch, take_stdin(), signals).detach();
+    // A limit on the size of files refuses a park; it is no reason to end.
+    signal(SIGXFSZ, SIG_IGN);
+    const int input = take_stdin();
+    if (is_socket(input)) {
+        say_what_it_can(input, *parking);
+    } else {
+        parking = nullptr;
+    }
+    // Both live as long as the process.
+    std::thread([input, signals, parking = parking.release()] { watch(input, signals, parking); }).detach();
 }
 
 }  // namespace minerva::engine

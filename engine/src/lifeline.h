@@ -2,16 +2,23 @@
 //
 // Purpose: llama.cpp's server reads its stdin only once the model is loaded, and on SIGTERM waits for a line on stdin
 // that nobody sends. So one thread of our own reads stdin and waits for SIGTERM and SIGINT, from before the load on.
-// The end of either ends the process at once: it holds nothing that would need saving. Lines that it understands:
-//   sharers N      N engines compute at present (thread_share.h)
-// Others are ignored, so that a newer daemon does no harm.
+// The end of either ends the process at once: it holds nothing that would need saving.
+// Protocol: the daemon's lines are in daemon_command.h. On a socket the engine answers, a line of JSON each:
+//   at first            {"protocol":1,"can_park":true|false,"why_not":"..."}
+//   to a park or wake   {"parked":true|false,"refused":"...","written_bytes":N,"image_bytes":N}
+// "why_not" and "refused" are there only when it cannot, or was. On a pipe there are no answers, and no parking.
 // Threading: call once, from main(), before any other thread exists (the signals are blocked in all of them).
 // llama.cpp's server gets a stdin on which nothing ever comes.
 #pragma once
 
+#include <memory>
+
+#include "parking.h"
+
 namespace minerva::engine {
 
-// Effect: this process dies with its parent, and with the other end of its stdin (a pipe or a socket).
-void hold_lifeline();
+// Effect: this process dies with its parent, and with the other end of its stdin (a pipe, or a socket that takes
+// answers).
+void hold_lifeline(std::unique_ptr<Parking> parking);
 
 }  // namespace minerva::engine

@@ -1,12 +1,15 @@
 // minerva-engine: llama.cpp's server for one model, and the inspection of a model file.
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "build-info.h"
 #include "inspect.h"
 #include "lifeline.h"
 #include "list_options.h"
+#include "parking.h"
 #include "sandbox.h"
 #include "sandbox_check.h"
 
@@ -47,9 +50,14 @@ int main(int argc, char ** argv) {
         minerva::engine::enter_sandbox(minerva::engine::Purpose::kInspect);
         return minerva::engine::inspect(argc - 1, argv + 1);
     }
-    minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);
+    std::unique_ptr<minerva::engine::Parking> parking;
     if (std::getenv("LLAMA_SERVER_ROUTER_PORT") != nullptr) {
-        minerva::engine::hold_lifeline();
+        const char * const folder = std::getenv("MINERVA_IMAGE_FOLDER");
+        parking = std::make_unique<minerva::engine::Parking>(folder == nullptr ? "" : folder);
+    }
+    minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);
+    if (parking) {
+        minerva::engine::hold_lifeline(std::move(parking));
     }
     return llama_server(argc, argv);
 }

@@ -1,4 +1,5 @@
-// Makes llama.cpp's server notice a lost client soon, also while other requests keep it busy.
+// The timed waits of llama.cpp's server: makes it notice a lost client soon, also while other requests keep it busy,
+// and tells main_loop.cc when the inference loop rests.
 //
 // Purpose: a thread that serves a request waits for results on a condition variable that all requests share, for up to
 // a second, and looks at its connection only when that wait times out. Every token of any other stream wakes it and
@@ -7,17 +8,17 @@
 // loop and look at their condition again, so an early timeout costs them nothing but that look.
 // Threading: any. The state is per thread.
 // libstdc++ takes no notice of what a timed wait returns, but asks the clock right after it; so that one reading, by
-// that thread, is answered with the deadline. It does not touch waits of the main thread (the inference loop, which may
-// idle in its wait) nor longer ones.
+// that thread, is answered with the deadline. Waits of the main thread and longer ones last as long as they were meant
+// to.
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+
+#include "main_loop.h"
 
 extern "C" {
 // The linker's names for what it wraps; std::condition_variable::wait_for() calls it.
@@ -47,17 +48,18 @@ std::int64_t now_ns(clockid_t clock) {
 // What this thread's next look at the steady clock sees; 0: the time.
 thread_local std::int64_t next_reading_ns = 0;
 
-bool is_main_thread() {
-    static thread_local const bool result = syscall(SYS_gettid) == getpid();
-    return result;
-}
-
 }  // namespace
 
 int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
                                   const timespec * deadline) {
+    if (minerva::engine::on_main_thread()) {
+        minerva::engine::main_loop_wait_begins();
+        const int result = __real_pthread_cond_clockwait(condition, mutex, clock, deadline);
+        minerva::engine::main_loop_wait_ends();
+        return result;
+    }
     const std::int64_t now = now_ns(clock);
-    if (is_main_thread() || clock != CLOCK_MONOTONIC || to_ns(*deadline) - now > kLongestAffected) {
+    if (clock != CLOCK_MONOTONIC || to_ns(*deadline) - now > kLongestAffected) {
         return __real_pthread_cond_clockwait(condition, mutex, clock, deadline);
     }
     static thread_local std::int64_t next_timeout = 0;

@@ -1,0 +1,61 @@
+#include "daemon_command.h"
+
+#include <charconv>
+
+namespace minerva::engine {
+namespace {
+
+// Takes the first word and the space behind it off `rest`.
+std::string_view take_word(std::string_view & rest) {
+    const std::size_t end = rest.find(' ');
+    const std::string_view word = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    return word;
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view word) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (error != std::errc() || end != word.data() + word.size()) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+}  // namespace
+
+std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
+    using Kind = DaemonCommand::Kind;
+    if (!line.empty() && line.back() == ' ') {
+        return std::nullopt;
+    }
+    std::string_view rest = line;
+    const std::string_view word = take_word(rest);
+    DaemonCommand command{};
+    std::string_view option;
+    if (word == "sharers") {
+        command.kind = Kind::kSharers;
+    } else if (word == "park") {
+        command.kind = Kind::kPark;
+        option = "drop";
+    } else if (word == "wake") {
+        command.kind = Kind::kWake;
+        option = "read";
+    } else {
+        return std::nullopt;
+    }
+    if (command.kind != Kind::kWake) {
+        const std::optional<std::uint64_t> number = parse_number(take_word(rest));
+        if (!number) {
+            return std::nullopt;
+        }
+        command.number = *number;
+    }
+    if (rest.empty()) {
+        return command;
+    }
+    command.with_files = true;
+    return !option.empty() && rest == option ? std::optional<DaemonCommand>(command) : std::nullopt;
+}
+
+}  // namespace minerva::engine

@@ -1,0 +1,25 @@
+// What the daemon says to an engine, a line each.
+//
+//   sharers N          N engines compute at present (thread_share.h)
+//   park MAX [drop]    park; the image may take MAX bytes; "drop": also give back the pages of the model's files
+//   wake [read]        "read": also read them again ahead
+// Words are separated by one space, numbers are decimal. Other lines are ignored, so that a newer daemon does no harm.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace minerva::engine {
+
+struct DaemonCommand {
+    enum class Kind { kSharers, kPark, kWake };
+    Kind kind;
+    std::uint64_t number = 0;  // of "sharers" and "park"
+    bool with_files = false;   // "drop", "read"
+};
+
+// Nothing if the line (without its end) is none of the above.
+std::optional<DaemonCommand> parse_daemon_command(std::string_view line);
+
+}  // namespace minerva::engine

@@ -1,0 +1,69 @@
+// The image of a parked model: an unnamed file that holds the pages of its large blocks.
+//
+// Purpose: the file has mode 0600 and never a name (O_TMPFILE), so that nobody else can open it and nothing of it is
+// left however the engine ends. Space is given out in extents; a page is stored at its block's extent plus its offset,
+// so that it is overwritten in place and can be mapped. Each stored page has a checksum.
+// Threading: one thread at a time, except where it says otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace minerva::engine {
+
+inline constexpr std::size_t kPage = 4096;
+
+class Image {
+  public:
+    // In `folder`, on a real disk. nullptr with `why`: the folder is not there or not writable, it is memory (tmpfs),
+    // or its file system cannot give back parts of a file.
+    static std::unique_ptr<Image> create(const std::string & folder, std::string & why);
+    ~Image();
+    Image(const Image &) = delete;
+    Image & operator=(const Image &) = delete;
+
+    // The extent of a block: one contiguous range of pages.
+    struct Extent {
+        std::size_t first = 0;  // in pages, from the start of the file
+        std::size_t pages = 0;
+    };
+    Extent allocate(std::size_t pages);
+    // Its pages are forgotten and their space given back.
+    void free(Extent extent);
+
+    bool stored(std::size_t page) const { return page < stored_.size() && stored_[page]; }
+    // Stores `count` pages from `page` on. False: the disk is full or broken; those pages are not stored any more.
+    bool write(std::size_t page, const char * data, std::size_t count);
+    // What is stored now, to be held against the file later, also after more was written.
+    struct Page {
+        std::size_t number;
+        std::uint64_t checksum;
+    };
+    std::vector<Page> contents() const;
+    // Whether the file holds it. False also if it cannot be read. Any thread, at any time.
+    bool holds(Page page) const;
+    // Effect: what is stored is on disk, and no longer in the page cache as far as nobody has it mapped. Takes as long
+    // as the disk.
+    void drop_cache() const;
+
+    int descriptor() const { return fd_; }
+    std::uint64_t stored_bytes() const { return stored_pages_ * kPage; }
+
+  private:
+    explicit Image(int fd) : fd_(fd) {}
+    static std::uint64_t checksum(const char * page);
+    void forget(std::size_t page, std::size_t count);
+
+    int fd_;
+    std::size_t end_ = 0;                        // pages given out so far
+    std::map<std::size_t, std::size_t> unused_;  // of those: free extents, first page -> pages
+    std::vector<char> stored_;                   // by page
+    std::vector<std::uint64_t> checksums_;       // by page
+    std::uint64_t stored_pages_ = 0;
+};
+
+}  // namespace minerva::engine

@@ -1,0 +1,59 @@
+#include "image_check.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+namespace minerva::engine {
+
+ImageCheck::ImageCheck(const Image & image) : image_(image) { sem_init(&wanted_, 0, 0); }
+
+ImageCheck::~ImageCheck() {
+    stop();
+    ending_ = true;
+    sem_post(&wanted_);
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+    delete next_.load();
+    sem_destroy(&wanted_);
+}
+
+void ImageCheck::start() {
+    if (!thread_.joinable()) {
+        thread_ = std::thread([this] { run(); });
+    }
+    delete next_.exchange(new Work{round_, image_.contents()});
+    sem_post(&wanted_);
+}
+
+void ImageCheck::stop() { ++round_; }
+
+void ImageCheck::run() {
+    const sched_param none{};
+    pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
+    while (!ending_) {
+        sem_wait(&wanted_);
+        if (const std::unique_ptr<Work> work(next_.exchange(nullptr)); work) {
+            check(*work);
+        }
+    }
+}
+
+void ImageCheck::check(const Work & work) const {
+    for (const Image::Page page : work.pages) {
+        if (work.round != round_) {
+            return;
+        }
+        // Where it was stopped meanwhile, the page may have been written anew.
+        if (!image_.holds(page) && work.round == round_) {
+            std::fputs("minerva-engine: E parking: its image is damaged\n", stderr);
+            std::abort();
+        }
+    }
+}
+
+}  // namespace minerva::engine

@@ -1,0 +1,71 @@
+#include "mapped_files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+namespace minerva::engine {
+namespace {
+
+// Vocabularies and templates are no files of their own; libraries are mapped privately.
+constexpr std::uintptr_t kSmallest = std::uintptr_t{1} << 20;
+
+struct Mapping {
+    void * address;
+    std::size_t bytes;
+    std::string path;
+};
+
+// Shared and read-only: how llama.cpp maps a model.
+std::vector<Mapping> mapped_models() {
+    std::vector<Mapping> result;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        std::uintptr_t begin = 0;
+        std::uintptr_t end = 0;
+        char access[5] = {};
+        int path_at = 0;
+        if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &begin, &end, access, &path_at) <
+                3 ||
+            std::string(access) != "r--s" || end - begin < kSmallest || path_at == 0) {
+            continue;
+        }
+        result.push_back(
+            {reinterpret_cast<void *>(begin), end - begin, line.substr(static_cast<std::size_t>(path_at))});
+    }
+    return result;
+}
+
+}  // namespace
+
+void drop_mapped_files() {
+    for (const Mapping & mapping : mapped_models()) {
+        madvise(mapping.address, mapping.bytes, MADV_DONTNEED);
+        const int fd = open(mapping.path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            close(fd);
+        }
+    }
+}
+
+void read_mapped_files() {
+    for (const Mapping & mapping : mapped_models()) {
+        read_pages(static_cast<char *>(mapping.address), mapping.bytes);
+    }
+}
+
+void read_pages(char * address, std::size_t bytes) { madvise(address, bytes, MADV_POPULATE_READ); }
+
+}  // namespace minerva::engine

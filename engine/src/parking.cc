@@ -1,0 +1,256 @@
+#include "parking.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <unordered_set>
+#include <utility>
+
+#include "main_loop.h"
+#include "mapped_files.h"
+
+namespace minerva::engine {
+namespace {
+
+// /proc/self/pagemap, one entry a page. Source: Linux, Documentation/admin-guide/mm/pagemap.rst.
+constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
+constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
+constexpr std::uint64_t kOfFile = std::uint64_t{1} << 61;
+constexpr std::chrono::milliseconds kPatience(250);
+constexpr std::size_t kEntriesRead = std::size_t{1} << 15;
+
+// Holes between stored pages up to this are mapped from the image too (as zeros): fewer mappings.
+constexpr std::size_t kMappedGap = 16;
+// A block that needs more mappings is mapped as a whole: a process has about 65,000 of them.
+constexpr std::size_t kMostMappings = 1024;
+
+// Pages of one block, relative to its start.
+using Run = Image::Extent;
+
+bool all_zero(const char * page) { return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0; }
+
+[[noreturn]] void give_up(const char * what) {
+    std::fprintf(stderr, "minerva-engine: E parking: %s: %s\n", what, std::strerror(errno));
+    std::abort();
+}
+
+void fence(const LargeBlock & block) {
+    if (mmap(block.address, block.bytes, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
+        MAP_FAILED) {
+        give_up("cannot fence a block");
+    }
+}
+
+// The block's pages that are stored, with the holes up to `gap` pages between them.
+std::vector<Run> stored_runs(const Image & image, Image::Extent extent, std::size_t gap) {
+    std::vector<Run> runs;
+    for (std::size_t page = 0; page < extent.pages; ++page) {
+        if (!image.stored(extent.first + page)) {
+            continue;
+        }
+        if (!runs.empty() && page - (runs.back().first + runs.back().pages) <= gap) {
+            runs.back().pages = page + 1 - runs.back().first;
+        } else {
+            runs.push_back({page, 1});
+        }
+    }
+    return runs;
+}
+
+}  // namespace
+
+Parking::Parking(const std::string & image_folder) {
+    if (image_folder.empty()) {
+        why_not_ = "no folder for its image was given";
+        return;
+    }
+    pagemap_ = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (pagemap_ < 0) {
+        why_not_ = std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+    } else if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPage)) {
+        why_not_ = "pages of this machine do not have 4 KiB";
+    } else {
+        image_ = Image::create(image_folder, why_not_);
+    }
+    if (image_) {
+        check_ = std::make_unique<ImageCheck>(*image_);
+    }
+}
+
+Parking::~Parking() {
+    if (pagemap_ >= 0) {
+        close(pagemap_);
+    }
+}
+
+Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
+    Report report;
+    if (!image_) {
+        report.refused = why_not_;
+        return report;
+    }
+    if (!parked_) {
+        if (!hold_main_loop(kPatience)) {
+            report.refused = "it is working";
+        } else {
+            const LargeBlocks blocks;
+            check_->stop();
+            forget_freed(blocks.all());
+            report.refused = store(blocks.all(), max_image_bytes, report.written_bytes);
+            if (report.refused.empty()) {
+                for (const LargeBlock & block : blocks.all()) {
+                    fence(block);
+                }
+                parked_ = true;
+            } else {
+                release_main_loop();
+            }
+        }
+    }
+    if (parked_) {
+        malloc_trim(0);
+        if (drop_files) {
+            drop_mapped_files();
+            image_->drop_cache();
+        }
+    }
+    report.image_bytes = image_->stored_bytes();
+    return report;
+}
+
+void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
+    std::unordered_set<std::uint64_t> kept;
+    for (const LargeBlock & block : blocks) {
+        if (block.use != BlockUse::kScratch) {
+            kept.insert(block.id);
+        }
+    }
+    for (auto it = stored_.begin(); it != stored_.end();) {
+        if (kept.count(it->first) != 0) {
+            ++it;
+            continue;
+        }
+        image_->free(it->second.extent);
+        it = stored_.erase(it);
+    }
+}
+
+std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes,
+                           std::uint64_t & written_bytes) {
+    for (const LargeBlock & block : blocks) {
+        if (block.use != BlockUse::kScratch && stored_.count(block.id) == 0) {
+            stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage)});
+        }
+    }
+    std::vector<std::pair<const Stored *, std::vector<Run>>> work;
+    std::uint64_t new_pages = 0;
+    for (const auto & [id, stored] : stored_) {
+        std::vector<Run> changed;
+        if (!find_changed(stored, changed)) {
+            return std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+        }
+        for (const Run & run : changed) {
+            for (std::size_t page = run.first; page < run.first + run.pages; ++page) {
+                new_pages += image_->stored(stored.extent.first + page) ? 0 : 1;
+            }
+        }
+        work.emplace_back(&stored, std::move(changed));
+    }
+    if (const std::uint64_t bytes = image_->stored_bytes() + new_pages * kPage; bytes > max_image_bytes) {
+        return "its image would take " + std::to_string(bytes) + " bytes, " + std::to_string(max_image_bytes) +
+               " are allowed";
+    }
+    for (const auto & [stored, changed] : work) {
+        for (const Run & run : changed) {
+            if (!image_->write(stored->extent.first + run.first, stored->block.address + run.first * kPage,
+                               run.pages)) {
+                return std::string("cannot write its image: ") + std::strerror(errno);
+            }
+            written_bytes += run.pages * kPage;
+        }
+    }
+    return "";
+}
+
+bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {
+    const std::size_t pages = stored.block.bytes / kPage;
+    const auto first = reinterpret_cast<std::uintptr_t>(stored.block.address) / kPage;
+    entries_.resize(kEntriesRead);
+    for (std::size_t at = 0; at < pages;) {
+        const std::size_t wanted = std::min(pages - at, entries_.size());
+        const ssize_t n = pread(pagemap_, entries_.data(), wanted * sizeof(std::uint64_t),
+                                static_cast<off_t>((first + at) * sizeof(std::uint64_t)));
+        if (n < static_cast<ssize_t>(sizeof(std::uint64_t))) {
+            return false;
+        }
+        const std::size_t got = static_cast<std::size_t>(n) / sizeof(std::uint64_t);
+        for (std::size_t i = 0; i < got; ++i) {
+            const std::size_t page = at + i;
+            // Otherwise it was never touched, or is still as the image has it.
+            const bool own = (entries_[i] & (kPresent | kSwapped)) != 0 && (entries_[i] & kOfFile) == 0;
+            if (!own ||
+                (!image_->stored(stored.extent.first + page) && all_zero(stored.block.address + page * kPage))) {
+                continue;
+            }
+            if (!changed.empty() && changed.back().first + changed.back().pages == page) {
+                ++changed.back().pages;
+            } else {
+                changed.push_back({page, 1});
+            }
+        }
+        at += got;
+    }
+    return true;
+}
+
+Parking::Report Parking::wake(bool read_files) {
+    Report report;
+    if (parked_) {
+        if (read_files) {
+            read_mapped_files();
+        }
+        const LargeBlocks blocks;
+        forget_freed(blocks.all());
+        for (const LargeBlock & block : blocks.all()) {
+            const auto found = stored_.find(block.id);
+            // Those that were made while parked stay as they are.
+            if (mprotect(block.address, block.bytes, PROT_READ | PROT_WRITE) != 0 ||
+                (found != stored_.end() && !restore(found->second, read_files))) {
+                give_up("cannot bring back a block");
+            }
+        }
+        parked_ = false;
+        release_main_loop();
+        check_->start();
+    }
+    report.image_bytes = image_ ? image_->stored_bytes() : 0;
+    return report;
+}
+
+bool Parking::restore(const Stored & stored, bool read_ahead) {
+    std::vector<Run> runs = stored_runs(*image_, stored.extent, kMappedGap);
+    if (runs.size() > kMostMappings) {
+        runs = stored_runs(*image_, stored.extent, stored.extent.pages);
+    }
+    for (const Run & run : runs) {
+        char * const address = stored.block.address + run.first * kPage;
+        if (mmap(address, run.pages * kPage, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE,
+                 image_->descriptor(), static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
+            return false;
+        }
+        if (read_ahead) {
+            read_pages(address, run.pages * kPage);
+        }
+    }
+    return true;
+}
+
+}  // namespace minerva::engine

@@ -1,0 +1,71 @@
+// Parking: takes an idle model's memory out of the way and brings it back in milliseconds.
+//
+// Purpose: a parked engine keeps its process and its head (vocabulary, graph, templates). Its large blocks go to an
+// image on disk, where only what changed since the last time is written: the kernel tells which pages were touched
+// since they were mapped from the image. Waking maps the image over the blocks, private and copy-on-write, so nothing
+// is read before it is used. While parked the blocks' addresses are fenced off, so that a stray touch ends the process
+// instead of computing on zeros, and the inference loop is held (main_loop.h). Threading: one thread, not the main one.
+// Ownership: owns the image.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "image.h"
+#include "image_check.h"
+#include "large_blocks.h"
+
+namespace minerva::engine {
+
+class Parking {
+  public:
+    // The image is made in `image_folder` (image.h); empty: nothing can be parked. Opens what parking needs of the file
+    // system, so it works in a sandbox that is entered later.
+    explicit Parking(const std::string & image_folder);
+    ~Parking();
+    Parking(const Parking &) = delete;
+    Parking & operator=(const Parking &) = delete;
+
+    // Why nothing can be parked; empty: it can.
+    const std::string & why_not() const { return why_not_; }
+
+    struct Report {
+        std::string refused;  // why not; empty: done
+        std::uint64_t written_bytes = 0;
+        std::uint64_t image_bytes = 0;  // what the image holds now
+    };
+    // `max_image_bytes`: the park is refused, and the model stays as it was, if the image would become larger.
+    // `drop_files`: also gives back the page cache of the mapped model files and of the image. Parked already: only
+    // that.
+    Report park(std::uint64_t max_image_bytes, bool drop_files);
+    // `read_files`: also reads all that ahead; without it each page is read when it is used.
+    Report wake(bool read_files);
+    bool parked() const { return parked_; }
+
+  private:
+    struct Stored {
+        LargeBlock block;
+        Image::Extent extent;
+    };
+
+    void forget_freed(const std::vector<LargeBlock> & blocks);
+    // Brings the image up to date. Returns why that cannot be; empty: it is.
+    std::string store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes,
+                      std::uint64_t & written_bytes);
+    // The pages, from the start of the block, that the image does not hold as they are now. False: errno says why.
+    bool find_changed(const Stored & stored, std::vector<Image::Extent> & changed);
+    bool restore(const Stored & stored, bool read_ahead);
+
+    std::string why_not_;
+    std::unique_ptr<Image> image_;
+    std::unique_ptr<ImageCheck> check_;  // after a wake
+    int pagemap_ = -1;
+    bool parked_ = false;
+    std::unordered_map<std::uint64_t, Stored> stored_;  // by the block's id; what is not scratch
+    std::vector<std::uint64_t> entries_;                // of the page map, for find_changed()
+};
+
+}  // namespace minerva::engine

@@ -1,0 +1,64 @@
+#include "daemon_command.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace minerva::engine {
+namespace {
+
+using Kind = DaemonCommand::Kind;
+
+TEST(DaemonCommand, WhatTheDaemonSays) {
+  const auto sharers = parse_daemon_command("sharers 3");
+  ASSERT_TRUE(sharers);
+  EXPECT_EQ(sharers->kind, Kind::kSharers);
+  EXPECT_EQ(sharers->number, 3U);
+
+  for (const bool drop : {false, true}) {
+    const auto park = parse_daemon_command(drop ? "park 18446744073709551615 drop" : "park 18446744073709551615");
+    ASSERT_TRUE(park);
+    EXPECT_EQ(park->kind, Kind::kPark);
+    EXPECT_EQ(park->number, UINT64_MAX);
+    EXPECT_EQ(park->with_files, drop);
+  }
+  for (const bool read : {false, true}) {
+    const auto wake = parse_daemon_command(read ? "wake read" : "wake");
+    ASSERT_TRUE(wake);
+    EXPECT_EQ(wake->kind, Kind::kWake);
+    EXPECT_EQ(wake->with_files, read);
+  }
+}
+
+TEST(DaemonCommand, WhatNobodySays) {
+  for (const char* const line : {"",
+                                 " ",
+                                 "park",
+                                 "park ",
+                                 "park x",
+                                 "park -1",
+                                 "park +1",
+                                 "park 1x",
+                                 "park 18446744073709551616",
+                                 "park 1 read",
+                                 "park 1 drop ",
+                                 "park 1  drop",
+                                 "park 1 drop drop",
+                                 " park 1",
+                                 "parks 1",
+                                 "PARK 1",
+                                 "wake ",
+                                 "wake 1",
+                                 "wake drop",
+                                 "sharers",
+                                 "sharers 1 drop",
+                                 "sharers 1 ",
+                                 "park\t1",
+                                 "fly 3"}) {
+    EXPECT_FALSE(parse_daemon_command(line)) << '"' << line << '"';
+  }
+  EXPECT_FALSE(parse_daemon_command(std::string_view("wake\0", 5)));
+}
+
+}  // namespace
+}  // namespace minerva::engine

@@ -1,0 +1,136 @@
+#include "image.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace minerva::engine {
+namespace {
+
+std::unique_ptr<Image> make_image() {
+  std::string why;
+  auto image = Image::create(IMAGE_FOLDER, why);
+  EXPECT_TRUE(image) << why;
+  return image;
+}
+
+std::string pages_of(char letter, std::size_t count) { return std::string(count * kPage, letter); }
+
+std::uint64_t disk_bytes(const Image& image) {
+  struct stat status{};
+  EXPECT_EQ(::fstat(image.descriptor(), &status), 0);
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+TEST(Image, WhatIsWrittenIsThere) {
+  const auto image = make_image();
+  const auto first = image->allocate(3);
+  const auto second = image->allocate(2);
+  ASSERT_TRUE(image->write(first.first + 1, pages_of('a', 2).data(), 2));
+  ASSERT_TRUE(image->write(second.first, pages_of('b', 2).data(), 2));
+  EXPECT_FALSE(image->stored(first.first));
+  EXPECT_EQ(image->stored_bytes(), 4 * kPage);
+  const auto contents = image->contents();
+  ASSERT_EQ(contents.size(), 4U);
+  for (const auto page : contents) EXPECT_TRUE(image->holds(page));
+  ASSERT_TRUE(image->write(first.first + 2, pages_of('c', 1).data(), 1));
+  for (const auto page : contents) EXPECT_EQ(image->holds(page), page.number != first.first + 2);
+  for (const auto page : image->contents()) EXPECT_TRUE(image->holds(page));
+  EXPECT_EQ(image->stored_bytes(), 4 * kPage) << "in place";
+}
+
+TEST(Image, HasNoNameAndOneReader) {
+  const std::string folder = std::string(IMAGE_FOLDER) + "/images";
+  std::filesystem::create_directories(folder);
+  std::string why;
+  const auto image = Image::create(folder, why);
+  ASSERT_TRUE(image) << why;
+  ASSERT_TRUE(image->write(image->allocate(1).first, pages_of('a', 1).data(), 1));
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  struct stat status{};
+  ASSERT_EQ(::fstat(image->descriptor(), &status), 0);
+  EXPECT_EQ(status.st_nlink, 0U);
+  EXPECT_EQ(status.st_mode & 07777U, 0600U);
+}
+
+TEST(Image, AFlippedBitIsSeen) {
+  const auto image = make_image();
+  const auto extent = image->allocate(4);
+  ASSERT_TRUE(image->write(extent.first, pages_of('a', 4).data(), 4));
+  const auto at = static_cast<off_t>((extent.first + 2) * kPage + 17);
+  const char flipped = 'a' ^ 4;
+  ASSERT_EQ(::pwrite(image->descriptor(), &flipped, 1, at), 1);
+  for (const auto page : image->contents()) EXPECT_EQ(image->holds(page), page.number != extent.first + 2);
+  ASSERT_EQ(::ftruncate(image->descriptor(), 0), 0);
+  for (const auto page : image->contents()) EXPECT_FALSE(image->holds(page));
+}
+
+TEST(Image, SpaceThatIsFreedIsGivenBackAndUsedAgain) {
+  const auto image = make_image();
+  std::mt19937 random(1);
+  std::vector<Image::Extent> extents;
+  std::size_t most = 0;  // pages in use at once
+  std::size_t used = 0;
+  for (int i = 0; i < 3000; ++i) {
+    if (extents.size() < 8 || random() % 2 == 0) {
+      if (extents.size() == 16) continue;
+      const auto extent = image->allocate(1 + random() % 32);
+      ASSERT_TRUE(image->write(extent.first, pages_of('x', extent.pages).data(), extent.pages));
+      used += extent.pages;
+      most = std::max(most, used);
+      extents.push_back(extent);
+    } else {
+      const std::size_t victim = random() % extents.size();
+      image->free(extents[victim]);
+      used -= extents[victim].pages;
+      extents.erase(extents.begin() + static_cast<std::ptrdiff_t>(victim));
+    }
+    ASSERT_EQ(image->stored_bytes(), used * kPage);
+  }
+  EXPECT_LE(disk_bytes(*image), (used + 64) * kPage);
+  EXPECT_LE(std::filesystem::file_size("/proc/self/fd/" + std::to_string(image->descriptor())), 4 * most * kPage);
+  for (const auto extent : extents) image->free(extent);
+  EXPECT_EQ(image->stored_bytes(), 0U);
+  // What is given out again reads as zeros.
+  const auto whole = image->allocate(most);
+  std::string page(kPage, 'y');
+  ASSERT_GE(::pread(image->descriptor(), page.data(), kPage, static_cast<off_t>(whole.first * kPage)), 0);
+  EXPECT_EQ(page.find('x'), std::string::npos);
+}
+
+TEST(Image, AFullDiskIsAnAnswer) {
+  ::signal(SIGXFSZ, SIG_IGN);
+  const auto image = make_image();
+  const auto extent = image->allocate(8);
+  ASSERT_TRUE(image->write(extent.first, pages_of('a', 2).data(), 2));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit limited = before;
+  limited.rlim_cur = (extent.first + 4) * kPage;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
+  const bool written = image->write(extent.first + 1, pages_of('b', 7).data(), 7);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(written);
+  EXPECT_TRUE(image->stored(extent.first));
+  for (std::size_t i = 1; i < 8; ++i) EXPECT_FALSE(image->stored(extent.first + i));
+  EXPECT_EQ(image->stored_bytes(), kPage);
+  EXPECT_TRUE(image->write(extent.first + 1, pages_of('b', 7).data(), 7));
+}
+
+TEST(Image, WhereThereCanBeNone) {
+  std::string why;
+  EXPECT_FALSE(Image::create("/nowhere", why));
+  EXPECT_NE(why.find("/nowhere"), std::string::npos);
+  EXPECT_FALSE(Image::create("/dev/shm", why));
+  EXPECT_NE(why.find("memory"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace minerva::engine

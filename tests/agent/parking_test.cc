@@ -1,0 +1,323 @@
+// The agent over blocks of its own. The test's main thread is the inference loop, as in an engine; what the daemon's
+// thread does runs beside it while it "waits for work".
+#include "parking.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "main_loop.h"
+
+namespace minerva::engine {
+namespace {
+
+constexpr std::uint64_t kNoLimit = UINT64_MAX;
+
+// Runs `action` on another thread while this one rests, for as long as it is held.
+template <typename Action>
+auto at_rest(Action action) {
+  main_loop_wait_begins();
+  auto result = std::async(std::launch::async, action);
+  result.wait();
+  main_loop_wait_ends();
+  return result.get();
+}
+
+class Block {
+ public:
+  Block(std::size_t pages, BlockUse use)
+      : data_(static_cast<char*>(map_large_block(pages * kPage, use))), pages_(pages) {}
+  ~Block() { unmap_large_block(data_); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  char* page(std::size_t i) const { return data_ + i * kPage; }
+  std::string text() const { return {data_, pages_ * kPage}; }
+
+ private:
+  char* data_;
+  std::size_t pages_;
+};
+
+// Parks and wakes in one rest.
+std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool files = false) {
+  return at_rest([&] {
+    const auto parked = parking.park(kNoLimit, files);
+    return std::pair(parked, parking.wake(files));
+  });
+}
+
+TEST(Parking, BringsEverythingBack) {
+  Parking parking(IMAGE_FOLDER);
+  ASSERT_EQ(parking.why_not(), "");
+  const Block weights(300, BlockUse::kWeights);
+  const Block state(500, BlockUse::kState);
+  const Block scratch(100, BlockUse::kScratch);
+  std::mt19937 random(1);
+  for (std::size_t i = 0; i < 300; ++i) std::memset(weights.page(i), static_cast<int>(1 + random() % 255), kPage);
+  std::uint64_t changed = 0;
+  for (int round = 0; round < 50; ++round) {
+    changed = 0;
+    for (std::size_t i = random() % 40; i < 500; i += 1 + random() % 40, ++changed) {
+      state.page(i)[random() % kPage] = static_cast<char>(1 + random() % 255);
+    }
+    std::memset(scratch.page(0), 7, 100 * kPage);
+    const std::string expected = weights.text() + state.text();
+    const auto [parked, woken] = cycle(parking, round % 2 == 1);
+    ASSERT_EQ(parked.refused, "");
+    EXPECT_EQ(parked.written_bytes, (changed + (round == 0 ? 300 : 0)) * kPage) << "what changed, and no more";
+    EXPECT_EQ(parked.image_bytes, woken.image_bytes);
+    ASSERT_EQ(weights.text() + state.text(), expected);
+    EXPECT_EQ(scratch.text(), std::string(100 * kPage, '\0')) << "nobody needs it back";
+  }
+}
+
+TEST(Parking, PagesOfZerosCostNothing) {
+  Parking parking(IMAGE_FOLDER);
+  const Block state(1000, BlockUse::kState);
+  std::memset(state.page(0), 0, 900 * kPage);  // touched
+  state.page(5)[0] = 1;
+  EXPECT_EQ(cycle(parking).first.written_bytes, kPage);
+  EXPECT_EQ(cycle(parking).first.written_bytes, 0U);
+  state.page(5)[0] = 0;
+  cycle(parking);
+  EXPECT_EQ(state.text(), std::string(1000 * kPage, '\0'));
+}
+
+TEST(Parking, AScatteredBlockTakesFewMappings) {
+  Parking parking(IMAGE_FOLDER);
+  constexpr std::size_t kBlockPages = 60'000;
+  const Block state(kBlockPages, BlockUse::kState);
+  for (std::size_t i = 0; i < kBlockPages; i += 20) state.page(i)[0] = 1;
+  const auto mappings = [] {
+    std::ifstream maps("/proc/self/maps");
+    return std::count(std::istreambuf_iterator<char>(maps), {}, '\n');
+  };
+  const auto before = mappings();
+  EXPECT_EQ(cycle(parking).first.written_bytes, kBlockPages / 20 * kPage);
+  EXPECT_LT(mappings(), before + 1100);
+  for (std::size_t i = 0; i < kBlockPages; ++i) ASSERT_EQ(state.page(i)[0], i % 20 == 0 ? 1 : 0) << i;
+  EXPECT_EQ(cycle(parking).first.written_bytes, 0U);
+}
+
+TEST(Parking, BlocksComeAndGo) {
+  Parking parking(IMAGE_FOLDER);
+  const Block kept(10, BlockUse::kState);
+  std::memset(kept.page(0), 1, 10 * kPage);
+  for (int i = 0; i < 20; ++i) {
+    const Block other(10 + i % 3, BlockUse::kState);
+    std::memset(other.page(0), 2, 10 * kPage);
+    EXPECT_EQ(cycle(parking).first.image_bytes, 20 * kPage);
+    EXPECT_EQ(other.page(9)[0], 2);
+  }
+  EXPECT_EQ(cycle(parking).first.image_bytes, 10 * kPage);
+  EXPECT_EQ(kept.text(), std::string(10 * kPage, 1));
+}
+
+TEST(Parking, ABlockMayGoWhileItIsParked) {
+  Parking parking(IMAGE_FOLDER);
+  const Block kept(10, BlockUse::kState);
+  auto gone = std::make_unique<Block>(10, BlockUse::kState);
+  std::memset(kept.page(0), 1, 10 * kPage);
+  std::memset(gone->page(0), 2, 10 * kPage);
+  at_rest([&] {
+    parking.park(kNoLimit, false);
+    gone = nullptr;
+    // Most likely where the other one was.
+    const Block born(10, BlockUse::kState);
+    std::memset(born.page(0), 3, 10 * kPage);
+    EXPECT_EQ(parking.wake(false).image_bytes, 10 * kPage);
+    EXPECT_EQ(born.text(), std::string(10 * kPage, 3));
+    return 0;
+  });
+  EXPECT_EQ(kept.text(), std::string(10 * kPage, 1));
+}
+
+TEST(Parking, AWorkingLoopIsNotParked) {
+  Parking parking(IMAGE_FOLDER);
+  const Block state(1, BlockUse::kState);
+  const auto report = std::async(std::launch::async, [&] { return parking.park(kNoLimit, false); }).get();
+  EXPECT_EQ(report.refused, "it is working");
+  EXPECT_FALSE(parking.parked());
+  state.page(0)[0] = 1;
+}
+
+TEST(Parking, TheLoopRestsUntilItIsWoken) {
+  Parking parking(IMAGE_FOLDER);
+  const Block state(1, BlockUse::kState);
+  state.page(0)[0] = 1;
+  main_loop_wait_begins();
+  std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+  std::atomic<bool> woken{false};
+  const auto daemon = std::async(std::launch::async, [&] {
+    woken = true;
+    parking.wake(false);
+  });
+  main_loop_wait_ends();
+  EXPECT_TRUE(woken);
+  EXPECT_EQ(state.page(0)[0], 1);
+}
+
+TEST(Parking, AnImageOverItsLimitIsRefused) {
+  Parking parking(IMAGE_FOLDER);
+  const Block state(10, BlockUse::kState);
+  std::memset(state.page(0), 1, 10 * kPage);
+  const auto park = [&](std::uint64_t most) {
+    return at_rest([&, most] {
+      const auto report = parking.park(most, false);
+      parking.wake(false);
+      return report;
+    });
+  };
+  EXPECT_EQ(park(10 * kPage - 1).refused, "its image would take 40960 bytes, 40959 are allowed");
+  EXPECT_EQ(park(10 * kPage).refused, "");
+  std::memset(state.page(0), 2, 10 * kPage);
+  EXPECT_EQ(park(10 * kPage).refused, "") << "the same pages again";
+  EXPECT_EQ(park(0).written_bytes, 0U);
+  EXPECT_EQ(state.text(), std::string(10 * kPage, 2));
+}
+
+TEST(Parking, AFullDiskLeavesItHot) {
+  ::signal(SIGXFSZ, SIG_IGN);
+  Parking parking(IMAGE_FOLDER);
+  const Block state(100, BlockUse::kState);
+  std::memset(state.page(0), 1, 50 * kPage);
+  cycle(parking);
+  for (std::size_t i = 0; i < 100; i += 3) state.page(i)[1] = 5;
+  const std::string expected = state.text();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit limited = before;
+  limited.rlim_cur = 40 * kPage;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
+  const auto refused = at_rest([&] { return parking.park(kNoLimit, false); });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_NE(refused.refused.find("cannot write its image"), std::string::npos) << refused.refused;
+  EXPECT_FALSE(parking.parked());
+  EXPECT_EQ(state.text(), expected);
+  EXPECT_EQ(cycle(parking).first.refused, "");
+  EXPECT_EQ(state.text(), expected);
+}
+
+TEST(Parking, WithoutAFolder) {
+  Parking parking("");
+  EXPECT_NE(parking.why_not(), "");
+  EXPECT_EQ(at_rest([&] { return parking.park(kNoLimit, false); }).refused, parking.why_not());
+  EXPECT_FALSE(parking.parked());
+}
+
+TEST(ParkingDeathTest, ATouchOfAParkedBlockEndsTheProcess) {
+  for (const auto use : {BlockUse::kWeights, BlockUse::kState, BlockUse::kScratch}) {
+    const Block block(10, use);
+    for (const bool write : {false, true}) {
+      EXPECT_EXIT(
+          {
+            // Without a sanitizer's report, which would make an ordinary exit of it.
+            ::signal(SIGSEGV, SIG_DFL);
+            Parking parking(IMAGE_FOLDER);
+            main_loop_wait_begins();
+            std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+            volatile char* const touched = block.page(9);
+            if (write) *touched = 1;
+            std::_Exit(*touched);
+          },
+          ::testing::KilledBySignal(SIGSEGV), "");
+    }
+  }
+}
+
+TEST(ParkingDeathTest, ADamagedImageEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGABRT, SIG_DFL);
+        Parking parking(IMAGE_FOLDER);
+        const Block state(100, BlockUse::kState);
+        std::memset(state.page(0), 1, 100 * kPage);
+        main_loop_wait_begins();
+        std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+          std::error_code gone;
+          if (std::filesystem::read_symlink(entry, gone).string().starts_with(IMAGE_FOLDER "/#")) {
+            std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+            file.seekp(99 * kPage + 1).put(0);
+          }
+        }
+        std::async(std::launch::async, [&] { parking.wake(false); }).get();
+        while (true) ::pause();
+      },
+      ::testing::KilledBySignal(SIGABRT), "its image is damaged");
+}
+
+// ---- many times ----
+
+std::size_t open_descriptors() {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) count += entry.exists() ? 1 : 0;
+  return count;
+}
+
+std::size_t status_kib(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(name, 0) == 0) return std::stoul(line.substr(name.size()));
+  }
+  return 0;
+}
+
+// AGENT_CYCLES: how often (500).
+TEST(Parking, NothingGrows) {
+  const char* const text = std::getenv("AGENT_CYCLES");
+  const int cycles = text == nullptr ? 500 : std::atoi(text);
+  Parking parking(IMAGE_FOLDER);
+  const Block weights(2000, BlockUse::kWeights);
+  const Block state(3000, BlockUse::kState);
+  for (std::size_t i = 0; i < 2000; ++i) std::memset(weights.page(i), static_cast<int>(i % 255 + 1), kPage);
+  std::vector<char> expected(3000, 0);
+  std::vector<std::unique_ptr<Block>> conversations(4);
+  std::mt19937 random(3);
+  std::size_t early_kib = 0;
+  std::size_t early_descriptors = 0;
+  std::size_t last_kib = 0;
+  std::uint64_t most_image = 0;
+  const int settled = std::min(cycles / 2, 200);
+  for (int i = 0; i < cycles; ++i) {
+    // Always the same pages, so that the image has a size to keep to.
+    for (int n = 0; n < 30; ++n) {
+      const std::size_t page = random() % 1000 * 3;
+      expected[page] = static_cast<char>(1 + random() % 127);
+      state.page(page)[17] = expected[page];
+    }
+    auto& conversation = conversations[random() % conversations.size()];
+    conversation = std::make_unique<Block>(256 + random() % 3 * 10, BlockUse::kState);
+    std::memset(conversation->page(0), 9, 256 * kPage);
+    const auto [parked, woken] = cycle(parking, i % 50 == 49);
+    ASSERT_EQ(parked.refused, "");
+    ASSERT_LE(parked.written_bytes, (30 + 276) * kPage + (i == 0 ? 2000 * kPage : 0));
+    most_image = std::max(most_image, parked.image_bytes);
+    last_kib = status_kib("RssAnon:");
+    if (i == settled) {
+      early_kib = last_kib;
+      early_descriptors = open_descriptors();
+    }
+  }
+  EXPECT_EQ(open_descriptors(), early_descriptors);
+  // A page that each of 10,000 cycles lost would show.
+  EXPECT_LE(last_kib, early_kib + 16 * 1024);
+  EXPECT_LE(most_image, (2000 + 1000 + 4 * 276) * kPage);
+  for (std::size_t page = 0; page < 3000; ++page) ASSERT_EQ(state.page(page)[17], expected[page]);
+  for (std::size_t i = 0; i < 2000; ++i) ASSERT_EQ(weights.page(i)[100], static_cast<char>(i % 255 + 1));
+  std::printf("%d cycles: %zu KiB anonymous memory (%zu after %d), image at most %llu KiB\n", cycles, last_kib,
+              early_kib, settled, static_cast<unsigned long long>(most_image >> 10));
+}
+
+}  // namespace
+}  // namespace minerva::engine

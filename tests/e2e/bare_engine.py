@@ -1,0 +1,150 @@
+"""Drives one minerva-engine as the daemon does, without the daemon: for what only the engine does (parking)."""
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+
+from harness import ENGINE, PATIENCE, UnixConnection
+
+FLAGS = ["--offline", "--no-ui", "--no-warmup", "-fit", "off", "-t", "1", "-b", "256", "-ub", "256",
+         "--ctx-checkpoints", "4"]
+NO_LIMIT = 1 << 40
+
+
+class Died(Exception):
+    """The engine ended instead of answering."""
+
+
+class BareEngine:
+    """`image_folder`: None: it is given none. `stdin`: "socket", or "pipe" as of a daemon that does not park."""
+
+    def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required"):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
+        self.sockets = self.folder / "sockets"
+        self.sockets.mkdir()
+        self.images = self.folder / "images" if image_folder == "" else image_folder
+        if image_folder == "":
+            self.images.mkdir()
+        self.path = str(self.sockets / "engine.sock")
+        environment = {"PATH": os.environ["PATH"], "LLAMA_SERVER_ROUTER_PORT": "1", "MINERVA_SANDBOX": sandbox,
+                       "MINERVA_SANDBOX_PATHS": f"read {pathlib.Path(model).resolve()}\nsockets {self.sockets}\n"}
+        if self.images is not None:
+            environment["MINERVA_IMAGE_FOLDER"] = str(self.images)
+        if stdin == "socket":
+            self.control, child_end = socket.socketpair()
+            self.control.settimeout(PATIENCE)
+        else:
+            read_end, write_end = os.pipe()
+            child_end, self.control = os.fdopen(read_end, "rb"), os.fdopen(write_end, "wb", buffering=0)
+        self.log_path = self.folder / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [ENGINE, "--host", self.path, "-m", pathlib.Path(model).resolve(), "-c", str(context), *FLAGS, *flags],
+                stdin=child_end, stdout=subprocess.PIPE, stderr=log, env=environment)
+        child_end.close()
+        self.pid = self.process.pid
+        self.answers = self.control.makefile("r") if stdin == "socket" else None
+        self.greeting = self.answer() if self.answers else None
+        for line in self.process.stdout:
+            if b'"state":"ready"' in line:
+                break
+        else:
+            raise AssertionError(f"the engine does not get ready: {self.log()}")
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Whatever happened: nothing of it is left."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+        if self.answers:
+            self.answers.close()
+        self.control.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self):
+        """How it ends without being told to: the signal's number."""
+        return -self.process.wait(PATIENCE)
+
+    # ---- the control channel ----
+
+    def say(self, text):
+        data = text.encode()
+        if self.answers:
+            self.control.sendall(data)
+        else:
+            self.control.write(data)
+
+    def answer(self):
+        line = self.answers.readline()
+        if not line:
+            raise Died(self.log())
+        return json.loads(line)
+
+    def park(self, most=NO_LIMIT, drop=False):
+        self.say(f"park {most}{' drop' if drop else ''}\n")
+        return self.answer()
+
+    def wake(self, read=False):
+        self.say(f"wake{' read' if read else ''}\n")
+        return self.answer()
+
+    # ---- requests ----
+
+    def open(self, path, body):
+        connection = UnixConnection(self.path, PATIENCE)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        return connection
+
+    def post(self, path, body):
+        connection = self.open(path, body)
+        try:
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.status == 200, text
+        return json.loads(text)
+
+    @staticmethod
+    def completion(prompt, count, slot):
+        return {"prompt": prompt, "n_predict": count, "temperature": 0, "n_probs": 3, "cache_prompt": True,
+                "id_slot": slot, "ignore_eos": True, "return_tokens": True}
+
+    def complete(self, prompt, count=12, slot=-1):
+        """(the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)"""
+        answer = self.post("/completion", self.completion(prompt, count, slot))
+        chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
+                   for p in answer["completion_probabilities"]]
+        return answer["tokens"], chances, answer["timings"]["prompt_n"]
+
+    # ---- what the kernel says ----
+
+    def memory(self):
+        """Bytes of it that are private or shared, by the names of smaps_rollup."""
+        lines = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        return {name[:-1]: int(amount) << 10 for name, amount, _ in (line.split() for line in lines)}
+
+    def private_bytes(self):
+        memory = self.memory()
+        return memory["Private_Clean"] + memory["Private_Dirty"]
+
+    def image_descriptor(self):
+        """The path in /proc of its image."""
+        folder = pathlib.Path(f"/proc/{self.pid}/fd")
+        found = [link for link in folder.iterdir() if os.readlink(link).startswith(str(self.images))]
+        assert len(found) == 1, [os.readlink(link) for link in folder.iterdir()]
+        return found[0]

@@ -1,0 +1,23 @@
+// What an engine hears from its daemon.
+#include "daemon_command.h"
+#include "fuzz/input.h"
+
+using namespace minerva;  // NOLINT(google-build-using-namespace)
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // A copy of its own, so that the sanitizer sees a read past its end.
+  const std::string line(reinterpret_cast<const char*>(data), size);
+  const auto command = engine::parse_daemon_command(line);
+  if (!command) return 0;
+  const bool says_number = command->kind != engine::DaemonCommand::Kind::kWake;
+  check(says_number || command->number == 0, "a number nobody said");
+  const char* const words[] = {"sharers", "park", "wake"};
+  std::string again = words[static_cast<int>(command->kind)];
+  if (says_number) again += " " + std::to_string(command->number);
+  if (command->with_files) again += says_number ? " drop" : " read";
+  const auto same = engine::parse_daemon_command(again);
+  check(
+      same && same->kind == command->kind && same->number == command->number && same->with_files == command->with_files,
+      "a command that means something else when it is said again");
+  return 0;
+}
