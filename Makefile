@@ -26,7 +26,7 @@ engine: setup ## minerva-engine and the stock llama-server, cached outside the t
 build: engine ## minerva and minerva-engine in build/bin/
 	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) --target minerva
-	@cp -f build/release/bin/minerva build/bin/minerva
+	@cp -f build/release/bin/minerva build/release/bin/minerva-launcher build/bin/
 	@echo "==> built: build/bin/minerva"
 
 PREFIX ?= /usr/local

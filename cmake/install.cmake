@@ -19,7 +19,7 @@ install(EXPORT minervaTargets NAMESPACE minerva:: DESTINATION "${package_dir}")
 write_basic_package_version_file("${CMAKE_BINARY_DIR}/minervaConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES cmake/minervaConfig.cmake "${CMAKE_BINARY_DIR}/minervaConfigVersion.cmake" DESTINATION "${package_dir}")
 
-install(TARGETS minerva RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(TARGETS minerva minerva-launcher RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 install(CODE "
   if(NOT EXISTS \"${MINERVA_ENGINE_PROGRAM}\")
     message(FATAL_ERROR \"there is no ${MINERVA_ENGINE_PROGRAM}: `make engine` builds it\")

@@ -13,6 +13,8 @@ namespace {
 
 // What an inspection's answer depends on. Unit separators keep lists apart from their neighbours.
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
+  // Nothing but the config says what a command takes.
+  if (!spec.command.argv.empty()) return fmt::format("command\x1f{}\x1f{}", spec.id, spec.command.memory.count());
   return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.size.count(),
                      spec.modified_ns, spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
                      fmt::join(spec.args, "\x1e"), fingerprint);

@@ -21,7 +21,8 @@ namespace minerva {
 // The config's entry of one model: what it sets on top of what the scan found.
 struct ModelEntry {
   ModelId id;
-  std::string path = {};  // relative to a models folder or absolute inside one; empty: found by its id
+  std::string path = {};     // relative to a models folder or absolute inside one; empty: found by its id
+  CommandSpec command = {};  // without a path then, and without context, parallel, weights and args
   std::vector<ModelId> aliases = {};
   std::optional<unsigned> context = {};
   std::optional<unsigned> parallel = {};

@@ -288,6 +288,38 @@ TEST_F(CatalogTest, EntriesWithoutAFileAreProblems) {
   expect_one_problem(scan(), {"\"outside\"", "../secret.gguf"});
 }
 
+TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
+  ModelEntry entry;
+  entry.id = "whisper";
+  entry.aliases = {"tts"};
+  entry.pinned = true;
+  entry.command.argv = {"serve", "${PORT}"};
+  entry.command.memory = Bytes::gib(2);
+  options_.entries = {entry};
+  const auto known = catalog();
+  const ModelSpec* const spec = known->find("tts");
+  ASSERT_NE(spec, nullptr);
+  EXPECT_EQ(spec->id, "whisper");
+  EXPECT_EQ(spec->command, entry.command);
+  EXPECT_TRUE(spec->pinned);
+  EXPECT_EQ(spec->size, Bytes());
+
+  const auto answer = inspect(*known, "whisper");
+  EXPECT_EQ(driver_.asked.front().spec.command, entry.command);
+  driver_.answer(metadata_of(5));
+  EXPECT_EQ((**answer)->footprint, Bytes(5));
+  EXPECT_NE(known->metadata("whisper"), nullptr);
+
+  // What another memory would be is not what was known.
+  options_.entries.front().command.memory = Bytes::gib(3);
+  known->set_options(options_.models_dirs, options_.entries);
+  EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
+  EXPECT_EQ(known->metadata("whisper"), nullptr);
+
+  put("whisper.gguf");
+  expect_one_problem(scan(), {"\"whisper\"", "whisper.gguf", "its command in the config"});
+}
+
 TEST_F(CatalogTest, AliasesMustNotCollide) {
   put("a.gguf");
   put("b.gguf");

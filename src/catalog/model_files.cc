@@ -115,6 +115,7 @@ Result<std::vector<std::string>> model_parts(const std::string& path) {
 }
 
 Result<FilesState> files_state(const ModelSpec& spec) {
+  if (!spec.command.argv.empty()) return FilesState{};
   auto files = model_parts(spec.path);
   if (!files) return fail(files.error());
   if (!spec.mmproj.empty()) files->push_back(spec.mmproj);

@@ -30,7 +30,8 @@ bool is_projector_file_name(std::string_view name);  // mmproj*.gguf
 // Errors: kModelNotFound when `path` is not there; kInvalidModel, naming the missing part.
 Result<std::vector<std::string>> model_parts(const std::string& path);
 
-// Size of the model and its projector, and the time of the newest of all files of `spec`. Errors: as model_parts.
+// Size of the model and its projector, and the time of the newest of all files of `spec`; zeros for a command.
+// Errors: as model_parts.
 struct FilesState {
   Bytes size;
   std::int64_t modified_ns = 0;

@@ -149,6 +149,14 @@ class Scan {
     std::vector<ModelSpec> named;
     std::set<std::string> renamed;  // files that an entry gives a name
     for (const ModelEntry& entry : options_.entries) {
+      if (!entry.command.argv.empty()) {
+        ModelSpec spec;
+        spec.id = entry.id;
+        spec.command = entry.command;
+        apply(entry, spec);
+        named.push_back(std::move(spec));
+        continue;
+      }
       if (entry.path.empty()) continue;
       const auto path = resolve_model_path(entry.path, options_.models_dirs);
       if (!path) {
@@ -169,7 +177,7 @@ class Scan {
     for (ModelSpec& spec : named) found_[spec.id].push_back(std::move(spec));
 
     for (const ModelEntry& entry : options_.entries) {
-      if (!entry.path.empty()) continue;
+      if (!entry.path.empty() || !entry.command.argv.empty()) continue;
       const auto it = found_.find(entry.id);
       if (it == found_.end() || it->second.empty()) {
         problem("the config names model \"{}\", but no models folder holds {}.gguf; set its path, or remove the entry",
@@ -189,9 +197,13 @@ class Scan {
         result_.models.push_back(std::move(specs.front()));
       } else if (specs.size() > 1) {
         problem("two models are called \"{}\", so neither is listed: {} and {}; rename one, or name it in the config",
-                id, specs[0].path, specs[1].path);
+                id, place_of(specs[0]), place_of(specs[1]));
       }
     }
+  }
+
+  static std::string_view place_of(const ModelSpec& spec) {
+    return spec.command.argv.empty() ? std::string_view(spec.path) : "its command in the config";
   }
 
   void settle_aliases() {

@@ -13,6 +13,7 @@
 
 #include "catalog/catalog.h"
 #include "config/machine_memory.h"
+#include "engine/command_engine.h"
 #include "engine/llama_engine.h"
 #include "io/process.h"
 #include "io/stream.h"
@@ -121,7 +122,8 @@ std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, 
   LlamaDriverOptions options;
   options.engine_path = config.engine;
   options.sandbox = config.sandbox;
-  const auto driver = make_llama_driver(loop, options);
+  const auto driver =
+      make_command_driver(loop, {default_launcher_path(), ""}, make_llama_driver(loop, std::move(options)));
   const Bytes budget = resolve_budget(config.memory_budget);
   std::size_t waiting = models.size();
   std::size_t good = 0;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -187,6 +188,7 @@ class Reader {
       for (const auto& [model_key, value] : *inner) {
         if (const auto done = read_model_key(entry, model_key, value); !done) return done;
       }
+      if (const auto done = check_command(entry, *inner); !done) return done;
       result_.models.push_back(std::move(entry));
     }
     return {};
@@ -205,6 +207,40 @@ class Reader {
     const auto set = row->set(entry, *values, base_);
     if (!set) return error_at(node.source(), fmt::format("{}: {}", row->name, set.error().message));
     if (row->name == "aliases") places_[entry.id + " aliases"] = place(node.source());
+    return {};
+  }
+
+  // Which keys go together: those of a file, and those of a command.
+  Result<void> check_command(const ModelEntry& entry, const toml::table& table) const {
+    static constexpr std::array<std::string_view, 5> kOfFiles = {"path", "context", "parallel", "weights", "args"};
+    static constexpr std::array<std::string_view, 3> kOfCommands = {"memory", "health", "env"};
+    const toml::node* const command = table.get("command");
+    if (command == nullptr) {
+      for (const std::string_view name : kOfCommands) {
+        if (table.contains(name)) {
+          return error_at(table.get(name)->source(), fmt::format("{}: this is for models with a command", name));
+        }
+      }
+      return {};
+    }
+    for (const std::string_view name : kOfFiles) {
+      if (table.contains(name)) {
+        return error_at(table.get(name)->source(),
+                        fmt::format("{}: a model with a command has none; say it in the command", name));
+      }
+    }
+    if (!table.contains("memory")) {
+      return error_at(command->source(), "command: add memory = \"SIZE\", as nobody else knows what it takes");
+    }
+    const std::string text =
+        fmt::format("{} {}", fmt::join(entry.command.argv, " "), fmt::join(entry.command.environment, " "));
+    const bool has_port = text.find("${PORT}") != std::string::npos;
+    const bool has_socket = text.find("${SOCKET}") != std::string::npos;
+    if (has_port == has_socket) {
+      return error_at(command->source(),
+                      fmt::format("command: say where it is to listen, with ${{PORT}} or ${{SOCKET}}{}",
+                                  has_port ? ", and not with both" : ""));
+    }
     return {};
   }
 

@@ -19,6 +19,8 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 
 constexpr Duration kLongestWait = hours(24);
+constexpr Bytes kLeastMemory = Bytes::mib(1);
+constexpr Bytes kMostSize = Bytes::gib(1024);
 
 std::string size_text(Bytes bytes) {
   static constexpr std::array<std::pair<unsigned, std::string_view>, 4> kUnits = {
@@ -292,7 +294,6 @@ ConfigRow allowed_hosts_row() {
 
 std::vector<ConfigRow> make_config_rows() {
   constexpr Duration kSoon = milliseconds(1);
-  constexpr Bytes kMostSize = Bytes::gib(1024);
   std::vector<ConfigRow> rows;
   rows.push_back(at_start_only(listen_row()));
   rows.push_back(models_dirs_row());
@@ -418,6 +419,71 @@ Result<PreloadStrategy> parse_preload(const std::string& text) {
   return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not one of eager, lazy", text));
 }
 
+std::vector<ModelRow> make_command_rows() {
+  std::vector<ModelRow> rows;
+  rows.push_back({"command", "", "list of text", TomlKind::kList,
+                  "A program and its arguments that serve the model in the place of Minerva's engine, over HTTP as "
+                  "OpenAI's API has it, where ${PORT} (of 127.0.0.1) or ${SOCKET} (a Unix socket's path) says. It gets "
+                  "the model's name as the client wrote it, and runs without a sandbox.",
+                  [](ModelEntry& entry, const Values& values, const std::string& base) -> Result<void> {
+                    if (values.empty() || values.front().empty()) {
+                      return fail(ErrorCode::kInvalidArgument, "it names no program");
+                    }
+                    entry.command.argv = values;
+                    // One without a slash is looked for in PATH.
+                    if (values.front().find('/') == std::string::npos) return {};
+                    const auto program = expand_path(values.front(), base);
+                    if (!program) return fail(program.error());
+                    entry.command.argv.front() = *program;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.command.argv; }, "none"});
+  rows.push_back({"memory", "", "size", TomlKind::kTextOrInteger, "With command: all the memory that it takes.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    const auto bytes = parse_bytes(values.front());
+                    if (!bytes) return fail(bytes.error());
+                    if (*bytes < kLeastMemory || *bytes > kMostSize) {
+                      return fail(ErrorCode::kInvalidArgument,
+                                  fmt::format("{} is out of range: {} to {} is allowed", values.front(),
+                                              size_text(kLeastMemory), size_text(kMostSize)));
+                    }
+                    entry.command.memory = *bytes;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) {
+                    return entry.command.argv.empty() ? Values{} : Values{size_text(entry.command.memory)};
+                  },
+                  "none: it is needed"});
+  rows.push_back(
+      {"health", "", "text", TomlKind::kText, "With command: the path that is answered with 2xx once it can serve.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         const std::string& path = values.front();
+         const auto is_plain = [](unsigned char c) { return c > ' ' && c < 0x7f; };
+         if (!path.starts_with('/') || !std::all_of(path.begin(), path.end(), is_plain)) {
+           return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is no path such as /health", path));
+         }
+         entry.command.health = path;
+         return {};
+       },
+       [](const ModelEntry& entry) { return entry.command.argv.empty() ? Values{} : Values{entry.command.health}; },
+       CommandSpec{}.health});
+  rows.push_back(
+      {"env", "", "list of text", TomlKind::kList,
+       "With command: variables of its environment, \"NAME=value\" each, beside PATH, HOME, LANG, TZ, TMPDIR "
+       "and LD_LIBRARY_PATH.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         for (const std::string& variable : values) {
+           if (variable.find('=') == std::string::npos || variable.starts_with('=')) {
+             return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not NAME=value", variable));
+           }
+         }
+         entry.command.environment = values;
+         return {};
+       },
+       [](const ModelEntry& entry) { return entry.command.environment; }, "none"});
+  return rows;
+}
+
 std::vector<ModelRow> make_model_rows() {
   std::vector<ModelRow> rows;
   rows.push_back({"path", "", "path", TomlKind::kText,
@@ -500,6 +566,7 @@ std::vector<ModelRow> make_model_rows() {
          return {};
        },
        [](const ModelEntry& entry) { return entry.args; }, "none"});
+  for (ModelRow& row : make_command_rows()) rows.push_back(std::move(row));
   return rows;
 }
 
@@ -534,8 +601,7 @@ std::string environment_name(const ConfigRow& row) {
 }
 
 bool is_future_key(std::string_view name) {
-  static constexpr std::array<std::string_view, 6> kFuture = {"park",          "model.ttl",    "model.unload_ttl",
-                                                              "model.command", "model.health", "model.memory"};
+  static constexpr std::array<std::string_view, 3> kFuture = {"park", "model.ttl", "model.unload_ttl"};
   return std::find(kFuture.begin(), kFuture.end(), name) != kFuture.end();
 }
 

@@ -148,7 +148,6 @@ TEST_F(ConfigTest, WhatHasNoMeaningYetIsSaidSo) {
   expect_error("[park]\ndisk = \"1GiB\"\n", "minerva.toml:1:2: ", "not supported yet");
   expect_error("park = true\n", "minerva.toml:1:1: ", "not supported yet");
   expect_error("[model.a]\nttl = \"30m\"\n", "minerva.toml:2:1: ", "not supported yet");
-  expect_error("[model.a]\ncommand = [\"x\"]\n", "minerva.toml:2:1: ", "not supported yet");
   expect_error("[model.a]\npreload = \"0 8 * * mon-fri\"\n", "minerva.toml:2:11: preload: ", "scheduled preloading");
   expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: ", "eager, lazy");
   expect_error("policy = \"gdsf\"\n", "minerva.toml:1:10: policy: ", "not available yet");
@@ -190,6 +189,35 @@ TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
   ASSERT_EQ(::chmod(file.c_str(), 0644), 0);
   expect_error(text, "minerva.toml:1:16: api_key_file: ", "chmod 600");
   expect_error("api_keys = [\"two words\"]\n", "minerva.toml:1:12: api_keys: ", "spaces");
+}
+
+TEST_F(ConfigTest, AModelMayBeACommand) {
+  const auto config = load(
+      "[model.m]\ncommand = [\"./serve\", \"--port\", \"${PORT}\"]\nmemory = \"2GiB\"\nhealth = \"/v1/models\"\n"
+      "env = [\"A=b\"]\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  const CommandSpec& command = config->models.at(0).command;
+  EXPECT_EQ(command.argv, (std::vector<std::string>{(folder_ / "serve").string(), "--port", "${PORT}"}));
+  EXPECT_EQ(command.memory, Bytes::gib(2));
+  EXPECT_EQ(command.health, "/v1/models");
+  EXPECT_EQ(command.environment, std::vector<std::string>{"A=b"});
+  const std::string described = describe_config(*config);
+  EXPECT_NE(described.find("memory = \"2GiB\"\n"), std::string::npos) << described;
+  EXPECT_EQ(load("[model.m]\ncommand = [\"x\", \"${SOCKET}\"]\nmemory = 4194304\n")->models.at(0).command.argv.front(),
+            "x")
+      << "found in PATH";
+
+  const std::string good = "[model.m]\ncommand = [\"x\", \"${PORT}\"]\n";
+  expect_error(good, "minerva.toml:2:11: ", "memory");
+  expect_error(good + "memory = \"1KiB\"\n", "minerva.toml:3:10: memory: ", "out of range");
+  expect_error(good + "memory = \"1GiB\"\nhealth = \"up\"\n", "minerva.toml:4:10: health: ", "no path");
+  expect_error(good + "memory = \"1GiB\"\nenv = [\"=b\"]\n", "minerva.toml:4:7: env: ", "NAME=value");
+  expect_error(good + "memory = \"1GiB\"\nparallel = 2\n", "minerva.toml:4:12: parallel: ", "command");
+  expect_error("[model.m]\ncommand = []\nmemory = \"1GiB\"\n", "minerva.toml:2:11: command: ", "no program");
+  expect_error("[model.m]\ncommand = [\"x\"]\nmemory = \"1GiB\"\n", "minerva.toml:2:11: command: ", "${PORT}");
+  expect_error("[model.m]\ncommand = [\"${PORT}\", \"${SOCKET}\"]\nmemory = \"1GiB\"\n",
+               "minerva.toml:2:11: command: ", "not with both");
+  expect_error("[model.m]\nmemory = \"1GiB\"\n", "minerva.toml:2:10: memory: ", "with a command");
 }
 
 TEST_F(ConfigTest, TlsTakesACertificateAndItsKey) {
@@ -318,6 +346,10 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.preload", "\"eager\""},
       {"model.NAME.weights", "\"repacked\""},
       {"model.NAME.args", "[\"--temp\", \"0.7\"]"},
+      {"model.NAME.command", R"(["x", "${PORT}"])"},
+      {"model.NAME.memory", R"("3GiB")"},
+      {"model.NAME.health", R"("/ping")"},
+      {"model.NAME.env", R"(["A=b"])"},
   };
   return values;
 }
@@ -334,7 +366,10 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
       EXPECT_TRUE(environments.insert(key.environment).second) << key.environment << " is used twice";
     }
     const std::size_t dot = key.name.rfind('.');
-    const std::string section = dot == std::string::npos ? "" : "[" + key.name.substr(0, dot) + "]\n";
+    std::string section = dot == std::string::npos ? "" : "[" + key.name.substr(0, dot) + "]\n";
+    static const std::set<std::string> kOfCommands = {"model.NAME.command", "model.NAME.memory", "model.NAME.health",
+                                                      "model.NAME.env"};
+    if (kOfCommands.contains(key.name)) section = "[model.COMMAND]\n";  // not together with the others
     sections[section] +=
         key.name.substr(dot == std::string::npos ? 0 : dot + 1) + " = " + samples().at(key.name) + "\n";
   }

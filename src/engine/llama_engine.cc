@@ -3,14 +3,11 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <list>
 #include <optional>
@@ -18,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/engine_surroundings.h"
 #include "engine/inspection.h"
 #include "engine/process_state.h"
 #include "engine/state_line.h"
@@ -25,20 +23,6 @@
 
 namespace minerva {
 namespace {
-
-// An engine sees nothing else of the daemon's environment: llama.cpp takes settings (LLAMA_ARG_*), keys and even its
-// port (AIP_MODE) from it.
-std::vector<std::string> engine_environment(const std::vector<std::string>& more) {
-  static constexpr std::array kInherited = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"};
-  std::vector<std::string> environment;
-  for (const char* const name : kInherited) {
-    if (const char* const value = std::getenv(name); value != nullptr) {
-      environment.push_back(fmt::format("{}={}", name, value));
-    }
-  }
-  environment.insert(environment.end(), more.begin(), more.end());
-  return environment;
-}
 
 // What a sandboxed engine may reach of the file system, beside what every program needs; read by minerva-engine
 // (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be handed over.
@@ -220,7 +204,7 @@ class LlamaDriver final : public EngineDriver {
 
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
                                         std::shared_ptr<EngineLog> log, Engine::Handlers handlers) override {
-    auto address = fresh_address();
+    auto address = fresh_socket(options_.runtime_dir);
     if (!address) return fail(address.error());
     io::ProcessSpec child;
     child.argv = {options_.engine_path, "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
@@ -314,27 +298,10 @@ class LlamaDriver final : public EngineDriver {
     if (!alive.expired()) start_queued();
   }
 
-  Result<io::Address> fresh_address() {
-    if (::mkdir(options_.runtime_dir.c_str(), 0700) != 0 && errno != EEXIST) {
-      return fail(ErrorCode::kIo, fmt::format("cannot make the folder {} for the engines' sockets: {}",
-                                              options_.runtime_dir, std::strerror(errno)));
-    }
-    io::Address address;
-    address.unix_path = fmt::format("{}/{}-{}.sock", options_.runtime_dir, ::getpid(), ++spawned_);
-    if (address.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("{} is too long for a socket's path ({} bytes at most); choose a shorter folder",
-                              address.unix_path, sizeof(sockaddr_un::sun_path) - 1));
-    }
-    ::unlink(address.unix_path.c_str());  // left by a daemon that had our process id and was killed
-    return address;
-  }
-
   io::Loop& loop_;
   LlamaDriverOptions options_;
   std::vector<std::string> inspect_environment_;
   std::vector<std::string> serve_environment_;
-  std::uint64_t spawned_ = 0;
   std::deque<Job> queue_;
   std::list<Job> running_;
   // Tells calls that outlive the driver that it is gone.

@@ -17,9 +17,21 @@ namespace minerva {
 // How weights are held (docs/adr/0005-engine-defaults.md).
 enum class WeightsMode { kAuto, kRepacked, kMapped };
 
+// A program of the operator's that serves a model, in the place of llama.cpp's server (engine/command_engine.h).
+struct CommandSpec {
+  // The program and its arguments. "${PORT}" or "${SOCKET}", in here or in the environment, becomes where it listens.
+  std::vector<std::string> argv;         // empty: there is none
+  std::vector<std::string> environment;  // "NAME=value", beside what every engine inherits
+  std::string health = "/health";        // answers 2xx once it can serve
+  Bytes memory;                          // all it will take: nobody can tell ahead but the operator
+
+  bool operator==(const CommandSpec&) const = default;
+};
+
 struct ModelSpec {
   ModelId id;
   std::vector<ModelId> aliases;
+  CommandSpec command;                  // instead of a file, and of all that is about files
   std::string path;                     // absolute, symlinks resolved; the first shard of several
   std::string mmproj;                   // absolute; empty if the model has no projector
   std::vector<std::string> more_files;  // absolute: its other parts, and what `args` name
@@ -38,8 +50,8 @@ struct ModelSpec {
 
 // Whether an engine started for `a` is one for `b` too. A file that was replaced is used from the next load on.
 inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
-  return a.path == b.path && a.mmproj == b.mmproj && a.context == b.context && a.parallel == b.parallel &&
-         a.weights == b.weights && a.args == b.args;
+  return a.command == b.command && a.path == b.path && a.mmproj == b.mmproj && a.context == b.context &&
+         a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
 }
 
 struct ModelMetadata {

@@ -37,6 +37,21 @@ std::optional<std::chrono::milliseconds> processor_time(pid_t pid) {
   return std::chrono::milliseconds((user_ticks + system_ticks) * kMsPerSecond / ::sysconf(_SC_CLK_TCK));
 }
 
+std::vector<pid_t> group_members(pid_t leader) {
+  std::vector<pid_t> members;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::string state;
+    pid_t parent = 0;
+    pid_t group = 0;
+    stat_fields(read_all("/proc/" + name + "/stat")) >> state >> parent >> group;
+    if (group == leader) members.push_back(std::stoi(name));
+  }
+  return members;
+}
+
 std::vector<std::string> thread_states(pid_t pid, std::size_t most) {
   std::vector<std::string> lines;
   std::size_t more = 0;

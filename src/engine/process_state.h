@@ -15,6 +15,9 @@ namespace minerva {
 // Processor time of all its threads. Nothing if there is no such process.
 std::optional<std::chrono::milliseconds> processor_time(pid_t pid);
 
+// Every process of the group `leader` leads.
+std::vector<pid_t> group_members(pid_t leader);
+
 // One line per thread: its name, state (R running, S sleeping, D waiting for a device, T stopped, ...), and the kernel
 // function it waits in, as far as the kernel tells. At most `most` threads, then a line that says how many more.
 std::vector<std::string> thread_states(pid_t pid, std::size_t most = 32);

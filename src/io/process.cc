@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -228,6 +229,12 @@ class ChildProcess final : public Process {
   void close_stdin() override {
     state_->in_closing = true;
     state_->write_more();
+  }
+
+  void await_end(Duration most) override {
+    if (state_->reaped) return;
+    pollfd ended{state_->pidfd.native_handle(), POLLIN, 0};
+    ::poll(&ended, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(most).count()));
   }
 
   void signal_group(int signal) override {

@@ -48,6 +48,8 @@ class Process {
   // Queued, never blocks; dropped when the child no longer reads.
   virtual void write_stdin(std::string_view text) = 0;
   virtual void close_stdin() = 0;
+  // Blocks until it has ended, `most` at most, and tells nobody: for who ends with the loop.
+  virtual void await_end(Duration most) = 0;
   // To the whole group. No effect once it was reaped.
   virtual void signal_group(int signal) = 0;
 };

@@ -137,7 +137,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   answer.created = spec.modified_ns / 1'000'000'000;
   answer.size = spec.size;
   answer.aliases = spec.aliases;
-  if (metadata != nullptr) {
+  if (metadata != nullptr && spec.command.argv.empty()) {
     answer.parameters = metadata->parameters;
     answer.quantization = metadata->quantization;
     answer.context_length = metadata->context;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "engine/command_engine.h"
 #include "engine/llama_engine.h"
 #include "host/runtime_folder.h"
 #include "server/reload.h"
@@ -60,7 +61,8 @@ int serve(const ConfigSource& source, const Config& given) {
   }
 
   io::Loop loop;
-  const std::unique_ptr<EngineDriver> driver = make_llama_driver(loop, driver_options(config, *runtime));
+  const std::unique_ptr<EngineDriver> driver = make_command_driver(
+      loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
   Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
   const ContextOptions options = context_options(config);
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),

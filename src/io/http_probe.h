@@ -1,0 +1,19 @@
+// Asking a server whether it is there, for callers that are no coroutines.
+//
+// Threading: the loop's thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "io/stream.h"
+#include "minerva/base/clock.h"
+#include "minerva/base/result.h"
+
+namespace minerva::io {
+
+// GET `target` on a connection of its own; `done` gets the answer's status, never from inside this call.
+// Errors: kIo when nobody answers there, kTimeout when not by `deadline`.
+void probe(Loop& loop, Address address, std::string target, TimePoint deadline, std::function<void(Result<int>)> done);
+
+}  // namespace minerva::io

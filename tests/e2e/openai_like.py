@@ -1,0 +1,90 @@
+"""A small server that speaks like OpenAI's, for the tests of command engines.
+
+usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term] [--child FILE]
+
+The last message's content chooses what it does: "error" a refusal, "die" its end, "hold FILE" a stream that goes on
+once FILE is there; anything else is said again, word by word.
+"""
+import argparse
+import http.server
+import json
+import os
+import pathlib
+import signal
+import socketserver
+import subprocess
+import sys
+import time
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self):
+        return "client"
+
+    def answer(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        ready = options.wait_for is None or options.wait_for.exists()
+        self.answer(200 if ready else 503, {"ready": ready})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = body["messages"][-1]["content"]
+        if text == "error":
+            return self.answer(418, {"detail": "I am a teapot"})
+        if text == "die":
+            print("error: told to die", file=sys.stderr, flush=True)
+            os._exit(3)
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": text}
+            return self.answer(200, {"model": body["model"], "choices": [{"index": 0, "message": message}]})
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for word in text.split():
+            self.event({"choices": [{"index": 0, "delta": {"content": word}}]})
+            if word == "hold":
+                file = pathlib.Path(text.split()[1])
+                while not file.exists():
+                    time.sleep(0.01)
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+        return None
+
+    def event(self, chunk):
+        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        self.wfile.flush()
+
+
+class UnixServer(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int)
+parser.add_argument("--socket")
+parser.add_argument("--wait-for", type=pathlib.Path)
+parser.add_argument("--ignore-term", action="store_true")
+parser.add_argument("--child", type=pathlib.Path)
+options = parser.parse_args()
+if options.ignore_term:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if options.child:
+    # Leaves the group and the session, as a daemon would.
+    child = subprocess.Popen(["sleep", "100000"], start_new_session=True)
+    options.child.write_text(str(child.pid))
+if options.socket:
+    server = UnixServer(options.socket, Handler)
+else:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+print("serving", os.environ.get("GREETING", ""), flush=True)
+server.serve_forever()
