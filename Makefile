@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install build engine configure test check fmt sim coverage fuzz soak verify bench setup setup-tests demo-models clean
+.PHONY: help run install build engine configure test check fmt sim coverage fuzz soak parktest verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ fuzz: setup-tests ## fuzz everything that parses: FUZZ_SECONDS=n for each target
 soak: configure engine ## crowd, evictions, clients that leave, engines that are killed: SOAK_SECONDS=n (300)
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
 	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva python3 -B tests/campaigns/soak.py
+
+parktest: setup-tests engine ## park and wake engines of every architecture, and one of them 10,000 times
+	@MINERVA_BIN_DIR=$(CURDIR)/build/bin python3 -B tests/campaigns/parking.py
 
 verify: setup-tests engine demo-models ## what takes longer than a test should; PARTS="soak fuzz" for some of it
 	@tools/verify.sh $(PARTS)

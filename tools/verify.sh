@@ -2,16 +2,23 @@
 # What `make verify` runs: what takes longer than a test should. Each part says how it ended as it ends, and one table
 # in the end says it again; a part's whole output is build/verify/PART.log. Exit code 1 if one failed.
 #
-# Environment: JOBS; how much is done: SIM_SEEDS, FUZZ_SECONDS (each target), SOAK_SECONDS, ENGINE_KILLS, DAEMON_KILLS.
+# Environment: JOBS; how much is done: SIM_SEEDS, FUZZ_SECONDS (each target), SOAK_SECONDS, ENGINE_KILLS, DAEMON_KILLS,
+# PARKING_CYCLES.
 # Usage: tools/verify.sh [PART...]     default: all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
-readonly all_parts=(analyzer sim fuzz soak kills overload asan tsan)
+readonly all_parts=(analyzer sim fuzz soak kills overload parking asan tsan)
 readonly out=build/verify
 
 jobs=${JOBS:-$(nproc)}
 export MINERVA_BIN="$PWD/$out/bin/minerva" MINERVA_BIN_DIR="$PWD/build/bin" MINERVA_FAKES_DIR="$PWD/$out/bin"
 export MINERVA_E2E_MODELS="$PWD/build/e2e-models"
+
+# The agent's part of an engine, many times over.
+agent_under_asan() {
+  cmake --preset asan && cmake --build build/asan -j "$jobs" --target agent_test &&
+    ASAN_OPTIONS=quarantine_size_mb=1 AGENT_CYCLES="${PARKING_CYCLES:-10000}" build/asan/bin/agent_test --gtest_filter='Parking.NothingGrows'
+}
 
 run_part() {
   case $1 in
@@ -19,6 +26,7 @@ run_part() {
     sim) "$out/bin/minerva_sim" --seeds "${SIM_SEEDS:-1000000}" ;;
     fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
     soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;
+    parking) python3 -B tests/campaigns/parking.py && agent_under_asan ;;
     asan | tsan) make test PRESET="$1" JOBS="$jobs" ;;
   esac
 }

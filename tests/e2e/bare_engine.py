@@ -148,3 +148,23 @@ class BareEngine:
         found = [link for link in folder.iterdir() if os.readlink(link).startswith(str(self.images))]
         assert len(found) == 1, [os.readlink(link) for link in folder.iterdir()]
         return found[0]
+
+
+# ---- what engines are asked, to compare what they answer ----
+
+def prompt(number, tokens=200, vocabulary=250):
+    """Tokens; those of different numbers have no beginning in common."""
+    return [3 + (number * 7919 + i * i * 31 + i) % (vocabulary - 3) for i in range(tokens)]
+
+
+def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt):
+    """A conversation in each slot, `turns` turns each; `between(turn)` after each turn of all. Returns the answers."""
+    said = []
+    texts = {slot: first(slot) for slot in slots}
+    for turn in range(turns):
+        for slot in slots:
+            answer = engine.complete(texts[slot], slot=slot)
+            said.append(answer)
+            texts[slot] = texts[slot] + answer[0] + [5 + turn, 7 + slot]
+        between(turn)
+    return said

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from bare_engine import BareEngine
+from bare_engine import BareEngine, prompt, talk
 from harness import in_background, wait_until
 from tiny_models import generate
 
@@ -26,28 +26,11 @@ def engine(model):
         yield running
 
 
-def prompt(number, tokens=200):
-    return [3 + (number * 7919 + i * i * 31 + i) % 250 for i in range(tokens)]
-
-
-def talk(engine, turns, slots, between):
-    """A conversation in each slot, `turns` turns each; `between(turn)` after each turn of all."""
-    said = []
-    texts = {slot: prompt(slot) for slot in slots}
-    for turn in range(turns):
-        for slot in slots:
-            tokens, *rest = engine.complete(texts[slot], slot=slot)
-            said.append((tokens, *rest))
-            texts[slot] = texts[slot] + tokens + [5 + turn, 7 + slot]
-        between(turn)
-    return said
-
-
 def compare(model, *flags, turns=4, slots=(0,), **kwargs):
     """The same conversations with and without parking. Returns what each park and wake answered."""
     answers = []
     with BareEngine(model, *flags, "-np", str(len(slots)), **kwargs) as engine:
-        expected = talk(engine, turns, slots, lambda turn: None)
+        expected = talk(engine, turns, slots)
 
     with BareEngine(model, *flags, "-np", str(len(slots)), **kwargs) as engine:
         def park_and_wake(turn):
