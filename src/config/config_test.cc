@@ -54,8 +54,15 @@ class ConfigTest : public testing::Test {
 
 // Found by fuzzing: the parser asserts what the file should hold.
 TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
-  expect_error("x = [1, }\n", "minerva.toml", "value");
-  expect_error("a.b = {d = [1, }x]}\n", "minerva.toml", "value");
+  expect_error("x = [1, }\n", "minerva.toml:1:1: ", "value");
+  expect_error("# first\n\na.b = {d = [1, }x]}\n[later]\n", "minerva.toml:3:1: ", "value");
+}
+
+// Found by fuzzing: undefined behaviour in the parser's tables of characters.
+TEST_F(ConfigTest, ALetterThatNeedsQuotesIsAnErrorWithAPlace) {
+  expect_error("\n\u00e9 = 1\n", "minerva.toml:2:1: ");
+  expect_error("\u3042 = 1\n", "minerva.toml:1:1: ");
+  expect_error("[p\ufedfr]\n", "minerva.toml:1:");
 }
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {

@@ -193,6 +193,8 @@ void ModelHost::carry_out(Inspect& action) {
   catalog_.inspect(action.model, [this, alive = alive_, model = action.model,
                                   ticket = action.ticket](Result<ModelMetadata> metadata) {
     if (!*alive) return;
+    // Also for a preload that nobody waits for.
+    if (!metadata) log::warn("{} cannot be loaded: {}", model, metadata.error().message);
     step(Inspected{model, ticket, metadata.map([](const ModelMetadata& known) { return known.footprint; })});
   });
 }

@@ -18,7 +18,7 @@ struct Exchange {
   io::RequestHead request;
   std::string path;       // as it came, without the query
   std::string raw_query;  // as it came, without "?"
-  api::Query query;
+  api::Query query;       // once the caller may ask
   std::string request_id;
   TimePoint arrived;
   int status = 0;      // of the answer, for the log and the metrics; 499 when the client went away

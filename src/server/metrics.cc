@@ -64,6 +64,8 @@ std::string metrics_text(const Service& service) {
                  static_cast<double>(requests.accepted - requests.ended()));
   families.gauge("minerva_queue_requests", "Requests that wait for a model.", static_cast<double>(context.queued()));
   families.gauge("minerva_connections", "Open client connections.", static_cast<double>(service.connections));
+  families.counter("minerva_connections_refused_total", "Connections closed unanswered, over a limit.",
+                   service.refused_connections);
   families.gauge("minerva_queued_body_bytes", "Request bodies held in memory.",
                  static_cast<double>(service.queued_bytes));
   families.gauge("minerva_uptime_seconds", "Since the server started.",

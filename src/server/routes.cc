@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "server/access.h"
 #include "server/life_cycle.h"
@@ -76,29 +77,35 @@ std::vector<Route> make_routes() {
   return table;
 }
 
-bool has_path(std::string_view path) {
-  return std::any_of(routes().begin(), routes().end(), [&](const Route& route) { return route.path == path; });
+// The routes of a path, by method; nothing if there is none.
+const std::map<std::string_view, const Route*>* methods_of(std::string_view path) {
+  static const auto table = [] {
+    std::map<std::string_view, std::map<std::string_view, const Route*>> by_path;
+    for (const Route& route : routes()) by_path[route.path][route.method] = &route;
+    return by_path;
+  }();
+  const auto found = table.find(path);
+  return found == table.end() ? nullptr : &found->second;
 }
 
 // Sets `id` to the path's. Errors: kInvalidArgument, kRouteNotFound, kMethodNotAllowed.
 Result<const Route*> find_route(const Exchange& x, ModelId& id) {
-  std::string pattern = x.path;
-  if (!has_path(pattern)) {
+  const auto* methods = methods_of(x.path);
+  if (methods == nullptr) {
     const auto model_path = api::parse_model_path(x.path);
     if (!model_path) return fail(model_path.error());
     if (*model_path) {
       id = (*model_path)->id;
-      pattern = kModelPath;
+      std::string pattern(kModelPath);
       if (!(*model_path)->action.empty()) pattern += fmt::format("/{}", (*model_path)->action);
-    }
-    if (!has_path(pattern)) {
-      return fail(ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200)));
+      methods = methods_of(pattern);
     }
   }
-  const std::string_view method = x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method);
-  for (const Route& route : routes()) {
-    if (route.path == pattern && route.method == method) return &route;
+  if (methods == nullptr) {
+    return fail(ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200)));
   }
+  const auto found = methods->find(x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method));
+  if (found != methods->end()) return found->second;
   return fail(ErrorCode::kMethodNotAllowed,
               fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), x.path));
 }
@@ -119,6 +126,9 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     if (const auto refused = refuse_without_key(service.config, x.request)) co_return co_await x.error(*refused);
   }
   if (!route) co_return co_await x.error(route.error());
+  Result<api::Query> query = api::Query::parse(x.raw_query);
+  if (!query) co_return co_await x.error(query.error());
+  x.query = *std::move(query);
   if (const auto refused = refuse_form(x.request, (*route)->takes_form)) co_return co_await x.error(*refused);
   co_await (*route)->handle(service, x, std::move(id));
 }

@@ -28,7 +28,10 @@ Server::Server(Service& service, std::shared_ptr<io::TlsContext> tls)
 Result<io::Address> Server::listen(const io::Address& address) {
   auto listener = io::Listener::open(service_.loop, address, [this](std::unique_ptr<io::Stream> stream) {
     // Over the limit a connection is closed unanswered: answering would take what is short.
-    if (service_.connections >= service_.config.max_connections || !peers_.enter(stream->peer_name())) return;
+    if (service_.connections >= service_.config.max_connections || !peers_.enter(stream->peer_name())) {
+      ++service_.refused_connections;
+      return;
+    }
     service_.loop.spawn(serve_connection(std::move(stream)));
   });
   if (!listener) return Failure(listener.error());
@@ -91,20 +94,9 @@ io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestH
   const api::Target target = api::split_target(request.target);
   std::string path(target.path);
   std::string raw_query(target.query);
-  Result<api::Query> query = api::Query::parse(raw_query);
-  const bool well_formed = query.has_value();
-  Exchange exchange{connection,
-                    std::move(request),
-                    std::move(path),
-                    std::move(raw_query),
-                    query ? std::move(*query) : api::Query(),
-                    make_request_id(),
-                    Clock::now()};
-  if (well_formed) {
-    co_await dispatch(service_, exchange);
-  } else {
-    co_await exchange.error(query.error());
-  }
+  Exchange exchange{connection, std::move(request), std::move(path), std::move(raw_query),
+                    {},         make_request_id(),  Clock::now()};
+  co_await dispatch(service_, exchange);
   ++service_.answers[exchange.status];
   if (log::enabled(log::Level::kDebug)) {
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - exchange.arrived);

@@ -32,6 +32,7 @@ struct Service {
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
   std::size_t connections = 0;
+  std::uint64_t refused_connections = 0;  // closed unanswered, over a limit
   TimePoint started = Clock::now();
 
   // By id or alias, reading the folders again if it is unknown and they changed. Errors: kModelNotFound, with what to

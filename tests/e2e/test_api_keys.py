@@ -14,7 +14,7 @@ def bearer(key):
 def test_every_key_opens_and_nothing_else_does(serve):
     m = serve("--api-key", KEYS[0], "--api-key", KEYS[1])
     assert m.get("/health").status == 200
-    for path in ("/ready", "/metrics", "/v1/models", "/v1/models/stats", "/nothing"):
+    for path in ("/ready", "/metrics", "/v1/models", "/v1/models/stats", "/nothing", "/v1/models?a=%zz"):
         for headers in ({}, bearer("wrong"), bearer(KEYS[0] + "x"), bearer(KEYS[0][:-1]), {"x-api-key": "wrong"}):
             answer = m.get(path, headers=headers)
             assert answer.status == 401, (path, headers, answer)
@@ -25,6 +25,7 @@ def test_every_key_opens_and_nothing_else_does(serve):
         for headers in (bearer(key), {"x-api-key": key}, {"Authorization": f"bearer {key}"}):
             assert m.get("/v1/models", headers=headers).status == 200, headers
             assert m.get("/nothing", headers=headers).status == 404
+            assert m.get("/v1/models?a=%zz", headers=headers).status == 400
     chat = harness.chat_body("a", max_tokens=2)
     assert m.post("/v1/chat/completions", chat).status == 401
     assert m.post("/v1/chat/completions", chat, headers=bearer(KEYS[1])).status == 200

@@ -41,6 +41,8 @@ def test_connections_in_all(serve):
     assert is_refused(m)
     held[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")  # who is in stays in
     assert held[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+    held[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert b"\nminerva_connections_refused_total 1\n" in read_all(held[0])
     for sock in held:
         sock.close()
     wait_until(lambda: not is_refused(m), "there is room again")

@@ -99,6 +99,7 @@ class Referee {
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
   const SimEngine* serving(const ModelId& model) const;
+  // An empty `model`: any.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
 
   void see(const Inspect& action);
