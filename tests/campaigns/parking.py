@@ -27,7 +27,7 @@ VARIANTS = [
 
 
 def conversation(engine, between=lambda turn: None):
-    return talk(engine, TURNS, between=between, first=lambda slot: prompt(slot, 64, vocabulary=100))
+    return talk(engine, TURNS, between=between, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
 
 
 def never_parked(file, flags):
@@ -58,7 +58,7 @@ def over_architectures():
     expect(names is None or len(files) >= len(names), f"of {names} there are only {sorted(files)}")
     wrong = []
     for variant, flags, drop in VARIANTS:
-        same, cannot, without_image = 0, [], 0
+        same, cannot, without_image, monotonous = 0, [], 0, []
         for name, file in files.items():
             expected = never_parked(file, flags)
             if expected is None:
@@ -70,12 +70,15 @@ def over_architectures():
                 wrong.append(f"{name} ({variant}): {error!r:.500}")
                 continue
             without_image += image == 0
+            if len({chance for _, chances, _ in expected for _, chance, _ in chances}) < TURNS:
+                monotonous.append(name)
             if answers == expected:
                 same += 1
             else:
                 wrong.append(f"{name} ({variant}): another answer")
         figure(f"{variant}: models that answer the same", f"{same} of {len(files) - len(cannot)}")
         figure(f"{variant}: models without anything in their image", without_image)
+        figure(f"{variant}: models that always say the same", f"{len(monotonous)} ({', '.join(monotonous)})")
         figure(f"{variant}: models that cannot generate so", f"{len(cannot)} ({', '.join(cannot)})")
     expect(not wrong, "; ".join(wrong))
 

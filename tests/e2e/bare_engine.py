@@ -152,9 +152,10 @@ class BareEngine:
 
 # ---- what engines are asked, to compare what they answer ----
 
-def prompt(number, tokens=200, vocabulary=250):
-    """Tokens; those of different numbers have no beginning in common."""
-    return [3 + (number * 7919 + i * i * 31 + i) % (vocabulary - 3) for i in range(tokens)]
+def prompt(number, tokens=200, first=1000, kinds=20_000):
+    """Tokens; those of different numbers have no beginning in common. By default ones that the generated models know:
+    to those below they have the same answer to everything."""
+    return [first + (number * 7919 + i * i * 31 + i) % kinds for i in range(tokens)]
 
 
 def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt):
