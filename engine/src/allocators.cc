@@ -47,10 +47,11 @@ void __wrap_ggml_aligned_free(void * ptr, size_t size) {
 
 void __wrap_ggml_backend_buffer_set_usage(ggml_backend_buffer_t buffer, ggml_backend_buffer_usage usage) {
     __real_ggml_backend_buffer_set_usage(buffer, usage);
-    if (buffer == nullptr || !ggml_backend_buffer_is_host(buffer) || usage == GGML_BACKEND_BUFFER_USAGE_ANY) {
+    if (buffer == nullptr || usage == GGML_BACKEND_BUFFER_USAGE_ANY) {
         return;
     }
-    // ggml may align the buffer inside its block.
+    // ggml may align the buffer inside its block. Repacked weights do not count as host memory there, though they are;
+    // an address on another device is in no block.
     minerva::engine::set_large_block_use(
         ggml_backend_buffer_get_base(buffer),
         usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS ? BlockUse::kWeights : BlockUse::kScratch);

@@ -49,6 +49,12 @@ void fence(const LargeBlock & block) {
     }
 }
 
+void allow_access(const LargeBlock & block) {
+    if (mprotect(block.address, block.bytes, PROT_READ | PROT_WRITE) != 0) {
+        give_up("cannot bring back a block");
+    }
+}
+
 // The block's pages that are stored, with the holes up to `gap` pages between them.
 std::vector<Run> stored_runs(const Image & image, Image::Extent extent, std::size_t gap) {
     std::vector<Run> runs;
@@ -107,7 +113,11 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
             report.refused = store(blocks.all(), max_image_bytes, report.written_bytes);
             if (report.refused.empty()) {
                 for (const LargeBlock & block : blocks.all()) {
-                    fence(block);
+                    if (block.use != BlockUse::kWeights) {
+                        fence(block);
+                    } else if (const Stored & stored = stored_.at(block.id); stored.changed) {
+                        map_anew(stored);
+                    }
                 }
                 parked_ = true;
             } else {
@@ -118,6 +128,11 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
     if (parked_) {
         malloc_trim(0);
         if (drop_files) {
+            for (const auto & [id, stored] : stored_) {
+                if (stored.block.use == BlockUse::kWeights) {
+                    map_anew(stored);
+                }
+            }
             drop_mapped_files();
             image_->drop_cache();
         }
@@ -147,12 +162,12 @@ std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t
                            std::uint64_t & written_bytes) {
     for (const LargeBlock & block : blocks) {
         if (block.use != BlockUse::kScratch && stored_.count(block.id) == 0) {
-            stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage)});
+            stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage), false});
         }
     }
     std::vector<std::pair<const Stored *, std::vector<Run>>> work;
     std::uint64_t new_pages = 0;
-    for (const auto & [id, stored] : stored_) {
+    for (auto & [id, stored] : stored_) {
         std::vector<Run> changed;
         if (!find_changed(stored, changed)) {
             return std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
@@ -162,6 +177,7 @@ std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t
                 new_pages += image_->stored(stored.extent.first + page) ? 0 : 1;
             }
         }
+        stored.changed = !changed.empty();
         work.emplace_back(&stored, std::move(changed));
     }
     if (const std::uint64_t bytes = image_->stored_bytes() + new_pages * kPage; bytes > max_image_bytes) {
@@ -221,10 +237,16 @@ Parking::Report Parking::wake(bool read_files) {
         forget_freed(blocks.all());
         for (const LargeBlock & block : blocks.all()) {
             const auto found = stored_.find(block.id);
-            // Those that were made while parked stay as they are.
-            if (mprotect(block.address, block.bytes, PROT_READ | PROT_WRITE) != 0 ||
-                (found != stored_.end() && !restore(found->second, read_files))) {
-                give_up("cannot bring back a block");
+            // Scratch has nothing to bring back, and neither has what was made while parked.
+            if (found == stored_.end()) {
+                allow_access(block);
+            } else if (block.use != BlockUse::kWeights) {
+                map_stored(found->second);
+            }
+            if (found != stored_.end() && read_files) {
+                for (const Run & run : mapped_runs(found->second)) {
+                    read_pages(block.address + run.first * kPage, run.pages * kPage);
+                }
             }
         }
         parked_ = false;
@@ -235,22 +257,25 @@ Parking::Report Parking::wake(bool read_files) {
     return report;
 }
 
-bool Parking::restore(const Stored & stored, bool read_ahead) {
+std::vector<Run> Parking::mapped_runs(const Stored & stored) const {
     std::vector<Run> runs = stored_runs(*image_, stored.extent, kMappedGap);
-    if (runs.size() > kMostMappings) {
-        runs = stored_runs(*image_, stored.extent, stored.extent.pages);
-    }
-    for (const Run & run : runs) {
-        char * const address = stored.block.address + run.first * kPage;
-        if (mmap(address, run.pages * kPage, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE,
-                 image_->descriptor(), static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
-            return false;
+    return runs.size() <= kMostMappings ? runs : stored_runs(*image_, stored.extent, stored.extent.pages);
+}
+
+void Parking::map_anew(const Stored & stored) {
+    fence(stored.block);
+    map_stored(stored);
+}
+
+void Parking::map_stored(const Stored & stored) {
+    allow_access(stored.block);
+    for (const Run & run : mapped_runs(stored)) {
+        if (mmap(stored.block.address + run.first * kPage, run.pages * kPage, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, image_->descriptor(),
+                 static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
+            give_up("cannot bring back a block");
         }
-        if (read_ahead) {
-            read_pages(address, run.pages * kPage);
-        }
     }
-    return true;
 }
 
 }  // namespace minerva::engine

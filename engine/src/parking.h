@@ -3,8 +3,12 @@
 // Purpose: a parked engine keeps its process and its head (vocabulary, graph, templates). Its large blocks go to an
 // image on disk, where only what changed since the last time is written: the kernel tells which pages were touched
 // since they were mapped from the image. Waking maps the image over the blocks, private and copy-on-write, so nothing
-// is read before it is used. While parked the blocks' addresses are fenced off, so that a stray touch ends the process
-// instead of computing on zeros, and the inference loop is held (main_loop.h). Threading: one thread, not the main one.
+// is read before it is used. While parked the inference loop is held (main_loop.h), and the addresses of KV cache and
+// scratch are fenced off, so that a stray touch ends the process instead of computing on zeros.
+// Weights do not change: from the first park on they are clean pages of the image, as those of a mapped model are of
+// its file, for the kernel to drop and read again. They stay mapped, so that a wake costs them no page faults.
+//
+// Threading: one thread, not the main one.
 // Ownership: owns the image.
 #pragma once
 
@@ -49,6 +53,7 @@ class Parking {
     struct Stored {
         LargeBlock block;
         Image::Extent extent;
+        bool changed;  // the latest park wrote some of it
     };
 
     void forget_freed(const std::vector<LargeBlock> & blocks);
@@ -57,7 +62,12 @@ class Parking {
                       std::uint64_t & written_bytes);
     // The pages, from the start of the block, that the image does not hold as they are now. False: errno says why.
     bool find_changed(const Stored & stored, std::vector<Image::Extent> & changed);
-    bool restore(const Stored & stored, bool read_ahead);
+    // Requires: the block is fenced.
+    void map_stored(const Stored & stored);
+    // Gives back its memory, and maps the image in its place.
+    void map_anew(const Stored & stored);
+    // The parts of a block that are mapped from the image.
+    std::vector<Image::Extent> mapped_runs(const Stored & stored) const;
 
     std::string why_not_;
     std::unique_ptr<Image> image_;

@@ -48,6 +48,14 @@ class Block {
   std::size_t pages_;
 };
 
+std::size_t status_kib(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(name, 0) == 0) return std::stoul(line.substr(name.size()));
+  }
+  return 0;
+}
+
 // Parks and wakes in one rest.
 std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool files = false) {
   return at_rest([&] {
@@ -79,6 +87,27 @@ TEST(Parking, BringsEverythingBack) {
     ASSERT_EQ(weights.text() + state.text(), expected);
     EXPECT_EQ(scratch.text(), std::string(100 * kPage, '\0')) << "nobody needs it back";
   }
+}
+
+TEST(Parking, WeightsStayReadableAndCostNoMemoryOfTheirOwn) {
+  Parking parking(IMAGE_FOLDER);
+  constexpr std::size_t kMany = 5000;
+  const Block weights(kMany, BlockUse::kWeights);
+  std::memset(weights.page(0), 1, kMany * kPage);
+  const std::size_t hot_kib = status_kib("RssAnon:");
+  for (const bool drop : {false, true, false}) {
+    at_rest([&] {
+      EXPECT_EQ(parking.park(kNoLimit, drop).refused, "");
+      EXPECT_LT(status_kib("RssAnon:") + kMany * kPage / 1024, hot_kib + 2048);
+      EXPECT_EQ(weights.page(4999)[17], 1);
+      return parking.wake(drop);
+    });
+    EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
+    EXPECT_LT(status_kib("RssAnon:") + kMany * kPage / 1024, hot_kib + 2048) << "they are the image's pages";
+  }
+  weights.page(7)[0] = 2;  // nobody does
+  EXPECT_EQ(cycle(parking).first.written_bytes, kPage);
+  EXPECT_EQ(weights.page(7)[0], 2);
 }
 
 TEST(Parking, PagesOfZerosCostNothing) {
@@ -216,7 +245,7 @@ TEST(Parking, WithoutAFolder) {
 }
 
 TEST(ParkingDeathTest, ATouchOfAParkedBlockEndsTheProcess) {
-  for (const auto use : {BlockUse::kWeights, BlockUse::kState, BlockUse::kScratch}) {
+  for (const auto use : {BlockUse::kState, BlockUse::kScratch}) {
     const Block block(10, use);
     for (const bool write : {false, true}) {
       EXPECT_EXIT(
@@ -263,14 +292,6 @@ std::size_t open_descriptors() {
   std::size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) count += entry.exists() ? 1 : 0;
   return count;
-}
-
-std::size_t status_kib(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.rfind(name, 0) == 0) return std::stoul(line.substr(name.size()));
-  }
-  return 0;
 }
 
 // AGENT_CYCLES: how often (500).
