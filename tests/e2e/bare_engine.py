@@ -94,9 +94,15 @@ class BareEngine:
             raise Died(self.log())
         return json.loads(line)
 
-    def park(self, most=NO_LIMIT, drop=False):
+    def try_to_park(self, most=NO_LIMIT, drop=False):
         self.say(f"park {most}{' drop' if drop else ''}\n")
         return self.answer()
+
+    def park(self, most=NO_LIMIT, drop=False):
+        """On a crowded machine it may be a while after an answer until the engine rests."""
+        while (answer := self.try_to_park(most, drop)).get("refused") == "it is working":
+            pass
+        return answer
 
     def wake(self, read=False):
         self.say(f"wake{' read' if read else ''}\n")

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from bare_engine import BareEngine, prompt, talk
-from harness import in_background, wait_until
+from harness import in_background
 from tiny_models import generate
 
 # Large enough that its KV cache, its repacked weights and a conversation in the host prompt cache are large blocks.
@@ -140,11 +140,11 @@ def test_an_engine_that_works_is_not_parked(engine):
     connection = engine.open("/completion", body)
     stream = connection.getresponse()
     assert stream.readline().startswith(b"data: ")
-    refused = engine.park()
+    refused = engine.try_to_park()
     assert refused["parked"] is False and refused["refused"] == "it is working", refused
     assert b'"stop":true' in stream.read().splitlines()[-2]
     connection.close()
-    wait_until(lambda: engine.park()["parked"], "it rests")
+    assert engine.park()["parked"]
 
 
 def test_an_image_over_its_limit_is_refused(engine):
@@ -207,6 +207,8 @@ def test_lines_that_mean_nothing_are_ignored(engine):
 
 
 def test_a_line_may_come_in_pieces_and_several_at_once(engine):
+    engine.park()  # it rests
+    engine.wake()
     for piece in ("pa", "rk 1", "000000000000", "\nwa", "ke\npark 0\n"):
         engine.say(piece)
     assert [engine.answer()["parked"] for _ in range(3)] == [True, False, False]
