@@ -228,19 +228,19 @@ class Relay {
       aborted_ = std::move(error);
       if (engine_) engine_->close();
     });
-    for (bool fresh = false;; fresh = true) {
+    // The engine may close a kept connection at any moment. What is not kept could not be sent again then.
+    for (bool fresh = streaming_upload();; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
       if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
       if (aborted_) engine_->close();  // while it was connected
-      const bool upload_pending = streaming_upload();
       // What the engine says counts, also when it did not take the whole request.
       co_await send_request(lease);
-      if (!upload_pending || x_.connection.body_done()) watch_client();
+      if (x_.connection.body_done()) watch_client();
       Result<io::ResponseHead> response = co_await read_response(lease);
       if (!response || gone_) {
         // A kept connection may have been closed by the engine just now: it has seen nothing of the request.
-        if (taken->reused && !gone_ && !aborted_ && !upload_pending) {
+        if (taken->reused && !gone_ && !aborted_) {
           x_.connection.unwatch_peer();
           continue;
         }
