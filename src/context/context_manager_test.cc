@@ -9,11 +9,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr RequestId kR1{1};
-constexpr RequestId kR2{2};
-constexpr RequestId kR3{3};
-constexpr RequestId kR4{4};
-
 using Lease = CoreTest;
 using Eviction = CoreTest;
 using Turns = CoreTest;

@@ -14,6 +14,10 @@ namespace minerva {
 class CoreTest : public testing::Test {
  protected:
   static constexpr Duration kPatience = std::chrono::seconds(30);
+  static constexpr RequestId kR1{1};
+  static constexpr RequestId kR2{2};
+  static constexpr RequestId kR3{3};
+  static constexpr RequestId kR4{4};
 
   // Budget in MiB. Requires: called before anything else.
   void start(std::uint64_t budget_mib, std::size_t max_models = 0, const char* policy = "lru") {

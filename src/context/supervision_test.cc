@@ -7,11 +7,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr RequestId kR1{1};
-constexpr RequestId kR2{2};
-constexpr RequestId kR3{3};
-constexpr RequestId kR4{4};
-
 class Supervision : public CoreTest {
  protected:
   // Its engine dies twice in a row while hot: the breaker is open.

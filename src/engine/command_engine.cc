@@ -212,9 +212,7 @@ class CommandEngine final : public Engine {
   Error reason_for(const io::ExitStatus& status) const {
     if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
     if (killed_for_) return *killed_for_;
-    const std::string words = log_->last_words();
-    return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}){}", ready_ ? "" : " while loading",
-                                                   status.text(), words.empty() ? "" : ": " + words)};
+    return death(status, ready_, log_->last_words());
   }
 
   void remove_socket() const {

@@ -43,4 +43,9 @@ Result<io::Address> fresh_socket(const std::string& folder) {
   return address;
 }
 
+Error death(const io::ExitStatus& status, bool was_ready, const std::string& last_words) {
+  return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}){}", was_ready ? "" : " while loading",
+                                                 status.text(), last_words.empty() ? "" : ": " + last_words)};
+}
+
 }  // namespace minerva

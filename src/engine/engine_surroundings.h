@@ -1,4 +1,4 @@
-// What every engine's process is given, whichever driver starts it: an environment and a socket of its own.
+// What engines have in common, whichever driver starts them: an environment, a socket of their own, how an end is told.
 //
 // Threading: any thread.
 #pragma once
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/process.h"
 #include "io/stream.h"
 #include "minerva/base/result.h"
 
@@ -18,5 +19,8 @@ std::vector<std::string> engine_environment(const std::vector<std::string>& more
 // The path of a socket that no other engine of this process has, in `folder`, which is made with mode 0700 if needed.
 // Errors: kIo; kInvalidArgument when the path is longer than a socket's can be (107 bytes).
 Result<io::Address> fresh_socket(const std::string& folder);
+
+// kEngineCrashed: why an engine that nobody ended is gone. `last_words`: of its log, may be empty.
+Error death(const io::ExitStatus& status, bool was_ready, const std::string& last_words);
 
 }  // namespace minerva

@@ -153,12 +153,10 @@ class LlamaEngine final : public Engine {
     if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
     if (killed_for_) return *killed_for_;
     const std::string words = log_->last_words();
-    const std::string_view when = ready_ ? "" : " while loading";
-    const std::string suffix = words.empty() ? "" : ": " + words;
     if (!ready_ && status.signal == 0 && blames_file(words)) {
-      return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", suffix)};
+      return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", words.empty() ? "" : ": " + words)};
     }
-    return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}){}", when, status.text(), suffix)};
+    return death(status, ready_, words);
   }
 
   void remove_socket() const { ::unlink(address_.unix_path.c_str()); }

@@ -87,8 +87,6 @@ class Relay {
     x_.connection.limit_writes(Clock::now() + kLastWords);
   }
 
-  bool streaming_upload() const { return !x_.connection.body_done(); }
-
   // Finds the model and reads (what it takes of) the body.
   io::Task<std::optional<Error>> read_routing() {
     if (const std::string* model = x_.query.find("model")) model_ = *model;
@@ -229,7 +227,7 @@ class Relay {
       if (engine_) engine_->close();
     });
     // The engine may close a kept connection at any moment. What is not kept could not be sent again then.
-    for (bool fresh = streaming_upload();; fresh = true) {
+    for (bool fresh = !x_.connection.body_done();; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
       if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
