@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,35 @@ class EngineLog {
   std::vector<std::weak_ptr<std::function<void(std::string_view)>>> followers_;
 };
 
+// EngineAgent: the part of an engine's process that parks it and knows what it holds.
+class EngineAgent {
+ public:
+  struct Parked {
+    Bytes residue;  // what it still holds in memory of its own
+    Bytes image;    // on disk
+    Bytes written;  // of the image, by this park
+  };
+  struct ParkRefusal {
+    Error reason;
+    Bytes image_wanted;  // how large the image would have been, if that was the reason; 0 otherwise
+  };
+
+  virtual ~EngineAgent() = default;
+  // Why it cannot be parked; empty: it can. Known once the engine is ready.
+  virtual const std::string& why_not_parkable() const = 0;
+  // Moves its memory to its image, of at most `max_image`. `done` comes once, unless it dies first; refused, it is as
+  // before. Requires: ready, parkable, not parked, no request under way; none is sent to it before it woke.
+  virtual void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) = 0;
+  // Gives back the page cache of its weights. Requires: parked.
+  virtual void drop_pages() = 0;
+  // `done` comes once, unless it dies first (as it does when its image is damaged). Requires: parked.
+  virtual void wake(std::function<void()> done) = 0;
+  // What the engine holds at most with what it has allocated, hot: its memory now, and what of its large blocks was not
+  // touched yet. `done` comes once, with nothing if that cannot be told; not at all if it dies first. Requires: ready,
+  // not parked.
+  virtual void measure(std::function<void(std::optional<Bytes>)> done) = 0;
+};
+
 class Engine {
  public:
   struct Handlers {
@@ -50,6 +80,8 @@ class Engine {
   };
 
   virtual ~Engine() = default;
+  // nullptr: there is none in its process, and it can be neither parked nor measured.
+  virtual EngineAgent* agent() { return nullptr; }
   virtual const io::Address& address() const = 0;
   virtual pid_t pid() const = 0;
   // So many engines compute at present, this one among them: it is to leave the others their share of the cores.

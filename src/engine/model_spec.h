@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "minerva/base/bytes.h"
+#include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
 #include "minerva/context/types.h"
 
@@ -42,6 +43,8 @@ struct ModelSpec {
   unsigned parallel = 2;            // conversations at once
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;
+  Duration ttl{};         // idle for so long it is parked; 0: never
+  Duration unload_ttl{};  // and stopped; 0: never
   WeightsMode weights = WeightsMode::kAuto;
   std::vector<std::string> args;  // extra engine arguments
 

@@ -23,16 +23,21 @@ enum class PreloadStrategy {
   kScheduled,  // at set times: reserved, treated as lazy
 };
 
-// Where a model is in its life. kPreparing and kQuarantined hold no memory.
+// Where a model is in its life. kPreparing and kQuarantined hold no memory. Resident are kHot and kParked, and what is
+// between the two.
 enum class Residency {
   kCold,         // no process
   kPreparing,    // wanted: being inspected, or waiting for room
   kLoading,      // the process is starting; memory is reserved
   kHot,          // can serve
+  kParking,      // its memory is on its way out to an image on disk; all of it is still counted
+  kParked,       // its process lives, with its conversations in the image; what is left in memory is counted
+  kWaking,       // on its way back; its memory is reserved again
   kStopping,     // on its way out; its memory is still counted
   kQuarantined,  // failed recently: not tried again before the backoff ends (its breaker is open)
 };
-// "cold", "preparing", "loading", "hot", "stopping", "quarantined": the `state` of every answer.
+// "cold", "preparing", "loading", "hot", "parking", "parked", "waking", "stopping", "quarantined": the `state` of every
+// answer.
 std::string_view residency_name(Residency residency);
 
 // Whether a model that failed is tried again: closed, as usual; open, not before the backoff ends; half open, by one
@@ -42,13 +47,24 @@ enum class BreakerState { kClosed, kOpen, kHalfOpen };
 std::string_view breaker_state_name(BreakerState state);
 
 // How an inference request found its model.
-enum class CacheOutcome { kHit, kMiss };
+enum class CacheOutcome {
+  kHit,     // hot
+  kParked,  // resident, but it had to be woken: counted as a hit
+  kMiss,    // not resident
+};
 
 // How a lease ended.
 enum class LeaseEnd {
   kCompleted,  // the engine answered, be it with an error: forgives earlier failures of the model
   kFailed,     // the answer broke off, or there was none
   kCancelled,  // its client went away
+};
+
+// What parked models may hold.
+struct ParkingLimits {
+  bool enabled = true;                // false: nothing is parked any more, but stopped
+  Bytes memory = Bytes(UINT64_MAX);   // of their residues together, within the budget
+  Bytes images = Bytes(UINT64_MAX);   // of all images together, those of hot models too, on disk
 };
 
 // ---- events -------------------------------------------------------------------------------------------------------
@@ -59,6 +75,9 @@ struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
+  // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
+  Duration ttl{};
+  Duration unload_ttl{};
   // What was inspected or is running was made with other settings: the model is inspected anew, and an engine it has is
   // replaced once its leases have ended. New requests wait for the new engine.
   bool outdated = false;
@@ -84,6 +103,14 @@ struct LoadRequested {
 };
 // Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict.
 struct UnloadRequested {
+  RequestId request;
+  ModelId model;
+  bool force = false;  // unpins, aborts leases and waiters at once
+  TimePoint deadline;
+};
+// Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict; kNotSupported if its
+// engine cannot be parked. A model that is not resident stays so.
+struct ParkRequested {
   RequestId request;
   ModelId model;
   bool force = false;  // unpins, aborts leases and waiters at once
@@ -119,6 +146,36 @@ struct Inspected {
 };
 struct EngineReady {
   EngineId engine;
+  bool can_park = false;  // otherwise it is stopped instead
+};
+// Answer to Park: what is left of it in memory, and how large its image is.
+struct EngineParked {
+  EngineId engine;
+  Bytes residue;
+  Bytes image;
+};
+// The other answer to Park: it is as hot as before. `image_wanted`: how large its image would have been, if that was
+// the reason; 0 otherwise.
+struct ParkRefused {
+  EngineId engine;
+  Error reason;
+  Bytes image_wanted{};
+};
+// Answer to Wake: it can serve again.
+struct EngineWoken {
+  EngineId engine;
+};
+// What the engine holds at most, hot, as measured: takes the place of what was predicted.
+struct FootprintMeasured {
+  EngineId engine;
+  Bytes footprint;
+};
+// Memory outside of the budget is short (or was, and is no more): `short_by` is to be given back. Sent again while that
+// lasts; each time something is given back, the cheapest first: pages of parked models' weights, idle models' memory by
+// parking, parked models. Meanwhile nothing is loaded, and who would need that is shed.
+struct PressureChanged {
+  bool under_pressure = false;
+  Bytes short_by{};
 };
 // The process has been reaped: only now is its memory free. `reason` says why, for whoever was waiting.
 struct EngineExited {
@@ -135,6 +192,7 @@ struct EngineStalled {
 struct BudgetChanged {
   Bytes memory_budget;
   std::size_t max_models;  // 0: bounded by memory only
+  ParkingLimits parking{};
 };
 // As in ContextOptions. Who waits already keeps his deadline.
 struct WaitingChanged {
@@ -150,9 +208,11 @@ struct DrainRequested {
 // Time passed (see next_timer()).
 struct TimerFired {};
 
-using Event = std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, PinRequested,
-                           RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineExited,
-                           EngineStalled, BudgetChanged, WaitingChanged, DrainRequested, TimerFired>;
+using Event =
+    std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
+                 RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
+                 EngineWoken, EngineExited, EngineStalled, FootprintMeasured, PressureChanged, BudgetChanged,
+                 WaitingChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -174,6 +234,29 @@ struct Stop {
   ModelId model;
   std::string reason;  // in words
   ModelId victim_of;
+};
+// Move an idle engine's memory to its image, which may take `max_image`. Answered by EngineParked, ParkRefused or
+// EngineExited. `victim_of` as in Stop.
+struct Park {
+  EngineId engine;
+  ModelId model;
+  Bytes max_image;
+  std::string reason;  // in words
+  ModelId victim_of;
+};
+// Bring it back; its memory is reserved. Answered by EngineWoken or EngineExited.
+struct Wake {
+  EngineId engine;
+  ModelId model;
+};
+// Give back the page cache that a parked engine's weights take. Answered by nothing.
+struct DropPages {
+  EngineId engine;
+  ModelId model;
+};
+// `model` will be loaded once there is room for it: its file may be read ahead meanwhile.
+struct ReadAhead {
+  ModelId model;
 };
 // End an engine at once, whatever it does; its leases are still to be released or lost. Answered by EngineExited,
 // always.
@@ -208,13 +291,15 @@ struct Abort {
   Error error;
 };
 
-using Action = std::variant<Inspect, Spawn, Stop, Kill, Grant, Done, Reject, Abort>;
+using Action =
+    std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhead, Kill, Grant, Done, Reject, Abort>;
 
 // ---- configuration and views --------------------------------------------------------------------------------------
 
 struct ContextOptions {
   std::size_t max_models = 0;                           // 0: bounded by memory only
   Bytes memory_budget = Bytes(UINT64_MAX);              // of all reservations together
+  ParkingLimits parking;
   std::size_t max_queue_per_model = 128;                // waiting requests
   std::size_t max_queue = 1024;                         // waiting requests in all
   Duration load_timeout = std::chrono::minutes(10);     // Spawn to EngineReady
@@ -251,6 +336,10 @@ struct ModelView {
   std::optional<Duration> tried_again_in;      // while the breaker is open
   std::optional<Duration> expected_load_time;  // as its loads took so far
   std::optional<EngineId> engine;
+  bool can_park = false;  // its engine, if it has one
+  Bytes image;            // on disk
+  std::uint64_t parks = 0;
+  std::uint64_t wakes = 0;
 };
 
 // What a load would do if it were asked for now.
