@@ -29,14 +29,33 @@ void ModelCache::use(const ModelId& id, TimePoint now) {
 
 void ModelCache::touch(const ModelId& id, TimePoint now) { mark_used(resident(id), now); }
 
+void ModelCache::reinsert(const ModelId& id, TimePoint now) {
+  Slot& slot = resident(id);
+  victims_.erase(slot.rank);
+  by_insertion_.erase(slot.entry.insert_tick);
+  slot.entry.insert_tick = ++tick_;
+  slot.entry.inserted = now;
+  by_insertion_.emplace(slot.entry.insert_tick, &slot);
+  slot.rank = policy_->rank(slot.entry);
+  rerank(slot);
+}
+
+void ModelCache::set_footprint(const ModelId& id, Bytes footprint) {
+  Slot& slot = resident(id);
+  slot.entry.footprint = footprint;
+  rerank(slot);
+}
+
+void ModelCache::count_eviction(const ModelId& id) {
+  ++stats_.evictions;
+  policy_->evicted(resident(id).entry);
+}
+
 void ModelCache::remove(const ModelId& id, bool evicted) {
   const Slot& slot = resident(id);
   victims_.erase(slot.rank);
   by_insertion_.erase(slot.entry.insert_tick);
-  if (evicted) {
-    ++stats_.evictions;
-    policy_->evicted(slot.entry);
-  }
+  if (evicted) count_eviction(id);
   slots_.erase(id);
 }
 

@@ -20,10 +20,14 @@ class AnyOrder : public CoreTest {
   }
 
   Event any_event() {
-    switch (pick(18)) {
+    switch (pick(25)) {
       case 0:
-        return ModelAdded{any_model(), pick(3) == 0, pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy,
-                          pick(3) == 0};
+        return ModelAdded{any_model(),
+                          pick(3) == 0,
+                          pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy,
+                          pick(3) == 0,
+                          std::chrono::seconds(pick(3)),
+                          std::chrono::seconds(pick(5))};
       case 1:
         return ModelRemoved{any_model()};
       case 2:
@@ -49,16 +53,30 @@ class AnyOrder : public CoreTest {
         return Inspected{model, ticket, Bytes(pick(20) == 0 ? UINT64_MAX : pick(500))};
       }
       case 13:
-        return EngineReady{any_engine()};
+        return EngineReady{any_engine(), pick(4) > 0};
       case 14:
         return EngineExited{any_engine(), Error{ErrorCode::kEngineCrashed, "it died"}};
       case 15:
         return EngineStalled{any_engine()};
       case 16:
         return LeaseLost{any_request(), any_time()};
+      case 17:
+        return ParkRequested{next_id(), any_model(), pick(3) == 0, any_time()};
+      case 18:
+      case 19:
+        return EngineParked{any_engine(), Bytes(pick(400)), Bytes(pick(400))};
+      case 20:
+        return ParkRefused{any_engine(), Error{pick(2) == 0 ? ErrorCode::kIo : ErrorCode::kConflict, "no"},
+                           Bytes(pick(2) * pick(1000))};
+      case 21:
+      case 22:
+        return EngineWoken{any_engine()};
+      case 23:
+        if (pick(2) == 0) return FootprintMeasured{any_engine(), Bytes(pick(600))};
+        return PressureChanged{pick(3) == 0, Bytes(pick(1000))};
       default:
         if (pick(40) == 0) return DrainRequested{any_time()};
-        if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4)};
+        if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4), {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))}};
         if (pick(8) == 0) {
           return WaitingChanged{pick(20), pick(30), std::chrono::seconds(pick(5)), std::chrono::seconds(pick(3))};
         }
@@ -77,6 +95,7 @@ TEST_F(AnyOrder, IsSurvived) {
     options.memory_budget = Bytes(1000);
     options.max_models = pick(4);
     options.max_queue = 20;
+    options.parking = {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))};
     options.load_timeout = std::chrono::seconds(pick(5));
     options.min_residency = std::chrono::milliseconds(pick(2000));
     start(options, policy_names()[pick(3)].c_str());

@@ -15,12 +15,12 @@ std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event
   now_ = std::max(now_, now);
   actions_.clear();
   // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
-  const bool expired = queue_.next_deadline().value_or(TimePoint::max()) <= now_;
+  const bool due = timer_.value_or(TimePoint::max()) <= now_;
   const bool leaves = std::holds_alternative<RequestCancelled>(event);
   if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
-  if (!lease_only || expired || !at_rest()) settle();
+  if (!lease_only || due || !at_rest()) settle();
   return std::move(actions_);
 }
 
@@ -46,7 +46,7 @@ Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint
   return impl_->plan_load(model, footprint);
 }
 
-std::vector<ModelId> ContextManager::loaded_models() const { return impl_->cache().list(); }
+std::vector<ModelId> ContextManager::loaded_models() const { return impl_->hot_models(); }
 
 std::vector<ModelView> ContextManager::models(TimePoint now) const { return impl_->models(now); }
 
@@ -66,6 +66,7 @@ std::uint64_t ContextManager::estimated_memory_mb() const { return reserved_memo
 
 bool ContextManager::has_memory_pressure() const {
   constexpr double kPressure = 0.8;
+  if (impl_->under_pressure()) return true;
   return static_cast<double>(reserved_memory().count()) > kPressure * static_cast<double>(memory_budget().count());
 }
 

@@ -320,7 +320,7 @@ TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
   EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
   // Two seconds after it became hot, new requests for it queue.
   EXPECT_EQ(core_->next_timer(), now_ + seconds(2));
-  EXPECT_TRUE(wait(seconds(2)).empty());
+  EXPECT_TRUE(nothing(wait(seconds(2))));
   EXPECT_TRUE(lease(kR3, "a").empty());
   EXPECT_EQ(core_->cache_stats().hits, 2U);
   EXPECT_TRUE(release(held).empty());
@@ -362,7 +362,7 @@ TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
   const RequestId on_b = heat_and_hold("b");
   now_ += seconds(3);
   lease(kR1, "c");
-  EXPECT_TRUE(inspected("c").empty());
+  EXPECT_TRUE(nothing(inspected("c")));
   // a was used first, so it drains; b goes on.
   const RequestId on_a_too = next_id();
   EXPECT_TRUE(lease(on_a_too, "a").empty());
@@ -380,7 +380,7 @@ TEST_F(Turns, ALaterModelMayUseWhatIsLeftOverButNoMore) {
   const RequestId held = heat_and_hold("busy");
   now_ += seconds(2);
   lease(kR1, "large");
-  EXPECT_TRUE(inspected("large").empty());
+  EXPECT_TRUE(nothing(inspected("large")));
   // Beside large, 300 will be left: medium would take from it, small does not.
   lease(kR2, "medium");
   EXPECT_TRUE(inspected("medium").empty());

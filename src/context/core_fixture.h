@@ -44,6 +44,8 @@ class CoreTest : public testing::Test {
     return step(TimerFired{});
   }
 
+  // Whether nothing is to be done, but for what may be read ahead.
+  static bool nothing(const std::vector<Action>& actions) { return all<ReadAhead>(actions).size() == actions.size(); }
   // Every action of one kind.
   template <typename T>
   static std::vector<T> all(const std::vector<Action>& actions) {
@@ -53,9 +55,12 @@ class CoreTest : public testing::Test {
     }
     return found;
   }
-  // The only action, which has to be of this kind.
+  // The only action that changes anything, which has to be of this kind.
   template <typename T>
-  static T only(const std::vector<Action>& actions) {
+  static T only(std::vector<Action> actions) {
+    if constexpr (!std::is_same_v<T, ReadAhead>) {
+      std::erase_if(actions, [](const Action& action) { return std::holds_alternative<ReadAhead>(action); });
+    }
     EXPECT_EQ(actions.size(), 1U);
     if (actions.size() != 1 || !std::holds_alternative<T>(actions[0])) {
       ADD_FAILURE() << "not the expected action";
@@ -82,7 +87,16 @@ class CoreTest : public testing::Test {
   std::vector<Action> inspected(const ModelId& model) {
     return step(Inspected{model, ticket_.at(model), footprint_.at(model)});
   }
-  std::vector<Action> ready(const ModelId& model) { return step(EngineReady{engine_.at(model)}); }
+  std::vector<Action> ready(const ModelId& model) { return step(EngineReady{engine_.at(model), can_park_}); }
+  // Loads have an engine that cannot park unless this is called before.
+  void engines_can_park() { can_park_ = true; }
+  std::vector<Action> parked(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10) {
+    return step(EngineParked{engine_.at(model), Bytes::mib(residue_mib), Bytes::mib(image_mib)});
+  }
+  std::vector<Action> woken(const ModelId& model) { return step(EngineWoken{engine_.at(model)}); }
+  std::vector<Action> park(RequestId id, const ModelId& model, bool force = false) {
+    return step(ParkRequested{id, model, force, now_ + kPatience});
+  }
   std::vector<Action> exited(const ModelId& model, ErrorCode code = ErrorCode::kEngineCrashed) {
     return step(EngineExited{engine_.at(model), Error{code, "it died"}});
   }
@@ -110,6 +124,7 @@ class CoreTest : public testing::Test {
   std::map<ModelId, EngineId> engine_;  // the last one
   std::map<ModelId, std::uint64_t> ticket_;
   std::map<ModelId, Bytes> footprint_;
+  bool can_park_ = false;
   std::uint64_t next_request_ = 1'000'000;  // those of tests are small numbers
 };
 

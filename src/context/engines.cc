@@ -1,5 +1,7 @@
 // The life of an engine, as the core sees it: memory is reserved at spawn() and comes back in become_cold(), when the
 // process has been reaped; in between there is at most one engine of a model.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "context/impl.h"
@@ -16,7 +18,7 @@ void ContextManager::Impl::spawn(Model& m) {
   engines_.emplace(engine, m.id);
   m.state = ModelState::kLoading;
   m.engine = engine;
-  m.spawned = now_;
+  m.started = now_;
   actions_.emplace_back(Spawn{engine, m.id, m.footprint});
 }
 
@@ -39,19 +41,19 @@ void ContextManager::Impl::become_hot(Model& m) {
 }
 
 void ContextManager::Impl::stop(Model& m, std::string reason) {
-  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/false);
-  end_engine(m, std::move(reason), {});
+  if (m.resident()) cache_.remove(m.id, /*evicted=*/false);
+  end_engine(m, std::move(reason), {}, /*evicted=*/false);
 }
 
 void ContextManager::Impl::evict(Model& m, std::string reason, const ModelId& victim_of) {
-  check(m.state == ModelState::kHot, "a model is evicted that is not hot");
+  check(m.state == ModelState::kHot || m.state == ModelState::kParked, "a model is evicted that is not hot or parked");
   check(!m.pinned, "a pinned model is evicted");
   cache_.remove(m.id, /*evicted=*/true);
-  end_engine(m, std::move(reason), victim_of);
+  end_engine(m, std::move(reason), victim_of, /*evicted=*/true);
 }
 
-void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelId& victim_of) {
-  check(m.state == ModelState::kHot || m.state == ModelState::kLoading, "only a living engine can be stopped");
+void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelId& victim_of, bool evicted) {
+  check(m.resident() || m.state == ModelState::kLoading, "only a living engine can be stopped");
   check(m.leases.empty(), "an engine is stopped that holds a lease");
   m.state = ModelState::kStopping;
   m.draining = false;
@@ -59,15 +61,15 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
   if (planted_bug(PlantedBug::kReleaseBeforeReap)) {
     ledger_.release(*m.engine);
   } else {
-    ledger_.mark_leaving(*m.engine);
+    ledger_.mark_leaving(*m.engine, /*stays=*/Bytes());
   }
   // What is left of an unload is the exit, which always comes.
   for (const auto& [place, id] : queue_.lines(m.id).unloads) queue_.clear_deadline(id);
-  actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of});
+  actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of, evicted});
 }
 
 void ContextManager::Impl::become_cold(Model& m) {
-  if (m.state == ModelState::kHot) cache_.remove(m.id, /*evicted=*/false);
+  if (m.resident()) cache_.remove(m.id, /*evicted=*/false);
   if (!planted_bug(PlantedBug::kReleaseBeforeReap) || ledger_.holds(*m.engine)) ledger_.release(*m.engine);
   engines_.erase(*m.engine);
   m.state = ModelState::kCold;
@@ -77,6 +79,13 @@ void ContextManager::Impl::become_cold(Model& m) {
   m.leases.clear();
   m.draining = false;
   m.stalled = false;
+  m.can_park = false;
+  m.parked_to_make_room = false;
+  m.not_parked_before = {};
+  m.busy_refusals = 0;
+  // An image that would not fit is forgotten with its conversations.
+  m.image = Bytes();
+  reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", quoted(m.id))});
 }
 
 void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker::Failure failure) {
@@ -110,7 +119,7 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
   if (was == ModelState::kLoading) {
     const bool bad_luck = reason.code == ErrorCode::kEngineCrashed || reason.code == ErrorCode::kEngineTimeout;
     fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
-  } else if (was == ModelState::kHot) {
+  } else if (was != ModelState::kStopping) {
     // Whoever waits gets a fresh engine, unless this is a habit.
     record_failure(m, reason, Breaker::Failure::kRequest);
     if (m.breaker.open(now_)) reject_wanting(m, reason);
@@ -120,11 +129,12 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
 bool ContextManager::Impl::idle(const Model& m) const {
   const bool leased = !m.leases.empty() && !planted_bug(PlantedBug::kVictimWithLease);
   const bool pinned = m.pinned && !planted_bug(PlantedBug::kPinIgnored);
-  return m.state == ModelState::kHot && !m.stalled && !leased && !pinned && queue_.lines(m.id).wanting() == 0;
+  return (m.state == ModelState::kHot || m.state == ModelState::kParked) && !m.stalled && !leased && !pinned &&
+         queue_.lines(m.id).wanting() == 0;
 }
 
 void ContextManager::Impl::refresh_evictable(const Model& m) {
-  if (m.state == ModelState::kHot) cache_.set_evictable(m.id, idle(m));
+  if (m.resident()) cache_.set_evictable(m.id, idle(m));
 }
 
 }  // namespace minerva

@@ -16,22 +16,51 @@ void average_in(std::optional<Duration>& average, Duration latest) {
 }  // namespace
 
 void ContextManager::Impl::learn_load_time(Model& m) {
-  average_in(m.expected_load_time, now_ - m.spawned);
-  average_in(load_time_of_any_, now_ - m.spawned);
+  average_in(m.expected_load_time, now_ - m.started);
+  average_in(load_time_of_any_, now_ - m.started);
 }
+
+void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wake_time, now_ - m.started); }
 
 void ContextManager::Impl::learn_service_time(Model& m, Duration took) { average_in(m.service_time, took); }
 
 Duration ContextManager::Impl::guess_load_time(const Model& m) const {
   constexpr Duration kNothingKnown = std::chrono::seconds(1);
+  constexpr Duration kUsualWake = std::chrono::milliseconds(100);
+  const bool will_wake = m.resident() && (m.state != ModelState::kHot || (m.can_park && options_.parking.enabled));
+  if (will_wake) return m.expected_wake_time.value_or(kUsualWake);
   return m.expected_load_time.value_or(load_time_of_any_.value_or(kNothingKnown));
+}
+
+std::optional<Duration> ContextManager::Impl::expected_time(const Model& m) const {
+  const auto left = [&](std::optional<Duration> whole) {
+    return whole ? std::optional(std::max(*whole - (now_ - m.started), Duration::zero())) : std::nullopt;
+  };
+  switch (m.state) {
+    case ModelState::kHot:
+      return Duration::zero();
+    case ModelState::kLoading:
+      return left(m.expected_load_time);
+    case ModelState::kWaking:
+      return left(m.expected_wake_time);
+    case ModelState::kParking:
+    case ModelState::kParked:
+      return m.expected_wake_time;
+    case ModelState::kCold:
+    case ModelState::kInspecting:
+    case ModelState::kWaitingForRoom:
+    case ModelState::kStopping:
+      break;
+  }
+  return m.expected_load_time;
 }
 
 Duration ContextManager::Impl::expected_wait(const Model& m) const {
   const Duration load = guess_load_time(m);
   switch (m.state) {
     case ModelState::kLoading:
-      return std::max(load - (now_ - m.spawned), Duration::zero());
+    case ModelState::kWaking:
+      return std::max(load - (now_ - m.started), Duration::zero());
     case ModelState::kHot:
       if (!m.draining && !leaving_anyway(m)) {
         // Each lease that ends lets the next one in, and as many end at a time as there are.
@@ -43,10 +72,12 @@ Duration ContextManager::Impl::expected_wait(const Model& m) const {
     case ModelState::kCold:
     case ModelState::kInspecting:
     case ModelState::kWaitingForRoom:
+    case ModelState::kParking:
+    case ModelState::kParked:
     case ModelState::kStopping:
       break;
   }
-  if (m.state != ModelState::kHot && ledger_.after_exits().fits(m.footprint)) return load;
+  if (m.state != ModelState::kHot && ledger_.after_exits().fits(lacking(m))) return load;
   // Whoever is before it in line gets a turn first.
   Duration wait = load;
   const std::uint64_t place = place_in_line(m);

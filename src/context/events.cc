@@ -30,7 +30,9 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   if (!m.known) --removed_models_;
   m.known = true;
   m.preload = event.preload;
-  m.outdated = event.outdated && (m.state == ModelState::kLoading || m.state == ModelState::kHot);
+  m.ttl = event.ttl;
+  m.unload_ttl = event.unload_ttl;
+  m.outdated = event.outdated && (m.state == ModelState::kLoading || m.resident());
   if (event.outdated && m.preparing()) m.state = ModelState::kCold;  // whoever wants it has it inspected anew
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
@@ -57,8 +59,12 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   if (draining_) return reject_lease(event.request, draining_error());
   if (m->breaker.open(now_)) return reject_lease(event.request, quarantined_error(*m));
   const bool hot = m->state == ModelState::kHot;
-  const bool must_wait =
-      !hot || m->draining || m->stalled || m->outdated || !queue_.lines(m->id).unloads.empty() || has_all_it_runs(*m);
+  const bool resident = m->resident();
+  if (pressure_ && !resident && m->state != ModelState::kLoading) {
+    return reject_lease(event.request, memory_short_error(*m));
+  }
+  const bool must_wait = !hot || m->draining || m->stalled || m->outdated ||
+                         queue_.lines(m->id).first_leave() != UINT64_MAX || has_all_it_runs(*m);
   if (must_wait && queue_is_full(*m)) return reject_lease(event.request, queue_full(*m));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
@@ -69,12 +75,14 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
                                         retry_seconds(expected_wait(*m))});
   }
   const bool joins = m->state == ModelState::kLoading;
-  if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(hot);
+  if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
   wait({.id = event.request,
         .kind = WaitKind::kLease,
         .model = m->id,
         .deadline = event.deadline,
-        .outcome = hot ? CacheOutcome::kHit : CacheOutcome::kMiss});
+        .outcome = hot        ? CacheOutcome::kHit
+                   : resident ? CacheOutcome::kParked
+                              : CacheOutcome::kMiss});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
 }
@@ -86,8 +94,11 @@ void ContextManager::Impl::on(const LoadRequested& event) {
   // The operator knows better: an explicit load is always tried.
   m->breaker.let_through();
   const bool hot = m->state == ModelState::kHot;
-  const bool at_once = hot && !m->outdated && queue_.lines(m->id).unloads.empty();
+  const bool at_once = hot && !m->outdated && queue_.lines(m->id).first_leave() == UINT64_MAX;
   if (!at_once && queue_is_full(*m)) return reject(event.request, queue_full(*m));
+  if (pressure_ && !m->resident() && m->state != ModelState::kLoading) {
+    return reject(event.request, memory_short_error(*m));
+  }
   wait({.id = event.request,
         .kind = WaitKind::kLoad,
         .model = m->id,
@@ -101,18 +112,10 @@ void ContextManager::Impl::on(const LoadRequested& event) {
 void ContextManager::Impl::on(const UnloadRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject(event.request, not_found(event.model));
-  if (m->state == ModelState::kCold && !wanted(*m)) {
-    actions_.emplace_back(Done{.request = event.request, .model = m->id, .changed = false});
-    return;
-  }
+  if (m->state == ModelState::kCold && !wanted(*m)) return done_unchanged(event.request, *m);
   if (m->state == ModelState::kStopping) m->eager.reset();
   if (event.force) {
-    m->pinned = false;
-    m->eager.reset();
-    const std::string who = fmt::format("the model {} was unloaded by an operator", quoted(m->id));
-    const int retry_after_s = retry_seconds(guess_load_time(*m));
-    abort_leases(*m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
-    reject_wanting(*m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});
+    force_out(*m, "unloaded");
   } else if (m->pinned && m->state != ModelState::kStopping) {
     return reject(event.request, {ErrorCode::kConflict,
                                   fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
@@ -123,6 +126,33 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
         .deadline = m->state == ModelState::kStopping ? TimePoint::max() : event.deadline});
   // At once, so that what needs no waiting works with a deadline of now.
   advance_unload(*m);
+}
+
+void ContextManager::Impl::on(const ParkRequested& event) {
+  Model* m = find_known(event.model);
+  if (m == nullptr) return reject(event.request, not_found(event.model));
+  const bool wakes = m->state == ModelState::kWaking || (m->state == ModelState::kParked && wanted(*m));
+  if (!m->resident() || (m->state == ModelState::kParked && !wakes)) {
+    if (m->state == ModelState::kLoading || m->preparing()) {
+      return reject(event.request,
+                    {ErrorCode::kConflict, fmt::format("{} is not loaded yet; park it once it is", quoted(m->id))});
+    }
+    return done_unchanged(event.request, *m);
+  }
+  if (draining_) return reject(event.request, draining_error());
+  if (!m->can_park || !options_.parking.enabled) return reject(event.request, cannot_park(*m));
+  if (event.force) {
+    force_out(*m, "parked");
+  } else if (m->pinned) {
+    return reject(event.request, {ErrorCode::kConflict,
+                                  fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
+  }
+  m->not_parked_before = {};  // the operator knows better
+  wait({.id = event.request,
+        .kind = WaitKind::kPark,
+        .model = m->id,
+        .deadline = m->state == ModelState::kParking ? TimePoint::max() : event.deadline});
+  advance_park(*m);
 }
 
 void ContextManager::Impl::on(const PinRequested& event) {
@@ -157,6 +187,7 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   Model& m = found->second;
   m.leases.erase(event.request);
   cache_.touch(m.id, now_);
+  note_ttl(m);
   if (event.end == LeaseEnd::kCompleted) {
     m.breaker.served();
     learn_service_time(m, now_ - lease.granted);
@@ -216,7 +247,40 @@ void ContextManager::Impl::on(const EngineReady& event) {
   const auto it = engines_.find(event.engine);
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
-  if (m.state == ModelState::kLoading) become_hot(m);
+  if (m.state != ModelState::kLoading) return;
+  m.can_park = event.can_park;
+  become_hot(m);
+}
+
+void ContextManager::Impl::on(const EngineParked& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end()) return;
+  Model& m = models_.at(it->second);
+  if (m.state == ModelState::kParking) become_parked(m, event.residue, event.image);
+}
+
+void ContextManager::Impl::on(const ParkRefused& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end()) return;
+  Model& m = models_.at(it->second);
+  if (m.state == ModelState::kParking) stay_hot(m, event.reason, event.image_wanted);
+}
+
+void ContextManager::Impl::on(const EngineWoken& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end()) return;
+  Model& m = models_.at(it->second);
+  if (m.state == ModelState::kWaking) become_awake(m);
+}
+
+void ContextManager::Impl::on(const FootprintMeasured& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end()) return;
+  Model& m = models_.at(it->second);
+  if (m.state != ModelState::kHot) return;
+  m.footprint = event.footprint;
+  ledger_.correct(event.engine, event.footprint);
+  cache_.set_footprint(m.id, event.footprint);
 }
 
 void ContextManager::Impl::on(const EngineExited& event) {
@@ -234,7 +298,8 @@ void ContextManager::Impl::on(const EngineStalled& event) {
   const auto it = engines_.find(event.engine);
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
-  const bool should_work = m.state == ModelState::kLoading || !m.leases.empty();
+  const bool should_work = m.state == ModelState::kLoading || m.state == ModelState::kParking ||
+                           m.state == ModelState::kWaking || !m.leases.empty();
   if (!should_work || m.stalled || planted_bug(PlantedBug::kStallIgnored)) return;
   m.stalled = true;
   refresh_evictable(m);
@@ -243,7 +308,15 @@ void ContextManager::Impl::on(const EngineStalled& event) {
 
 // ---- the daemon ----
 
-void ContextManager::Impl::on(const BudgetChanged& event) { ledger_.set_limits(event.memory_budget, event.max_models); }
+void ContextManager::Impl::on(const PressureChanged& event) {
+  pressure_ = event.under_pressure;
+  if (pressure_) give_back(event.short_by);
+}
+
+void ContextManager::Impl::on(const BudgetChanged& event) {
+  ledger_.set_limits(event.memory_budget, event.max_models);
+  options_.parking = event.parking;
+}
 
 void ContextManager::Impl::on(const WaitingChanged& event) {
   options_.max_queue_per_model = event.max_queue_per_model;
@@ -322,6 +395,22 @@ void ContextManager::Impl::reject_loads(Model& m, std::uint64_t before_place, co
   }
 }
 
+void ContextManager::Impl::done_unchanged(RequestId request, const Model& m) {
+  actions_.emplace_back(Done{.request = request,
+                             .model = m.id,
+                             .changed = false,
+                             .footprint = m.engine ? ledger_.held(*m.engine) : Bytes()});
+}
+
+void ContextManager::Impl::force_out(Model& m, std::string_view how) {
+  m.pinned = false;
+  m.eager.reset();
+  const std::string who = fmt::format("the model {} was {} by an operator", quoted(m.id), how);
+  const int retry_after_s = retry_seconds(guess_load_time(m));
+  abort_leases(m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
+  reject_wanting(m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});
+}
+
 void ContextManager::Impl::abort_leases(Model& m, const Error& error) {
   for (auto& [request, aborted] : m.leases) {
     if (!aborted) actions_.emplace_back(Abort{request, error});
@@ -336,6 +425,10 @@ void ContextManager::Impl::finish_unloads(Model& m) {
   }
 }
 
+void ContextManager::Impl::reject_parks(Model& m, const Error& error) {
+  while (!queue_.lines(m.id).parks.empty()) reject(take(queue_.lines(m.id).parks.begin()->second).id, error);
+}
+
 bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
   // Half open, one request at a time.
   return m.breaker.half_open(now_) && !m.leases.empty();
@@ -343,10 +436,12 @@ bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
 
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
   const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
-  if (m.state != ModelState::kHot || m.draining || m.outdated || stalled) return false;
+  const bool can_serve = m.state == ModelState::kHot ||
+                         (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
+  if (!can_serve || m.draining || m.outdated || stalled) return false;
   bool served = false;
-  // Who came after an unload waits for the next load.
-  const std::uint64_t end = queue_.lines(m.id).first_unload();
+  // Who came after an unload or a park waits for the next load or wake.
+  const std::uint64_t end = queue_.lines(m.id).first_leave();
   while (!queue_.lines(m.id).loads.empty() && queue_.lines(m.id).loads.begin()->first < end) {
     answer_load(m, queue_.lines(m.id).loads.begin()->second, just_loaded);
     served = true;

@@ -4,6 +4,7 @@
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
+//   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
@@ -22,6 +23,7 @@
 #include "context/ledger.h"
 #include "context/model.h"
 #include "context/requests.h"
+#include "context/victims.h"
 #include "minerva/cache/model_cache.h"
 #include "minerva/context/context_manager.h"
 
@@ -42,6 +44,8 @@ class ContextManager::Impl {
   std::size_t queued() const { return queue_.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
   bool drained() const { return draining_ && engines_.empty(); }
+  bool under_pressure() const { return pressure_; }
+  std::vector<ModelId> hot_models() const;
   void check_invariants() const;
 
  private:
@@ -59,13 +63,18 @@ class ContextManager::Impl {
     Room planned;
     bool may_evict = true;  // false once somebody waits for room that nobody idle can give
   };
-  // Whom a claimant may displace, in the order in which they should go.
+  // What a claimant may displace, in the order in which it should go: models to park first, if that frees enough; then
+  // what they, and parked ones, would keep.
   struct Candidates {
-    std::vector<Model*> models;
-    std::vector<Bytes> footprints;
-    std::size_t ready = 0;  // the first so many may be told to leave; the others will be able to later
+    std::vector<Departure> departures;
+    struct Whose {
+      const Model* model;
+      bool stops;  // otherwise it parks
+      bool ready;  // it may be told now, not only later
+    };
+    std::vector<Whose> whose;  // of each departure
 
-    void add(Model& m, Bytes footprint);
+    void add(const Model& m, Departure departure, bool stops, bool ready);
   };
 
   // ---- events.cc ----
@@ -74,14 +83,20 @@ class ContextManager::Impl {
   void on(const LeaseRequested& event);
   void on(const LoadRequested& event);
   void on(const UnloadRequested& event);
+  void on(const ParkRequested& event);
   void on(const PinRequested& event);
   void on(const RequestCancelled& event);
   void on(const LeaseReleased& event);
   void on(const LeaseLost& event);
   void on(const Inspected& event);
   void on(const EngineReady& event);
+  void on(const EngineParked& event);
+  void on(const ParkRefused& event);
+  void on(const EngineWoken& event);
   void on(const EngineExited& event);
   void on(const EngineStalled& event);
+  void on(const FootprintMeasured& event);
+  void on(const PressureChanged& event);
   void on(const BudgetChanged& event);
   void on(const WaitingChanged& event);
   void on(const DrainRequested& event);
@@ -98,7 +113,11 @@ class ContextManager::Impl {
   void reject_wanting(Model& m, const Error& error);
   void reject_loads(Model& m, std::uint64_t before_place, const Error& error);
   void abort_leases(Model& m, const Error& error);
+  // It is to leave by force, unpinned: leases and waiters end. `how`: "unloaded", "parked".
+  void force_out(Model& m, std::string_view how);
+  void done_unchanged(RequestId request, const Model& m);
   void finish_unloads(Model& m);
+  void reject_parks(Model& m, const Error& error);
   // It holds as many leases as it may; more requests wait until one ends.
   bool has_all_it_runs(const Model& m) const;
   // Whatever may be granted of those who wait for a hot model. True if anything was answered.
@@ -112,15 +131,46 @@ class ContextManager::Impl {
   void stop(Model& m, std::string reason);
   // To make room: for `victim_of`, or (empty) to get within the limits. Counted.
   void evict(Model& m, std::string reason, const ModelId& victim_of);
-  void end_engine(Model& m, std::string reason, const ModelId& victim_of);
+  void end_engine(Model& m, std::string reason, const ModelId& victim_of, bool evicted);
   void become_cold(Model& m);
   void record_failure(Model& m, const Error& reason, Breaker::Failure failure);
   void fail_load(Model& m, const Error& reason, Breaker::Failure failure);
   // Its engine died by itself; `m` is cold by now.
   void engine_died(Model& m, ModelState was, const Error& reason);
-  // It is resident, nobody holds or wants it, and nothing protects it.
+  // It is hot or parked, nobody holds or wants it, and nothing protects it.
   bool idle(const Model& m) const;
   void refresh_evictable(const Model& m);
+
+  // ---- parking.cc ----
+  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just now.
+  bool parkable(const Model& m) const;
+  // What it will keep when it is parked: as last time, or a guess.
+  Bytes expected_residue(const Model& m) const;
+  // How large its image may become.
+  Bytes image_room(const Model& m) const;
+  // Whether its image will find room on disk. kLater: once parked models that go before it are gone, which were told to.
+  enum class ImageRoom { kNow, kLater, kNever };
+  ImageRoom make_image_room(const Model& m);
+  // To make room: for `victim_of`, or (empty) to get within the limits.
+  void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
+  void park(Model& m, std::string reason, const ModelId& victim_of);
+  void become_parked(Model& m, Bytes residue, Bytes image);
+  void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
+  void wake(Model& m);
+  void become_awake(Model& m);
+  void advance_park(Model& m);
+  void finish_parks(Model& m, bool changed);
+  // Parked models within the limits of their own.
+  void shrink_parked();
+  // Who was idle for too long is parked or stopped.
+  void expire_idle();
+  // When it was used last, or became hot.
+  TimePoint idle_since(const Model& m) const;
+  void note_ttl(const Model& m);
+  // Memory outside of the budget is short: see PressureChanged.
+  void give_back(Bytes short_by);
+  Error cannot_park(const Model& m) const;
+  Error memory_short_error(const Model& m) const;
 
   // ---- planning.cc ----
   void settle();
@@ -139,13 +189,22 @@ class ContextManager::Impl {
   void shrink_to_limits();
   // True if anything was answered, so that another round is due.
   bool plan();
+  bool waits_for_room(const Model& m) const;
   // True if somebody was rejected, so that others may move up.
   bool place(Model& m, Pass& pass);
-  void add_idle_candidates(Candidates& candidates);
-  void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates);
+  // What it needs beyond what it holds: all of its footprint if it is cold.
+  Bytes lacking(const Model& m) const;
+  // It no longer waits for room.
+  void give_up(Model& m);
+  void start(Model& m);
+  void add_leavers(const std::vector<const Model*>& models, bool ready, Candidates& candidates) const;
+  void add_idle_candidates(Candidates& candidates) const;
+  void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const;
   // Makes the chosen ones leave for `claimant`, now or as soon as they can, and claims their room.
   void displace(Model& claimant, bool forced, const Candidates& candidates, const std::vector<std::size_t>& chosen,
                 Pass& pass);
+  // Its file, while it waits for those who leave for it.
+  void read_ahead(Model& m);
   // However many leave, as long as pins are respected.
   bool never_fits_beside_pinned(const Model& m) const;
   bool forced(const Model& m) const;
@@ -155,9 +214,12 @@ class ContextManager::Impl {
 
   // ---- estimates.cc ----
   void learn_load_time(Model& m);
+  void learn_wake_time(Model& m);
   void learn_service_time(Model& m, Duration took);
-  // Of a load of `m`; a guess from those of other models when it never was loaded.
+  // Of a load of `m`, or a wake if it is parked or will be; a guess from those of other models when it never was loaded.
   Duration guess_load_time(const Model& m) const;
+  // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
+  std::optional<Duration> expected_time(const Model& m) const;
   // Until a request that comes for `m` now is granted, as far as can be told.
   Duration expected_wait(const Model& m) const;
 
@@ -184,6 +246,7 @@ class ContextManager::Impl {
   std::optional<Duration> load_time_of_any_;  // moving average
   std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
   bool draining_ = false;
+  bool pressure_ = false;  // memory outside of the budget is short
   bool drain_aborted_ = false;
   TimePoint drain_deadline_{};
 

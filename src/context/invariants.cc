@@ -10,26 +10,28 @@ void ContextManager::Impl::check_invariants() const {
   ledger_.check_invariants();
   queue_.check_invariants();
   std::size_t engines = 0;
-  std::size_t hot = 0;
+  std::size_t resident = 0;
   std::size_t removed = 0;
   std::set<ModelId> idle_ones;
   for (const auto& [id, m] : models_) {
-    const bool resident =
-        m.state == ModelState::kLoading || m.state == ModelState::kHot || m.state == ModelState::kStopping;
+    const bool alive = m.state == ModelState::kLoading || m.resident() || m.state == ModelState::kStopping;
     check(m.id == id, "a model is filed under another's id");
-    check(m.engine.has_value() == resident, "an engine without a resident model, or the reverse");
+    check(m.engine.has_value() == alive, "an engine without a living model, or the reverse");
     if (m.engine) {
       ++engines;
       const auto engine = engines_.find(*m.engine);
       check(engine != engines_.end() && engine->second == id, "an engine is not its model's");
       check(ledger_.holds(*m.engine), "an engine lives without a reservation");
     }
-    check(cache_.contains(id) == (m.state == ModelState::kHot), "the cache and the states disagree");
-    if (m.state == ModelState::kHot) {
-      ++hot;
-      check(cache_.find(id)->footprint == ledger_.held(*m.engine), "a footprint changed while it was reserved");
+    check(cache_.contains(id) == m.resident(), "the cache and the states disagree");
+    if (m.resident()) {
+      ++resident;
+      check(cache_.find(id)->footprint == ledger_.held(*m.engine), "the cache and the ledger disagree");
       if (idle(m)) idle_ones.insert(id);
     }
+    check(m.state != ModelState::kParked || (m.known && !m.outdated && !draining_ && queue_.lines(id).unloads.empty()) ||
+              wanted(m) || m.stalled,
+          "a parked model that should leave stays");
     check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
     for (const auto& [request, aborted] : m.leases) {
       const auto lease = leases_.find(request);
@@ -47,8 +49,8 @@ void ContextManager::Impl::check_invariants() const {
     if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
     if (m.state == ModelState::kHot && !m.draining && !m.outdated && !m.stalled) {
       const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
-      check(has_all_it_runs(m) ? first_load >= lines.first_unload()
-                               : lines.oldest().value_or(UINT64_MAX) >= lines.first_unload(),
+      check(has_all_it_runs(m) ? first_load >= lines.first_leave()
+                               : lines.oldest().value_or(UINT64_MAX) >= lines.first_leave(),
             "somebody waits for a hot model in vain");
     }
     check(!m.stalled || m.engine, "a model without an engine is stalled");
@@ -57,12 +59,12 @@ void ContextManager::Impl::check_invariants() const {
       check(m.known && !m.outdated && !draining_ && lines.unloads.empty(), "a model that should leave stays");
     }
     removed += m.known ? 0 : 1;
-    if (!m.known) check(resident && lines.wanting() == 0, "a removed model is not forgotten");
+    if (!m.known) check(alive && lines.wanting() == 0, "a removed model is not forgotten");
     check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
   }
   check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");
   check(removed == removed_models_, "the removed models are miscounted");
-  check(hot == cache_.size(), "the cache holds a model that does not exist");
+  check(resident == cache_.size(), "the cache holds a model that does not exist");
   cache_.visit_victims([&](const CacheEntry& entry) {
     check(idle_ones.erase(entry.id) == 1, "a busy or pinned model may be evicted");
     return true;

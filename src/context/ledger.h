@@ -1,5 +1,7 @@
-// Ledger: what each engine holds of the budget, from before its Spawn until after its reap.
+// Ledger: what each engine holds of the budget, from before its Spawn until after its reap; and of the disk, its image.
 //
+// An engine holds memory and, unless it is parked, one of max_models slots. What is on its way out (to a stop or a park)
+// is held until it is gone.
 // Threading: one thread. It grants nothing by itself: whoever reserves has asked fits() first.
 #pragma once
 
@@ -11,18 +13,19 @@
 
 namespace minerva {
 
-// A limit in bytes and engines, and what is committed of it. A value: plans are made on copies.
+// A limit in bytes and hot models, and what is committed of it. A value: plans are made on copies.
 struct Room {
   Bytes budget;
   std::size_t max_models = 0;  // 0: no such limit
   Bytes committed;             // may exceed the budget after it shrank, or by claims that must wait
-  std::size_t engines = 0;
+  std::size_t slots = 0;       // of max_models, taken
 
+  // So much more, in another slot.
   bool fits(Bytes footprint) const;
   // Within its limits as it is.
   bool within() const;
   void take(Bytes footprint);
-  void give_back(Bytes footprint);
+  void give_back(Bytes memory, bool slot);
 };
 
 class Ledger {
@@ -33,8 +36,18 @@ class Ledger {
   void set_limits(Bytes budget, std::size_t max_models);
   // Requires: fits in now(), and `engine` holds nothing.
   void reserve(EngineId engine, Bytes footprint);
-  // It was told to stop; what it holds will come back. Requires: it holds something.
-  void mark_leaving(EngineId engine);
+  // It was told to stop or to park; what it holds beyond `stays` will come back, and its slot. Told to stop while it
+  // parks: the latter counts. Requires: it holds something.
+  void mark_leaving(EngineId engine, Bytes stays);
+  // It stays as it is after all. Requires: leaving.
+  void mark_staying(EngineId engine);
+  // It is parked: what is left is `residue` (or what it held, if that is less), and its image on disk has `image`.
+  // Requires: it has a slot.
+  void park(EngineId engine, Bytes residue, Bytes image);
+  // It gets a slot again and holds `footprint`. Requires: parked, not leaving, and what that adds fits in now().
+  void wake(EngineId engine, Bytes footprint);
+  // It holds something else than was thought, be it beyond the limits. Requires: it has a slot and is not leaving.
+  void correct(EngineId engine, Bytes footprint);
   // Requires: it holds something.
   void release(EngineId engine);
 
@@ -44,6 +57,8 @@ class Ledger {
   std::size_t max_models() const { return max_models_; }
   Bytes reserved() const { return reserved_; }
   std::size_t engines() const { return entries_.size(); }
+  Bytes image(EngineId engine) const;
+  Bytes images() const { return images_; }  // of all
   // As it is now, and as it will be once everything on its way out is gone.
   Room now() const;
   Room after_exits() const;
@@ -53,19 +68,31 @@ class Ledger {
 
  private:
   struct Entry {
-    Bytes footprint;
+    Bytes memory;
+    bool slot = true;
     bool leaving = false;
+    Bytes stays{};  // if leaving
+    Bytes image{};
   };
+
+  Entry& entry(EngineId engine);
+  // Takes the entry out of the sums, and adds it again.
+  void subtract(const Entry& entry);
+  void add(const Entry& entry);
+  void lower_ceilings();
 
   Bytes budget_;
   std::size_t max_models_ = 0;
   std::map<EngineId, Entry> entries_;
+  // Sums over the entries.
   Bytes reserved_;
+  std::size_t slots_ = 0;
   Bytes leaving_;
-  std::size_t engines_leaving_ = 0;
+  std::size_t slots_leaving_ = 0;
+  Bytes images_;
   // What may be held at most: the limits, or what was held when they shrank, as far as it has not been released since.
   Bytes bytes_ceiling_;
-  std::size_t engines_ceiling_ = 0;
+  std::size_t slots_ceiling_ = 0;
 };
 
 }  // namespace minerva

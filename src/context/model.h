@@ -17,6 +17,9 @@ enum class ModelState {
   kWaitingForRoom,  // wanted, and `footprint` is known
   kLoading,
   kHot,
+  kParking,
+  kParked,
+  kWaking,
   kStopping,
 };
 
@@ -26,17 +29,31 @@ struct Model {
   bool pinned = false;
   bool pinned_by_catalog = false;  // what the catalog said last
   PreloadStrategy preload = PreloadStrategy::kLazy;
+  Duration ttl{};         // 0: none
+  Duration unload_ttl{};  // 0: none
 
   ModelState state = ModelState::kCold;
   std::uint64_t ticket = 0;
-  Bytes footprint;                 // as inspected last
-  std::optional<EngineId> engine;  // loading, hot, stopping
+  Bytes footprint;                 // hot, as inspected or measured last
+  std::optional<EngineId> engine;  // all but the first three states
   bool outdated = false;           // `engine` is to be replaced by one with other settings
-  TimePoint spawned{};
+  TimePoint started{};  // its load or wake
   TimePoint hot_since{};
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
-  std::vector<ModelId> evicted;        // for the load under way
+  std::vector<ModelId> evicted;        // for the load or wake under way
+  bool read_ahead = false;             // its file, for the load under way
+
+  bool can_park = false;          // `engine`
+  TimePoint not_parked_before{};  // a park was refused
+  unsigned busy_refusals = 0;     // in a row, as the engine was still at work
+  bool parked_to_make_room = false;  // an eviction, if the park under way succeeds
+  ModelId parked_for;                // the model it makes room for, empty if none
+  bool pages_dropped = false;        // while parked
+  std::optional<Bytes> residue;      // as it was last time
+  Bytes image;                       // as it was last, or would have been; 0 if that is not known
+  std::uint64_t parks = 0;
+  std::uint64_t wakes = 0;
 
   // Set anew by each planning pass.
   bool draining = false;      // it is to leave for another, so new leases queue
@@ -47,8 +64,14 @@ struct Model {
   std::optional<Error> last_failure;
   bool stalled = false;                        // its engine was told to die, and serves nobody any more
   std::optional<Duration> expected_load_time;  // moving average of its loads
+  std::optional<Duration> expected_wake_time;  // and of its wakes
   std::optional<Duration> service_time;        // and of the leases it served
 
+  // In the cache: hot, parked or between the two.
+  bool resident() const {
+    return state == ModelState::kHot || state == ModelState::kParking || state == ModelState::kParked ||
+           state == ModelState::kWaking;
+  }
   bool preparing() const { return state == ModelState::kInspecting || state == ModelState::kWaitingForRoom; }
 };
 

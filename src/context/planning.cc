@@ -2,9 +2,9 @@
 //
 // A planning pass is a function of the state. It walks the models that wait for room in the order of their oldest
 // waiter and claims room for each, so that nobody is overtaken by one who would take something from him:
-//   - what fits now and beside all earlier claims is spawned;
+//   - what fits now and beside all earlier claims is spawned, or woken if it is parked;
 //   - what fits once the engines on their way out are gone waits for them;
-//   - otherwise idle models are evicted, if that is enough;
+//   - otherwise idle models are evicted, if that is enough: parked if that frees what is needed, stopped otherwise;
 //   - otherwise busy ones drain: they get no new leases, and when none is left all that have to leave are stopped at
 //     once. Until then later models may only take what is left over.
 // Draining is decided anew by each pass, but who drains already is chosen again first: a lease that ends refreshes
@@ -19,6 +19,13 @@
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
+
+Error unloaded_while_loading(const ModelId& id) {
+  return {ErrorCode::kConflict, fmt::format("{} was unloaded while loading; load it again", quoted(id))};
+}
+
+}  // namespace
 
 void ContextManager::Impl::settle() {
   expire();
@@ -34,6 +41,7 @@ void ContextManager::Impl::settle() {
     min_residency_ends_.reset();
     if (!draining_) {
       shrink_to_limits();
+      shrink_parked();
       again = plan();
     }
     for (auto& [id, m] : models_) again |= serve(m, /*just_loaded=*/false);
@@ -58,7 +66,7 @@ void ContextManager::Impl::expire_waiters() {
 void ContextManager::Impl::expire() {
   expire_waiters();
   for (auto& [id, m] : models_) {
-    if (m.state != ModelState::kLoading || now_ < after(m.spawned, options_.load_timeout)) continue;
+    if (m.state != ModelState::kLoading || now_ < after(m.started, options_.load_timeout)) continue;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.load_timeout).count();
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
@@ -66,6 +74,7 @@ void ContextManager::Impl::expire() {
     fail_load(m, error, Breaker::Failure::kLoad);
     stop(m, "it did not become ready in time");
   }
+  if (!draining_ && !planted_bug(PlantedBug::kTtlIgnored)) expire_idle();
   if (draining_ && !drain_aborted_ && now_ >= drain_deadline_) {
     drain_aborted_ = true;
     for (auto& [id, m] : models_) {
@@ -87,7 +96,8 @@ void ContextManager::Impl::arm_timer() {
   if (min_residency_ends_) note_timer(*min_residency_ends_);
   if (draining_ && !drain_aborted_) note_timer(drain_deadline_);
   for (const auto& [id, m] : models_) {
-    if (m.state == ModelState::kLoading) note_timer(after(m.spawned, options_.load_timeout));
+    if (m.state == ModelState::kLoading) note_timer(after(m.started, options_.load_timeout));
+    if (!draining_) note_ttl(m);
   }
 }
 
@@ -100,15 +110,18 @@ bool ContextManager::Impl::leaving_anyway(const Model& m) const {
 }
 
 bool ContextManager::Impl::advance(Model& m) {
-  const bool hot_and_free = m.state == ModelState::kHot && m.leases.empty();
-  if ((draining_ || !m.known) && (hot_and_free || m.state == ModelState::kLoading)) {
+  // It has an engine, no lease, and was not told to stop.
+  const bool free = m.state == ModelState::kLoading || (m.resident() && m.leases.empty());
+  if ((draining_ || !m.known) && free) {
     stop(m, draining_ ? "the server is shutting down" : "the model is no longer in the catalog");
   }
   if (!queue_.lines(m.id).unloads.empty()) advance_unload(m);
-  if (m.outdated && (m.state == ModelState::kLoading || (m.state == ModelState::kHot && m.leases.empty()))) {
+  if (!queue_.lines(m.id).parks.empty()) advance_park(m);
+  if (m.outdated && (m.state == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
+    const bool was_parked = m.state == ModelState::kParked || m.state == ModelState::kParking;
     stop(m, "its settings have changed");
     // It was wanted in memory, and still is.
-    if (queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
+    if (!was_parked && queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
   }
   if (m.preparing() && !wanted(m)) m.state = ModelState::kCold;
   if (m.state == ModelState::kCold && wanted(m)) start_inspection(m);
@@ -126,6 +139,13 @@ void ContextManager::Impl::advance_unload(Model& m) {
     case ModelState::kHot:
       if (m.leases.empty() && (m.draining || !owed)) stop(m, "unloaded by an operator");
       return;
+    case ModelState::kParking:
+    case ModelState::kParked:
+    case ModelState::kWaking:
+      if (owed) return;
+      reject_loads(m, unload_place, unloaded_while_loading(m.id));
+      stop(m, "unloaded by an operator");
+      return;
     case ModelState::kCold:
     case ModelState::kInspecting:
     case ModelState::kWaitingForRoom:
@@ -134,8 +154,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
   }
   if (owed) return;
   m.eager.reset();
-  reject_loads(m, unload_place,
-               {ErrorCode::kConflict, fmt::format("{} was unloaded while loading; load it again", quoted(m.id))});
+  reject_loads(m, unload_place, unloaded_while_loading(m.id));
   if (m.state == ModelState::kLoading) {
     stop(m, "unloaded by an operator while loading");
   } else {
@@ -147,6 +166,7 @@ void ContextManager::Impl::start_inspection(Model& m) {
   m.state = ModelState::kInspecting;
   m.ticket = next_ticket_++;
   m.evicted.clear();
+  m.read_ahead = false;
   actions_.emplace_back(Inspect{m.id, m.ticket});
 }
 
@@ -154,9 +174,29 @@ void ContextManager::Impl::start_inspection(Model& m) {
 
 void ContextManager::Impl::shrink_to_limits() {
   while (!ledger_.after_exits().within()) {
-    const CacheEntry* entry = cache_.victim();
-    if (entry == nullptr) return;
-    evict(models_.at(entry->id), "evicted, as the memory budget or max_models is smaller now", {});
+    Model* hot = nullptr;
+    Model* parked = nullptr;
+    cache_.visit_victims([&](const CacheEntry& entry) {
+      Model& m = models_.at(entry.id);
+      Model*& first = m.state == ModelState::kHot ? hot : parked;
+      if (first == nullptr) first = &m;
+      return hot == nullptr;
+    });
+    const std::string why = "evicted, as the memory budget or max_models is smaller now";
+    const Room room = ledger_.after_exits();
+    const bool too_many = room.max_models != 0 && room.slots > room.max_models;
+    if (hot != nullptr) {
+      const bool frees = too_many || expected_residue(*hot) < ledger_.held(*hot->engine);
+      if (parkable(*hot) && frees && make_image_room(*hot) == ImageRoom::kNow) {
+        park_to_make_room(*hot, why, {});
+      } else {
+        evict(*hot, why, {});
+      }
+    } else if (parked != nullptr && room.committed > room.budget) {
+      evict(*parked, why, {});
+    } else {
+      return;
+    }
   }
 }
 
@@ -177,9 +217,7 @@ bool ContextManager::Impl::plan() {
   };
   std::vector<Claim> line;
   for (auto& [id, m] : models_) {
-    const bool inspected = m.state == ModelState::kWaitingForRoom ||
-                           (m.state == ModelState::kInspecting && planted_bug(PlantedBug::kEvictBeforeInspect));
-    if (inspected) line.push_back({forced(m), place_in_line(m), &m});
+    if (waits_for_room(m)) line.push_back({forced(m), place_in_line(m), &m});
   }
   // An operator who forces does not wait in line.
   std::sort(line.begin(), line.end(),
@@ -191,92 +229,148 @@ bool ContextManager::Impl::plan() {
   }
   Pass pass{ledger_.now(), ledger_.after_exits()};
   bool answered = false;
-  for (const Claim& claim : line) answered |= place(*claim.model, pass);
+  for (const Claim& claim : line) {
+    // A parked one may have been told to leave for one before it.
+    if (waits_for_room(*claim.model) && !claim.model->claimed) answered |= place(*claim.model, pass);
+  }
   return answered;
+}
+
+bool ContextManager::Impl::waits_for_room(const Model& m) const {
+  return m.state == ModelState::kWaitingForRoom || (m.state == ModelState::kParked && wanted(m) && !m.stalled) ||
+         (m.state == ModelState::kInspecting && planted_bug(PlantedBug::kEvictBeforeInspect));
+}
+
+Bytes ContextManager::Impl::lacking(const Model& m) const {
+  return m.state == ModelState::kParked ? m.footprint - ledger_.held(*m.engine) : m.footprint;
+}
+
+void ContextManager::Impl::give_up(Model& m) {
+  m.eager.reset();
+  m.evicted.clear();
+  if (m.preparing()) m.state = ModelState::kCold;
+}
+
+void ContextManager::Impl::start(Model& m) {
+  if (m.state == ModelState::kParked) {
+    wake(m);
+  } else {
+    spawn(m);
+  }
 }
 
 bool ContextManager::Impl::place(Model& m, Pass& pass) {
   if (m.footprint > ledger_.budget()) {
     const Error error = too_large(m.id, m.footprint);
-    m.eager.reset();
     m.last_failure = error;
     reject_wanting(m, error);
-    m.state = ModelState::kCold;
+    give_up(m);
     return true;
   }
-  if (pass.now.fits(m.footprint) && pass.planned.fits(m.footprint)) {
-    pass.now.take(m.footprint);
-    pass.planned.take(m.footprint);
-    spawn(m);
+  const Bytes needs = lacking(m);
+  const bool held_back = pressure_ && m.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
+  if (!held_back && pass.now.fits(needs) && pass.planned.fits(needs)) {
+    pass.now.take(needs);
+    pass.planned.take(needs);
+    start(m);
     return false;
   }
   if (queue_.lines(m.id).wanting() == 0) {
     // Nobody waits for an eager preload, so it takes nobody's place.
-    m.eager.reset();
-    m.state = ModelState::kCold;
+    give_up(m);
     return true;
   }
-  if (pass.planned.fits(m.footprint)) {
-    pass.planned.take(m.footprint);
+  if (pass.planned.fits(needs)) {
+    pass.planned.take(needs);
     return false;
   }
   Candidates candidates;
   if (pass.may_evict) add_idle_candidates(candidates);
-  auto chosen = choose_victims(pass.planned, m.footprint, candidates.footprints);
+  auto chosen = choose_victims(pass.planned, needs, candidates.departures);
   const bool force = forced(m);
   bool answered = false;
   if (!chosen && !force) {
     answered = !queue_.lines(m.id).loads.empty();
-    if (answered) reject_loads(m, UINT64_MAX, no_room_for_load(m.id, m.footprint));
+    if (answered) reject_loads(m, UINT64_MAX, no_room_for_load(m.id, needs));
     if (queue_.lines(m.id).leases.empty()) {
-      m.eager.reset();
-      m.state = ModelState::kCold;
+      give_up(m);
       return true;
     }
   }
   if (!chosen && pass.may_evict) {
     add_busy_candidates(m, force, candidates);
-    chosen = choose_victims(pass.planned, m.footprint, candidates.footprints);
+    chosen = choose_victims(pass.planned, needs, candidates.departures);
   }
   if (chosen) {
     displace(m, force, candidates, *chosen, pass);
   } else if (force || !never_fits_beside_pinned(m)) {
-    pass.planned.take(m.footprint);
+    pass.planned.take(needs);
     pass.may_evict = false;
   }
   return answered;
 }
 
-void ContextManager::Impl::Candidates::add(Model& m, Bytes footprint) {
-  models.push_back(&m);
-  footprints.push_back(footprint);
+void ContextManager::Impl::Candidates::add(const Model& m, Departure departure, bool stops, bool ready) {
+  departures.push_back(departure);
+  whose.push_back({&m, stops, ready});
 }
 
-void ContextManager::Impl::add_idle_candidates(Candidates& candidates) {
+// In the order given: first all that can be had without losing a conversation, then the rest.
+void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, bool ready,
+                                       Candidates& candidates) const {
+  std::vector<std::pair<const Model*, std::size_t>> keep_something;  // and the index of their parking, if any
+  for (const Model* m : models) {
+    const Bytes held = ledger_.held(*m->engine);
+    if (m->state == ModelState::kParked || m->state == ModelState::kParking) {
+      keep_something.emplace_back(m, SIZE_MAX);
+    } else if (parkable(*m) && (m->state == ModelState::kHot || m->state == ModelState::kWaking)) {
+      keep_something.emplace_back(m, candidates.departures.size());
+      candidates.add(*m, {held - expected_residue(*m)}, /*stops=*/false, ready);
+    } else {
+      candidates.add(*m, {held}, /*stops=*/true, ready);
+    }
+  }
+  for (const auto& [m, parking] : keep_something) {
+    const Bytes keeps = m->state == ModelState::kParked ? ledger_.held(*m->engine) : expected_residue(*m);
+    candidates.add(*m, {keeps, /*slot=*/false, parking}, /*stops=*/true, ready);
+  }
+}
+
+void ContextManager::Impl::add_idle_candidates(Candidates& candidates) const {
+  std::vector<const Model*> idle_ones;
   cache_.visit_victims([&](const CacheEntry& entry) {
-    Model& m = models_.at(entry.id);
-    if (!m.claimed) candidates.add(m, entry.footprint);
+    const Model& m = models_.at(entry.id);
+    if (!m.claimed) idle_ones.push_back(&m);
     return true;
   });
-  candidates.ready = candidates.models.size();
+  add_leavers(idle_ones, /*ready=*/true, candidates);
+  // What these will keep can be had as well, once they are parked.
+  std::vector<const Model*> parking;
+  for (const auto& [id, m] : models_) {
+    if (m.state == ModelState::kParking && !m.claimed && !m.pinned && !wanted(m)) parking.push_back(&m);
+  }
+  add_leavers(parking, /*ready=*/false, candidates);
 }
 
-void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) {
-  std::vector<Model*> now;
-  std::vector<Model*> pinned;
-  std::vector<Model*> later;
+void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const {
+  std::vector<const Model*> now;
+  std::vector<const Model*> pinned;
+  std::vector<const Model*> later;
   const std::uint64_t claimant_place = place_in_line(claimant);
-  for (auto& [id, m] : models_) {
-    if (m.claimed || !m.engine || m.state == ModelState::kStopping) continue;
-    if (m.state == ModelState::kLoading) {
+  for (const auto& [id, m] : models_) {
+    if (m.claimed || !m.engine || m.state == ModelState::kStopping || &m == &claimant) continue;
+    const bool offered = idle(m) || (m.state == ModelState::kParking && !m.pinned && !wanted(m));
+    if (offered) continue;  // by add_idle_candidates
+    if (m.state == ModelState::kLoading || m.state == ModelState::kParking || m.state == ModelState::kWaking) {
       if (!m.pinned || forced) later.push_back(&m);
     } else if (m.pinned) {
       if (forced) pinned.push_back(&m);
-    } else if (!idle(m)) {
+    } else {
       const bool older_waiters = queue_.lines(id).oldest().value_or(UINT64_MAX) < claimant_place;
       const bool must_go = forced || leaving_anyway(m);
       if (older_waiters && !must_go) continue;  // they are about to be served
-      const bool settled = must_go || now_ >= after(m.hot_since, options_.min_residency);
+      const bool settled =
+          must_go || m.state == ModelState::kParked || now_ >= after(m.hot_since, options_.min_residency);
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
@@ -286,59 +380,78 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
   };
   std::sort(now.begin(), now.end(), by_rank);
   std::sort(pinned.begin(), pinned.end(), by_rank);
-  for (const auto* group : {&now, &pinned, &later}) {
-    for (Model* m : *group) candidates.add(*m, ledger_.held(*m->engine));
-    if (group != &later) candidates.ready = candidates.models.size();
-  }
+  add_leavers(now, /*ready=*/true, candidates);
+  add_leavers(pinned, /*ready=*/true, candidates);
+  add_leavers(later, /*ready=*/false, candidates);
 }
 
 void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidates& candidates,
                                     const std::vector<std::size_t>& chosen, Pass& pass) {
+  std::vector<std::pair<Model*, bool>> leave;  // and whether it stops
   bool all_ready = true;
   bool all_free = true;
   for (const std::size_t i : chosen) {
-    Model& m = *candidates.models[i];
+    const Candidates::Whose& whose = candidates.whose[i];
+    Model& m = models_.at(whose.model->id);
+    const auto before = std::find_if(leave.begin(), leave.end(), [&](const auto& l) { return l.first == &m; });
+    if (before == leave.end()) {
+      leave.emplace_back(&m, whose.stops);
+    } else {
+      before->second |= whose.stops;
+    }
     m.claimed = true;
-    pass.planned.give_back(candidates.footprints[i]);
-    all_ready &= i < candidates.ready;
+    pass.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
+    all_ready &= whose.ready;
     all_free &= m.leases.empty();
     const TimePoint settled = after(m.hot_since, options_.min_residency);
     if (m.state == ModelState::kHot && settled > now_) {
       min_residency_ends_ = std::min(min_residency_ends_.value_or(settled), settled);
     }
   }
-  pass.planned.take(claimant.footprint);
+  pass.planned.take(lacking(claimant));
   if (!all_ready) {
     pass.may_evict = false;
     return;
   }
-  for (const std::size_t i : chosen) {
-    Model& m = *candidates.models[i];
+  const std::string why = fmt::format("evicted to make room for {}", quoted(claimant.id));
+  for (const auto& [m, stops] : leave) {
     if (forced) {
-      m.pinned = false;
+      m->pinned = false;
       abort_leases(
-          m, {ErrorCode::kNoCapacity,
-              fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
-              {},
-              1});
+          *m, {ErrorCode::kNoCapacity,
+               fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
+               {},
+               1});
     }
-    if (all_free) {
-      claimant.evicted.push_back(m.id);
-      evict(m, fmt::format("evicted to make room for {}", quoted(claimant.id)), claimant.id);
-    } else {
+    if (!all_free) {
       // Who is idle may go on serving until the last one is free, except if that would only be aborted.
-      m.draining = forced || !idle(m);
-      refresh_evictable(m);
+      m->draining = m->state == ModelState::kHot && (forced || !idle(*m));
+      refresh_evictable(*m);
+      continue;
+    }
+    const ImageRoom image = stops ? ImageRoom::kNever : make_image_room(*m);
+    if (image == ImageRoom::kNow) {
+      park_to_make_room(*m, why, claimant.id);
+    } else if (image == ImageRoom::kNever && m->state != ModelState::kStopping) {
+      claimant.evicted.push_back(m->id);
+      evict(*m, why, claimant.id);
     }
   }
   if (!all_free) pass.may_evict = false;
+  read_ahead(claimant);
+}
+
+void ContextManager::Impl::read_ahead(Model& m) {
+  if (m.state != ModelState::kWaitingForRoom || pressure_ || std::exchange(m.read_ahead, true)) return;
+  actions_.emplace_back(ReadAhead{m.id});
 }
 
 bool ContextManager::Impl::never_fits_beside_pinned(const Model& m) const {
   Room room{ledger_.budget(), ledger_.max_models(), Bytes(), 0};
   for (const auto& [id, other] : models_) {
-    const bool stays = other.pinned && (other.state == ModelState::kLoading || other.state == ModelState::kHot);
-    if (stays) room.take(ledger_.held(*other.engine));
+    if (!other.pinned || &other == &m || !other.engine || other.state == ModelState::kStopping) continue;
+    room.committed += ledger_.held(*other.engine);
+    if (other.state != ModelState::kParked) ++room.slots;
   }
   return !room.fits(m.footprint);
 }

@@ -27,9 +27,15 @@ enum class PlantedBug {
   kRetryWithoutEnd,
   kRetryCountsTwice,
   kExpiredIsGranted,
+  kParkedHoldsNothing,
+  kWakeReservesNothing,
+  kParkedIsGranted,
+  kRefusedParkFrees,
+  kPressureIgnored,
+  kTtlIgnored,
 };
 
-inline constexpr std::array<std::string_view, 18> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 24> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -48,6 +54,12 @@ inline constexpr std::array<std::string_view, 18> kPlantedBugNames = {
     "retry_without_end",     // a request that kills its engines gets one after the other
     "retry_counts_twice",    // a request that is tried again is counted as another
     "expired_is_granted",    // a request is granted although its deadline has passed
+    "parked_holds_nothing",  // what a parked model keeps in memory is not counted
+    "wake_reserves_nothing",  // a model is woken without its memory being reserved
+    "parked_is_granted",     // a request goes to a parked engine
+    "refused_park_frees",    // a park that was refused is counted as one
+    "pressure_ignored",      // models are loaded although the machine's memory is short
+    "ttl_ignored",           // a model that is idle for too long stays
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -5,6 +5,11 @@
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
+
+bool wants_model(WaitKind kind) { return kind == WaitKind::kLease || kind == WaitKind::kLoad; }
+
+}  // namespace
 
 std::optional<std::uint64_t> RequestQueue::Lines::oldest() const {
   if (leases.empty() && loads.empty()) return std::nullopt;
@@ -13,14 +18,24 @@ std::optional<std::uint64_t> RequestQueue::Lines::oldest() const {
 }
 
 RequestQueue::Line& RequestQueue::line_of(Lines& lines, WaitKind kind) {
-  return kind == WaitKind::kLease ? lines.leases : kind == WaitKind::kLoad ? lines.loads : lines.unloads;
+  switch (kind) {
+    case WaitKind::kLease:
+      return lines.leases;
+    case WaitKind::kLoad:
+      return lines.loads;
+    case WaitKind::kUnload:
+      return lines.unloads;
+    case WaitKind::kPark:
+      break;
+  }
+  return lines.parks;
 }
 
 void RequestQueue::add(Waiter waiter) {
   waiter.place = next_place();
   line_of(lines_[waiter.model], waiter.kind).emplace(waiter.place, waiter.id);
   if (waiter.deadline != TimePoint::max()) deadlines_.emplace(waiter.deadline, waiter.id);
-  if (waiter.kind != WaitKind::kUnload) ++wanting_;
+  if (wants_model(waiter.kind)) ++wanting_;
   if (waiter.kind == WaitKind::kLease) ++leases_;
   const RequestId id = waiter.id;
   check(waiters_.emplace(id, std::move(waiter)).second, "a request id was used twice");
@@ -35,7 +50,7 @@ Waiter RequestQueue::take(RequestId id) {
   const auto lines = lines_.find(waiter.model);
   line_of(lines->second, waiter.kind).erase(waiter.place);
   if (lines->second.empty()) lines_.erase(lines);
-  if (waiter.kind != WaitKind::kUnload) --wanting_;
+  if (wants_model(waiter.kind)) --wanting_;
   if (waiter.kind == WaitKind::kLease) --leases_;
   return waiter;
 }
@@ -84,10 +99,10 @@ void RequestQueue::check_invariants() const {
   std::size_t leases = 0;
   for (const auto& [model, lines] : lines_) {
     check(!lines.empty(), "an empty line is kept");
-    in_lines += lines.wanting() + lines.unloads.size();
+    in_lines += lines.wanting() + lines.unloads.size() + lines.parks.size();
     wanting += lines.wanting();
     leases += lines.leases.size();
-    for (const Line* line : {&lines.leases, &lines.loads, &lines.unloads}) {
+    for (const Line* line : {&lines.leases, &lines.loads, &lines.unloads, &lines.parks}) {
       for (const auto& [place, id] : *line) {
         const Waiter* waiter = find(id);
         check(waiter != nullptr && waiter->place == place && waiter->model == model, "a line holds a stranger");

@@ -3,6 +3,7 @@
 // Threading: one thread. Ownership: holds waiters by value until they are taken. It answers nobody.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,7 +15,7 @@
 
 namespace minerva {
 
-enum class WaitKind { kLease, kLoad, kUnload };
+enum class WaitKind { kLease, kLoad, kUnload, kPark };
 
 struct Waiter {
   RequestId id{};
@@ -36,13 +37,17 @@ class RequestQueue {
     Line leases;
     Line loads;
     Line unloads;
+    Line parks;
     // Those that want the model: leases and loads.
     std::size_t wanting() const { return leases.size() + loads.size(); }
-    bool empty() const { return leases.empty() && loads.empty() && unloads.empty(); }
+    bool empty() const { return leases.empty() && loads.empty() && unloads.empty() && parks.empty(); }
     // The place of the oldest that wants the model; nothing if none does.
     std::optional<std::uint64_t> oldest() const;
     // The place of the oldest unload; UINT64_MAX if there is none.
     std::uint64_t first_unload() const { return unloads.empty() ? UINT64_MAX : unloads.begin()->first; }
+    std::uint64_t first_park() const { return parks.empty() ? UINT64_MAX : parks.begin()->first; }
+    // Of whichever comes first: who asks for the model later waits until it has left.
+    std::uint64_t first_leave() const { return std::min(first_unload(), first_park()); }
   };
 
   // The next place in line, also for what waits without being a request.

@@ -33,6 +33,12 @@ std::string_view residency_name(Residency residency) {
       return "loading";
     case Residency::kHot:
       return "hot";
+    case Residency::kParking:
+      return "parking";
+    case Residency::kParked:
+      return "parked";
+    case Residency::kWaking:
+      return "waking";
     case Residency::kStopping:
       return "stopping";
     case Residency::kQuarantined:
@@ -81,11 +87,26 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
     case ModelState::kHot:
       v.residency = Residency::kHot;
       break;
+    case ModelState::kParking:
+      v.residency = Residency::kParking;
+      break;
+    case ModelState::kParked:
+      v.residency = Residency::kParked;
+      break;
+    case ModelState::kWaking:
+      v.residency = Residency::kWaking;
+      break;
     case ModelState::kStopping:
       v.residency = Residency::kStopping;
       break;
   }
-  if (m.engine) v.memory = ledger_.held(*m.engine);
+  if (m.engine) {
+    v.memory = ledger_.held(*m.engine);
+    v.image = ledger_.image(*m.engine);
+  }
+  v.can_park = m.can_park && options_.parking.enabled;
+  v.parks = m.parks;
+  v.wakes = m.wakes;
   v.leases = m.leases.size();
   v.waiting = queue_.lines(m.id).leases.size();
   if (const CacheEntry* entry = cache_.find(m.id)) {
@@ -124,38 +145,46 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   LoadPlan plan;
   plan.footprint = footprint;
   plan.free = ledger_.budget() - ledger_.reserved();
-  if (m.state == ModelState::kHot || m.state == ModelState::kLoading) {
+  if (m.state == ModelState::kHot || m.state == ModelState::kLoading || m.state == ModelState::kWaking) {
     plan.possible = true;
-    plan.reason = m.state == ModelState::kHot ? "already loaded" : "already loading";
-    if (m.state == ModelState::kHot) {
-      plan.expected_load_time = Duration::zero();
-    } else if (m.expected_load_time) {
-      plan.expected_load_time = std::max(*m.expected_load_time - (now_ - m.spawned), Duration::zero());
-    }
+    plan.reason = m.state == ModelState::kHot       ? "already loaded"
+                  : m.state == ModelState::kLoading ? "already loading"
+                                                    : "already waking";
+    plan.expected_load_time = expected_time(m);
     return plan;
   }
-  plan.expected_load_time = m.expected_load_time;
+  const bool parked = m.state == ModelState::kParked;
+  const Bytes needs = parked ? lacking(m) : footprint;
+  plan.expected_load_time = expected_time(m);
   if (footprint > ledger_.budget()) {
     plan.reason = too_large(m.id, footprint).message;
     return plan;
   }
-  std::vector<const CacheEntry*> idle_ones;
-  std::vector<Bytes> footprints;
-  cache_.visit_victims([&](const CacheEntry& entry) {
-    idle_ones.push_back(&entry);
-    footprints.push_back(entry.footprint);
-    return true;
-  });
-  const auto chosen = choose_victims(ledger_.after_exits(), footprint, footprints);
+  Candidates candidates;
+  add_idle_candidates(candidates);
+  // A parked one does not leave for itself.
+  for (std::size_t i = candidates.whose.size(); parked && i-- > 0;) {
+    if (candidates.whose[i].model == &m) candidates.departures[i] = {Bytes(), /*slot=*/false};
+  }
+  const auto chosen = choose_victims(ledger_.after_exits(), needs, candidates.departures);
   if (!chosen) {
-    plan.reason = no_room_for_load(m.id, footprint).message;
+    plan.reason = no_room_for_load(m.id, needs).message;
     return plan;
   }
   plan.possible = true;
-  for (const std::size_t i : *chosen) plan.evict.push_back(idle_ones[i]->id);
-  plan.reason =
-      plan.evict.empty() ? "it fits" : fmt::format("it fits once {} idle left", count_of(chosen->size(), "model"));
+  for (const std::size_t i : *chosen) {
+    const ModelId& victim = candidates.whose[i].model->id;
+    if (std::find(plan.evict.begin(), plan.evict.end(), victim) == plan.evict.end()) plan.evict.push_back(victim);
+  }
+  const std::string how = parked ? "it is parked and wakes" : "it fits";
+  plan.reason = plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));
   return plan;
+}
+
+std::vector<ModelId> ContextManager::Impl::hot_models() const {
+  std::vector<ModelId> ids = cache_.list();
+  std::erase_if(ids, [&](const ModelId& id) { return models_.at(id).state != ModelState::kHot; });
+  return ids;
 }
 
 // ---- sentences ----
@@ -163,6 +192,9 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
 std::string ContextManager::Impl::obstacle(const Model& m) const {
   if (m.state == ModelState::kLoading) return quoted(m.id) + " is loading";
   if (m.state == ModelState::kStopping) return quoted(m.id) + " is stopping";
+  if (m.state == ModelState::kParking) return quoted(m.id) + " is being parked";
+  if (m.state == ModelState::kWaking) return quoted(m.id) + " is waking";
+  if (m.state == ModelState::kParked && m.pinned) return quoted(m.id) + " is parked and pinned";
   if (m.state != ModelState::kHot) return {};
   std::vector<std::string> why;
   if (m.pinned) why.emplace_back("pinned");
@@ -199,7 +231,7 @@ Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const 
 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
   const Room room = ledger_.now();
-  const bool slots = room.max_models != 0 && room.engines >= room.max_models;
+  const bool slots = room.max_models != 0 && room.slots >= room.max_models;
   const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models)
                                  : fmt::format("it needs {} MiB and {} of {} MiB are free", footprint.rounded_mib(),
                                                (room.budget - room.committed).rounded_mib(), room.budget.rounded_mib());
@@ -235,7 +267,7 @@ Error ContextManager::Impl::draining_error() const {
 
 Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m) const {
   const std::string waited = "waited " + in_words(now_ - waiter.arrived);
-  if (waiter.kind == WaitKind::kUnload) {
+  if (waiter.kind == WaitKind::kUnload || waiter.kind == WaitKind::kPark) {
     const std::size_t running = m.leases.size();
     const std::string busy =
         running > 0 ? fmt::format("is still serving {}", count_of(running, "request"))
@@ -258,6 +290,13 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
     case ModelState::kHot:
       why = fmt::format("for {}, which has to leave before it can be loaded again: another model's turn came first",
                         quoted(m.id));
+      break;
+    case ModelState::kParking:
+    case ModelState::kParked:
+      why = fmt::format("for room to wake {}: {}", quoted(m.id), obstacles(m.id));
+      break;
+    case ModelState::kWaking:
+      why = fmt::format("for {}, which is waking", quoted(m.id));
       break;
     case ModelState::kStopping:
       why = fmt::format("for {}, which is stopping before it can be loaded again", quoted(m.id));

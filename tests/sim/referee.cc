@@ -26,6 +26,8 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   now_ = now;
   force_seen_ = open_forced_ > 0;
   perhaps_preload_ = false;
+  pressure_seen_ = pressure_;
+  forced_out_.clear();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
   for (const Action& action : actions) {
@@ -65,11 +67,11 @@ void Referee::close(RequestId id) {
   request.status = SimRequest::Status::kClosed;
 }
 
-const SimEngine* Referee::serving(const ModelId& model) const {
+const SimEngine* Referee::resident(const ModelId& model) const {
   const auto it = models_.find(model);
   if (it == models_.end() || !it->second.live) return nullptr;
   const SimEngine& engine = engines_.at(*it->second.live);
-  return engine.serving() ? &engine : nullptr;
+  return engine.resident() ? &engine : nullptr;
 }
 
 void Referee::note(const Event& event) {
@@ -81,6 +83,8 @@ void Referee::note(const Event& event) {
                    if (!model.known || e.pinned != model.pinned_by_catalog) model.pinned = e.pinned;
                    model.pinned_by_catalog = e.pinned;
                    model.known = true;
+                   model.ttl = e.ttl;
+                   model.unload_ttl = e.unload_ttl;
                    model.eager |= e.preload == PreloadStrategy::kEager;
                  },
                  [&](const ModelRemoved& e) {
@@ -89,10 +93,13 @@ void Referee::note(const Event& event) {
                    models_[e.model].was_removed = true;
                  },
                  [&](const LeaseRequested& e) {
+                   const SimEngine* engine = resident(e.model);
                    open(e.request, {.kind = SimRequest::Kind::kLease,
                                     .model = e.model,
                                     .deadline = e.deadline,
-                                    .hit = serving(e.model) != nullptr});
+                                    .outcome = engine == nullptr    ? CacheOutcome::kMiss
+                                               : engine->serving() ? CacheOutcome::kHit
+                                                                   : CacheOutcome::kParked});
                  },
                  [&](const LoadRequested& e) {
                    models_[e.model].deaths = 0;  // the operator wants it tried
@@ -103,9 +110,15 @@ void Referee::note(const Event& event) {
                                     .preload = e.preload});
                  },
                  [&](const UnloadRequested& e) {
+                   if (e.force) forced_out_ = e.model;
                    open(
                        e.request,
                        {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
+                 },
+                 [&](const ParkRequested& e) {
+                   if (e.force) forced_out_ = e.model;
+                   open(e.request,
+                        {.kind = SimRequest::Kind::kPark, .model = e.model, .deadline = e.deadline, .force = e.force});
                  },
                  [&](const PinRequested& e) {
                    open(e.request, {.kind = SimRequest::Kind::kPin, .model = e.model});
@@ -130,16 +143,50 @@ void Referee::note(const Event& event) {
                  },
                  [&](const EngineReady& e) {
                    const auto it = engines_.find(e.engine);
-                   if (it != engines_.end() && !it->second.dead) note_ready(it->second);
+                   if (it == engines_.end() || it->second.dead) return;
+                   if (!it->second.ready) it->second.can_park = e.can_park;
+                   note_ready(it->second);
+                 },
+                 [&](const EngineParked& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it != engines_.end() && it->second.resident()) note_parked(e, it->second);
+                 },
+                 [&](const ParkRefused& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it == engines_.end() || !it->second.resident()) return;
+                   if (it->second.parking != SimEngine::Parking::kUnderWay) return;
+                   it->second.parking = SimEngine::Parking::kNo;
+                   ++coverage_["park refused"];
+                 },
+                 [&](const EngineWoken& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it == engines_.end() || !it->second.resident()) return;
+                   if (it->second.parking != SimEngine::Parking::kWaking) return;
+                   it->second.parking = SimEngine::Parking::kNo;
+                   it->second.served = false;
+                   models_[it->second.model].last_active = now_;
+                   ++coverage_["woken"];
                  },
                  [&](const EngineExited& e) {
                    const auto it = engines_.find(e.engine);
                    if (it != engines_.end() && !it->second.dead) note_exit(e.engine, it->second);
                  },
                  [&](const EngineStalled&) {},
+                 [&](const FootprintMeasured& e) {
+                   const auto it = engines_.find(e.engine);
+                   if (it == engines_.end() || !it->second.serving()) return;
+                   it->second.footprint = it->second.hot_footprint = e.footprint;
+                   ++coverage_["footprint measured"];
+                 },
+                 [&](const PressureChanged& e) {
+                   pressure_ = e.under_pressure;
+                   pressure_seen_ = pressure_seen_ || pressure_;
+                   ++coverage_[pressure_ ? "pressure" : "pressure ends"];
+                 },
                  [&](const BudgetChanged& e) {
                    options_.memory_budget = e.memory_budget;
                    options_.max_models = e.max_models;
+                   options_.parking = e.parking;
                  },
                  [&](const WaitingChanged& e) {
                    options_.max_queue_per_model = e.max_queue_per_model;
@@ -178,6 +225,7 @@ void Referee::end_lease(const LeaseReleased& event) {
   --granted_;
   SimEngine& engine = engines_.at(it->second.engine);
   engine.leases.erase(event.request);
+  if (!engine.dead) models_[engine.model].last_active = now_;
   const bool completed = event.end == LeaseEnd::kCompleted;
   ++(completed ? counts_.completed : event.end == LeaseEnd::kFailed ? counts_.failed : counts_.cancelled);
   if (completed && !engine.dead) models_[engine.model].deaths = 0;
@@ -189,6 +237,7 @@ void Referee::note_lost(const LeaseLost& event) {
   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
   SimRequest& request = it->second;
   engines_.at(request.engine).leases.erase(event.request);
+  if (!engines_.at(request.engine).dead) models_[request.model].last_active = now_;
   --granted_;
   request.status = SimRequest::Status::kOpen;
   request.arrived = now_;
@@ -204,6 +253,7 @@ void Referee::note_ready(SimEngine& engine) {
   const bool first = !engine.ready && !engine.stopped;
   engine.ready = true;
   if (!first) return;
+  models_[engine.model].last_active = now_;
   bool preload = false;
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
@@ -217,6 +267,16 @@ void Referee::note_ready(SimEngine& engine) {
   } else {
     perhaps_preload_ = models_[engine.model].eager;
   }
+}
+
+void Referee::note_parked(const EngineParked& event, SimEngine& engine) {
+  if (engine.parking != SimEngine::Parking::kUnderWay) return;
+  expect(event.image <= engine.max_image, "the simulator's image is larger than it may be");
+  engine.parking = SimEngine::Parking::kParked;
+  engine.footprint = std::min(event.residue, engine.footprint);
+  engine.image = event.image;
+  if (engine.park_evicts) ++expected_.evictions;
+  ++coverage_["parked"];
 }
 
 // ---- actions ----
@@ -235,22 +295,95 @@ void Referee::see(const Spawn& action) {
   expect(!model.live, "two engines of one model");
   expect(model.known && !draining_, "an engine is started for a model that is gone, or while draining");
   expect(model.inspected == action.footprint, "a model is spawned that was not inspected");
-  Bytes held = action.footprint;
-  for (const EngineId id : live_) held += engines_.at(id).footprint;
-  expect(held <= options_.memory_budget, "the engines alive need more than the memory budget");
-  expect(options_.max_models == 0 || live_.size() < options_.max_models, "more engines alive than max_models");
+  expect(!pressure_, "a model is loaded though the machine's memory is short");
   // Whatever else the breaker does: after two deaths in a row there is a pause.
   if (model.deaths >= 2) {
     expect(now_ >= model.last_death + options_.quarantine_first / 2, "a model that dies again and again is started");
     ++coverage_["tried again after a pause"];
   }
-  const SimEngine engine{.model = action.model, .footprint = action.footprint, .spawned = now_};
+  const SimEngine engine{
+      .model = action.model, .footprint = action.footprint, .spawned = now_, .hot_footprint = action.footprint};
+  check_limits(&engine);
   expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
   live_.insert(action.engine);
   model.live = action.engine;
   model.inspected.reset();
   model.was_removed = false;
   ++coverage_["spawn"];
+}
+
+// By a forced load of the newcomer, or a forced park or unload of the model itself.
+bool Referee::pin_was_lifted(const ModelId& model, const ModelId& newcomer) const {
+  return is_open(SimRequest::Kind::kLoad, newcomer, true) || forced_out_ == model;
+}
+
+// Room for `with` beside all that are alive.
+void Referee::check_limits(const SimEngine* with) const {
+  Bytes held = with->footprint;
+  std::size_t slots = 1;
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (&engine == with) continue;
+    held += engine.footprint;
+    slots += engine.has_slot() ? 1 : 0;
+  }
+  expect(held <= options_.memory_budget, "the engines alive need more than the memory budget");
+  expect(options_.max_models == 0 || slots <= options_.max_models, "more engines alive than max_models");
+}
+
+void Referee::see(const Park& action) {
+  const auto it = engines_.find(action.engine);
+  expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is parked");
+  SimEngine& engine = it->second;
+  expect(engine.may_be_granted() && engine.can_park && options_.parking.enabled, "an engine is parked that cannot be");
+  expect(engine.leases.empty(), "an engine is parked that serves a request");
+  expect(!action.reason.empty(), "an engine is parked without a reason");
+  const SimModel& model = models_[action.model];
+  Bytes images = action.max_image;
+  for (const EngineId id : live_) images += id == action.engine ? Bytes() : engines_.at(id).image;
+  expect(action.max_image == Bytes() || images <= options_.parking.images, "images may take more than their disk");
+  const bool for_operator = is_open(SimRequest::Kind::kPark, action.model, false);
+  if (action.evicted) {
+    expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
+    expect(action.victim_of != action.model, "a model is evicted for itself");
+    expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
+    ++coverage_["evicted by parking"];
+  } else {
+    const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
+    expect(for_operator || (idle_too_long && !model.pinned), "a model is parked for nothing");
+    ++coverage_[for_operator ? "parked by an operator" : "parked when idle"];
+  }
+  engine.parking = SimEngine::Parking::kUnderWay;
+  engine.park_evicts = action.evicted;
+  engine.max_image = action.max_image;
+}
+
+void Referee::see(const Wake& action) {
+  const auto it = engines_.find(action.engine);
+  expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is woken");
+  SimEngine& engine = it->second;
+  expect(engine.resident() && !engine.killed && engine.parking == SimEngine::Parking::kParked,
+         "an engine is woken that is not parked");
+  expect(open_wanting_ > 0 && (is_open(SimRequest::Kind::kLease, action.model, false) ||
+                               is_open(SimRequest::Kind::kLoad, action.model, false)),
+         "an engine is woken that nobody wants");
+  engine.parking = SimEngine::Parking::kWaking;
+  engine.footprint = std::max(engine.footprint, engine.hot_footprint);
+  check_limits(&engine);
+  ++coverage_["wake"];
+}
+
+void Referee::see(const DropPages& action) {
+  const auto it = engines_.find(action.engine);
+  expect(it != engines_.end() && it->second.resident() && it->second.parking == SimEngine::Parking::kParked,
+         "pages are dropped of an engine that is not parked");
+  expect(pressure_seen_, "pages are dropped though there is no pressure");
+  ++coverage_["pages dropped"];
+}
+
+void Referee::see(const ReadAhead& action) {
+  expect(models_[action.model].inspected.has_value(), "a file is read ahead that was not inspected");
+  ++coverage_["read ahead"];
 }
 
 bool Referee::is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const {
@@ -275,28 +408,49 @@ void Referee::see(const Stop& action) {
            "a loading engine is stopped for nothing");
     ++coverage_["stop while loading"];
   }
-  const bool to_shrink = action.reason.starts_with("evicted") && action.victim_of.empty();
-  if (to_shrink || !action.victim_of.empty()) {
+  if (action.evicted) {
     ++expected_.evictions;
     expect(engine.ready, "a loading model is a victim");
     // A forced load lifts pins, and what it has lifted may go at once for smaller limits.
-    expect(!model.pinned || is_open(SimRequest::Kind::kLoad, action.victim_of, true), "a pinned model is a victim");
+    expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
   }
-  if (to_shrink) {
+  if (action.evicted && action.victim_of.empty()) {
     Room staying{options_.memory_budget, options_.max_models, Bytes(), 0};
+    Bytes residues;
+    Bytes images;
     for (const EngineId id : live_) {
-      if (!engines_.at(id).stopped) staying.take(engines_.at(id).footprint);
+      const SimEngine& other = engines_.at(id);
+      if (other.stopped) continue;
+      staying.committed += other.footprint;
+      staying.slots += other.has_slot() ? 1 : 0;
+      images += other.image;
+      if (other.parking == SimEngine::Parking::kParked) residues += other.footprint;
     }
-    expect(!staying.within(), "a model is evicted though the limits hold");
-    ++coverage_["evicted to shrink"];
+    const bool parked_too_much = engine.parking == SimEngine::Parking::kParked &&
+                                 (residues > options_.parking.memory || images > options_.parking.images);
+    const bool for_an_image = engine.parking == SimEngine::Parking::kParked && engine.image > Bytes();
+    expect(!staying.within() || parked_too_much || pressure_seen_ || for_an_image,
+           "a model is evicted though the limits hold");
+    ++coverage_[!staying.within()  ? "evicted to shrink"
+                : parked_too_much  ? "evicted, parked ones hold too much"
+                : pressure_seen_   ? "evicted under pressure"
+                                   : "evicted for an image"];
   } else if (!action.victim_of.empty()) {
     const SimModel& newcomer = models_[action.victim_of];
-    expect(newcomer.inspected && *newcomer.inspected <= options_.memory_budget,
-           "a model is evicted for one that is not known to fit");
+    const SimEngine* wakes = resident(action.victim_of);
+    const bool fits = wakes != nullptr ? wakes->hot_footprint <= options_.memory_budget
+                                       : newcomer.inspected && *newcomer.inspected <= options_.memory_budget;
+    expect(fits, "a model is evicted for one that is not known to fit");
     expect(action.victim_of != action.model, "a model is evicted for itself");
-    expect(!progress_demanded_ || engine.grants > 0, "a model is evicted that served nobody");
+    expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
     ++coverage_["evicted"];
+  } else if (action.reason.find("ttl") != std::string::npos) {
+    const Duration ttl = action.reason.find("unload_ttl") != std::string::npos ? model.unload_ttl : model.ttl;
+    expect(ttl > Duration::zero() && now_ >= model.last_active + ttl && !model.pinned,
+           "a model is stopped for being idle that is not");
+    ++coverage_["stopped when idle"];
   }
+  if (engine.parking != SimEngine::Parking::kNo) ++coverage_["stop of a parked one"];
   engine.stopped = true;
 }
 
@@ -305,7 +459,10 @@ void Referee::see(const Kill& action) {
   expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is killed");
   SimEngine& engine = it->second;
   expect(!engine.dead && !engine.stopped && !engine.killed, "an engine is killed that ends anyway");
-  expect(!engine.ready || !engine.leases.empty(), "an idle engine is killed");
+  const bool moves =
+      engine.parking == SimEngine::Parking::kUnderWay || engine.parking == SimEngine::Parking::kWaking;
+  expect(!engine.ready || !engine.leases.empty() || moves, "an idle engine is killed");
+  if (moves) ++coverage_["kill of one that parks or wakes"];
   engine.killed = true;
   ++coverage_["kill"];
 }
@@ -318,7 +475,7 @@ void Referee::see(const Grant& action) {
   const auto engine = engines_.find(action.engine);
   expect(engine != engines_.end() && engine->second.may_be_granted(), "a lease on an engine that cannot serve");
   expect(engine->second.model == request.model && action.model == request.model, "a lease on another model");
-  expect((action.outcome == CacheOutcome::kHit) == request.hit, "a hit that is a miss, or the reverse");
+  expect(action.outcome == request.outcome, "a hit that is a miss, or the reverse");
   expect(action.waited == now_ - request.arrived, "a wrong waiting time");
   expect(action.waited <= wait_bound_, "a request starved");
   expect(now_ < request.deadline, "a request is granted after its deadline");
@@ -329,13 +486,15 @@ void Referee::see(const Grant& action) {
     expect(engine->second.leases.empty(), "a second request is let in before the first proved the model");
     ++coverage_["probe"];
   }
-  if (action.waited > Duration::zero() && request.hit) ++coverage_["hit that had to wait"];
+  if (action.waited > Duration::zero() && request.outcome == CacheOutcome::kHit) ++coverage_["hit that had to wait"];
+  models_[request.model].last_active = now_;
   close(action.request);
   ++granted_;
   request.status = SimRequest::Status::kGranted;
   request.engine = action.engine;
   engine->second.leases.insert(action.request);
   ++engine->second.grants;
+  engine->second.served = true;
   ++coverage_["grant"];
 }
 
@@ -346,8 +505,9 @@ void Referee::see(const Done& action) {
   expect(request.status == SimRequest::Status::kOpen, "a request is answered that was answered or left");
   expect(action.model == request.model, "a Done for another model");
   if (request.kind == SimRequest::Kind::kLoad) {
-    expect(serving(action.model) != nullptr, "a load is done, but the model cannot serve");
-    expect(action.footprint == serving(action.model)->footprint, "a load reports a wrong footprint");
+    expect(resident(action.model) != nullptr, "a load is done, but the model cannot serve");
+    expect(action.footprint == resident(action.model)->footprint, "a load reports a wrong footprint");
+    if (!request.preload) models_[action.model].last_active = now_;
     ++coverage_[action.changed ? "load done" : "load of a hot model"];
     if (!action.evicted.empty()) ++coverage_["load that evicted"];
   } else if (request.kind == SimRequest::Kind::kUnload) {
@@ -373,7 +533,7 @@ void Referee::see(const Reject& action) {
       expect(draining_, "a request is refused for draining, but nothing drains");
       break;
     case ErrorCode::kNoCapacity:
-      expect(now_ >= request.deadline || force_seen_, "a request gave up before its deadline");
+      expect(now_ >= request.deadline || force_seen_ || pressure_, "a request gave up before its deadline");
       break;
     default:
       break;
@@ -408,7 +568,13 @@ void Referee::check_state(const Event& event) {
     const auto code = request.rejected;
     const bool turned_away = code == ErrorCode::kModelNotFound || code == ErrorCode::kDraining ||
                              code == ErrorCode::kQuarantined || code == ErrorCode::kQueueFull;
-    if (!turned_away) ++(request.hit ? expected_.hits : expected_.misses);
+    // Nobody is asked to wait for a load while memory is short.
+    const auto& live = models_[request.model].live;
+    const bool joins = live && !engines_.at(*live).stopped;
+    const bool shed =
+        code == ErrorCode::kNoCapacity && pressure_ && request.outcome == CacheOutcome::kMiss && !joins;
+    if (shed) ++coverage_["shed under pressure"];
+    if (!turned_away && !shed) ++(request.outcome != CacheOutcome::kMiss ? expected_.hits : expected_.misses);
   }
   const CacheStats& stats = manager_.cache_stats();
   expect(stats.hits == expected_.hits && stats.misses == expected_.misses, "the lookups are miscounted");
@@ -421,12 +587,25 @@ void Referee::check_state(const Event& event) {
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
     held += engine.footprint;
-    if (!engine.serving()) continue;
-    ++serving_engines;
+    if (!engine.resident()) continue;
+    if (engine.serving()) ++serving_engines;
     const auto view = manager_.model(engine.model, now_);
-    expect(view && view->residency == Residency::kHot && view->engine == id, "a ready engine is not hot");
+    const Residency residency = engine.parking == SimEngine::Parking::kNo       ? Residency::kHot
+                                : engine.parking == SimEngine::Parking::kParked ? Residency::kParked
+                                : engine.parking == SimEngine::Parking::kWaking ? Residency::kWaking
+                                                                                : Residency::kParking;
+    expect(view && view->residency == residency && view->engine == id, "an engine's state is wrong");
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
-    expect(view->memory == engine.footprint, "a model's memory is wrong");
+    expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
+    const SimModel& model = models_[engine.model];
+    const bool idle = engine.leases.empty() && !model.pinned && !engine.killed && !draining_ &&
+                      (residency == Residency::kHot || residency == Residency::kParked) &&
+                      !is_open(SimRequest::Kind::kLease, engine.model, false) &&
+                      !is_open(SimRequest::Kind::kLoad, engine.model, false);
+    if (idle && model.unload_ttl > Duration::zero() && now_ >= model.last_active + model.unload_ttl) {
+      // It may have become idle in this very step.
+      expect(manager_.next_timer() == now_, "a model stays that was idle for unload_ttl");
+    }
   }
   expect(manager_.reserved_memory() == held, "the reserved memory is not what the engines alive hold");
   expect(manager_.loaded_models().size() == serving_engines, "a model is listed as loaded that cannot serve");

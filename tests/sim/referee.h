@@ -27,18 +27,28 @@ struct SimEngine {
   Bytes footprint;
   TimePoint spawned{};
   bool ready = false;
+  bool can_park = false;
   bool stopped = false;
   bool killed = false;
+  // Its memory is on its way to the image, or there, or on its way back.
+  enum class Parking { kNo, kUnderWay, kParked, kWaking } parking = Parking::kNo;
+  bool park_evicts = false;
+  Bytes max_image{};  // of the park under way
+  Bytes image{};
+  Bytes hot_footprint{};  // what it holds when it is not parked
   bool dead = false;
   std::set<RequestId> leases{};
   std::uint64_t grants = 0;
+  bool served = false;  // somebody, since it became hot
 
-  bool serving() const { return ready && !stopped && !dead; }
+  bool resident() const { return ready && !stopped && !dead; }
+  bool serving() const { return resident() && parking == Parking::kNo; }
+  bool has_slot() const { return parking != Parking::kParked; }
   bool may_be_granted() const { return serving() && !killed; }
 };
 
 struct SimRequest {
-  enum class Kind { kLease, kLoad, kUnload, kPin };
+  enum class Kind { kLease, kLoad, kUnload, kPark, kPin };
   enum class Status { kOpen, kGranted, kClosed };
   Kind kind = Kind::kLease;
   Status status = Status::kOpen;
@@ -47,7 +57,7 @@ struct SimRequest {
   TimePoint deadline = TimePoint::max();
   bool force = false;
   bool preload = false;
-  bool hit = false;
+  std::optional<CacheOutcome> outcome{};  // as it was found at its arrival
   bool aborted = false;
   int engines_had = 0;  // grants: a retried request has two
   std::optional<ErrorCode> rejected{};
@@ -83,6 +93,9 @@ class Referee {
     bool eager = false;  // ever
     bool pinned = false;
     bool pinned_by_catalog = false;
+    Duration ttl{};
+    Duration unload_ttl{};
+    TimePoint last_active{};  // became hot, was granted or asked to load, or a lease ended
     bool was_removed = false;        // since its engine started
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used
@@ -98,14 +111,22 @@ class Referee {
   void end_lease(const LeaseReleased& event);
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
-  const SimEngine* serving(const ModelId& model) const;
+  // nullptr if it is not resident.
+  const SimEngine* resident(const ModelId& model) const;
+  void note_parked(const EngineParked& event, SimEngine& engine);
   // An empty `model`: any.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
 
   void see(const Inspect& action);
   void see(const Spawn& action);
   void see(const Stop& action);
+  void see(const Park& action);
+  void see(const Wake& action);
+  void see(const DropPages& action);
+  void see(const ReadAhead& action);
   void see(const Kill& action);
+  void check_limits(const SimEngine* with) const;
+  bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
   void see(const Done& action);
   void see(const Reject& action);
@@ -129,6 +150,9 @@ class Referee {
   RequestCounts counts_;
   bool progress_demanded_ = false;
   bool draining_ = false;
+  ModelId forced_out_;  // by the event of the step under way; empty if none
+  bool pressure_ = false;
+  bool pressure_seen_ = false;  // now, or in the step under way
   TimePoint drain_deadline_{};
   CacheStats expected_;
   bool perhaps_preload_ = false;  // nobody waited for what became ready, so only the core knows

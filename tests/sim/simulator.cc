@@ -19,6 +19,8 @@ using std::chrono::seconds;
 constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
+constexpr Duration kParkMax = seconds(1);
+constexpr Duration kWakeMax = milliseconds(500);
 constexpr Duration kLeaseMax = seconds(2);
 constexpr Duration kStallMax = seconds(3);  // until a hanging engine is noticed
 constexpr std::uint64_t kMaxEvents = 200'000;
@@ -33,6 +35,7 @@ struct Profile {
   double operators = 0.2;  // of an arrival to be an operator's call
   double leave = 0.1;      // of a client to go away
   double poison = 0;       // of a request to kill the engine it gets
+  double parks = 0;        // of an engine to be one that can be parked
   ContextOptions options;
   std::string policy;
 };
@@ -74,6 +77,10 @@ class World {
   void client_arrives(const ModelId& model);
   void operator_calls();
   void configuration_changes();
+  // Events nobody expects: they must change nothing, or do no harm.
+  void stray_event();
+  ParkingLimits some_parking_limits();
+  ModelAdded some_entry(const ModelId& model);
   void steady_traffic(const ModelId& model, TimePoint end);
   void release(RequestId request, LeaseEnd end);
   // Its answer is complete, if its engine still works.
@@ -85,7 +92,12 @@ class World {
   void carry_out(const Inspect& action);
   void carry_out(const Spawn& action);
   void carry_out(const Stop& action);
+  void carry_out(const Park& action);
+  void carry_out(const Wake& action);
+  void carry_out(const DropPages&) {}
+  void carry_out(const ReadAhead&) {}
   void carry_out(const Kill& action);
+  void parked(EngineId engine);
   void carry_out(const Grant& action);
   void carry_out(const Done&) {}
   void carry_out(const Reject&) {}
@@ -140,6 +152,8 @@ Profile World::make_profile() {
   p.options.quarantine_first = milliseconds(500);
   p.options.quarantine_max = seconds(4);
   p.options.jitter_seed = pick(UINT64_MAX);
+  if (!p.calm) p.options.parking = some_parking_limits();
+  p.parks = chance(0.2) ? 0 : chance(0.5) ? 1 : 0.7;
   return p;
 }
 
@@ -215,17 +229,12 @@ void World::plan_arrivals() {
     // A calm schedule asks for nothing that cannot be had.
     const std::uint64_t most = profile_.calm ? 4 : 8;
     footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
-    ModelAdded added{.model = id};
-    if (!profile_.calm) {
-      added.pinned = chance(0.1);
-      if (chance(0.2)) added.preload = PreloadStrategy::kEager;
-    }
-    deliver(added);
+    deliver(profile_.calm ? ModelAdded{.model = id} : some_entry(id));
   }
   const TimePoint end = now_ + profile_.span;
   if (profile_.calm) {
     // The longest way in: everybody else has a turn before, each of which drains, stops, inspects and loads.
-    const Duration turn = kLeaseMax + profile_.options.min_residency + kStopMax + kInspectMax + kLoadMax;
+    const Duration turn = kLeaseMax + profile_.options.min_residency + kParkMax + kStopMax + kInspectMax + kLoadMax;
     referee_.bound_waits((profile_.models + 1) * turn);
     // Two that take turns all the time, with room for one perhaps; or some of several.
     const auto models = static_cast<std::uint64_t>(profile_.models);
@@ -252,8 +261,11 @@ void World::settle() {
   settling_ = true;
   profile_.leave = 0;
   if (!draining_) {
-    deliver(BudgetChanged{profile_.options.memory_budget, profile_.options.max_models});
+    deliver(PressureChanged{false, Bytes()});
+    deliver(BudgetChanged{profile_.options.memory_budget, profile_.options.max_models, profile_.options.parking});
     for (const ModelView& model : manager_.models(now_)) {
+      // A ttl would go on for ever where an image finds no room.
+      deliver(ModelAdded{.model = model.id});
       deliver(PinRequested{new_request(), model.id, false});
     }
   }
@@ -306,7 +318,7 @@ void World::operator_calls() {
   const ModelId model = any_model();
   const RequestId request = new_request();
   const bool force = chance(0.3);
-  switch (pick(13)) {
+  switch (pick(17)) {
     case 0:
     case 1:
     case 2:
@@ -326,34 +338,32 @@ void World::operator_calls() {
       return;
     case 9: {
       if (model == "nobody") return;
-      ModelAdded added{.model = model, .pinned = chance(0.1)};
-      if (chance(0.3)) added.preload = PreloadStrategy::kEager;
-      deliver(added);
+      deliver(some_entry(model));
       return;
     }
     case 10: {
       const Bytes budget = chance(0.5) ? profile_.options.memory_budget : Bytes::mib(100 * (1 + pick(16)));
-      deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5)});
+      deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5), some_parking_limits()});
       return;
     }
     case 11:
       configuration_changes();
       return;
+    case 12:
+    case 13:
+      deliver(ParkRequested{request, model, force, some_deadline()});
+      break;
+    case 14: {
+      const bool lasts = chance(0.7);
+      deliver(PressureChanged{lasts, Bytes::mib(100 * pick(10))});
+      if (lasts) at(between(milliseconds(100), seconds(3)), [this] { deliver(PressureChanged{false, Bytes()}); });
+      return;
+    }
+    case 15:
+      deliver(FootprintMeasured{EngineId{1 + pick(20)}, Bytes::mib(50 + 50 * pick(12))});
+      return;
     default:
-      // Events nobody expects: they must change nothing, or do no harm.
-      switch (pick(4)) {
-        case 0:
-          deliver(EngineReady{EngineId{pick(50)}});
-          break;
-        case 1:
-          deliver(LeaseReleased{RequestId{1'000'000 + pick(10)}, LeaseEnd::kCompleted});
-          break;
-        case 2:
-          deliver(EngineStalled{EngineId{pick(50)}});
-          break;
-        default:
-          deliver(LeaseLost{RequestId{1 + pick(next_request_ - 1)}, some_deadline()});
-      }
+      stray_event();
       if (chance(0.1)) {
         draining_ = true;
         deliver(DrainRequested{now_ + between(Duration::zero(), seconds(5))});
@@ -364,6 +374,48 @@ void World::operator_calls() {
     at(between(Duration::zero(), seconds(3)), [=, this] { deliver(RequestCancelled{request}); });
 }
 
+void World::stray_event() {
+  const EngineId engine{pick(50)};
+  switch (pick(7)) {
+    case 0:
+      deliver(EngineReady{engine});
+      break;
+    case 1:
+      deliver(LeaseReleased{RequestId{1'000'000 + pick(10)}, LeaseEnd::kCompleted});
+      break;
+    case 2:
+      deliver(EngineStalled{engine});
+      break;
+    case 3:
+      deliver(EngineParked{engine, Bytes::mib(pick(100)), Bytes()});
+      break;
+    case 4:
+      deliver(ParkRefused{engine, Error{ErrorCode::kIo, "the disk is full"}});
+      break;
+    case 5:
+      deliver(EngineWoken{engine});
+      break;
+    default:
+      deliver(LeaseLost{RequestId{1 + pick(next_request_ - 1)}, some_deadline()});
+  }
+}
+
+ParkingLimits World::some_parking_limits() {
+  ParkingLimits limits;
+  limits.enabled = chance(0.85);
+  if (chance(0.5)) limits.memory = Bytes::mib(20 * pick(20));
+  if (chance(0.5)) limits.images = Bytes::mib(50 * pick(20));
+  return limits;
+}
+
+ModelAdded World::some_entry(const ModelId& model) {
+  ModelAdded added{.model = model, .pinned = chance(0.1)};
+  if (chance(0.2)) added.preload = PreloadStrategy::kEager;
+  if (chance(0.2)) added.ttl = between(milliseconds(100), seconds(4));
+  if (chance(0.1)) added.unload_ttl = added.ttl + between(milliseconds(100), seconds(4));
+  return added;
+}
+
 // A new configuration is read while everything goes on.
 void World::configuration_changes() {
   for (int i = 0; i < profile_.models; ++i) {
@@ -372,10 +424,10 @@ void World::configuration_changes() {
     if (chance(0.1)) {
       deliver(ModelRemoved{id});
     } else {
-      deliver(ModelAdded{id, chance(0.1), chance(0.2) ? PreloadStrategy::kEager : PreloadStrategy::kLazy});
+      deliver(some_entry(id));
     }
   }
-  if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5)});
+  if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
 }
 
 void World::release(RequestId request, LeaseEnd end) {
@@ -422,6 +474,7 @@ void World::carry_out(const Inspect& action) {
 void World::carry_out(const Spawn& action) {
   const EngineId engine = action.engine;
   const Duration load = between(milliseconds(1), kLoadMax);
+  const bool can_park = chance(profile_.parks);
   if (faulty()) {
     switch (pick(4)) {
       case 0:
@@ -433,7 +486,7 @@ void World::carry_out(const Spawn& action) {
         });
         return;
       case 2:
-        at(load + seconds(4), [=, this] { deliver(EngineReady{engine}); });  // perhaps too late
+        at(load + seconds(4), [=, this] { deliver(EngineReady{engine, can_park}); });  // perhaps too late
         return;
       default:
         at(load + between(Duration::zero(), seconds(4)),
@@ -442,7 +495,7 @@ void World::carry_out(const Spawn& action) {
     }
   }
   at(load, [=, this] {
-    deliver(EngineReady{engine});
+    deliver(EngineReady{engine, can_park});
     if (faulty()) deliver(EngineReady{engine});
   });
 }
@@ -472,6 +525,55 @@ void World::watchdog_notices(EngineId engine) {
 void World::carry_out(const Kill& action) {
   const EngineId engine = action.engine;
   at(between(Duration::zero(), kStopMax), [=, this] { engine_dies(engine, ErrorCode::kEngineTimeout, "it hung"); });
+}
+
+void World::carry_out(const Park& action) {
+  const EngineId engine = action.engine;
+  const Duration delay = between(Duration::zero(), kParkMax);
+  if (faulty()) {
+    switch (pick(4)) {
+      case 0:
+        return engine_hangs(engine);
+      case 1:
+        at(delay, [=, this] { engine_dies(engine, ErrorCode::kEngineCrashed, "it died while it parked"); });
+        return;
+      default: {
+        const bool disk = chance(0.5);
+        at(delay, [=, this] {
+          deliver(ParkRefused{engine, disk ? Error{ErrorCode::kIo, "the disk is full"}
+                                           : Error{ErrorCode::kConflict, "it is working"}});
+        });
+        return;
+      }
+    }
+  }
+  at(delay, [=, this] { parked(engine); });
+  if (faulty()) at(delay + milliseconds(100), [=, this] { parked(engine); });  // said twice
+}
+
+void World::parked(EngineId engine) {
+  const SimEngine& e = referee_.engines().at(engine);
+  if (e.dead) return;
+  // Most keep little; some more than anybody would guess, or claim to.
+  const std::uint64_t share = chance(0.8) ? 1 + pick(10) : pick(150);
+  const Bytes residue(e.footprint.count() / 100 * share);
+  const Bytes image = std::max(e.image, Bytes::mib(10 * pick(20)));
+  if (image > e.max_image) {
+    deliver(ParkRefused{engine, Error{ErrorCode::kConflict, "its image would be too large"}, image});
+  } else {
+    deliver(EngineParked{engine, residue, image});
+  }
+}
+
+void World::carry_out(const Wake& action) {
+  const EngineId engine = action.engine;
+  const Duration delay = between(Duration::zero(), kWakeMax);
+  if (faulty()) {
+    if (chance(0.5)) return engine_hangs(engine);
+    at(delay, [=, this] { engine_dies(engine, ErrorCode::kEngineCrashed, "its image is damaged"); });
+    return;
+  }
+  at(delay, [=, this] { deliver(EngineWoken{engine}); });
 }
 
 void World::carry_out(const Stop& action) {

@@ -35,7 +35,11 @@ std::string to_text(const Event& event) {
       Overloaded{
           [](const ModelAdded& e) {
             return fmt::format("ModelAdded {}{}{}", e.model, if_set(e.pinned, " pinned"),
-                               if_set(e.preload == PreloadStrategy::kEager, " eager"));
+                               if_set(e.preload == PreloadStrategy::kEager, " eager")) +
+                   (e.ttl + e.unload_ttl > Duration::zero()
+                        ? fmt::format(" ttl {} ms, unload_ttl {} ms", e.ttl.count() / 1'000'000,
+                                      e.unload_ttl.count() / 1'000'000)
+                        : "");
           },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
           [](const LeaseRequested& e) {
@@ -64,11 +68,34 @@ std::string to_text(const Event& event) {
             return fmt::format("Inspected {} ticket {}: {}", e.model, e.ticket,
                                e.footprint ? format_bytes(*e.footprint) : e.footprint.error().message);
           },
-          [](const EngineReady& e) { return fmt::format("EngineReady e{}", n(e.engine)); },
+          [](const EngineReady& e) {
+            return fmt::format("EngineReady e{}{}", n(e.engine), if_set(e.can_park, " can park"));
+          },
+          [](const ParkRequested& e) {
+            return fmt::format("ParkRequested #{} {} until {}{}", n(e.request), e.model, until(e.deadline),
+                               if_set(e.force, " force"));
+          },
+          [](const EngineParked& e) {
+            return fmt::format("EngineParked e{} keeps {}, image {}", n(e.engine), format_bytes(e.residue),
+                               format_bytes(e.image));
+          },
+          [](const ParkRefused& e) {
+            return fmt::format("ParkRefused e{}: {} (image {})", n(e.engine), e.reason.message,
+                               format_bytes(e.image_wanted));
+          },
+          [](const EngineWoken& e) { return fmt::format("EngineWoken e{}", n(e.engine)); },
+          [](const FootprintMeasured& e) {
+            return fmt::format("FootprintMeasured e{} {}", n(e.engine), format_bytes(e.footprint));
+          },
+          [](const PressureChanged& e) {
+            return fmt::format("PressureChanged {}, short by {}", e.under_pressure, format_bytes(e.short_by));
+          },
           [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
           [](const EngineStalled& e) { return fmt::format("EngineStalled e{}", n(e.engine)); },
           [](const BudgetChanged& e) {
-            return fmt::format("BudgetChanged {}, max_models {}", format_bytes(e.memory_budget), e.max_models);
+            return fmt::format("BudgetChanged {}, max_models {}, parking {} in {} and {} on disk",
+                               format_bytes(e.memory_budget), e.max_models, e.parking.enabled,
+                               format_bytes(e.parking.memory), format_bytes(e.parking.images));
           },
           [](const WaitingChanged& e) {
             return fmt::format("WaitingChanged {} a model, {} in all", e.max_queue_per_model, e.max_queue);
@@ -86,11 +113,20 @@ std::string to_text(const Action& action) {
           [](const Spawn& a) {
             return fmt::format("Spawn e{} {} ({})", n(a.engine), a.model, format_bytes(a.footprint));
           },
+          [](const Park& a) {
+            return fmt::format("Park e{} {} in at most {}: {}", n(a.engine), a.model, format_bytes(a.max_image),
+                               a.reason);
+          },
+          [](const Wake& a) { return fmt::format("Wake e{} {}", n(a.engine), a.model); },
+          [](const DropPages& a) { return fmt::format("DropPages e{} {}", n(a.engine), a.model); },
+          [](const ReadAhead& a) { return fmt::format("ReadAhead {}", a.model); },
           [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
           [](const Kill& a) { return fmt::format("Kill e{} {}", n(a.engine), a.model); },
           [](const Grant& a) {
             return fmt::format("Grant #{} {} e{} {}", n(a.request), a.model, n(a.engine),
-                               a.outcome == CacheOutcome::kHit ? "hit" : "miss");
+                               a.outcome == CacheOutcome::kHit      ? "hit"
+                               : a.outcome == CacheOutcome::kParked ? "parked"
+                                                                    : "miss");
           },
           [](const Done& a) {
             return fmt::format("Done #{} {}{}{}{}", n(a.request), a.model, if_set(!a.changed, " unchanged"),

@@ -8,7 +8,7 @@ namespace minerva {
 struct CacheStats {
   std::uint64_t hits = 0;       // lookups answered by a resident model
   std::uint64_t misses = 0;     // lookups that needed a load, one already under way included
-  std::uint64_t evictions = 0;  // models removed to make room (an explicit unload is none)
+  std::uint64_t evictions = 0;  // models parked or stopped to make room (an operator's park or unload is none)
   std::uint64_t preloads = 0;   // models that became resident by a preload
 
   // 100 * hits / (hits + misses); 0 when there was no lookup. Percent.

@@ -23,7 +23,7 @@ namespace minerva {
 struct CacheEntry {
   ModelId id;
   Bytes footprint;
-  std::uint64_t insert_tick = 0;    // when it became resident
+  std::uint64_t insert_tick = 0;    // when it became resident, or came back from being parked
   std::uint64_t last_use_tick = 0;  // 0: never used (a preload is no use)
   std::uint64_t access_count = 0;   // leases granted since it became resident
   TimePoint inserted{};

@@ -29,6 +29,13 @@ class ModelCache {
   void use(const ModelId& id, TimePoint now);
   // Recency only: an explicit load of a resident model, or a lease that just ended. Requires: resident.
   void touch(const ModelId& id, TimePoint now);
+  // It was out of memory without having left (parked), and is back: the order of insertion counts from now.
+  // Requires: resident.
+  void reinsert(const ModelId& id, TimePoint now);
+  // It holds another amount than before. Requires: resident.
+  void set_footprint(const ModelId& id, Bytes footprint);
+  // It made room without leaving: it is parked. Counted like one that leaves. Requires: resident.
+  void count_eviction(const ModelId& id);
   // Leaves; `evicted`: to make room, which is counted. Requires: resident.
   void remove(const ModelId& id, bool evicted);
   // An entry that may not be evicted (leased, pinned, stopping) is kept out of victim choice. Requires: resident.

@@ -5,8 +5,10 @@
 // runs under the server, in an embedding program (examples/embed.cc) and in the seeded simulator (tests/sim/).
 //
 // What always holds, after every step (see check_invariants):
-//   - the reservations of loading, hot and stopping models never exceed the budget, nor their number max_models;
-//   - memory is reserved before Spawn and released by EngineExited, never earlier;
+//   - the reservations of all engines never exceed the budget, nor the number of those that are not parked max_models
+//     (unless a limit shrinks or an engine is found to hold more than was thought: then who is idle goes at once);
+//   - memory is reserved before Spawn and Wake and released by EngineParked and EngineExited, never earlier;
+//   - a victim is parked if that frees what is needed, and stopped otherwise; no request goes to a parked engine;
 //   - a model with a lease, a loading one and a pinned one are never victims (force aside, and that aborts leases
 //   first);
 //   - at most one engine per model;
@@ -62,9 +64,9 @@ class ContextManager {
   double cache_hit_rate() const;  // percent
   std::string_view policy_name() const;
   Bytes memory_budget() const;
-  Bytes reserved_memory() const;              // what loading, hot and stopping models hold
+  Bytes reserved_memory() const;              // what all engines hold
   std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded
-  bool has_memory_pressure() const;           // above 80 % of the budget
+  bool has_memory_pressure() const;           // above 80 % of the budget, or the machine's memory is short
   std::size_t queued() const;                 // waiting inference requests in all
   const RequestCounts& request_counts() const;
   // A drain was requested and every engine is gone.

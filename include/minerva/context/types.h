@@ -75,12 +75,12 @@ struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
-  // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
-  Duration ttl{};
-  Duration unload_ttl{};
   // What was inspected or is running was made with other settings: the model is inspected anew, and an engine it has is
   // replaced once its leases have ended. New requests wait for the new engine.
   bool outdated = false;
+  // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
+  Duration ttl{};
+  Duration unload_ttl{};
 };
 // The catalog no longer has it. Waiters fail; a resident engine is stopped when its leases have ended.
 struct ModelRemoved {
@@ -234,15 +234,17 @@ struct Stop {
   ModelId model;
   std::string reason;  // in words
   ModelId victim_of;
+  bool evicted = false;  // to make room, be it within the limits: counted
 };
 // Move an idle engine's memory to its image, which may take `max_image`. Answered by EngineParked, ParkRefused or
-// EngineExited. `victim_of` as in Stop.
+// EngineExited. `victim_of`, `evicted` as in Stop.
 struct Park {
   EngineId engine;
   ModelId model;
   Bytes max_image;
   std::string reason;  // in words
   ModelId victim_of;
+  bool evicted = false;
 };
 // Bring it back; its memory is reserved. Answered by EngineWoken or EngineExited.
 struct Wake {
@@ -299,7 +301,7 @@ using Action =
 struct ContextOptions {
   std::size_t max_models = 0;                           // 0: bounded by memory only
   Bytes memory_budget = Bytes(UINT64_MAX);              // of all reservations together
-  ParkingLimits parking;
+  ParkingLimits parking{};
   std::size_t max_queue_per_model = 128;                // waiting requests
   std::size_t max_queue = 1024;                         // waiting requests in all
   Duration load_timeout = std::chrono::minutes(10);     // Spawn to EngineReady
