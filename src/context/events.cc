@@ -163,6 +163,8 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
     m.last_failure.reset();
   }
   refresh_evictable(m);
+  // Its last lease may be what the replacement waited for, and at_rest() does not look for that.
+  if (m.outdated) advance(m);
 }
 
 void ContextManager::Impl::on(const LeaseLost& event) {
