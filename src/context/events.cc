@@ -31,7 +31,8 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.known = true;
   m.preload = event.preload;
   m.outdated = event.outdated && (m.state == ModelState::kLoading || m.state == ModelState::kHot);
-  if (event.outdated && m.preparing()) m.state = ModelState::kCold;  // whoever wants it has it inspected anew
+  const bool inspect_anew = event.outdated && m.preparing() && !planted_bug(PlantedBug::kOldInspectionKept);
+  if (inspect_anew) m.state = ModelState::kCold;  // by whoever wants it
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
   const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.breaker.open(now_);
@@ -248,8 +249,10 @@ void ContextManager::Impl::on(const EngineStalled& event) {
 void ContextManager::Impl::on(const BudgetChanged& event) { ledger_.set_limits(event.memory_budget, event.max_models); }
 
 void ContextManager::Impl::on(const WaitingChanged& event) {
-  options_.max_queue_per_model = event.max_queue_per_model;
-  options_.max_queue = event.max_queue;
+  if (!planted_bug(PlantedBug::kQueueLimitIsFixed)) {
+    options_.max_queue_per_model = event.max_queue_per_model;
+    options_.max_queue = event.max_queue;
+  }
   options_.load_timeout = event.load_timeout;
   options_.min_residency = event.min_residency;
 }
@@ -345,7 +348,8 @@ bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
 
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
   const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
-  if (m.state != ModelState::kHot || m.draining || m.outdated || stalled) return false;
+  const bool outdated = m.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
+  if (m.state != ModelState::kHot || m.draining || outdated || stalled) return false;
   bool served = false;
   // Who came after an unload waits for the next load.
   const std::uint64_t end = queue_.lines(m.id).first_unload();

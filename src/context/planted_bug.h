@@ -27,9 +27,12 @@ enum class PlantedBug {
   kRetryWithoutEnd,
   kRetryCountsTwice,
   kExpiredIsGranted,
+  kOutdatedIsGranted,
+  kOldInspectionKept,
+  kQueueLimitIsFixed,
 };
 
-inline constexpr std::array<std::string_view, 18> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 21> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -48,6 +51,9 @@ inline constexpr std::array<std::string_view, 18> kPlantedBugNames = {
     "retry_without_end",     // a request that kills its engines gets one after the other
     "retry_counts_twice",    // a request that is tried again is counted as another
     "expired_is_granted",    // a request is granted although its deadline has passed
+    "outdated_is_granted",   // an engine whose settings have changed gets new requests
+    "old_inspection_kept",   // what was inspected before the settings changed counts afterwards
+    "queue_limit_is_fixed",  // queues are as long as they were at the start
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -26,6 +26,7 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   now_ = now;
   force_seen_ = open_forced_ > 0;
   perhaps_preload_ = false;
+  arrival_.reset();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
   for (const Action& action : actions) {
@@ -74,27 +75,22 @@ const SimEngine* Referee::serving(const ModelId& model) const {
 
 void Referee::note(const Event& event) {
   std::visit(Overloaded{
-                 [&](const ModelAdded& e) {
-                   SimModel& model = models_[e.model];
-                   // With a model its past is forgotten.
-                   if (!model.known) model.deaths = 0;
-                   if (!model.known || e.pinned != model.pinned_by_catalog) model.pinned = e.pinned;
-                   model.pinned_by_catalog = e.pinned;
-                   model.known = true;
-                   model.eager |= e.preload == PreloadStrategy::kEager;
-                 },
+                 [&](const ModelAdded& e) { note_added(e); },
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
                    models_[e.model].known = false;
                    models_[e.model].was_removed = true;
+                   models_[e.model].comes_back = false;
                  },
                  [&](const LeaseRequested& e) {
+                   note_arrival(e.request, e.model);
                    open(e.request, {.kind = SimRequest::Kind::kLease,
                                     .model = e.model,
                                     .deadline = e.deadline,
                                     .hit = serving(e.model) != nullptr});
                  },
                  [&](const LoadRequested& e) {
+                   note_arrival(e.request, e.model);
                    models_[e.model].deaths = 0;  // the operator wants it tried
                    open(e.request, {.kind = SimRequest::Kind::kLoad,
                                     .model = e.model,
@@ -103,6 +99,7 @@ void Referee::note(const Event& event) {
                                     .preload = e.preload});
                  },
                  [&](const UnloadRequested& e) {
+                   if (const auto it = models_.find(e.model); it != models_.end()) it->second.comes_back = false;
                    open(
                        e.request,
                        {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
@@ -146,6 +143,12 @@ void Referee::note(const Event& event) {
                    options_.max_queue = e.max_queue;
                    options_.load_timeout = e.load_timeout;
                    options_.min_residency = e.min_residency;
+                   ++coverage_["waiting limits changed"];
+                   if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
+                   for (const EngineId id : live_) {
+                     const SimEngine& engine = engines_.at(id);
+                     if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
+                   }
                  },
                  [&](const DrainRequested& e) {
                    draining_ = true;
@@ -154,6 +157,43 @@ void Referee::note(const Event& event) {
                  [&](const TimerFired&) {},
              },
              event);
+}
+
+void Referee::note_added(const ModelAdded& event) {
+  SimModel& model = models_[event.model];
+  // With a model its past is forgotten.
+  if (!model.known) model.deaths = 0;
+  if (!model.known || event.pinned != model.pinned_by_catalog) model.pinned = event.pinned;
+  model.pinned_by_catalog = event.pinned;
+  model.known = true;
+  model.eager |= event.preload == PreloadStrategy::kEager;
+  if (model.live) {
+    SimEngine& engine = engines_.at(*model.live);
+    engine.outdated = event.outdated;
+    if (event.outdated && !engine.stopped) {
+      const bool idle = engine.leases.empty();
+      ++coverage_[!engine.ready ? "outdated in load" : idle ? "outdated while idle" : "outdated while busy"];
+    }
+  }
+  if (!event.outdated) return;
+  // What was or is being inspected says nothing about the new settings.
+  if (model.ticket != 0) ++coverage_["outdated while inspected"];
+  model.ticket = 0;
+  model.inspected.reset();
+}
+
+// Who gives up at this very moment is out of the queue already.
+void Referee::note_arrival(RequestId id, const ModelId& model) {
+  std::size_t waiting = 0;
+  std::size_t waiting_here = 0;
+  for (const RequestId other : open_) {
+    const SimRequest& request = requests_.at(other);
+    if (request.kind > SimRequest::Kind::kLoad || request.deadline <= now_) continue;
+    ++waiting;
+    if (request.model == model) ++waiting_here;
+  }
+  arrival_ = id;
+  queue_was_full_ = waiting >= options_.max_queue || waiting_here >= options_.max_queue_per_model;
 }
 
 void Referee::note_exit(EngineId id, SimEngine& engine) {
@@ -204,6 +244,7 @@ void Referee::note_ready(SimEngine& engine) {
   const bool first = !engine.ready && !engine.stopped;
   engine.ready = true;
   if (!first) return;
+  engine.ready_since = now_;
   bool preload = false;
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
@@ -268,12 +309,19 @@ void Referee::see(const Stop& action) {
   expect(!engine.dead && !engine.stopped, "an engine is stopped twice");
   expect(engine.leases.empty(), "an engine is stopped that serves a request");
   expect(!action.reason.empty(), "an engine is stopped without a reason");
-  const SimModel& model = models_[action.model];
+  SimModel& model = models_[action.model];
   if (!engine.ready) {
     const bool late = now_ >= engine.spawned + options_.load_timeout;
-    expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_,
+    expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_ ||
+               engine.outdated,
            "a loading engine is stopped for nothing");
     ++coverage_["stop while loading"];
+  }
+  if (action.reason == "its settings have changed") {
+    expect(engine.outdated, "an engine is replaced whose settings did not change");
+    model.comes_back = !is_open(SimRequest::Kind::kUnload, action.model, false);
+    model.eager = true;
+    ++coverage_["outdated engine replaced"];
   }
   const bool to_shrink = action.reason.starts_with("evicted") && action.victim_of.empty();
   if (to_shrink || !action.victim_of.empty()) {
@@ -295,6 +343,11 @@ void Referee::see(const Stop& action) {
            "a model is evicted for one that is not known to fit");
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.grants > 0, "a model is evicted that served nobody");
+    const bool wanted = is_open(SimRequest::Kind::kLease, action.model, false);
+    const bool must_go = is_open(SimRequest::Kind::kLoad, action.victim_of, true) || !model.known ||
+                         is_open(SimRequest::Kind::kUnload, action.model, false);
+    expect(!wanted || must_go || now_ >= engine.ready_since + options_.min_residency,
+           "a model that is wanted is evicted before its min_residency");
     ++coverage_["evicted"];
   }
   engine.stopped = true;
@@ -318,6 +371,7 @@ void Referee::see(const Grant& action) {
   const auto engine = engines_.find(action.engine);
   expect(engine != engines_.end() && engine->second.may_be_granted(), "a lease on an engine that cannot serve");
   expect(engine->second.model == request.model && action.model == request.model, "a lease on another model");
+  expect(!engine->second.outdated, "a lease on an engine whose settings have changed");
   expect((action.outcome == CacheOutcome::kHit) == request.hit, "a hit that is a miss, or the reverse");
   expect(action.waited == now_ - request.arrived, "a wrong waiting time");
   expect(action.waited <= wait_bound_, "a request starved");
@@ -348,6 +402,7 @@ void Referee::see(const Done& action) {
   if (request.kind == SimRequest::Kind::kLoad) {
     expect(serving(action.model) != nullptr, "a load is done, but the model cannot serve");
     expect(action.footprint == serving(action.model)->footprint, "a load reports a wrong footprint");
+    expect(!serving(action.model)->outdated, "a load is done by an engine whose settings have changed");
     ++coverage_[action.changed ? "load done" : "load of a hot model"];
     if (!action.evicted.empty()) ++coverage_["load that evicted"];
   } else if (request.kind == SimRequest::Kind::kUnload) {
@@ -374,6 +429,10 @@ void Referee::see(const Reject& action) {
       break;
     case ErrorCode::kNoCapacity:
       expect(now_ >= request.deadline || force_seen_, "a request gave up before its deadline");
+      break;
+    case ErrorCode::kQueueFull:
+      expect(arrival_ == action.request, "a request is refused for the queue's length that was let in before");
+      expect(queue_was_full_, "a request is refused for the queue's length though the queue is not full");
       break;
     default:
       break;
@@ -416,6 +475,8 @@ void Referee::check_state(const Event& event) {
   expect(stats.preloads == expected_.preloads, "the preloads are miscounted");
   expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
 
+  check_configuration();
+
   Bytes held;
   std::size_t serving_engines = 0;
   for (const EngineId id : live_) {
@@ -450,6 +511,27 @@ void Referee::check_state(const Event& event) {
       model.pinned = false;
       ++coverage_["pin lifted by force"];
     }
+  }
+}
+
+// What a configuration that was read while everything goes on demands.
+void Referee::check_configuration() {
+  if (arrival_ && queue_was_full_) expect(!open_.contains(*arrival_), "a request waits in a queue that was full");
+  const TimePoint armed = manager_.next_timer().value_or(TimePoint::max());
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (engine.stopped) continue;
+    expect(!engine.outdated || !engine.leases.empty(), "an engine is kept whose settings have changed");
+    if (engine.ready) continue;
+    expect(now_ < engine.spawned + options_.load_timeout, "a load goes on beyond load_timeout");
+    expect(armed <= engine.spawned + options_.load_timeout, "load_timeout is not armed");
+  }
+  for (auto& [id, model] : models_) {
+    if (!model.comes_back || model.live) continue;
+    model.comes_back = false;
+    if (draining_) continue;
+    expect(model.ticket != 0, "a model that was in memory does not come back with its new settings");
+    ++coverage_["outdated model comes back"];
   }
 }
 

@@ -32,6 +32,12 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "load done",
                            "load of a hot model",
                            "load that evicted",
+                           "outdated engine replaced",
+                           "outdated in load",
+                           "outdated model comes back",
+                           "outdated while busy",
+                           "outdated while idle",
+                           "outdated while inspected",
                            "pin lifted by force",
                            "probe",
                            "reject conflict",
@@ -49,7 +55,10 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "stop while loading",
                            "tried again after a pause",
                            "unload done",
-                           "unload of a cold model"}) {
+                           "unload of a cold model",
+                           "waiting limits changed",
+                           "waiting limits changed in load",
+                           "waiting limits changed over full queues"}) {
     EXPECT_GT(coverage[what], 0U) << what;
   }
 }

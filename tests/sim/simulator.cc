@@ -252,7 +252,9 @@ void World::settle() {
   settling_ = true;
   profile_.leave = 0;
   if (!draining_) {
-    deliver(BudgetChanged{profile_.options.memory_budget, profile_.options.max_models});
+    const ContextOptions& first = profile_.options;
+    deliver(BudgetChanged{first.memory_budget, first.max_models});
+    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency});
     for (const ModelView& model : manager_.models(now_)) {
       deliver(PinRequested{new_request(), model.id, false});
     }
@@ -372,8 +374,16 @@ void World::configuration_changes() {
     if (chance(0.1)) {
       deliver(ModelRemoved{id});
     } else {
-      deliver(ModelAdded{id, chance(0.1), chance(0.2) ? PreloadStrategy::kEager : PreloadStrategy::kLazy});
+      ModelAdded added{.model = id, .pinned = chance(0.1), .outdated = chance(0.4)};
+      if (chance(0.2)) added.preload = PreloadStrategy::kEager;
+      if (added.outdated && chance(0.5)) footprints_[id] = Bytes::mib(100 * (1 + pick(8)));
+      deliver(added);
     }
+  }
+  if (chance(0.5)) {
+    deliver(WaitingChanged{chance(0.3) ? 128 : 1 + pick(6), chance(0.3) ? 1024 : 1 + pick(12),
+                           between(milliseconds(500), seconds(8)),
+                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3))});
   }
   if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5)});
 }

@@ -20,6 +20,10 @@ std::string until(TimePoint deadline) {
                      std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count());
 }
 
+std::string span(Duration d) {
+  return fmt::format("{} ms", std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+}
+
 std::string_view if_set(bool set, std::string_view word) { return set ? word : std::string_view(); }
 
 std::string names(const std::vector<ModelId>& ids) {
@@ -34,8 +38,8 @@ std::string to_text(const Event& event) {
   return std::visit(
       Overloaded{
           [](const ModelAdded& e) {
-            return fmt::format("ModelAdded {}{}{}", e.model, if_set(e.pinned, " pinned"),
-                               if_set(e.preload == PreloadStrategy::kEager, " eager"));
+            return fmt::format("ModelAdded {}{}{}{}", e.model, if_set(e.pinned, " pinned"),
+                               if_set(e.preload == PreloadStrategy::kEager, " eager"), if_set(e.outdated, " outdated"));
           },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
           [](const LeaseRequested& e) {
@@ -71,7 +75,8 @@ std::string to_text(const Event& event) {
             return fmt::format("BudgetChanged {}, max_models {}", format_bytes(e.memory_budget), e.max_models);
           },
           [](const WaitingChanged& e) {
-            return fmt::format("WaitingChanged {} a model, {} in all", e.max_queue_per_model, e.max_queue);
+            return fmt::format("WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}",
+                               e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency));
           },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
