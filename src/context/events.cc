@@ -33,7 +33,8 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
   m.outdated = event.outdated && (m.state == ModelState::kLoading || m.resident());
-  if (event.outdated && m.preparing()) m.state = ModelState::kCold;  // whoever wants it has it inspected anew
+  const bool inspect_anew = event.outdated && m.preparing() && !planted_bug(PlantedBug::kOldInspectionKept);
+  if (inspect_anew) m.state = ModelState::kCold;  // by whoever wants it
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
   const bool wants_now = m.preload == PreloadStrategy::kEager && !was_eager && !draining_ && !m.breaker.open(now_);
@@ -194,6 +195,8 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
     m.last_failure.reset();
   }
   refresh_evictable(m);
+  // Its last lease may be what the replacement waited for, and at_rest() does not look for that.
+  if (m.outdated) advance(m);
 }
 
 void ContextManager::Impl::on(const LeaseLost& event) {
@@ -319,8 +322,10 @@ void ContextManager::Impl::on(const BudgetChanged& event) {
 }
 
 void ContextManager::Impl::on(const WaitingChanged& event) {
-  options_.max_queue_per_model = event.max_queue_per_model;
-  options_.max_queue = event.max_queue;
+  if (!planted_bug(PlantedBug::kQueueLimitIsFixed)) {
+    options_.max_queue_per_model = event.max_queue_per_model;
+    options_.max_queue = event.max_queue;
+  }
   options_.load_timeout = event.load_timeout;
   options_.min_residency = event.min_residency;
 }
@@ -436,9 +441,10 @@ bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
 
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
   const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
+  const bool outdated = m.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
   const bool can_serve = m.state == ModelState::kHot ||
                          (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
-  if (!can_serve || m.draining || m.outdated || stalled) return false;
+  if (!can_serve || m.draining || outdated || stalled) return false;
   bool served = false;
   // Who came after an unload or a park waits for the next load or wake.
   const std::uint64_t end = queue_.lines(m.id).first_leave();

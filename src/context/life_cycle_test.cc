@@ -392,6 +392,19 @@ TEST_F(Catalog, ChangedSettingsReplaceTheEngineOnceItsLeasesHaveEnded) {
   EXPECT_EQ(all<Grant>(ready("a")).size(), 1U);
 }
 
+TEST_F(Catalog, ChangedSettingsReplaceABusyEngineAlsoWhenNobodyWaitsForIt) {
+  start(1000);
+  add("a", 100);
+  const RequestId held = heat_and_hold("a");
+  const EngineId old = engine_.at("a");
+  EXPECT_TRUE(step(changed("a")).empty());
+  EXPECT_EQ(only<Stop>(release(held)).engine, old);
+  EXPECT_EQ(only<Inspect>(exited("a")).model, "a");
+  inspected("a");
+  EXPECT_TRUE(ready("a").empty());
+  EXPECT_EQ(residency("a"), Residency::kHot);
+}
+
 TEST_F(Catalog, AnIdleModelWithChangedSettingsComesBackByItself) {
   start(1000);
   add("a", 100);

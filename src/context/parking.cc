@@ -45,7 +45,7 @@ ContextManager::Impl::ImageRoom ContextManager::Impl::make_image_room(const Mode
   cache_.visit_victims([&](const CacheEntry& entry) {
     Model& other = models_.at(entry.id);
     if (m.image <= room || cache_.rank(m.id) < cache_.rank(entry.id)) return false;
-    if (other.state != ModelState::kParked || other.claimed) return true;
+    if (other.state != ModelState::kParked || other.claimed || ledger_.image(*other.engine) == Bytes()) return true;
     room += ledger_.image(*other.engine);
     go.push_back(&other);
     return true;
@@ -115,7 +115,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
 
 void ContextManager::Impl::wake(Model& m) {
   check(m.state == ModelState::kParked, "a model is woken that is not parked");
-  if (!planted_bug(PlantedBug::kWakeReservesNothing)) ledger_.wake(*m.engine, m.footprint);
+  if (!planted_bug(PlantedBug::kWakeWithoutRoom)) ledger_.wake(*m.engine, m.footprint);
   cache_.set_footprint(m.id, ledger_.held(*m.engine));
   m.state = ModelState::kWaking;
   m.started = now_;

@@ -27,15 +27,18 @@ enum class PlantedBug {
   kRetryWithoutEnd,
   kRetryCountsTwice,
   kExpiredIsGranted,
+  kOutdatedIsGranted,
+  kOldInspectionKept,
+  kQueueLimitIsFixed,
   kParkedHoldsNothing,
-  kWakeReservesNothing,
+  kWakeWithoutRoom,
   kParkedIsGranted,
   kRefusedParkFrees,
   kPressureIgnored,
   kTtlIgnored,
 };
 
-inline constexpr std::array<std::string_view, 24> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 27> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -54,8 +57,11 @@ inline constexpr std::array<std::string_view, 24> kPlantedBugNames = {
     "retry_without_end",     // a request that kills its engines gets one after the other
     "retry_counts_twice",    // a request that is tried again is counted as another
     "expired_is_granted",    // a request is granted although its deadline has passed
+    "outdated_is_granted",   // an engine whose settings have changed gets new requests
+    "old_inspection_kept",   // what was inspected before the settings changed counts afterwards
+    "queue_limit_is_fixed",  // queues are as long as they were at the start
     "parked_holds_nothing",  // what a parked model keeps in memory is not counted
-    "wake_reserves_nothing",  // a model is woken without its memory being reserved
+    "wake_without_room",     // a model is woken without its memory being reserved
     "parked_is_granted",     // a request goes to a parked engine
     "refused_park_frees",    // a park that was refused is counted as one
     "pressure_ignored",      // models are loaded although the machine's memory is short

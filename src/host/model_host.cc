@@ -1,6 +1,8 @@
 #include "host/model_host.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <variant>
@@ -13,6 +15,16 @@ namespace {
 
 constexpr auto kFewerSharersAfter = std::chrono::milliseconds(100);
 constexpr Duration kLongestWatchPeriod = std::chrono::seconds(1);
+
+// Asks the kernel to have the files in memory soon.
+void read_files_ahead(const std::vector<std::string>& files) {
+  for (const std::string& path : files) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) continue;
+    ::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+    ::close(fd);
+  }
+}
 
 // Often enough that a stall is noticed not much later than it counts as one.
 Duration watch_period(Duration stall_timeout) {
@@ -81,6 +93,13 @@ RequestId ModelHost::load(const ModelId& model, bool preload, bool force, TimePo
   return request;
 }
 
+RequestId ModelHost::park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(ParkRequested{request, model, force, deadline});
+  return request;
+}
+
 RequestId ModelHost::unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer) {
   const RequestId request = next_request();
   done_answers_[request] = std::move(answer);
@@ -122,7 +141,7 @@ std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) step(ModelRemoved{id});
   for (const ModelSpec& spec : changes.added_or_changed) {
-    step(ModelAdded{spec.id, spec.pinned, spec.preload, outdated(spec)});
+    step(ModelAdded{spec.id, spec.pinned, spec.preload, outdated(spec), spec.ttl, spec.unload_ttl});
   }
 }
 
@@ -136,7 +155,7 @@ bool ModelHost::outdated(const ModelSpec& spec) const {
 void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
   arm_watchdog();
-  step(BudgetChanged{context.memory_budget, context.max_models});
+  step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
 }
 
@@ -226,7 +245,10 @@ void ModelHost::carry_out(Spawn& action) {
     running.ready = true;
     log::info({{"model", running.model}}, "{} is ready after {} ms", running.model,
               std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - running.started).count());
-    step(EngineReady{id});
+    EngineAgent* const agent = running.engine->agent();
+    const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
+    if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
+    step(EngineReady{id, agent != nullptr && why_not.empty()});
   };
   handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };
   Result<std::unique_ptr<Engine>> engine = driver_.start(*spec, *metadata, log(action.model), std::move(handlers));
@@ -266,7 +288,7 @@ void ModelHost::watch_engines() {
   const Duration passed = std::min<Duration>(Clock::now() - watched_last_, 2 * watch_period(options_.stall_timeout));
   std::vector<EngineId> stalled;
   for (auto& [id, running] : engines_) {
-    const bool should_work = !running.ready || running.waits > 0;
+    const bool should_work = !running.ready || running.waits > 0 || running.moving;
     const std::uint64_t seen = should_work ? running.engine->activity() + running.answers : 0;
     const bool silent = should_work && seen == running.seen;
     running.seen = seen;
@@ -285,7 +307,9 @@ void ModelHost::carry_out(Kill& action) {
   const Error reason{ErrorCode::kEngineTimeout,
                      fmt::format("the engine made no progress for {} s while {} and was killed",
                                  std::chrono::duration<double>(options_.stall_timeout).count(),
-                                 running.ready ? "it had a request to answer" : "loading")};
+                                 running.moving  ? "it was parking or waking"
+                                 : running.ready ? "it had a request to answer"
+                                                 : "loading")};
   log::warn("{}: {}; its log says what its threads were doing", action.model, reason.message);
   running.engine->kill(reason);
 }
@@ -332,6 +356,56 @@ void ModelHost::carry_out(Stop& action) {
   if (found == engines_.end()) return;  // its exit is on the way
   log::info({{"model", action.model}}, "stopping {}: {}", action.model, action.reason);
   found->second.engine->stop(options_.stop_grace);
+}
+
+EngineAgent* ModelHost::agent(EngineId id) {
+  const auto found = engines_.find(id);
+  return found == engines_.end() ? nullptr : found->second.engine->agent();
+}
+
+void ModelHost::carry_out(Park& action) {
+  EngineAgent* const parks = agent(action.engine);
+  if (parks == nullptr) return;  // its exit is on the way
+  log::info({{"model", action.model}}, "parking {}: {}", action.model, action.reason);
+  engines_.at(action.engine).moving = true;
+  parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
+    engines_.at(id).moving = false;
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun).count();
+    if (result) {
+      log::info({{"model", model}}, "{} is parked after {} ms: it keeps {}, wrote {}, and its image has {}", model, ms,
+                format_bytes(result->residue), format_bytes(result->written), format_bytes(result->image));
+      step(EngineParked{id, result->residue, result->image});
+    } else {
+      log::warn({{"model", model}}, "{} is not parked: {}", model, result.error().reason.message);
+      step(ParkRefused{id, result.error().reason, result.error().image_wanted});
+    }
+  });
+}
+
+void ModelHost::carry_out(Wake& action) {
+  EngineAgent* const wakes = agent(action.engine);
+  if (wakes == nullptr) return;  // its exit is on the way
+  engines_.at(action.engine).moving = true;
+  wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
+    engines_.at(id).moving = false;
+    log::info({{"model", model}}, "{} woke after {:.1f} ms", model,
+              std::chrono::duration<double, std::milli>(Clock::now() - begun).count());
+    step(EngineWoken{id});
+  });
+}
+
+void ModelHost::carry_out(DropPages& action) {
+  if (EngineAgent* const parked = agent(action.engine)) parked->drop_pages();
+}
+
+void ModelHost::carry_out(ReadAhead& action) {
+  const ModelSpec* const spec = catalog_.find(action.model);
+  if (spec == nullptr || !spec->command.argv.empty()) return;
+  std::vector<std::string> files = spec->more_files;
+  files.push_back(spec->path);
+  log::debug({{"model", action.model}}, "reading {} ahead", action.model);
+  // Until the disk has it: on a thread, which nobody waits for.
+  loop_.offload([files = std::move(files)] { read_files_ahead(files); }, [] {});
 }
 
 void ModelHost::carry_out(Grant& action) {

@@ -76,6 +76,7 @@ class ModelHost {
   // Each is answered once, unless cancelled first. The id serves cancel().
   RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer);
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
+  RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
   void cancel(RequestId request);
@@ -85,6 +86,8 @@ class ModelHost {
 
   // The catalog changed. An engine that was started with other settings is replaced once its leases have ended.
   void apply(const Catalog::Changes& changes);
+  // Memory outside of the budget is short, or no more: see PressureChanged.
+  void set_pressure(const PressureChanged& pressure) { step(pressure); }
   // The limits changed: those of `context` that the core takes while it runs, and `options`.
   void set_limits(const ContextOptions& context, Options options);
   // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
@@ -110,6 +113,7 @@ class ModelHost {
     double progress = 0;
     TimePoint started;
     bool ready = false;
+    bool moving = false;  // parks or wakes: it is to answer by itself
     unsigned leases = 0;
     unsigned waits = 0;         // EngineWaits that live
     std::uint64_t answers = 0;  // EngineWaits that ended
@@ -124,12 +128,20 @@ class ModelHost {
   void carry_out(Inspect& action);
   void carry_out(Spawn& action);
   void carry_out(Stop& action);
+  void carry_out(Park& action);
+  void carry_out(Wake& action);
+  void carry_out(DropPages& action);
+  void carry_out(ReadAhead& action);
   void carry_out(Kill& action);
   void carry_out(Grant& action);
   void carry_out(Done& action);
   void carry_out(Reject& action);
   void carry_out(Abort& action);
   void engine_exited(EngineId id, Error reason);
+  // nullptr if the engine is gone, or has none.
+  EngineAgent* agent(EngineId id);
+  // Asks what it really holds, once it serves nobody.
+  void measure(EngineId id);
   // Whether what is known or running of `spec`'s model was made with other settings.
   bool outdated(const ModelSpec& spec) const;
   // Looks after engines that should work; runs as long as there are engines.

@@ -28,6 +28,7 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   perhaps_preload_ = false;
   pressure_seen_ = pressure_;
   forced_out_.clear();
+  arrival_.reset();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
   for (const Action& action : actions) {
@@ -76,24 +77,16 @@ const SimEngine* Referee::resident(const ModelId& model) const {
 
 void Referee::note(const Event& event) {
   std::visit(Overloaded{
-                 [&](const ModelAdded& e) {
-                   SimModel& model = models_[e.model];
-                   // With a model its past is forgotten.
-                   if (!model.known) model.deaths = 0;
-                   if (!model.known || e.pinned != model.pinned_by_catalog) model.pinned = e.pinned;
-                   model.pinned_by_catalog = e.pinned;
-                   model.known = true;
-                   model.ttl = e.ttl;
-                   model.unload_ttl = e.unload_ttl;
-                   model.eager |= e.preload == PreloadStrategy::kEager;
-                 },
+                 [&](const ModelAdded& e) { note_added(e); },
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
                    models_[e.model].known = false;
                    models_[e.model].was_removed = true;
+                   models_[e.model].comes_back = false;
                  },
                  [&](const LeaseRequested& e) {
                    const SimEngine* engine = resident(e.model);
+                   note_arrival(e.request, e.model);
                    open(e.request, {.kind = SimRequest::Kind::kLease,
                                     .model = e.model,
                                     .deadline = e.deadline,
@@ -102,6 +95,7 @@ void Referee::note(const Event& event) {
                                                                    : CacheOutcome::kParked});
                  },
                  [&](const LoadRequested& e) {
+                   note_arrival(e.request, e.model);
                    models_[e.model].deaths = 0;  // the operator wants it tried
                    open(e.request, {.kind = SimRequest::Kind::kLoad,
                                     .model = e.model,
@@ -111,6 +105,7 @@ void Referee::note(const Event& event) {
                  },
                  [&](const UnloadRequested& e) {
                    if (e.force) forced_out_ = e.model;
+                   if (const auto it = models_.find(e.model); it != models_.end()) it->second.comes_back = false;
                    open(
                        e.request,
                        {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
@@ -164,6 +159,7 @@ void Referee::note(const Event& event) {
                    if (it->second.parking != SimEngine::Parking::kWaking) return;
                    it->second.parking = SimEngine::Parking::kNo;
                    it->second.served = false;
+                   it->second.ready_since = now_;
                    models_[it->second.model].last_active = now_;
                    ++coverage_["woken"];
                  },
@@ -193,6 +189,12 @@ void Referee::note(const Event& event) {
                    options_.max_queue = e.max_queue;
                    options_.load_timeout = e.load_timeout;
                    options_.min_residency = e.min_residency;
+                   ++coverage_["waiting limits changed"];
+                   if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
+                   for (const EngineId id : live_) {
+                     const SimEngine& engine = engines_.at(id);
+                     if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
+                   }
                  },
                  [&](const DrainRequested& e) {
                    draining_ = true;
@@ -201,6 +203,45 @@ void Referee::note(const Event& event) {
                  [&](const TimerFired&) {},
              },
              event);
+}
+
+void Referee::note_added(const ModelAdded& event) {
+  SimModel& model = models_[event.model];
+  // With a model its past is forgotten.
+  if (!model.known) model.deaths = 0;
+  if (!model.known || event.pinned != model.pinned_by_catalog) model.pinned = event.pinned;
+  model.pinned_by_catalog = event.pinned;
+  model.known = true;
+  model.ttl = event.ttl;
+  model.unload_ttl = event.unload_ttl;
+  model.eager |= event.preload == PreloadStrategy::kEager;
+  if (model.live) {
+    SimEngine& engine = engines_.at(*model.live);
+    engine.outdated = event.outdated;
+    if (event.outdated && !engine.stopped) {
+      const bool idle = engine.leases.empty();
+      ++coverage_[!engine.ready ? "outdated in load" : idle ? "outdated while idle" : "outdated while busy"];
+    }
+  }
+  if (!event.outdated) return;
+  // What was or is being inspected says nothing about the new settings.
+  if (model.ticket != 0) ++coverage_["outdated while inspected"];
+  model.ticket = 0;
+  model.inspected.reset();
+}
+
+// Who gives up at this very moment is out of the queue already.
+void Referee::note_arrival(RequestId id, const ModelId& model) {
+  std::size_t waiting = 0;
+  std::size_t waiting_here = 0;
+  for (const RequestId other : open_) {
+    const SimRequest& request = requests_.at(other);
+    if (request.kind > SimRequest::Kind::kLoad || request.deadline <= now_) continue;
+    ++waiting;
+    if (request.model == model) ++waiting_here;
+  }
+  arrival_ = id;
+  queue_was_full_ = waiting >= options_.max_queue || waiting_here >= options_.max_queue_per_model;
 }
 
 void Referee::note_exit(EngineId id, SimEngine& engine) {
@@ -254,6 +295,7 @@ void Referee::note_ready(SimEngine& engine) {
   engine.ready = true;
   if (!first) return;
   models_[engine.model].last_active = now_;
+  engine.ready_since = now_;
   bool preload = false;
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
@@ -317,6 +359,17 @@ bool Referee::pin_was_lifted(const ModelId& model, const ModelId& newcomer) cons
   return is_open(SimRequest::Kind::kLoad, newcomer, true) || forced_out_ == model;
 }
 
+// A wanted model is a victim only after its minimum residency.
+void Referee::check_residency(const ModelId& model, const ModelId& newcomer) const {
+  const SimEngine* engine = resident(model);
+  if (engine == nullptr || engine->parking == SimEngine::Parking::kParked) return;
+  const bool wanted = is_open(SimRequest::Kind::kLease, model, false);
+  const bool must_go = is_open(SimRequest::Kind::kLoad, newcomer, true) || !models_.at(model).known ||
+                       is_open(SimRequest::Kind::kUnload, model, false);
+  expect(!wanted || must_go || now_ >= engine->ready_since + options_.min_residency,
+         "a model that is wanted is evicted before its min_residency");
+}
+
 // Room for `with` beside all that are alive.
 void Referee::check_limits(const SimEngine* with) const {
   Bytes held = with->footprint;
@@ -347,6 +400,7 @@ void Referee::see(const Park& action) {
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
+    if (!action.victim_of.empty()) check_residency(action.model, action.victim_of);
     ++coverage_["evicted by parking"];
   } else {
     const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
@@ -401,12 +455,21 @@ void Referee::see(const Stop& action) {
   expect(!engine.dead && !engine.stopped, "an engine is stopped twice");
   expect(engine.leases.empty(), "an engine is stopped that serves a request");
   expect(!action.reason.empty(), "an engine is stopped without a reason");
-  const SimModel& model = models_[action.model];
+  SimModel& model = models_[action.model];
   if (!engine.ready) {
     const bool late = now_ >= engine.spawned + options_.load_timeout;
-    expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_,
+    expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_ ||
+               engine.outdated,
            "a loading engine is stopped for nothing");
     ++coverage_["stop while loading"];
+  }
+  if (action.reason == "its settings have changed") {
+    expect(engine.outdated, "an engine is replaced whose settings did not change");
+    const bool was_out =
+        engine.parking == SimEngine::Parking::kParked || engine.parking == SimEngine::Parking::kUnderWay;
+    model.comes_back = !was_out && !is_open(SimRequest::Kind::kUnload, action.model, false);
+    model.eager = true;
+    ++coverage_[was_out ? "outdated while parked" : "outdated engine replaced"];
   }
   if (action.evicted) {
     ++expected_.evictions;
@@ -443,6 +506,7 @@ void Referee::see(const Stop& action) {
     expect(fits, "a model is evicted for one that is not known to fit");
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
+    check_residency(action.model, action.victim_of);
     ++coverage_["evicted"];
   } else if (action.reason.find("ttl") != std::string::npos) {
     const Duration ttl = action.reason.find("unload_ttl") != std::string::npos ? model.unload_ttl : model.ttl;
@@ -475,6 +539,7 @@ void Referee::see(const Grant& action) {
   const auto engine = engines_.find(action.engine);
   expect(engine != engines_.end() && engine->second.may_be_granted(), "a lease on an engine that cannot serve");
   expect(engine->second.model == request.model && action.model == request.model, "a lease on another model");
+  expect(!engine->second.outdated, "a lease on an engine whose settings have changed");
   expect(action.outcome == request.outcome, "a hit that is a miss, or the reverse");
   expect(action.waited == now_ - request.arrived, "a wrong waiting time");
   expect(action.waited <= wait_bound_, "a request starved");
@@ -507,6 +572,7 @@ void Referee::see(const Done& action) {
   if (request.kind == SimRequest::Kind::kLoad) {
     expect(resident(action.model) != nullptr, "a load is done, but the model cannot serve");
     expect(action.footprint == resident(action.model)->footprint, "a load reports a wrong footprint");
+    expect(!resident(action.model)->outdated, "a load is done by an engine whose settings have changed");
     if (!request.preload) models_[action.model].last_active = now_;
     ++coverage_[action.changed ? "load done" : "load of a hot model"];
     if (!action.evicted.empty()) ++coverage_["load that evicted"];
@@ -534,6 +600,10 @@ void Referee::see(const Reject& action) {
       break;
     case ErrorCode::kNoCapacity:
       expect(now_ >= request.deadline || force_seen_ || pressure_, "a request gave up before its deadline");
+      break;
+    case ErrorCode::kQueueFull:
+      expect(arrival_ == action.request, "a request is refused for the queue's length that was let in before");
+      expect(queue_was_full_, "a request is refused for the queue's length though the queue is not full");
       break;
     default:
       break;
@@ -582,6 +652,8 @@ void Referee::check_state(const Event& event) {
   expect(stats.preloads == expected_.preloads, "the preloads are miscounted");
   expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
 
+  check_configuration();
+
   Bytes held;
   std::size_t serving_engines = 0;
   for (const EngineId id : live_) {
@@ -629,6 +701,27 @@ void Referee::check_state(const Event& event) {
       model.pinned = false;
       ++coverage_["pin lifted by force"];
     }
+  }
+}
+
+// What a configuration that was read while everything goes on demands.
+void Referee::check_configuration() {
+  if (arrival_ && queue_was_full_) expect(!open_.contains(*arrival_), "a request waits in a queue that was full");
+  const TimePoint armed = manager_.next_timer().value_or(TimePoint::max());
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (engine.stopped) continue;
+    expect(!engine.outdated || !engine.leases.empty(), "an engine is kept whose settings have changed");
+    if (engine.ready) continue;
+    expect(now_ < engine.spawned + options_.load_timeout, "a load goes on beyond load_timeout");
+    expect(armed <= engine.spawned + options_.load_timeout, "load_timeout is not armed");
+  }
+  for (auto& [id, model] : models_) {
+    if (!model.comes_back || model.live) continue;
+    model.comes_back = false;
+    if (draining_) continue;
+    expect(model.ticket != 0, "a model that was in memory does not come back with its new settings");
+    ++coverage_["outdated model comes back"];
   }
 }
 

@@ -26,8 +26,10 @@ struct SimEngine {
   ModelId model;
   Bytes footprint;
   TimePoint spawned{};
+  TimePoint ready_since{};
   bool ready = false;
   bool can_park = false;
+  bool outdated = false;  // its settings are not the catalog's any more
   bool stopped = false;
   bool killed = false;
   // Its memory is on its way to the image, or there, or on its way back.
@@ -97,6 +99,7 @@ class Referee {
     Duration unload_ttl{};
     TimePoint last_active{};  // became hot, was granted or asked to load, or a lease ended
     bool was_removed = false;        // since its engine started
+    bool comes_back = false;         // its engine was stopped for its settings, and nobody wanted it out since
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used
     std::optional<EngineId> live;    // at most one
@@ -105,6 +108,8 @@ class Referee {
   };
 
   void note(const Event& event);
+  void note_added(const ModelAdded& event);
+  void note_arrival(RequestId id, const ModelId& model);
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
   void note_lost(const LeaseLost& event);
@@ -126,12 +131,14 @@ class Referee {
   void see(const ReadAhead& action);
   void see(const Kill& action);
   void check_limits(const SimEngine* with) const;
+  void check_residency(const ModelId& model, const ModelId& newcomer) const;
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);
   void check_state(const Event& event);
+  void check_configuration();
 
   ContextManager& manager_;
   ContextOptions options_;
@@ -144,7 +151,9 @@ class Referee {
   std::multiset<TimePoint> deadlines_;  // of open leases and loads
   std::size_t open_wanting_ = 0;        // open leases and loads
   std::size_t open_forced_ = 0;
-  bool force_seen_ = false;  // an open forced call, or one in the step under way
+  bool force_seen_ = false;           // an open forced call, or one in the step under way
+  std::optional<RequestId> arrival_;  // the lease or load that the step under way is about
+  bool queue_was_full_ = false;       // when it came
   std::size_t open_leases_ = 0;
   std::size_t granted_ = 0;
   RequestCounts counts_;

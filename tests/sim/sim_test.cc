@@ -38,6 +38,13 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "load done",
                            "load of a hot model",
                            "load that evicted",
+                           "outdated engine replaced",
+                           "outdated in load",
+                           "outdated model comes back",
+                           "outdated while busy",
+                           "outdated while idle",
+                           "outdated while inspected",
+                           "outdated while parked",
                            "pages dropped",
                            "park refused",
                            "parked",
@@ -65,6 +72,9 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "tried again after a pause",
                            "unload done",
                            "unload of a cold model",
+                           "waiting limits changed",
+                           "waiting limits changed in load",
+                           "waiting limits changed over full queues",
                            "woken"}) {
     EXPECT_GT(coverage[what], 0U) << what;
   }

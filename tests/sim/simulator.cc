@@ -261,8 +261,10 @@ void World::settle() {
   settling_ = true;
   profile_.leave = 0;
   if (!draining_) {
+    const ContextOptions& first = profile_.options;
     deliver(PressureChanged{false, Bytes()});
-    deliver(BudgetChanged{profile_.options.memory_budget, profile_.options.max_models, profile_.options.parking});
+    deliver(BudgetChanged{first.memory_budget, first.max_models, first.parking});
+    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency});
     for (const ModelView& model : manager_.models(now_)) {
       // A ttl would go on for ever where an image finds no room.
       deliver(ModelAdded{.model = model.id});
@@ -424,8 +426,16 @@ void World::configuration_changes() {
     if (chance(0.1)) {
       deliver(ModelRemoved{id});
     } else {
-      deliver(some_entry(id));
+      ModelAdded added = some_entry(id);
+      added.outdated = chance(0.4);
+      if (added.outdated && chance(0.5)) footprints_[id] = Bytes::mib(100 * (1 + pick(8)));
+      deliver(added);
     }
+  }
+  if (chance(0.5)) {
+    deliver(WaitingChanged{chance(0.3) ? 128 : 1 + pick(6), chance(0.3) ? 1024 : 1 + pick(12),
+                           between(milliseconds(500), seconds(8)),
+                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3))});
   }
   if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
 }

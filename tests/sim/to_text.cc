@@ -20,6 +20,10 @@ std::string until(TimePoint deadline) {
                      std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count());
 }
 
+std::string span(Duration d) {
+  return fmt::format("{} ms", std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+}
+
 std::string_view if_set(bool set, std::string_view word) { return set ? word : std::string_view(); }
 
 std::string names(const std::vector<ModelId>& ids) {
@@ -34,11 +38,10 @@ std::string to_text(const Event& event) {
   return std::visit(
       Overloaded{
           [](const ModelAdded& e) {
-            return fmt::format("ModelAdded {}{}{}", e.model, if_set(e.pinned, " pinned"),
-                               if_set(e.preload == PreloadStrategy::kEager, " eager")) +
+            return fmt::format("ModelAdded {}{}{}{}", e.model, if_set(e.pinned, " pinned"),
+                               if_set(e.preload == PreloadStrategy::kEager, " eager"), if_set(e.outdated, " outdated")) +
                    (e.ttl + e.unload_ttl > Duration::zero()
-                        ? fmt::format(" ttl {} ms, unload_ttl {} ms", e.ttl.count() / 1'000'000,
-                                      e.unload_ttl.count() / 1'000'000)
+                        ? fmt::format(" ttl {}, unload_ttl {}", span(e.ttl), span(e.unload_ttl))
                         : "");
           },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
@@ -98,7 +101,8 @@ std::string to_text(const Event& event) {
                                format_bytes(e.parking.memory), format_bytes(e.parking.images));
           },
           [](const WaitingChanged& e) {
-            return fmt::format("WaitingChanged {} a model, {} in all", e.max_queue_per_model, e.max_queue);
+            return fmt::format("WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}",
+                               e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency));
           },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
