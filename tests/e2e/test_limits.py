@@ -119,7 +119,8 @@ def test_a_client_that_does_not_read(serve, slow_model):
         sock.sendall(head + body)
         wait_until(lambda: m.view("slow")["leases"] == 1, "it is being answered")
         wait_until(lambda: m.view("slow")["leases"] == 0, "its lease ends")
-    assert m.chat("slow", max_tokens=1).status == 200
+    # On a busy machine one answer may take longer than the requests of this server may.
+    wait_until(lambda: m.chat("slow", max_tokens=1).status == 200, "others are served")
 
 
 def test_a_request_has_a_deadline(serve, slow_model):
