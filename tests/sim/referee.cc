@@ -404,7 +404,8 @@ void Referee::see(const Park& action) {
     ++coverage_["evicted by parking"];
   } else {
     const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
-    expect(for_operator || (idle_too_long && !model.pinned), "a model is parked for nothing");
+    expect(for_operator || (idle_too_long && (!model.pinned || forced_out_ == action.model)),
+           "a model is parked for nothing");
     ++coverage_[for_operator ? "parked by an operator" : "parked when idle"];
   }
   engine.parking = SimEngine::Parking::kUnderWay;
@@ -510,7 +511,8 @@ void Referee::see(const Stop& action) {
     ++coverage_["evicted"];
   } else if (action.reason.find("ttl") != std::string::npos) {
     const Duration ttl = action.reason.find("unload_ttl") != std::string::npos ? model.unload_ttl : model.ttl;
-    expect(ttl > Duration::zero() && now_ >= model.last_active + ttl && !model.pinned,
+    const bool pinned = model.pinned && forced_out_ != action.model;
+    expect(ttl > Duration::zero() && now_ >= model.last_active + ttl && !pinned,
            "a model is stopped for being idle that is not");
     ++coverage_["stopped when idle"];
   }
