@@ -52,8 +52,14 @@ void answer(int output, const Parking & parking, const Parking::Report & report)
     if (!report.refused.empty()) {
         json["refused"] = report.refused;
     }
+    if (report.image_wanted_bytes > 0) {
+        json["image_wanted_bytes"] = report.image_wanted_bytes;
+    }
     json["written_bytes"] = report.written_bytes;
     json["image_bytes"] = report.image_bytes;
+    if (report.residue_bytes) {
+        json["residue_bytes"] = *report.residue_bytes;
+    }
     say(output, json);
 }
 

@@ -81,6 +81,8 @@ Parking::Parking(const std::string & image_folder) {
     pagemap_ = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (pagemap_ < 0) {
         why_not_ = std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+    } else if (!own_memory_.anonymous_bytes()) {
+        why_not_ = "cannot read /proc/self/smaps_rollup";
     } else if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPage)) {
         why_not_ = "pages of this machine do not have 4 KiB";
     } else {
@@ -110,7 +112,7 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
             const LargeBlocks blocks;
             check_->stop();
             forget_freed(blocks.all());
-            report.refused = store(blocks.all(), max_image_bytes, report.written_bytes);
+            store(blocks.all(), max_image_bytes, report);
             if (report.refused.empty()) {
                 for (const LargeBlock & block : blocks.all()) {
                     if (block.use != BlockUse::kWeights) {
@@ -136,6 +138,7 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
             drop_mapped_files();
             image_->drop_cache();
         }
+        report.residue_bytes = own_memory_.anonymous_bytes();
     }
     report.image_bytes = image_->stored_bytes();
     return report;
@@ -158,8 +161,7 @@ void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
     }
 }
 
-std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes,
-                           std::uint64_t & written_bytes) {
+void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report) {
     for (const LargeBlock & block : blocks) {
         if (block.use != BlockUse::kScratch && stored_.count(block.id) == 0) {
             stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage), false});
@@ -170,7 +172,8 @@ std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t
     for (auto & [id, stored] : stored_) {
         std::vector<Run> changed;
         if (!find_changed(stored, changed)) {
-            return std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+            report.refused = std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+            return;
         }
         for (const Run & run : changed) {
             for (std::size_t page = run.first; page < run.first + run.pages; ++page) {
@@ -181,19 +184,21 @@ std::string Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t
         work.emplace_back(&stored, std::move(changed));
     }
     if (const std::uint64_t bytes = image_->stored_bytes() + new_pages * kPage; bytes > max_image_bytes) {
-        return "its image would take " + std::to_string(bytes) + " bytes, " + std::to_string(max_image_bytes) +
-               " are allowed";
+        report.refused = "its image would take " + std::to_string(bytes) + " bytes, " +
+                         std::to_string(max_image_bytes) + " are allowed";
+        report.image_wanted_bytes = bytes;
+        return;
     }
     for (const auto & [stored, changed] : work) {
         for (const Run & run : changed) {
             if (!image_->write(stored->extent.first + run.first, stored->block.address + run.first * kPage,
                                run.pages)) {
-                return std::string("cannot write its image: ") + std::strerror(errno);
+                report.refused = std::string("cannot write its image: ") + std::strerror(errno);
+                return;
             }
-            written_bytes += run.pages * kPage;
+            report.written_bytes += run.pages * kPage;
         }
     }
-    return "";
 }
 
 bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {

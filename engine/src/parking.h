@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "image.h"
 #include "image_check.h"
 #include "large_blocks.h"
+#include "own_memory.h"
 
 namespace minerva::engine {
 
@@ -37,9 +39,11 @@ class Parking {
     const std::string & why_not() const { return why_not_; }
 
     struct Report {
-        std::string refused;  // why not; empty: done
+        std::string refused;                   // why not; empty: done
+        std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if that is why
         std::uint64_t written_bytes = 0;
-        std::uint64_t image_bytes = 0;  // what the image holds now
+        std::uint64_t image_bytes = 0;               // what the image holds now
+        std::optional<std::uint64_t> residue_bytes;  // parked: what the process still holds (OwnMemory)
     };
     // `max_image_bytes`: the park is refused, and the model stays as it was, if the image would become larger.
     // `drop_files`: also gives back the page cache of the mapped model files and of the image. Parked already: only
@@ -57,9 +61,8 @@ class Parking {
     };
 
     void forget_freed(const std::vector<LargeBlock> & blocks);
-    // Brings the image up to date. Returns why that cannot be; empty: it is.
-    std::string store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes,
-                      std::uint64_t & written_bytes);
+    // Brings the image up to date. Effect: `report.refused`, and the sizes that go with it, say what came of it.
+    void store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report);
     // The pages, from the start of the block, that the image does not hold as they are now. False: errno says why.
     bool find_changed(const Stored & stored, std::vector<Image::Extent> & changed);
     // Requires: the block is fenced.
@@ -73,6 +76,7 @@ class Parking {
     std::unique_ptr<Image> image_;
     std::unique_ptr<ImageCheck> check_;  // after a wake
     int pagemap_ = -1;
+    OwnMemory own_memory_;
     bool parked_ = false;
     std::unordered_map<std::uint64_t, Stored> stored_;  // by the block's id; what is not scratch
     std::vector<std::uint64_t> entries_;                // of the page map, for find_changed()

@@ -28,6 +28,8 @@ struct ModelEntry {
   std::optional<unsigned> parallel = {};
   std::optional<bool> pinned = {};
   std::optional<PreloadStrategy> preload = {};
+  std::optional<Duration> ttl = {};
+  std::optional<Duration> unload_ttl = {};
   std::optional<WeightsMode> weights = {};
   std::vector<std::string> args = {};
 

@@ -222,6 +222,8 @@ TEST_F(CatalogTest, EntriesSetWhatTheySay) {
                        .parallel = 4,
                        .pinned = true,
                        .preload = PreloadStrategy::kEager,
+                       .ttl = std::chrono::minutes(10),
+                       .unload_ttl = std::chrono::hours(1),
                        .weights = WeightsMode::kMapped,
                        .args = {"--temp", "0"}}};
   const ScanResult result = scan();
@@ -232,9 +234,12 @@ TEST_F(CatalogTest, EntriesSetWhatTheySay) {
   EXPECT_EQ(m.parallel, 4U);
   EXPECT_TRUE(m.pinned);
   EXPECT_EQ(m.preload, PreloadStrategy::kEager);
+  EXPECT_EQ(m.ttl, std::chrono::minutes(10));
+  EXPECT_EQ(m.unload_ttl, std::chrono::hours(1));
   EXPECT_EQ(m.weights, WeightsMode::kMapped);
   EXPECT_EQ(m.args, (Ids{"--temp", "0"}));
   EXPECT_EQ(result.models[1].parallel, ModelSpec{}.parallel);
+  EXPECT_EQ(result.models[1].ttl, Duration::zero());
 }
 
 TEST_F(CatalogTest, FilesThatArgumentsNameLieInAModelsFolder) {

@@ -126,6 +126,8 @@ class Scan {
     spec.parallel = entry.parallel.value_or(spec.parallel);
     spec.pinned = entry.pinned.value_or(spec.pinned);
     spec.preload = entry.preload.value_or(spec.preload);
+    spec.ttl = entry.ttl.value_or(spec.ttl);
+    spec.unload_ttl = entry.unload_ttl.value_or(spec.unload_ttl);
     spec.weights = entry.weights.value_or(spec.weights);
     auto placed = place_argument_files(entry.args, [this, &spec](const std::string& file) -> Result<std::string> {
       auto path = resolve_model_path(file, options_.models_dirs);

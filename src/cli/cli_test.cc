@@ -105,6 +105,23 @@ TEST(Cli, ServePassesItsFlagsOn) {
   EXPECT_EQ(outcome.served->models_dirs, (std::vector<std::string>{"/a", "/b"}));
 }
 
+TEST(Cli, AFlagThatIsAPairSaysYesAndNo) {
+  ::setenv("MINERVA_PARK", "false", 1);
+  const std::vector<std::pair<std::vector<const char*>, bool>> cases = {{{"serve"}, false},
+                                                                        {{"serve", "--park"}, true},
+                                                                        {{"serve", "--park", "--no-park"}, false},
+                                                                        {{"serve", "--no-park", "--park"}, true}};
+  for (const auto& [arguments, expected] : cases) {
+    const Outcome outcome = minerva(arguments);
+    ASSERT_TRUE(outcome.served) << outcome.err;
+    EXPECT_EQ(outcome.served->park, expected) << arguments.back();
+  }
+  ::unsetenv("MINERVA_PARK");
+  EXPECT_FALSE(minerva({"serve", "--no-park"}).served->park);
+  EXPECT_NE(minerva({"serve", "--no-park", "--check"}).out.find("default: true; --park | --no-park, MINERVA_PARK)"),
+            std::string::npos);
+}
+
 TEST(Cli, ServeCheckPrintsTheConfigAndServesNothing) {
   const Outcome outcome = minerva({"serve", "--check", "--max-models", "3"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;

@@ -22,7 +22,12 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
     if (key.flag.empty() || command.get_option_no_throw(key.flag) != nullptr) continue;
     std::string meaning = key.meaning;
     if (!key.default_text.empty()) meaning += fmt::format(" [{}]", key.default_text);
-    command.add_option(key.flag, flags->values[i], meaning + fmt::format(" (env {})", key.environment))
+    meaning += fmt::format(" (env {})", key.environment);
+    if (key.type == "boolean") {
+      command.add_flag(fmt::format("{},!--no-{}", key.flag, key.flag.substr(2)), flags->values[i], meaning);
+      continue;
+    }
+    command.add_option(key.flag, flags->values[i], meaning)
         ->type_name(key.repeatable ? "text" : key.type)
         ->expected(1, key.repeatable ? kMaxRepeated : 1)
         ->allow_extra_args(false)

@@ -65,6 +65,7 @@ void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& se
   examine_memory(*config, found);
   examine_descriptors(*config, found);
   examine_state_folder(*config, found);
+  examine_parking(*config, found);
   examine_models(*config, engine_works, found);
 }
 

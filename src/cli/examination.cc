@@ -13,6 +13,7 @@
 
 #include "catalog/catalog.h"
 #include "config/machine_memory.h"
+#include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
 #include "io/process.h"
@@ -228,6 +229,23 @@ void examine_state_folder(const Config& config, const FindingSink& found) {
          fmt::format("The state folder {} {}, with {} free.", config.state_dir,
                      there == fs::path(config.state_dir) ? "can be written to" : "will be made",
                      format_bytes(Bytes(free)))});
+}
+
+void examine_parking(const Config& config, const FindingSink& found) {
+  if (!config.park) {
+    found({Level::kFine, "parking", "Parking is switched off, so models that make room are stopped."});
+    return;
+  }
+  // Made at start, where it is not there yet.
+  if (const auto usable = try_image_folder(existing_part(config.park_folder).string()); !usable) {
+    found({Level::kNote, "parking",
+           sentence(fmt::format("Models that make room will be stopped: {}", usable.error().message))});
+    return;
+  }
+  const ParkingLimits limits = parking_limits(config, resolve_budget(config.memory_budget));
+  found({Level::kFine, "parking",
+         fmt::format("Models that make room are parked: together they keep {} of memory at most, and {} of disk in {}.",
+                     format_bytes(limits.memory), format_bytes(limits.images), config.park_folder)});
 }
 
 void examine_models(const Config& config, bool engine_works, const FindingSink& found) {

@@ -27,6 +27,8 @@ bool examine_engine(const Config& config, const FindingSink& found);
 void examine_memory(const Config& config, const FindingSink& found);
 void examine_descriptors(const Config& config, const FindingSink& found);
 void examine_state_folder(const Config& config, const FindingSink& found);
+// Whether idle models can be parked, and what that may take.
+void examine_parking(const Config& config, const FindingSink& found);
 // The folders, and where the engine works, each model: whether it can be loaded and fits the budget.
 void examine_models(const Config& config, bool engine_works, const FindingSink& found);
 

@@ -37,6 +37,9 @@ TEST_F(ShellCompletion, CommandsAndTheirFlags) {
   EXPECT_EQ(words({"load", "--dry"}), Words{"--dry-run"});
   EXPECT_EQ(words({"serve", "--max-m"}), Words{"--max-models"});
   EXPECT_EQ(words({"serve", "--dry"}), Words{});
+  EXPECT_EQ(words({"serve", "--par"}), Words{"--park"});
+  EXPECT_EQ(words({"serve", "--no-"}), Words{"--no-park"});
+  EXPECT_EQ(words({"serve", "--no-park", "--policy", "l"}), (Words{"lru", "lfu"})) << "it takes no value";
   EXPECT_EQ(words({"--js"}), Words{"--json"});
   // Each command is there.
   const Words all = words({""});
@@ -83,6 +86,7 @@ TEST_F(ShellCompletion, TheManualNamesEveryCommandFlagAndKey) {
   for (const ConfigKey& key : config_keys()) EXPECT_NE(plain.find(key.name), std::string::npos) << key.name;
   EXPECT_NE(plain.find("\\fB--max-models integer\\fR"), std::string::npos);
   EXPECT_NE(plain.find("\\fB--dry-run\\fR"), std::string::npos);
+  EXPECT_NE(plain.find("\\fB--park, --no-park\\fR"), std::string::npos);
   // No line is taken for a command of roff that is not meant as one.
   for (std::size_t at = 0; (at = text.find("\n.", at)) != std::string::npos; ++at) {
     EXPECT_TRUE(std::isupper(static_cast<unsigned char>(text[at + 2]))) << text.substr(at, 40);

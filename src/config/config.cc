@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -72,6 +71,7 @@ Result<void> fill_defaults(Config& config) {
     if (!path) return fail(path.error());
     config.state_dir = std::move(*path);
   }
+  if (config.park_folder.empty()) config.park_folder = config.state_dir + "/images";
   if (config.engine.empty()) {
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -242,7 +242,7 @@ std::string describe_config(const Config& config) {
       section = row.name.substr(0, dot);
       text += fmt::format("[{}]\n", section);
     }
-    const std::string flag = row.flag.empty() ? "" : row.flag + ", ";
+    const std::string flag = row.flag.empty() ? "" : flag_text(row) + ", ";
     text += comment(row.meaning);
     text += comment(fmt::format("({}; default: {}; {}{}{})", row.type, keys[i].default_text, flag, keys[i].environment,
                                 row.at_start_only ? "; a change needs a restart" : ""));
@@ -265,10 +265,13 @@ std::string describe_config(const Config& config) {
   return text;
 }
 
-Bytes resolve_budget(const BudgetSetting& setting) {
+Bytes share_of(const BudgetSetting& setting, Bytes whole) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
-  const double bytes = static_cast<double>(available_memory().count()) * setting.percent / 100;
-  return Bytes(static_cast<std::uint64_t>(std::llround(bytes)));
+  if (setting.percent >= 100) return whole;  // also of more than fits the arithmetic below
+  const double bytes = static_cast<double>(whole.count()) * setting.percent / 100;
+  return Bytes(static_cast<std::uint64_t>(bytes + 0.5));
 }
+
+Bytes resolve_budget(const BudgetSetting& setting) { return share_of(setting, available_memory()); }
 
 }  // namespace minerva

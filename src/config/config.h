@@ -23,7 +23,7 @@
 
 namespace minerva {
 
-// A size, or a share of what is available (memory, the cgroup's limit included).
+// A size, or a share of what the setting names.
 struct BudgetSetting {
   double percent = 80;  // used when bytes is 0
   Bytes bytes;
@@ -32,7 +32,7 @@ struct BudgetSetting {
 struct Config {
   io::Address listen{"127.0.0.1", 3000, ""};
   std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
-  BudgetSetting memory_budget;
+  BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
   std::string policy = "lru";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
@@ -67,6 +67,12 @@ struct Config {
   Duration max_wait = std::chrono::minutes(5);
   Duration min_residency = std::chrono::seconds(2);
   Duration load_timeout = std::chrono::minutes(10);
+
+  // [park] what it means on this machine: parking.h
+  bool park = true;
+  BudgetSetting park_memory{25, {}};  // a share is of the memory budget
+  BudgetSetting park_images{50, {}};  // a share is of what is free on the folder's file system
+  std::string park_folder;            // absolute; default: images in state_dir
 
   std::vector<ModelEntry> models;
 };
@@ -106,9 +112,9 @@ std::string describe_config(const Config& config);
 // One per key of the table, for `serve`'s flags and the docs.
 struct ConfigKey {
   std::string name;         // "limits.max_body"; a top-level key has no dot
-  std::string flag;         // "--max-models"; empty: file and environment only
+  std::string flag;         // "--max-models"; empty: file and environment only. Of a boolean there is "--no-..." too
   std::string environment;  // "MINERVA_LIMITS_MAX_BODY"
-  std::string type;         // "size", "duration", "integer", "text", "list of text", "size or percent"
+  std::string type;         // "size", "duration", "integer", "boolean", "text", "list of text", "size or percent"
   std::string default_text;
   std::string meaning;
   bool repeatable = false;
@@ -116,6 +122,8 @@ struct ConfigKey {
 };
 const std::vector<ConfigKey>& config_keys();
 
+// What a setting means of so many bytes.
+Bytes share_of(const BudgetSetting& setting, Bytes whole);
 // The bytes a budget setting means on this machine now: total memory, or the cgroup's limit (v1 and v2) if lower,
 // less nothing else. Reads /proc and /sys.
 Bytes resolve_budget(const BudgetSetting& setting);

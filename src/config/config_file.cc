@@ -29,6 +29,7 @@ struct MalformedToml {};
 #include <toml++/toml.h>
 
 #include "config/config_table.h"
+#include "config/values.h"
 
 namespace minerva {
 namespace {
@@ -134,10 +135,7 @@ class Reader {
     return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", place(source), message));
   }
 
-  Failure unknown(const toml::key& key, const std::string& name, const std::vector<std::string>& known) const {
-    if (is_future_key(name)) {
-      return error_at(key.source(), fmt::format("\"{}\" is not supported yet; remove it", key.str()));
-    }
+  Failure unknown(const toml::key& key, const std::vector<std::string>& known) const {
     return error_at(key.source(), fmt::format("unknown key \"{}\"; known here: {}", key.str(), fmt::join(known, ", ")));
   }
 
@@ -190,7 +188,7 @@ class Reader {
   Result<void> read_key(const toml::key& key, const toml::node& node, const std::string& section) {
     const std::string name = section + std::string(key.str());
     const ConfigRow* const row = find_config_row(name);
-    if (row == nullptr) return unknown(key, name, known_in(section));
+    if (row == nullptr) return unknown(key, known_in(section));
     auto values = values_of(node, row->toml);
     if (!values) return wrong_type(node, key.str(), row->toml);
     result_.settings[name] = {std::move(*values), fmt::format("{}: {}", place(node.source()), name), base_};
@@ -212,6 +210,7 @@ class Reader {
         if (const auto done = read_model_key(entry, model_key, value); !done) return done;
       }
       if (const auto done = check_command(entry, *inner); !done) return done;
+      if (const auto done = check_idle_times(entry, *inner); !done) return done;
       result_.models.push_back(std::move(entry));
     }
     return {};
@@ -223,7 +222,7 @@ class Reader {
     if (row == rows.end()) {
       std::vector<std::string> known;
       for (const ModelRow& r : rows) known.push_back(r.name);
-      return unknown(key, "model." + std::string(key.str()), known);
+      return unknown(key, known);
     }
     const auto values = values_of(node, row->toml);
     if (!values) return wrong_type(node, key.str(), row->toml);
@@ -265,6 +264,16 @@ class Reader {
                                   has_port ? ", and not with both" : ""));
     }
     return {};
+  }
+
+  Result<void> check_idle_times(const ModelEntry& entry, const toml::table& table) const {
+    const Duration ttl = entry.ttl.value_or(Duration::zero());
+    const Duration unload_ttl = entry.unload_ttl.value_or(Duration::zero());
+    if (unload_ttl == Duration::zero() || unload_ttl >= ttl) return {};
+    return error_at(table.get("unload_ttl")->source(),
+                    fmt::format("unload_ttl: {} is shorter than ttl ({}), so the model would be unloaded before it is "
+                                "parked; make it longer, or leave out ttl",
+                                format_duration(unload_ttl), format_duration(ttl)));
   }
 
   // No name may mean two models.

@@ -65,6 +65,21 @@ ConfigRow duration_row(std::string name, Duration least, std::string meaning, At
   return row;
 }
 
+// The flag has a second form, which says no.
+template <typename At>
+ConfigRow boolean_row(std::string name, std::string flag, std::string meaning, At at) {
+  ConfigRow row{std::move(name), std::move(flag), "boolean", TomlKind::kBoolean, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    if (values.front() != "true" && values.front() != "false") {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is neither true nor false", values.front()));
+    }
+    at(config) = values.front() == "true";
+    return {};
+  };
+  row.get = [=](const Config& config) { return Values{at(config) ? "true" : "false"}; };
+  return row;
+}
+
 template <typename At>
 ConfigRow size_row(std::string name, Bytes least, Bytes most, std::string meaning, At at) {
   ConfigRow row{std::move(name), "", "size", TomlKind::kTextOrInteger, std::move(meaning), {}, {}};
@@ -177,15 +192,16 @@ ConfigRow models_dirs_row() {
   row.get = [](const Config& config) { return config.models_dirs; };
   row.default_text = "[\"~/models\"]";
   row.separator = ':';
+  row.environment = "models_dir";
   return row;
 }
 
-Result<BudgetSetting> parse_budget(const std::string& text) {
+Result<BudgetSetting> parse_share(const std::string& text) {
   if (!text.ends_with('%')) {
     const auto bytes = parse_bytes(text);
     if (!bytes || *bytes == Bytes(0)) {
       return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("\"{}\" is no memory budget; write a size like \"12GiB\" or a share like \"80%\"", text));
+                  fmt::format("\"{}\" is neither a size like \"12GiB\" nor a share like \"80%\"", text));
     }
     return BudgetSetting{0, *bytes};
   }
@@ -196,24 +212,19 @@ Result<BudgetSetting> parse_budget(const std::string& text) {
   return BudgetSetting{static_cast<double>(*percent), Bytes(0)};
 }
 
-ConfigRow memory_budget_row() {
-  ConfigRow row{"memory_budget",
-                "--memory-budget",
-                "size or percent",
-                TomlKind::kTextOrInteger,
-                "What all models in memory may take together. A percentage is of the machine's memory, or of the "
-                "cgroup's limit if that is lower.",
-                {},
-                {}};
-  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
-    const auto budget = parse_budget(values.front());
-    if (!budget) return fail(budget.error());
-    config.memory_budget = *budget;
+template <typename At>
+ConfigRow share_row(std::string name, std::string flag, std::string meaning, At at) {
+  ConfigRow row{
+      std::move(name), std::move(flag), "size or percent", TomlKind::kTextOrInteger, std::move(meaning), {}, {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    const auto share = parse_share(values.front());
+    if (!share) return fail(share.error());
+    at(config) = *share;
     return {};
   };
-  row.get = [](const Config& config) {
-    const BudgetSetting& budget = config.memory_budget;
-    return Values{budget.bytes > Bytes(0) ? size_text(budget.bytes) : fmt::format("{}%", budget.percent)};
+  row.get = [=](const Config& config) {
+    const BudgetSetting& share = at(config);
+    return Values{share.bytes > Bytes(0) ? size_text(share.bytes) : fmt::format("{}%", share.percent)};
   };
   return row;
 }
@@ -297,7 +308,10 @@ std::vector<ConfigRow> make_config_rows() {
   std::vector<ConfigRow> rows;
   rows.push_back(at_start_only(listen_row()));
   rows.push_back(models_dirs_row());
-  rows.push_back(memory_budget_row());
+  rows.push_back(share_row("memory_budget", "--memory-budget",
+                           "What all models in memory may take together. A percentage is of the machine's memory, or "
+                           "of the cgroup's limit if that is lower.",
+                           [](auto& c) -> auto& { return c.memory_budget; }));
   rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
                            "Models in memory at once; 0: bounded by memory only.",
                            [](auto& c) -> auto& { return c.max_models; }));
@@ -388,6 +402,26 @@ std::vector<ConfigRow> make_config_rows() {
                               [](auto& c) -> auto& { return c.min_residency; }));
   rows.push_back(duration_row("queue.load_timeout", kSoon, "A model that takes longer to load is given up.",
                               [](auto& c) -> auto& { return c.load_timeout; }));
+
+  rows.push_back(boolean_row("park.enabled", "--park",
+                             "Whether an idle model that makes room for another keeps its process and its "
+                             "conversations, with its memory in an image on disk, and is back in milliseconds. A model "
+                             "that cannot be parked is stopped.",
+                             [](auto& c) -> auto& { return c.park; }));
+  rows.back().environment = "park";
+  rows.push_back(share_row("park.memory", "",
+                           "What is left in memory of all parked models together, at most; a part of the memory "
+                           "budget. A percentage is of memory_budget.",
+                           [](auto& c) -> auto& { return c.park_memory; }));
+  rows.push_back(share_row("park.images", "",
+                           "Disk for the images of all models that were parked, those in use again too. A percentage "
+                           "is of what is free on the folder's file system when the config is read.",
+                           [](auto& c) -> auto& { return c.park_images; }));
+  rows.push_back(at_start_only(path_row("park.folder", "", "images in state_dir",
+                                        "Where the images go: a folder on a disk, not in memory (tmpfs). Made with "
+                                        "mode 0700 if it is not there. The images have no names in it and go with "
+                                        "their engines.",
+                                        [](auto& c) -> auto& { return c.park_folder; })));
   return rows;
 }
 
@@ -404,6 +438,20 @@ ModelRow model_count_row(std::string name, std::uint64_t most, std::string defau
   };
   row.get = [=](const ModelEntry& entry) { return at(entry) ? Values{fmt::to_string(*at(entry))} : Values{}; };
   row.default_text = std::move(default_text);
+  return row;
+}
+
+template <typename At>
+ModelRow model_duration_row(std::string name, std::string meaning, At at) {
+  ModelRow row{std::move(name), "", "duration", TomlKind::kText, std::move(meaning), {}, {}};
+  row.set = [=](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+    const auto duration = parse_duration(values.front());
+    if (!duration) return fail(duration.error());
+    at(entry) = *duration;
+    return {};
+  };
+  row.get = [=](const ModelEntry& entry) { return at(entry) ? Values{format_duration(*at(entry))} : Values{}; };
+  row.default_text = "0s";
   return row;
 }
 
@@ -534,6 +582,11 @@ std::vector<ModelRow> make_model_rows() {
                                          : Values{};
                   },
                   "lazy"});
+  rows.push_back(model_duration_row(
+      "ttl", "After so long without a request it is parked, or stopped if it cannot be. 0s: only when room is needed.",
+      [](auto& e) -> auto& { return e.ttl; }));
+  rows.push_back(model_duration_row("unload_ttl", "After so long without a request it is stopped. 0s: never.",
+                                    [](auto& e) -> auto& { return e.unload_ttl; }));
   static constexpr std::array<std::pair<std::string_view, WeightsMode>, 3> kWeights = {
       {{"auto", WeightsMode::kAuto}, {"repacked", WeightsMode::kRepacked}, {"mapped", WeightsMode::kMapped}}};
   rows.push_back(
@@ -593,16 +646,16 @@ const ConfigRow* find_config_row(std::string_view name) {
 }
 
 std::string environment_name(const ConfigRow& row) {
-  std::string name = "MINERVA_" + (row.name == "models_dirs" ? "models_dir" : row.name);
+  std::string name = "MINERVA_" + (row.environment.empty() ? row.name : row.environment);
   std::transform(name.begin(), name.end(), name.begin(), [](char c) {
     return c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   });
   return name;
 }
 
-bool is_future_key(std::string_view name) {
-  static constexpr std::array<std::string_view, 3> kFuture = {"park", "model.ttl", "model.unload_ttl"};
-  return std::find(kFuture.begin(), kFuture.end(), name) != kFuture.end();
+std::string flag_text(const ConfigRow& row) {
+  const bool has_pair = row.toml == TomlKind::kBoolean && !row.flag.empty();
+  return has_pair ? fmt::format("{} | --no-{}", row.flag, row.flag.substr(2)) : row.flag;
 }
 
 const std::vector<ConfigKey>& config_keys() {

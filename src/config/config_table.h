@@ -30,6 +30,7 @@ struct KeyRow {
   std::string default_text = {};  // in words, where the value alone does not say it
   char separator = 0;             // between the elements of a list in a variable
   bool at_start_only = false;     // a reload cannot change it
+  std::string environment = {};   // "models_dir", where the variable is not called as the key is
 };
 
 using ConfigRow = KeyRow<Config>;
@@ -41,9 +42,7 @@ const std::vector<ModelRow>& model_rows();
 const ConfigRow* find_config_row(std::string_view name);
 
 std::string environment_name(const ConfigRow& row);  // "MINERVA_LIMITS_MAX_BODY"
-
-// Keys that are promised but have no meaning yet, as "x" or "model.x": a message of their own.
-bool is_future_key(std::string_view name);
+std::string flag_text(const ConfigRow& row);         // "--park | --no-park"; empty: none
 
 // Where a value came from, and what relative paths in it are relative to.
 struct Setting {

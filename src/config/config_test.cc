@@ -152,13 +152,61 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
 }
 
 TEST_F(ConfigTest, WhatHasNoMeaningYetIsSaidSo) {
-  expect_error("[park]\ndisk = \"1GiB\"\n", "minerva.toml:1:2: ", "not supported yet");
-  expect_error("park = true\n", "minerva.toml:1:1: ", "not supported yet");
-  expect_error("[model.a]\nttl = \"30m\"\n", "minerva.toml:2:1: ", "not supported yet");
   expect_error("[model.a]\npreload = \"0 8 * * mon-fri\"\n", "minerva.toml:2:11: preload: ", "scheduled preloading");
   expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: ", "eager, lazy");
   expect_error("policy = \"gdsf\"\n", "minerva.toml:1:10: policy: ", "not available yet");
   expect_error("policy = \"random\"\n", "minerva.toml:1:10: policy: ", "lru");
+}
+
+TEST_F(ConfigTest, ParkingIsSwitchedByAKeyAFlagAndAVariable) {
+  EXPECT_TRUE(load("")->park);
+  EXPECT_FALSE(load("[park]\nenabled = false\n")->park);
+  const auto environment = settings_from_environment({"MINERVA_PARK=true", "MINERVA_PARK_MEMORY=10%"});
+  ASSERT_TRUE(environment.has_value()) << environment.error().message;
+  const auto config = load("[park]\nenabled = false\nmemory = \"1GiB\"\n", *environment);
+  EXPECT_TRUE(config->park);
+  EXPECT_EQ(config->park_memory.percent, 10);
+  EXPECT_EQ(config->park_memory.bytes, Bytes(0));
+  EXPECT_FALSE(load("", *environment, {{"park.enabled", "true"}, {"park.enabled", "false"}})->park);
+  expect_error("park = true\n", "minerva.toml:1:8: \"park\" must be a table: [park]");
+  expect_error("[park]\nenabled = \"yes\"\n", "minerva.toml:2:11: \"enabled\" must be true or false");
+  expect_error("[park]\nmemory = \"much\"\n", "minerva.toml:2:10: park.memory: ", "like \"12GiB\"");
+  expect_error("[park]\nimages = \"0%\"\n", "minerva.toml:2:10: park.images: ", "1%");
+  const auto variable = load("", {{"park.enabled", "yes"}}, {});
+  ASSERT_FALSE(variable.has_value());
+  EXPECT_EQ(variable.error().message, "environment MINERVA_PARK: \"yes\" is neither true nor false");
+}
+
+TEST_F(ConfigTest, ImagesGoBesideTheStateUnlessSaidOtherwise) {
+  EXPECT_EQ(load("state_dir = \"/state\"\n")->park_folder, "/state/images");
+  EXPECT_EQ(load("state_dir = \"/state\"\n[park]\nfolder = \"/disk\"\n")->park_folder, "/disk");
+  EXPECT_EQ(load("[park]\nfolder = \"x\"\n")->park_folder, (folder_ / "x").string());
+}
+
+TEST_F(ConfigTest, HowLongAModelMayBeIdle) {
+  const ModelEntry entry = load("[model.a]\nttl = \"30m\"\nunload_ttl = \"30m\"\n")->models.at(0);
+  EXPECT_EQ(entry.ttl, 30min);
+  EXPECT_EQ(entry.unload_ttl, 30min);
+  EXPECT_EQ(load("[model.a]\nttl = \"30m\"\nunload_ttl = \"0s\"\n")->models.at(0).unload_ttl, 0s);
+  EXPECT_EQ(load("[model.a]\nunload_ttl = \"1s\"\n")->models.at(0).ttl, std::nullopt);
+  expect_error("[model.a]\nttl = \"30m\"\nunload_ttl = \"1799s\"\n",
+               "minerva.toml:3:14: unload_ttl: 1799s is shorter than ttl (30m)", "before it is parked");
+  expect_error("[model.a]\nunload_ttl = \"1m\"\nttl = \"30m\"\n", "minerva.toml:2:14: unload_ttl: ");
+  expect_error("[model.a]\nttl = \"soon\"\n", "minerva.toml:2:7: ttl: ", "30s");
+  expect_error("[model.a]\nttl = 30\n", "minerva.toml:2:7: \"ttl\" must be text");
+}
+
+TEST_F(ConfigTest, WhatAReloadChanges) {
+  const Config running = *load("state_dir = \"/state\"\n[model.a]\nttl = \"30m\"\n");
+  Config next = *load(
+      "state_dir = \"/other\"\n[park]\nenabled = false\nmemory = \"1GiB\"\nimages = \"2GiB\"\n"
+      "[model.a]\nttl = \"31m\"\n");
+  const ConfigChanges changes = compare_configs(running, next);
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"park.enabled", "park.memory", "park.images", "model.\"a\""}));
+  EXPECT_EQ(changes.at_restart, (std::vector<std::string>{"state_dir", "park.folder"}));
+  EXPECT_EQ(next.park_folder, "/state/images");
+  EXPECT_FALSE(next.park);
+  EXPECT_EQ(next.park_memory.bytes, Bytes::gib(1));
 }
 
 TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
@@ -345,12 +393,18 @@ const std::map<std::string, std::string>& samples() {
       {"queue.max_wait", "\"1h\""},
       {"queue.min_residency", "\"250ms\""},
       {"queue.load_timeout", "\"20m\""},
+      {"park.enabled", "false"},
+      {"park.memory", "\"3GiB\""},
+      {"park.images", "\"33%\""},
+      {"park.folder", "\"/images\""},
       {"model.NAME.path", "\"x.gguf\""},
       {"model.NAME.aliases", "[\"y\", \"z\"]"},
       {"model.NAME.context", "4096"},
       {"model.NAME.parallel", "3"},
       {"model.NAME.pin", "true"},
       {"model.NAME.preload", "\"eager\""},
+      {"model.NAME.ttl", "\"10m\""},
+      {"model.NAME.unload_ttl", "\"24h\""},
       {"model.NAME.weights", "\"repacked\""},
       {"model.NAME.args", "[\"--temp\", \"0.7\"]"},
       {"model.NAME.command", R"(["x", "${PORT}"])"},
@@ -417,6 +471,13 @@ TEST_F(ConfigTest, TheDefaultDescriptionIsAConfigFile) {
   const auto again = load(describe_config(*config));
   ASSERT_TRUE(again.has_value()) << again.error().message;
   EXPECT_EQ(describe_config(*again), describe_config(*config));
+}
+
+TEST_F(ConfigTest, AShareOfSomething) {
+  EXPECT_EQ(share_of({25, {}}, Bytes(1000)), Bytes(250));
+  EXPECT_EQ(share_of({25, {}}, Bytes(10)), Bytes(3)) << "rounded";
+  EXPECT_EQ(share_of({100, {}}, Bytes(UINT64_MAX)), Bytes(UINT64_MAX));
+  EXPECT_EQ(share_of({25, Bytes(7)}, Bytes(4)), Bytes(7));
 }
 
 TEST_F(ConfigTest, BudgetsAreResolvedOnThisMachine) {

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "engine/engine_surroundings.h"
 #include "engine/inspection.h"
+#include "engine/llama_agent.h"
 #include "engine/process_state.h"
 #include "engine/state_line.h"
 #include "io/process.h"
@@ -67,7 +68,11 @@ void warn_about_sandbox(std::string_view line) {
 class LlamaEngine final : public Engine {
  public:
   LlamaEngine(io::Loop& loop, io::Address address, std::shared_ptr<EngineLog> log, Handlers handlers)
-      : address_(std::move(address)), log_(std::move(log)), handlers_(std::move(handlers)), kill_timer_(loop) {}
+      : address_(std::move(address)),
+        log_(std::move(log)),
+        handlers_(std::move(handlers)),
+        kill_timer_(loop),
+        agent_(loop, [this](std::string_view text) { process_->write_stdin(text); }, log_) {}
 
   ~LlamaEngine() override {
     process_.reset();
@@ -83,6 +88,11 @@ class LlamaEngine final : public Engine {
       log_->append(line);
     };
     handlers.on_exit = [this](io::ExitStatus status) { exited(status); };
+    handlers.on_stdin = [this](std::string_view line) {
+      ++lines_;
+      // Of one that is on its way out nobody wants to know what it holds.
+      if (!asked_to_stop_ && !killed_for_) agent_.take_line(line);
+    };
     auto process = io::Process::spawn(loop, spec, std::move(handlers));
     if (!process) return fail(process.error());
     process_ = std::move(*process);
@@ -90,6 +100,7 @@ class LlamaEngine final : public Engine {
     return {};
   }
 
+  EngineAgent* agent() override { return &agent_; }
   const io::Address& address() const override { return address_; }
   pid_t pid() const override { return pid_; }
 
@@ -130,6 +141,7 @@ class LlamaEngine final : public Engine {
     }
     if (asked_to_stop_ || ready_) return;
     if (state->state == StateLine::State::kReady) {
+      process_->read_stdin();  // what its agent said first
       ready_ = true;
       if (handlers_.on_ready) handlers_.on_ready();
     } else if (state->fraction && handlers_.on_progress) {
@@ -172,6 +184,7 @@ class LlamaEngine final : public Engine {
   std::optional<Error> killed_for_;
   std::uint64_t lines_ = 0;  // it wrote
   double progress_ = 0;
+  LlamaAgent agent_;
   std::unique_ptr<io::Process> process_;  // last: its handlers use the others
 };
 
@@ -182,6 +195,7 @@ class LlamaDriver final : public EngineDriver {
     serve_environment_ = inspect_environment_;
     // Makes llama.cpp's server tell its state on stdout and follow stdin. Nothing listens on that port.
     serve_environment_.emplace_back("LLAMA_SERVER_ROUTER_PORT=1");
+    if (!options_.image_folder.empty()) serve_environment_.push_back("MINERVA_IMAGE_FOLDER=" + options_.image_folder);
   }
 
   std::string fingerprint() const override {
@@ -208,6 +222,7 @@ class LlamaDriver final : public EngineDriver {
     child.argv = {options_.engine_path, "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
     append(child.argv, engine_arguments(spec, &metadata, options_.defaults));
     child.environment = serve_environment_;
+    child.stdin_is_socket = true;
     auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir);
     if (!sandbox) return fail(sandbox.error());
     append(child.environment, *sandbox);

@@ -23,6 +23,8 @@ struct LlamaDriverOptions {
   std::vector<std::string> environment = {};
   // "auto", "required" or "off": what engines are kept from (docs/adr/0006-engine-sandbox.md).
   std::string sandbox = "auto";
+  // Where the images of parked models go (config/parking.h): absolute. Empty: none is parked.
+  std::string image_folder = {};
   unsigned max_inspections = 2;  // at once; others queue
   Duration inspect_timeout = std::chrono::seconds(60);
 };

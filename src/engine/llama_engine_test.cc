@@ -22,7 +22,21 @@ constexpr std::string_view kFakeEngine = R"sh(#!/bin/sh
 state() { printf '\ncmd_child_to_router:state:%s\n' "$1"; }
 loading() { state "{\"state\":\"loading\",\"payload\":{\"stages\":[\"a\"],\"current\":\"a\",\"value\":$1}}"; }
 ready() { state '{"state":"ready","payload":{}}'; }
-wait_for_exit() { while read -r line; do echo "was told: $line"; done; exit 0; }
+wait_for_exit() { while read -r line; do echo "was told: $line"; obey "$line"; done; exit 0; }
+say() { echo "$1" >&0; }
+parking() { say "{\"parked\":$1,\"written_bytes\":10,\"image_bytes\":20}"; }
+obey() {
+  case $1 in
+    'park 1') parking 'false,"refused":"its image is too large","image_wanted_bytes":4096' ;;
+    'park 2') parking 'false,"refused":"it is working"' ;;
+    'park 3') echo 'error: out of luck' >&2; kill -ABRT $$ ;;
+    'park 4') say nonsense; parking '"yes"' ;;
+    'park 5') say nonsense; parking '"yes"'; parking 'true,"residue_bytes":30' ;;
+    park*) parking 'true,"residue_bytes":30' ;;
+    wake) parking false ;;
+    measure) say '{"measured":{"footprint_bytes":40}}' ;;
+  esac
+}
 describe() { echo "{\"architecture\":\"llama\",\"parameters\":$1,\"trained_context\":$2,\"can_embed\":$3,\"memory\":{\"total_bytes\":$4}}"; }
 
 if [ "$1" = inspect ]; then
@@ -59,6 +73,11 @@ echo "arguments: $*" >&2
 env >&2
 touch "$socket"
 case $model in
+  *parkable*) say '{"protocol":1,"can_park":true}' ;;
+  *tmpfs*) say '{"protocol":1,"can_park":false,"why_not":"it is in memory"}' ;;
+  *future*) say '{"protocol":2,"can_park":true}' ;;
+esac
+case $model in
   *hang*) loading 0.25; exec sleep 1000 ;;
   *invalid*) loading 0; echo '0.00.017.830 E llama_model_load: error loading model: it is corrupted' >&2; exit 1 ;;
   *memory*) loading 0; echo '0.00.017.830 E load: failed to allocate buffer: failed to load model' >&2; exit 1 ;;
@@ -72,6 +91,8 @@ esac
 
 class LlamaEngineTest : public testing::Test {
  protected:
+  using ParkResult = tl::expected<EngineAgent::Parked, EngineAgent::ParkRefusal>;
+
   void SetUp() override {
     std::string pattern = (fs::temp_directory_path() / "llama-engine-XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
@@ -119,6 +140,7 @@ class LlamaEngineTest : public testing::Test {
     };
     handlers.on_ready = [this] {
       ready_ = true;
+      why_not_parkable_ = engine_->agent()->why_not_parkable();
       loop_.stop();
     };
     handlers.on_exit = [this](Error reason) {
@@ -126,6 +148,7 @@ class LlamaEngineTest : public testing::Test {
       reason_ = std::move(reason);
       loop_.stop();
     };
+    ready_ = false;
     auto started = driver_->start(model, ModelMetadata{}, log_, std::move(handlers));
     ASSERT_TRUE(started.has_value()) << started.error().message;
     engine_ = std::move(*started);
@@ -146,6 +169,26 @@ class LlamaEngineTest : public testing::Test {
     return answer;
   }
 
+  // Parks it with this limit, by which the script knows what to do, and runs until there is an answer or it has exited.
+  void park(std::uint64_t max_image) {
+    parks_ = 0;
+    engine_->agent()->park(Bytes(max_image), [this](ParkResult result) {
+      ++parks_;
+      park_ = std::move(result);
+      loop_.stop();
+    });
+    EXPECT_EQ(parks_, 0) << "never from inside the call";
+    loop_.run();
+  }
+
+  // Runs until its log holds a line with these words.
+  void run_until_logged(std::string_view words) {
+    const auto following = log_->follow([this, words](std::string_view line) {
+      if (line.find(words) != std::string_view::npos) loop_.stop();
+    });
+    loop_.run();
+  }
+
   std::string log_text() const {
     std::string text;
     for (const auto& line : log_->tail(1000)) text += line + "\n";
@@ -161,8 +204,11 @@ class LlamaEngineTest : public testing::Test {
   std::unique_ptr<Engine> engine_;
   std::vector<double> progress_;
   bool ready_ = false;
+  std::string why_not_parkable_;  // once it is ready
   int exits_ = 0;
   Error reason_;
+  int parks_ = 0;  // answers
+  std::optional<ParkResult> park_;
 };
 
 TEST_F(LlamaEngineTest, LoadsServesAndStopsWhenAsked) {
@@ -188,7 +234,6 @@ TEST_F(LlamaEngineTest, LoadsServesAndStopsWhenAsked) {
 TEST_F(LlamaEngineTest, EachEngineHasItsOwnSocket) {
   start("one");
   const auto first = std::move(engine_);
-  ready_ = false;
   start("two");
   EXPECT_NE(first->address().unix_path, engine_->address().unix_path);
 }
@@ -246,6 +291,127 @@ TEST_F(LlamaEngineTest, IsToldHowManyComputeAtOnce) {
   engine_->stop(seconds(30));
   loop_.run();
   EXPECT_NE(log_text().find("was told: sharers 3\n"), std::string::npos) << log_text();
+}
+
+TEST_F(LlamaEngineTest, IsToldWhereItsImageGoes) {
+  for (const std::string folder : {"", "/var/images"}) {
+    LlamaDriverOptions options;
+    options.image_folder = folder;
+    driver_ = make_driver(options);
+    log_ = std::make_shared<EngineLog>();
+    start("good");
+    engine_->stop(seconds(30));
+    loop_.run();
+    EXPECT_EQ(log_text().find("MINERVA_IMAGE_FOLDER=/var/images\n") != std::string::npos, !folder.empty());
+    EXPECT_EQ(log_text().find("MINERVA_IMAGE_FOLDER") != std::string::npos, !folder.empty());
+  }
+}
+
+TEST_F(LlamaEngineTest, OnceReadyItIsKnownWhetherItCanBeParked) {
+  start("parkable");
+  EXPECT_EQ(why_not_parkable_, "");
+  start("tmpfs");
+  EXPECT_EQ(why_not_parkable_, "it is in memory");
+  start("future");
+  EXPECT_NE(why_not_parkable_.find("version 2"), std::string::npos) << why_not_parkable_;
+  start("good");
+  EXPECT_NE(why_not_parkable_, "") << "it has not said a word";
+}
+
+TEST_F(LlamaEngineTest, ParksAndWakes) {
+  start("parkable");
+  park(1000);
+  ASSERT_TRUE(park_ && park_->has_value());
+  EXPECT_EQ((*park_)->residue, Bytes(30));
+  EXPECT_EQ((*park_)->image, Bytes(20));
+  EXPECT_EQ((*park_)->written, Bytes(10));
+  engine_->agent()->drop_pages();
+  bool woken = false;
+  engine_->agent()->wake([&] {
+    woken = true;
+    loop_.stop();
+  });
+  EXPECT_FALSE(woken) << "never from inside the call";
+  loop_.run();
+  EXPECT_TRUE(woken);
+  std::optional<Bytes> footprint;
+  engine_->agent()->measure([&](std::optional<Bytes> measured) {
+    footprint = measured;
+    loop_.stop();
+  });
+  loop_.run();
+  EXPECT_EQ(footprint, Bytes(40));
+  engine_->stop(seconds(30));
+  loop_.run();
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure\n"),
+            std::string::npos)
+      << log_text();
+}
+
+TEST_F(LlamaEngineTest, ARefusedParkSaysWhy) {
+  start("parkable");
+  park(2);
+  ASSERT_TRUE(park_ && !park_->has_value());
+  EXPECT_EQ(park_->error().reason.message, "it is working");
+  EXPECT_EQ(park_->error().image_wanted, Bytes(0));
+  park(1);
+  ASSERT_FALSE(park_->has_value());
+  EXPECT_EQ(park_->error().image_wanted, Bytes(4096));
+  park(1000);
+  EXPECT_TRUE(park_->has_value());
+}
+
+TEST_F(LlamaEngineTest, ADeathWhileParkingIsNoAnswer) {
+  start("parkable");
+  park(3);
+  EXPECT_EQ(parks_, 0);
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
+  EXPECT_EQ(reason_.message, "the engine died (killed by signal 6 (Aborted)): error: out of luck");
+}
+
+TEST_F(LlamaEngineTest, AMalformedAnswerIsNone) {
+  start("parkable");
+  park(5);
+  ASSERT_TRUE(park_ && park_->has_value());
+  EXPECT_EQ((*park_)->residue, Bytes(30));
+  EXPECT_NE(log_text().find("nonsense"), std::string::npos);
+  EXPECT_NE(log_text().find("\"yes\""), std::string::npos);
+}
+
+TEST_F(LlamaEngineTest, OneThatOnlyTalksNonsenseCanStillBeEnded) {
+  start("parkable");
+  const std::uint64_t before = engine_->activity();
+  engine_->agent()->park(Bytes(4), [this](const ParkResult&) { ++parks_; });
+  run_until_logged("\"yes\"");
+  EXPECT_GT(engine_->activity(), before) << "it does something";
+  engine_->kill({ErrorCode::kEngineTimeout, "it does not park"});
+  loop_.run();
+  EXPECT_EQ(parks_, 0);
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.message, "it does not park");
+}
+
+TEST_F(LlamaEngineTest, AParkedOneEndsWhenItIsStopped) {
+  start("parkable");
+  park(1000);
+  engine_->stop(seconds(1000));
+  EXPECT_EQ(exits_, 0) << "never from inside the call";
+  loop_.run();
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+}
+
+TEST_F(LlamaEngineTest, OneThatIsOnItsWayOutDoesNotAnswerAnyMore) {
+  start("parkable");
+  engine_->agent()->park(Bytes(1000), [this](const ParkResult&) { ++parks_; });
+  engine_->stop(seconds(1000));
+  loop_.run();
+  EXPECT_EQ(parks_, 0);
+  EXPECT_EQ(exits_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+  EXPECT_NE(log_text().find("was told: park 1000\n"), std::string::npos);
 }
 
 TEST_F(LlamaEngineTest, StopWhileLoadingKillsAtOnce) {

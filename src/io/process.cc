@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,12 +25,15 @@ namespace minerva::io {
 namespace {
 
 constexpr std::size_t kMaxLine = 64 * 1024;
+// Of one stream in a row, so that a child that never stops writing leaves the loop to others. That is more than the
+// kernel keeps of a stream, so that nothing of an ended child is lost.
+constexpr int kMostReads = 128;
 
 Failure system_failure(std::string_view what) {
   return fail(ErrorCode::kIo, fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-// Both ends close-on-exec; the end kept by the parent does not block.
+// A pipe, or a pair of sockets, both of whose ends do both. Close-on-exec; the end kept by the parent does not block.
 struct Pipe {
   int read_end = -1;
   int write_end = -1;
@@ -40,9 +44,11 @@ struct Pipe {
     if (read_end >= 0) ::close(read_end);
     if (write_end >= 0) ::close(write_end);
   }
-  bool open() {
+  bool open(bool sockets = false) {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+    const int result =
+        sockets ? ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) : ::pipe2(ends.data(), O_CLOEXEC);
+    if (result != 0) return false;
     read_end = ends[0];
     write_end = ends[1];
     return true;
@@ -68,7 +74,7 @@ struct SpawnAttributes {
   }
 };
 
-// Splits what comes through a pipe into lines.
+// Splits what comes through a pipe or socket into lines.
 struct LineReader {
   explicit LineReader(asio::io_context& context) : descriptor(context) {}
   Descriptor descriptor;
@@ -94,7 +100,8 @@ struct LineReader {
   // Reads what is there. false: the end was reached.
   bool drain() {
     std::array<char, 16 * 1024> buffer{};
-    while (descriptor.is_open()) {
+    for (int reads = 0; descriptor.is_open();) {
+      if (reads++ == kMostReads) return true;
       const ssize_t n = ::read(descriptor.native_handle(), buffer.data(), buffer.size());
       if (n > 0) {
         deliver({buffer.data(), static_cast<std::size_t>(n)});
@@ -118,12 +125,14 @@ class ChildProcess final : public Process {
         : handlers(std::move(callbacks)), out(context), err(context), in(context), pidfd(context) {
       out.on_line = handlers.on_stdout;
       err.on_line = handlers.on_stderr;
+      in.on_line = handlers.on_stdin;
     }
     Handlers handlers;
     LineReader out;
     LineReader err;
-    Descriptor in;
+    LineReader in;  // reads only if it is a socket
     Descriptor pidfd;
+    bool in_is_socket = false;
     std::string in_queue;
     bool in_writing = false;
     bool in_closing = false;
@@ -135,13 +144,12 @@ class ChildProcess final : public Process {
       reader.descriptor.async_wait(Descriptor::wait_read,
                                    [self = shared_from_this(), &reader](const boost::system::error_code& error) {
                                      if (error || self->abandoned) return;
-                                     if (reader.drain()) {
-                                       if (!self->abandoned) self->watch(reader);
-                                     } else if (reader.descriptor.is_open()) {
-                                       boost::system::error_code ignored;
-                                       reader.descriptor.close(ignored);
-                                     }
+                                     if (reader.drain() && !self->abandoned) self->watch(reader);
                                    });
+    }
+
+    void read_stdin() {
+      if (in_is_socket) in.drain();
     }
 
     void watch_exit() {
@@ -160,8 +168,10 @@ class ChildProcess final : public Process {
       reaped = true;
       ExitStatus status;
       (info.si_code == CLD_EXITED ? status.code : status.signal) = info.si_status;
-      for (LineReader* reader : {&out, &err}) {
-        reader->drain();
+      read_stdin();
+      out.drain();
+      err.drain();
+      for (LineReader* reader : {&in, &out, &err}) {
         if (!reader->partial.empty()) reader->flush();
       }
       close_all();
@@ -174,13 +184,13 @@ class ChildProcess final : public Process {
       boost::system::error_code ignored;
       out.descriptor.close(ignored);
       err.descriptor.close(ignored);
-      in.close(ignored);
+      in.descriptor.close(ignored);
       pidfd.close(ignored);
     }
 
     void write_more() {
-      while (in.is_open() && !in_queue.empty()) {
-        const ssize_t n = ::write(in.native_handle(), in_queue.data(), in_queue.size());
+      while (in.descriptor.is_open() && !in_queue.empty()) {
+        const ssize_t n = ::write(in.descriptor.native_handle(), in_queue.data(), in_queue.size());
         if (n > 0) {
           in_queue.erase(0, static_cast<std::size_t>(n));
         } else if (n < 0 && errno == EINTR) {
@@ -188,19 +198,26 @@ class ChildProcess final : public Process {
         } else if (n < 0 && errno == EAGAIN) {
           if (in_writing) return;
           in_writing = true;
-          in.async_wait(Descriptor::wait_write, [self = shared_from_this()](const boost::system::error_code& error) {
-            self->in_writing = false;
-            if (!error) self->write_more();
-          });
+          in.descriptor.async_wait(Descriptor::wait_write,
+                                   [self = shared_from_this()](const boost::system::error_code& error) {
+                                     self->in_writing = false;
+                                     if (!error) self->write_more();
+                                   });
           return;
         } else {
           in_queue.clear();  // the child no longer reads
         }
       }
-      if (in_closing && in.is_open()) {
-        boost::system::error_code ignored;
-        in.close(ignored);
+      if (in_closing && in.descriptor.is_open()) end_stdin();
+    }
+
+    void end_stdin() {
+      if (in_is_socket) {
+        ::shutdown(in.descriptor.native_handle(), SHUT_WR);
+        return;
       }
+      boost::system::error_code ignored;
+      in.descriptor.close(ignored);
     }
   };
 
@@ -221,7 +238,7 @@ class ChildProcess final : public Process {
   pid_t pid() const override { return state_->pid; }
 
   void write_stdin(std::string_view text) override {
-    if (!state_->in.is_open() || state_->in_closing) return;
+    if (!state_->in.descriptor.is_open() || state_->in_closing) return;
     state_->in_queue += text;
     state_->write_more();
   }
@@ -230,6 +247,8 @@ class ChildProcess final : public Process {
     state_->in_closing = true;
     state_->write_more();
   }
+
+  void read_stdin() override { state_->read_stdin(); }
 
   void await_end(Duration most) override {
     if (state_->reaped) return;
@@ -259,7 +278,7 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   Pipe in;
   Pipe out;
   Pipe err;
-  if (!in.open() || !out.open() || !err.open()) return system_failure("cannot make a pipe");
+  if (!in.open(spec.stdin_is_socket) || !out.open() || !err.open()) return system_failure("cannot make a pipe");
 
   SpawnAttributes spawn;
   posix_spawn_file_actions_adddup2(&spawn.actions, in.read_end, 0);
@@ -305,12 +324,14 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
     set_nonblocking(err.read_end);
     state->err.descriptor.assign(take(err.read_end));
     set_nonblocking(in.write_end);
-    state->in.assign(take(in.write_end));
+    state->in.descriptor.assign(take(in.write_end));
+    state->in_is_socket = spec.stdin_is_socket;
   } catch (const boost::system::system_error& failure) {
     return fail(ErrorCode::kIo, fmt::format("cannot watch the child process: {}", failure.what()));
   }
   state->watch(state->out);
   state->watch(state->err);
+  if (spec.stdin_is_socket) state->watch(state->in);
   state->watch_exit();
   return process;
 }

@@ -11,6 +11,7 @@ namespace {
 struct Recorded {
   std::vector<std::string> out;
   std::vector<std::string> err;
+  std::vector<std::string> in;  // what it wrote on its stdin
   std::optional<ExitStatus> status;
 };
 
@@ -20,10 +21,23 @@ Process::Handlers record(Recorded& run, Signal& exited) {
           [&](ExitStatus status) {
             run.status = status;
             exited.notify();
-          }};
+          },
+          [&](std::string_view line) { run.in.emplace_back(line); }};
 }
 
 ProcessSpec shell(std::string script) { return {{"/bin/sh", "-c", std::move(script)}, {"ONLY=this"}, ""}; }
+
+ProcessSpec shell_on_socket(std::string script) {
+  ProcessSpec spec = shell(std::move(script));
+  spec.stdin_is_socket = true;
+  return spec;
+}
+
+std::size_t total_size(const std::vector<std::string>& lines) {
+  std::size_t total = 0;
+  for (const std::string& line : lines) total += line.size();
+  return total;
+}
 
 TEST(Process, DeliversLinesAndStatus) {
   run_on_loop([](Loop& loop) -> Task<void> {
@@ -48,10 +62,123 @@ TEST(Process, FeedsStandardInputAndClosesIt) {
     (*process)->write_stdin(std::string(200000, 'a') + "\nend\n");
     (*process)->close_stdin();
     co_await exited.wait();
-    std::size_t total = 0;
-    for (const std::string& line : run.out) total += line.size();
-    EXPECT_EQ(total, 200003u);
+    EXPECT_EQ(total_size(run.out), 200003u);
     EXPECT_EQ(run.out.back(), "end");
+  });
+}
+
+TEST(Process, StandardInputIsAPipeOrASocket) {
+  const std::string script = "[ -p /dev/stdin ] && echo pipe; [ -S /dev/stdin ] && echo socket; exit 0";
+  for (const bool socket : {false, true}) {
+    run_on_loop([&](Loop& loop) -> Task<void> {
+      Recorded run;
+      Signal exited(loop);
+      auto process = Process::spawn(loop, socket ? shell_on_socket(script) : shell(script), record(run, exited));
+      co_await exited.wait();
+      EXPECT_EQ(run.out, std::vector<std::string>{socket ? "socket" : "pipe"});
+    });
+  }
+}
+
+TEST(Process, AnswersOnItsStandardInput) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    Signal answered(loop);
+    auto handlers = record(run, exited);
+    handlers.on_stdin = [&](std::string_view line) {
+      run.in.emplace_back(line);
+      answered.notify();
+    };
+    auto process = Process::spawn(
+        loop, shell_on_socket("while read -r line; do echo \"heard $line\" >&0; done; echo over; printf late >&0"),
+        std::move(handlers));
+    (*process)->write_stdin("one\n");
+    co_await answered.wait();
+    EXPECT_EQ(run.in, std::vector<std::string>{"heard one"});
+    (*process)->write_stdin("two\n");
+    co_await answered.wait();
+    (*process)->write_stdin("three\n");
+    (*process)->close_stdin();
+    (*process)->write_stdin("not any more\n");
+    co_await exited.wait();
+    EXPECT_EQ(run.in, (std::vector<std::string>{"heard one", "heard two", "heard three", "late"}));
+    EXPECT_EQ(run.out, std::vector<std::string>{"over"});
+    EXPECT_EQ(run.status->code, 0);
+  });
+}
+
+TEST(Process, MuchGoesBothWaysAtOnceThroughASocket) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    auto process = Process::spawn(loop, shell_on_socket("cat >&0"), record(run, exited));
+    (*process)->write_stdin(std::string(3'000'000, 'a') + "\nend\n");
+    (*process)->close_stdin();
+    co_await exited.wait();
+    EXPECT_EQ(total_size(run.in), 3'000'003u);
+    EXPECT_EQ(run.in.back(), "end");
+    for (const std::string& line : run.in) EXPECT_LE(line.size(), 64U * 1024);
+  });
+}
+
+TEST(Process, WhatWasSaidOnStandardInputBeforeCanBeHadFirst) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    std::unique_ptr<Process> process;
+    std::vector<std::string> before;
+    auto handlers = record(run, exited);
+    handlers.on_stdout = [&](std::string_view) {
+      process->read_stdin();
+      before = run.in;
+    };
+    process = std::move(*Process::spawn(loop, shell_on_socket("echo hello >&0; echo ready"), std::move(handlers)));
+    co_await exited.wait();
+    EXPECT_EQ(before, std::vector<std::string>{"hello"});
+    EXPECT_EQ(run.in, std::vector<std::string>{"hello"}) << "once";
+  });
+}
+
+// Takes lines more slowly than `yes` writes them, and ends a child of which it gets too many in a row.
+struct SlowReader {
+  static constexpr int kTooMany = 10'000;
+  static constexpr const char* kWriter = "yes $(printf %01000d 0)";
+  std::unique_ptr<Process> process;
+  int in_a_row = 0;
+  bool has_begun = false;
+
+  void take() {
+    // At first so slowly that there is always something to read from then on.
+    const auto pause = std::chrono::microseconds(std::exchange(has_begun, true) ? 50 : 20'000);
+    for (const TimePoint until = Clock::now() + pause; Clock::now() < until;) {
+    }
+    if (++in_a_row != kTooMany) return;
+    ADD_FAILURE() << "nobody else gets a turn";
+    ::kill(-process->pid(), SIGKILL);
+  }
+};
+
+TEST(Process, OneThatNeverStopsWritingLeavesTheLoopToOthers) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    Signal turn(loop);
+    SlowReader reader;
+    auto handlers = record(run, exited);
+    handlers.on_stdout = [&](std::string_view) {
+      reader.take();
+      turn.notify();
+    };
+    const std::string script = std::string("exec ") + SlowReader::kWriter;
+    reader.process = std::move(*Process::spawn(loop, shell(script), std::move(handlers)));
+    for (int i = 0; i < 3 && !run.status; ++i) {
+      co_await turn.wait();
+      reader.in_a_row = 0;
+    }
+    reader.process->signal_group(SIGKILL);
+    if (!run.status) co_await exited.wait();
+    EXPECT_EQ(run.status->signal, SIGKILL);
   });
 }
 
@@ -79,6 +206,29 @@ TEST(Process, AGrandchildThatKeepsThePipeDoesNotHoldTheExitBack) {
     co_await exited.wait();
     EXPECT_EQ(run.out, std::vector<std::string>{"last"});
     ::kill(-(*process)->pid(), SIGKILL);  // the grandchild
+  });
+}
+
+TEST(Process, NorDoesAGrandchildThatNeverStopsWriting) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    Signal writing(loop);
+    SlowReader reader;
+    auto handlers = record(run, exited);
+    handlers.on_stdout = [&](std::string_view) {
+      reader.take();
+      writing.notify();
+    };
+    const std::string script = std::string(SlowReader::kWriter) + " & read -r line; exit 3";
+    reader.process = std::move(*Process::spawn(loop, shell(script), std::move(handlers)));
+    co_await writing.wait();
+    reader.in_a_row = 0;
+    reader.process->write_stdin("end\n");
+    reader.process->await_end(std::chrono::seconds(60));
+    co_await exited.wait();
+    EXPECT_EQ(run.status->code, 3);
+    ::kill(-reader.process->pid(), SIGKILL);  // the grandchild
   });
 }
 

@@ -126,6 +126,28 @@ TEST(Parking, WeightsStayReadableAndCostNoMemoryOfTheirOwn) {
   EXPECT_EQ(weights.page(7)[0], 2);
 }
 
+TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
+  Parking parking(IMAGE_FOLDER);
+  constexpr std::size_t kMany = 10'000;
+  constexpr std::uint64_t kSlack = 1000 * kPage;  // of the heap, and of a sanitizer's
+  const Block weights(kMany, BlockUse::kWeights);
+  const Block state(kMany, BlockUse::kState);
+  std::memset(weights.page(0), 1, kMany * kPage);
+  std::memset(state.page(0), 1, kMany * kPage);
+  const OwnMemory own_memory;
+  const std::uint64_t hot = own_memory.anonymous_bytes().value();
+  at_rest([&] {
+    const auto parked = parking.park(kNoLimit, false).residue_bytes;
+    EXPECT_LE(parked.value() + 2 * kMany * kPage, hot + kSlack);
+    EXPECT_EQ(std::count(weights.page(0), weights.page(kMany - 1), 1), (kMany - 1) * kPage) << "now they are mapped";
+    const auto touched = parking.park(0, false).residue_bytes;
+    EXPECT_LE(touched.value(), parked.value() + kSlack) << "from the image, whether the disk has it or not";
+    EXPECT_LE(parking.park(0, true).residue_bytes.value(), parked.value() + kSlack);
+    EXPECT_FALSE(parking.wake(false).residue_bytes);
+    return 0;
+  });
+}
+
 TEST(Parking, PagesOfZerosCostNothing) {
   Parking parking(IMAGE_FOLDER);
   const Block state(1000, BlockUse::kState);
@@ -192,6 +214,7 @@ TEST(Parking, AWorkingLoopIsNotParked) {
   const Block state(1, BlockUse::kState);
   const auto report = std::async(std::launch::async, [&] { return parking.park(kNoLimit, false); }).get();
   EXPECT_EQ(report.refused, "it is working");
+  EXPECT_EQ(report.image_wanted_bytes, 0U);
   EXPECT_FALSE(parking.parked());
   state.page(0)[0] = 1;
 }
@@ -223,8 +246,12 @@ TEST(Parking, AnImageOverItsLimitIsRefused) {
       return report;
     });
   };
-  EXPECT_EQ(park(10 * kPage - 1).refused, "its image would take 40960 bytes, 40959 are allowed");
+  const auto refused = park(10 * kPage - 1);
+  EXPECT_EQ(refused.refused, "its image would take 40960 bytes, 40959 are allowed");
+  EXPECT_EQ(refused.image_wanted_bytes, 10 * kPage);
+  EXPECT_FALSE(refused.residue_bytes);
   EXPECT_EQ(park(10 * kPage).refused, "");
+  EXPECT_EQ(park(10 * kPage).image_wanted_bytes, 0U);
   std::memset(state.page(0), 2, 10 * kPage);
   EXPECT_EQ(park(10 * kPage).refused, "") << "the same pages again";
   EXPECT_EQ(park(0).written_bytes, 0U);

@@ -61,7 +61,8 @@ def test_a_healthy_machine(patient):
     assert "landlock (version" in text and "1 of 1 models can run." in text
     assert "No server answers at unix:" in text
     found = patient.findings(expect=0)
-    assert set(found) == {"server", "config", "listen", "engine", "sandbox", "memory", "descriptors", "state", "models"}
+    assert set(found) == {"server", "config", "listen", "engine", "sandbox", "memory", "descriptors", "state",
+                          "parking", "models"}
     assert [level for level, _ in found["server"]] == ["note"]
     assert not (patient.minerva.folder / "state").exists(), "looking changes nothing"
     assert not (patient.minerva.folder / "free.sock").exists()

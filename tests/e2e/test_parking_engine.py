@@ -133,6 +133,16 @@ def test_a_request_that_comes_while_it_is_parked_waits(engine):
     assert request.result() == said
 
 
+def test_what_is_left_of_it(engine):
+    answer(engine)
+    hot = engine.memory()["Anonymous"]
+    for drop in (False, True):
+        parked = engine.park(drop=drop)
+        assert abs(parked["residue_bytes"] - engine.memory()["Anonymous"]) < 1 << 20, parked
+        assert 0 < parked["residue_bytes"] < hot and "image_wanted_bytes" not in parked, (hot, parked)
+    assert "residue_bytes" not in engine.wake()
+
+
 # ---- refusals ----
 
 def test_an_engine_that_works_is_not_parked(engine):
@@ -155,6 +165,7 @@ def test_an_image_over_its_limit_is_refused(engine):
     for most in (0, 1 << 20, needed // 2):
         refused = engine.park(most)
         assert refused["parked"] is False and f"{most} are allowed" in refused["refused"], refused
+        assert refused["image_wanted_bytes"] >= needed and "residue_bytes" not in refused, refused
     assert answer(engine) == said
     assert engine.park()["parked"]
 

@@ -1,0 +1,50 @@
+#include "own_memory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <string_view>
+
+namespace minerva::engine {
+namespace {
+
+// Of a line such as "Anonymous:   116 kB", in bytes. Source: Linux, Documentation/filesystems/proc.rst.
+std::optional<std::uint64_t> field(std::string_view text, std::string_view line_begins) {
+    std::size_t at = text.find(line_begins);
+    if (at == std::string_view::npos) {
+        return std::nullopt;
+    }
+    at = text.find_first_not_of(' ', at + line_begins.size());
+    std::uint64_t kib = 0;
+    if (at == std::string_view::npos ||
+        std::from_chars(text.data() + at, text.data() + text.size(), kib).ec != std::errc()) {
+        return std::nullopt;
+    }
+    return kib * 1024;
+}
+
+}  // namespace
+
+OwnMemory::OwnMemory() : fd_(open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC)) {}
+
+OwnMemory::~OwnMemory() {
+    if (fd_ >= 0) {
+        close(fd_);
+    }
+}
+
+std::optional<std::uint64_t> OwnMemory::anonymous_bytes() const {
+    std::array<char, 4096> buffer;
+    const ssize_t n = pread(fd_, buffer.data(), buffer.size(), 0);
+    if (n < 0) {
+        return std::nullopt;
+    }
+    const std::string_view text(buffer.data(), static_cast<std::size_t>(n));
+    const auto anonymous = field(text, "\nAnonymous:");
+    const auto swapped = field(text, "\nSwap:");
+    return anonymous && swapped ? std::optional(*anonymous + *swapped) : std::nullopt;
+}
+
+}  // namespace minerva::engine

@@ -1,0 +1,121 @@
+#include "engine/agent_answer.h"
+
+#include <gtest/gtest.h>
+
+namespace minerva {
+namespace {
+
+template <typename Answer>
+std::optional<Answer> parsed(std::string_view line) {
+  const auto answer = parse_agent_answer(line);
+  const auto* const wanted = answer ? std::get_if<Answer>(&*answer) : nullptr;
+  return wanted == nullptr ? std::nullopt : std::optional(*wanted);
+}
+
+TEST(AgentAnswer, HelloSaysWhetherItCanBeParked) {
+  const auto can = parsed<AgentHello>(R"({"protocol":1,"can_park":true})");
+  ASSERT_TRUE(can);
+  EXPECT_TRUE(can->is_ours);
+  EXPECT_EQ(can->why_not, "");
+
+  const auto cannot = parsed<AgentHello>(R"({"protocol":1,"can_park":false,"why_not":"no folder"})");
+  ASSERT_TRUE(cannot);
+  EXPECT_TRUE(cannot->is_ours);
+  EXPECT_EQ(cannot->why_not, "no folder");
+  EXPECT_EQ(parsed<AgentHello>(R"({"protocol":1,"can_park":false})")->why_not, "the engine does not say why");
+}
+
+TEST(AgentAnswer, AnotherProtocolIsNoneToParkBy) {
+  for (const char* const line :
+       {R"({"protocol":2,"can_park":true})", R"({"protocol":0})", R"({"protocol":99,"x":1})"}) {
+    const auto hello = parsed<AgentHello>(line);
+    ASSERT_TRUE(hello) << line;
+    EXPECT_FALSE(hello->is_ours);
+    EXPECT_NE(hello->why_not.find("protocol"), std::string::npos) << hello->why_not;
+  }
+}
+
+TEST(AgentAnswer, ParkedAndWoken) {
+  const auto parked =
+      parsed<AgentParking>(R"({"parked":true,"written_bytes":4096,"image_bytes":8192,"residue_bytes":100,"more":[1]})");
+  ASSERT_TRUE(parked);
+  EXPECT_TRUE(parked->parked);
+  EXPECT_EQ(parked->refused, "");
+  EXPECT_EQ(parked->written, Bytes(4096));
+  EXPECT_EQ(parked->image, Bytes(8192));
+  EXPECT_EQ(parked->residue, Bytes(100));
+  EXPECT_EQ(parked->image_wanted, Bytes(0));
+
+  const auto woken = parsed<AgentParking>(R"({"parked":false,"written_bytes":0,"image_bytes":8192})");
+  ASSERT_TRUE(woken);
+  EXPECT_FALSE(woken->parked);
+  EXPECT_EQ(woken->refused, "");
+}
+
+TEST(AgentAnswer, Refused) {
+  const auto working = parsed<AgentParking>(R"({"parked":false,"refused":"it is working","image_bytes":1})");
+  ASSERT_TRUE(working);
+  EXPECT_EQ(working->refused, "it is working");
+  EXPECT_EQ(working->image_wanted, Bytes(0));
+  const auto large = parsed<AgentParking>(
+      R"({"parked":false,"refused":"its image","image_wanted_bytes":18446744073709551615,"image_bytes":1})");
+  ASSERT_TRUE(large);
+  EXPECT_EQ(large->image_wanted, Bytes(UINT64_MAX));
+}
+
+TEST(AgentAnswer, MeasuredOrNot) {
+  EXPECT_EQ(parsed<AgentMeasurement>(R"({"measured":{"footprint_bytes":12345}})")->footprint, Bytes(12345));
+  for (const char* const line :
+       {R"({"measured":null})", R"({"measured":{}})", R"({"measured":{"footprint_bytes":-1}})",
+        R"({"measured":{"footprint_bytes":"1"}})", R"({"measured":{"footprint_bytes":1.5}})", R"({"measured":[1]})"}) {
+    const auto measurement = parsed<AgentMeasurement>(line);
+    ASSERT_TRUE(measurement) << line;
+    EXPECT_FALSE(measurement->footprint) << line;
+  }
+}
+
+TEST(AgentAnswer, EverythingElseIsNone) {
+  for (const char* const line : {"",
+                                 " ",
+                                 "null",
+                                 "7",
+                                 "\"parked\"",
+                                 "[]",
+                                 "{}",
+                                 "parked",
+                                 R"({"park":true})",
+                                 R"({"parked":true)",
+                                 R"({"parked":true}{})",
+                                 R"({"parked":null,"image_bytes":1})",
+                                 R"({"parked":1,"residue_bytes":1})",
+                                 R"({"parked":true,"residue_bytes":1,"image_bytes":-1})",
+                                 R"({"parked":true,"residue_bytes":1.0})",
+                                 R"({"parked":true,"residue_bytes":18446744073709551616})",
+                                 R"({"parked":true,"image_bytes":1})",
+                                 R"({"parked":true,"residue_bytes":1,"refused":"no"})",
+                                 R"({"parked":false,"refused":7})",
+                                 R"({"parked":false,"refused":"x","image_wanted_bytes":"1"})",
+                                 R"({"protocol":"1","can_park":true})",
+                                 R"({"protocol":-1,"can_park":true})",
+                                 R"({"protocol":1})",
+                                 R"({"protocol":1,"can_park":"yes"})",
+                                 R"({"protocol":1,"can_park":false,"why_not":[]})",
+                                 "{\"parked\":false,\"refused\":\"\xff\"}"}) {
+    EXPECT_FALSE(parse_agent_answer(line)) << line;
+  }
+}
+
+TEST(AgentAnswer, LongTextsAreCutBetweenCharacters) {
+  for (const std::string letter : {"x", "\u00e9", "\u20ac", "\U0001f600"}) {
+    std::string text;
+    for (int i = 0; i < 1000; ++i) text += letter;
+    const auto refused = parsed<AgentParking>(R"({"parked":false,"refused":")" + text + "\"}");
+    ASSERT_TRUE(refused);
+    EXPECT_LE(refused->refused.size(), 303U);
+    EXPECT_GE(refused->refused.size(), 300U - 3U);
+    EXPECT_TRUE(refused->refused.ends_with(letter + "...")) << refused->refused;
+  }
+}
+
+}  // namespace
+}  // namespace minerva

@@ -1,0 +1,94 @@
+#include "engine/llama_agent.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "minerva/base/check.h"
+
+namespace minerva {
+
+LlamaAgent::LlamaAgent(io::Loop& loop, std::function<void(std::string_view)> send, std::shared_ptr<EngineLog> log)
+    : loop_(loop), send_(std::move(send)), log_(std::move(log)) {}
+
+void LlamaAgent::take_line(std::string_view line) {
+  auto parsed = parse_agent_answer(line);
+  const bool fits = parsed && std::visit([this](auto& what) { return answer(std::move(what)); }, *parsed);
+  if (!fits) log_->append(fmt::format("minerva: the engine's agent said what nobody asked for: {}", line));
+}
+
+void LlamaAgent::park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) {
+  check(why_not_.empty(), "only an engine that can be parked is");
+  ask(fmt::format("park {}\n", max_image.count()), ParkCall{max_image, std::move(done)});
+}
+
+// It is parked already, so its image does not grow.
+void LlamaAgent::drop_pages() { ask("park 0 drop\n", DropCall{}); }
+
+void LlamaAgent::wake(std::function<void()> done) { ask("wake\n", WakeCall{std::move(done)}); }
+
+void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
+  if (speaks_) return ask("measure\n", MeasureCall{std::move(done)});
+  // Nobody would answer.
+  loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
+    if (!alive.expired()) done(std::nullopt);
+  });
+}
+
+void LlamaAgent::ask(std::string_view command, Call call) {
+  calls_.push_back(std::move(call));
+  send_(command);
+}
+
+std::optional<LlamaAgent::Call> LlamaAgent::take_call(bool measurement) {
+  const auto fits = [measurement](const Call& call) {
+    return std::holds_alternative<MeasureCall>(call) == measurement;
+  };
+  const auto it = std::find_if(calls_.begin(), calls_.end(), fits);
+  if (it == calls_.end()) return std::nullopt;
+  Call call = std::move(*it);
+  calls_.erase(calls_.begin(), std::next(it));
+  return call;
+}
+
+bool LlamaAgent::answer(AgentHello hello) {
+  if (std::exchange(said_hello_, true)) return false;
+  speaks_ = hello.is_ours;
+  why_not_ = std::move(hello.why_not);
+  return true;
+}
+
+bool LlamaAgent::answer(AgentParking parking) {
+  std::optional<Call> call = take_call(false);
+  if (!call) return false;
+  if (const auto* const park = std::get_if<ParkCall>(&*call)) {
+    if (parking.parked) {
+      park->done(Parked{parking.residue, parking.image, parking.written});
+    } else if (parking.image_wanted > Bytes(0)) {
+      const Error reason{ErrorCode::kNoCapacity,
+                         fmt::format("its image would take {} of disk, and there are {} for it",
+                                     format_bytes(parking.image_wanted), format_bytes(park->max_image))};
+      park->done(tl::unexpected(ParkRefusal{reason, parking.image_wanted}));
+    } else if (!parking.refused.empty()) {
+      park->done(tl::unexpected(ParkRefusal{{ErrorCode::kConflict, std::move(parking.refused)}, Bytes(0)}));
+    } else {
+      return false;
+    }
+    return true;
+  }
+  if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
+    if (parking.parked) return false;
+    wake->done();
+  }
+  return true;
+}
+
+bool LlamaAgent::answer(AgentMeasurement measurement) {
+  const std::optional<Call> call = take_call(true);
+  if (!call) return false;
+  std::get<MeasureCall>(*call).done(measurement.footprint);
+  return true;
+}
+
+}  // namespace minerva

@@ -1,0 +1,69 @@
+// The daemon's side of the talk with minerva-engine's parking agent: says what is wanted, and tells whose answer came.
+//
+// The engine answers in the order in which it was asked. An answer that makes no sense is noted in the engine's log and
+// passed over: what it should have answered is never called back, as if the engine were silent.
+// Threading and ownership: as engine.h says; calls are forgotten with the object.
+// It does not choose what is parked, nor when.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "engine/agent_answer.h"
+#include "engine/engine.h"
+#include "io/loop.h"
+
+namespace minerva {
+
+class LlamaAgent final : public EngineAgent {
+ public:
+  // `send` takes whole lines for the engine's stdin.
+  LlamaAgent(io::Loop& loop, std::function<void(std::string_view text)> send, std::shared_ptr<EngineLog> log);
+
+  // What the engine wrote on its stdin.
+  void take_line(std::string_view line);
+
+  const std::string& why_not_parkable() const override { return why_not_; }
+  void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) override;
+  void drop_pages() override;
+  void wake(std::function<void()> done) override;
+  void measure(std::function<void(std::optional<Bytes>)> done) override;
+
+ private:
+  struct ParkCall {
+    Bytes max_image;
+    std::function<void(tl::expected<Parked, ParkRefusal>)> done;
+  };
+  struct DropCall {};
+  struct WakeCall {
+    std::function<void()> done;
+  };
+  struct MeasureCall {
+    std::function<void(std::optional<Bytes>)> done;
+  };
+  using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall>;
+
+  void ask(std::string_view command, Call call);
+  // Takes the call that an answer is to; nothing: there is none. Those before it were not answered.
+  std::optional<Call> take_call(bool measurement);
+  // false: it does not fit what was asked.
+  bool answer(AgentHello hello);
+  bool answer(AgentParking parking);
+  bool answer(AgentMeasurement measurement);
+
+  io::Loop& loop_;
+  std::function<void(std::string_view)> send_;
+  std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  bool said_hello_ = false;
+  bool speaks_ = false;  // the protocol
+  std::string why_not_ = "the engine has not said that it can be parked";
+  std::deque<Call> calls_;  // not answered yet, in their order
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace minerva

@@ -1,0 +1,172 @@
+#include "engine/llama_agent.h"
+
+#include <gtest/gtest.h>
+
+namespace minerva {
+namespace {
+
+constexpr std::string_view kHello = R"({"protocol":1,"can_park":true})";
+constexpr std::string_view kParked = R"({"parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3})";
+constexpr std::string_view kWoken = R"({"parked":false,"written_bytes":0,"image_bytes":2})";
+constexpr std::string_view kWorking = R"({"parked":false,"refused":"it is working","written_bytes":0,"image_bytes":2})";
+constexpr std::string_view kTooLarge =
+    R"({"parked":false,"refused":"x","image_wanted_bytes":4096,"written_bytes":0,"image_bytes":0})";
+constexpr std::string_view kMeasured = R"({"measured":{"footprint_bytes":7}})";
+
+class LlamaAgentTest : public testing::Test {
+ protected:
+  using ParkResult = tl::expected<EngineAgent::Parked, EngineAgent::ParkRefusal>;
+
+  void park(Bytes most = Bytes::gib(1)) {
+    agent_.park(most, [this](ParkResult result) {
+      happened_.push_back(result ? "parked" : "refused: " + result.error().reason.message);
+      park_ = std::move(result);
+    });
+  }
+  void wake() {
+    agent_.wake([this] { happened_.emplace_back("woken"); });
+  }
+  void measure() {
+    agent_.measure([this](std::optional<Bytes> footprint) {
+      happened_.push_back(footprint ? "measured " + std::to_string(footprint->count()) : "not measured");
+    });
+  }
+  std::vector<std::string> noted() const { return log_->tail(100); }
+
+  using Events = std::vector<std::string>;
+
+  io::Loop loop_;
+  std::string sent_;
+  std::shared_ptr<EngineLog> log_ = std::make_shared<EngineLog>();
+  LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_};
+  Events happened_;
+  std::optional<ParkResult> park_;
+};
+
+TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
+  EXPECT_NE(agent_.why_not_parkable(), "") << "it has not said so yet";
+  agent_.take_line(kHello);
+  EXPECT_EQ(agent_.why_not_parkable(), "");
+  park(Bytes(12345));
+  EXPECT_EQ(sent_, "park 12345\n");
+  EXPECT_EQ(happened_, Events{});
+  agent_.take_line(kParked);
+  ASSERT_TRUE(park_ && park_->has_value());
+  EXPECT_EQ((*park_)->written, Bytes(1));
+  EXPECT_EQ((*park_)->image, Bytes(2));
+  EXPECT_EQ((*park_)->residue, Bytes(3));
+  agent_.drop_pages();
+  wake();
+  agent_.take_line(kParked);
+  EXPECT_EQ(happened_, Events{"parked"}) << "that was about the pages";
+  agent_.take_line(kWoken);
+  measure();
+  agent_.take_line(kMeasured);
+  EXPECT_EQ(happened_, (Events{"parked", "woken", "measured 7"}));
+  EXPECT_EQ(sent_, "park 12345\npark 0 drop\nwake\nmeasure\n");
+  EXPECT_EQ(noted(), Events{});
+}
+
+TEST_F(LlamaAgentTest, ARefusalSaysWhyAndHowLargeTheImageWouldHaveBeen) {
+  agent_.take_line(kHello);
+  park();
+  agent_.take_line(kWorking);
+  ASSERT_TRUE(park_ && !park_->has_value());
+  EXPECT_EQ(park_->error().reason.code, ErrorCode::kConflict);
+  EXPECT_EQ(park_->error().reason.message, "it is working");
+  EXPECT_EQ(park_->error().image_wanted, Bytes(0));
+  park(Bytes(1024));
+  agent_.take_line(kTooLarge);
+  EXPECT_EQ(park_->error().reason.code, ErrorCode::kNoCapacity);
+  EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(4096))), std::string::npos);
+  EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(1024))), std::string::npos);
+  EXPECT_EQ(park_->error().image_wanted, Bytes(4096));
+}
+
+TEST_F(LlamaAgentTest, WhyItCannotBeParked) {
+  agent_.take_line(R"({"protocol":1,"can_park":false,"why_not":"in memory"})");
+  EXPECT_EQ(agent_.why_not_parkable(), "in memory");
+  measure();
+  agent_.take_line(kMeasured);
+  EXPECT_EQ(happened_, Events{"measured 7"}) << "that it can";
+  agent_.take_line(kHello);
+  EXPECT_EQ(agent_.why_not_parkable(), "in memory") << "it is asked for once";
+  EXPECT_EQ(noted().size(), 1U);
+}
+
+TEST_F(LlamaAgentTest, OneThatSpeaksOtherwiseIsNotAsked) {
+  for (const bool hello : {false, true}) {
+    if (hello) agent_.take_line(R"({"protocol":2,"can_park":true})");
+    EXPECT_NE(agent_.why_not_parkable(), "");
+    measure();
+    EXPECT_EQ(happened_, Events{}) << "never from inside the call";
+    loop_.post([this] { loop_.stop(); });
+    loop_.run();
+    EXPECT_EQ(happened_, Events{"not measured"});
+    EXPECT_EQ(sent_, "");
+    happened_.clear();
+  }
+}
+
+TEST_F(LlamaAgentTest, WhatMakesNoSenseIsNotedAndPassedOver) {
+  agent_.take_line(kHello);
+  for (const std::string_view line : {"", "nonsense", R"({"fly":3})", R"({"parked":"yes"})"}) agent_.take_line(line);
+  for (const std::string_view line : {kParked, kWoken, kMeasured}) agent_.take_line(line);
+  EXPECT_EQ(noted().size(), 7U) << "nothing was asked for";
+  park();
+  agent_.take_line("nonsense");
+  agent_.take_line(R"({"parked":true})");
+  EXPECT_EQ(happened_, Events{});
+  agent_.take_line(kMeasured);
+  EXPECT_EQ(happened_, Events{});
+  agent_.take_line(kParked);
+  EXPECT_EQ(happened_, Events{"parked"});
+  EXPECT_EQ(noted().size(), 10U);
+  agent_.take_line(std::string(60'000, 'x'));
+  EXPECT_LE(noted().back().size(), 2000U);
+}
+
+TEST_F(LlamaAgentTest, AnAnswerThatDoesNotFitIsNotTakenForAnother) {
+  agent_.take_line(kHello);
+  park();
+  agent_.take_line(kWoken);  // neither parked nor refused
+  wake();
+  agent_.take_line(kParked);
+  EXPECT_EQ(happened_, Events{});
+  EXPECT_EQ(noted().size(), 2U);
+  park();
+  agent_.take_line(kParked);
+  EXPECT_EQ(happened_, Events{"parked"}) << "those after it are told apart";
+}
+
+TEST_F(LlamaAgentTest, ACallThatWasPassedOverIsNeverAnswered) {
+  agent_.take_line(kHello);
+  measure();
+  park();
+  agent_.take_line(kParked);
+  agent_.take_line(kMeasured);
+  EXPECT_EQ(happened_, Events{"parked"});
+  wake();
+  agent_.take_line(kWoken);
+  EXPECT_EQ(happened_, (Events{"parked", "woken"}));
+}
+
+TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
+  agent_.take_line(kHello);
+  agent_.park(Bytes(1), [this](const ParkResult&) { wake(); });
+  agent_.take_line(kParked);
+  EXPECT_EQ(sent_, "park 1\nwake\n");
+  agent_.take_line(kWoken);
+  EXPECT_EQ(happened_, Events{"woken"});
+}
+
+TEST_F(LlamaAgentTest, ItForgetsItsCalls) {
+  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_);
+  agent->measure([](std::optional<Bytes>) { FAIL() << "called back"; });
+  agent.reset();
+  loop_.post([this] { loop_.stop(); });
+  loop_.run();
+}
+
+}  // namespace
+}  // namespace minerva
