@@ -242,7 +242,7 @@ void examine_parking(const Config& config, const FindingSink& found) {
            sentence(fmt::format("Models that make room will be stopped: {}", usable.error().message))});
     return;
   }
-  const ParkingLimits limits = parking_limits(config, resolve_budget(config.memory_budget));
+  const ParkingLimits limits = parking_limits(config, resolve_budget(config.memory_budget), Bytes());
   found({Level::kFine, "parking",
          fmt::format("Models that make room are parked: together they keep {} of memory at most, and {} of disk in {}.",
                      format_bytes(limits.memory), format_bytes(limits.images), config.park_folder)});

@@ -37,11 +37,11 @@ Bytes free_disk(fs::path folder) {
 
 }  // namespace
 
-ParkingLimits parking_limits(const Config& config, Bytes memory_budget) {
+ParkingLimits parking_limits(const Config& config, Bytes memory_budget, Bytes images) {
   ParkingLimits limits;
   limits.enabled = config.park;
   limits.memory = share_of(config.park_memory, memory_budget);
-  limits.images = share_of(config.park_images, free_disk(config.park_folder));
+  limits.images = share_of(config.park_images, free_disk(config.park_folder) + images);
   return limits;
 }
 

@@ -13,8 +13,8 @@
 
 namespace minerva {
 
-// `memory_budget`: what a share of it is of. A share of the disk is of what is free there now.
-ParkingLimits parking_limits(const Config& config, Bytes memory_budget);
+// `memory_budget`: what a share of it is of. A share of the disk is of what is free there now, and what `images` take.
+ParkingLimits parking_limits(const Config& config, Bytes memory_budget, Bytes images);
 
 // Makes the folder for the images if it is not there (mode 0700), and tries it.
 // Errors: kIo when nothing can be parked there, with the reason and what to do about it.

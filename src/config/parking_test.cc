@@ -33,7 +33,7 @@ class ParkingConfigTest : public testing::Test {
 TEST_F(ParkingConfigTest, SharesAreOfTheBudgetAndOfTheDisk) {
   Config config;
   config.park_folder = (folder_ / "not" / "there").string();
-  const ParkingLimits limits = parking_limits(config, Bytes::gib(8));
+  const ParkingLimits limits = parking_limits(config, Bytes::gib(8), Bytes());
   EXPECT_TRUE(limits.enabled);
   EXPECT_EQ(limits.memory, Bytes::gib(2));
   struct statvfs status{};
@@ -45,7 +45,7 @@ TEST_F(ParkingConfigTest, SharesAreOfTheBudgetAndOfTheDisk) {
   config.park = false;
   config.park_memory = {0, Bytes::mib(300)};
   config.park_images = {0, Bytes::gib(9)};
-  const ParkingLimits given = parking_limits(config, Bytes::gib(8));
+  const ParkingLimits given = parking_limits(config, Bytes::gib(8), Bytes());
   EXPECT_FALSE(given.enabled);
   EXPECT_EQ(given.memory, Bytes::mib(300));
   EXPECT_EQ(given.images, Bytes::gib(9));

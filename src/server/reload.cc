@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "config/parking.h"
 
 namespace minerva {
 
@@ -18,10 +19,11 @@ void configure_log(const Config& config) {
   log::configure(level, config.log_format == "json" ? log::Format::kJson : log::Format::kText);
 }
 
-ContextOptions context_options(const Config& config) {
+ContextOptions context_options(const Config& config, Bytes images) {
   ContextOptions options;
   options.max_models = config.max_models;
   options.memory_budget = resolve_budget(config.memory_budget);
+  options.parking = parking_limits(config, options.memory_budget, images);
   options.max_queue_per_model = config.max_queue_per_model;
   options.max_queue = config.max_queue;
   options.load_timeout = config.load_timeout;
@@ -57,7 +59,9 @@ void Reload::now() {
   running_ = std::move(*next);
   configure_log(running_);
   service_.catalog.set_options(running_.models_dirs, running_.models);
-  service_.host.set_limits(context_options(running_), {running_.stop_grace, running_.stall_timeout});
+  Bytes images;
+  for (const ModelView& model : service_.host.context().models(Clock::now())) images += model.image;
+  service_.host.set_limits(context_options(running_, images), {running_.stop_grace, running_.stall_timeout});
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
   log::info("config reloaded: {}",
             changes.live.empty() ? "nothing to change" : fmt::format("changed {}", fmt::join(changes.live, ", ")));

@@ -17,7 +17,8 @@ namespace minerva {
 
 // What a config means to the log and to the core. resolve_budget() looks at the machine as it is now.
 void configure_log(const Config& config);
-ContextOptions context_options(const Config& config);
+// `images`: what those of parked and woken models take now.
+ContextOptions context_options(const Config& config, Bytes images);
 
 class Reload {
  public:

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
 #include "host/runtime_folder.h"
@@ -23,11 +24,20 @@ int cannot_start(const Error& error) {
   return error_info(error.code).cli_exit;
 }
 
+// Where images go; empty where there can be none, which is said.
+std::string image_folder(const Config& config) {
+  if (!config.park) return {};
+  const Result<void> usable = make_image_folder(config.park_folder);
+  if (!usable) log::warn("{} Until then models are stopped instead.", usable.error().message);
+  return usable ? config.park_folder : std::string();
+}
+
 LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& runtime) {
   LlamaDriverOptions options;
   options.engine_path = config.engine;
   options.runtime_dir = runtime.path();
   options.sandbox = config.sandbox;
+  options.image_folder = image_folder(config);
   return options;
 }
 
@@ -64,7 +74,7 @@ int serve(const ConfigSource& source, const Config& given) {
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
   Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
-  const ContextOptions options = context_options(config);
+  const ContextOptions options = context_options(config, Bytes());
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout});
   Service service(loop, config, catalog, host);
