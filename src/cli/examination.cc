@@ -12,9 +12,9 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/catalog.h"
-#include "config/machine_memory.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "io/machine_memory.h"
 #include "io/process.h"
 #include "io/stream.h"
 
@@ -177,7 +177,7 @@ bool examine_engine(const Config& config, const FindingSink& found) {
 
 void examine_memory(const Config& config, const FindingSink& found) {
   const Bytes machine(physical_memory());
-  const Bytes available = available_memory();
+  const Bytes available = io::read_machine_memory().limit();
   const Bytes budget = resolve_budget(config.memory_budget);
   const bool limited = available < machine;
   if (limited) {

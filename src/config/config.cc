@@ -9,8 +9,8 @@
 #include <filesystem>
 
 #include "config/config_table.h"
-#include "config/machine_memory.h"
 #include "config/values.h"
+#include "io/machine_memory.h"
 
 namespace minerva {
 namespace {
@@ -267,7 +267,7 @@ std::string describe_config(const Config& config) {
 
 Bytes resolve_budget(const BudgetSetting& setting) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
-  const double bytes = static_cast<double>(available_memory().count()) * setting.percent / 100;
+  const double bytes = static_cast<double>(io::read_machine_memory().limit().count()) * setting.percent / 100;
   return Bytes(static_cast<std::uint64_t>(std::llround(bytes)));
 }
 

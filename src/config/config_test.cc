@@ -10,7 +10,7 @@
 #include <map>
 #include <set>
 
-#include "config/machine_memory.h"
+#include "io/machine_memory.h"
 
 namespace minerva {
 namespace {
@@ -422,7 +422,8 @@ TEST_F(ConfigTest, TheDefaultDescriptionIsAConfigFile) {
 TEST_F(ConfigTest, BudgetsAreResolvedOnThisMachine) {
   EXPECT_EQ(resolve_budget({50, Bytes::gib(3)}), Bytes::gib(3));
   const Bytes half = resolve_budget({50, Bytes(0)});
-  EXPECT_NEAR(static_cast<double>(half.count()), static_cast<double>(available_memory().count()) / 2, 2.0);
+  EXPECT_NEAR(static_cast<double>(half.count()), static_cast<double>(io::read_machine_memory().limit().count()) / 2,
+              2.0);
   for (const std::string bad : {"0%", "101%", "%", "0", "x", "-1%", "1.5%"}) {
     EXPECT_FALSE(load("memory_budget = \"" + bad + "\"\n").has_value()) << bad;
   }
