@@ -10,7 +10,6 @@
 
 #include "config/config_table.h"
 #include "config/values.h"
-#include "io/machine_memory.h"
 
 namespace minerva {
 namespace {
@@ -265,10 +264,33 @@ std::string describe_config(const Config& config) {
   return text;
 }
 
-Bytes resolve_budget(const BudgetSetting& setting) {
+Bytes resolve_budget(const BudgetSetting& setting, const io::MachineMemory& memory) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
-  const double bytes = static_cast<double>(io::read_machine_memory().limit().count()) * setting.percent / 100;
+  const double bytes = static_cast<double>(memory.limit().count()) * setting.percent / 100;
   return Bytes(static_cast<std::uint64_t>(std::llround(bytes)));
+}
+
+std::string budget_warning(const Config& config, const io::MachineMemory& memory, Bytes held) {
+  const Bytes budget = resolve_budget(config.memory_budget, memory);
+  const io::MemoryLevel* tightest = nullptr;
+  Bytes most;  // that models can have there
+  for (const io::MemoryLevel& level : memory.levels) {
+    if (!level.available) continue;
+    const Bytes room = *level.available + held - level.to_stay_free(config.min_free_memory);
+    if (tightest != nullptr && room >= most) continue;
+    tightest = &level;
+    most = room;
+  }
+  if (tightest == nullptr || budget <= most) return {};
+  const std::uint64_t mib = most.count() >> 20;
+  return fmt::format(
+      "The models may take {} (memory_budget), but other programs leave them {} of {}'s {}, of which {} are to stay "
+      "free "
+      "(limits.min_free_memory). Idle models will be parked or stopped before the budget is reached: end other "
+      "programs{}.",
+      format_bytes(budget), format_bytes(*tightest->available + held), tightest->name, format_bytes(tightest->limit),
+      format_bytes(tightest->to_stay_free(config.min_free_memory)),
+      mib == 0 ? "" : fmt::format(", or lower memory_budget to {}MiB", mib));
 }
 
 }  // namespace minerva

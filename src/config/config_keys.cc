@@ -202,7 +202,7 @@ ConfigRow memory_budget_row() {
                 "size or percent",
                 TomlKind::kTextOrInteger,
                 "What all models in memory may take together. A percentage is of the machine's memory, or of the "
-                "cgroup's limit if that is lower.",
+                "lowest limit of the cgroups this program is in; what other programs hold is not subtracted.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
@@ -214,6 +214,34 @@ ConfigRow memory_budget_row() {
   row.get = [](const Config& config) {
     const BudgetSetting& budget = config.memory_budget;
     return Values{budget.bytes > Bytes(0) ? size_text(budget.bytes) : fmt::format("{}%", budget.percent)};
+  };
+  return row;
+}
+
+ConfigRow min_free_memory_row() {
+  constexpr std::string_view kAuto = "auto";
+  ConfigRow row{"limits.min_free_memory",
+                "",
+                "auto | size",
+                TomlKind::kTextOrInteger,
+                "With less than this left of the machine's memory, or of a cgroup's limit, page cache that can be "
+                "dropped counted as left, idle models are parked or stopped, and none are loaded before there is half "
+                "as much again. auto: a sixteenth of it, at most 1GiB. 0: never.",
+                {},
+                {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    config.min_free_memory.reset();
+    if (values.front() == kAuto) return {};
+    const auto bytes = parse_bytes(values.front());
+    if (!bytes || *bytes > kMostSize) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("\"{}\" is neither auto nor a size up to {}", values.front(), size_text(kMostSize)));
+    }
+    config.min_free_memory = *bytes;
+    return {};
+  };
+  row.get = [=](const Config& config) {
+    return Values{config.min_free_memory ? size_text(*config.min_free_memory) : std::string(kAuto)};
   };
   return row;
 }
@@ -364,6 +392,7 @@ std::vector<ConfigRow> make_config_rows() {
                               "An engine that loads or has a request to answer and does nothing at all for so long (no "
                               "output, no processor time) is killed; 0: never.",
                               [](auto& c) -> auto& { return c.stall_timeout; }));
+  rows.push_back(min_free_memory_row());
 
   rows.push_back(at_start_only(
       optional_path_row("tls.certificate", "",

@@ -21,7 +21,7 @@ void configure_log(const Config& config) {
 ContextOptions context_options(const Config& config) {
   ContextOptions options;
   options.max_models = config.max_models;
-  options.memory_budget = resolve_budget(config.memory_budget);
+  options.memory_budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   options.max_queue_per_model = config.max_queue_per_model;
   options.max_queue = config.max_queue;
   options.load_timeout = config.load_timeout;

@@ -15,7 +15,7 @@
 
 namespace minerva {
 
-// What a config means to the log and to the core. resolve_budget() looks at the machine as it is now.
+// What a config means to the log and to the core. The budget is resolved by the limits there are now.
 void configure_log(const Config& config);
 ContextOptions context_options(const Config& config);
 
