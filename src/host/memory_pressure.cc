@@ -50,7 +50,7 @@ std::optional<MemoryPressure::News> MemoryPressure::sample(const io::MachineMemo
   bool begins = false;
   std::string why;
   for (const io::MemoryLevel& level : memory.levels) {
-    if (!level.available || level.to_stay_free(min_free_) == Bytes()) continue;
+    if (!level.available) continue;
     const Judgement judgement = judge(level, seen_[level.name], now);
     short_by_ = std::max(short_by_, judgement.short_by);
     if (judgement.begins && !begins) why = judgement.why;
