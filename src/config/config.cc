@@ -285,8 +285,7 @@ std::string budget_warning(const Config& config, const io::MachineMemory& memory
   const std::uint64_t mib = most.count() >> 20;
   return fmt::format(
       "The models may take {} (memory_budget), but other programs leave them {} of {}'s {}, of which {} are to stay "
-      "free "
-      "(limits.min_free_memory). Idle models will be parked or stopped before the budget is reached: end other "
+      "free (limits.min_free_memory). Idle models will be parked or stopped before the budget is reached: end other "
       "programs{}.",
       format_bytes(budget), format_bytes(*tightest->available + held), tightest->name, format_bytes(tightest->limit),
       format_bytes(tightest->to_stay_free(config.min_free_memory)),

@@ -18,6 +18,12 @@ void configure_log(const Config& config) {
   log::configure(level, config.log_format == "json" ? log::Format::kJson : log::Format::kText);
 }
 
+void warn_of_budget(const Config& config, Bytes held) {
+  if (const std::string warning = budget_warning(config, io::read_machine_memory(), held); !warning.empty()) {
+    log::warn("{}", warning);
+  }
+}
+
 ContextOptions context_options(const Config& config) {
   ContextOptions options;
   options.max_models = config.max_models;
@@ -58,6 +64,8 @@ void Reload::now() {
   configure_log(running_);
   service_.catalog.set_options(running_.models_dirs, running_.models);
   service_.host.set_limits(context_options(running_), {running_.stop_grace, running_.stall_timeout});
+  service_.memory_watch.set_min_free(running_.min_free_memory);
+  warn_of_budget(running_, service_.host.context().reserved_memory());
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
   log::info("config reloaded: {}",
             changes.live.empty() ? "nothing to change" : fmt::format("changed {}", fmt::join(changes.live, ", ")));

@@ -84,6 +84,8 @@ int serve(const ConfigSource& source, const Config& given) {
   }
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
+  warn_of_budget(config, Bytes());  // no engine runs yet
+  service.memory_watch.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);
