@@ -51,6 +51,7 @@ void answer(int output, const Parking & parking, const Parking::Report & report)
     nlohmann::ordered_json json = {{"parked", parking.parked()}};
     if (!report.refused.empty()) {
         json["refused"] = report.refused;
+        json["busy"] = report.busy;
     }
     if (report.image_wanted_bytes > 0) {
         json["image_wanted_bytes"] = report.image_wanted_bytes;

@@ -108,6 +108,7 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
     if (!parked_) {
         if (!hold_main_loop(kPatience)) {
             report.refused = "it is working";
+            report.busy = true;
         } else {
             const LargeBlocks blocks;
             check_->stop();

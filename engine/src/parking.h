@@ -40,6 +40,7 @@ class Parking {
 
     struct Report {
         std::string refused;                   // why not; empty: done
+        bool busy = false;                     // it was at work: asked again, it may be done
         std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if that is why
         std::uint64_t written_bytes = 0;
         std::uint64_t image_bytes = 0;               // what the image holds now

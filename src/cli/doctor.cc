@@ -3,7 +3,9 @@
 // It looks for itself, so it works without a server; one that runs is asked too. It changes nothing.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/answers.h"
 #include "cli/command.h"
@@ -26,30 +28,30 @@ std::string_view level_name(Finding::Level level) {
   return "problem";
 }
 
-// true: something answers there.
-bool examine_server(HttpClient& client, const Session& session, const FindingSink& found) {
+// What the models of the server there have in memory; nothing if none answers.
+std::optional<Bytes> examine_server(HttpClient& client, const Session& session, const FindingSink& found) {
   const Result<std::string> answer = client.call({"GET", "/v1/models/stats", {}, {}});
   if (!answer && answer.error().code == ErrorCode::kUnreachable) {
     found({Finding::Level::kNote, "server",
            fmt::format("No server answers at {}. `minerva serve` starts one, --url names another.", session.url)});
-    return false;
+    return std::nullopt;
   }
   const Result<nlohmann::json> stats = answer ? parse_answer(*answer) : fail(answer.error());
   if (!stats) {
     found(
         {Finding::Level::kProblem, "server",
          fmt::format("What listens at {} does not answer as Minerva should: {}", session.url, stats.error().message)});
-    return true;
+    return Bytes();
   }
   found({flag_of(*stats, "memory_pressure") ? Finding::Level::kNote : Finding::Level::kFine, "server",
          fmt::format("The server at {} answers: {:.0f} models are in memory, they take {} of {}.", session.url,
                      number_of(*stats, "total_loaded"), format_mib(number_of(*stats, "estimated_memory_mb")),
                      format_mib(number_of(*stats, "memory_budget_mb")))});
-  return true;
+  return Bytes::mib(static_cast<std::uint64_t>(std::clamp(number_of(*stats, "estimated_memory_mb"), 0.0, 1e9)));
 }
 
 void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& session, const FindingSink& found) {
-  const bool answers = examine_server(client, session, found);
+  const std::optional<Bytes> held = examine_server(client, session, found);
   const Result<ConfigSource> source = config_source(flags);
   const Result<Config> config = source ? source->load() : fail(source.error());
   if (!config) {
@@ -60,9 +62,9 @@ void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& se
   found({Finding::Level::kFine, "config",
          file.empty() ? "There is no config file; defaults, environment and flags are used."
                       : fmt::format("The config file {} is in order.", file)});
-  if (!answers) examine_listen_address(*config, found);
+  if (!held) examine_listen_address(*config, found);
   const bool engine_works = examine_engine(*config, found);
-  examine_memory(*config, found);
+  examine_memory(*config, held.value_or(Bytes()), found);
   examine_descriptors(*config, found);
   examine_state_folder(*config, found);
   examine_parking(*config, found);

@@ -12,10 +12,10 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/catalog.h"
-#include "config/machine_memory.h"
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "io/machine_memory.h"
 #include "io/process.h"
 #include "io/stream.h"
 
@@ -125,7 +125,7 @@ std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, 
   options.sandbox = config.sandbox;
   const auto driver =
       make_command_driver(loop, {default_launcher_path(), ""}, make_llama_driver(loop, std::move(options)));
-  const Bytes budget = resolve_budget(config.memory_budget);
+  const Bytes budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   std::size_t waiting = models.size();
   std::size_t good = 0;
   for (const ModelSpec& spec : models) {
@@ -176,10 +176,11 @@ bool examine_engine(const Config& config, const FindingSink& found) {
   return examine_sandbox(config, found);
 }
 
-void examine_memory(const Config& config, const FindingSink& found) {
+void examine_memory(const Config& config, Bytes held, const FindingSink& found) {
   const Bytes machine(physical_memory());
-  const Bytes available = available_memory();
-  const Bytes budget = resolve_budget(config.memory_budget);
+  const io::MachineMemory memory = io::read_machine_memory();
+  const Bytes available = memory.limit();
+  const Bytes budget = resolve_budget(config.memory_budget, memory);
   const bool limited = available < machine;
   if (limited) {
     found({Level::kNote, "memory",
@@ -191,6 +192,8 @@ void examine_memory(const Config& config, const FindingSink& found) {
            fmt::format("The models may take {}, but there are only {}: the kernel will kill engines when it runs "
                        "short. Lower memory_budget.",
                        format_bytes(budget), format_bytes(available))});
+  } else if (std::string warning = budget_warning(config, memory, held); !warning.empty()) {
+    found({Level::kNote, "memory", std::move(warning)});
   } else {
     found({Level::kFine, "memory",
            fmt::format("The models may take {} of {}.", format_bytes(budget), format_bytes(available))});
@@ -242,7 +245,8 @@ void examine_parking(const Config& config, const FindingSink& found) {
            sentence(fmt::format("Models that make room will be stopped: {}", usable.error().message))});
     return;
   }
-  const ParkingLimits limits = parking_limits(config, resolve_budget(config.memory_budget), Bytes());
+  const ParkingLimits limits =
+      parking_limits(config, resolve_budget(config.memory_budget, io::read_machine_memory()), Bytes());
   found({Level::kFine, "parking",
          fmt::format("Models that make room are parked: together they keep {} of memory at most, and {} of disk in {}.",
                      format_bytes(limits.memory), format_bytes(limits.images), config.park_folder)});

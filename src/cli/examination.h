@@ -23,8 +23,9 @@ using FindingSink = std::function<void(const Finding&)>;
 void examine_listen_address(const Config& config, const FindingSink& found);
 // That it runs, its version, and its sandbox on this kernel. false: no engine would start.
 bool examine_engine(const Config& config, const FindingSink& found);
-// The budget against what there is, the cgroup's limit included.
-void examine_memory(const Config& config, const FindingSink& found);
+// The budget against what there is, the cgroup's limit included, and against what other programs leave of it. `held`:
+// what the models of a server that runs here have.
+void examine_memory(const Config& config, Bytes held, const FindingSink& found);
 void examine_descriptors(const Config& config, const FindingSink& found);
 void examine_state_folder(const Config& config, const FindingSink& found);
 // Whether idle models can be parked, and what that may take.

@@ -8,7 +8,6 @@
 #include <filesystem>
 
 #include "config/config_table.h"
-#include "config/machine_memory.h"
 #include "config/values.h"
 
 namespace minerva {
@@ -272,6 +271,30 @@ Bytes share_of(const BudgetSetting& setting, Bytes whole) {
   return Bytes(static_cast<std::uint64_t>(bytes + 0.5));
 }
 
-Bytes resolve_budget(const BudgetSetting& setting) { return share_of(setting, available_memory()); }
+Bytes resolve_budget(const BudgetSetting& setting, const io::MachineMemory& memory) {
+  return share_of(setting, memory.limit());
+}
+
+std::string budget_warning(const Config& config, const io::MachineMemory& memory, Bytes held) {
+  const Bytes budget = resolve_budget(config.memory_budget, memory);
+  const io::MemoryLevel* tightest = nullptr;
+  Bytes most;  // that models can have there
+  for (const io::MemoryLevel& level : memory.levels) {
+    if (!level.available) continue;
+    const Bytes room = *level.available + held - level.to_stay_free(config.min_free_memory);
+    if (tightest != nullptr && room >= most) continue;
+    tightest = &level;
+    most = room;
+  }
+  if (tightest == nullptr || budget <= most) return {};
+  const std::uint64_t mib = most.count() >> 20;
+  return fmt::format(
+      "The models may take {} (memory_budget), but other programs leave them {} of {}'s {}, of which {} are to stay "
+      "free (limits.min_free_memory). Idle models will be parked or stopped before the budget is reached: end other "
+      "programs{}.",
+      format_bytes(budget), format_bytes(*tightest->available + held), tightest->name, format_bytes(tightest->limit),
+      format_bytes(tightest->to_stay_free(config.min_free_memory)),
+      mib == 0 ? "" : fmt::format(", or lower memory_budget to {}MiB", mib));
+}
 
 }  // namespace minerva

@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "config/api_keys.h"
 #include "io/http.h"
+#include "io/machine_memory.h"
 #include "io/stream.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/clock.h"
@@ -60,6 +61,7 @@ struct Config {
   Duration unload_timeout = std::chrono::seconds(30);
   Duration stop_grace = std::chrono::seconds(2);
   Duration stall_timeout = std::chrono::seconds(30);  // 0: engines that hang are left alone
+  std::optional<Bytes> min_free_memory;               // as MemoryLevel::to_stay_free() takes it
 
   // [queue]
   unsigned max_queue_per_model = 128;
@@ -124,8 +126,14 @@ const std::vector<ConfigKey>& config_keys();
 
 // What a setting means of so many bytes.
 Bytes share_of(const BudgetSetting& setting, Bytes whole);
-// The bytes a budget setting means on this machine now: total memory, or the cgroup's limit (v1 and v2) if lower,
-// less nothing else. Reads /proc and /sys.
-Bytes resolve_budget(const BudgetSetting& setting);
+
+// The bytes a budget setting means. A percentage is of the lowest limit there is, the machine's or a cgroup's, whoever
+// holds that memory now: so it means the same tomorrow, and after a reload. What others hold is MemoryPressure's
+// matter.
+Bytes resolve_budget(const BudgetSetting& setting, const io::MachineMemory& memory);
+
+// Why models could not have all of the budget as things are, in sentences that say what to do; empty if they can.
+// `held`: what Minerva's own engines have of what is taken.
+std::string budget_warning(const Config& config, const io::MachineMemory& memory, Bytes held);
 
 }  // namespace minerva

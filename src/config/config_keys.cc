@@ -229,6 +229,34 @@ ConfigRow share_row(std::string name, std::string flag, std::string meaning, At 
   return row;
 }
 
+ConfigRow min_free_memory_row() {
+  constexpr std::string_view kAuto = "auto";
+  ConfigRow row{"limits.min_free_memory",
+                "",
+                "auto | size",
+                TomlKind::kTextOrInteger,
+                "With less than this left of the machine's memory, or of a cgroup's limit, page cache that can be "
+                "dropped counted as left, idle models are parked or stopped, and none are loaded before there is half "
+                "as much again. auto: a sixteenth of it, at most 1GiB. 0: never.",
+                {},
+                {}};
+  row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
+    config.min_free_memory.reset();
+    if (values.front() == kAuto) return {};
+    const auto bytes = parse_bytes(values.front());
+    if (!bytes || *bytes > kMostSize) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("\"{}\" is neither auto nor a size up to {}", values.front(), size_text(kMostSize)));
+    }
+    config.min_free_memory = *bytes;
+    return {};
+  };
+  row.get = [=](const Config& config) {
+    return Values{config.min_free_memory ? size_text(*config.min_free_memory) : std::string(kAuto)};
+  };
+  return row;
+}
+
 ConfigRow policy_row() {
   ConfigRow row{"policy",
                 "--policy",
@@ -310,7 +338,8 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(models_dirs_row());
   rows.push_back(share_row("memory_budget", "--memory-budget",
                            "What all models in memory may take together. A percentage is of the machine's memory, or "
-                           "of the cgroup's limit if that is lower.",
+                           "of the lowest limit of the cgroups this program is in; what other programs hold is not "
+                           "subtracted.",
                            [](auto& c) -> auto& { return c.memory_budget; }));
   rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
                            "Models in memory at once; 0: bounded by memory only.",
@@ -378,6 +407,7 @@ std::vector<ConfigRow> make_config_rows() {
                               "An engine that loads or has a request to answer and does nothing at all for so long (no "
                               "output, no processor time) is killed; 0: never.",
                               [](auto& c) -> auto& { return c.stall_timeout; }));
+  rows.push_back(min_free_memory_row());
 
   rows.push_back(at_start_only(
       optional_path_row("tls.certificate", "",

@@ -10,8 +10,6 @@
 #include <map>
 #include <set>
 
-#include "config/machine_memory.h"
-
 namespace minerva {
 namespace {
 
@@ -388,6 +386,7 @@ const std::map<std::string, std::string>& samples() {
       {"limits.unload_timeout", "\"3s\""},
       {"limits.stop_grace", "\"4s\""},
       {"limits.stall_timeout", "\"9s\""},
+      {"limits.min_free_memory", "\"3GiB\""},
       {"queue.max_per_model", "5"},
       {"queue.max_total", "6"},
       {"queue.max_wait", "\"1h\""},
@@ -480,15 +479,49 @@ TEST_F(ConfigTest, AShareOfSomething) {
   EXPECT_EQ(share_of({25, Bytes(7)}, Bytes(4)), Bytes(7));
 }
 
-TEST_F(ConfigTest, BudgetsAreResolvedOnThisMachine) {
-  EXPECT_EQ(resolve_budget({50, Bytes::gib(3)}), Bytes::gib(3));
-  const Bytes half = resolve_budget({50, Bytes(0)});
-  EXPECT_NEAR(static_cast<double>(half.count()), static_cast<double>(available_memory().count()) / 2, 2.0);
+TEST_F(ConfigTest, ABudgetIsOfTheLowestLimit) {
+  const io::MachineMemory memory{{{"the machine", Bytes::gib(16), Bytes::gib(1), {}},
+                                  {"the cgroup /x", Bytes::gib(4), {}, {}},
+                                  {"the cgroup /", Bytes::gib(8), {}, {}}}};
+  EXPECT_EQ(resolve_budget({50, Bytes::gib(3)}, memory), Bytes::gib(3));
+  EXPECT_EQ(resolve_budget({50, Bytes(0)}, memory), Bytes::gib(2)) << "whoever holds the rest";
   for (const std::string bad : {"0%", "101%", "%", "0", "x", "-1%", "1.5%"}) {
     EXPECT_FALSE(load("memory_budget = \"" + bad + "\"\n").has_value()) << bad;
   }
   EXPECT_EQ(load("memory_budget = \"35%\"\n")->memory_budget.percent, 35);
   EXPECT_EQ(load("memory_budget = 1048576\n")->memory_budget.bytes, Bytes::mib(1));
+}
+
+TEST_F(ConfigTest, MinFreeMemory) {
+  EXPECT_EQ(load("")->min_free_memory, std::nullopt);
+  EXPECT_EQ(load("limits.min_free_memory = \"auto\"\n")->min_free_memory, std::nullopt);
+  EXPECT_EQ(load("limits.min_free_memory = 0\n")->min_free_memory, Bytes(0));
+  EXPECT_EQ(load("limits.min_free_memory = \"512MiB\"\n")->min_free_memory, Bytes::mib(512));
+  for (const std::string bad : {"10%", "automatic", "", "2000TiB"}) {
+    expect_error("[limits]\nmin_free_memory = \"" + bad + "\"\n", "minerva.toml:2:19: ", "neither auto nor a size");
+  }
+}
+
+TEST_F(ConfigTest, ABudgetThatOthersLeaveNoRoomForIsToldWithTheNumbers) {
+  Config config;  // 80 %, and a sixteenth is to stay free
+  const auto warning = [&](std::optional<Bytes> machine, std::optional<Bytes> group, Bytes held = Bytes()) {
+    const io::MachineMemory memory{
+        {{"the machine", Bytes::mib(16000), machine, {}}, {"the cgroup /x", Bytes::mib(1600), group, {}}}};
+    return budget_warning(config, memory, held);
+  };
+  EXPECT_EQ(warning(Bytes::mib(2280), Bytes::mib(1380)), "");
+  EXPECT_EQ(warning(Bytes::mib(1000), Bytes::mib(100), Bytes::mib(1280)), "") << "its own engines hold it";
+  EXPECT_EQ(warning(std::nullopt, std::nullopt), "");
+  EXPECT_EQ(warning(Bytes::mib(2280), Bytes::mib(1379)),
+            "The models may take 1.2 GiB (memory_budget), but other programs leave them 1.3 GiB of the cgroup /x's 1.6 "
+            "GiB, of which 100 MiB are to stay free (limits.min_free_memory). Idle models will be parked or stopped "
+            "before the budget is reached: end other programs, or lower memory_budget to 1279MiB.");
+  EXPECT_NE(warning(Bytes::mib(2000), Bytes::mib(1380)).find("the machine's"), std::string::npos) << "the tightest";
+  const std::string nothing = warning(Bytes::mib(2280), Bytes::mib(10));
+  EXPECT_TRUE(nothing.ends_with("end other programs.")) << nothing;
+  config.memory_budget = {0, Bytes::mib(9)};
+  config.min_free_memory = Bytes(0);
+  EXPECT_EQ(warning(Bytes::mib(10), Bytes::mib(10)), "");
 }
 
 TEST_F(ConfigTest, DamagedFilesDoNoHarm) {

@@ -57,10 +57,13 @@ std::optional<AgentAnswer> read_parking(const json& data) {
   const auto written = bytes_of(data, "written_bytes");
   const auto image = bytes_of(data, "image_bytes");
   const auto residue = bytes_of(data, "residue_bytes");
+  const json* const busy = member(data, "busy");
+  if (busy != nullptr && !busy->is_boolean()) return std::nullopt;
   if (!parked.is_boolean() || !refused || !image_wanted || !written || !image || !residue) return std::nullopt;
   const bool is_parked = parked.get<bool>();
   if (is_parked && (!refused->empty() || *residue == Bytes(0))) return std::nullopt;
-  return AgentParking{is_parked, *std::move(refused), *image_wanted, *written, *image, *residue};
+  const bool at_work = busy != nullptr && busy->get<bool>();
+  return AgentParking{is_parked, *std::move(refused), at_work, *image_wanted, *written, *image, *residue};
 }
 
 std::optional<AgentAnswer> read_measurement(const json& data) {

@@ -2,7 +2,7 @@
 // engine/src/lifeline.h):
 //   {"protocol":1,"can_park":false,"why_not":"..."}                                           at first
 //   {"parked":true,"written_bytes":N,"image_bytes":N,"residue_bytes":N}                       to a park or wake
-//   {"parked":false,"refused":"...","image_wanted_bytes":N,"written_bytes":N,"image_bytes":N}
+//   {"parked":false,"refused":"...","busy":B,"image_wanted_bytes":N,"written_bytes":N,"image_bytes":N}
 //   {"measured":{"footprint_bytes":N}}                                                        to a measure
 //
 // Pure. The lines come from a process that reads untrusted files: anything malformed is no answer. What is not known
@@ -25,6 +25,7 @@ struct AgentHello {
 struct AgentParking {
   bool parked = false;   // now
   std::string refused;   // why a park was; empty: it was not
+  bool busy = false;     // it was at work: asked again, it may be done
   Bytes image_wanted{};  // how large the image would have been, if that is why; 0 otherwise
   Bytes written{};       // of the image, now
   Bytes image{};         // on disk

@@ -53,14 +53,17 @@ TEST(AgentAnswer, ParkedAndWoken) {
 }
 
 TEST(AgentAnswer, Refused) {
-  const auto working = parsed<AgentParking>(R"({"parked":false,"refused":"it is working","image_bytes":1})");
+  const auto working =
+      parsed<AgentParking>(R"({"parked":false,"refused":"it is working","busy":true,"image_bytes":1})");
   ASSERT_TRUE(working);
+  EXPECT_TRUE(working->busy);
   EXPECT_EQ(working->refused, "it is working");
   EXPECT_EQ(working->image_wanted, Bytes(0));
   const auto large = parsed<AgentParking>(
       R"({"parked":false,"refused":"its image","image_wanted_bytes":18446744073709551615,"image_bytes":1})");
   ASSERT_TRUE(large);
   EXPECT_EQ(large->image_wanted, Bytes(UINT64_MAX));
+  EXPECT_FALSE(large->busy);
 }
 
 TEST(AgentAnswer, MeasuredOrNot) {

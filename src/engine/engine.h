@@ -49,7 +49,7 @@ class EngineAgent {
     Bytes written;  // of the image, by this park
   };
   struct ParkRefusal {
-    Error reason;
+    Error reason;        // kConflict: it was at work, asked again it may be done
     Bytes image_wanted;  // how large the image would have been, if that was the reason; 0 otherwise
   };
 

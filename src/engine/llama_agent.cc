@@ -71,7 +71,8 @@ bool LlamaAgent::answer(AgentParking parking) {
                                      format_bytes(parking.image_wanted), format_bytes(park->max_image))};
       park->done(tl::unexpected(ParkRefusal{reason, parking.image_wanted}));
     } else if (!parking.refused.empty()) {
-      park->done(tl::unexpected(ParkRefusal{{ErrorCode::kConflict, std::move(parking.refused)}, Bytes(0)}));
+      const ErrorCode code = parking.busy ? ErrorCode::kConflict : ErrorCode::kIo;
+      park->done(tl::unexpected(ParkRefusal{{code, std::move(parking.refused)}, Bytes(0)}));
     } else {
       return false;
     }

@@ -8,7 +8,8 @@ namespace {
 constexpr std::string_view kHello = R"({"protocol":1,"can_park":true})";
 constexpr std::string_view kParked = R"({"parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3})";
 constexpr std::string_view kWoken = R"({"parked":false,"written_bytes":0,"image_bytes":2})";
-constexpr std::string_view kWorking = R"({"parked":false,"refused":"it is working","written_bytes":0,"image_bytes":2})";
+constexpr std::string_view kWorking =
+    R"({"parked":false,"refused":"it is working","busy":true,"written_bytes":0,"image_bytes":2})";
 constexpr std::string_view kTooLarge =
     R"({"parked":false,"refused":"x","image_wanted_bytes":4096,"written_bytes":0,"image_bytes":0})";
 constexpr std::string_view kMeasured = R"({"measured":{"footprint_bytes":7}})";

@@ -28,7 +28,7 @@ parking() { say "{\"parked\":$1,\"written_bytes\":10,\"image_bytes\":20}"; }
 obey() {
   case $1 in
     'park 1') parking 'false,"refused":"its image is too large","image_wanted_bytes":4096' ;;
-    'park 2') parking 'false,"refused":"it is working"' ;;
+    'park 2') parking 'false,"refused":"it is working","busy":true' ;;
     'park 3') echo 'error: out of luck' >&2; kill -ABRT $$ ;;
     'park 4') say nonsense; parking '"yes"' ;;
     'park 5') say nonsense; parking '"yes"'; parking 'true,"residue_bytes":30' ;;

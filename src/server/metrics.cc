@@ -52,6 +52,21 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_memory_reserved_bytes", "What loading, hot and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
+  const MemoryWatch& watch = service.memory_watch;
+  if (const auto available = watch.memory().available()) {
+    families.gauge("minerva_memory_available_bytes",
+                   "What processes may still take of the machine's memory, or of a cgroup's limit if that is less.",
+                   as_double(*available));
+  }
+  families.gauge("minerva_memory_short_bytes",
+                 "What is missing of the memory that is to stay free; 0: it is not short.",
+                 as_double(watch.pressure().short_by()));
+  families.counter("minerva_memory_shortages_total", "Times that memory got short.", watch.pressure().shortages());
+  if (const auto& levels = watch.memory().levels; !levels.empty() && levels.front().stalled) {
+    families.add(prometheus::MetricType::Counter, "minerva_memory_stalled_seconds_total",
+                 "For how long some process of the machine has stood still for want of memory.",
+                 std::chrono::duration<double>(*levels.front().stalled).count());
+  }
   const RequestCounts& requests = context.request_counts();
   families.counter("minerva_requests_accepted_total", "Inference requests that asked for their model.",
                    requests.accepted);

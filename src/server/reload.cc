@@ -19,10 +19,16 @@ void configure_log(const Config& config) {
   log::configure(level, config.log_format == "json" ? log::Format::kJson : log::Format::kText);
 }
 
+void warn_of_budget(const Config& config, Bytes held) {
+  if (const std::string warning = budget_warning(config, io::read_machine_memory(), held); !warning.empty()) {
+    log::warn("{}", warning);
+  }
+}
+
 ContextOptions context_options(const Config& config, Bytes images) {
   ContextOptions options;
   options.max_models = config.max_models;
-  options.memory_budget = resolve_budget(config.memory_budget);
+  options.memory_budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   options.parking = parking_limits(config, options.memory_budget, images);
   options.max_queue_per_model = config.max_queue_per_model;
   options.max_queue = config.max_queue;
@@ -62,6 +68,8 @@ void Reload::now() {
   Bytes images;
   for (const ModelView& model : service_.host.context().models(Clock::now())) images += model.image;
   service_.host.set_limits(context_options(running_, images), {running_.stop_grace, running_.stall_timeout});
+  service_.memory_watch.set_min_free(running_.min_free_memory);
+  warn_of_budget(running_, service_.host.context().reserved_memory());
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
   log::info("config reloaded: {}",
             changes.live.empty() ? "nothing to change" : fmt::format("changed {}", fmt::join(changes.live, ", ")));

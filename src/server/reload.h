@@ -15,8 +15,10 @@
 
 namespace minerva {
 
-// What a config means to the log and to the core. resolve_budget() looks at the machine as it is now.
+// What a config means to the log and to the core. The budget is resolved by the limits there are now.
 void configure_log(const Config& config);
+// Says it in the log if other programs leave less than the budget. `held`: what Minerva's own engines hold.
+void warn_of_budget(const Config& config, Bytes held);
 // `images`: what those of parked and woken models take now.
 ContextOptions context_options(const Config& config, Bytes images);
 

@@ -26,9 +26,9 @@ int cannot_start(const Error& error) {
 
 // Where images go; empty where there can be none, which is said.
 std::string image_folder(const Config& config) {
-  if (!config.park) return {};
   const Result<void> usable = make_image_folder(config.park_folder);
-  if (!usable) log::warn("{} Until then models are stopped instead.", usable.error().message);
+  // Also when it is switched off: a reload may switch it on.
+  if (!usable && config.park) log::warn("{} Until then models are stopped instead.", usable.error().message);
   return usable ? config.park_folder : std::string();
 }
 
@@ -94,6 +94,8 @@ int serve(const ConfigSource& source, const Config& given) {
   }
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
+  warn_of_budget(config, Bytes());  // no engine runs yet
+  service.memory_watch.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);

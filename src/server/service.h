@@ -6,6 +6,7 @@
 
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "host/memory_watch.h"
 #include "host/model_host.h"
 #include "io/loop.h"
 #include "server/catalog_watch.h"
@@ -20,6 +21,8 @@ struct Service {
         catalog(models),
         host(model_host),
         catalog_watch(event_loop, models, model_host),
+        memory_watch(event_loop, settings.min_free_memory,
+                     [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
         pool(event_loop) {}
 
   io::Loop& loop;
@@ -27,6 +30,7 @@ struct Service {
   Catalog& catalog;
   ModelHost& host;
   CatalogWatch catalog_watch;
+  MemoryWatch memory_watch;
   EnginePool pool;
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory

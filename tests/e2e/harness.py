@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -360,6 +361,10 @@ class Minerva:
     def view(self, model):
         """Its entry in the statistics; None if it is cold."""
         return next((m for m in self.stats()["models"] if m["id"] == model), None)
+
+    def metric(self, name):
+        """The value of one that has no labels."""
+        return float(re.search(rf"^{name} (\S+)$", self.get("/metrics").body.decode(), re.M)[1])
 
     def state(self, model):
         answer = self.get(f"/v1/models/{model}")

@@ -104,6 +104,12 @@ def test_more_than_the_machine_has(patient):
     patient.problem("memory", "Lower memory_budget", env={"MINERVA_MEMORY_BUDGET": "900TiB"})
 
 
+def test_more_than_other_programs_leave(patient):
+    found = patient.findings(expect=0, env={"MINERVA_LIMITS_MIN_FREE_MEMORY": "1000GiB"})
+    level, sentence = found["memory"][-1]
+    assert level == "note" and "limits.min_free_memory" in sentence and "end other programs" in sentence, found
+
+
 def test_a_folder_that_is_not_there(patient):
     patient.problem("models", "/no/such/folder", env={"MINERVA_MODELS_DIR": "/no/such/folder"})
 

@@ -144,3 +144,21 @@ def test_a_file_just_put_there_is_never_unknown(serve, models):
     (folder / "beside.gguf").unlink()
     assert m.get("/v1/models/below").status == 200
     wait_until(lambda: m.get("/v1/models/beside").status == 404, "a removed file is gone from the list")
+
+
+def test_what_is_to_stay_free_counts_from_a_reload_on(serve):
+    m = serve(config="[limits]\nmin_free_memory = 0\n")
+    m.use("a")
+    assert m.metric("minerva_memory_shortages_total") == 0
+    write(m, '[limits]\nmin_free_memory = "1000GiB"\n')
+    wait_until(lambda: m.state("a") == "cold", "a, which is idle, is parked, and stopped in the end")
+    assert m.engines("a") == []
+    assert m.metric("minerva_memory_shortages_total") == 1 and m.metric("minerva_memory_short_bytes") > 0
+    assert "memory is short" in m.log() and "end other programs" in m.log()
+    answer = m.chat("b")
+    assert answer.status == 503 and "memory is short" in answer.error["message"], answer
+
+    write(m, "[limits]\nmin_free_memory = 0\n")
+    wait_until(lambda: m.metric("minerva_memory_short_bytes") == 0, "nothing is to stay free any more")
+    assert m.chat("b").status == 200
+    assert m.metric("minerva_memory_shortages_total") == 1

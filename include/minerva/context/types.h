@@ -62,9 +62,9 @@ enum class LeaseEnd {
 
 // What parked models may hold.
 struct ParkingLimits {
-  bool enabled = true;                // false: nothing is parked any more, but stopped
-  Bytes memory = Bytes(UINT64_MAX);   // of their residues together, within the budget
-  Bytes images = Bytes(UINT64_MAX);   // of all images together, those of hot models too, on disk
+  bool enabled = true;               // false: nothing is parked any more, but stopped
+  Bytes memory = Bytes(UINT64_MAX);  // of their residues together, within the budget
+  Bytes images = Bytes(UINT64_MAX);  // of all images together, those of hot models too, on disk
 };
 
 // ---- events -------------------------------------------------------------------------------------------------------
@@ -154,8 +154,8 @@ struct EngineParked {
   Bytes residue;
   Bytes image;
 };
-// The other answer to Park: it is as hot as before. `image_wanted`: how large its image would have been, if that was
-// the reason; 0 otherwise.
+// The other answer to Park: it is as hot as before. A reason of kConflict: it was still at work. `image_wanted`: how
+// large its image would have been, if that was the reason; 0 otherwise.
 struct ParkRefused {
   EngineId engine;
   Error reason;
@@ -208,11 +208,10 @@ struct DrainRequested {
 // Time passed (see next_timer()).
 struct TimerFired {};
 
-using Event =
-    std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
-                 RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
-                 EngineWoken, EngineExited, EngineStalled, FootprintMeasured, PressureChanged, BudgetChanged,
-                 WaitingChanged, DrainRequested, TimerFired>;
+using Event = std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested,
+                           PinRequested, RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady,
+                           EngineParked, ParkRefused, EngineWoken, EngineExited, EngineStalled, FootprintMeasured,
+                           PressureChanged, BudgetChanged, WaitingChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -293,14 +292,13 @@ struct Abort {
   Error error;
 };
 
-using Action =
-    std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhead, Kill, Grant, Done, Reject, Abort>;
+using Action = std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhead, Kill, Grant, Done, Reject, Abort>;
 
 // ---- configuration and views --------------------------------------------------------------------------------------
 
 struct ContextOptions {
-  std::size_t max_models = 0;                           // 0: bounded by memory only
-  Bytes memory_budget = Bytes(UINT64_MAX);              // of all reservations together
+  std::size_t max_models = 0;               // 0: bounded by memory only
+  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
   ParkingLimits parking{};
   std::size_t max_queue_per_model = 128;                // waiting requests
   std::size_t max_queue = 1024;                         // waiting requests in all
