@@ -25,6 +25,7 @@ class Comparison:
     how: str = "ratio"  # "ratio": subject / other; "sooner": other / subject; "more": subject - other
     least: float | None = None
     most: float | None = None
+    paired: bool = True  # otherwise of the two medians
 
     def figure(self, mine, others):
         if self.how == "ratio":
@@ -56,9 +57,9 @@ class Figures:
     def add(self, row, unit, subject, value):
         self.rows.setdefault(row, (unit, {}))[1].setdefault(subject, []).append(value)
 
-    def compare(self, row, subject, other, how="ratio", **aim):
+    def compare(self, row, subject, other, how="ratio", **more):
         """Known before or after the values are. Left out of the table if one of the two was not measured."""
-        comparison = Comparison(row, subject, other, how, **aim)
+        comparison = Comparison(row, subject, other, how, **more)
         if comparison not in self.comparisons:
             self.comparisons.append(comparison)
 
@@ -76,7 +77,7 @@ class Figures:
         mine, others = (self.values(comparison.row, subject) for subject in (comparison.subject, comparison.other))
         if not mine or not others:
             return None
-        if len(mine) != len(others):
+        if not comparison.paired or len(mine) != len(others):
             return comparison.figure(statistics.median(mine), statistics.median(others))
         return statistics.median(comparison.figure(m, o) for m, o in zip(mine, others))
 
