@@ -14,12 +14,11 @@ import os
 import pathlib
 import statistics
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bench import BIN, DEMO, ROOT, Server, free_port, start_minerva
+from subjects import BIN, DEMO, ROOT, Stage
 
 FLAGS = ["--offline", "--no-ui", "--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-ub", "256",
          "--cache-ram", "0"]
@@ -45,15 +44,9 @@ def settings(engine_with_openmp):
     return result
 
 
-def start_engines(folder, engine, flags, environment):
+def start_engines(stage, engine, flags, environment):
     """model -> server"""
-    servers = {}
-    for model, file in DEMO.items():
-        port = free_port()
-        servers[model] = Server(model, [engine, "--host", "127.0.0.1", "--port", port, "-m", file, *FLAGS, *flags], port,
-                                {**environment, "LLAMA_SERVER_ROUTER_PORT": "1"}, folder / "log")
-        servers[model].read_line('"state":"ready"')
-    return servers
+    return {model: stage.direct(file, [*FLAGS, *flags], environment, engine) for model, file in DEMO.items()}
 
 
 class Generation:
@@ -106,34 +99,28 @@ def main():
     parser.add_argument("--only", help="these settings, separated by semicolons")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     options = parser.parse_args()
-    options.minerva = options.build / "bin/minerva"
     tried = settings(options.engine_with_openmp)
     if options.only:
         tried = {name: tried[name] for name in options.only.split(";")}
     alone = {name: {model: [] for model in DEMO} for name in tried}
     together = {name: {model: [] for model in DEMO} for name in tried}
     load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="mv-settings-", dir="/tmp") as folder:
-        folder = pathlib.Path(folder)
-        models_dir = folder / "models"
-        models_dir.mkdir()
-        for model, file in DEMO.items():
-            (models_dir / f"{model}.gguf").hardlink_to(file)
+    with Stage(options.build / "bin/minerva") as stage:
+        models_dir = stage.models_dir("models", DEMO)
         for _ in range(options.rounds):
             for name, setting in tried.items():
                 if name == MINERVA:
-                    minerva = start_minerva(options, folder, models_dir, max_models=len(DEMO))
+                    minerva = stage.minerva(models_dir, max_models=len(DEMO))
                     servers = {model: minerva for model in DEMO}
                 else:
-                    servers = start_engines(folder, *setting)
+                    servers = start_engines(stage, *setting)
                 try:
                     for model in DEMO:
                         alone[name][model].append(rates({model: servers[model]}, options.seconds)[model])
                     for model, rate in rates(servers, options.seconds).items():
                         together[name][model].append(rate)
                 finally:
-                    for server in set(servers.values()):
-                        server.stop()
+                    stage.stop_all()
     median = statistics.median
     best = {model: max(median(alone[name][model]) for name in tried) for model in DEMO}
     print(f"load of the machine before: {load_before:.1f}; {options.rounds} rounds of {options.seconds:g} s; tokens/s")

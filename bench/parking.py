@@ -19,11 +19,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.dont_write_bytecode = True
 
-import tiny_models  # noqa: E402
 from bare_engine import BareEngine, prompt  # noqa: E402
 from harness import ENGINE  # noqa: E402
+from subjects import large_models  # noqa: E402
 
-LARGE = ["--embd", "2048", "--layers", "16", "--ffn", "8192", "--quant", "q4_0", "--ctx", "8192"]
 DECODED = 24
 PREFILLED = 64
 
@@ -169,7 +168,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--model", type=pathlib.Path)
     options = parser.parse_args()
-    file = options.model or tiny_models.generate("parking-bench", LARGE)
+    file = options.model or large_models(1)["large-1"]
     print(f"{file.name}, {mib(file.stat().st_size)}, {options.rounds} rounds, load "
           f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for weights, flags in (("mapped weights", ["--no-repack"]), ("repacked weights", [])):
