@@ -376,7 +376,7 @@ void ModelHost::carry_out(Park& action) {
                 format_bytes(result->residue), format_bytes(result->written), format_bytes(result->image));
       step(EngineParked{id, result->residue, result->image});
     } else {
-      log::warn({{"model", model}}, "{} is not parked: {}", model, result.error().reason.message);
+      log::warn("{} is not parked: {}", model, result.error().reason.message);
       step(ParkRefused{id, result.error().reason, result.error().image_wanted});
     }
   });
