@@ -1,4 +1,4 @@
-// The life-cycle and listing answers (load, preload, unload, pin, stats, models) as JSON, and the body of a load.
+// The life-cycle and listing answers (load, preload, park, unload, pin, stats, models) as JSON, and the body of a load.
 //
 // Plain functions over plain values; any thread. Text that is no UTF-8 is replaced, sizes in `_mb` are MiB, rounded.
 #pragma once
@@ -26,14 +26,14 @@ struct LoadBody {
 // Errors: kInvalidArgument with the field at fault, also when its model_id is not `path_id`.
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
 
-// What load, preload, unload, pin and unpin answer.
+// What load, preload, park, unload, pin and unpin answer.
 struct LifeCycleAnswer {
-  std::string message;  // "loaded", "already loaded", ...
+  std::string message;  // "loaded", "woken", "already loaded", ...
   ModelId model;
   Residency state = Residency::kCold;
-  Duration load_time{};          // of the call, 0 if nothing was loaded
-  std::vector<ModelId> evicted;  // to make room
-  Bytes memory;                  // the model's, 0 if not resident
+  Duration load_time{};          // of the call, 0 if nothing changed
+  std::vector<ModelId> evicted;  // parked or stopped, to make room
+  Bytes memory;                  // what the model holds now, 0 if it is not resident
 };
 std::string life_cycle_json(const LifeCycleAnswer& answer);
 

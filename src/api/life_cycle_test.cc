@@ -47,6 +47,8 @@ TEST(LifeCycle, Answers) {
   expect_golden("load.json", pretty(life_cycle_json(load)));
   LifeCycleAnswer unload{"unloaded", "a", Residency::kCold, {}, {}, {}};
   expect_golden("unload.json", pretty(life_cycle_json(unload)));
+  LifeCycleAnswer park{"parked", "a", Residency::kParked, milliseconds(23), {}, Bytes::mib(60)};
+  expect_golden("park.json", pretty(life_cycle_json(park)));
   PlanAnswer plan{"a",
                   Residency::kCold,
                   {true, {"b", "c"}, Bytes::mib(700), Bytes::mib(100), "\"b\" and \"c\" are idle", milliseconds(640)}};
@@ -64,6 +66,10 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
   hot.access_count = 12;
   hot.since_last_use = milliseconds(1549);
   hot.pinned = true;
+  hot.can_park = true;
+  hot.image = Bytes::mib(52) + Bytes(600'000);
+  hot.parks = 7;
+  hot.wakes = 7;
   ModelView preloaded;
   preloaded.id = "b";
   preloaded.residency = Residency::kHot;
@@ -84,11 +90,30 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
   ModelView half_open;
   half_open.id = "f";
   half_open.breaker = BreakerState::kHalfOpen;
-  stats.models = {hot, preloaded, cold, loading, resting, half_open};
+  ModelView parked;
+  parked.id = "g";
+  parked.residency = Residency::kParked;
+  parked.memory = Bytes::mib(61);
+  parked.image = Bytes::mib(652);
+  parked.access_count = 4;
+  parked.since_last_use = milliseconds(60'000);
+  parked.can_park = true;
+  parked.parks = 3;
+  parked.wakes = 2;
+  ModelView waking = parked;
+  waking.id = "h";
+  waking.residency = Residency::kWaking;
+  waking.memory = Bytes::mib(400);
+  waking.waiting = 1;
+  // It was parked once: that alone is no reason to show it.
+  ModelView stopped;
+  stopped.id = "i";
+  stopped.parks = 1;
+  stats.models = {hot, preloaded, cold, loading, resting, half_open, parked, waking, stopped};
   stats.cache = {145, 8, 2, 1};
   stats.policy = "lru";
   stats.memory_budget = Bytes::gib(2);
-  stats.reserved_memory = Bytes::mib(1100);
+  stats.reserved_memory = Bytes::mib(1561);
   expect_golden("stats.json", pretty(stats_json(stats)));
 }
 

@@ -66,6 +66,15 @@ std::string joined(const Json& list) {
   return result;
 }
 
+Json parked_models(const Json& stats) {
+  Json ids = Json::array();
+  for (const Json& model : list_of(stats, "models")) {
+    const std::string state = text_of(model, "state");
+    if (state == "parked" || state == "parking") ids.push_back(text_of(model, "id"));
+  }
+  return ids;
+}
+
 std::string format_mib(double mib) {
   constexpr double kMost = 1e12;  // beyond any memory, and within what Bytes can hold
   return format_bytes(Bytes::mib(static_cast<std::uint64_t>(std::clamp(mib, 0.0, kMost))));

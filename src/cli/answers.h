@@ -27,6 +27,8 @@ const nlohmann::json& list_of(const nlohmann::json& object, const char* field);
 const nlohmann::json& object_of(const nlohmann::json& object, const char* field);
 // "a, b, c" of an array of strings.
 std::string joined(const nlohmann::json& list);
+// The ids of those that are parked, or about to be, of what GET /v1/models/stats answered.
+nlohmann::json parked_models(const nlohmann::json& stats);
 // "300 MiB" of a number of MiB.
 std::string format_mib(double mib);
 

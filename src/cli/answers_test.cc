@@ -23,6 +23,14 @@ TEST(Answers, ReadOddFieldsAsDefaults) {
   for (const std::string text : {"", "[]", "<html>", "{"}) EXPECT_FALSE(parse_answer(text)) << text;
 }
 
+TEST(Answers, NameTheParkedOnes) {
+  const auto stats = parse_answer(R"({"models":[{"id":"a","state":"hot"},{"id":"b","state":"parked"},7,
+                                     {"id":"c","state":"parking"},{"id":"d","state":"waking"},{"state":"hot"}]})");
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(joined(parked_models(*stats)), "b, c");
+  EXPECT_TRUE(parked_models(*parse_answer("{}")).empty());
+}
+
 TEST(Answers, ShowMemory) {
   EXPECT_EQ(format_mib(300), "300 MiB");
   EXPECT_EQ(format_mib(1536), "1.5 GiB");

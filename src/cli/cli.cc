@@ -95,6 +95,7 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_models(app, session);
   add_ps(app, session);
   add_load(app, session);
+  add_park(app, session);
   add_unload(app, session);
   add_pin(app, session);
   add_stats(app, session);

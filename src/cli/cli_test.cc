@@ -58,7 +58,7 @@ TEST(Cli, HelpAndVersionAreNoErrors) {
   const Outcome help = minerva({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"serve", "models", "ps", "load", "preload", "unload", "pin", "unpin", "stats", "chat", "run", "logs"}) {
+       {"serve", "models", "ps", "load", "preload", "park", "unload", "pin", "unpin", "stats", "chat", "run", "logs"}) {
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
     EXPECT_EQ(minerva({command, "--help"}).exit_code, 0) << command;
   }
@@ -70,6 +70,7 @@ TEST(Cli, AnUnreachableServerIsThree) {
                                                                                          {"ps"},
                                                                                          {"load", "a"},
                                                                                          {"preload", "a", "--json"},
+                                                                                         {"park", "a", "--force"},
                                                                                          {"unload", "a"},
                                                                                          {"pin", "a"},
                                                                                          {"unpin", "a"},

@@ -51,6 +51,7 @@ void add_serve(CLI::App& app, Session& session);
 void add_models(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
 void add_load(CLI::App& app, Session& session);  // load and preload
+void add_park(CLI::App& app, Session& session);
 void add_unload(CLI::App& app, Session& session);
 void add_pin(CLI::App& app, Session& session);  // pin and unpin
 void add_stats(CLI::App& app, Session& session);

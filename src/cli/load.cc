@@ -1,8 +1,12 @@
 // minerva load, minerva preload: bring a model into memory, and show how it gets there.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/answers.h"
 #include "cli/command.h"
@@ -54,13 +58,31 @@ void print_plan(const nlohmann::json& plan, const std::string& id) {
   if (!flag_of(plan, "possible")) fmt::print("It cannot be loaded now without waiting.\n");
 }
 
-void print_loaded(const nlohmann::json& answer, const std::string& id) {
+// "; parked a, evicted b to make room": the answer names them together, so the server is asked which still live.
+std::string describe_victims(HttpClient& client, const nlohmann::json& victims) {
+  if (victims.empty()) return {};
+  nlohmann::json parked = nlohmann::json::array();
+  if (const Result<std::string> stats = client.call({"GET", "/v1/models/stats", {}, {}})) {
+    if (const Result<nlohmann::json> json = parse_answer(*stats)) parked = parked_models(*json);
+  }
+  nlohmann::json left_parked = nlohmann::json::array();
+  nlohmann::json evicted = nlohmann::json::array();
+  for (const nlohmann::json& id : victims) {
+    const bool is_parked = std::find(parked.begin(), parked.end(), id) != parked.end();
+    (is_parked ? left_parked : evicted).push_back(id);
+  }
+  std::vector<std::string> what;
+  if (!left_parked.empty()) what.push_back("parked " + joined(left_parked));
+  if (!evicted.empty()) what.push_back("evicted " + joined(evicted));
+  return printable(fmt::format("; {} to make room", fmt::join(what, ", ")));
+}
+
+void print_loaded(HttpClient& client, const nlohmann::json& answer, const std::string& id) {
   const double took_ms = number_of(answer, "load_ms");
-  const std::string evicted = joined(list_of(answer, "evicted"));
   fmt::print("{}: {}{} ({}){}\n", id, printable(text_of(answer, "message")),
              took_ms > 0 ? " in " + format_seconds(took_ms / 1000) : "",
              format_mib(number_of(answer, "estimated_memory_mb")),
-             evicted.empty() ? "" : "; evicted " + printable(evicted));
+             describe_victims(client, list_of(answer, "evicted")));
 }
 
 Result<void> load(HttpClient& client, Session& session, const LoadFlags& flags, const std::string& action) {
@@ -86,7 +108,7 @@ Result<void> load(HttpClient& client, Session& session, const LoadFlags& flags, 
     if (flags.dry_run) {
       print_plan(json, flags.id);
     } else {
-      print_loaded(json, flags.id);
+      print_loaded(client, json, flags.id);
     }
   });
 }

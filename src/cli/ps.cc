@@ -1,4 +1,4 @@
-// minerva ps: what is in memory, or on its way in or out.
+// minerva ps: what is in memory, or on its way in or out, and what was parked.
 #include <fmt/format.h>
 
 #include "cli/answers.h"
@@ -12,6 +12,7 @@ void print_ps(const nlohmann::json& answer) {
   Table table({{"ID"},
                {"STATE"},
                {"MEMORY", Table::Align::kRight},
+               {"IMAGE", Table::Align::kRight},
                {"LEASES", Table::Align::kRight},
                {"WAITING", Table::Align::kRight},
                {"LAST USED"},
@@ -19,8 +20,10 @@ void print_ps(const nlohmann::json& answer) {
                {"PRELOADED"}});
   for (const nlohmann::json& model : list_of(answer, "models")) {
     const bool used = model.is_object() && model.contains("last_used_s") && model["last_used_s"].is_number();
+    const double image = number_of(model, "image_mb");
     table.add({text_of(model, "id"), text_of(model, "state"), format_mib(number_of(model, "memory_mb")),
-               fmt::format("{:.0f}", number_of(model, "leases")), fmt::format("{:.0f}", number_of(model, "waiting")),
+               image > 0 ? format_mib(image) : "-", fmt::format("{:.0f}", number_of(model, "leases")),
+               fmt::format("{:.0f}", number_of(model, "waiting")),
                used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
                flag_of(model, "preloaded") ? "yes" : "no"});
   }
@@ -34,9 +37,10 @@ void print_ps(const nlohmann::json& answer) {
 }  // namespace
 
 void add_ps(CLI::App& app, Session& session) {
-  add_command(app, session, "ps", "Show the models in memory", [](HttpClient& client, Session& current) {
-    return show(current, client.call({"GET", "/v1/models/stats", {}, {}}), print_ps);
-  });
+  add_command(app, session, "ps", "Show the models in memory, and the parked ones",
+              [](HttpClient& client, Session& current) {
+                return show(current, client.call({"GET", "/v1/models/stats", {}, {}}), print_ps);
+              });
 }
 
 }  // namespace minerva::cli

@@ -16,6 +16,8 @@ void print_stats(const nlohmann::json& answer) {
   const double budget = number_of(answer, "memory_budget_mb");
   fmt::print("loaded     {:.0f}{}\n", number_of(answer, "total_loaded"),
              loaded.empty() ? "" : " (" + printable(loaded) + ")");
+  const nlohmann::json parked = parked_models(answer);
+  fmt::print("parked     {}{}\n", parked.size(), parked.empty() ? "" : " (" + printable(joined(parked)) + ")");
   fmt::print("memory     {} of {}{}{}\n", format_mib(memory), format_mib(budget),
              budget > 0 ? fmt::format(" ({:.0f}%)", 100 * memory / budget) : "",
              flag_of(answer, "memory_pressure") ? ", under pressure" : "");

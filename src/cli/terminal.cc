@@ -99,6 +99,7 @@ void StatusLine::clear() {
 }
 
 std::string describe_progress(std::string_view comment, std::string_view model) {
+  if (comment == "waking") return fmt::format("waking {}", model);
   constexpr std::string_view kLoading = "loading ";
   constexpr std::size_t kBarWidth = 30;
   if (!comment.starts_with(kLoading) || !comment.ends_with('%')) return {};

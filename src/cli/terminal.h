@@ -59,7 +59,8 @@ class StatusLine {
   std::string shown_;
 };
 
-// "loading 42%", the server's comment while a model loads, as a status line; nothing to show if it is another comment.
+// "loading 42%" or "waking", the server's comment while a model comes, as a status line; nothing to show if it is
+// another comment.
 std::string describe_progress(std::string_view comment, std::string_view model);
 
 // For people: "135M", "1.5 s", "3 min ago".

@@ -39,7 +39,9 @@ TEST(ProgressBar, FillsFromLeftToRight) {
 
 TEST(Progress, ReadsTheServersComments) {
   EXPECT_EQ(describe_progress("loading 50%", "m"), "loading m " + progress_bar(0.5, 30));
-  for (const std::string_view other : {"", "loading", "loading %", "loading x%", "loading 5", "ping 5%"}) {
+  EXPECT_EQ(describe_progress("waking", "m"), "waking m");
+  for (const std::string_view other :
+       {"", "waking 5%", "waiting", "loading", "loading %", "loading x%", "loading 5", "ping 5%"}) {
     EXPECT_EQ(describe_progress(other, "m"), "") << other;
   }
 }

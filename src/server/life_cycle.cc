@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <functional>
+#include <string_view>
 
 #include "api/life_cycle.h"
 #include "api/sse.h"
@@ -38,13 +40,33 @@ struct Waiting {
   }
 };
 
+// What is said of a call that succeeded, and how its model is now.
+using Wording = std::function<std::string_view(const Done& done, const ModelView& now)>;
+
+Wording either(std::string_view done_message, std::string_view unchanged_message) {
+  return [=](const Done& done, const ModelView&) { return done.changed ? done_message : unchanged_message; };
+}
+
+ModelView view_of(const Service& service, const ModelId& id) {
+  return service.host.context().model(id, Clock::now()).value_or(ModelView{});
+}
+
+// Of a load that begins now: a model that was woken for it was not loaded.
+Wording load_wording(const Service& service, const ModelId& id, std::string_view done_message) {
+  return
+      [done_message, wakes = view_of(service, id).wakes](const Done& done, const ModelView& now) -> std::string_view {
+        if (!done.changed) return "already loaded";
+        return now.wakes > wakes ? "woken" : done_message;
+      };
+}
+
 // The answer to a call that succeeded.
-std::string describe(const Service& service, const Done& done, std::string message) {
-  const auto view = service.host.context().model(done.model, Clock::now());
+std::string describe(const Service& service, const Done& done, const Wording& wording) {
+  const ModelView now = view_of(service, done.model);
   api::LifeCycleAnswer answer;
-  answer.message = std::move(message);
+  answer.message = wording(done, now);
   answer.model = done.model;
-  answer.state = view ? view->residency : Residency::kCold;
+  answer.state = now.residency;
   answer.load_time = done.took;
   answer.evicted = done.evicted;
   answer.memory = done.footprint;
@@ -63,16 +85,15 @@ io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   if (!*metadata) co_return co_await x.error(metadata->error());
   const auto plan = service.host.context().plan_load(id, (*metadata)->footprint);
   if (!plan) co_return co_await x.error(plan.error());
-  const auto view = service.host.context().model(id, Clock::now());
   api::PlanAnswer answer;
   answer.model = id;
-  answer.state = view ? view->residency : Residency::kCold;
+  answer.state = view_of(service, id).residency;
   answer.plan = *plan;
   co_await x.json(200, api::plan_json(answer));
 }
 
-// The same call for a client that wants to see progress: comments while it loads, then one event with the answer.
-io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, std::string_view done_message) {
+// The same call for a client that wants to see progress: comments while it waits, then one event with the answer.
+io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, const Wording& wording) {
   io::ResponseHead head;
   head.headers.add("Content-Type", "text/event-stream");
   head.headers.add("Cache-Control", "no-cache");
@@ -81,15 +102,13 @@ io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, 
   bool open = co_await x.connection.start(head);
   while (open && !waiting.answer && !waiting.gone) {
     if (co_await waiting.woken.wait_until(Clock::now() + kProgressInterval)) continue;
-    const double progress = service.host.load_progress(x.model);
-    const std::string comment = api::sse_comment(fmt::format("loading {:.0f}%", 100 * progress));
+    const std::string comment = api::sse_comment(service.progress(x.model));
     open = co_await x.connection.send(comment);
   }
   if (!waiting.answer) co_return x.connection.abort();
   std::string event;
   if (*waiting.answer) {
-    const Done& done = **waiting.answer;
-    event = api::sse_data(describe(service, done, done.changed ? std::string(done_message) : "already loaded"));
+    event = api::sse_data(describe(service, **waiting.answer, wording));
   } else {
     x.status = error_info(waiting.answer->error().code).http_status;
     event = api::sse_error(waiting.answer->error());
@@ -100,12 +119,12 @@ io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, 
 
 // Waits and answers. A client that goes away takes its call back; a load under way goes on.
 io::Task<void> answer_when_done(Service& service, Exchange& x, Waiting& waiting, RequestId request,
-                                std::string_view done_message, std::string_view unchanged_message) {
+                                const Wording& wording) {
   waiting.watch(x.connection);
   const std::string* accept = x.request.headers.find("accept");
   const bool progress = accept != nullptr && accept->find("text/event-stream") != std::string::npos;
   if (progress) {
-    co_await stream_progress(service, x, waiting, done_message);
+    co_await stream_progress(service, x, waiting, wording);
   } else {
     while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
   }
@@ -114,8 +133,7 @@ io::Task<void> answer_when_done(Service& service, Exchange& x, Waiting& waiting,
   if (progress) co_return;
   if (!waiting.answer) co_return co_await x.error({ErrorCode::kCancelled, "the client went away"});
   if (!*waiting.answer) co_return co_await x.error(waiting.answer->error());
-  const Done& done = **waiting.answer;
-  co_await x.json(200, describe(service, done, std::string(done.changed ? done_message : unchanged_message)));
+  co_await x.json(200, describe(service, **waiting.answer, wording));
 }
 
 // Sets the exchange's model. false: there is none of that name, and that is answered.
@@ -128,6 +146,22 @@ io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
   x.model = *std::move(model);
   co_return true;
 }
+
+// park and unload: the model leaves once its running requests have ended, for which it waits `limits.unload_timeout`.
+io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&ModelHost::unload) call, Wording wording) {
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const Result<bool> force = x.query.flag("force", false);
+  if (!force) co_return co_await x.error(force.error());
+  if (!co_await resolve_model(service, x, std::move(id))) co_return;
+  Waiting waiting(service.loop);
+  const TimePoint deadline = x.arrived + service.config.unload_timeout;
+  const RequestId request = (service.host.*call)(x.model, *force, deadline, waiting.callback());
+  co_await answer_when_done(service, x, waiting, request, wording);
+}
+
+// Whether a model has an engine that is to stay.
+bool resident(const ModelView& model) { return model.engine && model.residency != Residency::kStopping; }
 
 api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   const ModelMetadata* const metadata = service.catalog.metadata(spec.id);
@@ -174,28 +208,30 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   if (*dry_run) co_return co_await answer_plan(service, x, x.model);
 
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
-  const std::string_view done_message = preload ? "preloaded" : "loaded";
   if (!*wait) {
     service.host.load(x.model, preload, *force, deadline, [](const Result<Done>&) {});
     const ModelMetadata* const metadata = service.catalog.metadata(x.model);  // none before it was inspected
     const Done accepted{RequestId{}, x.model, true, {}, {}, metadata == nullptr ? Bytes() : metadata->footprint};
-    co_return co_await x.json(202, describe(service, accepted, "loading"));
+    const Wording wording = [](const Done&, const ModelView& now) {
+      return now.residency == Residency::kWaking ? "waking" : "loading";
+    };
+    co_return co_await x.json(202, describe(service, accepted, wording));
   }
   Waiting waiting(service.loop);
+  const Wording wording = load_wording(service, x.model, preload ? "preloaded" : "loaded");
   const RequestId request = service.host.load(x.model, preload, *force, deadline, waiting.callback());
-  co_await answer_when_done(service, x, waiting, request, done_message, "already loaded");
+  co_await answer_when_done(service, x, waiting, request, wording);
+}
+
+io::Task<void> park_model(Service& service, Exchange& x, ModelId id) {
+  return move_out(service, x, std::move(id), &ModelHost::park, [](const Done& done, const ModelView& now) {
+    if (done.changed) return "parked";
+    return resident(now) ? "already parked" : "not loaded";
+  });
 }
 
 io::Task<void> unload_model(Service& service, Exchange& x, ModelId id) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
-  if (!body) co_return co_await x.error(body.error());
-  const Result<bool> force = x.query.flag("force", false);
-  if (!force) co_return co_await x.error(force.error());
-  if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  Waiting waiting(service.loop);
-  const RequestId request =
-      service.host.unload(x.model, *force, x.arrived + service.config.unload_timeout, waiting.callback());
-  co_await answer_when_done(service, x, waiting, request, "unloaded", "not loaded");
+  return move_out(service, x, std::move(id), &ModelHost::unload, either("unloaded", "not loaded"));
 }
 
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {
@@ -204,8 +240,8 @@ io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned)
   if (!co_await resolve_model(service, x, std::move(id))) co_return;
   Waiting waiting(service.loop);
   const RequestId request = service.host.pin(x.model, pinned, waiting.callback());
-  co_await answer_when_done(service, x, waiting, request, pinned ? "pinned" : "unpinned",
-                            pinned ? "already pinned" : "not pinned");
+  const Wording wording = pinned ? either("pinned", "already pinned") : either("unpinned", "not pinned");
+  co_await answer_when_done(service, x, waiting, request, wording);
 }
 
 io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {

@@ -9,6 +9,8 @@ namespace minerva {
 
 // POST /v1/models/{id}/load and /preload.
 io::Task<void> load_model(Service& service, Exchange& exchange, ModelId id, bool preload);
+// POST /v1/models/{id}/park.
+io::Task<void> park_model(Service& service, Exchange& exchange, ModelId id);
 // DELETE /v1/models/{id} and POST /v1/models/{id}/unload.
 io::Task<void> unload_model(Service& service, Exchange& exchange, ModelId id);
 // POST /v1/models/{id}/pin and /unpin.

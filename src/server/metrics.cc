@@ -45,11 +45,11 @@ std::string metrics_text(const Service& service) {
   Families families;
   families.counter("minerva_cache_hits_total", "Lookups answered by a resident model.", cache.hits);
   families.counter("minerva_cache_misses_total", "Lookups that needed a load.", cache.misses);
-  families.counter("minerva_cache_evictions_total", "Models removed to make room.", cache.evictions);
+  families.counter("minerva_cache_evictions_total", "Models parked or stopped to make room.", cache.evictions);
   families.counter("minerva_cache_preloads_total", "Models that became resident by a preload.", cache.preloads);
   families.gauge("minerva_memory_budget_bytes", "What all models together may take.",
                  as_double(context.memory_budget()));
-  families.gauge("minerva_memory_reserved_bytes", "What loading, hot and stopping models hold.",
+  families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
   const MemoryWatch& watch = service.memory_watch;
@@ -93,6 +93,16 @@ std::string metrics_text(const Service& service) {
   for (const ModelView& model : models) {
     families.gauge("minerva_model_memory_bytes", "Reserved for the model.", as_double(model.memory),
                    {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.gauge("minerva_model_image_bytes", "Of the model's image on disk, from its first park on.",
+                   as_double(model.image), {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.counter("minerva_parks_total", "How often the model was parked.", model.parks, {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    families.counter("minerva_wakes_total", "How often the model was woken.", model.wakes, {{"model", model.id}});
   }
   for (const ModelView& model : models) {
     families.gauge("minerva_model_leases", "Requests running on the model.", static_cast<double>(model.leases),

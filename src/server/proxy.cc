@@ -29,6 +29,18 @@ constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-t
                                                                       "anthropic-beta", "openai-beta"};
 constexpr std::array<std::string_view, 2> kDroppedResponseHeaders = {"server", "keep-alive"};
 
+std::string_view cache_header(CacheOutcome outcome) {
+  switch (outcome) {
+    case CacheOutcome::kHit:
+      return "hit";
+    case CacheOutcome::kParked:
+      return "parked";
+    case CacheOutcome::kMiss:
+      break;
+  }
+  return "miss";
+}
+
 // Bytes of buffered bodies, counted for as long as it lives.
 class QueuedBytes {
  public:
@@ -139,6 +151,7 @@ class Relay {
       woken.notify();
     };
     const bool again = lost.has_value();
+    if (!again) outcome_ = outcome_now();
     const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait,
                                         x_.arrived + service_.config.request_timeout);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
@@ -168,16 +181,27 @@ class Relay {
     co_return std::move(*answer);
   }
 
+  // What the core will call it if it is asked now.
+  CacheOutcome outcome_now() const {
+    const auto view = service_.host.context().model(x_.model, Clock::now());
+    switch (view ? view->residency : Residency::kCold) {
+      case Residency::kHot:
+        return CacheOutcome::kHit;
+      case Residency::kParking:
+      case Residency::kParked:
+      case Residency::kWaking:
+        return CacheOutcome::kParked;
+      default:
+        return CacheOutcome::kMiss;
+    }
+  }
+
   static bool is_death(ErrorCode code) {
     return code == ErrorCode::kEngineCrashed || code == ErrorCode::kEngineTimeout;
   }
 
   io::Task<bool> heartbeat() {
-    const auto view = service_.host.context().model(x_.model, Clock::now());
-    const bool loading = view && view->residency == Residency::kLoading;
-    const std::string text =
-        loading ? fmt::format("loading {:.0f}%", 100 * service_.host.load_progress(x_.model)) : std::string("waiting");
-    const std::string comment = api::sse_comment(text);
+    const std::string comment = api::sse_comment(service_.progress(x_.model));
     event_stream_ = true;
     if (x_.connection.started()) co_return co_await x_.connection.send(comment);
     co_return co_await x_.connection.start_with(sse_head(), comment);
@@ -192,12 +216,11 @@ class Relay {
     return head;
   }
 
+  // `lease`: nullptr before there is one.
   void add_own_headers(io::ResponseHead& head, const Lease* lease) {
     head.headers.add("x-request-id", x_.request_id);
     head.headers.add("x-minerva-model", x_.model);
-    // Before the lease: only a load makes a stream wait for so long.
-    const bool hit = lease != nullptr && lease->outcome() == CacheOutcome::kHit;
-    head.headers.add("x-minerva-cache", hit ? "hit" : "miss");
+    head.headers.add("x-minerva-cache", std::string(cache_header(lease == nullptr ? outcome_ : lease->outcome())));
     if (lease == nullptr) return;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(lease->waited());
     head.headers.add("x-minerva-wait-ms", std::to_string(waited.count()));
@@ -435,6 +458,7 @@ class Relay {
   QueuedBytes queued_;
   std::string model_;  // as the request names it
   bool stream_ = false;
+  CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   std::unique_ptr<api::BodyScan> scan_;
   std::string body_;  // what was read of it before the lease
   std::unique_ptr<io::HttpClientConnection> engine_;

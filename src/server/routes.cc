@@ -64,6 +64,7 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId id) { return load_model(s, x, std::move(id), /*preload=*/false); }},
       {"POST", "/v1/models/{id}/preload", "load it without counting that as use",
        [](Service& s, Exchange& x, ModelId id) { return load_model(s, x, std::move(id), /*preload=*/true); }},
+      {"POST", "/v1/models/{id}/park", "out of memory, with its conversations on disk", park_model},
       {"POST", "/v1/models/{id}/pin", "never evict it",
        [](Service& s, Exchange& x, ModelId id) { return pin_model(s, x, std::move(id), /*pinned=*/true); }},
       {"POST", "/v1/models/{id}/unpin", "it may be evicted again",

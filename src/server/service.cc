@@ -14,4 +14,12 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
                  "model");
 }
 
+std::string Service::progress(const ModelId& model) const {
+  const auto view = host.context().model(model, Clock::now());
+  if (view && view->residency == Residency::kLoading) {
+    return fmt::format("loading {:.0f}%", 100 * host.load_progress(model));
+  }
+  return view && view->residency == Residency::kWaking ? "waking" : "waiting";
+}
+
 }  // namespace minerva

@@ -42,6 +42,8 @@ struct Service {
   // By id or alias, reading the folders again if it is unknown and they changed. Errors: kModelNotFound, with what to
   // do.
   io::Task<Result<ModelId>> resolve(std::string name);
+  // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
+  std::string progress(const ModelId& model) const;
 };
 
 }  // namespace minerva
