@@ -95,20 +95,18 @@ bool unmap_large_block(void * address) {
     return true;
 }
 
-bool set_large_block_use(void * inside, BlockUse use) {
+void set_large_block_use(void * inside, BlockUse use) {
     auto * const address = static_cast<char *>(inside);
     Registry & r = registry();
     const std::lock_guard<std::recursive_mutex> lock(r.mutex);
     auto after = r.blocks.upper_bound(address);
     if (after == r.blocks.begin()) {
-        return false;
+        return;
     }
     LargeBlock & block = (--after)->second;
-    if (address >= block.address + block.bytes) {
-        return false;
+    if (address < block.address + block.bytes) {
+        block.use = use;
     }
-    block.use = use;
-    return true;
 }
 
 }  // namespace minerva::engine
