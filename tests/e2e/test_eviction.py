@@ -5,7 +5,7 @@ from harness import in_background
 
 
 def test_lru_evicts_the_least_recently_used_of_four(serve):
-    m = serve("--max-models", 3)
+    m = serve("--max-models", 3, "--no-park")
     m.use("a", "b", "c", "a")
     assert m.load("d").json["evicted"] == ["b"]
     assert m.loaded() == ["a", "c", "d"]

@@ -56,7 +56,7 @@ def test_loading_twice_starts_one_engine(serve):
 
 
 def test_statistics_are_exact(serve):
-    m = serve("--max-models", 2)
+    m = serve("--max-models", 2, "--no-park")
     m.use("a", "a", "b", "a")  # miss hit miss hit
     assert m.load("c").json["evicted"] == ["b"]  # no lookup
     m.use("c", "b")  # hit, miss that evicts a
