@@ -76,7 +76,8 @@ class AnyOrder : public CoreTest {
         return PressureChanged{pick(3) == 0, Bytes(pick(1000))};
       default:
         if (pick(40) == 0) return DrainRequested{any_time()};
-        if (pick(4) == 0) return BudgetChanged{Bytes(pick(1200)), pick(4), {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))}};
+        if (pick(4) == 0)
+          return BudgetChanged{Bytes(pick(1200)), pick(4), {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))}};
         if (pick(8) == 0) {
           return WaitingChanged{pick(20), pick(30), std::chrono::seconds(pick(5)), std::chrono::seconds(pick(3))};
         }

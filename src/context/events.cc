@@ -401,10 +401,8 @@ void ContextManager::Impl::reject_loads(Model& m, std::uint64_t before_place, co
 }
 
 void ContextManager::Impl::done_unchanged(RequestId request, const Model& m) {
-  actions_.emplace_back(Done{.request = request,
-                             .model = m.id,
-                             .changed = false,
-                             .footprint = m.engine ? ledger_.held(*m.engine) : Bytes()});
+  actions_.emplace_back(Done{
+      .request = request, .model = m.id, .changed = false, .footprint = m.engine ? ledger_.held(*m.engine) : Bytes()});
 }
 
 void ContextManager::Impl::force_out(Model& m, std::string_view how) {
@@ -442,8 +440,8 @@ bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
   const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
   const bool outdated = m.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
-  const bool can_serve = m.state == ModelState::kHot ||
-                         (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
+  const bool can_serve =
+      m.state == ModelState::kHot || (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
   if (!can_serve || m.draining || outdated || stalled) return false;
   bool served = false;
   // Who came after an unload or a park waits for the next load or wake.

@@ -142,13 +142,15 @@ class ContextManager::Impl {
   void refresh_evictable(const Model& m);
 
   // ---- parking.cc ----
-  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just now.
+  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just
+  // now.
   bool parkable(const Model& m) const;
   // What it will keep when it is parked: as last time, or a guess.
   Bytes expected_residue(const Model& m) const;
   // How large its image may become.
   Bytes image_room(const Model& m) const;
-  // Whether its image will find room on disk. kLater: once parked models that go before it are gone, which were told to.
+  // Whether its image will find room on disk. kLater: once parked models that go before it are gone, which were told
+  // to.
   enum class ImageRoom { kNow, kLater, kNever };
   ImageRoom make_image_room(const Model& m);
   // To make room: for `victim_of`, or (empty) to get within the limits.
@@ -216,7 +218,8 @@ class ContextManager::Impl {
   void learn_load_time(Model& m);
   void learn_wake_time(Model& m);
   void learn_service_time(Model& m, Duration took);
-  // Of a load of `m`, or a wake if it is parked or will be; a guess from those of other models when it never was loaded.
+  // Of a load of `m`, or a wake if it is parked or will be; a guess from those of other models when it never was
+  // loaded.
   Duration guess_load_time(const Model& m) const;
   // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
   std::optional<Duration> expected_time(const Model& m) const;

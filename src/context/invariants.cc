@@ -29,8 +29,8 @@ void ContextManager::Impl::check_invariants() const {
       check(cache_.find(id)->footprint == ledger_.held(*m.engine), "the cache and the ledger disagree");
       if (idle(m)) idle_ones.insert(id);
     }
-    check(m.state != ModelState::kParked || (m.known && !m.outdated && !draining_ && queue_.lines(id).unloads.empty()) ||
-              wanted(m) || m.stalled,
+    check(m.state != ModelState::kParked ||
+              (m.known && !m.outdated && !draining_ && queue_.lines(id).unloads.empty()) || wanted(m) || m.stalled,
           "a parked model that should leave stays");
     check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
     for (const auto& [request, aborted] : m.leases) {

@@ -134,9 +134,7 @@ Bytes Ledger::image(EngineId engine) const {
 
 Room Ledger::now() const { return {budget_, max_models_, reserved_, slots_}; }
 
-Room Ledger::after_exits() const {
-  return {budget_, max_models_, reserved_ - leaving_, slots_ - slots_leaving_};
-}
+Room Ledger::after_exits() const { return {budget_, max_models_, reserved_ - leaving_, slots_ - slots_leaving_}; }
 
 void Ledger::check_invariants() const {
   Ledger again(budget_, max_models_);

@@ -1,8 +1,8 @@
 // Ledger: what each engine holds of the budget, from before its Spawn until after its reap; and of the disk, its image.
 //
-// An engine holds memory and, unless it is parked, one of max_models slots. What is on its way out (to a stop or a park)
-// is held until it is gone.
-// Threading: one thread. It grants nothing by itself: whoever reserves has asked fits() first.
+// An engine holds memory and, unless it is parked, one of max_models slots. What is on its way out (to a stop or a
+// park) is held until it is gone. Threading: one thread. It grants nothing by itself: whoever reserves has asked fits()
+// first.
 #pragma once
 
 #include <cstddef>

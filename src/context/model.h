@@ -37,16 +37,16 @@ struct Model {
   Bytes footprint;                 // hot, as inspected or measured last
   std::optional<EngineId> engine;  // all but the first three states
   bool outdated = false;           // `engine` is to be replaced by one with other settings
-  TimePoint started{};  // its load or wake
+  TimePoint started{};             // its load or wake
   TimePoint hot_since{};
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::vector<ModelId> evicted;        // for the load or wake under way
   bool read_ahead = false;             // its file, for the load under way
 
-  bool can_park = false;          // `engine`
-  TimePoint not_parked_before{};  // a park was refused
-  unsigned busy_refusals = 0;     // in a row, as the engine was still at work
+  bool can_park = false;             // `engine`
+  TimePoint not_parked_before{};     // a park was refused
+  unsigned busy_refusals = 0;        // in a row, as the engine was still at work
   bool parked_to_make_room = false;  // an eviction, if the park under way succeeds
   ModelId parked_for;                // the model it makes room for, empty if none
   bool pages_dropped = false;        // while parked

@@ -71,8 +71,7 @@ void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& vic
   // What is left of an operator's park is its end, which always comes.
   for (const auto& [place, id] : queue_.lines(m.id).parks) queue_.clear_deadline(id);
   refresh_evictable(m);
-  actions_.emplace_back(
-      Park{*m.engine, m.id, image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
+  actions_.emplace_back(Park{*m.engine, m.id, image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
 }
 
 void ContextManager::Impl::become_parked(Model& m, Bytes residue, Bytes image) {

@@ -14,8 +14,8 @@ namespace minerva {
 // Something that can be had back: what a model holds, or the part of it that it would keep while parked.
 struct Departure {
   Bytes frees;
-  bool slot = true;                // of max_models too
-  std::size_t after = SIZE_MAX;    // makes sense only together with the candidate of this index
+  bool slot = true;              // of max_models too
+  std::size_t after = SIZE_MAX;  // makes sense only together with the candidate of this index
 };
 
 // Indexes into `candidates`, ascending: taken from the front until `wanted` fits into `room`, and none of them can be

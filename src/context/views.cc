@@ -177,7 +177,8 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     if (std::find(plan.evict.begin(), plan.evict.end(), victim) == plan.evict.end()) plan.evict.push_back(victim);
   }
   const std::string how = parked ? "it is parked and wakes" : "it fits";
-  plan.reason = plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));
+  plan.reason =
+      plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));
   return plan;
 }
 

@@ -90,7 +90,7 @@ void Referee::note(const Event& event) {
                    open(e.request, {.kind = SimRequest::Kind::kLease,
                                     .model = e.model,
                                     .deadline = e.deadline,
-                                    .outcome = engine == nullptr    ? CacheOutcome::kMiss
+                                    .outcome = engine == nullptr   ? CacheOutcome::kMiss
                                                : engine->serving() ? CacheOutcome::kHit
                                                                    : CacheOutcome::kParked});
                  },
@@ -495,10 +495,10 @@ void Referee::see(const Stop& action) {
     const bool for_an_image = engine.parking == SimEngine::Parking::kParked && engine.image > Bytes();
     expect(!staying.within() || parked_too_much || pressure_seen_ || for_an_image,
            "a model is evicted though the limits hold");
-    ++coverage_[!staying.within()  ? "evicted to shrink"
-                : parked_too_much  ? "evicted, parked ones hold too much"
-                : pressure_seen_   ? "evicted under pressure"
-                                   : "evicted for an image"];
+    ++coverage_[!staying.within() ? "evicted to shrink"
+                : parked_too_much ? "evicted, parked ones hold too much"
+                : pressure_seen_  ? "evicted under pressure"
+                                  : "evicted for an image"];
   } else if (!action.victim_of.empty()) {
     const SimModel& newcomer = models_[action.victim_of];
     const SimEngine* wakes = resident(action.victim_of);
@@ -525,8 +525,7 @@ void Referee::see(const Kill& action) {
   expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is killed");
   SimEngine& engine = it->second;
   expect(!engine.dead && !engine.stopped && !engine.killed, "an engine is killed that ends anyway");
-  const bool moves =
-      engine.parking == SimEngine::Parking::kUnderWay || engine.parking == SimEngine::Parking::kWaking;
+  const bool moves = engine.parking == SimEngine::Parking::kUnderWay || engine.parking == SimEngine::Parking::kWaking;
   expect(!engine.ready || !engine.leases.empty() || moves, "an idle engine is killed");
   if (moves) ++coverage_["kill of one that parks or wakes"];
   engine.killed = true;
@@ -643,8 +642,7 @@ void Referee::check_state(const Event& event) {
     // Nobody is asked to wait for a load while memory is short.
     const auto& live = models_[request.model].live;
     const bool joins = live && !engines_.at(*live).stopped;
-    const bool shed =
-        code == ErrorCode::kNoCapacity && pressure_ && request.outcome == CacheOutcome::kMiss && !joins;
+    const bool shed = code == ErrorCode::kNoCapacity && pressure_ && request.outcome == CacheOutcome::kMiss && !joins;
     if (shed) ++coverage_["shed under pressure"];
     if (!turned_away && !shed) ++(request.outcome != CacheOutcome::kMiss ? expected_.hits : expected_.misses);
   }

@@ -97,7 +97,7 @@ class Referee {
     bool pinned_by_catalog = false;
     Duration ttl{};
     Duration unload_ttl{};
-    TimePoint last_active{};  // became hot, was granted or asked to load, or a lease ended
+    TimePoint last_active{};         // became hot, was granted or asked to load, or a lease ended
     bool was_removed = false;        // since its engine started
     bool comes_back = false;         // its engine was stopped for its settings, and nobody wanted it out since
     std::uint64_t ticket = 0;        // the last Inspect

@@ -550,8 +550,8 @@ void World::carry_out(const Park& action) {
       default: {
         const bool disk = chance(0.5);
         at(delay, [=, this] {
-          deliver(ParkRefused{engine, disk ? Error{ErrorCode::kIo, "the disk is full"}
-                                           : Error{ErrorCode::kConflict, "it is working"}});
+          deliver(ParkRefused{
+              engine, disk ? Error{ErrorCode::kIo, "the disk is full"} : Error{ErrorCode::kConflict, "it is working"}});
         });
         return;
       }

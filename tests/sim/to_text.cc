@@ -39,7 +39,8 @@ std::string to_text(const Event& event) {
       Overloaded{
           [](const ModelAdded& e) {
             return fmt::format("ModelAdded {}{}{}{}", e.model, if_set(e.pinned, " pinned"),
-                               if_set(e.preload == PreloadStrategy::kEager, " eager"), if_set(e.outdated, " outdated")) +
+                               if_set(e.preload == PreloadStrategy::kEager, " eager"),
+                               if_set(e.outdated, " outdated")) +
                    (e.ttl + e.unload_ttl > Duration::zero()
                         ? fmt::format(" ttl {}, unload_ttl {}", span(e.ttl), span(e.unload_ttl))
                         : "");
