@@ -108,7 +108,8 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
     m.busy_refusals = 0;
     m.not_parked_before = after(now_, kParkedAgainAfter);
   }
-  reject_parks(m, reason);
+  reject_parks(m, {ErrorCode::kConflict,
+                   fmt::format("{} stays as it is, since it cannot be parked: {}", quoted(m.id), reason.message)});
   refresh_evictable(m);
 }
 

@@ -236,7 +236,8 @@ TEST_F(Parking, ARefusedParkLeavesItHot) {
   lease(kR2, "a");
   const auto actions = step(ParkRefused{engine_["a"], {ErrorCode::kIo, "the disk is full"}});
   ASSERT_EQ(all<Reject>(actions).size(), 1U);
-  EXPECT_EQ(all<Reject>(actions)[0].error.message, "the disk is full");
+  EXPECT_EQ(all<Reject>(actions)[0].error.code, ErrorCode::kConflict);
+  EXPECT_EQ(all<Reject>(actions)[0].error.message, "\"a\" stays as it is, since it cannot be parked: the disk is full");
   EXPECT_EQ(all<Grant>(actions).size(), 1U);
   EXPECT_EQ(residency("a"), Residency::kHot);
   EXPECT_EQ(core_->cache_stats().evictions, 0U);
