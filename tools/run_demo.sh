@@ -20,7 +20,7 @@ cat <<TEXT
 Both demo models are served at $url, one in memory at a time. In another terminal:
 
   build/bin/minerva run smollm2-135m "What is a cache?"
-  build/bin/minerva run gemma3-270m --max-tokens 40 "A cache is"     # evicts the first, loads this one
+  build/bin/minerva run gemma3-270m --max-tokens 40 "A cache is"     # parks the first, loads this one
   build/bin/minerva stats
 
 or with any OpenAI client:
