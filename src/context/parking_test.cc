@@ -450,6 +450,40 @@ TEST_F(Parking, ASmallerBudgetParksFirstAndStopsThen) {
 
 // ---- idle times ----
 
+TEST_F(Parking, WhatIsStoppedForAnImageMayBeEnough) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(1000);
+  options.parking.images = Bytes::mib(100);
+  start(options);
+  add("a", 500);
+  add("b", 400);
+  heat_and_park("a", 300, 60);
+  heat("b");
+  park(next_id(), "b");
+  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(600), 0, options.parking})).model, "a")
+      << "so that the image of b has room";
+  EXPECT_EQ(residency("b"), Residency::kHot) << "it fits without";
+  exited("a", ErrorCode::kCancelled);
+  EXPECT_EQ(residency("b"), Residency::kHot);
+}
+
+TEST_F(Parking, UnderPressureWhatIsStoppedForAnImageMayBeEnough) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(1000);
+  options.parking.images = Bytes::mib(100);
+  start(options);
+  add("a", 500);
+  add("b", 400);
+  heat_and_park("a", 300, 60);
+  heat("b");
+  park(next_id(), "b");
+  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  EXPECT_EQ(only<DropPages>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
+  EXPECT_EQ(only<Stop>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
+  EXPECT_EQ(residency("b"), Residency::kHot);
+}
+
 TEST_F(Parking, IdleForTtlItIsParkedAndForUnloadTtlStopped) {
   start(1000);
   footprint_["a"] = Bytes::mib(100);

@@ -187,9 +187,10 @@ void ContextManager::Impl::shrink_to_limits() {
     const bool too_many = room.max_models != 0 && room.slots > room.max_models;
     if (hot != nullptr) {
       const bool frees = too_many || expected_residue(*hot) < ledger_.held(*hot->engine);
-      if (parkable(*hot) && frees && make_image_room(*hot) == ImageRoom::kNow) {
+      const ImageRoom image = parkable(*hot) && frees ? make_image_room(*hot) : ImageRoom::kNever;
+      if (image == ImageRoom::kNow) {
         park_to_make_room(*hot, why, {});
-      } else {
+      } else if (!ledger_.after_exits().within()) {  // what was stopped for its image may have been enough
         evict(*hot, why, {});
       }
     } else if (parked != nullptr && room.committed > room.budget) {
