@@ -423,6 +423,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
                fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
                {},
                1});
+      refresh_evictable(*m);  // it may stay for a while, without its pin
     }
     if (!all_free) {
       // Who is idle may go on serving until the last one is free, except if that would only be aborted.
