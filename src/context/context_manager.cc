@@ -52,6 +52,8 @@ std::vector<ModelView> ContextManager::models(TimePoint now) const { return impl
 
 std::optional<ModelView> ContextManager::model(const ModelId& id, TimePoint now) const { return impl_->model(id, now); }
 
+Residency ContextManager::residency(const ModelId& id, TimePoint now) const { return impl_->residency(id, now); }
+
 const CacheStats& ContextManager::cache_stats() const { return impl_->cache().stats(); }
 
 double ContextManager::cache_hit_rate() const { return cache_stats().hit_rate(); }

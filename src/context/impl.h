@@ -39,6 +39,7 @@ class ContextManager::Impl {
   Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint) const;
   std::vector<ModelView> models(TimePoint now) const;
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
+  Residency residency(const ModelId& id, TimePoint now) const;
   const ModelCache& cache() const { return cache_; }
   const Ledger& ledger() const { return ledger_; }
   std::size_t queued() const { return queue_.leases(); }
@@ -227,6 +228,7 @@ class ContextManager::Impl {
   Duration expected_wait(const Model& m) const;
 
   // ---- views.cc ----
+  static Residency residency(const Model& m, TimePoint now);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;

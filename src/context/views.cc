@@ -70,36 +70,38 @@ std::string quoted(const ModelId& id) { return fmt::format("\"{}\"", id); }
 
 // ---- views ----
 
+Residency ContextManager::Impl::residency(const Model& m, TimePoint now) {
+  switch (m.state) {
+    case ModelState::kInspecting:
+    case ModelState::kWaitingForRoom:
+      return Residency::kPreparing;
+    case ModelState::kLoading:
+      return Residency::kLoading;
+    case ModelState::kHot:
+      return Residency::kHot;
+    case ModelState::kParking:
+      return Residency::kParking;
+    case ModelState::kParked:
+      return Residency::kParked;
+    case ModelState::kWaking:
+      return Residency::kWaking;
+    case ModelState::kStopping:
+      return Residency::kStopping;
+    case ModelState::kCold:
+      break;
+  }
+  return m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
+}
+
+Residency ContextManager::Impl::residency(const ModelId& id, TimePoint now) const {
+  const auto it = models_.find(id);
+  return it == models_.end() ? Residency::kCold : residency(it->second, now);
+}
+
 ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   ModelView v;
   v.id = m.id;
-  switch (m.state) {
-    case ModelState::kCold:
-      v.residency = m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
-      break;
-    case ModelState::kInspecting:
-    case ModelState::kWaitingForRoom:
-      v.residency = Residency::kPreparing;
-      break;
-    case ModelState::kLoading:
-      v.residency = Residency::kLoading;
-      break;
-    case ModelState::kHot:
-      v.residency = Residency::kHot;
-      break;
-    case ModelState::kParking:
-      v.residency = Residency::kParking;
-      break;
-    case ModelState::kParked:
-      v.residency = Residency::kParked;
-      break;
-    case ModelState::kWaking:
-      v.residency = Residency::kWaking;
-      break;
-    case ModelState::kStopping:
-      v.residency = Residency::kStopping;
-      break;
-  }
+  v.residency = residency(m, now);
   if (m.engine) {
     v.memory = ledger_.held(*m.engine);
     v.image = ledger_.image(*m.engine);

@@ -192,12 +192,19 @@ void ModelHost::step(const Event& event) {
   }
   pending_events_.clear();
   stepping_ = false;
-  if (const std::optional<TimePoint> when = manager_.next_timer()) {
-    timer_.arm(*when, [this] { step(TimerFired{}); });
-  } else {
-    timer_.cancel();
-  }
+  arm_timer();
   if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
+}
+
+// While the time moves on, as it does with each lease, the timer is left alone. It fires early then, and looks again.
+void ModelHost::arm_timer() {
+  const std::optional<TimePoint> when = manager_.next_timer();
+  if (!when || (timer_at_ && *timer_at_ <= *when)) return;
+  timer_at_ = when;
+  timer_.arm(*when, [this] {
+    timer_at_.reset();
+    step(TimerFired{});
+  });
 }
 
 void ModelHost::post_step(Event event) {

@@ -125,6 +125,7 @@ class ModelHost {
 
   RequestId next_request();
   void step(const Event& event);
+  void arm_timer();
   void carry_out(Action& action);
   void carry_out(Inspect& action);
   void carry_out(Spawn& action);
@@ -163,6 +164,7 @@ class ModelHost {
   ContextManager manager_;
   Options options_;
   io::Timer timer_;
+  std::optional<TimePoint> timer_at_;  // while it is armed
   io::Timer watchdog_;
   bool watchdog_armed_ = false;
   TimePoint watched_last_{};

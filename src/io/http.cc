@@ -213,7 +213,7 @@ void Headers::set(std::string_view name, std::string value) {
 }
 
 void Headers::remove(std::string_view name) {
-  std::erase_if(fields_, [&](const HeaderField& field) { return equal_ignoring_case(field.name, name); });
+  remove_if([&](std::string_view field) { return equal_ignoring_case(field, name); });
 }
 
 const std::string* Headers::find(std::string_view name) const {

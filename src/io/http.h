@@ -29,6 +29,10 @@ class Headers {
   // Replaces every field of that name.
   void set(std::string_view name, std::string value);
   void remove(std::string_view name);
+  template <typename Predicate>  // of the name
+  void remove_if(Predicate goes) {
+    std::erase_if(fields_, [&](const HeaderField& field) { return goes(std::string_view(field.name)); });
+  }
   // The first one's value, or nullptr.
   const std::string* find(std::string_view name) const;
   std::size_t count(std::string_view name) const;

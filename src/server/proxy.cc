@@ -28,6 +28,7 @@ constexpr auto kLastWords = std::chrono::seconds(5);
 constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-type", "accept", "anthropic-version",
                                                                       "anthropic-beta", "openai-beta"};
 constexpr std::array<std::string_view, 2> kDroppedResponseHeaders = {"server", "keep-alive"};
+constexpr std::string_view kCorsPrefix = "access-control-";
 
 std::string_view cache_header(CacheOutcome outcome) {
   switch (outcome) {
@@ -183,8 +184,7 @@ class Relay {
 
   // What the core will call it if it is asked now.
   CacheOutcome outcome_now() const {
-    const auto view = service_.host.context().model(x_.model, Clock::now());
-    switch (view ? view->residency : Residency::kCold) {
+    switch (service_.host.context().residency(x_.model, Clock::now())) {
       case Residency::kHot:
         return CacheOutcome::kHit;
       case Residency::kParking:
@@ -395,12 +395,12 @@ class Relay {
     io::ResponseHead head;
     head.status = response.status;
     head.content_length = response.content_length;
-    for (const io::HeaderField& field : response.headers) {
-      const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
-      const bool cors = field.name.size() >= 15 && io::equal_ignoring_case(field.name.substr(0, 15), "access-control-");
-      if (cors || std::any_of(kDroppedResponseHeaders.begin(), kDroppedResponseHeaders.end(), matches)) continue;
-      head.headers.add(field.name, field.value);
-    }
+    head.headers = std::move(response.headers);
+    head.headers.remove_if([](std::string_view name) {
+      const auto matches = [&](std::string_view dropped) { return io::equal_ignoring_case(dropped, name); };
+      return io::equal_ignoring_case(name.substr(0, kCorsPrefix.size()), kCorsPrefix) ||
+             std::any_of(kDroppedResponseHeaders.begin(), kDroppedResponseHeaders.end(), matches);
+    });
     add_own_headers(head, &lease);
     return head;
   }

@@ -15,11 +15,9 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
 }
 
 std::string Service::progress(const ModelId& model) const {
-  const auto view = host.context().model(model, Clock::now());
-  if (view && view->residency == Residency::kLoading) {
-    return fmt::format("loading {:.0f}%", 100 * host.load_progress(model));
-  }
-  return view && view->residency == Residency::kWaking ? "waking" : "waiting";
+  const Residency residency = host.context().residency(model, Clock::now());
+  if (residency == Residency::kLoading) return fmt::format("loading {:.0f}%", 100 * host.load_progress(model));
+  return residency == Residency::kWaking ? "waking" : "waiting";
 }
 
 }  // namespace minerva

@@ -60,6 +60,7 @@ class ContextManager {
   std::vector<ModelId> loaded_models() const;          // hot, in the order they became so
   std::vector<ModelView> models(TimePoint now) const;  // every known model, by id
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
+  Residency residency(const ModelId& id, TimePoint now) const;  // cold also if it is not known
   const CacheStats& cache_stats() const;
   double cache_hit_rate() const;  // percent
   std::string_view policy_name() const;
