@@ -52,16 +52,16 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
                  "The Host header names a host this server does not answer for. Use the address it listens on, or add "
                  "the name to limits.allowed_hosts."};
   }
-  Error foreign{ErrorCode::kForbidden, "Pages of another origin may not use this server."};
+  const auto foreign = [] { return Error{ErrorCode::kForbidden, "Pages of another origin may not use this server."}; };
   if (const std::string* origin = request.headers.find("origin")) {
     const std::size_t scheme = origin->find("://");
     const bool same =
         scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), host);
-    if (!same || request.headers.count("origin") != 1) return foreign;
+    if (!same || request.headers.count("origin") != 1) return foreign();
   }
   // Sent by browsers where they send no Origin, as with images: also a GET can load a model.
   const std::string* site = request.headers.find("sec-fetch-site");
-  if (site != nullptr && *site != "same-origin" && *site != "none") return foreign;
+  if (site != nullptr && *site != "same-origin" && *site != "none") return foreign();
   return std::nullopt;
 }
 

@@ -105,9 +105,10 @@ class Relay {
     if (const std::string* model = x_.query.find("model")) model_ = *model;
     if (!x_.request.has_body()) co_return missing_model();
     const Bytes limit = service_.config.max_body;
-    const Error too_large{ErrorCode::kTooLarge,
-                          fmt::format("The request's body is larger than {}.", format_bytes(limit))};
-    if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large;
+    const auto too_large = [limit] {
+      return Error{ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit))};
+    };
+    if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large();
     const std::string* content_type = x_.request.headers.find("content-type");
     auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
     if (!scan) co_return scan.error();
@@ -116,7 +117,7 @@ class Relay {
       const Result<std::string_view> piece = co_await x_.connection.read_body();
       if (!piece) co_return piece.error();
       if (piece->empty()) break;
-      if (body_.size() + piece->size() > limit.count()) co_return too_large;
+      if (body_.size() + piece->size() > limit.count()) co_return too_large();
       if (!queued_.add(piece->size())) {
         co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
       }
