@@ -2,7 +2,9 @@
 //
 // Purpose: counted by what a mapping is, not by what happens to be resident. A model file that is mapped counts as a
 // whole, since all of it is read when the model runs; so does a large block (large_blocks.h), of which a KV cache or
-// scratch is touched only as conversations grow. All the rest counts as far as nobody else has it mapped.
+// scratch is touched only as conversations grow. Of the program's code counts what is resident, whoever else runs it, so
+// that the figure does not depend on who does; of other files (libraries) what this process changed. All the rest counts
+// as far as nobody else has it mapped.
 // Conversations outside of slots (llama.cpp's host prompt cache, context checkpoints) come and go: what of them is held
 // is told, so that the caller can add what may still come.
 // Threading: any. While it looks, other threads wait before they make or free a large block: some milliseconds.
@@ -11,6 +13,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "large_blocks.h"
@@ -37,7 +40,9 @@ std::optional<Footprint> measure_footprint();
 // Says how much conversations outside of slots hold that are too small for blocks of their own.
 void note_small_conversations(std::uint64_t bytes);
 
-// Pure. `smaps`: the text of /proc/PID/smaps; `blocks`: by address. Nothing if it has no mapping.
-std::optional<Footprint> count_mappings(std::istream & smaps, const std::vector<LargeBlock> & blocks);
+// Pure. `smaps`: the text of /proc/PID/smaps; `blocks`: by address; `program`: the path of the process's own program.
+// Nothing if it has no mapping.
+std::optional<Footprint> count_mappings(std::istream & smaps, const std::vector<LargeBlock> & blocks,
+                                        std::string_view program);
 
 }  // namespace minerva::engine

@@ -12,6 +12,7 @@
 #include "gguf.h"
 #include "mtmd.h"
 #include "speculative.h"
+#include "src/llama-context.h"
 #include "src/llama-ext.h"
 #include "src/llama-model.h"
 
@@ -140,14 +141,14 @@ std::size_t output_bytes(const llama_model * model, const common_params & params
 }
 
 // What computing takes beside the graph's own buffers, made with the first computation: what the threads share, and the
-// graph's nodes.
+// graph's nodes. Of the graph that was made with the context: to ask for one more is not safe, since what may be asked
+// depends on the architecture (one that pools cannot have fewer outputs than tokens, and aborts).
 std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
     constexpr std::size_t kPerNode = 700;
-    const auto slots = static_cast<std::uint32_t>(params.n_parallel);
-    ggml_cgraph * const graph =
-        llama_graph_reserve(loaded.context.get(), llama_n_ubatch(loaded.context.get()), slots, slots);
+    const llm_graph_result * const made = loaded.context->get_gf_res_reserve();
+    ggml_cgraph * const graph = made == nullptr ? nullptr : made->get_gf();
     if (graph == nullptr) {
-        return 0;  // it reserves address space for the graph's buffers, of which this process may not have enough
+        return 0;
     }
     return ggml_graph_plan(graph, params.cpuparams_batch.n_threads, nullptr).work_size +
            static_cast<std::size_t>(ggml_graph_n_nodes(graph)) * kPerNode;

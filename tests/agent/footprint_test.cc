@@ -22,6 +22,8 @@ constexpr std::uint64_t kSlack = 1024 * kMiB;
 constexpr std::uint64_t kSlack = kMiB / 2;
 #endif
 
+constexpr const char* kProgram = "/usr/bin/program with spaces";
+
 LargeBlock block(std::uintptr_t address, std::size_t bytes, BlockUse use = BlockUse::kState) {
   return {1, reinterpret_cast<char*>(address), bytes, use};  // NOLINT(performance-no-int-to-ptr): never followed
 }
@@ -35,7 +37,7 @@ std::string mapping(const std::string& head, std::uint64_t clean_kib, std::uint6
 
 Footprint count(const std::string& smaps, const std::vector<LargeBlock>& blocks = {}) {
   std::istringstream text(smaps);
-  const auto footprint = count_mappings(text, blocks);
+  const auto footprint = count_mappings(text, blocks, kProgram);
   EXPECT_TRUE(footprint.has_value());
   return footprint.value_or(Footprint{});
 }
@@ -43,12 +45,13 @@ Footprint count(const std::string& smaps, const std::vector<LargeBlock>& blocks 
 TEST(Footprint, EachMappingCountsByWhatItIs) {
   const Footprint footprint =
       count(mapping("00400000-00500000 r-xp 00000000 fe:00 1    /usr/bin/program with spaces", 100, 0) +
+            mapping("00500000-00600000 rw-p 00100000 fe:00 1    /usr/bin/program", 100, 3) +
             mapping("01000000-01900000 rw-p 00000000 00:00 0    [heap]", 0, 9000, "Swap:  24 kB\n") +
             mapping("10000000-10200000 r--s 00000000 fe:00 2    /models/m.gguf", 1000, 0) +
             mapping("10200000-10220000 r--s 00000000 fe:00 3    /usr/lib/small", 16, 0) +
             mapping("10300000-10500000 rw-s 00000000 fe:00 4    /dev/shm/x", 0, 40));
   EXPECT_EQ(footprint.weights_mapped, 2 * kMiB);
-  EXPECT_EQ(footprint.rest, (100 + 9024 + 16 + 40) * 1024U);
+  EXPECT_EQ(footprint.rest, (999 + 3 + 9024 + 40) * 1024U);
   EXPECT_EQ(footprint.blocks, 0U);
   EXPECT_EQ(footprint.total(), footprint.weights_mapped + footprint.rest);
 }
@@ -81,7 +84,7 @@ TEST(Footprint, ConversationsCountAsMuchAsTheyMayComeTo) {
 TEST(Footprint, WithoutMappingsThereIsNone) {
   for (const char* const text : {"", "\n\n", "Private_Dirty: 4 kB\n", "not a mapping\n", "5-4 rw-p\n"}) {
     std::istringstream smaps(text);
-    EXPECT_FALSE(count_mappings(smaps, {})) << text;
+    EXPECT_FALSE(count_mappings(smaps, {}, kProgram)) << text;
   }
 }
 
