@@ -242,8 +242,7 @@ void ModelHost::carry_out(Inspect& action) {
     const ModelSpec* const spec = catalog_.find(model);
     if (const auto whole = spec == nullptr ? std::nullopt : shrunk_from(*spec, *metadata)) {
       shrunk_[model] = metadata->context;
-      log::warn({{"model", model}},
-                "{} gets a context of {} tokens instead of {}: with more it does not fit the memory budget of {}",
+      log::warn("{} gets a context of {} tokens instead of {}: with more it does not fit the memory budget of {}",
                 model, metadata->context, *whole, format_bytes(manager_.memory_budget()));
     }
     step(Inspected{model, ticket, metadata->footprint(), metadata->residue});
