@@ -229,10 +229,12 @@ void ContextManager::Impl::expire_idle() {
 }
 
 void ContextManager::Impl::give_back(Bytes short_by) {
-  // What was told to leave already is on its way.
-  const Bytes coming = ledger_.reserved() - ledger_.after_exits().committed;
-  if (coming >= short_by) return;
-  Bytes wanted = short_by - coming;
+  // Beyond what was told to leave and is on its way.
+  const auto lacking = [&] {
+    const Bytes coming = ledger_.reserved() - ledger_.after_exits().committed;
+    return coming < short_by;
+  };
+  if (!lacking()) return;
   std::vector<Model*> hot;
   std::vector<Model*> parked;
   bool dropped = false;
@@ -248,21 +250,18 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   }
   if (dropped) return;  // whether that was enough shows next time
   for (Model* m : hot) {
-    if (wanted == Bytes()) return;
-    const Bytes held = ledger_.held(*m->engine);
-    if (parkable(*m) && make_image_room(*m) == ImageRoom::kNow && expected_residue(*m) < held) {
-      wanted -= held - expected_residue(*m);
+    if (!lacking()) return;
+    const bool frees = parkable(*m) && expected_residue(*m) < ledger_.held(*m->engine);
+    const ImageRoom image = frees ? make_image_room(*m) : ImageRoom::kNever;
+    if (image == ImageRoom::kNow) {
       park_to_make_room(*m, "parked, as the machine's memory is short", {});
-    } else {
-      wanted -= held;
+    } else if (lacking()) {  // what was stopped for its image may have been enough
       evict(*m, "evicted, as the machine's memory is short", {});
     }
   }
   for (Model* m : parked) {
-    // Room for an image may have been made meanwhile.
-    if (wanted == Bytes() || m->state != ModelState::kParked) continue;
-    wanted -= ledger_.held(*m->engine);
-    evict(*m, "evicted, as the machine's memory is short", {});
+    // Some may have been stopped for an image.
+    if (lacking() && m->state == ModelState::kParked) evict(*m, "evicted, as the machine's memory is short", {});
   }
 }
 

@@ -392,6 +392,27 @@ TEST_F(Parking, AForcedLoadStopsAParkedPinnedOneIfItMust) {
 
 // ---- limits ----
 
+TEST_F(Parking, AForcedLoadTakesThePinOfOneThatWaitsForRoomForItsImage) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(1000);
+  options.max_models = 1;
+  options.parking.images = Bytes::mib(100);
+  start(options);
+  add("a", 300);
+  add("b", 300, /*pinned=*/true);
+  add("c", 300);
+  heat_and_park("a", 30, 60);
+  heat("b");
+  park(next_id(), "b", /*force=*/true);
+  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  step(PinRequested{next_id(), "b", true});
+  load(kR1, "c", /*preload=*/false, /*force=*/true);
+  EXPECT_EQ(only<Stop>(inspected("c")).model, "a") << "its image is in the way of that of b";
+  EXPECT_FALSE(view("b").pinned);
+  EXPECT_EQ(residency("b"), Residency::kHot) << "until there is room";
+  EXPECT_EQ(only<Park>(exited("a", ErrorCode::kCancelled)).model, "b");
+}
+
 TEST_F(Parking, ParkedOnesKeepWithinTheirMemory) {
   ContextOptions options;
   options.parking.memory = Bytes::mib(50);
@@ -449,6 +470,40 @@ TEST_F(Parking, ASmallerBudgetParksFirstAndStopsThen) {
 }
 
 // ---- idle times ----
+
+TEST_F(Parking, WhatIsStoppedForAnImageMayBeEnough) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(1000);
+  options.parking.images = Bytes::mib(100);
+  start(options);
+  add("a", 500);
+  add("b", 400);
+  heat_and_park("a", 300, 60);
+  heat("b");
+  park(next_id(), "b");
+  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(600), 0, options.parking})).model, "a")
+      << "so that the image of b has room";
+  EXPECT_EQ(residency("b"), Residency::kHot) << "it fits without";
+  exited("a", ErrorCode::kCancelled);
+  EXPECT_EQ(residency("b"), Residency::kHot);
+}
+
+TEST_F(Parking, UnderPressureWhatIsStoppedForAnImageMayBeEnough) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(1000);
+  options.parking.images = Bytes::mib(100);
+  start(options);
+  add("a", 500);
+  add("b", 400);
+  heat_and_park("a", 300, 60);
+  heat("b");
+  park(next_id(), "b");
+  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  EXPECT_EQ(only<DropPages>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
+  EXPECT_EQ(only<Stop>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
+  EXPECT_EQ(residency("b"), Residency::kHot);
+}
 
 TEST_F(Parking, IdleForTtlItIsParkedAndForUnloadTtlStopped) {
   start(1000);

@@ -187,9 +187,10 @@ void ContextManager::Impl::shrink_to_limits() {
     const bool too_many = room.max_models != 0 && room.slots > room.max_models;
     if (hot != nullptr) {
       const bool frees = too_many || expected_residue(*hot) < ledger_.held(*hot->engine);
-      if (parkable(*hot) && frees && make_image_room(*hot) == ImageRoom::kNow) {
+      const ImageRoom image = parkable(*hot) && frees ? make_image_room(*hot) : ImageRoom::kNever;
+      if (image == ImageRoom::kNow) {
         park_to_make_room(*hot, why, {});
-      } else {
+      } else if (!ledger_.after_exits().within()) {  // what was stopped for its image may have been enough
         evict(*hot, why, {});
       }
     } else if (parked != nullptr && room.committed > room.budget) {
@@ -422,6 +423,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
                fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
                {},
                1});
+      refresh_evictable(*m);  // it may stay for a while, without its pin
     }
     if (!all_free) {
       // Who is idle may go on serving until the last one is free, except if that would only be aborted.

@@ -26,6 +26,8 @@ void read_files_ahead(const std::vector<std::string>& files) {
   }
 }
 
+double ms_since(TimePoint begun) { return std::chrono::duration<double, std::milli>(Clock::now() - begun).count(); }
+
 // Often enough that a stall is noticed not much later than it counts as one.
 Duration watch_period(Duration stall_timeout) {
   constexpr int kLooksPerTimeout = 4;
@@ -230,9 +232,10 @@ ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
 }
 
 void ModelHost::carry_out(Inspect& action) {
-  inspect(action.model, [this, alive = alive_, model = action.model,
-                         ticket = action.ticket](const Result<ModelMetadata>& metadata) {
+  inspect(action.model, [this, alive = alive_, model = action.model, ticket = action.ticket,
+                         begun = Clock::now()](const Result<ModelMetadata>& metadata) {
     if (!*alive) return;
+    log::debug({{"model", model}}, "{} is inspected after {:.1f} ms", model, ms_since(begun));
     // Also for a preload that nobody waits for.
     if (!metadata) {
       log::warn("{} cannot be loaded: {}", model, metadata.error().message);
@@ -274,8 +277,7 @@ void ModelHost::carry_out(Spawn& action) {
   handlers.on_ready = [this, id] {
     Running& running = engines_.at(id);
     running.ready = true;
-    log::info({{"model", running.model}}, "{} is ready after {} ms", running.model,
-              std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - running.started).count());
+    log::info({{"model", running.model}}, "{} is ready after {:.0f} ms", running.model, ms_since(running.started));
     EngineAgent* const agent = running.engine->agent();
     const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
     if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
@@ -296,8 +298,10 @@ void ModelHost::carry_out(Spawn& action) {
 void ModelHost::engine_exited(EngineId id, Error reason) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
-  log::info({{"model", found->second.model}}, "engine of {} is gone: {}", found->second.model, reason.message);
-  last_deaths_.insert_or_assign(found->second.model, std::pair(id, reason));
+  const Running& gone = found->second;
+  log::info({{"model", gone.model}}, "engine of {} is gone{}: {}", gone.model,
+            gone.told_to_stop ? fmt::format(" after {:.0f} ms", ms_since(*gone.told_to_stop)) : "", reason.message);
+  last_deaths_.insert_or_assign(gone.model, std::pair(id, reason));
   engines_.erase(found);
   count_sharers();
   if (engine_gone_) engine_gone_(id);
@@ -393,6 +397,7 @@ void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
   if (found == engines_.end()) return;  // its exit is on the way
   log::info({{"model", action.model}}, "stopping {}: {}", action.model, action.reason);
+  found->second.told_to_stop = Clock::now();
   found->second.engine->stop(options_.stop_grace);
 }
 
@@ -434,10 +439,10 @@ void ModelHost::carry_out(Park& action) {
     Running& running = engines_.at(id);
     running.moving = false;
     running.parked = result.has_value();
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun).count();
     if (result) {
-      log::info({{"model", model}}, "{} is parked after {} ms: it keeps {}, wrote {}, and its image has {}", model, ms,
-                format_bytes(result->residue), format_bytes(result->written), format_bytes(result->image));
+      log::info({{"model", model}}, "{} is parked after {:.0f} ms: it keeps {}, wrote {}, and its image has {}", model,
+                ms_since(begun), format_bytes(result->residue), format_bytes(result->written),
+                format_bytes(result->image));
       catalog_.note_residue(running.key, result->residue);
       step(EngineParked{id, result->residue, result->image});
     } else {
@@ -454,8 +459,7 @@ void ModelHost::carry_out(Wake& action) {
   wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
     engines_.at(id).moving = false;
     engines_.at(id).parked = false;
-    log::info({{"model", model}}, "{} woke after {:.1f} ms", model,
-              std::chrono::duration<double, std::milli>(Clock::now() - begun).count());
+    log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
     step(EngineWoken{id});
   });
 }

@@ -130,6 +130,7 @@ class ModelHost {
     std::uint64_t answers = 0;  // EngineWaits that ended
     std::uint64_t seen = 0;     // activity and answers, as the watchdog saw them last
     Duration silent_for{};
+    std::optional<TimePoint> told_to_stop{};
     unsigned told_sharers = 1;  // see Engine::share_cores
   };
 

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import stray_touch
 from harness import chat_body, in_background, wait_until
 from test_command_engines import entry as command_entry
 
@@ -304,6 +305,30 @@ def test_a_disk_that_is_full(serve, slow_model):
     assert m.chat("slow").json["choices"][0]["message"]["content"] == said
 
 
+def test_thirty_of_two_hundred_are_parked_at_once(serve, models):
+    names = [f"m{number:03}" for number in range(200)]
+    m = serve("--max-models", 1, models={name: models["abcd"[i % 4]] for i, name in enumerate(names)},
+              config='[park]\nmemory = "8GiB"\nimages = "8GiB"\n')
+    assert len(m.get("/v1/models").json["data"]) == len(names)
+    used = names[::6][:31]
+    said = {}
+    for model in used:
+        said[model] = m.chat(model).json["choices"][0]["message"]["content"]
+        m.settle()
+    engines = {model: m.engine(model) for model in used}
+    stats = m.stats()
+    assert [view["state"] for view in stats["models"]].count("parked") == 30 and m.loaded() == used[-1:]
+    assert stats["estimated_memory_mb"] <= stats["memory_budget_mb"]
+    for model in used[:-1]:
+        answer = m.chat(model)
+        assert answer.status == 200 and answer.headers["x-minerva-cache"] == "parked", answer
+        assert answer.json["choices"][0]["message"]["content"] == said[model]
+        assert answer.json["timings"]["cache_n"] > 0, "its conversation is there"
+        m.settle()
+    assert {model: m.engine(model) for model in used} == engines
+    assert m.cache()["misses"] == 31 and m.cache()["hits"] == 30
+
+
 # ---- while it moves ----
 
 def test_a_stream_hears_that_its_model_wakes(serve):
@@ -396,6 +421,37 @@ def test_killed_while_being_parked(serve):
     assert answer.status == 409 and answer.error["message"], answer
     assert m.chat("a").status == 200
     assert os.listdir(images(m)) == []
+
+
+def test_an_engine_that_does_not_park_is_replaced(serve):
+    m = serve(env={"MINERVA_LIMITS_STALL_TIMEOUT": "500ms"})
+    m.use("a")
+    engine = m.engine("a")
+    with halted(engine):
+        refused = park(m, "a")
+        assert refused.status == 409 and refused.error["message"], refused
+        wait_until(lambda: m.engines("a") == [], "the engine that says nothing is gone")
+    assert m.chat("a").status == 200
+    assert m.engine("a") != engine
+    assert "while it was parking or waking" in m.log()
+
+
+def test_a_touch_of_what_is_parked_ends_the_engine_only(serve, slow_model, models):
+    """A stray pointer of the engine's: it must not compute on what is not there."""
+    m = serve(models={"slow": slow_model, "a": models["a"]})
+    said = m.chat("slow").json["choices"][0]["message"]["content"]
+    m.use("a")
+    engine, other = m.engine("slow"), m.engine("a")
+    hot = stray_touch.mappings(engine)
+    parked(m, "slow")
+    fenced = [begin for begin, access in stray_touch.mappings(engine).items()
+              if access.startswith("---") and hot.get(begin, "").startswith("rw")]
+    assert fenced, "nothing of it is fenced"
+    stray_touch.touch(engine, fenced[0])
+    wait_until(lambda: m.state("slow") == "cold", "its death is known")
+    assert m.engine("a") == other and m.chat("a").headers["x-minerva-cache"] == "hit"
+    answer = m.chat("slow")
+    assert answer.headers["x-minerva-cache"] == "miss" and answer.json["choices"][0]["message"]["content"] == said
 
 
 def test_an_engine_that_does_not_wake_is_replaced(serve):
