@@ -142,6 +142,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", quoted(id)));
   }
   const Model& m = it->second;
+  if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
   LoadPlan plan;
   plan.footprint = footprint;
   plan.free = ledger_.budget() - ledger_.reserved();
