@@ -162,7 +162,7 @@ TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
 }
 
 TEST_F(LlamaAgentTest, ItForgetsItsCalls) {
-  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_);
+  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_, Bytes());
   agent->measure([](std::optional<Bytes>) { FAIL() << "called back"; });
   agent.reset();
   loop_.post([this] { loop_.stop(); });
