@@ -2,11 +2,12 @@
 //
 // Purpose: counted by what a mapping is, not by what happens to be resident. A model file that is mapped counts as a
 // whole, since all of it is read when the model runs; so does a large block (large_blocks.h), of which a KV cache or
-// scratch is touched only as conversations grow. Of the program's code counts what is resident, whoever else runs it,
-// so that the figure does not depend on who does; of other files (libraries) what this process changed. All the rest
-// counts as far as nobody else has it mapped. Conversations outside of slots (llama.cpp's host prompt cache, context
-// checkpoints) come and go: what of them is held is told, so that the caller can add what may still come. Threading:
-// any. While it looks, other threads wait before they make or free a large block: some milliseconds.
+// scratch is touched only as conversations grow. Of the program's code counts what is resident, whoever else runs it:
+// the figure must not depend on who does. Of other files (libraries) counts what this process changed, and of the rest
+// what nobody else has mapped.
+// Conversations outside of slots (llama.cpp's host prompt cache, context checkpoints) come and go: what of them is held
+// is told, so that the caller can add what may still come.
+// Threading: any. While it looks, other threads wait before they make or free a large block: some milliseconds.
 #pragma once
 
 #include <cstdint>
