@@ -344,7 +344,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   engine_->stop(seconds(30));
   loop_.run();
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
-  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure\n"),
+  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure 0\n"),
             std::string::npos)
       << log_text();
 }
