@@ -68,6 +68,7 @@ class FakeDriver final : public EngineDriver {
     metadata.trained_context = 4096;
     metadata.context = spec.context.value_or(4096);
     metadata.predicted = Bytes(1000 + metadata.context);
+    metadata.can_embed = embeds;
     ++inspections;
     done(metadata);
   }
@@ -79,6 +80,7 @@ class FakeDriver final : public EngineDriver {
     return std::make_unique<FakeEngine>(loop_, std::move(handlers), std::move(agent));
   }
   bool has_agent = true;
+  bool embeds = false;
   std::optional<Bytes> footprint = Bytes(900);
   std::vector<std::string> asked;  // of all agents
   std::vector<unsigned> contexts;  // of all engines that were started
@@ -213,6 +215,15 @@ TEST_F(MeasuringTest, WithoutAnAgentOrAnAnswerThePredictionStays) {
   EXPECT_EQ(measurements(), 1);
   EXPECT_EQ(held("b"), Bytes(5096));
   EXPECT_FALSE(host_->metadata("b")->measured);
+}
+
+TEST_F(MeasuringTest, WhatEmbedsCountsAsPredictedUntilItHoldsMore) {
+  driver_.embeds = true;
+  use("a");
+  EXPECT_EQ(held("a"), Bytes(5096)) << "a longer input may come";
+  driver_.footprint = Bytes(6000);
+  use("a");
+  EXPECT_EQ(held("a"), Bytes(6000));
 }
 
 // ---- contexts that may shrink ----

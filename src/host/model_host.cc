@@ -268,6 +268,7 @@ void ModelHost::carry_out(Spawn& action) {
                                      "", 1}});
     return;
   }
+  const Bytes at_least = metadata->can_embed || metadata->can_rerank ? metadata->predicted : Bytes();
   log::info({{"model", action.model}}, "loading {} ({} reserved)", action.model, format_bytes(action.footprint));
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
@@ -291,7 +292,8 @@ void ModelHost::carry_out(Spawn& action) {
     post_step(EngineExited{id, engine.error()});
     return;
   }
-  engines_.emplace(id, Running{action.model, *spec, catalog_.key(as_run(*spec)), std::move(*engine), 0, Clock::now()});
+  engines_.emplace(
+      id, Running{action.model, *spec, catalog_.key(as_run(*spec)), at_least, std::move(*engine), 0, Clock::now()});
   arm_watchdog();
 }
 
@@ -419,6 +421,7 @@ void ModelHost::measured(EngineId id, bool has_served, std::optional<Bytes> foot
   Running& running = engines_.at(id);
   running.measuring = false;
   if (!footprint) return;
+  footprint = std::max(*footprint, running.at_least);
   log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(*footprint));
   // What the first requests make is not there yet.
   if (has_served) catalog_.note_measured(running.key, *footprint);

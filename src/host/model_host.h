@@ -116,6 +116,8 @@ class ModelHost {
     ModelId model;
     ModelSpec spec;   // it was started with, but for a context that was shrunk
     std::string key;  // of what is known of it, see Catalog::key
+    // Where outputs are pooled, their buffer grows with the largest input so far: what was predicted is what may come.
+    Bytes at_least;
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
