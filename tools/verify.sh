@@ -7,7 +7,7 @@
 # Usage: tools/verify.sh [PART...]     default: all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
-readonly all_parts=(analyzer sim fuzz soak kills overload parking asan tsan)
+readonly all_parts=(analyzer sim fuzz soak kills overload parking prediction asan tsan)
 readonly out=build/verify
 
 jobs=${JOBS:-$(nproc)}
@@ -27,6 +27,7 @@ run_part() {
     fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
     soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;
     parking) python3 -B tests/campaigns/parking.py && agent_under_asan ;;
+    prediction) python3 -B bench/prediction.py ;;
     asan | tsan) make test PRESET="$1" JOBS="$jobs" ;;
   esac
 }
@@ -50,11 +51,11 @@ for part in "${selected[@]}"; do
   echo "==> $part"
   began=$SECONDS
   if run_part "$part" >"$out/$part.log" 2>&1; then result=passed; else result=FAILED failed=1; fi
-  row=$(printf '%-9s %-7s %6d s   %s' "$part" "$result" $((SECONDS - began)) "$out/$part.log")
+  row=$(printf '%-10s %-7s %6d s   %s' "$part" "$result" $((SECONDS - began)) "$out/$part.log")
   table+=("$row")
   [ "$result" = passed ] || tail -n 15 "$out/$part.log"
   echo "$row"
 done
-printf '\n%-9s %-7s %8s   %s\n' part result took output
+printf '\n%-10s %-7s %8s   %s\n' part result took output
 printf '%s\n' "${table[@]}"
 exit $failed

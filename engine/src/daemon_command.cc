@@ -41,6 +41,11 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
     } else if (word == "wake") {
         command.kind = Kind::kWake;
         option = "read";
+    } else if (word == "measure") {
+        command.kind = Kind::kMeasure;
+        if (rest.empty()) {
+            return command;
+        }
     } else {
         return std::nullopt;
     }

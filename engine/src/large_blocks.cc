@@ -95,18 +95,20 @@ bool unmap_large_block(void * address) {
     return true;
 }
 
-void set_large_block_use(void * inside, BlockUse use) {
+bool set_large_block_use(void * inside, BlockUse use) {
     auto * const address = static_cast<char *>(inside);
     Registry & r = registry();
     const std::lock_guard<std::recursive_mutex> lock(r.mutex);
     auto after = r.blocks.upper_bound(address);
     if (after == r.blocks.begin()) {
-        return;
+        return false;
     }
     LargeBlock & block = (--after)->second;
-    if (address < block.address + block.bytes) {
-        block.use = use;
+    if (address >= block.address + block.bytes) {
+        return false;
     }
+    block.use = use;
+    return true;
 }
 
 }  // namespace minerva::engine

@@ -13,8 +13,8 @@
 
 namespace minerva::engine {
 
-// Scratch is written anew by each computation before it is read.
-enum class BlockUse { kWeights, kState, kScratch };
+// Scratch is written anew by each computation before it is read; conversations are those outside of slots.
+enum class BlockUse { kWeights, kState, kScratch, kConversation };
 
 struct LargeBlock {
     std::uint64_t id;   // never used twice
@@ -40,7 +40,7 @@ class LargeBlocks {
 void * map_large_block(std::size_t bytes, BlockUse use);
 // False, without effect, if `address` is not the start of one.
 bool unmap_large_block(void * address);
-// Says what the block with this address inside is for; other addresses are ignored.
-void set_large_block_use(void * inside, BlockUse use);
+// Says what the block with this address inside is for. False, without effect, for other addresses.
+bool set_large_block_use(void * inside, BlockUse use);
 
 }  // namespace minerva::engine

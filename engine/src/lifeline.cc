@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "daemon_command.h"
+#include "footprint.h"
 #include "thread_share.h"
 
 namespace minerva::engine {
@@ -64,18 +65,35 @@ void answer(int output, const Parking & parking, const Parking::Report & report)
     say(output, json);
 }
 
+void answer_footprint(int output, std::uint64_t conversations) {
+    nlohmann::ordered_json measured = nlohmann::ordered_json::object();
+    if (const std::optional<Footprint> footprint = measure_footprint()) {
+        measured = {{"footprint_bytes", footprint->total_with_conversations(conversations)},
+                    {"weights_mapped_bytes", footprint->weights_mapped},
+                    {"blocks_bytes", footprint->blocks},
+                    {"rest_bytes", footprint->rest},
+                    {"conversations_bytes", footprint->conversations}};
+    }
+    say(output, {{"measured", std::move(measured)}});
+}
+
 // `parking` is nullptr where nothing can be answered.
 void obey(std::string_view line, int output, Parking * parking) {
     const std::optional<DaemonCommand> command = parse_daemon_command(line);
     if (!command) {
         return;
     }
-    if (command->kind == DaemonCommand::Kind::kSharers) {
+    using Kind = DaemonCommand::Kind;
+    if (command->kind == Kind::kSharers) {
         share_threads(static_cast<int>(std::min<std::uint64_t>(command->number, 1 << 16)));
-    } else if (parking != nullptr) {
+    } else if (parking == nullptr) {
+        return;
+    } else if (command->kind == Kind::kMeasure) {
+        answer_footprint(output, command->number);
+    } else {
         answer(output, *parking,
-               command->kind == DaemonCommand::Kind::kPark ? parking->park(command->number, command->with_files)
-                                                           : parking->wake(command->with_files));
+               command->kind == Kind::kPark ? parking->park(command->number, command->with_files)
+                                            : parking->wake(command->with_files));
     }
 }
 

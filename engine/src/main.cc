@@ -1,4 +1,6 @@
 // minerva-engine: llama.cpp's server for one model, and the inspection of a model file.
+#include <malloc.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -28,9 +30,18 @@ constexpr const char * kUsage =
     "parent\n"
     "or with its stdin.\n";
 
+// What is freed of this size and more goes back to the kernel at once. Where glibc sees one such block freed it would
+// take larger ones from its heap from then on, and keep what it cannot join to the end of the heap: conversations that
+// leave the host prompt cache would go on to count.
+void give_back_what_is_freed() {
+    constexpr int kBytes = 128 << 10;  // where glibc begins
+    mallopt(M_MMAP_THRESHOLD, kBytes);
+}
+
 }  // namespace
 
 int main(int argc, char ** argv) {
+    give_back_what_is_freed();
     const std::string command = argc > 1 ? argv[1] : "";
     if (command.empty() || command == "--help" || command == "-h") {
         std::fputs(kUsage, command.empty() ? stderr : stdout);

@@ -19,7 +19,7 @@ namespace minerva::engine {
 namespace {
 
 // Vocabularies and templates are no files of their own; libraries are mapped privately.
-constexpr std::uintptr_t kSmallest = std::uintptr_t{1} << 20;
+constexpr std::size_t kSmallest = std::size_t{1} << 20;
 
 struct Mapping {
     void * address;
@@ -27,7 +27,6 @@ struct Mapping {
     std::string path;
 };
 
-// Shared and read-only: how llama.cpp maps a model.
 std::vector<Mapping> mapped_models() {
     std::vector<Mapping> result;
     std::ifstream maps("/proc/self/maps");
@@ -38,7 +37,7 @@ std::vector<Mapping> mapped_models() {
         int path_at = 0;
         if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &begin, &end, access, &path_at) <
                 3 ||
-            std::string(access) != "r--s" || end - begin < kSmallest || path_at == 0) {
+            !maps_model(access, end - begin) || path_at == 0) {
             continue;
         }
         result.push_back(
@@ -48,6 +47,11 @@ std::vector<Mapping> mapped_models() {
 }
 
 }  // namespace
+
+bool maps_model(std::string_view access, std::size_t bytes) {
+    // Shared and read-only: how llama.cpp maps a model.
+    return access == "r--s" && bytes >= kSmallest;
+}
 
 void drop_mapped_files() {
     for (const Mapping & mapping : mapped_models()) {

@@ -33,6 +33,13 @@ Result<std::optional<std::string>> text_field(const Json& body, const char* name
   return std::optional<std::string>(member->get<std::string>());
 }
 
+// Said only where it is so.
+void say_shrunk(Json& json, const std::optional<ShrunkContext>& shrunk) {
+  if (!shrunk) return;
+  json["context_length"] = shrunk->tokens;
+  json["context_shrunk_from"] = shrunk->instead_of;
+}
+
 Json model_object(const ModelAnswer& model) {
   Json json = {{"id", model.id},
                {"object", "model"},
@@ -44,6 +51,7 @@ Json model_object(const ModelAnswer& model) {
                {"quantization", model.quantization.empty() ? Json(nullptr) : Json(model.quantization)},
                {"context_length", or_null(model.context_length)},
                {"aliases", model.aliases}};
+  say_shrunk(json, model.shrunk);
   if (model.progress) json["progress"] = std::round(*model.progress * 100) / 100;
   if (model.failure) {
     json["last_error"] = {{"code", error_info(model.failure->code).name}, {"message", model.failure->message}};
@@ -76,20 +84,22 @@ Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id) 
 }
 
 std::string life_cycle_json(const LifeCycleAnswer& answer) {
-  return dump({{"success", true},
+  Json json = {{"success", true},
                {"message", answer.message},
                {"model_id", answer.model},
                {"state", residency_name(answer.state)},
                {"load_ms", rounded_ms(answer.load_time)},
                {"evicted", answer.evicted},
-               {"estimated_memory_mb", answer.memory.rounded_mib()}});
+               {"estimated_memory_mb", answer.memory.rounded_mib()}};
+  say_shrunk(json, answer.shrunk);
+  return dump(json);
 }
 
 std::string plan_json(const PlanAnswer& answer) {
   const LoadPlan& plan = answer.plan;
   Json expected = nullptr;
   if (plan.expected_load_time) expected = rounded_ms(*plan.expected_load_time);
-  return dump({{"success", true},
+  Json json = {{"success", true},
                {"message", plan.reason},
                {"model_id", answer.model},
                {"state", residency_name(answer.state)},
@@ -98,7 +108,9 @@ std::string plan_json(const PlanAnswer& answer) {
                {"would_evict", plan.evict},
                {"expected_load_ms", expected},
                {"estimated_memory_mb", plan.footprint.rounded_mib()},
-               {"free_memory_mb", plan.free.rounded_mib()}});
+               {"free_memory_mb", plan.free.rounded_mib()}};
+  say_shrunk(json, answer.shrunk);
+  return dump(json);
 }
 
 std::string stats_json(const StatsAnswer& stats) {
@@ -126,6 +138,8 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"preloaded", model.preloaded},
                       {"breaker", breaker_state_name(model.breaker)},
                       {"tried_again_in_s", tried_again}});
+    const auto shrunk = stats.shrunk.find(model.id);
+    if (shrunk != stats.shrunk.end()) say_shrunk(models.back(), shrunk->second);
   }
   return dump({{"loaded_models", stats.loaded},
                {"total_loaded", stats.loaded.size()},

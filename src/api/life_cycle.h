@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,12 @@ struct LoadBody {
 // Errors: kInvalidArgument with the field at fault, also when its model_id is not `path_id`.
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
 
+// A model that has fewer tokens per conversation than it was to have, since no more fit the memory budget.
+struct ShrunkContext {
+  unsigned tokens = 0;
+  unsigned instead_of = 0;
+};
+
 // What load, preload, park, unload, pin and unpin answer.
 struct LifeCycleAnswer {
   std::string message;  // "loaded", "woken", "already loaded", ...
@@ -34,6 +41,7 @@ struct LifeCycleAnswer {
   Duration load_time{};          // of the call, 0 if nothing changed
   std::vector<ModelId> evicted;  // parked or stopped, to make room
   Bytes memory;                  // what the model holds now, 0 if it is not resident
+  std::optional<ShrunkContext> shrunk = {};
 };
 std::string life_cycle_json(const LifeCycleAnswer& answer);
 
@@ -42,6 +50,7 @@ struct PlanAnswer {
   ModelId model;
   Residency state = Residency::kCold;
   LoadPlan plan;
+  std::optional<ShrunkContext> shrunk = {};  // that it would have
 };
 std::string plan_json(const PlanAnswer& answer);
 
@@ -49,6 +58,7 @@ std::string plan_json(const PlanAnswer& answer);
 struct StatsAnswer {
   std::vector<ModelId> loaded;    // hot
   std::vector<ModelView> models;  // all; those that are cold are left out
+  std::map<ModelId, ShrunkContext> shrunk = {};
   CacheStats cache;
   std::string policy;
   Bytes memory_budget;
@@ -69,6 +79,7 @@ struct ModelAnswer {
   std::vector<ModelId> aliases;
   std::optional<double> progress;  // of a load under way, 0 to 1
   std::optional<Error> failure;    // the last one, if it was not forgiven since
+  std::optional<ShrunkContext> shrunk = {};
 };
 std::string model_json(const ModelAnswer& model);
 std::string models_json(const std::vector<ModelAnswer>& models);

@@ -45,6 +45,8 @@ TEST(LoadBody, RefusesWithTheFieldAtFault) {
 TEST(LifeCycle, Answers) {
   LifeCycleAnswer load{"loaded", "a", Residency::kHot, milliseconds(812), {"b"}, Bytes::mib(5120)};
   expect_golden("load.json", pretty(life_cycle_json(load)));
+  load.shrunk = ShrunkContext{2048, 8192};
+  EXPECT_NE(life_cycle_json(load).find(R"("context_length":2048,"context_shrunk_from":8192)"), std::string::npos);
   LifeCycleAnswer unload{"unloaded", "a", Residency::kCold, {}, {}, {}};
   expect_golden("unload.json", pretty(life_cycle_json(unload)));
   LifeCycleAnswer park{"parked", "a", Residency::kParked, milliseconds(23), {}, Bytes::mib(60)};

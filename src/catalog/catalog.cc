@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "catalog/context_search.h"
 #include "catalog/metadata_store.h"
 #include "catalog/model_files.h"
+#include "engine/engine_arguments.h"
 
 namespace minerva {
 namespace {
@@ -18,6 +20,14 @@ std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint
   return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.size.count(),
                      spec.modified_ns, spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
                      fmt::join(spec.args, "\x1e"), fingerprint);
+}
+
+// A figure that has hardly changed is not worth writing the file again.
+bool differs(std::optional<Bytes> known, Bytes now) {
+  constexpr std::uint64_t kShare = 100;
+  if (!known) return true;
+  const Bytes difference = now > *known ? now - *known : *known - now;
+  return difference.count() > known->count() / kShare;
 }
 
 }  // namespace
@@ -56,6 +66,47 @@ struct Catalog::Impl {
   }
 
   std::string key_of(const ModelSpec& spec) const { return inspection_key(spec, driver.fingerprint()); }
+
+  // Of one set of arguments.
+  void inspect(const ModelSpec& spec, Done done) {
+    const std::string key = key_of(spec);
+    if (const ModelMetadata* const metadata = store.find(key); metadata != nullptr) {
+      done(ModelMetadata(*metadata));
+      return;
+    }
+    if (const auto it = invalid.find(key); it != invalid.end()) {
+      done(fail(Error(it->second)));
+      return;
+    }
+    auto& waiting = under_way[key];
+    waiting.push_back(std::move(done));
+    if (waiting.size() > 1) return;
+    driver.inspect(spec, [this, still = std::weak_ptr(alive), key, spec](const Result<ModelMetadata>& result) {
+      if (!still.expired()) inspected(spec, key, result);
+    });
+  }
+
+  // Of smaller contexts, until the largest that fits is found. `whole`: what the one it is to have needs.
+  void inspect_smaller(ModelSpec spec, ContextSearch search, ModelMetadata whole, Done done) {
+    const std::optional<unsigned> next = search.next();
+    if (!next && !search.best()) return done(std::move(whole));
+    // Found: known by now.
+    spec.context = next ? next : search.best();
+    inspect(spec, [this, spec, search, whole = std::move(whole), done = std::move(done),
+                   asked = next.has_value()](Result<ModelMetadata> result) mutable {
+      if (!result || !asked) return done(std::move(result));
+      search.take(result->footprint());
+      inspect_smaller(std::move(spec), search, std::move(whole), std::move(done));
+    });
+  }
+
+  template <typename Change>
+  void note(const std::string& key, Change change) {
+    const ModelMetadata* const known = store.find(key);
+    if (known == nullptr) return;
+    ModelMetadata changed = *known;
+    if (change(changed)) store.put(key, changed);
+  }
 
   void inspected(const ModelSpec& spec, const std::string& key, const Result<ModelMetadata>& result) {
     // Files replaced meanwhile: nobody knows which ones the answer is about, so it is not kept.
@@ -157,7 +208,7 @@ Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view p
   return &impl_->models.emplace(id, Impl::Known{std::move(spec), true}).first->second.spec;
 }
 
-void Catalog::inspect(const ModelId& id, std::function<void(Result<ModelMetadata>)> done) {
+void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done) {
   Impl::Known* const known = impl_->find(id);
   if (known == nullptr) {
     done(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
@@ -171,27 +222,31 @@ void Catalog::inspect(const ModelId& id, std::function<void(Result<ModelMetadata
   known->spec.size = state->size;
   known->spec.modified_ns = state->modified_ns;
 
-  const std::string key = impl_->key_of(known->spec);
-  if (const ModelMetadata* const metadata = impl_->store.find(key); metadata != nullptr) {
-    done(ModelMetadata(*metadata));
-    return;
-  }
-  if (const auto it = impl_->invalid.find(key); it != impl_->invalid.end()) {
-    done(fail(Error(it->second)));
-    return;
-  }
-  auto& waiting = impl_->under_way[key];
-  waiting.push_back(std::move(done));
-  if (waiting.size() > 1) return;
-  impl_->driver.inspect(known->spec, [impl = impl_.get(), alive = std::weak_ptr(impl_->alive), key,
-                                      spec = known->spec](const Result<ModelMetadata>& result) {
-    if (!alive.expired()) impl->inspected(spec, key, result);
+  if (!known->spec.context_may_shrink) return impl_->inspect(known->spec, std::move(done));
+  impl_->inspect(known->spec, [impl = impl_.get(), spec = known->spec, room,
+                               done = std::move(done)](Result<ModelMetadata> result) mutable {
+    if (!result || result->footprint() <= room) return done(std::move(result));
+    const ContextSearch search(room, result->context, result->footprint());
+    impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
   });
 }
 
-const ModelMetadata* Catalog::metadata(const ModelId& id) const {
-  const Impl::Known* const known = impl_->find(id);
-  return known == nullptr ? nullptr : impl_->store.find(impl_->key_of(known->spec));
+const ModelMetadata* Catalog::metadata(const ModelSpec& spec) const { return impl_->store.find(impl_->key_of(spec)); }
+
+std::string Catalog::key(const ModelSpec& spec) const { return impl_->key_of(spec); }
+
+void Catalog::note_measured(const std::string& key, Bytes footprint) {
+  impl_->note(
+      key, [footprint](ModelMetadata& known) { return differs(std::exchange(known.measured, footprint), footprint); });
+}
+
+void Catalog::note_residue(const std::string& key, Bytes residue) {
+  impl_->note(key, [residue](ModelMetadata& known) { return differs(std::exchange(known.residue, residue), residue); });
+}
+
+std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
+  const unsigned whole = conversation_context(spec, metadata.trained_context);
+  return spec.context_may_shrink && metadata.context < whole ? std::optional(whole) : std::nullopt;
 }
 
 }  // namespace minerva

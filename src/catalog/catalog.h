@@ -1,5 +1,5 @@
 // Catalog: which models exist, by id and alias. Scans the models folders, applies the config's entries, enforces the
-// path rule, and keeps what inspecting a model said (in memory and on disk).
+// path rule, and keeps what inspecting a model said and what its engines held (in memory and on disk).
 //
 // Threading: the loop's thread; scan() alone touches no member and may run on another one.
 // It does not decide what is loaded.
@@ -25,6 +25,7 @@ struct ModelEntry {
   CommandSpec command = {};  // without a path then, and without context, parallel, weights and args
   std::vector<ModelId> aliases = {};
   std::optional<unsigned> context = {};
+  std::optional<bool> context_may_shrink = {};
   std::optional<unsigned> parallel = {};
   std::optional<bool> pinned = {};
   std::optional<PreloadStrategy> preload = {};
@@ -85,14 +86,27 @@ class Catalog {
   // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
   // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called
   // inside, when the answer is there already.
+  // A model that takes more than `room` and whose context may shrink is inspected with smaller ones too: the answer is
+  // about the largest that takes no more (shrunk_from() tells), or about the one it is to have if there is none.
   // Errors: as EngineDriver::inspect. kInvalidModel is kept as long as the catalog lives, others are tried anew.
-  void inspect(const ModelId& id, std::function<void(Result<ModelMetadata>)> done);
-  // If already known; nullptr otherwise. Valid until the next inspect().
-  const ModelMetadata* metadata(const ModelId& id) const;
+  void inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done);
+  // If already known; nullptr otherwise. Valid until the next inspect() or note.
+  const ModelMetadata* metadata(const ModelSpec& spec) const;
+
+  // What is known of an engine that is started with this spec now is kept by this key: the files, the arguments, the
+  // engine's build.
+  std::string key(const ModelSpec& spec) const;
+  // What an engine whose key that was held at most, serving; and what was left of it when it was parked. They take the
+  // place of what was predicted and of what was left last time. No effect for a key that is not known any more.
+  void note_measured(const std::string& key, Bytes footprint);
+  void note_residue(const std::string& key, Bytes residue);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// How many tokens a conversation of `spec` was to have; nothing if it has as many.
+std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata);
 
 }  // namespace minerva

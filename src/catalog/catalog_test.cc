@@ -42,7 +42,7 @@ class FakeDriver final : public EngineDriver {
 ModelMetadata metadata_of(std::uint64_t bytes) {
   ModelMetadata metadata;
   metadata.architecture = "llama";
-  metadata.footprint = Bytes(bytes);
+  metadata.predicted = Bytes(bytes);
   return metadata;
 }
 
@@ -90,7 +90,7 @@ class CatalogTest : public testing::Test {
   // Inspects and stores the answer; nothing while it is not there.
   std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
     auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
-    catalog.inspect(id, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
+    catalog.inspect(id, room_, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
     return answer;
   }
 
@@ -98,6 +98,7 @@ class CatalogTest : public testing::Test {
   fs::path root_;
   fs::path models_;
   CatalogOptions options_;
+  Bytes room_ = Bytes(UINT64_MAX);
   FakeDriver driver_;
 };
 
@@ -312,14 +313,14 @@ TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
   const auto answer = inspect(*known, "whisper");
   EXPECT_EQ(driver_.asked.front().spec.command, entry.command);
   driver_.answer(metadata_of(5));
-  EXPECT_EQ((**answer)->footprint, Bytes(5));
-  EXPECT_NE(known->metadata("whisper"), nullptr);
+  EXPECT_EQ((**answer)->predicted, Bytes(5));
+  EXPECT_NE(known->metadata(*known->find("whisper")), nullptr);
 
   // What another memory would be is not what was known.
   options_.entries.front().command.memory = Bytes::gib(3);
   known->set_options(options_.models_dirs, options_.entries);
   EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
-  EXPECT_EQ(known->metadata("whisper"), nullptr);
+  EXPECT_EQ(known->metadata(*known->find("whisper")), nullptr);
 
   put("whisper.gguf");
   expect_one_problem(scan(), {"\"whisper\"", "whisper.gguf", "its command in the config"});
@@ -478,12 +479,12 @@ TEST_F(CatalogTest, InspectsOnceForAllWhoAsk) {
   const auto second = inspect(*made, "a");
   ASSERT_EQ(driver_.asked.size(), 1U);
   EXPECT_EQ(driver_.asked[0].spec, *made->find("a"));
-  EXPECT_EQ(made->metadata("a"), nullptr);
+  EXPECT_EQ(made->metadata(*made->find("a")), nullptr);
   driver_.answer(metadata_of(5));
   ASSERT_TRUE(first->has_value() && second->has_value());
-  EXPECT_EQ((**first)->footprint, Bytes(5));
-  EXPECT_EQ((**second)->footprint, Bytes(5));
-  ASSERT_NE(made->metadata("a"), nullptr);
+  EXPECT_EQ((**first)->predicted, Bytes(5));
+  EXPECT_EQ((**second)->predicted, Bytes(5));
+  ASSERT_NE(made->metadata(*made->find("a")), nullptr);
 
   EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
   EXPECT_TRUE(driver_.asked.empty());
@@ -586,10 +587,142 @@ TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
 TEST_F(CatalogTest, WhoAskedMayDestroyTheCatalog) {
   put("a.gguf");
   auto made = catalog();
-  made->inspect("a", [&made](const Result<ModelMetadata>&) { made.reset(); });
-  made->inspect("a", [](const Result<ModelMetadata>&) { FAIL() << "its catalog is gone"; });
+  made->inspect("a", room_, [&made](const Result<ModelMetadata>&) { made.reset(); });
+  made->inspect("a", room_, [](const Result<ModelMetadata>&) { FAIL() << "its catalog is gone"; });
   driver_.answer(metadata_of(1));
   EXPECT_EQ(made, nullptr);
+}
+
+// ---- what was measured ----
+
+TEST_F(CatalogTest, WhatWasMeasuredTakesThePlaceOfThePredictionForTheSameArguments) {
+  put("a.gguf");
+  const auto first = catalog();
+  inspect(*first, "a");
+  driver_.answer(metadata_of(1000));
+  const std::string key = first->key(*first->find("a"));
+  first->note_measured(key, Bytes(900));
+  first->note_residue(key, Bytes(70));
+  first->note_measured("something else", Bytes(1));
+  EXPECT_EQ(first->metadata(*first->find("a"))->footprint(), Bytes(900));
+
+  const auto after_a_restart = catalog();
+  const auto answer = inspect(*after_a_restart, "a");
+  ASSERT_TRUE(answer->has_value()) << "without asking the driver";
+  EXPECT_EQ((**answer)->footprint(), Bytes(900));
+  EXPECT_EQ((**answer)->predicted, Bytes(1000));
+  EXPECT_EQ((**answer)->residue, Bytes(70));
+
+  options_.entries = {{.id = "a", .parallel = 4}};
+  const auto other_arguments = catalog();
+  EXPECT_FALSE(inspect(*other_arguments, "a")->has_value());
+  driver_.answer(metadata_of(2000));
+  EXPECT_EQ(other_arguments->metadata(*other_arguments->find("a"))->footprint(), Bytes(2000));
+}
+
+TEST_F(CatalogTest, AFigureThatHardlyChangesIsNotWrittenAgain) {
+  put("a.gguf");
+  const auto made = catalog();
+  inspect(*made, "a");
+  driver_.answer(metadata_of(100'000));
+  const std::string key = made->key(*made->find("a"));
+  made->note_measured(key, Bytes(100'000));
+  fs::remove_all(options_.cache_dir);
+  made->note_measured(key, Bytes(100'900));
+  EXPECT_FALSE(fs::exists(options_.cache_dir));
+  EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(100'000));
+  made->note_measured(key, Bytes(98'000));
+  EXPECT_TRUE(fs::exists(options_.cache_dir));
+  EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(98'000));
+}
+
+// ---- contexts that may shrink ----
+
+class CatalogShrinkTest : public CatalogTest {
+ protected:
+  void SetUp() override {
+    CatalogTest::SetUp();
+    put("a.gguf");
+    options_.entries = {{.id = "a", .context = 8192, .context_may_shrink = true}};
+  }
+  // Answers whatever is asked: a model takes 1000 bytes and one for each token.
+  unsigned answer_all() {
+    unsigned questions = 0;
+    for (; !driver_.asked.empty(); ++questions) {
+      const unsigned context = driver_.asked.front().spec.context.value_or(0);
+      ModelMetadata metadata = metadata_of(1000 + context);
+      metadata.context = context;
+      driver_.answer(metadata);
+    }
+    return questions;
+  }
+};
+
+TEST_F(CatalogShrinkTest, ItGetsTheLargestContextThatFits) {
+  const auto made = catalog();
+  room_ = Bytes(1000 + 3100);
+  auto answer = inspect(*made, "a");
+  answer_all();
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((**answer)->context, 3072U);
+  EXPECT_EQ((**answer)->footprint(), Bytes(4072));
+  EXPECT_EQ(shrunk_from(*made->find("a"), ***answer), 8192U);
+  // All of it is known now.
+  answer = inspect(*made, "a");
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((**answer)->context, 3072U);
+  // With more room it gets more.
+  room_ = Bytes(10'000);
+  answer = inspect(*made, "a");
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((**answer)->context, 8192U);
+  EXPECT_EQ(shrunk_from(*made->find("a"), ***answer), std::nullopt);
+}
+
+TEST_F(CatalogShrinkTest, WhatWasMeasuredCountsHereToo) {
+  const auto made = catalog();
+  room_ = Bytes(1000 + 3100);
+  inspect(*made, "a");
+  answer_all();
+  ModelSpec shrunk = *made->find("a");
+  shrunk.context = 3072;
+  made->note_measured(made->key(shrunk), Bytes(4500));
+  const auto answer = inspect(*made, "a");
+  answer_all();
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((**answer)->context, 2816U);
+}
+
+TEST_F(CatalogShrinkTest, OneThatCannotBeSmallEnoughIsAnsweredAsItIs) {
+  const auto made = catalog();
+  room_ = Bytes(1100);
+  const auto answer = inspect(*made, "a");
+  answer_all();
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((**answer)->context, 8192U);
+  EXPECT_EQ((**answer)->footprint(), Bytes(9192));
+}
+
+TEST_F(CatalogShrinkTest, OthersAreNotShrunk) {
+  options_.entries.front().context_may_shrink = false;
+  const auto made = catalog();
+  room_ = Bytes(1100);
+  const auto answer = inspect(*made, "a");
+  EXPECT_EQ(answer_all(), 1U);
+  EXPECT_EQ((**answer)->context, 8192U);
+}
+
+TEST_F(CatalogShrinkTest, TheCatalogMayGoWhileItIsSearched) {
+  auto made = catalog();
+  room_ = Bytes(2000);
+  const auto answer = inspect(*made, "a");
+  ModelMetadata whole = metadata_of(9192);
+  whole.context = 8192;
+  driver_.answer(whole);
+  ASSERT_EQ(driver_.asked.size(), 1U);
+  made.reset();
+  driver_.answer(whole);
+  EXPECT_FALSE(answer->has_value());
 }
 
 }  // namespace

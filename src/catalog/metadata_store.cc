@@ -18,21 +18,25 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 // Of the file's shape. Another one's file is not read.
-constexpr int kSchema = 1;
+constexpr int kSchema = 2;
 constexpr std::uintmax_t kMaxFileBytes = 16U << 20;
 
 json to_json(const ModelMetadata& metadata) {
-  return {{"architecture", metadata.architecture},
-          {"quantization", metadata.quantization},
-          {"parameters", metadata.parameters},
-          {"trained_context", metadata.trained_context},
-          {"context", metadata.context},
-          {"can_generate", metadata.can_generate},
-          {"can_embed", metadata.can_embed},
-          {"can_rerank", metadata.can_rerank},
-          {"has_chat_template", metadata.has_chat_template},
-          {"multimodal", metadata.multimodal},
-          {"footprint_bytes", metadata.footprint.count()}};
+  json object = {{"architecture", metadata.architecture},
+                 {"quantization", metadata.quantization},
+                 {"parameters", metadata.parameters},
+                 {"trained_context", metadata.trained_context},
+                 {"context", metadata.context},
+                 {"can_generate", metadata.can_generate},
+                 {"can_embed", metadata.can_embed},
+                 {"can_rerank", metadata.can_rerank},
+                 {"has_chat_template", metadata.has_chat_template},
+                 {"multimodal", metadata.multimodal},
+                 {"predicted_bytes", metadata.predicted.count()},
+                 {"conversations_bytes", metadata.conversations.count()}};
+  if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
+  if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
+  return object;
 }
 
 struct Damaged : std::runtime_error {
@@ -49,6 +53,14 @@ Number number_of(const json& object, const char* name) {
   return value.get<Number>();
 }
 
+// Of a member that may be absent. Throws json::exception, Damaged.
+std::optional<Bytes> bytes_of(const json& object, const char* name) {
+  if (!object.contains(name)) return std::nullopt;
+  const Bytes bytes(number_of<std::uint64_t>(object, name));
+  if (bytes == Bytes()) throw Damaged(fmt::format("{} is zero", name));
+  return bytes;
+}
+
 // Throws json::exception, Damaged.
 ModelMetadata from_json(const json& object) {
   ModelMetadata metadata;
@@ -62,8 +74,11 @@ ModelMetadata from_json(const json& object) {
   object.at("can_rerank").get_to(metadata.can_rerank);
   object.at("has_chat_template").get_to(metadata.has_chat_template);
   object.at("multimodal").get_to(metadata.multimodal);
-  metadata.footprint = Bytes(number_of<std::uint64_t>(object, "footprint_bytes"));
-  if (metadata.footprint == Bytes()) throw Damaged("a model takes no memory");
+  metadata.predicted = Bytes(number_of<std::uint64_t>(object, "predicted_bytes"));
+  if (metadata.predicted == Bytes()) throw Damaged("a model takes no memory");
+  metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
+  metadata.measured = bytes_of(object, "measured_bytes");
+  metadata.residue = bytes_of(object, "residue_bytes");
   return metadata;
 }
 

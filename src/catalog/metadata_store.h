@@ -1,7 +1,7 @@
-// MetadataStore: what inspecting models said, by key, kept in one file on disk.
+// MetadataStore: what inspecting models said, and what was measured of them, by key, kept in one file on disk.
 //
 // Threading: the loop's thread; put() writes a few hundred kilobytes at most. Losing or damaging the file costs
-// inspecting again and nothing else: hence no fsync.
+// inspecting and measuring again and nothing else: hence no fsync.
 // It does not know what a key is made of.
 #pragma once
 

@@ -34,7 +34,10 @@ class MetadataStoreTest : public testing::Test {
     metadata.can_rerank = true;
     metadata.has_chat_template = true;
     metadata.multimodal = true;
-    metadata.footprint = Bytes(0xFFFFFFFFFFULL);
+    metadata.predicted = Bytes(0xFFFFFFFFFFULL);
+    metadata.conversations = Bytes(256);
+    metadata.measured = Bytes(12345);
+    metadata.residue = Bytes(678);
     return metadata;
   }
 
@@ -50,9 +53,15 @@ class MetadataStoreTest : public testing::Test {
 
 TEST_F(MetadataStoreTest, EveryFieldComesBack) {
   MetadataStore(file_).put("key", sample());
+  ModelMetadata not_measured = sample();
+  not_measured.measured.reset();
+  not_measured.residue.reset();
+  MetadataStore(file_).put("not measured", not_measured);
   const MetadataStore again(file_);
   ASSERT_NE(again.find("key"), nullptr);
   EXPECT_EQ(*again.find("key"), sample());
+  ASSERT_NE(again.find("not measured"), nullptr);
+  EXPECT_EQ(*again.find("not measured"), not_measured);
   EXPECT_EQ(again.find("other"), nullptr);
 }
 
@@ -66,7 +75,7 @@ TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
   const std::string good = read();
   for (const std::string& damaged :
        {std::string(), std::string("\0\0\0\0", 4), good.substr(0, good.size() / 2), std::string("[]"),
-        std::string(R"({"schema":1,"entries":[{"key":"key"}]})"), std::string(R"({"schema":1,"entries":7})")}) {
+        std::string(R"({"schema":2,"entries":[{"key":"key"}]})"), std::string(R"({"schema":2,"entries":7})")}) {
     std::ofstream(file_, std::ios::trunc) << damaged;
     MetadataStore store(file_);
     EXPECT_EQ(store.find("key"), nullptr) << damaged;
@@ -81,8 +90,10 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
       {"\"trained_context\":32768", "\"trained_context\":1e30"},
       {"\"context\":8192", "\"context\":4294967296"},
       {"\"parameters\":268098176", "\"parameters\":-1"},
-      {"\"footprint_bytes\":1099511627775", "\"footprint_bytes\":-4"},
-      {"\"footprint_bytes\":1099511627775", "\"footprint_bytes\":0"}};
+      {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":-4"},
+      {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":0"},
+      {"\"measured_bytes\":12345", "\"measured_bytes\":0"},
+      {"\"residue_bytes\":678", "\"residue_bytes\":1e30"}};
   for (const auto& [good, bad] : damages) {
     MetadataStore(file_).put("key", sample());
     std::string text = read();
@@ -98,9 +109,9 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
 TEST_F(MetadataStoreTest, AnotherSchemaIsNotRead) {
   MetadataStore(file_).put("key", sample());
   std::string text = read();
-  const auto at = text.find("\"schema\":1");
+  const auto at = text.find("\"schema\":2");
   ASSERT_NE(at, std::string::npos);
-  text.replace(at, 10, "\"schema\":2");
+  text.replace(at, 10, "\"schema\":3");
   std::ofstream(file_, std::ios::trunc) << text;
   EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
 }

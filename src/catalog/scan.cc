@@ -123,6 +123,7 @@ class Scan {
   bool apply(const ModelEntry& entry, ModelSpec& spec) {
     spec.aliases = entry.aliases;
     spec.context = entry.context;
+    spec.context_may_shrink = entry.context_may_shrink.value_or(spec.context_may_shrink);
     spec.parallel = entry.parallel.value_or(spec.parallel);
     spec.pinned = entry.pinned.value_or(spec.pinned);
     spec.preload = entry.preload.value_or(spec.preload);

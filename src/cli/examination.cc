@@ -109,11 +109,17 @@ fs::path existing_part(fs::path folder) {
 }
 
 void examine_fit(const ModelSpec& spec, const ModelMetadata& metadata, Bytes budget, const FindingSink& found) {
-  if (metadata.footprint > budget) {
+  if (metadata.footprint() <= budget) return;
+  if (spec.context_may_shrink) {
+    found({Level::kNote, "models",
+           fmt::format("The model \"{}\" takes {} with all of its context, the budget for all models is {}: it gets a "
+                       "smaller context, if one fits.",
+                       spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
+  } else {
     found({Level::kProblem, "models",
            fmt::format("The model \"{}\" can never run here: it takes {}, the budget for all models is {}. A smaller "
                        "context or parallel in its entry, or a larger memory_budget, may help.",
-                       spec.id, format_bytes(metadata.footprint), format_bytes(budget))});
+                       spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
   }
 }
 
@@ -136,7 +142,7 @@ std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, 
                    fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
       } else {
         examine_fit(spec, *metadata, budget, found);
-        good += metadata->footprint <= budget ? 1 : 0;
+        good += metadata->footprint() <= budget || spec.context_may_shrink ? 1 : 0;
       }
       if (--waiting == 0) loop.stop();
     });

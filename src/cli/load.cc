@@ -52,6 +52,10 @@ void print_plan(const nlohmann::json& plan, const std::string& id) {
   fmt::print("needs        {} ({} free)\n", format_mib(number_of(plan, "estimated_memory_mb")),
              format_mib(number_of(plan, "free_memory_mb")));
   fmt::print("would evict  {}\n", victims.empty() ? "nothing" : printable(victims));
+  if (number_of(plan, "context_shrunk_from") > 0) {
+    fmt::print("context      {:.0f} tokens instead of {:.0f}, as no more fit the memory budget\n",
+               number_of(plan, "context_length"), number_of(plan, "context_shrunk_from"));
+  }
   if (number_of(plan, "expected_load_ms") > 0) {
     fmt::print("should take  {}\n", format_seconds(number_of(plan, "expected_load_ms") / 1000));
   }

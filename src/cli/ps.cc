@@ -27,10 +27,17 @@ void print_ps(const nlohmann::json& answer) {
                used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
                flag_of(model, "preloaded") ? "yes" : "no"});
   }
+  std::string shrunk;
+  for (const nlohmann::json& model : list_of(answer, "models")) {
+    if (number_of(model, "context_shrunk_from") <= 0) continue;
+    shrunk += fmt::format("{} has a context of {:.0f} tokens instead of {:.0f}, as no more fit the memory budget.\n",
+                          printable(text_of(model, "id")), number_of(model, "context_length"),
+                          number_of(model, "context_shrunk_from"));
+  }
   if (table.empty()) {
     fmt::print("No model is in memory.\n");
   } else {
-    fmt::print("{}", table.text(stdout_has_colour()));
+    fmt::print("{}{}", table.text(stdout_has_colour()), shrunk);
   }
 }
 

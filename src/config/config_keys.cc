@@ -472,6 +472,18 @@ ModelRow model_count_row(std::string name, std::uint64_t most, std::string defau
 }
 
 template <typename At>
+ModelRow model_flag_row(std::string name, std::string meaning, At at) {
+  ModelRow row{std::move(name), "", "boolean", TomlKind::kBoolean, std::move(meaning), {}, {}};
+  row.set = [=](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+    at(entry) = values.front() == "true";
+    return {};
+  };
+  row.get = [=](const ModelEntry& entry) { return at(entry) ? Values{*at(entry) ? "true" : "false"} : Values{}; };
+  row.default_text = "false";
+  return row;
+}
+
+template <typename At>
 ModelRow model_duration_row(std::string name, std::string meaning, At at) {
   ModelRow row{std::move(name), "", "duration", TomlKind::kText, std::move(meaning), {}, {}};
   row.set = [=](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
@@ -590,16 +602,15 @@ std::vector<ModelRow> make_model_rows() {
                   [](const ModelEntry& entry) { return entry.aliases; }, "none"});
   rows.push_back(model_count_row("context", 1U << 24, "the smaller of what it was trained with and 8192",
                                  "Tokens per conversation.", [](auto& e) -> auto& { return e.context; }));
+  rows.push_back(model_flag_row("context_may_shrink",
+                                "Whether it gets fewer tokens if with all of them it would not fit the whole memory "
+                                "budget: as many as fit, and the answers to loads, `minerva ps` and the log say so. "
+                                "Otherwise it is refused.",
+                                [](auto& e) -> auto& { return e.context_may_shrink; }));
   rows.push_back(model_count_row("parallel", 256, fmt::to_string(ModelSpec{}.parallel), "Conversations at once.",
                                  [](auto& e) -> auto& { return e.parallel; }));
-  rows.push_back(
-      {"pin", "", "boolean", TomlKind::kBoolean, "Whether it stays in memory once it is loaded.",
-       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-         entry.pinned = values.front() == "true";
-         return {};
-       },
-       [](const ModelEntry& entry) { return entry.pinned ? Values{*entry.pinned ? "true" : "false"} : Values{}; },
-       "false"});
+  rows.push_back(model_flag_row("pin", "Whether it stays in memory once it is loaded.",
+                                [](auto& e) -> auto& { return e.pinned; }));
   rows.push_back({"preload", "", "eager | lazy", TomlKind::kText, "When it is loaded: at start, or on first use.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     const auto preload = parse_preload(values.front());

@@ -237,6 +237,7 @@ void ContextManager::Impl::on(const Inspected& event) {
   if (m.state != ModelState::kInspecting || m.ticket != event.ticket) return;
   if (event.footprint) {
     m.footprint = *event.footprint;
+    if (event.residue) m.residue = event.residue;
     m.state = ModelState::kWaitingForRoom;
     return;
   }
@@ -280,8 +281,10 @@ void ContextManager::Impl::on(const FootprintMeasured& event) {
   const auto it = engines_.find(event.engine);
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
-  if (m.state != ModelState::kHot) return;
+  if (m.state != ModelState::kHot && m.state != ModelState::kParking) return;
   m.footprint = event.footprint;
+  // On its way out it holds what it holds; the figure is for the wake.
+  if (m.state == ModelState::kParking) return;
   ledger_.correct(event.engine, event.footprint);
   cache_.set_footprint(m.id, event.footprint);
 }

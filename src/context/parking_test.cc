@@ -560,6 +560,36 @@ TEST_F(Parking, AMeasuredFootprintTakesThePlaceOfThePredictedOne) {
   EXPECT_EQ(only<Park>(step(FootprintMeasured{engine_["b"], Bytes::mib(700)})).model, "a");
 }
 
+TEST_F(Parking, WhatIsMeasuredWhileItParksIsForTheWake) {
+  start(1000);
+  add("a", 500);
+  heat("a");
+  only<Park>(park(kR1, "a"));
+  EXPECT_TRUE(step(FootprintMeasured{engine_["a"], Bytes::mib(390)}).empty());
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(500)) << "nothing is free before it is parked";
+  parked("a", 30);
+  EXPECT_EQ(only<Wake>(lease(kR2, "a")).model, "a");
+  EXPECT_EQ(core_->reserved_memory(), Bytes::mib(390));
+}
+
+TEST_F(Parking, AResidueThatIsKnownFromBeforeDecidesTheFirstPark) {
+  // Guessed: 32 MiB and a twentieth, so that parking "a" would not free enough for "b".
+  for (const bool known : {false, true}) {
+    start(100);
+    add("a", 60);
+    add("b", 70);
+    const RequestId first = next_id();
+    lease(first, "a");
+    step(Inspected{"a", ticket_["a"], Bytes::mib(60), known ? std::optional(Bytes::mib(10)) : std::nullopt});
+    ready("a");
+    release(first);
+    lease(next_id(), "b");
+    const std::vector<Action> actions = inspected("b");
+    EXPECT_EQ(all<Park>(actions).size(), known ? 1U : 0U);
+    EXPECT_EQ(all<Stop>(actions).size(), known ? 0U : 1U);
+  }
+}
+
 TEST_F(Parking, UnderPressureTheCheapestIsGivenBackFirst) {
   start(10000);
   for (const char* id : {"a", "b", "c"}) add(id, 1000);

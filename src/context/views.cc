@@ -144,6 +144,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", quoted(id)));
   }
   const Model& m = it->second;
+  if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
   LoadPlan plan;
   plan.footprint = footprint;
   plan.free = ledger_.budget() - ledger_.reserved();
@@ -227,8 +228,8 @@ std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
 
 Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const {
   return {ErrorCode::kBudgetExceeded,
-          fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context or raise "
-                      "memory_budget",
+          fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context, let it "
+                      "shrink (context_may_shrink) or raise memory_budget",
                       quoted(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
 }
 

@@ -11,6 +11,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kProtocol = 1;
 constexpr std::size_t kMaxText = 300;
+constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no figure, and sums are to stay right
 
 const json* member(const json& object, const char* name) {
   const auto it = object.find(name);
@@ -70,7 +71,9 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
   const json& measured = data["measured"];
   const json* const footprint = measured.is_object() ? member(measured, "footprint_bytes") : nullptr;
   if (footprint == nullptr || !footprint->is_number_unsigned()) return AgentMeasurement{};
-  return AgentMeasurement{Bytes(footprint->get<std::uint64_t>())};
+  const std::uint64_t bytes = footprint->get<std::uint64_t>();
+  if (bytes == 0 || bytes > kMostFootprint) return AgentMeasurement{};
+  return AgentMeasurement{Bytes(bytes)};
 }
 
 }  // namespace

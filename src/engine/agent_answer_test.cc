@@ -68,9 +68,10 @@ TEST(AgentAnswer, Refused) {
 
 TEST(AgentAnswer, MeasuredOrNot) {
   EXPECT_EQ(parsed<AgentMeasurement>(R"({"measured":{"footprint_bytes":12345}})")->footprint, Bytes(12345));
-  for (const char* const line :
-       {R"({"measured":null})", R"({"measured":{}})", R"({"measured":{"footprint_bytes":-1}})",
-        R"({"measured":{"footprint_bytes":"1"}})", R"({"measured":{"footprint_bytes":1.5}})", R"({"measured":[1]})"}) {
+  for (const char* const line : {R"({"measured":null})", R"({"measured":{"footprint_bytes":0}})",
+                                 R"({"measured":{"footprint_bytes":18446744073709551615}})", R"({"measured":{}})",
+                                 R"({"measured":{"footprint_bytes":-1}})", R"({"measured":{"footprint_bytes":"1"}})",
+                                 R"({"measured":{"footprint_bytes":1.5}})", R"({"measured":[1]})"}) {
     const auto measurement = parsed<AgentMeasurement>(line);
     ASSERT_TRUE(measurement) << line;
     EXPECT_FALSE(measurement->footprint) << line;

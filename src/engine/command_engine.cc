@@ -251,7 +251,7 @@ class CommandDriver final : public EngineDriver {
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     if (spec.command.argv.empty()) return others_->inspect(spec, std::move(done));
     ModelMetadata metadata;
-    metadata.footprint = spec.command.memory;
+    metadata.predicted = spec.command.memory;
     loop_.post([alive = std::weak_ptr(alive_), done = std::move(done), metadata] {
       if (!alive.expired()) done(metadata);
     });

@@ -159,7 +159,7 @@ TEST_F(CommandEngineTest, TakesWhatTheConfigSaysAndLeavesFilesToTheOther) {
   std::string architecture;
   driver_->inspect(file, [&](const Result<ModelMetadata>& metadata) { architecture = metadata->architecture; });
   driver_->inspect(script("exit"), [&](const Result<ModelMetadata>& metadata) {
-    footprint = metadata->footprint;
+    footprint = metadata->predicted;
     loop_.stop();
   });
   EXPECT_EQ(footprint, Bytes()) << "not from inside the call";

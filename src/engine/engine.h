@@ -63,9 +63,9 @@ class EngineAgent {
   virtual void drop_pages() = 0;
   // `done` comes once, unless it dies first (as it does when its image is damaged). Requires: parked.
   virtual void wake(std::function<void()> done) = 0;
-  // What the engine holds at most with what it has allocated, hot: its memory now, and what of its large blocks was not
-  // touched yet. `done` comes once, with nothing if that cannot be told; not at all if it dies first. Requires: ready,
-  // not parked.
+  // What the engine holds at most with what it has allocated, hot: its memory now, what of its large blocks was not
+  // touched yet, and what conversations outside of slots may still come to. `done` comes once, with nothing if that
+  // cannot be told; not at all if it dies first. Requires: ready, not parked.
   virtual void measure(std::function<void(std::optional<Bytes>)> done) = 0;
 };
 

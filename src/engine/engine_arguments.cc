@@ -21,8 +21,11 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
   const unsigned context = conversation_context(spec, metadata == nullptr ? 0 : metadata->trained_context);
   const std::uint64_t total = std::uint64_t{context} * spec.parallel;
   const bool embeds = metadata != nullptr && (metadata->can_embed || metadata->can_rerank);
-  // An encoder needs its whole input in one batch.
-  const unsigned batch = embeds ? std::max(context, defaults.batch) : defaults.batch;
+  // An encoder needs its whole input in one batch. Where outputs are pooled, llama.cpp aborts unless its sequences
+  // share the batch evenly.
+  const unsigned parallel = std::max(1U, spec.parallel);
+  const unsigned batch =
+      embeds ? (std::max(context, defaults.batch) + parallel - 1) / parallel * parallel : defaults.batch;
   const WeightsMode weights = spec.weights == WeightsMode::kAuto ? defaults.weights : spec.weights;
 
   std::vector<std::string> arguments = {"--offline", "--no-ui", "--no-warmup", "-fit", "off"};

@@ -54,6 +54,7 @@ TEST(EngineArguments, MetadataChoosesTheModeOfServing) {
   EXPECT_TRUE(has(arguments, "--embeddings"));
   EXPECT_EQ(value_of(arguments, "-ub"), "512");
   EXPECT_EQ(value_of(arguments, "-b"), "512");
+  EXPECT_EQ(value_of(engine_arguments(spec_of(3), &embedding, {}), "-ub"), "513") << "a multiple of three";
   embedding.can_rerank = true;
   EXPECT_TRUE(has(engine_arguments(spec_of(1), &embedding, {}), "--reranking"));
   EXPECT_FALSE(has(engine_arguments(spec_of(1), &embedding, {}), "--embeddings"));

@@ -59,7 +59,9 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   metadata.can_rerank = flag_of(data, "can_rerank");
   metadata.has_chat_template = flag_of(data, "chat_template");
   metadata.multimodal = flag_of(data, "multimodal");
-  metadata.footprint = Bytes(count_of(*memory, "total_bytes"));
+  metadata.predicted = Bytes(count_of(*memory, "total_bytes"));
+  metadata.conversations =
+      Bytes(count_of(*memory, "prompt_cache_bytes")) + Bytes(count_of(*memory, "checkpoints_bytes"));
   return metadata;
 }
 

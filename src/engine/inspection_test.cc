@@ -9,7 +9,8 @@ TEST(ParseInspection, ReadsWhatTheInspectorPrints) {
   const auto metadata = parse_inspection(
       R"({"architecture":"llama","name":"x","parameters":134515008,"quantization":"Q4_1","trained_context":8192,)"
       R"("can_generate":true,"can_embed":false,"can_rerank":false,"chat_template":true,"multimodal":false,)"
-      R"("memory":{"host":{"weights":1},"total_bytes":987654321}})");
+      R"("memory":{"host":{"weights":1},"prompt_cache_bytes":500,"checkpoints_bytes":70,)"
+      R"("total_bytes":987654321}})");
   ASSERT_TRUE(metadata.has_value()) << metadata.error().message;
   EXPECT_EQ(metadata->architecture, "llama");
   EXPECT_EQ(metadata->quantization, "Q4_1");
@@ -20,7 +21,9 @@ TEST(ParseInspection, ReadsWhatTheInspectorPrints) {
   EXPECT_FALSE(metadata->can_rerank);
   EXPECT_TRUE(metadata->has_chat_template);
   EXPECT_FALSE(metadata->multimodal);
-  EXPECT_EQ(metadata->footprint, Bytes(987654321));
+  EXPECT_EQ(metadata->predicted, Bytes(987654321));
+  EXPECT_EQ(metadata->conversations, Bytes(570));
+  EXPECT_EQ(metadata->footprint(), metadata->predicted) << "nothing was measured yet";
 }
 
 TEST(ParseInspection, AnErrorIsTheFilesFault) {

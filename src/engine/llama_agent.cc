@@ -9,8 +9,9 @@
 
 namespace minerva {
 
-LlamaAgent::LlamaAgent(io::Loop& loop, std::function<void(std::string_view)> send, std::shared_ptr<EngineLog> log)
-    : loop_(loop), send_(std::move(send)), log_(std::move(log)) {}
+LlamaAgent::LlamaAgent(io::Loop& loop, std::function<void(std::string_view)> send, std::shared_ptr<EngineLog> log,
+                       Bytes conversations)
+    : loop_(loop), send_(std::move(send)), log_(std::move(log)), conversations_(conversations) {}
 
 void LlamaAgent::take_line(std::string_view line) {
   auto parsed = parse_agent_answer(line);
@@ -29,7 +30,7 @@ void LlamaAgent::drop_pages() { ask("park 0 drop\n", DropCall{}); }
 void LlamaAgent::wake(std::function<void()> done) { ask("wake\n", WakeCall{std::move(done)}); }
 
 void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
-  if (speaks_) return ask("measure\n", MeasureCall{std::move(done)});
+  if (speaks_) return ask(fmt::format("measure {}\n", conversations_.count()), MeasureCall{std::move(done)});
   // Nobody would answer.
   loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
     if (!alive.expired()) done(std::nullopt);

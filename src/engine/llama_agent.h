@@ -22,8 +22,9 @@ namespace minerva {
 
 class LlamaAgent final : public EngineAgent {
  public:
-  // `send` takes whole lines for the engine's stdin.
-  LlamaAgent(io::Loop& loop, std::function<void(std::string_view text)> send, std::shared_ptr<EngineLog> log);
+  // `send` takes whole lines for the engine's stdin. `conversations`: what those outside of slots may come to.
+  LlamaAgent(io::Loop& loop, std::function<void(std::string_view text)> send, std::shared_ptr<EngineLog> log,
+             Bytes conversations);
 
   // What the engine wrote on its stdin.
   void take_line(std::string_view line);
@@ -59,6 +60,7 @@ class LlamaAgent final : public EngineAgent {
   io::Loop& loop_;
   std::function<void(std::string_view)> send_;
   std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  Bytes conversations_;
   bool said_hello_ = false;
   bool speaks_ = false;  // the protocol
   std::string why_not_ = "the engine has not said that it can be parked";

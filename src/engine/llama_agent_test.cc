@@ -39,7 +39,7 @@ class LlamaAgentTest : public testing::Test {
   io::Loop loop_;
   std::string sent_;
   std::shared_ptr<EngineLog> log_ = std::make_shared<EngineLog>();
-  LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_};
+  LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_, Bytes(9)};
   Events happened_;
   std::optional<ParkResult> park_;
 };
@@ -64,7 +64,7 @@ TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
   measure();
   agent_.take_line(kMeasured);
   EXPECT_EQ(happened_, (Events{"parked", "woken", "measured 7"}));
-  EXPECT_EQ(sent_, "park 12345\npark 0 drop\nwake\nmeasure\n");
+  EXPECT_EQ(sent_, "park 12345\npark 0 drop\nwake\nmeasure 9\n");
   EXPECT_EQ(noted(), Events{});
 }
 
@@ -162,7 +162,7 @@ TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
 }
 
 TEST_F(LlamaAgentTest, ItForgetsItsCalls) {
-  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_);
+  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_, Bytes());
   agent->measure([](std::optional<Bytes>) { FAIL() << "called back"; });
   agent.reset();
   loop_.post([this] { loop_.stop(); });

@@ -67,12 +67,13 @@ void warn_about_sandbox(std::string_view line) {
 
 class LlamaEngine final : public Engine {
  public:
-  LlamaEngine(io::Loop& loop, io::Address address, std::shared_ptr<EngineLog> log, Handlers handlers)
+  LlamaEngine(io::Loop& loop, io::Address address, std::shared_ptr<EngineLog> log, Handlers handlers,
+              Bytes conversations)
       : address_(std::move(address)),
         log_(std::move(log)),
         handlers_(std::move(handlers)),
         kill_timer_(loop),
-        agent_(loop, [this](std::string_view text) { process_->write_stdin(text); }, log_) {}
+        agent_(loop, [this](std::string_view text) { process_->write_stdin(text); }, log_, conversations) {}
 
   ~LlamaEngine() override {
     process_.reset();
@@ -226,7 +227,8 @@ class LlamaDriver final : public EngineDriver {
     auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir);
     if (!sandbox) return fail(sandbox.error());
     append(child.environment, *sandbox);
-    auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers));
+    auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers),
+                                                metadata.conversations);
     if (const auto started = engine->start(loop_, child); !started) return fail(started.error());
     return engine;
   }

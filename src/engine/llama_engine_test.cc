@@ -34,7 +34,7 @@ obey() {
     'park 5') say nonsense; parking '"yes"'; parking 'true,"residue_bytes":30' ;;
     park*) parking 'true,"residue_bytes":30' ;;
     wake) parking false ;;
-    measure) say '{"measured":{"footprint_bytes":40}}' ;;
+    'measure 0') say '{"measured":{"footprint_bytes":40}}' ;;
   esac
 }
 describe() { echo "{\"architecture\":\"llama\",\"parameters\":$1,\"trained_context\":$2,\"can_embed\":$3,\"memory\":{\"total_bytes\":$4}}"; }
@@ -344,7 +344,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   engine_->stop(seconds(30));
   loop_.run();
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
-  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure\n"),
+  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure 0\n"),
             std::string::npos)
       << log_text();
 }
@@ -515,7 +515,7 @@ TEST_F(LlamaEngineTest, InspectsWithTheArgumentsItWillRunWith) {
   ASSERT_TRUE(small.has_value()) << small.error().message;
   EXPECT_EQ(small->trained_context, 2048U);
   EXPECT_EQ(small->context, 2048U);
-  EXPECT_EQ(small->footprint, Bytes(4096)) << "two conversations of 2048 tokens";
+  EXPECT_EQ(small->predicted, Bytes(4096)) << "two conversations of 2048 tokens";
 
   ModelSpec set = spec("set");
   set.context = 100;
@@ -523,11 +523,11 @@ TEST_F(LlamaEngineTest, InspectsWithTheArgumentsItWillRunWith) {
   const auto own = inspect(set);
   ASSERT_TRUE(own.has_value());
   EXPECT_EQ(own->context, 100U);
-  EXPECT_EQ(own->footprint, Bytes(300));
+  EXPECT_EQ(own->predicted, Bytes(300));
 
   const auto embedding = inspect(spec("embed"));
   ASSERT_TRUE(embedding.has_value());
-  EXPECT_EQ(embedding->footprint, Bytes(1025)) << "--embeddings was given";
+  EXPECT_EQ(embedding->predicted, Bytes(1025)) << "--embeddings was given";
 }
 
 TEST_F(LlamaEngineTest, InspectionFailuresSayWhoseFaultItIs) {

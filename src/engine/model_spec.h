@@ -40,6 +40,7 @@ struct ModelSpec {
   std::int64_t modified_ns = 0;         // the newest of all these files, since the epoch
 
   std::optional<unsigned> context;  // tokens per conversation; unset: the smaller of trained and 8192
+  bool context_may_shrink = false;  // to what fits the memory budget, instead of being refused
   unsigned parallel = 2;            // conversations at once
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;
@@ -68,7 +69,17 @@ struct ModelMetadata {
   bool can_rerank = false;
   bool has_chat_template = false;
   bool multimodal = false;
-  Bytes footprint;  // all memory it will take with the arguments it is run with
+
+  // All memory it will take with the arguments it is run with, as told ahead; and what of it is for conversations
+  // outside of slots, which come and go.
+  Bytes predicted;
+  Bytes conversations;
+  // What an engine that served with these arguments holds at most, and what one kept in memory when it was parked last.
+  std::optional<Bytes> measured;
+  std::optional<Bytes> residue;
+
+  // As well as it is known.
+  Bytes footprint() const { return measured.value_or(predicted); }
 
   bool operator==(const ModelMetadata&) const = default;
 };

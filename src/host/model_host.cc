@@ -51,7 +51,7 @@ void Lease::release(LeaseEnd end) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
-  host->remove_lease(grant_.engine);
+  host->remove_lease(grant_.engine, end);
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -141,9 +141,14 @@ std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
 }
 
 void ModelHost::apply(const Catalog::Changes& changes) {
-  for (const ModelId& id : changes.removed) step(ModelRemoved{id});
+  for (const ModelId& id : changes.removed) {
+    shrunk_.erase(id);
+    step(ModelRemoved{id});
+  }
   for (const ModelSpec& spec : changes.added_or_changed) {
-    step(ModelAdded{spec.id, spec.pinned, spec.preload, outdated(spec), spec.ttl, spec.unload_ttl});
+    const bool anew = outdated(spec);
+    if (anew) shrunk_.erase(spec.id);
+    step(ModelAdded{spec.id, spec.pinned, spec.preload, anew, spec.ttl, spec.unload_ttl});
   }
 }
 
@@ -217,21 +222,47 @@ void ModelHost::carry_out(Action& action) {
   std::visit([this](auto& a) { carry_out(a); }, action);
 }
 
+void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
+  catalog_.inspect(model, manager_.memory_budget(), std::move(done));
+}
+
+const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
+  const ModelSpec* const spec = catalog_.find(model);
+  return spec == nullptr ? nullptr : catalog_.metadata(as_run(*spec));
+}
+
+ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
+  ModelSpec result = spec;
+  const auto shrunk = shrunk_.find(spec.id);
+  if (shrunk != shrunk_.end() && spec.context_may_shrink) result.context = shrunk->second;
+  return result;
+}
+
 void ModelHost::carry_out(Inspect& action) {
-  catalog_.inspect(action.model, [this, alive = alive_, model = action.model, ticket = action.ticket,
-                                  begun = Clock::now()](Result<ModelMetadata> metadata) {
+  inspect(action.model, [this, alive = alive_, model = action.model, ticket = action.ticket,
+                         begun = Clock::now()](const Result<ModelMetadata>& metadata) {
     if (!*alive) return;
     log::debug({{"model", model}}, "{} is inspected after {:.1f} ms", model, ms_since(begun));
     // Also for a preload that nobody waits for.
-    if (!metadata) log::warn("{} cannot be loaded: {}", model, metadata.error().message);
-    step(Inspected{model, ticket, metadata.map([](const ModelMetadata& known) { return known.footprint; })});
+    if (!metadata) {
+      log::warn("{} cannot be loaded: {}", model, metadata.error().message);
+      return step(Inspected{model, ticket, fail(Error(metadata.error()))});
+    }
+    shrunk_.erase(model);
+    const ModelSpec* const spec = catalog_.find(model);
+    if (const auto whole = spec == nullptr ? std::nullopt : shrunk_from(*spec, *metadata)) {
+      shrunk_[model] = metadata->context;
+      log::warn("{} gets a context of {} tokens instead of {}: with more it does not fit the memory budget of {}",
+                model, metadata->context, *whole, format_bytes(manager_.memory_budget()));
+    }
+    step(Inspected{model, ticket, metadata->footprint(), metadata->residue});
   });
 }
 
 void ModelHost::carry_out(Spawn& action) {
   const EngineId id = action.engine;
   const ModelSpec* const spec = catalog_.find(action.model);
-  const ModelMetadata* const metadata = catalog_.metadata(action.model);
+  const ModelMetadata* const metadata = ModelHost::metadata(action.model);
   if (spec == nullptr) {
     post_step(EngineExited{id, Error{ErrorCode::kModelNotFound, "the model's file is gone"}});
     return;
@@ -244,6 +275,7 @@ void ModelHost::carry_out(Spawn& action) {
                                      "", 1}});
     return;
   }
+  const Bytes at_least = metadata->can_embed || metadata->can_rerank ? metadata->predicted : Bytes();
   log::info({{"model", action.model}}, "loading {} ({} reserved)", action.model, format_bytes(action.footprint));
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
@@ -258,14 +290,17 @@ void ModelHost::carry_out(Spawn& action) {
     const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
     if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
     step(EngineReady{id, agent != nullptr && why_not.empty()});
+    measure(id);
   };
   handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };
-  Result<std::unique_ptr<Engine>> engine = driver_.start(*spec, *metadata, log(action.model), std::move(handlers));
+  Result<std::unique_ptr<Engine>> engine =
+      driver_.start(as_run(*spec), *metadata, log(action.model), std::move(handlers));
   if (!engine) {
     post_step(EngineExited{id, engine.error()});
     return;
   }
-  engines_.emplace(id, Running{action.model, *spec, std::move(*engine), 0, Clock::now()});
+  engines_.emplace(
+      id, Running{action.model, *spec, catalog_.key(as_run(*spec)), at_least, std::move(*engine), 0, Clock::now()});
   arm_watchdog();
 }
 
@@ -332,9 +367,14 @@ void ModelHost::add_lease(EngineId id) {
   tell_sharers();
 }
 
-void ModelHost::remove_lease(EngineId id) {
+void ModelHost::remove_lease(EngineId id, LeaseEnd end) {
   const auto found = engines_.find(id);
-  if (found != engines_.end() && --found->second.leases == 0) count_sharers();
+  if (found == engines_.end()) return;
+  if (end == LeaseEnd::kCompleted) ++found->second.served;
+  if (--found->second.leases > 0) return;
+  count_sharers();
+  // Before the core hears of it: it may park the engine at once, and then this is what it held.
+  measure(id);
 }
 
 void ModelHost::count_sharers() {
@@ -370,6 +410,31 @@ void ModelHost::carry_out(Stop& action) {
   found->second.engine->stop(options_.stop_grace);
 }
 
+void ModelHost::measure(EngineId id) {
+  const auto found = engines_.find(id);
+  if (found == engines_.end()) return;
+  Running& running = found->second;
+  EngineAgent* const agent = running.engine->agent();
+  const bool at_rest = running.ready && !running.moving && !running.parked && running.leases == 0;
+  if (agent == nullptr || !at_rest || running.measuring || running.served < running.measured_when) return;
+  running.measured_when = std::max<std::uint64_t>(1, 2 * running.served);
+  running.measuring = true;
+  agent->measure([this, id, has_served = running.served > 0](std::optional<Bytes> footprint) {
+    measured(id, has_served, footprint);
+  });
+}
+
+void ModelHost::measured(EngineId id, bool has_served, std::optional<Bytes> footprint) {
+  Running& running = engines_.at(id);
+  running.measuring = false;
+  if (!footprint) return;
+  footprint = std::max(*footprint, running.at_least);
+  log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(*footprint));
+  // What the first requests make is not there yet.
+  if (has_served) catalog_.note_measured(running.key, *footprint);
+  step(FootprintMeasured{id, *footprint});
+}
+
 EngineAgent* ModelHost::agent(EngineId id) {
   const auto found = engines_.find(id);
   return found == engines_.end() ? nullptr : found->second.engine->agent();
@@ -381,11 +446,14 @@ void ModelHost::carry_out(Park& action) {
   log::info({{"model", action.model}}, "parking {}: {}", action.model, action.reason);
   engines_.at(action.engine).moving = true;
   parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
-    engines_.at(id).moving = false;
+    Running& running = engines_.at(id);
+    running.moving = false;
+    running.parked = result.has_value();
     if (result) {
       log::info({{"model", model}}, "{} is parked after {:.0f} ms: it keeps {}, wrote {}, and its image has {}", model,
                 ms_since(begun), format_bytes(result->residue), format_bytes(result->written),
                 format_bytes(result->image));
+      catalog_.note_residue(running.key, result->residue);
       step(EngineParked{id, result->residue, result->image});
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
@@ -400,6 +468,7 @@ void ModelHost::carry_out(Wake& action) {
   engines_.at(action.engine).moving = true;
   wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
     engines_.at(id).moving = false;
+    engines_.at(id).parked = false;
     log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
     step(EngineWoken{id});
   });

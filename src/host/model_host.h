@@ -93,6 +93,12 @@ class ModelHost {
   // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
   void drain(TimePoint deadline, std::function<void()> done);
 
+  // What a load now would find: as Catalog::inspect, with the whole memory budget as the room.
+  void inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done);
+  // What is known of a model as it is run, or would be: with fewer tokens if its context was shrunk when it was
+  // inspected last. nullptr: nothing. Valid until the next inspection.
+  const ModelMetadata* metadata(const ModelId& model) const;
+
   const ContextManager& context() const { return manager_; }
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
@@ -108,13 +114,20 @@ class ModelHost {
   friend class Lease;
   struct Running {
     ModelId model;
-    ModelSpec spec;  // it was started with
+    ModelSpec spec;   // it was started with, but for a context that was shrunk
+    std::string key;  // of what is known of it, see Catalog::key
+    // Where outputs are pooled, their buffer grows with the largest input so far: what was predicted is what may come.
+    Bytes at_least;
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
     bool ready = false;
     bool moving = false;  // parks or wakes: it is to answer by itself
+    bool parked = false;
     unsigned leases = 0;
+    std::uint64_t served = 0;         // leases that were completed
+    std::uint64_t measured_when = 0;  // it is measured (again) once it has served so many
+    bool measuring = false;
     unsigned waits = 0;         // EngineWaits that live
     std::uint64_t answers = 0;  // EngineWaits that ended
     std::uint64_t seen = 0;     // activity and answers, as the watchdog saw them last
@@ -142,15 +155,20 @@ class ModelHost {
   void engine_exited(EngineId id, Error reason);
   // nullptr if the engine is gone, or has none.
   EngineAgent* agent(EngineId id);
-  // Asks what it really holds, once it serves nobody.
+  // Asks what it really holds if it serves nobody and that may have changed: after its load, and when it has served 1,
+  // 2, 4, ... requests, since some of what it holds is made by the first ones. It costs the engine a walk over its page
+  // tables, so it is neither asked while it works nor often.
   void measure(EngineId id);
+  void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
+  // What an engine of `spec` is started with: its context as it was shrunk.
+  ModelSpec as_run(const ModelSpec& spec) const;
   // Whether what is known or running of `spec`'s model was made with other settings.
   bool outdated(const ModelSpec& spec) const;
   // Looks after engines that should work; runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();
   void add_lease(EngineId id);
-  void remove_lease(EngineId id);
+  void remove_lease(EngineId id, LeaseEnd end);
   // The engines with leases share the cores. More of them count at once, fewer of them once that has lasted, so that
   // short requests of one do not have another change its pace each time.
   void count_sharers();
@@ -177,6 +195,7 @@ class ModelHost {
   std::map<EngineId, Running> engines_;
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
+  std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
   std::map<RequestId, LeaseCallback> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases

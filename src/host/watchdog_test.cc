@@ -40,7 +40,7 @@ class FakeDriver final : public EngineDriver {
   explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
   void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
     ModelMetadata metadata;
-    metadata.footprint = Bytes(1);
+    metadata.predicted = Bytes(1);
     done(metadata);
   }
   Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,

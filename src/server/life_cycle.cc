@@ -41,10 +41,20 @@ struct Waiting {
 };
 
 // What is said of a call that succeeded, and how its model is now.
-using Wording = std::function<std::string_view(const Done& done, const ModelView& now)>;
+using Wording = std::function<std::string(const Done& done, const ModelView& now)>;
 
-Wording either(std::string_view done_message, std::string_view unchanged_message) {
+Wording either(std::string done_message, std::string unchanged_message) {
   return [=](const Done& done, const ModelView&) { return done.changed ? done_message : unchanged_message; };
+}
+
+std::optional<api::ShrunkContext> shrunk_context(const ModelSpec* spec, const ModelMetadata* metadata) {
+  if (spec == nullptr || metadata == nullptr) return std::nullopt;
+  const std::optional<unsigned> whole = shrunk_from(*spec, *metadata);
+  return whole ? std::optional(api::ShrunkContext{metadata->context, *whole}) : std::nullopt;
+}
+
+std::optional<api::ShrunkContext> shrunk_context(const Service& service, const ModelId& id) {
+  return shrunk_context(service.catalog.find(id), service.host.metadata(id));
 }
 
 ModelView view_of(const Service& service, const ModelId& id) {
@@ -52,12 +62,16 @@ ModelView view_of(const Service& service, const ModelId& id) {
 }
 
 // Of a load that begins now: a model that was woken for it was not loaded.
-Wording load_wording(const Service& service, const ModelId& id, std::string_view done_message) {
-  return
-      [done_message, wakes = view_of(service, id).wakes](const Done& done, const ModelView& now) -> std::string_view {
-        if (!done.changed) return "already loaded";
-        return now.wakes > wakes ? "woken" : done_message;
-      };
+Wording load_wording(const Service& service, const ModelId& id, std::string done_message) {
+  return [&service, done_message = std::move(done_message), wakes = view_of(service, id).wakes](
+             const Done& done, const ModelView& now) -> std::string {
+    if (!done.changed) return "already loaded";
+    if (now.wakes > wakes) return "woken";
+    const auto shrunk = shrunk_context(service, done.model);
+    if (!shrunk) return done_message;
+    return fmt::format("{} with a context of {} tokens instead of {}, as no more fit the memory budget", done_message,
+                       shrunk->tokens, shrunk->instead_of);
+  };
 }
 
 // The answer to a call that succeeded.
@@ -70,6 +84,7 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
   answer.load_time = done.took;
   answer.evicted = done.evicted;
   answer.memory = done.footprint;
+  answer.shrunk = shrunk_context(service, done.model);
   return api::life_cycle_json(answer);
 }
 
@@ -77,18 +92,19 @@ io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   io::Signal inspected(service.loop);
   std::optional<Result<ModelMetadata>> metadata;
   // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
-  service.catalog.inspect(id, [&](Result<ModelMetadata> result) {
+  service.host.inspect(id, [&](Result<ModelMetadata> result) {
     metadata = std::move(result);
     inspected.notify();
   });
   while (!metadata) co_await inspected.wait();
   if (!*metadata) co_return co_await x.error(metadata->error());
-  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint);
+  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
   answer.state = view_of(service, id).residency;
   answer.plan = *plan;
+  answer.shrunk = shrunk_context(service.catalog.find(id), &**metadata);
   co_await x.json(200, api::plan_json(answer));
 }
 
@@ -164,7 +180,7 @@ io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&Mod
 bool resident(const ModelView& model) { return model.engine && model.residency != Residency::kStopping; }
 
 api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
-  const ModelMetadata* const metadata = service.catalog.metadata(spec.id);
+  const ModelMetadata* const metadata = service.host.metadata(spec.id);
   const auto view = service.host.context().model(spec.id, Clock::now());
   api::ModelAnswer answer;
   answer.id = spec.id;
@@ -175,6 +191,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
     answer.parameters = metadata->parameters;
     answer.quantization = metadata->quantization;
     answer.context_length = metadata->context;
+    answer.shrunk = shrunk_context(&spec, metadata);
   }
   if (view) {
     answer.state = view->residency;
@@ -210,9 +227,9 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   if (!*wait) {
     service.host.load(x.model, preload, *force, deadline, [](const Result<Done>&) {});
-    const ModelMetadata* const metadata = service.catalog.metadata(x.model);  // none before it was inspected
-    const Done accepted{RequestId{}, x.model, true, {}, {}, metadata == nullptr ? Bytes() : metadata->footprint};
-    const Wording wording = [](const Done&, const ModelView& now) {
+    const ModelMetadata* const metadata = service.host.metadata(x.model);  // none before it was inspected
+    const Done accepted{RequestId{}, x.model, true, {}, {}, metadata == nullptr ? Bytes() : metadata->footprint()};
+    const Wording wording = [](const Done&, const ModelView& now) -> std::string {
       return now.residency == Residency::kWaking ? "waking" : "loading";
     };
     co_return co_await x.json(202, describe(service, accepted, wording));
@@ -224,10 +241,11 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
 }
 
 io::Task<void> park_model(Service& service, Exchange& x, ModelId id) {
-  return move_out(service, x, std::move(id), &ModelHost::park, [](const Done& done, const ModelView& now) {
-    if (done.changed) return "parked";
-    return resident(now) ? "already parked" : "not loaded";
-  });
+  return move_out(service, x, std::move(id), &ModelHost::park,
+                  [](const Done& done, const ModelView& now) -> std::string {
+                    if (done.changed) return "parked";
+                    return resident(now) ? "already parked" : "not loaded";
+                  });
 }
 
 io::Task<void> unload_model(Service& service, Exchange& x, ModelId id) {
@@ -302,6 +320,10 @@ io::Task<void> show_stats(Service& service, Exchange& x) {
   api::StatsAnswer stats;
   stats.loaded = context.loaded_models();
   stats.models = context.models(Clock::now());
+  for (const ModelView& model : stats.models) {
+    if (!model.engine) continue;
+    if (const auto shrunk = shrunk_context(service, model.id)) stats.shrunk[model.id] = *shrunk;
+  }
   stats.cache = context.cache_stats();
   stats.policy = context.policy_name();
   stats.memory_budget = context.memory_budget();

@@ -95,6 +95,13 @@ std::string metrics_text(const Service& service) {
                    {{"model", model.id}});
   }
   for (const ModelView& model : models) {
+    const ModelMetadata* const known = service.host.metadata(model.id);
+    if (known == nullptr || !known->measured) continue;
+    families.gauge("minerva_footprint_error_ratio",
+                   "What was predicted of the model's memory / what was measured, less 1.",
+                   as_double(known->predicted) / as_double(*known->measured) - 1, {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
     families.gauge("minerva_model_image_bytes", "Of the model's image on disk, from its first park on.",
                    as_double(model.image), {{"model", model.id}});
   }

@@ -28,6 +28,13 @@ TEST(DaemonCommand, WhatTheDaemonSays) {
     EXPECT_EQ(wake->kind, Kind::kWake);
     EXPECT_EQ(wake->with_files, read);
   }
+  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{7}}) {
+    const auto measure = parse_daemon_command(bytes == 0 ? "measure" : "measure 7");
+    ASSERT_TRUE(measure);
+    EXPECT_EQ(measure->kind, Kind::kMeasure);
+    EXPECT_EQ(measure->number, bytes);
+    EXPECT_FALSE(measure->with_files);
+  }
 }
 
 TEST(DaemonCommand, WhatNobodySays) {
@@ -54,6 +61,11 @@ TEST(DaemonCommand, WhatNobodySays) {
                                  "sharers 1 drop",
                                  "sharers 1 ",
                                  "park\t1",
+                                 "measure ",
+                                 "measure -1",
+                                 "measure read",
+                                 "measure 1 read",
+                                 "measure 1 1",
                                  "fly 3"}) {
     EXPECT_FALSE(parse_daemon_command(line)) << '"' << line << '"';
   }

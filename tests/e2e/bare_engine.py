@@ -108,6 +108,11 @@ class BareEngine:
         self.say(f"wake{' read' if read else ''}\n")
         return self.answer()
 
+    def measure(self, conversations=0):
+        """What it holds at most, in bytes; `conversations`: what those outside of slots may come to."""
+        self.say(f"measure {conversations}\n")
+        return self.answer()["measured"]
+
     # ---- requests ----
 
     def open(self, path, body):

@@ -129,14 +129,16 @@ def test_unknown_models_and_wrong_parameters(serve):
 
 def test_a_load_wakes_it(serve, slow_model):
     m = serve(models={"slow": slow_model})
-    hot = m.load("slow").json["estimated_memory_mb"]
+    m.load("slow")
+    wait_until(lambda: "slow holds" in m.log(), "it is measured")
+    hot = m.view("slow")["memory_mb"]
     engine = m.engine("slow")
     parked(m, "slow")
     plan = m.load("slow", "?dry_run=true").json
     assert plan["state"] == "parked" and plan["possible"] is True and plan["would_evict"] == [], plan
     woken = m.load("slow")
     assert woken.status == 200 and woken.json["message"] == "woken" and woken.json["state"] == "hot", woken
-    assert woken.json["estimated_memory_mb"] == hot
+    assert woken.json["estimated_memory_mb"] == plan["estimated_memory_mb"] == hot
     assert m.engine("slow") == engine
     assert m.load("slow").json["message"] == "already loaded"
     parked(m, "slow")

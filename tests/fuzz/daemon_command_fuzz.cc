@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!command) return 0;
   const bool says_number = command->kind != engine::DaemonCommand::Kind::kWake;
   check(says_number || command->number == 0, "a number nobody said");
-  const char* const words[] = {"sharers", "park", "wake"};
+  const char* const words[] = {"sharers", "park", "wake", "measure"};
   std::string again = words[static_cast<int>(command->kind)];
   if (says_number) again += " " + std::to_string(command->number);
   if (command->with_files) again += says_number ? " drop" : " read";

@@ -170,8 +170,12 @@ void Referee::note(const Event& event) {
                  [&](const EngineStalled&) {},
                  [&](const FootprintMeasured& e) {
                    const auto it = engines_.find(e.engine);
-                   if (it == engines_.end() || !it->second.serving()) return;
-                   it->second.footprint = it->second.hot_footprint = e.footprint;
+                   if (it == engines_.end() || !it->second.resident()) return;
+                   SimEngine& engine = it->second;
+                   // On its way out it holds what it holds; the figure is for its wake.
+                   if (engine.parking == SimEngine::Parking::kUnderWay) engine.hot_footprint = e.footprint;
+                   if (!engine.serving()) return;
+                   engine.footprint = engine.hot_footprint = e.footprint;
                    ++coverage_["footprint measured"];
                  },
                  [&](const PressureChanged& e) {

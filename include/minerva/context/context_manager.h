@@ -52,7 +52,7 @@ class ContextManager {
   // When step(TimerFired) is due; nothing if no deadline is pending.
   std::optional<TimePoint> next_timer() const;
 
-  // What a load of `model` would do now. `footprint`: as inspected.
+  // What a load of `model` would do now. `footprint`: as inspected; of a resident one what its engine takes counts.
   // Errors: kModelNotFound.
   Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint) const;
 

@@ -138,11 +138,13 @@ struct LeaseLost {
   TimePoint deadline;
 };
 
-// Answer to Inspect: what the model will take, or why it cannot run (kInvalidModel, kModelNotFound, ...).
+// Answer to Inspect: what the model will take, or why it cannot run (kInvalidModel, kModelNotFound, ...). `residue`:
+// what an engine like the one it will have was left with when it was parked, be it in an earlier life of the caller.
 struct Inspected {
   ModelId model;
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
   Result<Bytes> footprint;
+  std::optional<Bytes> residue = std::nullopt;
 };
 struct EngineReady {
   EngineId engine;
