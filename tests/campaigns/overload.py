@@ -20,7 +20,7 @@ import tempfile
 
 import common
 from common import expect, figure, mib
-from harness import BIN_DIR, wait_until
+from harness import BIN_DIR, SHADOWED, wait_until
 
 FAKES = pathlib.Path(os.environ.get("MINERVA_FAKES_DIR", BIN_DIR)).absolute()
 SECONDS = common.number_from_environment("OVERLOAD_SECONDS", 10.0)
@@ -129,7 +129,7 @@ def idle_streams(folder, count):
         figure(f"{count} idle streams", f"{mib(during - before)} of private memory, "
                f"{(during - before) / count / 1024:.1f} KiB each, {common.descriptors(pid) - idle_descriptors} descriptors")
         expect(minerva.get("/health").status == 200, "nobody else is served meanwhile")
-        expect(during - before <= count * 128 * 1024, "a stream takes more than 128 KiB")
+        expect(during - before <= count * 128 * 1024 * SHADOWED, "a stream takes more than 128 KiB")
         for stream in streams:
             stream.close()
         nothing_left(minerva)

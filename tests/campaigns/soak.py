@@ -25,7 +25,7 @@ CLIENTS = common.number_from_environment("SOAK_CLIENTS", 40)
 PROMPTS = ["Hello", "the cat sat on the mat", "one two three four", "why is the sky blue? " * 12]
 MAX_TOKENS = 12
 # A sanitizer makes the daemon several times as large as it is: then the engines alone are held against the budget.
-INSTRUMENTED = "SOAK_INSTRUMENTED" in os.environ
+INSTRUMENTED = common.harness.INSTRUMENTED
 # One conversation at a time, and none continued from what the last one left in the cache: what is computed together in
 # a batch may differ in the last bit, and the greedy choice between two almost equally likely words with it.
 EACH_ANEW = {"max_tokens": MAX_TOKENS, "cache_prompt": False}
