@@ -19,6 +19,22 @@ class Parking : public CoreTest {
     parked(model, residue_mib, image_mib);
     ASSERT_EQ(residency(model), Residency::kParked);
   }
+
+  // "a" is parked, and its image leaves no room for the one of "b", which is hot.
+  void start_with_images_in_the_way() {
+    ContextOptions options;
+    options.memory_budget = Bytes::mib(1000);
+    options.parking = parking_;
+    start(options);
+    add("a", 500);
+    add("b", 400);
+    heat_and_park("a", 300, 60);
+    heat("b");
+    park(next_id(), "b");
+    step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  }
+
+  const ParkingLimits parking_{.images = Bytes::mib(100)};
 };
 
 // ---- victims ----
@@ -472,17 +488,8 @@ TEST_F(Parking, ASmallerBudgetParksFirstAndStopsThen) {
 // ---- idle times ----
 
 TEST_F(Parking, WhatIsStoppedForAnImageMayBeEnough) {
-  ContextOptions options;
-  options.memory_budget = Bytes::mib(1000);
-  options.parking.images = Bytes::mib(100);
-  start(options);
-  add("a", 500);
-  add("b", 400);
-  heat_and_park("a", 300, 60);
-  heat("b");
-  park(next_id(), "b");
-  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
-  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(600), 0, options.parking})).model, "a")
+  start_with_images_in_the_way();
+  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(600), 0, parking_})).model, "a")
       << "so that the image of b has room";
   EXPECT_EQ(residency("b"), Residency::kHot) << "it fits without";
   exited("a", ErrorCode::kCancelled);
@@ -490,16 +497,7 @@ TEST_F(Parking, WhatIsStoppedForAnImageMayBeEnough) {
 }
 
 TEST_F(Parking, UnderPressureWhatIsStoppedForAnImageMayBeEnough) {
-  ContextOptions options;
-  options.memory_budget = Bytes::mib(1000);
-  options.parking.images = Bytes::mib(100);
-  start(options);
-  add("a", 500);
-  add("b", 400);
-  heat_and_park("a", 300, 60);
-  heat("b");
-  park(next_id(), "b");
-  step(ParkRefused{engine_["b"], {ErrorCode::kIo, "too large"}, /*image_wanted=*/Bytes::mib(60)});
+  start_with_images_in_the_way();
   EXPECT_EQ(only<DropPages>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
   EXPECT_EQ(only<Stop>(step(PressureChanged{true, Bytes::mib(200)})).model, "a");
   EXPECT_EQ(residency("b"), Residency::kHot);
