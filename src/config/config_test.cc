@@ -399,6 +399,7 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.path", "\"x.gguf\""},
       {"model.NAME.aliases", "[\"y\", \"z\"]"},
       {"model.NAME.context", "4096"},
+      {"model.NAME.context_may_shrink", "true"},
       {"model.NAME.parallel", "3"},
       {"model.NAME.pin", "true"},
       {"model.NAME.preload", "\"eager\""},
