@@ -67,11 +67,12 @@ def daemon(*args, **kwargs):
 
 # ---- the kernel's view ----
 
-def pss_bytes(pid):
+def pss_bytes(pid, anonymous=False):
     """Proportional set size: shared pages count once over all who map them. 0 when the process is gone."""
+    field = "Pss_Anon:" if anonymous else "Pss:"
     try:
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(field):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
@@ -80,10 +81,9 @@ def pss_bytes(pid):
 
 def private_bytes(pid):
     """Anonymous memory alone: what a leak grows."""
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss_Anon:"):
-            return int(line.split()[1]) * 1024
-    raise Broken(f"/proc/{pid}/smaps_rollup has no Pss_Anon")
+    found = pss_bytes(pid, anonymous=True)
+    expect(found > 0, f"/proc/{pid}/smaps_rollup has no Pss_Anon")
+    return found
 
 
 def descriptors(pid):

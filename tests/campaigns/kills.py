@@ -1,9 +1,9 @@
 """Kills at random moments: engines under a living daemon, and daemons with all they have started.
 
-Engines: a model is made to load, read a prompt, stream, sit idle or be unloaded, and its engine gets SIGKILL at a random
-moment of that. The request under way ends in a right answer or an honest error, and the model serves again.
-Daemons: one is killed at a random moment of its life. No engine outlives it, and the next one starts on the same
-socket, finds the state folder usable, serves, and leaves nothing behind.
+Engines: a model is made to load, read a prompt, stream, sit idle, park, wake or be unloaded, and its engine gets SIGKILL
+at a random moment of that. The request under way ends in a right answer or an honest error, and the model serves again.
+Daemons: one is killed at a random moment of its life. No engine outlives it and no image of a parked model, and the next
+one starts on the same socket, finds the state folder usable, serves, and leaves nothing behind.
 
 Environment: ENGINE_KILLS (1000), DAEMON_KILLS (100), CAMPAIGN_SEED.
 """
@@ -27,6 +27,8 @@ MAX_TOKENS = 12
 CONFIG = "".join(f'[model."{name}"]\npath = "{name}.gguf"\nparallel = 1\ncontext = 1024\nargs = ["--cache-ram", "0"]\n'
                  for name in CHAT_MODELS)
 HONEST = {(502, "engine_crashed"), (503, "model_quarantined")}
+HONEST_OF_A_PARK = {(409, "conflict")}  # there is nothing to park any more
+LONGEST_MOMENT_S, LONGEST_MOMENT_OF_A_MOVE_S = 0.25, 0.05
 
 
 def random_moment(source, longest):
@@ -86,25 +88,33 @@ def serves_again(minerva, model, reference):
 
 def one_engine_kill(minerva, source, reference):
     model = source.choice(CHAT_MODELS)
-    what = source.choice(["load", "request", "stream", "idle", "unload", "load call"])
+    what = source.choice(["load", "request", "stream", "idle", "unload", "load call", "park call", "wake"])
     if what == "load":  # a request that finds it cold
         minerva.delete(f"/v1/models/{model}?force=true")
+    elif what == "wake":  # a request that finds it parked
+        parked = minerva.load(model, verb="park")
+        expect(parked.status == 200, f"it cannot be parked: {parked}")
+    elif what == "park call":
+        minerva.load(model)
     if what == "load call":
         minerva.delete(f"/v1/models/{model}?force=true")
         call = in_background(minerva.load, model)
+    elif what == "park call":
+        call = in_background(minerva.load, model, verb="park")
     elif what == "unload":
         call = in_background(minerva.delete, f"/v1/models/{model}?force=true")
     elif what == "idle":
         call = None
     else:
         call = in_background(ask, minerva, model, what == "stream")
-    random_moment(source, 0.25)
+    random_moment(source, LONGEST_MOMENT_OF_A_MOVE_S if what in ("park call", "wake") else LONGEST_MOMENT_S)
     hit = kill_some_engine(minerva, model)
     if call is None:
         end = "nothing asked"
-    elif what in ("load call", "unload"):
+    elif what in ("load call", "unload", "park call"):
         answer = call.result()
-        expect(answer.status == 200 or (answer.status, answer.error["code"]) in HONEST, f"{what}: {answer}")
+        honest = HONEST_OF_A_PARK if what == "park call" else HONEST
+        expect(answer.status == 200 or (answer.status, answer.error["code"]) in honest, f"{what}: {answer}")
         end = str(answer.status)
     else:
         end = call.result()
@@ -150,6 +160,8 @@ def one_daemon_kill(minerva, source):
     engines = len(minerva.engines())
     minerva.kill()
     wait_until(lambda: minerva.engines() == [], "no engine outlives its daemon")
+    images = minerva.folder / "state" / "images"
+    expect(not images.exists() or os.listdir(images) == [], "an image outlives its daemon")
     minerva.process.stdout.close()
     for call in calls:
         call.result()

@@ -1,11 +1,12 @@
-"""Soak: many clients over four models of which two fit, some clients walk away, and engines are killed all the time.
+"""Soak: many clients over four models of which two fit and the others are parked, some clients walk away, and engines are
+killed all the time.
 
 What must hold: a complete answer is the right one (that of an undisturbed engine), an incomplete one is an honest
 error and has a killed engine to blame, every request ends in one of these ways, and when the crowd has left nothing of
-it is left: no lease, no descriptor, no engine. The memory that the kernel counts stays within the budget throughout.
+it is left: no lease, no descriptor, no engine. What the kernel counts for the engines stays within the budget, which is
+the models', throughout; the daemon's own memory does not grow.
 
-Environment: SOAK_SECONDS (300), SOAK_CLIENTS (40), CAMPAIGN_SEED, SOAK_INSTRUMENTED (the daemon runs under a
-sanitizer).
+Environment: SOAK_SECONDS (300), SOAK_CLIENTS (40), CAMPAIGN_SEED.
 """
 import http.client
 import json
@@ -24,14 +25,14 @@ SECONDS = common.number_from_environment("SOAK_SECONDS", 300.0)
 CLIENTS = common.number_from_environment("SOAK_CLIENTS", 40)
 PROMPTS = ["Hello", "the cat sat on the mat", "one two three four", "why is the sky blue? " * 12]
 MAX_TOKENS = 12
-# A sanitizer makes the daemon several times as large as it is: then the engines alone are held against the budget.
-INSTRUMENTED = common.harness.INSTRUMENTED
 # One conversation at a time, and none continued from what the last one left in the cache: what is computed together in
 # a batch may differ in the last bit, and the greedy choice between two almost equally likely words with it.
 EACH_ANEW = {"max_tokens": MAX_TOKENS, "cache_prompt": False}
 # No prompt cache: it would be most of the predicted footprint of such small models, and little of it ever used.
 CONFIG = "".join(f'[model."{name}"]\npath = "{name}.gguf"\nparallel = 1\ncontext = 1024\nargs = ["--cache-ram", "0"]\n'
                  for name in CHAT_MODELS)
+# All of the budget that is left beside the hot ones.
+CONFIG += '[park]\nmemory = "100%"\n'
 # How long after its death an engine may explain an error: until the death is known, and while its model is held back.
 UNNOTICED_S = 5
 HELD_BACK_S = 75
@@ -42,6 +43,12 @@ def text_of(answer):
     return answer["choices"][0]["message"]["content"]
 
 
+def model_of(pid):
+    """None: the engine is gone."""
+    argv = proc_cmdline(pid)
+    return argv[argv.index("--alias") + 1] if "--alias" in argv else None
+
+
 class Kills:
     """Which engines were killed when, so that each error can be traced to one."""
 
@@ -50,10 +57,9 @@ class Kills:
         self.times = {name: [] for name in CHAT_MODELS}
 
     def kill(self, pid):
-        argv = proc_cmdline(pid)
-        if "--alias" not in argv:
+        model = model_of(pid)
+        if model is None:
             return
-        model = argv[argv.index("--alias") + 1]
         with self.lock:
             # Noted first: a client may see the effect before the call returns.
             self.times[model].append(time.monotonic())
@@ -157,7 +163,8 @@ class Client(threading.Thread):
 
 
 class Watch(threading.Thread):
-    """Samples what the kernel says about the daemon and its engines."""
+    """Samples what the kernel says about the daemon and its engines. Of a parked one's memory, what is its own: its mapped
+    weights are page cache by then, which the kernel takes back as it likes."""
 
     def __init__(self, minerva, stop):
         super().__init__(daemon=True)
@@ -169,8 +176,11 @@ class Watch(threading.Thread):
         while not self.stop.wait(0.25):
             self.descriptors.append(common.descriptors(self.pid))
             self.private.append(common.private_bytes(self.pid))
-            daemon = 0 if INSTRUMENTED else common.pss_bytes(self.pid)
-            self.total.append(daemon + sum(map(common.pss_bytes, self.minerva.engines())))
+            parked = [model["id"] for model in self.minerva.stats()["models"] if model["state"] == "parked"]
+            total = 0
+            for pid in self.minerva.engines():
+                total += common.pss_bytes(pid, anonymous=model_of(pid) in parked)
+            self.total.append(total)
 
     @staticmethod
     def quarters(samples):
@@ -180,8 +190,9 @@ class Watch(threading.Thread):
 
 
 def undisturbed(minerva):
-    """What each model answers to each prompt, and what the two largest of them are predicted to take (MiB)."""
-    answers, sizes = {}, []
+    """What each model answers to each prompt, and the budget: what the two largest of them are predicted to take, and what
+    the two others keep when they are parked (MiB)."""
+    answers, sizes, residues = {}, [], []
     for model in CHAT_MODELS:
         sizes.append(minerva.load(model).json["estimated_memory_mb"])
         for prompt in PROMPTS:
@@ -190,7 +201,22 @@ def undisturbed(minerva):
                 expect(answer.status == 200, f"no reference answer: {answer}")
                 text = text_of(answer.json)
                 expect(answers.setdefault((model, prompt), text) == text, f"{model} is not deterministic")
-    return answers, sum(sorted(sizes)[-2:])
+        residues.append(park(minerva, model))
+    # Each of the figures is rounded.
+    return answers, sum(sorted(sizes)[-2:]) + sum(sorted(residues)[-2:]) + len(CHAT_MODELS)
+
+
+def park(minerva, model):
+    """What it keeps, in MiB."""
+    parked = minerva.load(model, verb="park")
+    expect(parked.status == 200 and parked.json["message"] == "parked", f"{model} is not parked: {parked}")
+    return parked.json["estimated_memory_mb"]
+
+
+def total(minerva, counter):
+    """Over all models."""
+    lines = minerva.get("/metrics").body.decode().splitlines()
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(counter + "{"))
 
 
 def unload_all(minerva):
@@ -225,13 +251,15 @@ def soak(minerva, reference, seed):
 def campaign():
     seed = common.seed_from_environment()
     models = common.tiny_models()
-    # The budget is what the two largest of them are predicted to take, so that the kernel's figure has little room.
+    # The budget is what is needed and no more, so that the kernel's figure has little room.
     with common.daemon(models, config=CONFIG) as minerva:
         reference, budget_mib = undisturbed(minerva)
     with common.daemon(models, "--max-models", 2, "--memory-budget", f"{budget_mib}MiB", "--log-level", "info",
                        config=CONFIG, env={"MINERVA_QUEUE_MIN_RESIDENCY": "200ms"}) as minerva:
         for model in CHAT_MODELS:  # the daemon has done everything once before it is measured
             expect(minerva.chat(model).status == 200, "no answer before anything was killed")
+            minerva.settle()
+            park(minerva, model)
         unload_all(minerva)
         pid = minerva.process.pid
         idle = common.descriptors(pid)
@@ -243,8 +271,11 @@ def campaign():
         figure("requests", f"{begun} = {dict(ends)}")
         figure("errors", dict(errors))
         figure("engines killed", kills.count())
+        parks, wakes = (total(minerva, f"minerva_{what}_total") for what in ("parks", "wakes"))
+        figure("parks, wakes", f"{parks}, {wakes}")
         expect(begun == sum(ends.values()), "a request ended in no way, or in two")
-        expect(ends[RIGHT] >= len(CHAT_MODELS) and kills.count() > 0, "too little happened to prove anything")
+        expect(ends[RIGHT] >= len(CHAT_MODELS) and kills.count() > 0 and parks > 0 and wakes > 0,
+               "too little happened to prove anything")
 
         unload_all(minerva)
         wait_until(lambda: all(m["leases"] == 0 and m["waiting"] == 0 for m in minerva.stats()["models"]),
@@ -256,7 +287,7 @@ def campaign():
         expect(fd_last <= fd_first + CLIENTS, "descriptors grow")
         expect(memory_last <= memory_first * 1.25 + (4 << 20), "the daemon's memory grows")
         peak = max(watch.total)
-        figure("sum of PSS, " + ("engines" if INSTRUMENTED else "daemon and engines"),
+        figure("memory of the engines",
                f"peak {mib(peak)} of a budget of {budget_mib} MiB")
         expect(peak <= budget_mib << 20, "the kernel counts more than the budget")
 

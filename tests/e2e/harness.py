@@ -24,8 +24,7 @@ ENGINE = BIN_DIR / "minerva-engine"
 PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # seconds a condition may take to come true
 
 # A sanitizer keeps a shadow of the memory that a program touches, several times as large.
-INSTRUMENTED = "MINERVA_INSTRUMENTED" in os.environ
-SHADOWED = 5 if INSTRUMENTED else 1
+SHADOWED = 5 if "MINERVA_INSTRUMENTED" in os.environ else 1
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 
 # (what, seconds): printed in the end, never asserted.
