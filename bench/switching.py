@@ -135,6 +135,9 @@ class Conversation:
         self.pair = pair
         self.length = length
         self.opening = prompt(length, length)
+        self.begin()
+        # Not the first answer: what is computed in one batch may differ in the last bit from what is found in the cache,
+        # and a choice between two almost equally likely tokens with it.
         self.answer = self.begin()
         self.next = self.opening + self.answer + [1000 + said for said in SAID]
         # What it says when nothing comes between.

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "main_loop.h"
+#include "thread_share.h"
 
 extern "C" {
 // The linker's names for what it wraps; std::condition_variable::wait_for() calls it.
@@ -53,6 +54,7 @@ thread_local std::int64_t next_reading_ns = 0;
 int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
                                   const timespec * deadline) {
     if (minerva::engine::on_main_thread()) {
+        minerva::engine::rest_threads();
         minerva::engine::main_loop_wait_begins();
         const int result = __real_pthread_cond_clockwait(condition, mutex, clock, deadline);
         minerva::engine::main_loop_wait_ends();

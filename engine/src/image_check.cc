@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "main_loop.h"
+
 namespace minerva::engine {
 
 ImageCheck::ImageCheck(const Image & image) : image_(image) { sem_init(&wanted_, 0, 0); }
@@ -44,7 +46,11 @@ void ImageCheck::run() {
 }
 
 void ImageCheck::check(const Work & work) const {
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     for (const Image::Page page : work.pages) {
+        if (!main_loop_rests()) {
+            wait_for_rest(work, until);
+        }
         if (work.round != round_) {
             return;
         }
@@ -53,6 +59,13 @@ void ImageCheck::check(const Work & work) const {
             std::fputs("minerva-engine: E parking: its image is damaged\n", stderr);
             std::abort();
         }
+    }
+}
+
+void ImageCheck::wait_for_rest(const Work & work, std::chrono::steady_clock::time_point until) const {
+    constexpr std::chrono::milliseconds kLook{5};
+    while (!main_loop_rests() && work.round == round_ && !ending_ && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(kLook);
     }
 }
 

@@ -1,13 +1,15 @@
 // Holds a parked model's image against its checksums, in the background.
 //
-// Purpose: a check ahead of a wake would cost more than the wake. So it runs while the model works, at the lowest
-// priority, and ends the process if the image is not what was written.
+// Purpose: a check ahead of a wake would cost more than the wake. So it follows, at the lowest priority and while the
+// main loop rests: reading a whole image beside the inference would have the two share the memory's bandwidth. A loop
+// that does not rest puts it off for kPatience at most. It ends the process if the image is not what was written.
 // Threading: one thread at a time. Neither start() nor stop() waits for the check, which may not get its turn for long.
 #pragma once
 
 #include <semaphore.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -18,6 +20,8 @@ namespace minerva::engine {
 
 class ImageCheck {
   public:
+    static constexpr std::chrono::seconds kPatience{10};
+
     // Requires: `image` outlives this.
     explicit ImageCheck(const Image & image);
     ~ImageCheck();
@@ -37,6 +41,8 @@ class ImageCheck {
 
     void run();
     void check(const Work & work) const;
+    // Effect: returns when the main loop rests, or `until` has come, or the work is of no interest any more.
+    void wait_for_rest(const Work & work, std::chrono::steady_clock::time_point until) const;
 
     const Image & image_;
     std::atomic<std::uint64_t> round_{0};  // a check of an earlier one is of no interest

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
@@ -12,7 +13,7 @@ namespace {
 std::mutex mutex;
 std::condition_variable rests;
 std::condition_variable released;
-bool waiting = false;
+std::atomic<bool> waiting{false};  // changed under the mutex
 bool held = false;
 
 }  // namespace
@@ -25,7 +26,7 @@ bool on_main_thread() {
 bool hold_main_loop(std::chrono::milliseconds patience) {
     std::unique_lock<std::mutex> lock(mutex);
     // By the system's clock: waits by the steady one are condition_wait.cc's.
-    rests.wait_until(lock, std::chrono::system_clock::now() + patience, [] { return waiting; });
+    rests.wait_until(lock, std::chrono::system_clock::now() + patience, [] { return waiting.load(); });
     held = waiting;
     return held;
 }
@@ -37,6 +38,8 @@ void release_main_loop() {
     }
     released.notify_one();
 }
+
+bool main_loop_rests() { return waiting; }
 
 void main_loop_wait_begins() {
     {

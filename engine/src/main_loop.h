@@ -16,6 +16,8 @@ bool on_main_thread();
 // work. (An answer is out a moment before the loop that gave it rests.)
 bool hold_main_loop(std::chrono::milliseconds patience);
 void release_main_loop();
+// Whether it is inside its wait. Any thread, without a lock.
+bool main_loop_rests();
 
 // For the wrapped wait only (condition_wait.cc), on the main thread. The second returns once it is not held.
 void main_loop_wait_begins();
