@@ -1,16 +1,8 @@
 // ModelHost asks engines what they really hold, and keeps the answer. Fake engines say what the test wants.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
-#include "host/model_host.h"
+#include "host/host_fixture.h"
 
 namespace minerva {
 namespace {
-
-namespace fs = std::filesystem;
 
 class FakeAgent final : public EngineAgent {
  public:
@@ -38,27 +30,6 @@ class FakeAgent final : public EngineAgent {
   std::string why_not_;
 };
 
-class FakeEngine final : public Engine {
- public:
-  FakeEngine(io::Loop& loop, Handlers handlers, std::unique_ptr<FakeAgent> agent)
-      : loop_(loop), handlers_(std::move(handlers)), agent_(std::move(agent)) {}
-  EngineAgent* agent() override { return agent_.get(); }
-  const io::Address& address() const override { return address_; }
-  pid_t pid() const override { return 0; }
-  void share_cores(unsigned) override {}
-  void stop(Duration) override { kill({ErrorCode::kCancelled, "stopped"}); }
-  std::uint64_t activity() const override { return 0; }
-  void kill(Error reason) override {
-    loop_.post([call = handlers_.on_exit, reason = std::move(reason)] { call(reason); });
-  }
-
- private:
-  io::Loop& loop_;
-  io::Address address_;
-  Handlers handlers_;
-  std::unique_ptr<FakeAgent> agent_;
-};
-
 // Footprints are 1000 bytes and one for each token of the context, which is 4096 unless the spec says otherwise.
 class FakeDriver final : public EngineDriver {
  public:
@@ -75,9 +46,10 @@ class FakeDriver final : public EngineDriver {
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
     contexts.push_back(spec.context.value_or(4096));
-    loop_.post(handlers.on_ready);
     auto agent = has_agent ? std::make_unique<FakeAgent>(loop_, asked, footprint) : nullptr;
-    return std::make_unique<FakeEngine>(loop_, std::move(handlers), std::move(agent));
+    auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers), std::move(agent));
+    engine->become_ready();
+    return engine;
   }
   bool has_agent = true;
   bool embeds = false;
@@ -90,26 +62,18 @@ class FakeDriver final : public EngineDriver {
   io::Loop& loop_;
 };
 
-class MeasuringTest : public testing::Test {
+class MeasuringTest : public HostTest {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "measuring-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = fs::canonical(pattern);
-    for (const char* name : {"a.gguf", "b.gguf"}) std::ofstream(folder_ / name) << "GGUF";
-    options_.models_dirs = {folder_.string()};
+    HostTest::SetUp();
     options_.cache_dir = (folder_ / "cache").string();
     start();
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void start() {
-    host_.reset();
-    catalog_.emplace(options_, driver_);
     ContextOptions options;
     options.memory_budget = Bytes(budget_);
-    host_.emplace(loop_, *catalog_, driver_, ContextManager(options, make_lru_policy()), ModelHost::Options{});
-    host_->apply(catalog_->apply(Catalog::scan(options_)));
+    start_host(driver_, ContextManager(options, make_lru_policy()), ModelHost::Options{});
   }
 
   // Until everything that was posted has happened.
@@ -139,13 +103,8 @@ class MeasuringTest : public testing::Test {
   Bytes held(const char* model) const { return host_->context().model(model, Clock::now())->memory; }
   long measurements() const { return std::count(driver_.asked.begin(), driver_.asked.end(), "measure"); }
 
-  fs::path folder_;
   std::uint64_t budget_ = 1'000'000;
-  io::Loop loop_;
   FakeDriver driver_{loop_};
-  CatalogOptions options_;
-  std::optional<Catalog> catalog_;
-  std::optional<ModelHost> host_;
 };
 
 TEST_F(MeasuringTest, AfterTheLoadAndAfterTheFirstRequestTheRealFigureCounts) {

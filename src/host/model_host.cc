@@ -415,7 +415,7 @@ void ModelHost::measure(EngineId id) {
   if (found == engines_.end()) return;
   Running& running = found->second;
   EngineAgent* const agent = running.engine->agent();
-  const bool at_rest = running.ready && !running.moving && !running.parked && running.leases == 0;
+  const bool at_rest = manager_.residency(running.model, Clock::now()) == Residency::kHot && running.leases == 0;
   if (agent == nullptr || !at_rest || running.measuring || running.served < running.measured_when) return;
   running.measured_when = std::max<std::uint64_t>(1, 2 * running.served);
   running.measuring = true;
@@ -448,7 +448,6 @@ void ModelHost::carry_out(Park& action) {
   parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
     Running& running = engines_.at(id);
     running.moving = false;
-    running.parked = result.has_value();
     if (result) {
       log::info({{"model", model}}, "{} is parked after {:.0f} ms: it keeps {}, wrote {}, and its image has {}", model,
                 ms_since(begun), format_bytes(result->residue), format_bytes(result->written),
@@ -468,7 +467,6 @@ void ModelHost::carry_out(Wake& action) {
   engines_.at(action.engine).moving = true;
   wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
     engines_.at(id).moving = false;
-    engines_.at(id).parked = false;
     log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
     step(EngineWoken{id});
   });

@@ -123,7 +123,6 @@ class ModelHost {
     TimePoint started;
     bool ready = false;
     bool moving = false;  // parks or wakes: it is to answer by itself
-    bool parked = false;
     unsigned leases = 0;
     std::uint64_t served = 0;         // leases that were completed
     std::uint64_t measured_when = 0;  // it is measured (again) once it has served so many

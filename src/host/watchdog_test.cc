@@ -1,39 +1,10 @@
 // ModelHost looks after engines that should work. A fake engine does nothing at all; what it is expected to do differs.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
-#include "host/model_host.h"
+#include "host/host_fixture.h"
 
 namespace minerva {
 namespace {
 
-namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-
-// An engine that is never active by itself.
-class FakeEngine final : public Engine {
- public:
-  FakeEngine(io::Loop& loop, Handlers handlers) : loop_(loop), handlers_(std::move(handlers)) {}
-  const io::Address& address() const override { return address_; }
-  pid_t pid() const override { return 0; }
-  void share_cores(unsigned) override {}
-  void stop(Duration) override { exit_with({ErrorCode::kCancelled, "stopped"}); }
-  std::uint64_t activity() const override { return 0; }
-  void kill(Error reason) override { exit_with(std::move(reason)); }
-
-  void become_ready() { handlers_.on_ready(); }
-
- private:
-  void exit_with(Error reason) {
-    loop_.post([call = handlers_.on_exit, reason = std::move(reason)] { call(reason); });
-  }
-  io::Loop& loop_;
-  io::Address address_;
-  Handlers handlers_;
-};
 
 class FakeDriver final : public EngineDriver {
  public:
@@ -45,34 +16,26 @@ class FakeDriver final : public EngineDriver {
   }
   Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
-    auto engine = std::make_unique<FakeEngine>(loop_, std::move(handlers));
+    auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));
     ++started;
-    if (loads) loop_.post([made = engine.get()] { made->become_ready(); });
+    if (loads) engine->become_ready();
     newest = engine.get();
     return engine;
   }
   bool loads = true;
   int started = 0;
-  FakeEngine* newest = nullptr;
+  IdleEngine* newest = nullptr;
 
  private:
   io::Loop& loop_;
 };
 
-class WatchdogTest : public testing::Test {
+class WatchdogTest : public HostTest {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "watchdog-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = fs::canonical(pattern);
-    for (const char* name : {"a.gguf", "b.gguf"}) std::ofstream(folder_ / name) << "GGUF";
-    options_.models_dirs = {folder_.string()};
-    catalog_.emplace(options_, driver_);
-    host_.emplace(loop_, *catalog_, driver_, ContextManager(std::size_t{0}),
-                  ModelHost::Options{milliseconds(1), milliseconds(40)});
-    host_->apply(catalog_->apply(Catalog::scan(options_)));
+    HostTest::SetUp();
+    start_host(driver_, ContextManager(std::size_t{0}), {milliseconds(1), milliseconds(40)});
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void acquire(const char* model, ModelHost::LeaseCallback answer) {
     host_->acquire(model, TimePoint::max(), std::move(answer));
@@ -86,12 +49,7 @@ class WatchdogTest : public testing::Test {
     loop_.run();
   }
 
-  fs::path folder_;
-  io::Loop loop_;
   FakeDriver driver_{loop_};
-  CatalogOptions options_;
-  std::optional<Catalog> catalog_;
-  std::optional<ModelHost> host_;
   EngineId gone_{};
 };
 
