@@ -183,11 +183,6 @@ Error io_error(const IoResult& result, std::string_view what) {
                                        : fmt::format("the connection was closed while {}", what)};
 }
 
-void append_number(std::string& out, std::uint64_t number) {
-  const fmt::format_int text(number);
-  out.append(text.data(), text.size());
-}
-
 void append_headers(std::string& out, const Headers& headers) {
   for (const HeaderField& field : headers) {
     out += field.name;
@@ -303,16 +298,10 @@ struct HttpServerConnection::Impl {
     answer_close = !keep_alive || !head.keep_alive || !body_done() || (!length && http10 && !answer_bodyless);
     std::string text;
     text.reserve(512);
-    text += "HTTP/1.1 ";
-    append_number(text, static_cast<std::uint64_t>(head.status));
-    text += ' ';
-    text += reason_phrase(head.status);
-    text += "\r\n";
+    fmt::format_to(std::back_inserter(text), "HTTP/1.1 {} {}\r\n", head.status, reason_phrase(head.status));
     append_headers(text, head.headers);
     if (length && may_have_body(head.status)) {
-      text += "Content-Length: ";
-      append_number(text, *length);
-      text += "\r\n";
+      fmt::format_to(std::back_inserter(text), "Content-Length: {}\r\n", *length);
     } else if (answer_chunked) {
       text += "Transfer-Encoding: chunked\r\n";
     }
@@ -559,17 +548,12 @@ Task<bool> HttpClientConnection::send_request(const RequestHead& head, std::stri
   impl.request_complete = !impl.chunked_request && impl.request_left == 0;
   std::string text;
   text.reserve(512);
-  text += head.method;
-  text += ' ';
-  text += head.target;
-  text += " HTTP/1.1\r\n";
+  fmt::format_to(std::back_inserter(text), "{} {} HTTP/1.1\r\n", head.method, head.target);
   append_headers(text, head.headers);
   if (impl.chunked_request) {
     text += "Transfer-Encoding: chunked\r\n";
   } else if (head.content_length) {
-    text += "Content-Length: ";
-    append_number(text, *head.content_length);
-    text += "\r\n";
+    fmt::format_to(std::back_inserter(text), "Content-Length: {}\r\n", *head.content_length);
   }
   text += "\r\n";
   if (impl.chunked_request && !body.empty()) {

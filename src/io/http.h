@@ -25,11 +25,7 @@ struct HeaderField {
 // In the order they came. Names compare without case.
 class Headers {
  public:
-  void add(std::string name, std::string value) {
-    constexpr std::size_t kUsual = 12;
-    if (fields_.empty()) fields_.reserve(kUsual);
-    fields_.push_back({std::move(name), std::move(value)});
-  }
+  void add(std::string name, std::string value) { fields_.push_back({std::move(name), std::move(value)}); }
   // Replaces every field of that name.
   void set(std::string_view name, std::string value);
   void remove(std::string_view name);
