@@ -23,8 +23,8 @@ BIN_DIR = pathlib.Path(os.environ.get("MINERVA_BIN_DIR", ROOT / "build/bin")).ab
 ENGINE = BIN_DIR / "minerva-engine"
 PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # seconds a condition may take to come true
 
-# A sanitizer keeps a shadow of the memory that a program touches, several times as large.
-SHADOWED = 5 if "MINERVA_INSTRUMENTED" in os.environ else 1
+# How many times as much memory a program takes with the shadow that ThreadSanitizer keeps of what it touches.
+SHADOWED = int(os.environ.get("MINERVA_SHADOWED", "1"))
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 
 # (what, seconds): printed in the end, never asserted.
