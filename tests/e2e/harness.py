@@ -111,6 +111,14 @@ class Stream:
         while (event := self.event()) is not None:
             yield event
 
+    def heartbeat(self, text):
+        """Reads until a heartbeat begins with `text`, past those of the steps before, such as a file's inspection."""
+        for event in self.events():
+            assert event.startswith(":"), event
+            if event.startswith(f": {text}"):
+                return
+        raise AssertionError(f"the stream ended without a heartbeat of {text!r}")
+
     def token(self):
         """Reads until the model has said something. Returns the text."""
         for event in self.events():

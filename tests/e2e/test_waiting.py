@@ -12,7 +12,7 @@ def test_a_stream_gets_heartbeats_while_its_model_loads(serve, slow_model):
     stream = opened[-1].result()
     assert stream.status == 200 and stream.headers["content-type"].startswith("text/event-stream")
     for _ in range(2):
-        assert stream.event().startswith(": loading")
+        stream.heartbeat("loading")
     assert m.view("slow")["state"] == "loading" and m.view("slow")["waiting"] == 1
     os.kill(pid, signal.SIGCONT)
     events = [event for event in stream.rest() if not event.startswith(":")]
@@ -31,7 +31,7 @@ def test_a_late_refusal_arrives_as_an_event(serve, slow_model):
     opened = []
     pid = m.catch_loading("slow", lambda: opened.append(in_background(m.chat_stream, "slow", max_tokens=3)))
     stream = opened[-1].result()
-    assert stream.event().startswith(": loading")
+    stream.heartbeat("loading")
     kill_both(m, pid)
     events = [event for event in stream.rest() if not event.startswith(":")]
     assert len(events) == 1 and '"code":"engine_crashed"' in events[0].replace(" ", ""), events
@@ -77,7 +77,7 @@ def test_a_load_shows_its_progress(serve, slow_model):
     wait_until(lambda: streams, "the answer has begun")
     stream = streams[-1]
     assert stream.status == 200
-    assert stream.event().startswith(": loading")
+    stream.heartbeat("loading")
     os.kill(pid, signal.SIGCONT)
     events = [event for event in stream.rest() if not event.startswith(":")]
     assert len(events) == 1 and '"success":true' in events[0].replace(" ", ""), events
