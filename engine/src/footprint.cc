@@ -4,9 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cctype>
 #include <cinttypes>
 #include <cstdio>
 #include <fstream>
@@ -14,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "image.h"
 #include "mapped_files.h"
 
 namespace minerva::engine {
@@ -21,19 +20,32 @@ namespace {
 
 std::atomic<std::uint64_t> small_conversations{0};
 
+// A longer stretch without blocks is address space that is only reserved, as a sanitizer's shadow is.
+constexpr std::uintptr_t kLongestLook = std::uintptr_t{64} << 30;
+
 enum class Kind { kModel, kProgram, kOtherFile, kNoFile };
 
 struct Mapping {
     std::uintptr_t begin = 0;
     std::uintptr_t end = 0;
     Kind kind = Kind::kNoFile;
-    std::uint64_t counts = 0;  // of its bytes, in memory or swapped out; not of a model
 };
+
+bool counts(PageMap::Entry page, Kind kind) {
+    switch (kind) {
+        case Kind::kProgram: return page.held();
+        case Kind::kOtherFile: return page.own();
+        case Kind::kNoFile: return page.exclusive();
+        case Kind::kModel: break;  // counts as a whole
+    }
+    return false;
+}
 
 // Adds mappings up; they come by address, as the blocks do.
 class Sum {
   public:
-    explicit Sum(const std::vector<LargeBlock> & blocks) : blocks_(blocks) {
+    Sum(const std::vector<LargeBlock> & blocks, const ReadPages & read_pages)
+        : blocks_(blocks), read_pages_(read_pages), entries_(1 << 12) {
         for (const LargeBlock & block : blocks) {
             result_.blocks += block.bytes;
             result_.conversations += block.use == BlockUse::kConversation ? block.bytes : 0;
@@ -41,43 +53,56 @@ class Sum {
     }
 
     void add(const Mapping & mapping) {
-        const std::uint64_t bytes = mapping.end - mapping.begin;
         if (mapping.kind == Kind::kModel) {
-            result_.weights_mapped += bytes;
+            result_.weights_mapped += mapping.end - mapping.begin;
             return;
         }
         // The kernel may join a block with its neighbours.
-        result_.rest += std::min(mapping.counts, bytes - in_blocks(mapping));
-    }
-
-    const Footprint & result() const { return result_; }
-
-  private:
-    std::uint64_t in_blocks(const Mapping & mapping) {
-        std::uint64_t sum = 0;
+        std::uintptr_t at = mapping.begin;
         for (; next_ < blocks_.size(); ++next_) {
             const auto begin = reinterpret_cast<std::uintptr_t>(blocks_[next_].address);
             const std::uintptr_t end = begin + blocks_[next_].bytes;
             if (begin >= mapping.end) {
                 break;
             }
-            const std::uintptr_t from = std::max(begin, mapping.begin);
-            const std::uintptr_t to = std::min(end, mapping.end);
-            sum += to > from ? to - from : 0;
+            look(at, begin, mapping.kind);
+            at = std::max(at, end);
             if (end > mapping.end) {
                 break;  // it goes on in the next mapping
             }
         }
-        return sum;
+        look(at, mapping.end, mapping.kind);
+    }
+
+    const Footprint & result() const { return result_; }
+
+  private:
+    void look(std::uintptr_t from, std::uintptr_t to, Kind kind) {
+        if (from >= to || to - from > kLongestLook) {
+            return;
+        }
+        for (std::uintptr_t page = from / kPage; page < to / kPage;) {
+            const std::size_t wanted = std::min<std::size_t>(to / kPage - page, entries_.size());
+            const std::size_t got = read_pages_(page, entries_.data(), wanted);
+            if (got == 0) {
+                return;  // memory of the kernel's own, such as [vsyscall]
+            }
+            const auto end = entries_.begin() + static_cast<std::ptrdiff_t>(got);
+            result_.rest += kPage * static_cast<std::uint64_t>(std::count_if(
+                                        entries_.begin(), end, [kind](PageMap::Entry e) { return counts(e, kind); }));
+            page += got;
+        }
     }
 
     const std::vector<LargeBlock> & blocks_;
+    const ReadPages & read_pages_;
+    std::vector<PageMap::Entry> entries_;
     std::size_t next_ = 0;
     Footprint result_;
 };
 
 // "7f0a-7f0b r--s 00000000 fe:00 123 /path": false if it is no such line.
-bool parse_head(const std::string & line, std::string_view program, Mapping & mapping) {
+bool parse_mapping(const std::string & line, std::string_view program, Mapping & mapping) {
     char access[5] = {};
     int path_at = 0;
     if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &mapping.begin, &mapping.end, access,
@@ -94,24 +119,6 @@ bool parse_head(const std::string & line, std::string_view program, Mapping & ma
     return true;
 }
 
-// Of a line "Name:   N kB", as far as it counts.
-std::uint64_t counts(const std::string & line, Kind kind) {
-    static const std::array<std::vector<const char *>, 4> kNames = {{
-        {},
-        {"Rss:", "Swap:"},
-        {"Private_Dirty:", "Swap:"},
-        {"Private_Clean:", "Private_Dirty:", "Swap:"},
-    }};
-    std::uint64_t kib = 0;
-    for (const char * const name : kNames[static_cast<std::size_t>(kind)]) {
-        if (line.rfind(name, 0) == 0 &&
-            std::sscanf(line.c_str() + std::char_traits<char>::length(name), "%" SCNu64, &kib) == 1) {
-            return kib << 10;
-        }
-    }
-    return 0;
-}
-
 std::string own_program() {
     char path[PATH_MAX];
     const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
@@ -120,38 +127,31 @@ std::string own_program() {
 
 }  // namespace
 
-std::optional<Footprint> count_mappings(std::istream & smaps, const std::vector<LargeBlock> & blocks,
-                                        std::string_view program) {
-    Sum sum(blocks);
-    std::optional<Mapping> mapping;
-    for (std::string line; std::getline(smaps, line);) {
-        // Names of fields begin with a capital letter, addresses never.
-        if (!line.empty() && std::isupper(static_cast<unsigned char>(line[0])) != 0) {
-            if (mapping) {
-                mapping->counts += counts(line, mapping->kind);
-            }
-            continue;
+std::optional<Footprint> count_mappings(std::istream & maps, const std::vector<LargeBlock> & blocks,
+                                        std::string_view program, const ReadPages & read_pages) {
+    Sum sum(blocks, read_pages);
+    bool any = false;
+    for (std::string line; std::getline(maps, line);) {
+        if (Mapping mapping; parse_mapping(line, program, mapping)) {
+            sum.add(mapping);
+            any = true;
         }
-        Mapping next;
-        if (!parse_head(line, program, next)) {
-            continue;
-        }
-        if (mapping) {
-            sum.add(*mapping);
-        }
-        mapping = next;
     }
-    if (!mapping) {
-        return std::nullopt;
-    }
-    sum.add(*mapping);
-    return sum.result();
+    return any ? std::optional(sum.result()) : std::nullopt;
 }
 
 std::optional<Footprint> measure_footprint() {
+    const PageMap pages;
+    if (!pages.is_open()) {
+        return std::nullopt;
+    }
     const LargeBlocks blocks;
-    std::ifstream smaps("/proc/self/smaps");
-    std::optional<Footprint> footprint = count_mappings(smaps, blocks.all(), own_program());
+    std::ifstream maps("/proc/self/maps");
+    std::optional<Footprint> footprint =
+        count_mappings(maps, blocks.all(), own_program(),
+                       [&pages](std::uint64_t first, PageMap::Entry * entries, std::size_t count) {
+                           return pages.read(first, entries, count);
+                       });
     if (footprint) {
         footprint->conversations += small_conversations;
     }

@@ -1,6 +1,5 @@
 #include "parking.h"
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,10 +19,6 @@
 namespace minerva::engine {
 namespace {
 
-// /proc/self/pagemap, one entry a page. Source: Linux, Documentation/admin-guide/mm/pagemap.rst.
-constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
-constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
-constexpr std::uint64_t kOfFile = std::uint64_t{1} << 61;
 constexpr std::chrono::milliseconds kPatience(250);
 constexpr std::size_t kEntriesRead = std::size_t{1} << 15;
 
@@ -78,9 +73,8 @@ Parking::Parking(const std::string & image_folder) {
         why_not_ = "no folder for its image was given";
         return;
     }
-    pagemap_ = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (pagemap_ < 0) {
-        why_not_ = std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
+    if (!page_map_.is_open()) {
+        why_not_ = "cannot read /proc/self/pagemap";
     } else if (!own_memory_.anonymous_bytes()) {
         why_not_ = "cannot read /proc/self/smaps_rollup";
     } else if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPage)) {
@@ -90,12 +84,6 @@ Parking::Parking(const std::string & image_folder) {
     }
     if (image_) {
         check_ = std::make_unique<ImageCheck>(*image_);
-    }
-}
-
-Parking::~Parking() {
-    if (pagemap_ >= 0) {
-        close(pagemap_);
     }
 }
 
@@ -207,18 +195,14 @@ bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {
     const auto first = reinterpret_cast<std::uintptr_t>(stored.block.address) / kPage;
     entries_.resize(kEntriesRead);
     for (std::size_t at = 0; at < pages;) {
-        const std::size_t wanted = std::min(pages - at, entries_.size());
-        const ssize_t n = pread(pagemap_, entries_.data(), wanted * sizeof(std::uint64_t),
-                                static_cast<off_t>((first + at) * sizeof(std::uint64_t)));
-        if (n < static_cast<ssize_t>(sizeof(std::uint64_t))) {
+        const std::size_t got = page_map_.read(first + at, entries_.data(), std::min(pages - at, entries_.size()));
+        if (got == 0) {
             return false;
         }
-        const std::size_t got = static_cast<std::size_t>(n) / sizeof(std::uint64_t);
         for (std::size_t i = 0; i < got; ++i) {
             const std::size_t page = at + i;
             // Otherwise it was never touched, or is still as the image has it.
-            const bool own = (entries_[i] & (kPresent | kSwapped)) != 0 && (entries_[i] & kOfFile) == 0;
-            if (!own ||
+            if (!entries_[i].own() ||
                 (!image_->stored(stored.extent.first + page) && all_zero(stored.block.address + page * kPage))) {
                 continue;
             }

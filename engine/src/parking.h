@@ -23,6 +23,7 @@
 #include "image_check.h"
 #include "large_blocks.h"
 #include "own_memory.h"
+#include "page_map.h"
 
 namespace minerva::engine {
 
@@ -31,7 +32,6 @@ class Parking {
     // The image is made in `image_folder` (image.h); empty: nothing can be parked. Opens what parking needs of the file
     // system, so it works in a sandbox that is entered later.
     explicit Parking(const std::string & image_folder);
-    ~Parking();
     Parking(const Parking &) = delete;
     Parking & operator=(const Parking &) = delete;
 
@@ -76,11 +76,11 @@ class Parking {
     std::string why_not_;
     std::unique_ptr<Image> image_;
     std::unique_ptr<ImageCheck> check_;  // after a wake
-    int pagemap_ = -1;
+    PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;
     std::unordered_map<std::uint64_t, Stored> stored_;  // by the block's id; what is not scratch
-    std::vector<std::uint64_t> entries_;                // of the page map, for find_changed()
+    std::vector<PageMap::Entry> entries_;               // for find_changed()
 };
 
 }  // namespace minerva::engine

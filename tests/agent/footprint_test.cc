@@ -4,12 +4,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "image.h"
 #include "plain_access.h"
 
 namespace minerva::engine {
@@ -30,30 +33,57 @@ LargeBlock block(std::uintptr_t address, std::size_t bytes, BlockUse use = Block
   return {1, reinterpret_cast<char*>(address), bytes, use};  // NOLINT(performance-no-int-to-ptr): never followed
 }
 
-std::string mapping(const std::string& head, std::uint64_t clean_kib, std::uint64_t dirty_kib,
-                    const std::string& more = "") {
-  return head +
-         "\nSize:  4 kB\nRss:  999 kB\nPss:  99 kB\nShared_Clean:  7 kB\nPrivate_Clean: " + std::to_string(clean_kib) +
-         " kB\nPrivate_Dirty:\t" + std::to_string(dirty_kib) + " kB\n" + more + "VmFlags: rd wr\n";
-}
+constexpr PageMap::Entry kHeld(PageMap::Entry::kPresent);
+constexpr PageMap::Entry kSwapped(PageMap::Entry::kSwapped);
+constexpr PageMap::Entry kAlone(PageMap::Entry::kPresent | PageMap::Entry::kExclusive);
+constexpr PageMap::Entry kOfFile(PageMap::Entry::kPresent | PageMap::Entry::kOfFile);
 
-Footprint count(const std::string& smaps, const std::vector<LargeBlock>& blocks = {}) {
-  std::istringstream text(smaps);
-  const auto footprint = count_mappings(text, blocks, kProgram);
+// Pages from an address on, all alike. What no stretch covers was never touched.
+struct Stretch {
+  std::uint64_t address;
+  std::size_t pages;
+  PageMap::Entry entry;
+};
+
+Footprint count(const std::string& maps, const std::vector<Stretch>& stretches,
+                const std::vector<LargeBlock>& blocks = {}) {
+  std::map<std::uint64_t, PageMap::Entry> pages;
+  for (const Stretch& stretch : stretches) {
+    for (std::size_t i = 0; i < stretch.pages; ++i) pages[stretch.address / kPage + i] = stretch.entry;
+  }
+  std::istringstream text(maps);
+  const auto footprint =
+      count_mappings(text, blocks, kProgram, [&](std::uint64_t first, PageMap::Entry* entries, std::size_t count) {
+        const std::size_t some = std::min<std::size_t>(count, 100);
+        for (std::size_t i = 0; i < some; ++i) {
+          const auto found = pages.find(first + i);
+          entries[i] = found == pages.end() ? PageMap::Entry() : found->second;
+        }
+        return first >= 0xffffffffff600 ? 0 : some;
+      });
   EXPECT_TRUE(footprint.has_value());
   return footprint.value_or(Footprint{});
 }
 
 TEST(Footprint, EachMappingCountsByWhatItIs) {
   const Footprint footprint =
-      count(mapping("00400000-00500000 r-xp 00000000 fe:00 1    /usr/bin/program with spaces", 100, 0) +
-            mapping("00500000-00600000 rw-p 00100000 fe:00 1    /usr/bin/program", 100, 3) +
-            mapping("01000000-01900000 rw-p 00000000 00:00 0    [heap]", 0, 9000, "Swap:  24 kB\n") +
-            mapping("10000000-10200000 r--s 00000000 fe:00 2    /models/m.gguf", 1000, 0) +
-            mapping("10200000-10220000 r--s 00000000 fe:00 3    /usr/lib/small", 16, 0) +
-            mapping("10300000-10500000 rw-s 00000000 fe:00 4    /dev/shm/x", 0, 40));
+      count("00400000-00500000 r-xp 00000000 fe:00 1    /usr/bin/program with spaces\n"
+            "00500000-00600000 rw-p 00100000 fe:00 1    /usr/bin/program\n"
+            "01000000-01900000 rw-p 00000000 00:00 0    [heap]\n"
+            "10000000-10200000 r--s 00000000 fe:00 2    /models/m.gguf\n"
+            "10200000-10220000 r--s 00000000 fe:00 3    /usr/lib/small\n"
+            "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]\n",
+            {{0x400000, 60, kOfFile},
+             {0x43c000, 4, kHeld},
+             {0x500000, 100, kOfFile},
+             {0x564000, 3, kAlone},
+             {0x1000000, 2000, kAlone},
+             {0x17d0000, 6, kSwapped},
+             {0x17d6000, 5, kHeld},  // shared with a child
+             {0x10000000, 250, kOfFile},
+             {0x10200000, 4, kOfFile}});
   EXPECT_EQ(footprint.weights_mapped, 2 * kMiB);
-  EXPECT_EQ(footprint.rest, (999 + 3 + 9024 + 40) * 1024U);
+  EXPECT_EQ(footprint.rest, (64 + 3 + 2006) * kPage);
   EXPECT_EQ(footprint.blocks, 0U);
   EXPECT_EQ(footprint.total(), footprint.weights_mapped + footprint.rest);
 }
@@ -61,16 +91,26 @@ TEST(Footprint, EachMappingCountsByWhatItIs) {
 TEST(Footprint, BlocksCountAsAWhole) {
   const std::vector<LargeBlock> blocks = {block(0x10000000, 2 * kMiB), block(0x10200000, kMiB, BlockUse::kConversation),
                                           block(0x20000000, 4 * kMiB)};
-  const Footprint footprint = count(  // two blocks that the kernel joined, and memory of somebody else behind them
-      mapping("10000000-10400000 rw-p 00000000 00:00 0", 0, 4096) +
-          // a block in three mappings, as after a wake
-          mapping("20000000-20100000 rw-p 00000000 fe:00 9    /images/#1 (deleted)", 512, 512) +
-          mapping("20100000-20300000 rw-p 00000000 00:00 0", 0, 10) +
-          mapping("20300000-20500000 rw-p 00000000 00:00 0", 0, 8),
+  const Footprint footprint = count(
+      // two blocks that the kernel joined, and memory of somebody else before and behind them
+      "0ffff000-10400000 rw-p 00000000 00:00 0\n"
+      // a block in three mappings, as after a wake, and memory of somebody else joined to the last
+      "20000000-20100000 rw-p 00000000 fe:00 9    /images/#1 (deleted)\n"
+      "20100000-20300000 rw-p 00000000 00:00 0\n"
+      "20300000-20500000 rw-p 00000000 00:00 0\n",
+      {{0xffff000, 1, kAlone},
+       {0x10000000, 1024, kAlone},
+       {0x20000000, 128, kOfFile},
+       {0x20080000, 128, kAlone},
+       {0x20400000, 2, kAlone}},
       blocks);
   EXPECT_EQ(footprint.blocks, 7 * kMiB);
-  EXPECT_EQ(footprint.rest, kMiB + 8 * 1024U);
+  EXPECT_EQ(footprint.rest, kMiB + 3 * kPage);
   EXPECT_EQ(footprint.conversations, kMiB);
+}
+
+TEST(Footprint, AddressSpaceThatIsOnlyReservedIsNotLookedAt) {
+  EXPECT_EQ(count("7fff8000-10007fff8000 rw-p 00000000 00:00 0\n", {{0x7fff8000, 1, kAlone}}).rest, 0U);
 }
 
 TEST(Footprint, ConversationsCountAsMuchAsTheyMayComeTo) {
@@ -84,9 +124,10 @@ TEST(Footprint, ConversationsCountAsMuchAsTheyMayComeTo) {
 }
 
 TEST(Footprint, WithoutMappingsThereIsNone) {
+  const auto no_pages = [](std::uint64_t, PageMap::Entry*, std::size_t) { return std::size_t{0}; };
   for (const char* const text : {"", "\n\n", "Private_Dirty: 4 kB\n", "not a mapping\n", "5-4 rw-p\n"}) {
-    std::istringstream smaps(text);
-    EXPECT_FALSE(count_mappings(smaps, {}, kProgram)) << text;
+    std::istringstream maps(text);
+    EXPECT_FALSE(count_mappings(maps, {}, kProgram, no_pages)) << text;
   }
 }
 
