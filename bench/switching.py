@@ -157,6 +157,13 @@ class Conversation:
         """What it says to what was said."""
         return self.pair.minerva.complete(self.pair.first, self.next, ANSWERED, found).json["tokens"]
 
+    def asked_again(self, found):
+        """Seconds to the first token of an answer that it gave before: nothing new is said."""
+        answer = self.pair.minerva.complete(self.pair.first, self.opening, 1, found)
+        if answer.timings["prompt_n"] > PREFILLED_AGAIN:
+            raise Failed(f"{self.pair.first} computes {answer.timings['prompt_n']} tokens that it had")
+        return answer.seconds
+
     def first_token(self, found):
         """Seconds; none but the new tokens are computed."""
         answer = self.pair.minerva.complete(self.pair.first, self.next, 1, found)
@@ -181,6 +188,9 @@ def conversations(pair, figures, rounds):
             seconds, computed = conversation.first_token("parked")
             figures.add(row, unit, "comes back", 1000 * seconds)
             figures.add(f"computed when {length} tokens with {pair.first} come back", "tokens", "minerva", computed)
+            conversation.rewind()
+            pair.minerva.first_token(pair.other)
+            figures.add(row, unit, "comes back, nothing new", 1000 * conversation.asked_again("parked"))
             for router in pair.routers():
                 # What it held of the first model goes with that one's process: no need to have it there.
                 router.first_token(pair.other)
@@ -192,6 +202,7 @@ def conversations(pair, figures, rounds):
         aim = {"least": 200} if length == max(CONVERSATIONS) and pair.name == "large" else {}
         for router in pair.routers():
             figures.compare(row, "comes back", router.name, "sooner", **aim)
+            figures.compare(row, "comes back, nothing new", router.name, "sooner")
     figures.note(f"{pair.first}: each conversation that came back said the same as without the interruption")
 
 
