@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 
 from bare_engine import BareEngine, prompt  # noqa: E402
 from harness import ENGINE  # noqa: E402
-from subjects import large_models  # noqa: E402
+from subjects import EngineProcess, large_models  # noqa: E402
 
 DECODED = 24
 PREFILLED = 64
@@ -70,7 +70,7 @@ def first_tokens(engine, rounds):
         for how in ("kept", "dropped"):
             drop = how == "dropped"
             parks[how].append(timed(engine, lambda: engine.park(drop=drop)))
-            woken = timed(engine, lambda: engine.wake(read=drop))
+            woken = timed(engine, engine.wake)
             asked = timed(engine, lambda: engine.complete(text, count=1))
             found[how].append((woken[0] + asked[0], woken[1] + asked[1], woken[0]))
     hot = median([sample[0] for sample in found["hot"]])
@@ -144,21 +144,24 @@ def residue(engine, conversations=4):
 
 
 def read_rates(engine, file, rounds):
-    """How fast dropped pages come back, against a sequential read of the same file."""
+    """How fast dropped pages come back for a first token (beyond what it takes hot), against a sequential read."""
     size = file.stat().st_size
+    text = prompt(1, 300)
+    engine.complete(text, count=4)
+    process = EngineProcess(engine.pid, [], {})
     plain, woken = [], []
     for _ in range(rounds):
+        hot = timed(engine, lambda: engine.complete(text, count=1))[0]
         engine.park(drop=True)
         began = time.monotonic()
         with open(file, "rb", buffering=0) as opened:
             while opened.read(8 << 20):
                 pass
         plain.append(size / (time.monotonic() - began))
-        engine.wake()
-        image = engine.park(drop=True)["image_bytes"]
-        began = time.monotonic()
-        engine.wake(read=True)
-        woken.append((size + image) / (time.monotonic() - began))
+        engine.park(drop=True)
+        before = process.transferred()["read_bytes"]
+        asked = timed(engine, lambda: (engine.wake(), engine.complete(text, count=1)))[0]
+        woken.append(1000 * (process.transferred()["read_bytes"] - before) / (asked - hot))
     line("pages dropped: they come back at", f"{median(woken) / 1e6:.0f} MB/s; the file read in sequence "
          f"{median(plain) / 1e6:.0f} MB/s: {median([w / p for w, p in zip(woken, plain)]):.2f}")
 

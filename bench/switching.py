@@ -5,6 +5,7 @@ context, slots and batches). Each subject has room for one model at a time. In e
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +52,13 @@ class Pair:
 
     def file(self):
         return self.models_dir / f"{self.first}.gguf"
+
+    def copy_of_file(self):
+        """One that nobody has mapped, so that its pages can be dropped from the page cache."""
+        copy = self.models_dir.parent / f"copy-of-{self.first}"
+        if not copy.exists():
+            shutil.copyfile(self.file(), copy)
+        return copy
 
     def image_folder(self):
         return self.engine().environment["MINERVA_IMAGE_FOLDER"]
@@ -121,8 +129,8 @@ def drop_pages(pair, figures, add, hot):
     row = f"pages of {pair.first} that were dropped"
     # What it takes beyond the computing, that a hot model does too.
     figures.add(row, "MB/s", "come back at", read / (dropped - hot) / 1e6)
-    figures.add(row, "MB/s", "the file read in sequence", page_cache.read_rate(file) / 1e6)
-    figures.compare(row, "come back at", "the file read in sequence", least=0.85)
+    figures.add(row, "MB/s", "such a file read in sequence", page_cache.read_rate(pair.copy_of_file()) / 1e6)
+    figures.compare(row, "come back at", "such a file read in sequence", least=0.85)
     figures.add(f"read for the first token of {pair.first} after that", "MiB", "from disk", read / MIB)
 
 

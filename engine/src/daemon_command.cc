@@ -32,15 +32,13 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
     std::string_view rest = line;
     const std::string_view word = take_word(rest);
     DaemonCommand command{};
-    std::string_view option;
     if (word == "sharers") {
         command.kind = Kind::kSharers;
     } else if (word == "park") {
         command.kind = Kind::kPark;
-        option = "drop";
     } else if (word == "wake") {
         command.kind = Kind::kWake;
-        option = "read";
+        return rest.empty() ? std::optional<DaemonCommand>(command) : std::nullopt;
     } else if (word == "measure") {
         command.kind = Kind::kMeasure;
         if (rest.empty()) {
@@ -49,18 +47,17 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
     } else {
         return std::nullopt;
     }
-    if (command.kind != Kind::kWake) {
-        const std::optional<std::uint64_t> number = parse_number(take_word(rest));
-        if (!number) {
-            return std::nullopt;
-        }
-        command.number = *number;
+    const std::optional<std::uint64_t> number = parse_number(take_word(rest));
+    if (!number) {
+        return std::nullopt;
     }
-    if (rest.empty()) {
-        return command;
+    command.number = *number;
+    if (command.kind == Kind::kPark && rest == "drop") {
+        command.drop = true;
+    } else if (!rest.empty()) {
+        return std::nullopt;
     }
-    command.with_files = true;
-    return !option.empty() && rest == option ? std::optional<DaemonCommand>(command) : std::nullopt;
+    return command;
 }
 
 }  // namespace minerva::engine

@@ -2,7 +2,7 @@
 //
 //   sharers N          N engines compute at present (thread_share.h)
 //   park MAX [drop]    park; the image may take MAX bytes; "drop": also give back the pages of the model's files
-//   wake [read]        "read": also read them again ahead
+//   wake
 //   measure [BYTES]    say what it holds at most; conversations outside of slots may come to BYTES (footprint.h)
 // Words are separated by one space, numbers are decimal. Other lines are ignored, so that a newer daemon does no harm.
 #pragma once
@@ -17,7 +17,7 @@ struct DaemonCommand {
     enum class Kind { kSharers, kPark, kWake, kMeasure };
     Kind kind;
     std::uint64_t number = 0;  // of "sharers", "park", "measure"
-    bool with_files = false;   // "drop", "read"
+    bool drop = false;         // of "park"
 };
 
 // Nothing if the line (without its end) is none of the above.

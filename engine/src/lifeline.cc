@@ -92,8 +92,7 @@ void obey(std::string_view line, int output, Parking * parking) {
         answer_footprint(output, command->number);
     } else {
         answer(output, *parking,
-               command->kind == Kind::kPark ? parking->park(command->number, command->with_files)
-                                            : parking->wake(command->with_files));
+               command->kind == Kind::kPark ? parking->park(command->number, command->drop) : parking->wake());
     }
 }
 

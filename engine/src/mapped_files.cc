@@ -21,14 +21,15 @@ namespace {
 // Vocabularies and templates are no files of their own; libraries are mapped privately.
 constexpr std::size_t kSmallest = std::size_t{1} << 20;
 
-struct Mapping {
-    void * address;
-    std::size_t bytes;
-    std::string path;
-};
+}  // namespace
 
-std::vector<Mapping> mapped_models() {
-    std::vector<Mapping> result;
+bool maps_model(std::string_view access, std::size_t bytes) {
+    // Shared and read-only: how llama.cpp maps a model.
+    return access == "r--s" && bytes >= kSmallest;
+}
+
+std::vector<MappedPart> mapped_models() {
+    std::vector<MappedPart> result;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
         std::uintptr_t begin = 0;
@@ -41,32 +42,19 @@ std::vector<Mapping> mapped_models() {
             continue;
         }
         result.push_back(
-            {reinterpret_cast<void *>(begin), end - begin, line.substr(static_cast<std::size_t>(path_at))});
+            {reinterpret_cast<char *>(begin), end - begin, line.substr(static_cast<std::size_t>(path_at))});
     }
     return result;
 }
 
-}  // namespace
-
-bool maps_model(std::string_view access, std::size_t bytes) {
-    // Shared and read-only: how llama.cpp maps a model.
-    return access == "r--s" && bytes >= kSmallest;
-}
-
 void drop_mapped_files() {
-    for (const Mapping & mapping : mapped_models()) {
+    for (const MappedPart & mapping : mapped_models()) {
         madvise(mapping.address, mapping.bytes, MADV_DONTNEED);
         const int fd = open(mapping.path.c_str(), O_RDONLY | O_CLOEXEC);
         if (fd >= 0) {
             posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
             close(fd);
         }
-    }
-}
-
-void read_mapped_files() {
-    for (const Mapping & mapping : mapped_models()) {
-        read_pages(static_cast<char *>(mapping.address), mapping.bytes);
     }
 }
 

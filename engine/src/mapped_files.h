@@ -4,18 +4,26 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace minerva::engine {
 
 // Whether a mapping with this access ("r--s", as in /proc/PID/maps) and size is one of a model file.
 bool maps_model(std::string_view access, std::size_t bytes);
 
+struct MappedPart {
+    char * address;
+    std::size_t bytes;
+    std::string path = {};  // of a whole file
+};
+
+std::vector<MappedPart> mapped_models();
+
 // Gives back their pages, also those in the page cache, as far as nobody else has the file mapped.
 void drop_mapped_files();
-// Reads their pages ahead.
-void read_mapped_files();
-// The same for any mapping of a file. Requires: `address` at a page.
+// Reads a part of any mapped file. Requires: `address` at a page.
 void read_pages(char * address, std::size_t bytes);
 
 }  // namespace minerva::engine

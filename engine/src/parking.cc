@@ -100,6 +100,7 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
         } else {
             const LargeBlocks blocks;
             check_->stop();
+            read_ahead_.stop();
             forget_freed(blocks.all());
             store(blocks.all(), max_image_bytes, report);
             if (report.refused.empty()) {
@@ -217,30 +218,34 @@ bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {
     return true;
 }
 
-Parking::Report Parking::wake(bool read_files) {
+Parking::Report Parking::wake() {
     Report report;
     if (parked_) {
-        if (read_files) {
-            read_mapped_files();
-        }
         const LargeBlocks blocks;
         forget_freed(blocks.all());
+        std::vector<MappedPart> used_soon;
+        std::size_t weights_bytes = 0;
         for (const LargeBlock & block : blocks.all()) {
             const auto found = stored_.find(block.id);
             // Scratch has nothing to bring back, and neither has what was made while parked.
             if (found == stored_.end()) {
                 allow_access(block);
-            } else if (block.use != BlockUse::kWeights) {
+                continue;
+            }
+            if (block.use == BlockUse::kWeights) {
+                weights_bytes += block.bytes;
+            } else {
                 map_stored(found->second);
             }
-            if (found != stored_.end() && read_files) {
+            if (block.use != BlockUse::kConversation) {
                 for (const Run & run : mapped_runs(found->second)) {
-                    read_pages(block.address + run.first * kPage, run.pages * kPage);
+                    used_soon.push_back({block.address + run.first * kPage, run.pages * kPage});
                 }
             }
         }
         parked_ = false;
         release_main_loop();
+        read_ahead_.start(std::move(used_soon), weights_bytes);
         check_->start();
     }
     report.image_bytes = image_ ? image_->stored_bytes() : 0;

@@ -24,6 +24,7 @@
 #include "large_blocks.h"
 #include "own_memory.h"
 #include "page_map.h"
+#include "read_ahead.h"
 
 namespace minerva::engine {
 
@@ -50,8 +51,8 @@ class Parking {
     // `drop_files`: also gives back the page cache of the mapped model files and of the image. Parked already: only
     // that.
     Report park(std::uint64_t max_image_bytes, bool drop_files);
-    // `read_files`: also reads all that ahead; without it each page is read when it is used.
-    Report wake(bool read_files);
+    // Pages that are no longer in memory are read when they are used, and ahead of that (read_ahead.h).
+    Report wake();
     bool parked() const { return parked_; }
 
   private:
@@ -76,6 +77,7 @@ class Parking {
     std::string why_not_;
     std::unique_ptr<Image> image_;
     std::unique_ptr<ImageCheck> check_;  // after a wake
+    ReadAhead read_ahead_;  // after a wake
     PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;

@@ -20,20 +20,16 @@ TEST(DaemonCommand, WhatTheDaemonSays) {
     ASSERT_TRUE(park);
     EXPECT_EQ(park->kind, Kind::kPark);
     EXPECT_EQ(park->number, UINT64_MAX);
-    EXPECT_EQ(park->with_files, drop);
+    EXPECT_EQ(park->drop, drop);
   }
-  for (const bool read : {false, true}) {
-    const auto wake = parse_daemon_command(read ? "wake read" : "wake");
-    ASSERT_TRUE(wake);
-    EXPECT_EQ(wake->kind, Kind::kWake);
-    EXPECT_EQ(wake->with_files, read);
-  }
+  const auto wake = parse_daemon_command("wake");
+  ASSERT_TRUE(wake);
+  EXPECT_EQ(wake->kind, Kind::kWake);
   for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{7}}) {
     const auto measure = parse_daemon_command(bytes == 0 ? "measure" : "measure 7");
     ASSERT_TRUE(measure);
     EXPECT_EQ(measure->kind, Kind::kMeasure);
     EXPECT_EQ(measure->number, bytes);
-    EXPECT_FALSE(measure->with_files);
   }
 }
 
@@ -56,7 +52,7 @@ TEST(DaemonCommand, WhatNobodySays) {
                                  "PARK 1",
                                  "wake ",
                                  "wake 1",
-                                 "wake drop",
+                                 "wake read",
                                  "sharers",
                                  "sharers 1 drop",
                                  "sharers 1 ",

@@ -66,22 +66,22 @@ Footprint count(const std::string& maps, const std::vector<Stretch>& stretches,
 }
 
 TEST(Footprint, EachMappingCountsByWhatItIs) {
-  const Footprint footprint =
-      count("00400000-00500000 r-xp 00000000 fe:00 1    /usr/bin/program with spaces\n"
-            "00500000-00600000 rw-p 00100000 fe:00 1    /usr/bin/program\n"
-            "01000000-01900000 rw-p 00000000 00:00 0    [heap]\n"
-            "10000000-10200000 r--s 00000000 fe:00 2    /models/m.gguf\n"
-            "10200000-10220000 r--s 00000000 fe:00 3    /usr/lib/small\n"
-            "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]\n",
-            {{0x400000, 60, kOfFile},
-             {0x43c000, 4, kHeld},
-             {0x500000, 100, kOfFile},
-             {0x564000, 3, kAlone},
-             {0x1000000, 2000, kAlone},
-             {0x17d0000, 6, kSwapped},
-             {0x17d6000, 5, kHeld},  // shared with a child
-             {0x10000000, 250, kOfFile},
-             {0x10200000, 4, kOfFile}});
+  const Footprint footprint = count(
+      "00400000-00500000 r-xp 00000000 fe:00 1    /usr/bin/program with spaces\n"
+      "00500000-00600000 rw-p 00100000 fe:00 1    /usr/bin/program\n"
+      "01000000-01900000 rw-p 00000000 00:00 0    [heap]\n"
+      "10000000-10200000 r--s 00000000 fe:00 2    /models/m.gguf\n"
+      "10200000-10220000 r--s 00000000 fe:00 3    /usr/lib/small\n"
+      "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]\n",
+      {{0x400000, 60, kOfFile},
+       {0x43c000, 4, kHeld},
+       {0x500000, 100, kOfFile},
+       {0x564000, 3, kAlone},
+       {0x1000000, 2000, kAlone},
+       {0x17d0000, 6, kSwapped},
+       {0x17d6000, 5, kHeld},  // shared with a child
+       {0x10000000, 250, kOfFile},
+       {0x10200000, 4, kOfFile}});
   EXPECT_EQ(footprint.weights_mapped, 2 * kMiB);
   EXPECT_EQ(footprint.rest, (64 + 3 + 2006) * kPage);
   EXPECT_EQ(footprint.blocks, 0U);

@@ -62,7 +62,7 @@ std::size_t status_kib(const std::string& name) {
 std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool files = false) {
   return at_rest([&] {
     const auto parked = parking.park(kNoLimit, files);
-    return std::pair(parked, parking.wake(files));
+    return std::pair(parked, parking.wake());
   });
 }
 
@@ -117,7 +117,7 @@ TEST(Parking, WeightsStayReadableAndCostNoMemoryOfTheirOwn) {
       EXPECT_EQ(parking.park(kNoLimit, drop).refused, "");
       EXPECT_EQ(own_pages(weights, kMany), 0U);
       EXPECT_EQ(weights.page(4999)[17], 1);
-      return parking.wake(drop);
+      return parking.wake();
     });
     EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
     EXPECT_EQ(own_pages(weights, kMany), 0U) << "they are the image's pages";
@@ -144,7 +144,7 @@ TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
     const auto touched = parking.park(0, false).residue_bytes;
     EXPECT_LE(touched.value(), parked.value() + kSlack) << "from the image, whether the disk has it or not";
     EXPECT_LE(parking.park(0, true).residue_bytes.value(), parked.value() + kSlack);
-    EXPECT_FALSE(parking.wake(false).residue_bytes);
+    EXPECT_FALSE(parking.wake().residue_bytes);
     return 0;
   });
 }
@@ -203,7 +203,7 @@ TEST(Parking, ABlockMayGoWhileItIsParked) {
     // Most likely where the other one was.
     const Block born(10, BlockUse::kState);
     std::memset(born.page(0), 3, 10 * kPage);
-    EXPECT_EQ(parking.wake(false).image_bytes, 10 * kPage);
+    EXPECT_EQ(parking.wake().image_bytes, 10 * kPage);
     EXPECT_EQ(born.text(), std::string(10 * kPage, 3));
     return 0;
   });
@@ -229,7 +229,7 @@ TEST(Parking, TheLoopRestsUntilItIsWoken) {
   std::atomic<bool> woken{false};
   const auto daemon = std::async(std::launch::async, [&] {
     woken = true;
-    parking.wake(false);
+    parking.wake();
   });
   main_loop_wait_ends();
   EXPECT_TRUE(woken);
@@ -243,7 +243,7 @@ TEST(Parking, AnImageOverItsLimitIsRefused) {
   const auto park = [&](std::uint64_t most) {
     return at_rest([&, most] {
       const auto report = parking.park(most, false);
-      parking.wake(false);
+      parking.wake();
       return report;
     });
   };
@@ -324,7 +324,7 @@ TEST(ParkingDeathTest, ADamagedImageEndsTheProcess) {
             file.seekp(99 * kPage + 1).put(0);
           }
         }
-        std::async(std::launch::async, [&] { parking.wake(false); }).get();
+        std::async(std::launch::async, [&] { parking.wake(); }).get();
         while (true) ::pause();
       },
       ::testing::KilledBySignal(SIGABRT), "its image is damaged");

@@ -49,7 +49,7 @@ def parked_each_turn(file, flags, drop):
             parked = engine.park(drop=drop)
             expect(parked["parked"], f"not parked: {parked}")
             image = parked["image_bytes"]
-            expect(not engine.wake(read=drop)["parked"], "not woken")
+            expect(not engine.wake()["parked"], "not woken")
         return conversation(engine, between), image
 
 

@@ -104,8 +104,8 @@ class BareEngine:
             pass
         return answer
 
-    def wake(self, read=False):
-        self.say(f"wake{' read' if read else ''}\n")
+    def wake(self):
+        self.say("wake\n")
         return self.answer()
 
     def measure(self, conversations=0):

@@ -45,7 +45,7 @@ def compare(model, *flags, turns=4, slots=(0,), **kwargs):
             parked = engine.park(drop=turn % 2 == 1)
             assert parked["parked"] and "refused" not in parked, parked
             assert engine.private_bytes() < hot
-            woken = engine.wake(read=turn % 3 == 2)
+            woken = engine.wake()
             assert not woken["parked"], woken
             answers.append((parked, woken))
 

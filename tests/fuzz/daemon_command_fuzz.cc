@@ -14,10 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const char* const words[] = {"sharers", "park", "wake", "measure"};
   std::string again = words[static_cast<int>(command->kind)];
   if (says_number) again += " " + std::to_string(command->number);
-  if (command->with_files) again += says_number ? " drop" : " read";
+  if (command->drop) again += " drop";
   const auto same = engine::parse_daemon_command(again);
-  check(
-      same && same->kind == command->kind && same->number == command->number && same->with_files == command->with_files,
-      "a command that means something else when it is said again");
+  check(same && same->kind == command->kind && same->number == command->number && same->drop == command->drop,
+        "a command that means something else when it is said again");
   return 0;
 }
