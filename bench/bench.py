@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import traceback
 
 import switching
 from figures import Figures
@@ -100,7 +101,7 @@ def measure_cold_load(options, stage, minerva, router, model, engine, figures):
 
 
 def loading(options, stage, figures, flags):
-    models_dir = stage.models_dir("demo", DEMO)
+    models_dir = stage.models_dir("loading", DEMO)
     model = next(iter(DEMO))
     # Without parking: what a load takes.
     minerva = stage.minerva(models_dir, "[park]\nenabled = false\n")
@@ -141,6 +142,8 @@ def main():
                 switching.measure(stage, figures, flags, options.rounds)
     except Failed as error:
         failure = f"bench: it ended early: {error}"
+    except Exception:  # whatever it is, what was measured until then is not lost
+        failure = f"bench: it ended early:\n{traceback.format_exc()}"
     for model, used in flags.items():
         figures.note(f"engine of {model}: {' '.join(used)}")
     figures.print_table()
