@@ -132,6 +132,7 @@ def drop_pages(pair, figures, add, hot):
     figures.add(row, "MB/s", "such a file read in sequence", page_cache.read_rate(pair.copy_of_file()) / 1e6)
     figures.compare(row, "come back at", "such a file read in sequence", least=0.85)
     figures.add(f"read for the first token of {pair.first} after that", "MiB", "from disk", read / MIB)
+    page_cache.read_file(file)  # what is loaded next is loaded from the page cache, as everywhere else
 
 
 # ---- a conversation that comes back ----
