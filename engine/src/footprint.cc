@@ -33,10 +33,14 @@ struct Mapping {
 
 bool counts(PageMap::Entry page, Kind kind) {
     switch (kind) {
-        case Kind::kProgram: return page.held();
-        case Kind::kOtherFile: return page.own();
-        case Kind::kNoFile: return page.exclusive();
-        case Kind::kModel: break;  // counts as a whole
+        case Kind::kProgram:
+            return page.held();
+        case Kind::kOtherFile:
+            return page.own();
+        case Kind::kNoFile:
+            return page.exclusive();
+        case Kind::kModel:
+            break;  // counts as a whole
     }
     return false;
 }
@@ -147,11 +151,10 @@ std::optional<Footprint> measure_footprint() {
     }
     const LargeBlocks blocks;
     std::ifstream maps("/proc/self/maps");
-    std::optional<Footprint> footprint =
-        count_mappings(maps, blocks.all(), own_program(),
-                       [&pages](std::uint64_t first, PageMap::Entry * entries, std::size_t count) {
-                           return pages.read(first, entries, count);
-                       });
+    std::optional<Footprint> footprint = count_mappings(
+        maps, blocks.all(), own_program(), [&pages](std::uint64_t first, PageMap::Entry * entries, std::size_t count) {
+            return pages.read(first, entries, count);
+        });
     if (footprint) {
         footprint->conversations += small_conversations;
     }

@@ -5,10 +5,10 @@
 // scratch is touched only as conversations grow. Of the program's code counts what is resident, whoever else runs it:
 // the figure must not depend on who does. Of other files (libraries) counts what this process changed, and of the rest
 // what nobody else has mapped. Only the pages of these three are looked at, since a park may be waiting: the text of
-// /proc/self/smaps would say it as well, but the kernel walks all of an engine's memory for it (20 to 60 ms for 3.5 GiB).
-// Conversations outside of slots (llama.cpp's host prompt cache, context checkpoints) come and go: what of them is held
-// is told, so that the caller can add what may still come.
-// Threading: any. While it looks, other threads wait before they make or free a large block: a millisecond or two.
+// /proc/self/smaps would say it as well, but the kernel walks all of an engine's memory for it (20 to 60 ms for 3.5
+// GiB). Conversations outside of slots (llama.cpp's host prompt cache, context checkpoints) come and go: what of them
+// is held is told, so that the caller can add what may still come. Threading: any. While it looks, other threads wait
+// before they make or free a large block: a millisecond or two.
 #pragma once
 
 #include <cstddef>
@@ -47,8 +47,8 @@ void note_small_conversations(std::uint64_t bytes);
 // PageMap::read(), or what a test has in its place.
 using ReadPages = std::function<std::size_t(std::uint64_t first, PageMap::Entry * entries, std::size_t count)>;
 
-// `maps`: the text of /proc/PID/maps; `blocks`: by address; `program`: the path of the process's own program. Nothing if
-// it has no mapping.
+// `maps`: the text of /proc/PID/maps; `blocks`: by address; `program`: the path of the process's own program. Nothing
+// if it has no mapping.
 std::optional<Footprint> count_mappings(std::istream & maps, const std::vector<LargeBlock> & blocks,
                                         std::string_view program, const ReadPages & read_pages);
 

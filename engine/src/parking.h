@@ -77,7 +77,7 @@ class Parking {
     std::string why_not_;
     std::unique_ptr<Image> image_;
     std::unique_ptr<ImageCheck> check_;  // after a wake
-    ReadAhead read_ahead_;  // after a wake
+    ReadAhead read_ahead_;               // after a wake
     PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;

@@ -159,7 +159,8 @@ std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
 std::size_t overhead_bytes(const Loaded & target, const common_params & params) {
     const std::optional<Footprint> here = measure_footprint();
     if (!here) {
-        throw std::runtime_error("the kernel does not say what a process holds: /proc/self/maps or pagemap cannot be read");
+        throw std::runtime_error(
+            "the kernel does not say what a process holds: /proc/self/maps or pagemap cannot be read");
     }
     constexpr std::size_t kServing = 4300 * std::size_t{1024};  // code, threads, templates
     constexpr std::size_t kPerToken = 240;                      // of the KV cache: whose cell it is
