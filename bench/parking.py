@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.dont_write_bytecode = True
 
+import page_cache  # noqa: E402
 from bare_engine import BareEngine, prompt  # noqa: E402
 from harness import ENGINE  # noqa: E402
 from subjects import EngineProcess, large_models  # noqa: E402
@@ -154,9 +155,7 @@ def read_rates(engine, file, rounds):
         hot = timed(engine, lambda: engine.complete(text, count=1))[0]
         engine.park(drop=True)
         began = time.monotonic()
-        with open(file, "rb", buffering=0) as opened:
-            while opened.read(8 << 20):
-                pass
+        page_cache.read_file(file)
         plain.append(size / (time.monotonic() - began))
         engine.park(drop=True)
         before = process.transferred()["read_bytes"]

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cinttypes>
-#include <cstdio>
 #include <fstream>
 #include <istream>
 #include <string>
@@ -24,12 +22,6 @@ std::atomic<std::uint64_t> small_conversations{0};
 constexpr std::uintptr_t kLongestLook = std::uintptr_t{64} << 30;
 
 enum class Kind { kModel, kProgram, kOtherFile, kNoFile };
-
-struct Mapping {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-    Kind kind = Kind::kNoFile;
-};
 
 bool counts(PageMap::Entry page, Kind kind) {
     switch (kind) {
@@ -56,8 +48,8 @@ class Sum {
         }
     }
 
-    void add(const Mapping & mapping) {
-        if (mapping.kind == Kind::kModel) {
+    void add(const Mapping & mapping, Kind kind) {
+        if (kind == Kind::kModel) {
             result_.weights_mapped += mapping.end - mapping.begin;
             return;
         }
@@ -69,13 +61,13 @@ class Sum {
             if (begin >= mapping.end) {
                 break;
             }
-            look(at, begin, mapping.kind);
+            look(at, begin, kind);
             at = std::max(at, end);
             if (end > mapping.end) {
                 break;  // it goes on in the next mapping
             }
         }
-        look(at, mapping.end, mapping.kind);
+        look(at, mapping.end, kind);
     }
 
     const Footprint & result() const { return result_; }
@@ -105,22 +97,14 @@ class Sum {
     Footprint result_;
 };
 
-// "7f0a-7f0b r--s 00000000 fe:00 123 /path": false if it is no such line.
-bool parse_mapping(const std::string & line, std::string_view program, Mapping & mapping) {
-    char access[5] = {};
-    int path_at = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &mapping.begin, &mapping.end, access,
-                    &path_at) < 3 ||
-        mapping.end <= mapping.begin) {
-        return false;
+Kind kind_of(const Mapping & mapping, std::string_view program) {
+    if (maps_model(mapping.access, mapping.end - mapping.begin)) {
+        return Kind::kModel;
     }
-    const std::string_view path =
-        path_at == 0 ? std::string_view() : std::string_view(line).substr(static_cast<std::size_t>(path_at));
-    mapping.kind = maps_model(access, mapping.end - mapping.begin) ? Kind::kModel
-                   : path.empty() || path.front() != '/'           ? Kind::kNoFile
-                   : path == program                               ? Kind::kProgram
-                                                                   : Kind::kOtherFile;
-    return true;
+    if (mapping.path.empty() || mapping.path.front() != '/') {
+        return Kind::kNoFile;
+    }
+    return mapping.path == program ? Kind::kProgram : Kind::kOtherFile;
 }
 
 std::string own_program() {
@@ -136,8 +120,8 @@ std::optional<Footprint> count_mappings(std::istream & maps, const std::vector<L
     Sum sum(blocks, read_pages);
     bool any = false;
     for (std::string line; std::getline(maps, line);) {
-        if (Mapping mapping; parse_mapping(line, program, mapping)) {
-            sum.add(mapping);
+        if (const auto mapping = parse_mapping(line)) {
+            sum.add(*mapping, kind_of(*mapping, program));
             any = true;
         }
     }

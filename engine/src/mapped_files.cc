@@ -23,6 +23,22 @@ constexpr std::size_t kSmallest = std::size_t{1} << 20;
 
 }  // namespace
 
+std::optional<Mapping> parse_mapping(const std::string & line) {
+    Mapping mapping{};
+    char access[5] = {};
+    int path_at = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &mapping.begin, &mapping.end, access,
+                    &path_at) < 3 ||
+        mapping.end <= mapping.begin) {
+        return std::nullopt;
+    }
+    mapping.access = access;
+    if (path_at != 0) {
+        mapping.path = line.substr(static_cast<std::size_t>(path_at));
+    }
+    return mapping;
+}
+
 bool maps_model(std::string_view access, std::size_t bytes) {
     // Shared and read-only: how llama.cpp maps a model.
     return access == "r--s" && bytes >= kSmallest;
@@ -32,17 +48,10 @@ std::vector<MappedPart> mapped_models() {
     std::vector<MappedPart> result;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
-        std::uintptr_t begin = 0;
-        std::uintptr_t end = 0;
-        char access[5] = {};
-        int path_at = 0;
-        if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &begin, &end, access, &path_at) <
-                3 ||
-            !maps_model(access, end - begin) || path_at == 0) {
-            continue;
+        if (const auto mapping = parse_mapping(line);
+            mapping && !mapping->path.empty() && maps_model(mapping->access, mapping->end - mapping->begin)) {
+            result.push_back({reinterpret_cast<char *>(mapping->begin), mapping->end - mapping->begin, mapping->path});
         }
-        result.push_back(
-            {reinterpret_cast<char *>(begin), end - begin, line.substr(static_cast<std::size_t>(path_at))});
     }
     return result;
 }

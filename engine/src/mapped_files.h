@@ -4,11 +4,24 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace minerva::engine {
+
+// A line of /proc/PID/maps. Source: Linux, Documentation/filesystems/proc.rst.
+struct Mapping {
+    std::uintptr_t begin;
+    std::uintptr_t end;
+    std::string access;  // "r--s"
+    std::string path;    // of a file, "[heap]", or empty
+};
+
+// "7f0a-7f0b r--s 00000000 fe:00 123 /path". Nothing if it is no such line.
+std::optional<Mapping> parse_mapping(const std::string & line);
 
 // Whether a mapping with this access ("r--s", as in /proc/PID/maps) and size is one of a model file.
 bool maps_model(std::string_view access, std::size_t bytes);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "main_loop.h"
+#include "page_map.h"
 #include "plain_access.h"
 
 namespace minerva::engine {
@@ -70,17 +71,10 @@ std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool files =
 
 // The pages of a block that are memory of this process alone and no file's, as the kernel counts them.
 std::size_t own_pages(const Block& block, std::size_t pages) {
-  constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
-  constexpr std::uint64_t kOfFile = std::uint64_t{1} << 61;
-  std::vector<std::uint64_t> entries(pages);
-  std::ifstream pagemap("/proc/self/pagemap", std::ios::binary);
-  pagemap.seekg(
-      static_cast<std::streamoff>(reinterpret_cast<std::uintptr_t>(block.page(0)) / kPage * sizeof(entries[0])));
-  pagemap.read(reinterpret_cast<char*>(entries.data()), static_cast<std::streamsize>(pages * sizeof(entries[0])));
-  EXPECT_TRUE(pagemap.good());
-  return static_cast<std::size_t>(std::count_if(entries.begin(), entries.end(), [](std::uint64_t entry) {
-    return (entry & kPresent) != 0 && (entry & kOfFile) == 0;
-  }));
+  std::vector<PageMap::Entry> entries(pages);
+  EXPECT_EQ(PageMap().read(reinterpret_cast<std::uintptr_t>(block.page(0)) / kPage, entries.data(), pages), pages);
+  return static_cast<std::size_t>(
+      std::count_if(entries.begin(), entries.end(), [](PageMap::Entry entry) { return entry.own(); }));
 }
 
 TEST(Parking, BringsEverythingBack) {
