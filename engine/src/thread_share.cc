@@ -1,15 +1,20 @@
 #include "thread_share.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
+#include <mutex>
+#include <vector>
 
 #include "ggml-cpu.h"
 
 extern "C" {
-// The linker's names for what it wraps. Every computation on the CPU is planned first.
+// The linker's names for what it wraps. Every computation on the CPU is planned first, by the thread that computes.
 ggml_cplan __real_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool);
 ggml_cplan __wrap_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool);
+ggml_threadpool * __real_ggml_threadpool_new(ggml_threadpool_params * params);
+ggml_threadpool * __wrap_ggml_threadpool_new(ggml_threadpool_params * params);
+void __real_ggml_threadpool_free(ggml_threadpool * pool);
+void __wrap_ggml_threadpool_free(ggml_threadpool * pool);
 }
 
 namespace minerva::engine {
@@ -17,17 +22,51 @@ namespace {
 
 std::atomic<int> sharers_now = 1;
 
-// llama.cpp makes one for decoding and may make one for prompts; a draft model may have its own. They live as long as
-// the main loop runs.
-std::array<std::atomic<ggml_threadpool *>, 4> pools{};
+// llama.cpp makes one for decoding and may make one for prompts; a draft model may have its own.
+struct Pool {
+    ggml_threadpool * whole;
+    ggml_threadpool_params params;
+    // What computes instead while the cores are shared. A thread of `whole` that a computation leaves out spins through
+    // every second one nevertheless.
+    ggml_threadpool * part = nullptr;
+    int part_threads = 0;
+};
 
-void remember(ggml_threadpool * pool) {
-    for (auto & known : pools) {
-        ggml_threadpool * none = nullptr;
-        if (known == pool || known.compare_exchange_strong(none, pool)) {
-            return;
-        }
+// Neither is ever destroyed: the pools are freed with llama.cpp's own static objects.
+std::mutex & pools_mutex = *new std::mutex;
+std::vector<Pool> & pools = *new std::vector<Pool>;  // guarded by pools_mutex
+
+std::vector<Pool>::iterator find(const ggml_threadpool * whole) {
+    return std::find_if(pools.begin(), pools.end(), [whole](const Pool & pool) { return pool.whole == whole; });
+}
+
+void drop_part(Pool & pool) {
+    __real_ggml_threadpool_free(pool.part);
+    pool.part = nullptr;
+    pool.part_threads = 0;
+}
+
+// Requires: nothing computes in `whole` or in a part of it.
+ggml_threadpool * pool_of(ggml_threadpool * whole, int threads) {
+    const std::scoped_lock lock(pools_mutex);
+    const auto pool = find(whole);
+    if (pool == pools.end()) {
+        return whole;
     }
+    if (pool->part_threads == threads) {
+        return pool->part;
+    }
+    drop_part(*pool);
+    if (threads >= pool->params.n_threads) {
+        return whole;
+    }
+    ggml_threadpool_pause(whole);
+    ggml_threadpool_params params = pool->params;
+    params.n_threads = threads;
+    params.paused = false;
+    pool->part = __real_ggml_threadpool_new(&params);
+    pool->part_threads = threads;
+    return pool->part;
 }
 
 }  // namespace
@@ -35,20 +74,45 @@ void remember(ggml_threadpool * pool) {
 void share_threads(int sharers) { sharers_now.store(std::max(1, sharers), std::memory_order_relaxed); }
 
 void rest_threads() {
-    for (const auto & pool : pools) {
-        if (ggml_threadpool * const known = pool) {
-            ggml_threadpool_pause(known);
-        }
+    const std::scoped_lock lock(pools_mutex);
+    for (const Pool & pool : pools) {
+        ggml_threadpool_pause(pool.part != nullptr ? pool.part : pool.whole);
     }
 }
 
 }  // namespace minerva::engine
 
-ggml_cplan __wrap_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool) {
+using minerva::engine::pools;
+using minerva::engine::pools_mutex;
+
+ggml_threadpool * __wrap_ggml_threadpool_new(ggml_threadpool_params * params) {
+    ggml_threadpool * const pool = __real_ggml_threadpool_new(params);
     if (pool != nullptr) {
-        minerva::engine::remember(pool);
+        const std::scoped_lock lock(pools_mutex);
+        pools.push_back({pool, *params});
     }
-    const int sharers = minerva::engine::sharers_now.load(std::memory_order_relaxed);
+    return pool;
+}
+
+void __wrap_ggml_threadpool_free(ggml_threadpool * pool) {
+    {
+        const std::scoped_lock lock(pools_mutex);
+        const auto known = minerva::engine::find(pool);
+        if (known != pools.end()) {
+            minerva::engine::drop_part(*known);
+            pools.erase(known);
+        }
+    }
+    __real_ggml_threadpool_free(pool);
+}
+
+ggml_cplan __wrap_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool) {
     // 0 or less: ggml's own default, which no caller in the server uses.
-    return __real_ggml_graph_plan(graph, threads > 0 ? std::max(1, threads / sharers) : threads, pool);
+    if (threads > 0) {
+        threads = std::max(1, threads / minerva::engine::sharers_now.load(std::memory_order_relaxed));
+        if (pool != nullptr) {
+            pool = minerva::engine::pool_of(pool, threads);
+        }
+    }
+    return __real_ggml_graph_plan(graph, threads, pool);
 }

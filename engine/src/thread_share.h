@@ -9,7 +9,8 @@
 
 namespace minerva::engine {
 
-// From the next computation on, of the threads asked for (-t) a `sharers`-th is used, at least one. 1: all.
+// From the next computation on, of the threads asked for (-t) a `sharers`-th is used, at least one; the others sleep.
+// 1: all.
 void share_threads(int sharers);
 
 // Effect: threads that spin sleep until the next computation. Requires: on the thread that computes.
