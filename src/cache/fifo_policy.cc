@@ -7,7 +7,7 @@ namespace {
 class FifoPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "fifo"; }
-  EvictionRank rank(const CacheEntry& entry) const override {
+  EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = 0, .tiebreak = entry.insert_tick, .insert_tick = entry.insert_tick};
   }
 };

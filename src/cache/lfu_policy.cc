@@ -8,7 +8,7 @@ namespace {
 class LfuPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "lfu"; }
-  EvictionRank rank(const CacheEntry& entry) const override {
+  EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = static_cast<double>(entry.access_count),
             .tiebreak = entry.last_use_tick,
             .insert_tick = entry.insert_tick};

@@ -8,7 +8,7 @@ namespace {
 class LruPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "lru"; }
-  EvictionRank rank(const CacheEntry& entry) const override {
+  EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = 0, .tiebreak = entry.last_use_tick, .insert_tick = entry.insert_tick};
   }
 };

@@ -11,32 +11,36 @@ ModelCache::ModelCache(std::unique_ptr<EvictionPolicy> policy) : policy_(std::mo
 }
 
 void ModelCache::insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded) {
+  see(now);
   const auto [it, inserted] = slots_.try_emplace(id);
   check(inserted, "ModelCache::insert of a resident model");
   Slot& slot = it->second;
   slot.entry = CacheEntry{.id = id, .footprint = footprint, .insert_tick = ++tick_, .inserted = now};
   slot.entry.preloaded = preloaded;
   by_insertion_.emplace(slot.entry.insert_tick, &slot);
-  slot.rank = policy_->rank(slot.entry);
+  slot.rank = policy_->rank(slot.entry, now_);
   rerank(slot);
 }
 
 void ModelCache::use(const ModelId& id, TimePoint now) {
   Slot& slot = resident(id);
   ++slot.entry.access_count;
+  see(now);
+  policy_->used(slot.entry, now_);
   mark_used(slot, now);
 }
 
 void ModelCache::touch(const ModelId& id, TimePoint now) { mark_used(resident(id), now); }
 
 void ModelCache::reinsert(const ModelId& id, TimePoint now) {
+  see(now);
   Slot& slot = resident(id);
   victims_.erase(slot.rank);
   by_insertion_.erase(slot.entry.insert_tick);
   slot.entry.insert_tick = ++tick_;
   slot.entry.inserted = now;
   by_insertion_.emplace(slot.entry.insert_tick, &slot);
-  slot.rank = policy_->rank(slot.entry);
+  slot.rank = policy_->rank(slot.entry, now_);
   rerank(slot);
 }
 
@@ -44,6 +48,19 @@ void ModelCache::set_footprint(const ModelId& id, Bytes footprint) {
   Slot& slot = resident(id);
   slot.entry.footprint = footprint;
   rerank(slot);
+}
+
+void ModelCache::set_reload_cost(const ModelId& id, Duration cost) {
+  Slot& slot = resident(id);
+  slot.entry.reload_cost = cost;
+  rerank(slot);
+}
+
+void ModelCache::refresh(TimePoint now) {
+  if (!policy_->changes_with_time() || now == refreshed_) return;
+  see(now);
+  refreshed_ = now;
+  for (auto& [id, slot] : slots_) rerank(slot);
 }
 
 void ModelCache::count_eviction(const ModelId& id) {
@@ -107,7 +124,10 @@ const ModelCache::Slot& ModelCache::resident(const ModelId& id) const {
   return it->second;
 }
 
+void ModelCache::see(TimePoint now) { now_ = std::max(now_, now); }
+
 void ModelCache::mark_used(Slot& slot, TimePoint now) {
+  see(now);
   slot.entry.last_use_tick = ++tick_;
   slot.entry.last_used = now;
   slot.entry.preloaded = false;
@@ -116,7 +136,7 @@ void ModelCache::mark_used(Slot& slot, TimePoint now) {
 
 void ModelCache::rerank(Slot& slot) {
   victims_.erase(slot.rank);
-  slot.rank = policy_->rank(slot.entry);
+  slot.rank = policy_->rank(slot.entry, now_);
   // A NaN would break the order of the map. Two equal ranks cannot be, as the insert_tick is part of it.
   check(!std::isnan(slot.rank.value) && slot.rank.insert_tick == slot.entry.insert_tick,
         "an eviction policy returned a rank that is not a strict order");

@@ -35,6 +35,7 @@ void ContextManager::Impl::become_hot(Model& m) {
   if (m.breaker.failures() == 0) m.last_failure.reset();
   learn_load_time(m);
   cache_.insert(m.id, m.footprint, now_, preloaded);
+  cache_.set_reload_cost(m.id, reload_cost(m));
   if (preloaded) cache_.count_preload();
   serve(m, /*just_loaded=*/true);
   refresh_evictable(m);

@@ -1,11 +1,14 @@
-// How long things will take, as far as they took so long before. Only for what is said to callers: nothing is decided
-// by it.
+// How long things will take, as far as they took so long before: for what is said to callers, and for policies that
+// weigh what a model costs to have back.
 #include <algorithm>
 
 #include "context/impl.h"
 
 namespace minerva {
 namespace {
+
+constexpr Duration kNothingKnown = std::chrono::seconds(1);
+constexpr Duration kUsualWake = std::chrono::milliseconds(100);
 
 // Of the last few loads, the newest counting most.
 void average_in(std::optional<Duration>& average, Duration latest) {
@@ -24,12 +27,20 @@ void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wak
 
 void ContextManager::Impl::learn_service_time(Model& m, Duration took) { average_in(m.service_time, took); }
 
-Duration ContextManager::Impl::guess_load_time(const Model& m) const {
-  constexpr Duration kNothingKnown = std::chrono::seconds(1);
-  constexpr Duration kUsualWake = std::chrono::milliseconds(100);
-  const bool will_wake = m.resident() && (m.state != ModelState::kHot || (m.can_park && options_.parking.enabled));
-  if (will_wake) return m.expected_wake_time.value_or(kUsualWake);
+Duration ContextManager::Impl::usual_load_time(const Model& m) const {
   return m.expected_load_time.value_or(load_time_of_any_.value_or(kNothingKnown));
+}
+
+Duration ContextManager::Impl::usual_wake_time(const Model& m) { return m.expected_wake_time.value_or(kUsualWake); }
+
+Duration ContextManager::Impl::reload_cost(const Model& m) const {
+  const bool would_park = m.state != ModelState::kParked && m.can_park && options_.parking.enabled;
+  return would_park ? usual_wake_time(m) : usual_load_time(m);
+}
+
+Duration ContextManager::Impl::guess_load_time(const Model& m) const {
+  const bool will_wake = m.resident() && (m.state != ModelState::kHot || (m.can_park && options_.parking.enabled));
+  return will_wake ? usual_wake_time(m) : usual_load_time(m);
 }
 
 std::optional<Duration> ContextManager::Impl::expected_time(const Model& m) const {

@@ -219,9 +219,13 @@ class ContextManager::Impl {
   void learn_load_time(Model& m);
   void learn_wake_time(Model& m);
   void learn_service_time(Model& m, Duration took);
-  // Of a load of `m`, or a wake if it is parked or will be; a guess from those of other models when it never was
-  // loaded.
+  // As before; a guess from the loads of other models if there was none.
+  Duration usual_load_time(const Model& m) const;
+  static Duration usual_wake_time(const Model& m);
+  // Of a load of `m`, or a wake if it is parked or will be.
   Duration guess_load_time(const Model& m) const;
+  // Of the state it would fall to, if it made room: a wake if it would be parked, a load otherwise.
+  Duration reload_cost(const Model& m) const;
   // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
   std::optional<Duration> expected_time(const Model& m) const;
   // Until a request that comes for `m` now is granted, as far as can be told.

@@ -84,6 +84,7 @@ void ContextManager::Impl::become_parked(Model& m, Bytes residue, Bytes image) {
   ++m.parks;
   ledger_.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : residue, image);
   cache_.set_footprint(m.id, ledger_.held(*m.engine));
+  cache_.set_reload_cost(m.id, reload_cost(m));
   if (std::exchange(m.parked_to_make_room, false)) {
     cache_.count_eviction(m.id);
     const auto newcomer = models_.find(m.parked_for);
@@ -129,6 +130,7 @@ void ContextManager::Impl::become_awake(Model& m) {
   ++m.wakes;
   learn_wake_time(m);
   cache_.reinsert(m.id, now_);
+  cache_.set_reload_cost(m.id, reload_cost(m));
   serve(m, /*just_loaded=*/true);
   m.evicted.clear();
   refresh_evictable(m);
@@ -235,6 +237,7 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     return coming < short_by;
   };
   if (!lacking()) return;
+  cache_.refresh(now_);
   std::vector<Model*> hot;
   std::vector<Model*> parked;
   bool dropped = false;

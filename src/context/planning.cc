@@ -40,6 +40,7 @@ void ContextManager::Impl::settle() {
     }
     min_residency_ends_.reset();
     if (!draining_) {
+      cache_.refresh(now_);
       shrink_to_limits();
       shrink_parked();
       again = plan();

@@ -1,7 +1,8 @@
 // EvictionPolicy: which resident model should go first. One small file per policy in src/cache/.
 //
 // A policy ranks entries; ModelCache keeps them ordered by rank and hands out victims, leaving out what may not be
-// evicted. So a policy is a pure function of the entry, and victim choice is O(log n) for every policy.
+// evicted. So a policy is a pure function of the entry and of what it was told, and victim choice is O(log n) for every
+// policy whose ranks do not change with time.
 // Threading: used by the thread that owns the ModelCache.
 #pragma once
 
@@ -29,6 +30,7 @@ struct CacheEntry {
   TimePoint inserted{};
   TimePoint last_used{};   // meaningful when last_use_tick > 0
   bool preloaded = false;  // became resident by a preload and was not used since
+  Duration reload_cost{};  // until it could serve again, had it gone; 0 if that is not known
 };
 
 // Lower goes first. `tiebreak` makes the order strict.
@@ -44,9 +46,18 @@ class EvictionPolicy {
   virtual ~EvictionPolicy() = default;
   // The registered name: "lru".
   virtual std::string_view name() const = 0;
-  // Called after each change of `entry` (insert, use). Must depend on nothing but the entry and what evicted() saw.
-  virtual EvictionRank rank(const CacheEntry& entry) const = 0;
-  // An entry left to make room: for policies that age (none of the first three does).
+  // Called after each change of `entry` (insert, use). Must depend on nothing but the arguments and what used() and
+  // evicted() saw.
+  virtual EvictionRank rank(const CacheEntry& entry, TimePoint now) const = 0;
+  // The rank of an entry to which nothing happens is another one later: it is asked for again before victims are
+  // chosen.
+  virtual bool changes_with_time() const { return false; }
+  // A lease was granted, which `entry` counts already: for policies that remember more than an entry does.
+  virtual void used(const CacheEntry& entry, TimePoint now) {
+    static_cast<void>(entry);
+    static_cast<void>(now);
+  }
+  // An entry left to make room: for policies that age.
   virtual void evicted(const CacheEntry& entry) { static_cast<void>(entry); }
 };
 

@@ -34,6 +34,10 @@ class ModelCache {
   void reinsert(const ModelId& id, TimePoint now);
   // It holds another amount than before. Requires: resident.
   void set_footprint(const ModelId& id, Bytes footprint);
+  // See CacheEntry. Requires: resident.
+  void set_reload_cost(const ModelId& id, Duration cost);
+  // Victims are to be chosen at `now`. O(n log n) if the policy's ranks change with time, nothing otherwise.
+  void refresh(TimePoint now);
   // It made room without leaving: it is parked. Counted like one that leaves. Requires: resident.
   void count_eviction(const ModelId& id);
   // Leaves; `evicted`: to make room, which is counted. Requires: resident.
@@ -51,7 +55,7 @@ class ModelCache {
   // Every resident id, in order of insertion.
   std::vector<ModelId> list() const;
   std::size_t size() const;
-  // Evictable entries, first victim first, until `visit` returns false. O(log n) to the first.
+  // Evictable entries, first victim first as of the last refresh(), until `visit` returns false. O(log n) to the first.
   void visit_victims(const std::function<bool(const CacheEntry&)>& visit) const;
   // The first victim, or nullptr when nothing may be evicted.
   const CacheEntry* victim() const;
@@ -70,6 +74,7 @@ class ModelCache {
 
   Slot& resident(const ModelId& id);
   const Slot& resident(const ModelId& id) const;
+  void see(TimePoint now);
   void mark_used(Slot& slot, TimePoint now);
   void rerank(Slot& slot);
 
@@ -78,6 +83,8 @@ class ModelCache {
   std::map<std::uint64_t, const Slot*> by_insertion_;  // by insert_tick
   std::map<EvictionRank, const Slot*> victims_;        // the evictable ones
   std::uint64_t tick_ = 0;
+  TimePoint now_{};        // the latest seen
+  TimePoint refreshed_{};  // all ranks
   CacheStats stats_;
 };
 
