@@ -127,8 +127,9 @@ Json normalized(int status, std::string_view body) {
 std::string error_body(const Error& error) {
   const ErrorInfo& info = error_info(error.code);
   const Json param = error.param.empty() ? Json(nullptr) : Json(error.param);
-  return dump(
-      Json{{"error", {{"message", error.message}, {"type", info.openai_type}, {"param", param}, {"code", info.name}}}});
+  Json json = {{"message", error.message}, {"type", info.openai_type}, {"param", param}, {"code", info.name}};
+  if (error.decision != 0) json["decision"] = error.decision;
+  return dump(Json{{"error", std::move(json)}});
 }
 
 std::string normalize_engine_error(int status, std::string_view body) {

@@ -1,4 +1,6 @@
 // First in, first out: the one that has been resident longest goes first, however it is used.
+#include <fmt/format.h>
+
 #include "minerva/cache/eviction_policy.h"
 
 namespace minerva {
@@ -8,7 +10,10 @@ class FifoPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "fifo"; }
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
-    return {.value = 0, .tiebreak = entry.insert_tick, .insert_tick = entry.insert_tick};
+    return {.value = static_cast<double>(entry.insert_tick), .insert_tick = entry.insert_tick};
+  }
+  std::string standing(const CacheEntry& entry, TimePoint now) const override {
+    return fmt::format("loaded {} ago", in_words(now - entry.inserted));
   }
 };
 

@@ -2,6 +2,8 @@
 // Rank = inflation at its last use + uses x reload cost / bytes; whoever goes sets the inflation to his own rank, so
 // that a newcomer starts where the last victim ended (Cherkasova 1998). Uses are counted for ever, resident or not.
 // Parking and stopping save and free different things, so they are two such caches, each with its own inflation.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -24,6 +26,13 @@ class GdsfPolicy final : public EvictionPolicy {
     const double bytes = std::max(static_cast<double>(entry.footprint.count()), 1.0);
     return {
         .value = inflation + uses * seconds / bytes, .tiebreak = entry.last_use_tick, .insert_tick = entry.insert_tick};
+  }
+
+  std::string standing(const CacheEntry& entry, TimePoint /*now*/) const override {
+    const auto history = histories_.find(entry.id);
+    return fmt::format("used {:.0f} times, reloads in {}, holds {} MiB",
+                       history == histories_.end() ? 0.0 : history->second.uses, in_words(entry.reload_cost),
+                       entry.footprint.rounded_mib());
   }
 
   void used(const CacheEntry& entry, TimePoint /*now*/) override {

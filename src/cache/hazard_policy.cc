@@ -5,6 +5,8 @@
 // scale knows who is in the middle of something, a long one who is popular. Several are needed: which of them predicts
 // best depends on how long victims stay away, and that on how much fits. Scales, weights and the exponent were chosen
 // with tools/cachesim (docs/adr/0014-hazard.md).
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -41,15 +43,13 @@ class HazardPolicy final : public EvictionPolicy {
             .insert_tick = entry.insert_tick};
   }
 
+  std::string standing(const CacheEntry& entry, TimePoint now) const override {
+    return fmt::format("expected {:.2g} times an hour, reloads in {}, holds {} MiB", kHour * rate(entry.id, now),
+                       in_words(entry.reload_cost), entry.footprint.rounded_mib());
+  }
+
   std::optional<double> demand(const CacheEntry& entry, TimePoint now) const override {
-    const auto found = histories_.find(entry.id);
-    if (found == histories_.end()) return 0;
-    const double passed = std::chrono::duration<double>(now - found->second.last).count();
-    double rate = 0;  // uses per second
-    for (std::size_t i = 0; i < kScales.size(); ++i) {
-      rate += kScales[i].weight * found->second.rates[i] * std::exp(-passed / kScales[i].seconds);
-    }
-    return std::pow(rate, kExponent);
+    return std::pow(rate(entry.id, now), kExponent);
   }
 
   void used(const CacheEntry& entry, TimePoint now) override {
@@ -67,6 +67,18 @@ class HazardPolicy final : public EvictionPolicy {
     TimePoint last;
     std::array<double, kScales.size()> rates{};  // as of then, in uses per second
   };
+
+  // Uses to be expected, per second.
+  double rate(const ModelId& id, TimePoint now) const {
+    const auto found = histories_.find(id);
+    if (found == histories_.end()) return 0;
+    const double passed = std::chrono::duration<double>(now - found->second.last).count();
+    double rate = 0;
+    for (std::size_t i = 0; i < kScales.size(); ++i) {
+      rate += kScales[i].weight * found->second.rates[i] * std::exp(-passed / kScales[i].seconds);
+    }
+    return rate;
+  }
 
   std::unordered_map<ModelId, History> histories_;
 };

@@ -1,5 +1,7 @@
 // Least frequently used: the one with the fewest leases since it became resident goes first; among equals the least
 // recently used.
+#include <fmt/format.h>
+
 #include "minerva/cache/eviction_policy.h"
 
 namespace minerva {
@@ -12,6 +14,11 @@ class LfuPolicy final : public EvictionPolicy {
     return {.value = static_cast<double>(entry.access_count),
             .tiebreak = entry.last_use_tick,
             .insert_tick = entry.insert_tick};
+  }
+  std::string standing(const CacheEntry& entry, TimePoint now) const override {
+    if (entry.last_use_tick == 0) return "never used";
+    return fmt::format("used {} times since it is loaded, last {} ago", entry.access_count,
+                       in_words(now - entry.last_used));
   }
 };
 

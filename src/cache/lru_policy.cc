@@ -1,5 +1,7 @@
 // Least recently used: the one whose last use is longest ago goes first; never used ones before all others, in the
 // order they came.
+#include <fmt/format.h>
+
 #include "minerva/cache/eviction_policy.h"
 
 namespace minerva {
@@ -9,7 +11,11 @@ class LruPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "lru"; }
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
-    return {.value = 0, .tiebreak = entry.last_use_tick, .insert_tick = entry.insert_tick};
+    return {.value = static_cast<double>(entry.last_use_tick), .insert_tick = entry.insert_tick};
+  }
+  std::string standing(const CacheEntry& entry, TimePoint now) const override {
+    if (entry.last_use_tick == 0) return "never used";
+    return fmt::format("last used {} ago", in_words(now - entry.last_used));
   }
 };
 

@@ -108,6 +108,10 @@ const CacheEntry* ModelCache::victim() const { return victims_.empty() ? nullptr
 
 EvictionRank ModelCache::rank(const ModelId& id) const { return resident(id).rank; }
 
+std::string ModelCache::standing(const ModelId& id, TimePoint now) const {
+  return policy_->standing(resident(id).entry, now);
+}
+
 std::optional<double> ModelCache::demand(const ModelId& id) const { return policy_->demand(resident(id).entry, now_); }
 
 ModelCache::Slot& ModelCache::resident(const ModelId& id) {

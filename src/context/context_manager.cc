@@ -46,6 +46,8 @@ Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint
   return impl_->plan_load(model, footprint);
 }
 
+const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }
+
 std::vector<ModelId> ContextManager::loaded_models() const { return impl_->hot_models(); }
 
 std::vector<ModelView> ContextManager::models(TimePoint now) const { return impl_->models(now); }

@@ -13,6 +13,7 @@ namespace minerva {
 void ContextManager::Impl::spawn(Model& m) {
   check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
+  decide_start(m, DecisionKind::kLoad);
   const EngineId engine{next_engine_++};
   ledger_.reserve(engine, m.footprint);
   engines_.emplace(engine, m.id);
@@ -63,6 +64,7 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
   } else {
     ledger_.mark_leaving(*m.engine, /*stays=*/Bytes());
   }
+  decide(DecisionKind::kStop, m, reason);
   // What is left of an unload is the exit, which always comes.
   for (const auto& [place, id] : queue_.lines(m.id).unloads) queue_.clear_deadline(id);
   actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of, evicted});

@@ -58,22 +58,23 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject_lease(event.request, not_found(event.model));
   if (draining_) return reject_lease(event.request, draining_error());
-  if (m->breaker.open(now_)) return reject_lease(event.request, quarantined_error(*m));
+  if (m->breaker.open(now_)) return reject_lease(event.request, refused(*m, quarantined_error(*m)));
   const bool hot = m->state == ModelState::kHot;
   const bool resident = m->resident();
   if (pressure_ && !resident && m->state != ModelState::kLoading) {
-    return reject_lease(event.request, memory_short_error(*m));
+    return reject_lease(event.request, refused(*m, memory_short_error(*m)));
   }
   const bool must_wait = !hot || m->draining || m->stalled || m->outdated ||
                          queue_.lines(m->id).first_leave() != UINT64_MAX || has_all_it_runs(*m);
-  if (must_wait && queue_is_full(*m)) return reject_lease(event.request, queue_full(*m));
+  if (must_wait && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject_lease(event.request, {ErrorCode::kQueueFull,
-                                        fmt::format("{} works on {} requests already; try again later", quoted(m->id),
-                                                    m->leases.size()),
-                                        {},
-                                        retry_seconds(expected_wait(*m))});
+    return reject_lease(
+        event.request,
+        refused(*m, {ErrorCode::kQueueFull,
+                     fmt::format("{} works on {} requests already; try again later", quoted(m->id), m->leases.size()),
+                     {},
+                     retry_seconds(expected_wait(*m))}));
   }
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
@@ -96,9 +97,9 @@ void ContextManager::Impl::on(const LoadRequested& event) {
   m->breaker.let_through();
   const bool hot = m->state == ModelState::kHot;
   const bool at_once = hot && !m->outdated && queue_.lines(m->id).first_leave() == UINT64_MAX;
-  if (!at_once && queue_is_full(*m)) return reject(event.request, queue_full(*m));
+  if (!at_once && queue_is_full(*m)) return reject(event.request, refused(*m, queue_full(*m)));
   if (pressure_ && !m->resident() && m->state != ModelState::kLoading) {
-    return reject(event.request, memory_short_error(*m));
+    return reject(event.request, refused(*m, memory_short_error(*m)));
   }
   wait({.id = event.request,
         .kind = WaitKind::kLoad,
@@ -244,7 +245,8 @@ void ContextManager::Impl::on(const Inspected& event) {
   m.state = ModelState::kCold;
   m.eager.reset();
   m.last_failure = event.footprint.error();
-  reject_wanting(m, event.footprint.error());
+  const bool too_large = m.last_failure->code == ErrorCode::kBudgetExceeded;
+  reject_wanting(m, too_large ? refused(m, *m.last_failure) : *m.last_failure);
 }
 
 void ContextManager::Impl::on(const EngineReady& event) {

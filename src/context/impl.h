@@ -15,6 +15,7 @@
 // Threading: one thread.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -44,6 +45,7 @@ class ContextManager::Impl {
   const Ledger& ledger() const { return ledger_; }
   std::size_t queued() const { return queue_.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
+  const std::deque<Decision>& decisions() const { return decisions_; }
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -234,6 +236,16 @@ class ContextManager::Impl {
   // Until a request that comes for `m` now is granted, as far as can be told.
   Duration expected_wait(const Model& m) const;
 
+  // ---- decisions.cc ----
+  Decision& decide(DecisionKind kind, const Model& m, std::string reason);
+  // `error`, which is for want of capacity, with the number of the decision that says so.
+  Error refused(const Model& m, Error error);
+  void decide_start(Model& m, DecisionKind kind);
+  // Others leave for `claimant`; or `waits`: will have to, or would have to and cannot, as `chosen` is nothing.
+  void decide_room(Model& claimant, const Candidates& candidates, const std::vector<std::size_t>* chosen, bool waits);
+  // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
+  std::string wish(const Model& m) const;
+
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);
   ModelView view(const Model& m, TimePoint now) const;
@@ -255,6 +267,9 @@ class ContextManager::Impl {
   std::map<EngineId, ModelId> engines_;          // those alive
   std::unordered_map<RequestId, Lease> leases_;  // granted and not yet released
   RequestCounts counts_;
+  std::deque<Decision> decisions_;  // the latest
+  std::uint64_t last_decision_ = 0;
+  std::uint64_t cause_ = 0;                   // the decision that is being carried out
   std::optional<Duration> load_time_of_any_;  // moving average
   std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
   bool draining_ = false;
@@ -275,5 +290,9 @@ TimePoint after(TimePoint now, Duration span);
 // Whole seconds, rounded up, at least 1: for Retry-After.
 int retry_seconds(Duration span);
 std::string quoted(const ModelId& id);
+// "1 request", "2 requests".
+std::string count_of(std::size_t n, std::string_view noun);
+// "1 request waits", "2 requests wait".
+std::string requests_wait(std::size_t n);
 
 }  // namespace minerva

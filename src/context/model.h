@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "context/breaker.h"
@@ -43,6 +44,8 @@ struct Model {
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::vector<ModelId> evicted;        // for the load or wake under way
   bool read_ahead = false;             // its file, for the load under way
+  std::uint64_t room_decision = 0;     // that others leave for it, for the load or wake under way
+  std::string room_plan;               // who leaves, as decided last
 
   bool can_park = false;             // `engine`
   TimePoint not_parked_before{};     // a park was refused

@@ -68,6 +68,7 @@ void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& vic
   m.draining = false;
   m.parked_for = victim_of;
   ledger_.mark_leaving(*m.engine, expected_residue(m));
+  decide(DecisionKind::kPark, m, reason);
   // What is left of an operator's park is its end, which always comes.
   for (const auto& [place, id] : queue_.lines(m.id).parks) queue_.clear_deadline(id);
   refresh_evictable(m);
@@ -114,6 +115,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
 
 void ContextManager::Impl::wake(Model& m) {
   check(m.state == ModelState::kParked, "a model is woken that is not parked");
+  decide_start(m, DecisionKind::kWake);
   if (!planted_bug(PlantedBug::kWakeWithoutRoom)) ledger_.wake(*m.engine, m.footprint);
   m.state = ModelState::kWaking;
   m.started = now_;

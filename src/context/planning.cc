@@ -60,7 +60,8 @@ bool ContextManager::Impl::at_rest() const {
 void ContextManager::Impl::expire_waiters() {
   for (const RequestId id : queue_.expired(now_)) {
     const Waiter waiter = take(id);
-    reject_waiter(waiter, waited_too_long(waiter, models_.at(waiter.model)));
+    const Model& m = models_.at(waiter.model);
+    reject_waiter(waiter, refused(m, waited_too_long(waiter, m)));
   }
 }
 
@@ -249,6 +250,8 @@ Bytes ContextManager::Impl::lacking(const Model& m) const {
 
 void ContextManager::Impl::give_up(Model& m) {
   m.eager.reset();
+  m.room_plan.clear();
+  m.room_decision = 0;
   m.evicted.clear();
   if (m.preparing()) m.state = ModelState::kCold;
 }
@@ -263,7 +266,7 @@ void ContextManager::Impl::start(Model& m) {
 
 bool ContextManager::Impl::place(Model& m, Pass& pass) {
   if (m.footprint > ledger_.budget()) {
-    const Error error = too_large(m.id, m.footprint);
+    const Error error = refused(m, too_large(m.id, m.footprint));
     m.last_failure = error;
     reject_wanting(m, error);
     give_up(m);
@@ -293,7 +296,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
   bool answered = false;
   if (!chosen && !force) {
     answered = !queue_.lines(m.id).loads.empty();
-    if (answered) reject_loads(m, UINT64_MAX, no_room_for_load(m.id, needs));
+    if (answered) reject_loads(m, UINT64_MAX, refused(m, no_room_for_load(m.id, needs)));
     if (queue_.lines(m.id).leases.empty()) {
       give_up(m);
       return true;
@@ -305,7 +308,10 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
   }
   if (chosen) {
     displace(m, force, candidates, *chosen, pass);
-  } else if (force || !never_fits_beside_pinned(m)) {
+    return answered;
+  }
+  decide_room(m, candidates, nullptr, /*waits=*/true);
+  if (force || !never_fits_beside_pinned(m)) {
     pass.planned.take(needs);
     pass.may_evict = false;
   }
@@ -421,10 +427,12 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     }
   }
   pass.planned.take(lacking(claimant));
+  decide_room(claimant, candidates, &chosen, /*waits=*/!all_ready || !all_free);
   if (!all_ready) {
     pass.may_evict = false;
     return;
   }
+  cause_ = claimant.room_decision;
   const std::string why = fmt::format("evicted to make room for {}", quoted(claimant.id));
   for (const auto& [m, stops] : leave) {
     if (forced) {
@@ -450,6 +458,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
       evict(*m, why, claimant.id);
     }
   }
+  cause_ = 0;
   if (!all_free) pass.may_evict = false;
   read_ahead(claimant);
 }

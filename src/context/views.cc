@@ -8,20 +8,12 @@
 #include "context/victims.h"
 
 namespace minerva {
-namespace {
+
+std::string requests_wait(std::size_t n) { return n == 1 ? "1 request waits" : fmt::format("{} requests wait", n); }
 
 std::string count_of(std::size_t n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }
-
-std::string in_words(Duration span) {
-  using std::chrono::milliseconds;
-  using std::chrono::seconds;
-  if (span >= seconds(1)) return fmt::format("{} s", std::chrono::duration_cast<seconds>(span).count());
-  return fmt::format("{} ms", std::chrono::duration_cast<milliseconds>(span).count());
-}
-
-}  // namespace
 
 std::string_view residency_name(Residency residency) {
   switch (residency) {
@@ -247,8 +239,8 @@ Error ContextManager::Impl::queue_full(const Model& m) const {
   const std::size_t here = queue_.lines(m.id).wanting();
   const bool full_here = here >= options_.max_queue_per_model;
   return {ErrorCode::kQueueFull,
-          full_here ? fmt::format("{} requests wait for {} already; try again later", here, quoted(m.id))
-                    : fmt::format("{} requests wait already; try again later", queue_.wanting()),
+          full_here ? fmt::format("{} for {} already; try again later", requests_wait(here), quoted(m.id))
+                    : fmt::format("{} already; try again later", requests_wait(queue_.wanting())),
           {},
           retry_seconds(expected_wait(m))};
 }

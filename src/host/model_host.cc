@@ -193,6 +193,7 @@ void ModelHost::step(const Event& event) {
   for (std::size_t i = 0; i < pending_events_.size(); ++i) {
     const Event current = std::move(pending_events_[i]);
     std::vector<Action> actions = manager_.step(Clock::now(), current);
+    log_decisions();
     for (Action& action : actions) carry_out(action);
   }
   pending_events_.clear();
@@ -202,6 +203,21 @@ void ModelHost::step(const Event& event) {
 }
 
 // While the time moves on, as it does with each lease, the timer is left alone. It fires early then, and looks again.
+void ModelHost::log_decisions() {
+  const std::deque<Decision>& decisions = manager_.decisions();
+  auto fresh = decisions.end();
+  while (fresh != decisions.begin() && std::prev(fresh)->id > last_decision_) --fresh;
+  for (; fresh != decisions.end(); ++fresh) {
+    last_decision_ = fresh->id;
+    const std::string_view kind = decision_kind_name(fresh->kind);
+    log::info({{"model", fresh->model},
+               {"decision", fmt::to_string(fresh->id)},
+               {"kind", std::string(kind)},
+               {"because_of", fmt::to_string(fresh->because_of)}},
+              "decision {}: {} {}: {}", fresh->id, kind, fresh->model, fresh->reason);
+  }
+}
+
 void ModelHost::arm_timer() {
   const std::optional<TimePoint> when = manager_.next_timer();
   if (!when || (timer_at_ && *timer_at_ <= *when)) return;
@@ -276,7 +292,6 @@ void ModelHost::carry_out(Spawn& action) {
     return;
   }
   const Bytes at_least = metadata->can_embed || metadata->can_rerank ? metadata->predicted : Bytes();
-  log::info({{"model", action.model}}, "loading {} ({} reserved)", action.model, format_bytes(action.footprint));
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
     const auto found = engines_.find(id);
@@ -405,7 +420,6 @@ void ModelHost::tell_sharers() {
 void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
   if (found == engines_.end()) return;  // its exit is on the way
-  log::info({{"model", action.model}}, "stopping {}: {}", action.model, action.reason);
   found->second.told_to_stop = Clock::now();
   found->second.engine->stop(options_.stop_grace);
 }
@@ -443,7 +457,6 @@ EngineAgent* ModelHost::agent(EngineId id) {
 void ModelHost::carry_out(Park& action) {
   EngineAgent* const parks = agent(action.engine);
   if (parks == nullptr) return;  // its exit is on the way
-  log::info({{"model", action.model}}, "parking {}: {}", action.model, action.reason);
   engines_.at(action.engine).moving = true;
   parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
     Running& running = engines_.at(id);

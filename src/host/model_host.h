@@ -138,6 +138,7 @@ class ModelHost {
   RequestId next_request();
   void step(const Event& event);
   void arm_timer();
+  void log_decisions();
   void carry_out(Action& action);
   void carry_out(Inspect& action);
   void carry_out(Spawn& action);
@@ -189,6 +190,7 @@ class ModelHost {
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
   std::uint64_t last_request_ = 0;
+  std::uint64_t last_decision_ = 0;  // that was logged
   bool stepping_ = false;
   std::vector<Event> pending_events_;
   std::map<EngineId, Running> engines_;

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "server/access.h"
+#include "server/decisions.h"
 #include "server/life_cycle.h"
 #include "server/metrics.h"
 #include "server/proxy.h"
@@ -58,6 +59,8 @@ std::vector<Route> make_routes() {
       {"GET", "/v1/models", "the catalog", [](Service& s, Exchange& x, ModelId) { return list_models(s, x); }},
       {"GET", "/v1/models/stats", "cache statistics and memory",
        [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
+      {"GET", "/v1/decisions", "why things are as they are",
+       [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
       {"GET", kModelPath, "one model", show_model},
       {"GET", "/v1/models/{id}/logs", "its engine's log", model_logs},
       {"POST", "/v1/models/{id}/load", "load it",

@@ -53,9 +53,10 @@ const ErrorInfo* find_error_info(std::string_view name);
 
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
-  std::string message;     // a full sentence for the user; says what to do next
-  std::string param = {};  // the request field or config key at fault, empty if none
-  int retry_after_s = 0;   // > 0: seconds after which a retry makes sense
+  std::string message;         // a full sentence for the user; says what to do next
+  std::string param = {};      // the request field or config key at fault, empty if none
+  int retry_after_s = 0;       // > 0: seconds after which a retry makes sense
+  std::uint64_t decision = 0;  // > 0: the Decision that says why (minerva/context/decision.h)
 };
 
 }  // namespace minerva

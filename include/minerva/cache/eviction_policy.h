@@ -54,6 +54,8 @@ class EvictionPolicy {
   // The rank of an entry to which nothing happens is another one later: it is asked for again before victims are
   // chosen.
   virtual bool changes_with_time() const { return false; }
+  // How `entry` stands with this policy, in words: "last used 35 s ago".
+  virtual std::string standing(const CacheEntry& entry, TimePoint now) const = 0;
   // How much `entry` is wanted; times the seconds of a reload, it is what letting it go costs, so that the cheapest set
   // of victims can be chosen. Nothing: victims go one by one, in the order of their ranks.
   virtual std::optional<double> demand(const CacheEntry& entry, TimePoint now) const {

@@ -60,6 +60,8 @@ class ModelCache {
   const CacheEntry* victim() const;
   // Where the policy puts `id`, evictable or not: the lower goes first. Requires: resident.
   EvictionRank rank(const ModelId& id) const;
+  // See EvictionPolicy::standing. Requires: resident.
+  std::string standing(const ModelId& id, TimePoint now) const;
   // See EvictionPolicy::demand, as of the last refresh(). Requires: resident.
   std::optional<double> demand(const ModelId& id) const;
 

@@ -28,11 +28,13 @@
 // Threading: one thread. Ownership: owns its ModelCache.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "minerva/cache/model_cache.h"
+#include "minerva/context/decision.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -70,6 +72,8 @@ class ContextManager {
   bool has_memory_pressure() const;           // above 80 % of the budget, or the machine's memory is short
   std::size_t queued() const;                 // waiting inference requests in all
   const RequestCounts& request_counts() const;
+  // Why things are as they are: the latest decisions, oldest first, at most ContextOptions::kept_decisions.
+  const std::deque<Decision>& decisions() const;
   // A drain was requested and every engine is gone.
   bool drained() const;
 

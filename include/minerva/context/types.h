@@ -308,6 +308,7 @@ struct ContextOptions {
   Duration min_residency = std::chrono::seconds(2);     // a busy model is not drained for another before this
   Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
   Duration quarantine_max = std::chrono::seconds(60);
+  std::size_t kept_decisions = 1000;
   std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
 };
 

@@ -1,0 +1,58 @@
+#include "api/decisions.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace minerva::api {
+namespace {
+
+// Ordered, so that answers read as the documentation shows them.
+using Json = nlohmann::ordered_json;
+
+std::string utc(std::chrono::system_clock::time_point time) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time);
+  const auto s = std::chrono::floor<std::chrono::seconds>(ms);
+  return fmt::format("{:%FT%T}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(s)), (ms - s).count());
+}
+
+Json candidate_object(const DecisionCandidate& candidate) {
+  return {{"model", candidate.model},
+          {"standing", candidate.standing},
+          {"score", candidate.score},
+          {"frees_mb", candidate.frees.rounded_mib()},
+          {"leaves_by", candidate.stops ? "stop" : "park"},
+          {"chosen", candidate.chosen}};
+}
+
+Json decision_object(const DecisionAnswer& answer) {
+  const Decision& decision = answer.decision;
+  Json json = {{"id", decision.id},
+               {"time", utc(answer.time)},
+               {"kind", decision_kind_name(decision.kind)},
+               {"model", decision.model},
+               {"reason", decision.reason},
+               {"because_of", decision.because_of == 0 ? Json(nullptr) : Json(decision.because_of)}};
+  if (decision.refusal) {
+    json["code"] = error_info(*decision.refusal).name;
+    json["times"] = decision.times;
+  }
+  if (!decision.candidates.empty()) {
+    json["candidates"] = Json::array();
+    for (const DecisionCandidate& candidate : decision.candidates) {
+      json["candidates"].push_back(candidate_object(candidate));
+    }
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string decisions_json(const std::vector<DecisionAnswer>& decisions) {
+  Json data = Json::array();
+  for (const DecisionAnswer& decision : decisions) data.push_back(decision_object(decision));
+  return Json{{"object", "list"}, {"data", std::move(data)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace minerva::api

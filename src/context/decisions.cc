@@ -1,0 +1,147 @@
+// What is written down about a decision, for a reader who was not there. Nothing is decided here.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "context/impl.h"
+
+namespace minerva {
+namespace {
+
+// Of hundreds of models, those that the policy would let go first say enough.
+constexpr std::size_t kMostCandidates = 16;
+
+}  // namespace
+
+std::string_view decision_kind_name(DecisionKind kind) {
+  switch (kind) {
+    case DecisionKind::kLoad:
+      return "load";
+    case DecisionKind::kWake:
+      return "wake";
+    case DecisionKind::kMakeRoom:
+      return "make_room";
+    case DecisionKind::kWait:
+      return "wait";
+    case DecisionKind::kPark:
+      return "park";
+    case DecisionKind::kStop:
+      return "stop";
+    case DecisionKind::kRefuse:
+      break;
+  }
+  return "refuse";
+}
+
+Decision& ContextManager::Impl::decide(DecisionKind kind, const Model& m, std::string reason) {
+  if (decisions_.size() >= std::max<std::size_t>(options_.kept_decisions, 1)) decisions_.pop_front();
+  return decisions_.emplace_back(Decision{.id = ++last_decision_,
+                                          .when = now_,
+                                          .kind = kind,
+                                          .model = m.id,
+                                          .reason = std::move(reason),
+                                          .because_of = cause_});
+}
+
+Error ContextManager::Impl::refused(const Model& m, Error error) {
+  // A flood of them must not wash away everything else: since the last of another kind, they are counted.
+  const auto others = std::find_if(decisions_.rbegin(), decisions_.rend(),
+                                   [](const Decision& d) { return d.kind != DecisionKind::kRefuse; });
+  const auto same = std::find_if(decisions_.rbegin(), others,
+                                 [&](const Decision& d) { return d.model == m.id && d.refusal == error.code; });
+  if (same != others) {
+    ++same->times;
+    same->when = now_;
+    same->reason = error.message;
+    error.decision = same->id;
+  } else {
+    Decision& decision = decide(DecisionKind::kRefuse, m, error.message);
+    decision.refusal = error.code;
+    error.decision = decision.id;
+  }
+  return error;
+}
+
+std::string ContextManager::Impl::wish(const Model& m) const {
+  const RequestQueue::Lines& lines = queue_.lines(m.id);
+  const bool preload = std::all_of(lines.loads.begin(), lines.loads.end(),
+                                   [&](const auto& load) { return queue_.find(load.second)->preload; });
+  const std::size_t requests = lines.leases.size();
+  const std::string who = requests > 0          ? requests_wait(requests) + " for it"
+                          : lines.loads.empty() ? "it is to be preloaded"
+                          : preload             ? "it was asked to be preloaded"
+                                                : "it was asked to be loaded";
+  const Room room = ledger_.now();
+  std::string what = fmt::format("needs {} MiB", lacking(m).rounded_mib());
+  if (room.budget != Bytes(UINT64_MAX)) {
+    const Bytes free = room.committed < room.budget ? room.budget - room.committed : Bytes();
+    what += fmt::format(" and {} of {} MiB are free", free.rounded_mib(), room.budget.rounded_mib());
+  }
+  if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);
+  return fmt::format("{}; it {}", who, what);
+}
+
+void ContextManager::Impl::decide_start(Model& m, DecisionKind kind) {
+  decide(kind, m, wish(m)).because_of = std::exchange(m.room_decision, 0);
+  m.room_plan.clear();
+}
+
+void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candidates,
+                                       const std::vector<std::size_t>* chosen, bool waits) {
+  // Each pass of the planning comes by here: what has not changed is not said again.
+  std::string plan(waits ? "waits" : "leave");
+  for (std::size_t i = 0; chosen != nullptr && i < chosen->size(); ++i) {
+    plan += ' ' + candidates.whose[(*chosen)[i]].model->id;
+  }
+  if (plan == claimant.room_plan) return;
+  claimant.room_plan = std::move(plan);
+
+  std::vector<DecisionCandidate> listed;
+  for (std::size_t i = 0; i < candidates.whose.size(); ++i) {
+    const Candidates::Whose& whose = candidates.whose[i];
+    const bool goes = chosen != nullptr && std::find(chosen->begin(), chosen->end(), i) != chosen->end();
+    auto entry = std::find_if(listed.begin(), listed.end(), [&](const auto& c) { return c.model == whose.model->id; });
+    if (entry == listed.end()) {
+      DecisionCandidate candidate{.model = whose.model->id, .stops = whose.stops};
+      if (whose.model->resident()) {
+        candidate.standing = whose.model->leases.empty() ? cache_.standing(candidate.model, now_) : "in use";
+        candidate.score = cache_.rank(candidate.model).value;
+      }
+      entry = listed.insert(listed.end(), std::move(candidate));
+    } else if (!goes) {
+      continue;  // the rest of it stays
+    }
+    entry->frees += candidates.departures[i].frees;
+    entry->stops = whose.stops;
+    entry->chosen |= goes;
+  }
+  bool before_chosen = false;
+  for (auto c = listed.rbegin(); c != listed.rend(); ++c) {
+    before_chosen |= c->chosen;
+    if (before_chosen && !c->chosen) {
+      c->standing += fmt::format("; with the others gone its {} MiB are not needed", c->frees.rounded_mib());
+    }
+  }
+  std::vector<std::string> leave;
+  for (const DecisionCandidate& c : listed) {
+    if (!c.chosen) continue;
+    leave.push_back(fmt::format("{} {} and frees {} MiB{}", quoted(c.model), c.stops ? "is stopped" : "is parked",
+                                c.frees.rounded_mib(), c.standing.empty() ? "" : fmt::format(" ({})", c.standing)));
+  }
+  std::size_t place = 0;
+  std::erase_if(listed, [&](const DecisionCandidate& c) { return ++place > kMostCandidates && !c.chosen; });
+  std::string reason = wish(claimant);
+  if (chosen == nullptr) {
+    reason += fmt::format("; nobody can leave for it: {}", obstacles(claimant.id));
+  } else if (waits) {
+    reason += fmt::format("; as soon as they can, {}; until then {}", fmt::join(leave, ", "), obstacles(claimant.id));
+  } else {
+    reason += fmt::format("; by {}, {}", cache_.policy_name(), fmt::join(leave, ", "));
+  }
+  Decision& decision = decide(waits ? DecisionKind::kWait : DecisionKind::kMakeRoom, claimant, std::move(reason));
+  decision.candidates = std::move(listed);
+  if (!waits) claimant.room_decision = decision.id;
+}
+
+}  // namespace minerva
