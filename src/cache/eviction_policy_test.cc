@@ -26,11 +26,11 @@ std::vector<ModelId> victim_order(const ModelCache& cache) {
 }
 
 TEST(PolicyRegistry, KnowsItsPolicies) {
-  EXPECT_EQ(policy_names(), (std::vector<std::string>{"lru", "lfu", "fifo"}));
+  EXPECT_EQ(policy_names(), (std::vector<std::string>{"lru", "lfu", "fifo", "gdsf", "hazard"}));
   const auto unknown = make_policy("LRU");
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_NE(unknown.error().message.find("lru, lfu, fifo"), std::string::npos);
+  EXPECT_NE(unknown.error().message.find("lru, lfu, fifo, gdsf, hazard"), std::string::npos);
 }
 
 // ---- the contract of every policy ----
@@ -97,6 +97,100 @@ TEST_P(EveryPolicy, OrdersEvictableEntriesStrictlyAndRepeatably) {
 
 INSTANTIATE_TEST_SUITE_P(Registered, EveryPolicy, testing::ValuesIn(policy_names()),
                          [](const auto& info) { return info.param; });
+
+// ---- what the others prefer ----
+
+// `id` became resident and was used `uses` times, a second apart, the last time at `last`.
+void used(ModelCache& cache, const ModelId& id, std::uint64_t uses, std::uint64_t last, std::uint64_t bytes,
+          std::uint64_t reload_s) {
+  cache.insert(id, Bytes(bytes), at(last - uses), false);
+  cache.update(id, Bytes(bytes), std::chrono::seconds(reload_s), false);
+  for (std::uint64_t i = 1; i <= uses; ++i) cache.use(id, at(last - uses + i));
+}
+
+class WeighingPolicy : public testing::TestWithParam<std::string> {
+ protected:
+  ModelCache cache_{make_policy(GetParam()).value()};
+};
+
+TEST_P(WeighingPolicy, WhoIsUsedMoreStays) {
+  used(cache_, "often", 9, 100, 10, 1);
+  used(cache_, "seldom", 3, 100, 10, 1);
+  EXPECT_EQ(cache_.victim()->id, "seldom");
+}
+
+TEST_P(WeighingPolicy, WhoFreesMoreGoes) {
+  used(cache_, "small", 3, 100, 10, 1);
+  used(cache_, "large", 3, 100, 30, 1);
+  EXPECT_EQ(cache_.victim()->id, "large");
+}
+
+TEST_P(WeighingPolicy, WhoCostsMoreToReloadStays) {
+  used(cache_, "dear", 3, 100, 10, 5);
+  used(cache_, "cheap", 3, 100, 10, 1);
+  EXPECT_EQ(cache_.victim()->id, "cheap");
+}
+
+TEST_P(WeighingPolicy, RemembersWhoLeft) {
+  used(cache_, "regular", 50, 100, 10, 1);
+  cache_.remove("regular", /*evicted=*/false);
+  used(cache_, "newcomer", 3, 200, 10, 1);
+  used(cache_, "regular", 1, 200, 10, 1);
+  EXPECT_EQ(cache_.victim()->id, "newcomer");
+}
+
+TEST_P(WeighingPolicy, APreloadThatNobodyUsesGoesFirst) {
+  used(cache_, "used", 1, 100, 1000, 1);
+  used(cache_, "preloaded", 0, 200, 1, 1000);
+  EXPECT_EQ(cache_.victim()->id, "preloaded");
+}
+
+INSTANTIATE_TEST_SUITE_P(Weighing, WeighingPolicy, testing::Values("gdsf", "hazard"),
+                         [](const auto& info) { return info.param; });
+
+TEST(Gdsf, OldMeritFadesAsOthersComeAndGo) {
+  ModelCache cache(make_gdsf_policy());
+  used(cache, "old favourite", 20, 100, 10, 1);
+  std::uint64_t now = 100;
+  std::size_t gone = 0;
+  while (cache.contains("old favourite")) {
+    ASSERT_LT(++gone, 100U);
+    used(cache, "one of many " + std::to_string(gone), 2, now += 10, 10, 1);
+    cache.remove(cache.victim()->id, /*evicted=*/true);
+  }
+  EXPECT_GT(gone, 8U) << "20 uses are worth those of ten that were used twice";
+}
+
+TEST(Gdsf, WhatParkingInflatesSaysNothingOfStopping) {
+  ModelCache cache(make_gdsf_policy());
+  used(cache, "a", 1, 10, 1, 100);
+  cache.count_eviction("a");  // parked, for a newcomer
+  used(cache, "b", 1, 20, 1, 1);
+  cache.update("a", Bytes(1), std::chrono::seconds(2), /*parked=*/true);
+  cache.update("b", Bytes(1), std::chrono::seconds(1), /*parked=*/true);
+  EXPECT_EQ(cache.victim()->id, "b");
+}
+
+TEST(Hazard, ABurstProtectsForMinutesAndPopularityForDays) {
+  ModelCache cache(make_hazard_policy());
+  used(cache, "popular", 200, 10'000, 10, 1);
+  used(cache, "burst", 5, 20'000, 10, 1);
+  const auto victim_at = [&](std::uint64_t s) {
+    cache.refresh(at(s));
+    return cache.victim()->id;
+  };
+  EXPECT_EQ(victim_at(20'010), "popular");
+  EXPECT_EQ(victim_at(60'000), "burst");
+  EXPECT_EQ(victim_at(400'000), "burst");
+}
+
+TEST(Hazard, TellsWhatAModelIsWorthAndTheClassicsDoNot) {
+  for (const std::string& name : policy_names()) {
+    ModelCache cache(make_policy(name).value());
+    used(cache, "a", 2, 10, 10, 1);
+    EXPECT_EQ(cache.demand("a").has_value(), name == "hazard");
+  }
+}
 
 // ---- plain versions ----
 

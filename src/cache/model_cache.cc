@@ -44,15 +44,11 @@ void ModelCache::reinsert(const ModelId& id, TimePoint now) {
   rerank(slot);
 }
 
-void ModelCache::set_footprint(const ModelId& id, Bytes footprint) {
+void ModelCache::update(const ModelId& id, Bytes footprint, Duration reload_cost, bool parked) {
   Slot& slot = resident(id);
   slot.entry.footprint = footprint;
-  rerank(slot);
-}
-
-void ModelCache::set_reload_cost(const ModelId& id, Duration cost) {
-  Slot& slot = resident(id);
-  slot.entry.reload_cost = cost;
+  slot.entry.reload_cost = reload_cost;
+  slot.entry.parked = parked;
   rerank(slot);
 }
 
@@ -111,6 +107,8 @@ void ModelCache::visit_victims(const std::function<bool(const CacheEntry&)>& vis
 const CacheEntry* ModelCache::victim() const { return victims_.empty() ? nullptr : &victims_.begin()->second->entry; }
 
 EvictionRank ModelCache::rank(const ModelId& id) const { return resident(id).rank; }
+
+std::optional<double> ModelCache::demand(const ModelId& id) const { return policy_->demand(resident(id).entry, now_); }
 
 ModelCache::Slot& ModelCache::resident(const ModelId& id) {
   const auto it = slots_.find(id);

@@ -15,9 +15,9 @@ struct Registration {
 };
 
 constexpr std::array kPolicies = {
-    Registration{"lru", make_lru_policy},
-    Registration{"lfu", make_lfu_policy},
-    Registration{"fifo", make_fifo_policy},
+    Registration{"lru", make_lru_policy},       Registration{"lfu", make_lfu_policy},
+    Registration{"fifo", make_fifo_policy},     Registration{"gdsf", make_gdsf_policy},
+    Registration{"hazard", make_hazard_policy},
 };
 
 }  // namespace

@@ -35,10 +35,9 @@ void ContextManager::Impl::become_hot(Model& m) {
   if (m.breaker.failures() == 0) m.last_failure.reset();
   learn_load_time(m);
   cache_.insert(m.id, m.footprint, now_, preloaded);
-  cache_.set_reload_cost(m.id, reload_cost(m));
   if (preloaded) cache_.count_preload();
   serve(m, /*just_loaded=*/true);
-  refresh_evictable(m);
+  refresh_entry(m);
 }
 
 void ContextManager::Impl::stop(Model& m, std::string reason) {
@@ -136,6 +135,11 @@ bool ContextManager::Impl::idle(const Model& m) const {
 
 void ContextManager::Impl::refresh_evictable(const Model& m) {
   if (m.resident()) cache_.set_evictable(m.id, idle(m));
+}
+
+void ContextManager::Impl::refresh_entry(const Model& m) {
+  cache_.update(m.id, ledger_.held(*m.engine), reload_cost(m), m.state == ModelState::kParked);
+  refresh_evictable(m);
 }
 
 }  // namespace minerva

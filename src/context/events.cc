@@ -286,7 +286,7 @@ void ContextManager::Impl::on(const FootprintMeasured& event) {
   // On its way out it holds what it holds; the figure is for the wake.
   if (m.state == ModelState::kParking) return;
   ledger_.correct(event.engine, event.footprint);
-  cache_.set_footprint(m.id, event.footprint);
+  refresh_entry(m);
 }
 
 void ContextManager::Impl::on(const EngineExited& event) {

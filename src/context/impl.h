@@ -141,6 +141,8 @@ class ContextManager::Impl {
   // It is hot or parked, nobody holds or wants it, and nothing protects it.
   bool idle(const Model& m) const;
   void refresh_evictable(const Model& m);
+  // It holds something else than before. Requires: resident.
+  void refresh_entry(const Model& m);
 
   // ---- parking.cc ----
   // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just
@@ -200,7 +202,8 @@ class ContextManager::Impl {
   // It no longer waits for room.
   void give_up(Model& m);
   void start(Model& m);
-  void add_leavers(const std::vector<const Model*>& models, bool ready, Candidates& candidates) const;
+  // `weighed`: the cheapest set of them is wanted, if the policy can tell, rather than the first ones.
+  void add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed, Candidates& candidates) const;
   void add_idle_candidates(Candidates& candidates) const;
   void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const;
   // Makes the chosen ones leave for `claimant`, now or as soon as they can, and claims their room.

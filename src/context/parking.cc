@@ -83,14 +83,12 @@ void ContextManager::Impl::become_parked(Model& m, Bytes residue, Bytes image) {
   m.evicted.clear();
   ++m.parks;
   ledger_.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : residue, image);
-  cache_.set_footprint(m.id, ledger_.held(*m.engine));
-  cache_.set_reload_cost(m.id, reload_cost(m));
   if (std::exchange(m.parked_to_make_room, false)) {
     cache_.count_eviction(m.id);
     const auto newcomer = models_.find(m.parked_for);
     if (newcomer != models_.end()) newcomer->second.evicted.push_back(m.id);
   }
-  refresh_evictable(m);
+  refresh_entry(m);
   finish_parks(m, /*changed=*/true);
 }
 
@@ -117,10 +115,9 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
 void ContextManager::Impl::wake(Model& m) {
   check(m.state == ModelState::kParked, "a model is woken that is not parked");
   if (!planted_bug(PlantedBug::kWakeWithoutRoom)) ledger_.wake(*m.engine, m.footprint);
-  cache_.set_footprint(m.id, ledger_.held(*m.engine));
   m.state = ModelState::kWaking;
   m.started = now_;
-  refresh_evictable(m);
+  refresh_entry(m);
   actions_.emplace_back(Wake{*m.engine, m.id});
 }
 
@@ -130,10 +127,9 @@ void ContextManager::Impl::become_awake(Model& m) {
   ++m.wakes;
   learn_wake_time(m);
   cache_.reinsert(m.id, now_);
-  cache_.set_reload_cost(m.id, reload_cost(m));
   serve(m, /*just_loaded=*/true);
   m.evicted.clear();
-  refresh_evictable(m);
+  refresh_entry(m);
 }
 
 void ContextManager::Impl::finish_parks(Model& m, bool changed) {

@@ -318,8 +318,13 @@ void ContextManager::Impl::Candidates::add(const Model& m, Departure departure, 
 }
 
 // In the order given: first all that can be had without losing a conversation, then the rest.
-void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, bool ready,
+void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed,
                                        Candidates& candidates) const {
+  const auto cost_of = [&](const Model& m, Duration reload) -> std::optional<double> {
+    const std::optional<double> demand = weighed ? cache_.demand(m.id) : std::nullopt;
+    if (!demand) return std::nullopt;
+    return *demand * std::chrono::duration<double>(reload).count();
+  };
   std::vector<std::pair<const Model*, std::size_t>> keep_something;  // and the index of their parking, if any
   for (const Model* m : models) {
     const Bytes held = ledger_.held(*m->engine);
@@ -327,14 +332,18 @@ void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, 
       keep_something.emplace_back(m, SIZE_MAX);
     } else if (parkable(*m) && (m->state == ModelState::kHot || m->state == ModelState::kWaking)) {
       keep_something.emplace_back(m, candidates.departures.size());
-      candidates.add(*m, {held - expected_residue(*m)}, /*stops=*/false, ready);
+      candidates.add(*m, {.frees = held - expected_residue(*m), .cost = cost_of(*m, usual_wake_time(*m))},
+                     /*stops=*/false, ready);
     } else {
-      candidates.add(*m, {held}, /*stops=*/true, ready);
+      candidates.add(*m, {.frees = held, .cost = cost_of(*m, usual_load_time(*m))}, /*stops=*/true, ready);
     }
   }
   for (const auto& [m, parking] : keep_something) {
     const Bytes keeps = m->state == ModelState::kParked ? ledger_.held(*m->engine) : expected_residue(*m);
-    candidates.add(*m, {keeps, /*slot=*/false, parking}, /*stops=*/true, ready);
+    const Duration lost = std::max(usual_load_time(*m) - usual_wake_time(*m), Duration::zero());
+    const Departure stop{
+        .frees = keeps, .slot = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)};
+    candidates.add(*m, stop, /*stops=*/true, ready);
   }
 }
 
@@ -345,13 +354,13 @@ void ContextManager::Impl::add_idle_candidates(Candidates& candidates) const {
     if (!m.claimed) idle_ones.push_back(&m);
     return true;
   });
-  add_leavers(idle_ones, /*ready=*/true, candidates);
+  add_leavers(idle_ones, /*ready=*/true, /*weighed=*/true, candidates);
   // What these will keep can be had as well, once they are parked.
   std::vector<const Model*> parking;
   for (const auto& [id, m] : models_) {
     if (m.state == ModelState::kParking && !m.claimed && !m.pinned && !wanted(m)) parking.push_back(&m);
   }
-  add_leavers(parking, /*ready=*/false, candidates);
+  add_leavers(parking, /*ready=*/false, /*weighed=*/true, candidates);
 }
 
 void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const {
@@ -382,9 +391,10 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
   };
   std::sort(now.begin(), now.end(), by_rank);
   std::sort(pinned.begin(), pinned.end(), by_rank);
-  add_leavers(now, /*ready=*/true, candidates);
-  add_leavers(pinned, /*ready=*/true, candidates);
-  add_leavers(later, /*ready=*/false, candidates);
+  // In this order, whatever the policy weighs: who drains already goes on.
+  add_leavers(now, /*ready=*/true, /*weighed=*/false, candidates);
+  add_leavers(pinned, /*ready=*/true, /*weighed=*/false, candidates);
+  add_leavers(later, /*ready=*/false, /*weighed=*/false, candidates);
 }
 
 void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidates& candidates,

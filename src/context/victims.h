@@ -15,11 +15,14 @@ namespace minerva {
 struct Departure {
   Bytes frees;
   bool slot = true;              // of max_models too
-  std::size_t after = SIZE_MAX;  // makes sense only together with the candidate of this index
+  std::size_t after = SIZE_MAX;  // makes sense only together with the candidate of this index, which has no such
+  bool keeps_nothing = false;    // of a model that was, or could be, parked: its conversations would be lost
+  std::optional<double> cost{};  // what is lost with it, if the policy can tell
 };
 
-// Indexes into `candidates`, ascending: taken from the front until `wanted` fits into `room`, and none of them can be
-// left out. Nothing if all together are not enough. What `candidates` free is counted in `room`.
+// Indexes into `candidates`, ascending, none of which can be left out, so that `wanted` fits into `room`. Where the
+// cost of each is known, a set of the least cost, and one that loses no conversation if that is enough; otherwise taken
+// from the front. Nothing if all together are not enough. What `candidates` free is counted in `room`.
 std::optional<std::vector<std::size_t>> choose_victims(Room room, Bytes wanted, std::span<const Departure> candidates);
 
 }  // namespace minerva

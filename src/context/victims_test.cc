@@ -104,5 +104,81 @@ TEST(ChooseVictims, IsEnoughAndNoMoreOnRandomInput) {
   }
 }
 
+std::vector<Departure> priced(const std::vector<std::pair<std::uint64_t, double>>& offers) {
+  std::vector<Departure> all;
+  for (const auto& [bytes, cost] : offers) all.push_back({.frees = Bytes(bytes), .cost = cost});
+  return all;
+}
+
+TEST(CheapestVictims, IsTheCheapestSetAndNotTheFirstOnes) {
+  const auto held = priced({{3, 5}, {3, 5}, {6, 8}, {10, 20}});
+  EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(6), held), (Indexes{2}));
+  EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(3), held), (Indexes{0}));
+  EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(9), held), (Indexes{0, 2}));
+  EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(12), held), (Indexes{0, 1, 2}));
+  EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(13), held), (Indexes{2, 3})) << "0 and 3 would do exactly";
+  EXPECT_EQ(choose_victims(full(99, 4, held), Bytes(1), held), (Indexes{0})) << "a slot";
+}
+
+TEST(CheapestVictims, OfEqualOnesTheFirst) {
+  const auto held = priced({{4, 0}, {4, 0}, {4, 0}});
+  EXPECT_EQ(choose_victims(full(12, 0, held), Bytes(4), held), (Indexes{0}));
+  EXPECT_EQ(choose_victims(full(12, 0, held), Bytes(8), held), (Indexes{0, 1}));
+}
+
+TEST(CheapestVictims, LosesNoConversationIfThatIsEnough) {
+  // A dear one that parks, and a cheap one that is parked already.
+  const std::vector<Departure> held = {
+      {.frees = Bytes(9), .cost = 50},
+      {.frees = Bytes(5), .slot = false, .keeps_nothing = true, .cost = 1},
+      {.frees = Bytes(1), .slot = false, .after = 0, .keeps_nothing = true, .cost = 2}};
+  EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(5), held), (Indexes{0}));
+  EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(10), held), (Indexes{0, 1}));
+  EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(15), held), (Indexes{0, 1, 2}));
+}
+
+TEST(CheapestVictims, WithOneOfUnknownCostTheFirstOnes) {
+  auto held = priced({{3, 5}, {3, 1}});
+  held[1].cost.reset();
+  EXPECT_EQ(choose_victims(full(6, 0, held), Bytes(3), held), (Indexes{0}));
+}
+
+// Against all subsets. Sizes that the rounding does not touch: the budget lacks 16 or 0 bytes.
+TEST(CheapestVictims, AgreesWithTryingAllOnRandomInput) {
+  std::mt19937 random(11);
+  unsigned found = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::vector<Departure> held(1 + random() % 8);
+    for (std::size_t j = 0; j < held.size(); ++j) {
+      held[j] = {.frees = Bytes(random() % 12), .slot = random() % 3 > 0, .cost = random() % 50};
+      if (j > 0 && random() % 3 == 0 && held[j - 1].after == SIZE_MAX) held[j].after = j - 1;
+    }
+    Room room = full(0, random() % 4, held);
+    room.budget = room.committed + Bytes(random() % 2 * 4);
+    const Bytes wanted = room.budget - room.committed + Bytes(random() % 2 * 16);
+    const auto chosen = choose_victims(room, wanted, held);
+    std::optional<double> least;
+    for (std::uint32_t set = 0; set < 1U << held.size(); ++set) {
+      Room after = room;
+      double cost = 0;
+      bool sensible = true;
+      for (std::size_t j = 0; j < held.size(); ++j) {
+        if ((set >> j & 1U) == 0) continue;
+        sensible = sensible && (held[j].after == SIZE_MAX || (set >> held[j].after & 1U) != 0);
+        after.give_back(held[j].frees, held[j].slot);
+        cost += *held[j].cost;
+      }
+      if (sensible && after.fits(wanted)) least = std::min(least.value_or(cost), cost);
+    }
+    ASSERT_EQ(chosen.has_value(), least.has_value());
+    if (!chosen) continue;
+    ++found;
+    double cost = 0;
+    for (const std::size_t index : *chosen) cost += *held[index].cost;
+    EXPECT_EQ(cost, *least) << "input " << i;
+  }
+  EXPECT_GT(found, 500U);
+}
+
 }  // namespace
 }  // namespace minerva

@@ -9,6 +9,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ struct CacheEntry {
   TimePoint inserted{};
   TimePoint last_used{};   // meaningful when last_use_tick > 0
   bool preloaded = false;  // became resident by a preload and was not used since
+  bool parked = false;     // goes by being stopped; otherwise by being parked, where that can be
   Duration reload_cost{};  // until it could serve again, had it gone; 0 if that is not known
 };
 
@@ -52,6 +54,13 @@ class EvictionPolicy {
   // The rank of an entry to which nothing happens is another one later: it is asked for again before victims are
   // chosen.
   virtual bool changes_with_time() const { return false; }
+  // How much `entry` is wanted; times the seconds of a reload, it is what letting it go costs, so that the cheapest set
+  // of victims can be chosen. Nothing: victims go one by one, in the order of their ranks.
+  virtual std::optional<double> demand(const CacheEntry& entry, TimePoint now) const {
+    static_cast<void>(entry);
+    static_cast<void>(now);
+    return std::nullopt;
+  }
   // A lease was granted, which `entry` counts already: for policies that remember more than an entry does.
   virtual void used(const CacheEntry& entry, TimePoint now) {
     static_cast<void>(entry);
@@ -64,6 +73,8 @@ class EvictionPolicy {
 std::unique_ptr<EvictionPolicy> make_lru_policy();
 std::unique_ptr<EvictionPolicy> make_lfu_policy();
 std::unique_ptr<EvictionPolicy> make_fifo_policy();
+std::unique_ptr<EvictionPolicy> make_gdsf_policy();
+std::unique_ptr<EvictionPolicy> make_hazard_policy();
 
 // By registered name. Errors: kInvalidArgument, naming the policies there are.
 Result<std::unique_ptr<EvictionPolicy>> make_policy(std::string_view name);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -32,10 +33,8 @@ class ModelCache {
   // It was out of memory without having left (parked), and is back: the order of insertion counts from now.
   // Requires: resident.
   void reinsert(const ModelId& id, TimePoint now);
-  // It holds another amount than before. Requires: resident.
-  void set_footprint(const ModelId& id, Bytes footprint);
-  // See CacheEntry. Requires: resident.
-  void set_reload_cost(const ModelId& id, Duration cost);
+  // What it holds now, what it would take to have it back, and whether it is parked. Requires: resident.
+  void update(const ModelId& id, Bytes footprint, Duration reload_cost, bool parked);
   // Victims are to be chosen at `now`. O(n log n) if the policy's ranks change with time, nothing otherwise.
   void refresh(TimePoint now);
   // It made room without leaving: it is parked. Counted like one that leaves. Requires: resident.
@@ -61,6 +60,8 @@ class ModelCache {
   const CacheEntry* victim() const;
   // Where the policy puts `id`, evictable or not: the lower goes first. Requires: resident.
   EvictionRank rank(const ModelId& id) const;
+  // See EvictionPolicy::demand, as of the last refresh(). Requires: resident.
+  std::optional<double> demand(const ModelId& id) const;
 
   const CacheStats& stats() const { return stats_; }
   std::string_view policy_name() const { return policy_->name(); }

@@ -1,0 +1,55 @@
+// Greedy dual size frequency: what a model's uses save per byte it holds, and an inflation that lets old merit fade.
+// Rank = inflation at its last use + uses x reload cost / bytes; whoever goes sets the inflation to his own rank, so
+// that a newcomer starts where the last victim ended (Cherkasova 1998). Uses are counted for ever, resident or not.
+// Parking and stopping save and free different things, so they are two such caches, each with its own inflation.
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include "minerva/cache/eviction_policy.h"
+
+namespace minerva {
+namespace {
+
+class GdsfPolicy final : public EvictionPolicy {
+ public:
+  std::string_view name() const override { return "gdsf"; }
+
+  EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
+    const auto history = histories_.find(entry.id);
+    const bool used = entry.last_use_tick > 0 && history != histories_.end();
+    const double uses = used ? history->second.uses : 0;
+    const double inflation = used ? history->second.inflation[entry.parked] : 0;
+    const double seconds = std::max(std::chrono::duration<double>(entry.reload_cost).count(), kLeastCost);
+    const double bytes = std::max(static_cast<double>(entry.footprint.count()), 1.0);
+    return {
+        .value = inflation + uses * seconds / bytes, .tiebreak = entry.last_use_tick, .insert_tick = entry.insert_tick};
+  }
+
+  void used(const CacheEntry& entry, TimePoint /*now*/) override {
+    History& history = histories_[entry.id];
+    history.uses += 1;
+    history.inflation = inflation_;
+  }
+
+  void evicted(const CacheEntry& entry) override {
+    double& inflation = inflation_[entry.parked];
+    inflation = std::max(inflation, rank(entry, {}).value);
+  }
+
+ private:
+  struct History {
+    double uses = 0;
+    std::array<double, 2> inflation{};  // as they were at the last use
+  };
+  static constexpr double kLeastCost = 1e-3;  // so that what costs nothing is still told apart by its uses
+
+  std::unordered_map<ModelId, History> histories_;
+  std::array<double, 2> inflation_{};  // of those that were parked to make room, and of those that were stopped
+};
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> make_gdsf_policy() { return std::make_unique<GdsfPolicy>(); }
+
+}  // namespace minerva

@@ -1,0 +1,78 @@
+// Hazard: whoever is least likely to be wanted soon, weighed by what it costs to have it back and by the bytes it
+// frees.
+//
+// How likely is told by rates of use over several time scales, kept for every model ever used, resident or not: a short
+// scale knows who is in the middle of something, a long one who is popular. Several are needed: which of them predicts
+// best depends on how long victims stay away, and that on how much fits. Scales, weights and the exponent were chosen
+// with tools/cachesim (docs/adr/0014-hazard.md).
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <unordered_map>
+
+#include "minerva/cache/eviction_policy.h"
+
+namespace minerva {
+namespace {
+
+struct Scale {
+  double seconds;
+  double weight;
+};
+constexpr double kHour = 3600;
+constexpr std::array kScales = {
+    Scale{.seconds = 60, .weight = 0.03},          Scale{.seconds = 600, .weight = 0.03},
+    Scale{.seconds = 2 * kHour, .weight = 0.03},   Scale{.seconds = 24 * kHour, .weight = 0.10},
+    Scale{.seconds = 300 * kHour, .weight = 0.81},
+};
+// A popular model that went is soon back, and then others go for it: it is worth more than its own reload.
+constexpr double kExponent = 1.5;
+
+class HazardPolicy final : public EvictionPolicy {
+ public:
+  std::string_view name() const override { return "hazard"; }
+  bool changes_with_time() const override { return true; }
+
+  EvictionRank rank(const CacheEntry& entry, TimePoint now) const override {
+    const double seconds = std::chrono::duration<double>(entry.reload_cost).count();
+    const double bytes = std::max(static_cast<double>(entry.footprint.count()), 1.0);
+    return {.value = *demand(entry, now) * seconds / bytes,
+            .tiebreak = entry.last_use_tick,
+            .insert_tick = entry.insert_tick};
+  }
+
+  std::optional<double> demand(const CacheEntry& entry, TimePoint now) const override {
+    const auto found = histories_.find(entry.id);
+    if (found == histories_.end()) return 0;
+    const double passed = std::chrono::duration<double>(now - found->second.last).count();
+    double rate = 0;  // uses per second
+    for (std::size_t i = 0; i < kScales.size(); ++i) {
+      rate += kScales[i].weight * found->second.rates[i] * std::exp(-passed / kScales[i].seconds);
+    }
+    return std::pow(rate, kExponent);
+  }
+
+  void used(const CacheEntry& entry, TimePoint now) override {
+    const auto [found, first] = histories_.try_emplace(entry.id, History{.last = now});
+    History& history = found->second;
+    const double passed = std::chrono::duration<double>(now - history.last).count();
+    for (std::size_t i = 0; i < kScales.size(); ++i) {
+      history.rates[i] = history.rates[i] * std::exp(-passed / kScales[i].seconds) + 1 / kScales[i].seconds;
+    }
+    history.last = now;
+  }
+
+ private:
+  struct History {
+    TimePoint last;
+    std::array<double, kScales.size()> rates{};  // as of then, in uses per second
+  };
+
+  std::unordered_map<ModelId, History> histories_;
+};
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> make_hazard_policy() { return std::make_unique<HazardPolicy>(); }
+
+}  // namespace minerva
