@@ -17,54 +17,30 @@
 // well, and a weaker one.
 #include "cachesim/bounds.h"
 
-#include <algorithm>
-#include <optional>
-#include <vector>
-
-#include "minerva/base/check.h"
+#include "cachesim/reuses.h"
 
 namespace minerva::cachesim {
 namespace {
-
-// Of one reuse: what keeping the model takes, and what it saves.
-struct Interval {
-  double space_time;  // bytes * requests, beside the leased models
-  double cost_s;
-
-  double density() const { return cost_s / space_time; }
-};
 
 double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
 double pfoo_lower_bound_s(const Trace& trace, const World& world, Bytes capacity) {
-  check(world.models.size() == trace.models.size(), "the world is another trace's");
-  std::vector<std::optional<std::size_t>> last(trace.models.size());
-  std::vector<Interval> intervals;
   double bound_s = 0;
-  double left = 0;
-  for (std::size_t i = 0; i < trace.requests.size(); ++i) {
-    const std::uint32_t model = trace.requests[i].model;
-    const WorldModel& facts = world.models[model];
-    const double cost_s = in_seconds(facts.reload);
-    bound_s += cost_s;
+  double left = 0;  // bytes * moments, beside the leased models
+  for (const TraceRequest& request : trace.requests) {
+    const WorldModel& facts = world.models[request.model];
+    bound_s += in_seconds(facts.reload);
     left += static_cast<double>((capacity - facts.size).count());
-    if (last[model]) {
-      const auto moments = static_cast<double>(i - *last[model] - 1);
-      intervals.push_back({static_cast<double>(facts.size.count()) * moments, cost_s});
-    }
-    last[model] = i;
   }
-  std::sort(intervals.begin(), intervals.end(),
-            [](const Interval& a, const Interval& b) { return a.density() > b.density(); });
-  for (const Interval& interval : intervals) {
-    if (interval.space_time > left) {
-      bound_s -= interval.cost_s * left / interval.space_time;
+  for (const Reuse& reuse : reuses_by_worth(trace, world)) {
+    if (reuse.space_time > left) {
+      bound_s -= reuse.saves_s * left / reuse.space_time;
       break;
     }
-    left -= interval.space_time;
-    bound_s -= interval.cost_s;
+    left -= reuse.space_time;
+    bound_s -= reuse.saves_s;
   }
   return bound_s;
 }

@@ -20,7 +20,7 @@ double cold_wait_s(const Trace& trace, const World& world, const PolicyMaker& ma
 }
 
 double clairvoyant_s(std::string_view name, const Trace& trace, const World& world, Bytes capacity) {
-  return cold_wait_s(trace, world, make_clairvoyant(name, trace), capacity);
+  return cold_wait_s(trace, world, make_clairvoyant(name, trace, world, capacity), capacity);
 }
 
 double registered_s(const std::string& name, const Trace& trace, const World& world, Bytes capacity) {
@@ -156,7 +156,8 @@ class ClairvoyantChoice : public testing::Test {
     }
     const World world = make_world(trace, 1);
     const Bytes capacity = world.models[0].size + world.models[1].size;
-    const Outcome outcome = replay(trace, world, make_clairvoyant(name, trace), {.capacity = capacity});
+    const Outcome outcome =
+        replay(trace, world, make_clairvoyant(name, trace, world, capacity), {.capacity = capacity});
     const auto leaves =
         std::find_if(outcome.moves.begin(), outcome.moves.end(), [](const Move& move) { return !move.comes; });
     return leaves == outcome.moves.end() ? UINT32_MAX : leaves->model;

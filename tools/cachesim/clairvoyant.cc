@@ -1,5 +1,5 @@
 // Source: L. Belady, "A study of replacement algorithms for a virtual-storage computer", IBM Systems Journal 5(2),
-// 1966; its relatives divide the gain of an eviction, its bytes for so long, by what the next load will cost, as
+// 1966. Its relatives weigh what an eviction gains, its bytes for so long, against what the next load will cost, as
 // GreedyDual-Size does (P. Cao, S. Irani, USITS 1997).
 #include "cachesim/clairvoyant.h"
 
@@ -8,6 +8,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "cachesim/packing.h"
 #include "minerva/base/check.h"
 
 namespace minerva::cachesim {
@@ -15,16 +16,22 @@ namespace {
 
 struct Variant {
   std::string_view name;
-  bool by_size;
-  bool by_cost;
-  bool by_time;  // distances in seconds, not requests
+  bool by_size = false;
+  bool by_cost = false;
+  bool by_time = false;  // distances in seconds, not requests
+  bool by_set = false;   // victims are the cheapest set, not the first that are enough
+  bool planned = false;  // what the plan of packing.h keeps goes last
 };
 
 // The next use that is farthest in requests is the farthest in time as well, so "belady" needs no twin.
 constexpr std::array kVariants = {
-    Variant{"belady", false, false, false},        Variant{"belady-size", true, false, false},
-    Variant{"belady-cost", true, true, false},     Variant{"belady-size-time", true, false, true},
-    Variant{"belady-cost-time", true, true, true},
+    Variant{.name = "belady"},
+    Variant{.name = "belady-size", .by_size = true},
+    Variant{.name = "belady-cost", .by_size = true, .by_cost = true},
+    Variant{.name = "belady-size-time", .by_size = true, .by_time = true},
+    Variant{.name = "belady-cost-time", .by_size = true, .by_cost = true, .by_time = true},
+    Variant{.name = "belady-set", .by_size = true, .by_cost = true, .by_set = true},
+    Variant{.name = "planned", .by_size = true, .by_cost = true, .planned = true},
 };
 
 constexpr std::size_t kNever = SIZE_MAX;
@@ -54,25 +61,38 @@ class Future {
 
 class ClairvoyantPolicy final : public EvictionPolicy {
  public:
-  ClairvoyantPolicy(const Variant& variant, const Trace& trace, const Progress& progress)
-      : variant_(variant), trace_(trace), progress_(progress), future_(std::make_unique<Future>(trace)) {}
+  // `plan`: for each request, whether it is to be a hit; empty if there is none.
+  ClairvoyantPolicy(const Variant& variant, const Trace& trace, std::vector<bool> plan, const Progress& progress)
+      : variant_(variant),
+        trace_(trace),
+        plan_(std::move(plan)),
+        progress_(progress),
+        future_(std::make_unique<Future>(trace)) {}
 
   std::string_view name() const override { return variant_.name; }
   bool changes_with_time() const override { return true; }
 
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
-    const std::size_t next = future_->next_use(entry.id, progress_.issued);
+    const std::size_t next = next_use(entry);
     double gain = distance(next);
     if (variant_.by_size) gain *= static_cast<double>(entry.footprint.count());
     if (variant_.by_cost) gain /= std::max(1.0, static_cast<double>(entry.reload_cost.count()));
-    return {.value = -gain, .tiebreak = kNever - next, .insert_tick = entry.insert_tick};
+    const bool kept = next != kNever && !plan_.empty() && plan_[next];
+    return {.value = kept ? 1 / gain : -gain, .tiebreak = kNever - next, .insert_tick = entry.insert_tick};
+  }
+
+  std::optional<double> demand(const CacheEntry& entry, TimePoint /*now*/) const override {
+    if (!variant_.by_set) return std::nullopt;
+    return 1 / distance(next_use(entry));
   }
 
  private:
+  std::size_t next_use(const CacheEntry& entry) const { return future_->next_use(entry.id, progress_.issued); }
+
   double distance(std::size_t next) const {
     if (next == kNever) return HUGE_VAL;
     const std::size_t current = progress_.issued == 0 ? 0 : progress_.issued - 1;
-    if (!variant_.by_time) return static_cast<double>(next - current);
+    if (!variant_.by_time) return static_cast<double>(std::max<std::size_t>(next - current, 1));
     // By the trace's clock, which a closed loop falls behind. Two at once are a nanosecond apart, so that sizes count.
     const Duration apart = trace_.requests[next].arrival - trace_.requests[current].arrival;
     return static_cast<double>(std::max(apart, Duration(1)).count());
@@ -80,6 +100,7 @@ class ClairvoyantPolicy final : public EvictionPolicy {
 
   Variant variant_;
   const Trace& trace_;
+  std::vector<bool> plan_;
   const Progress& progress_;
   std::unique_ptr<Future> future_;  // what it has passed by changes, what it says does not
 };
@@ -92,12 +113,13 @@ std::vector<std::string> clairvoyant_names() {
   return names;
 }
 
-PolicyMaker make_clairvoyant(std::string_view name, const Trace& trace) {
+PolicyMaker make_clairvoyant(std::string_view name, const Trace& trace, const World& world, Bytes capacity) {
   const auto* const variant =
       std::find_if(kVariants.begin(), kVariants.end(), [&](const Variant& v) { return v.name == name; });
   check(variant != kVariants.end(), "there is no such clairvoyant policy");
-  return [variant, &trace](const Progress& progress) {
-    return std::make_unique<ClairvoyantPolicy>(*variant, trace, progress);
+  return [variant, capacity, &trace, &world](const Progress& progress) {
+    std::vector<bool> plan = variant->planned ? plan_hits(trace, world, capacity) : std::vector<bool>();
+    return std::make_unique<ClairvoyantPolicy>(*variant, trace, std::move(plan), progress);
   };
 }
 

@@ -15,7 +15,8 @@ namespace minerva::cachesim {
 
 // "belady" and its relatives.
 std::vector<std::string> clairvoyant_names();
-// Requires: one of these names; the trace outlives the maker and its policies.
-PolicyMaker make_clairvoyant(std::string_view name, const Trace& trace);
+// For replays of `trace` in `world` with `capacity`. Requires: one of these names; trace and world outlive the maker
+// and its policies.
+PolicyMaker make_clairvoyant(std::string_view name, const Trace& trace, const World& world, Bytes capacity);
 
 }  // namespace minerva::cachesim

@@ -67,7 +67,7 @@ Figures measure(const Subject& subject, const Trace& trace, const World& world, 
     case Kind::kBound:
       return {.cold_wait_s = pfoo_lower_bound_s(trace, world, capacity)};
     case Kind::kClairvoyant:
-      maker = make_clairvoyant(subject.name, trace);
+      maker = make_clairvoyant(subject.name, trace, world, capacity);
       break;
     case Kind::kInfinite:
       options.capacity = world.all;

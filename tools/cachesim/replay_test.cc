@@ -72,10 +72,11 @@ TEST(Replay, LruMissesAndEvictsWhatAPlainOneDoes) {
   EXPECT_GT(evictions, 10'000U);
 }
 
-std::vector<std::pair<std::string, PolicyMaker>> all_policies(const Trace& trace) {
+std::vector<std::pair<std::string, PolicyMaker>> all_policies(const Trace& trace, const World& world, Bytes capacity) {
   std::vector<std::pair<std::string, PolicyMaker>> policies;
   for (const std::string& name : policy_names()) policies.emplace_back(name, registered(name));
-  for (const std::string& name : clairvoyant_names()) policies.emplace_back(name, make_clairvoyant(name, trace));
+  for (const std::string& name : clairvoyant_names())
+    policies.emplace_back(name, make_clairvoyant(name, trace, world, capacity));
   return policies;
 }
 
@@ -83,10 +84,10 @@ TEST(Replay, CountsAddUpForEveryPolicy) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Trace trace = random_trace(seed, {.requests = 300});
     const World world = make_world(trace, seed);
-    for (const auto& [name, maker] : all_policies(trace)) {
+    const Bytes capacity = random_capacity(seed, world);
+    for (const auto& [name, maker] : all_policies(trace, world, capacity)) {
       SCOPED_TRACE(name);
-      const Outcome outcome =
-          replay(trace, world, maker, {.capacity = random_capacity(seed, world), .after_step = check_invariants});
+      const Outcome outcome = replay(trace, world, maker, {.capacity = capacity, .after_step = check_invariants});
       Duration cold_wait{};
       Bytes loaded;
       std::uint64_t loads = 0;
@@ -146,11 +147,11 @@ TEST(Replay, TimedServesEachRequestOnce) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Trace trace = random_trace(seed, {.requests = 300});
     const World world = make_world(trace, seed);
-    for (const auto& [name, maker] : all_policies(trace)) {
+    const Bytes capacity = random_capacity(seed, world);
+    for (const auto& [name, maker] : all_policies(trace, world, capacity)) {
       SCOPED_TRACE(name);
       Outcome outcome =
-          replay(trace, world, maker,
-                 {.capacity = random_capacity(seed, world), .timed = true, .after_step = check_invariants});
+          replay(trace, world, maker, {.capacity = capacity, .timed = true, .after_step = check_invariants});
       std::vector<std::uint32_t> once(trace.requests.size());
       std::iota(once.begin(), once.end(), 0);
       std::sort(outcome.granted.begin(), outcome.granted.end());
