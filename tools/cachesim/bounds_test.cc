@@ -7,6 +7,7 @@
 #include <map>
 
 #include "cachesim/clairvoyant.h"
+#include "cachesim/lp_bound.h"
 #include "cachesim/random_traces.h"
 #include "cachesim/replay.h"
 
@@ -66,8 +67,10 @@ TEST(Bounds, NoPolicyIsBelowThem) {
     const Trace trace = random_trace(seed, {.models = 3 + seed % 12, .requests = 150});
     const World world = make_world(trace, seed);
     const Bytes capacity = random_capacity(seed, world);
-    const double bound_s = pfoo_lower_bound_s(trace, world, capacity);
-    EXPECT_LE(infinite_memory_s(trace, world), bound_s + kRounding) << "seed " << seed;
+    const double bound_s = lp_lower_bound_s(trace, world, capacity);
+    EXPECT_LE(infinite_memory_s(trace, world), pfoo_lower_bound_s(trace, world, capacity) + kRounding)
+        << "seed " << seed;
+    EXPECT_LE(pfoo_lower_bound_s(trace, world, capacity), bound_s + kRounding) << "seed " << seed;
     for (const std::string& name : policy_names()) {
       EXPECT_LE(bound_s, registered_s(name, trace, world, capacity) + kRounding) << name << ", seed " << seed;
     }
@@ -78,20 +81,22 @@ TEST(Bounds, NoPolicyIsBelowThem) {
 }
 
 TEST(Bounds, TheOptimumIsBetweenThemAndTheClairvoyantOnes) {
-  double bounds_s = 0;
-  double optima_s = 0;
-  double least_s = 0;
+  double pfoo_gap_s = 0;
+  double lp_gap_s = 0;
+  double whole_gap_s = 0;
   constexpr std::uint64_t kTraces = 200;
   for (std::uint64_t seed = 1; seed <= kTraces; ++seed) {
     const Trace trace = random_trace(seed, {.models = 3 + seed % 4, .requests = 60});
     const World world = make_world(trace, seed);
     const Bytes capacity = random_capacity(seed, world);
-    const double bound_s = pfoo_lower_bound_s(trace, world, capacity);
+    const double pfoo_s = pfoo_lower_bound_s(trace, world, capacity);
+    const double lp_s = lp_lower_bound_s(trace, world, capacity);
     const double best_s = optimum_s(trace, world, capacity);
-    EXPECT_LE(bound_s, best_s + kRounding) << "seed " << seed;
-    bounds_s += bound_s;
-    optima_s += best_s;
-    least_s += infinite_memory_s(trace, world);
+    EXPECT_LE(pfoo_s, lp_s + kRounding) << "seed " << seed;
+    EXPECT_LE(lp_s, best_s + kRounding) << "seed " << seed;
+    pfoo_gap_s += best_s - pfoo_s;
+    lp_gap_s += best_s - lp_s;
+    whole_gap_s += best_s - infinite_memory_s(trace, world);
     for (const std::string& name : clairvoyant_names()) {
       EXPECT_LE(best_s, clairvoyant_s(name, trace, world, capacity) + kRounding) << name << ", seed " << seed;
     }
@@ -100,7 +105,8 @@ TEST(Bounds, TheOptimumIsBetweenThemAndTheClairvoyantOnes) {
     }
   }
   // First loads alone would be a bound, too.
-  EXPECT_GT(bounds_s - least_s, 0.15 * (optima_s - least_s));
+  EXPECT_LT(pfoo_gap_s, 0.85 * whole_gap_s);
+  EXPECT_LT(lp_gap_s, 0.6 * pfoo_gap_s);
 }
 
 TEST(Bounds, BeladyIsOptimalForModelsOfOneSize) {
@@ -124,6 +130,15 @@ TEST(Bounds, InfiniteMemoryIsReachedWithMemoryForAll) {
   const World world = make_world(trace, 1);
   EXPECT_NEAR(registered_s("lru", trace, world, world.all), infinite_memory_s(trace, world), kRounding);
   EXPECT_NEAR(pfoo_lower_bound_s(trace, world, world.all), infinite_memory_s(trace, world), kRounding);
+}
+
+TEST(Bounds, OnePriceForAllMomentsIsPfoo) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const Trace trace = random_trace(seed, {});
+    const World world = make_world(trace, seed);
+    const Bytes capacity = random_capacity(seed, world);
+    EXPECT_NEAR(lp_lower_bound_s(trace, world, capacity, 1), pfoo_lower_bound_s(trace, world, capacity), kRounding);
+  }
 }
 
 // a b c a, room for two: one moment passes with a and c, one with b and c, or the like.

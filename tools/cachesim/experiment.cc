@@ -9,6 +9,7 @@
 
 #include "cachesim/bounds.h"
 #include "cachesim/clairvoyant.h"
+#include "cachesim/lp_bound.h"
 #include "cachesim/replay.h"
 #include "minerva/base/check.h"
 
@@ -17,6 +18,8 @@ namespace {
 
 constexpr double kBytesInGb = 1e9;
 constexpr std::string_view kYardstick = "lru";
+constexpr std::string_view kPfooBound = "PFOO-L";
+constexpr std::string_view kLpBound = "LP";
 
 // What is measured: a row of each table.
 struct Subject {
@@ -65,7 +68,8 @@ Figures measure(const Subject& subject, const Trace& trace, const World& world, 
   PolicyMaker maker = [&](const Progress&) { return make_policy(subject.name).value(); };
   switch (subject.kind) {
     case Kind::kBound:
-      return {.cold_wait_s = pfoo_lower_bound_s(trace, world, capacity)};
+      return {.cold_wait_s = subject.name == kLpBound ? lp_lower_bound_s(trace, world, capacity)
+                                                      : pfoo_lower_bound_s(trace, world, capacity)};
     case Kind::kClairvoyant:
       maker = make_clairvoyant(subject.name, trace, world, capacity);
       break;
@@ -92,7 +96,8 @@ Result<std::vector<Subject>> subjects_of(const ExperimentOptions& options) {
   }
   for (const std::string& name : clairvoyant_names()) add(name, Kind::kClairvoyant);
   // The loads of several requests overlap when they are not served one at a time.
-  if (!options.timed) add("PFOO-L", Kind::kBound);
+  if (!options.timed) add(kLpBound, Kind::kBound);
+  if (!options.timed) add(kPfooBound, Kind::kBound);
   add("infinite memory", Kind::kInfinite);
   return subjects;
 }
