@@ -19,7 +19,7 @@ if(NOT result EQUAL 0)
 endif()
 
 expect(0 stdout "1000 requests, 20 models, 2 seeds, closed loop" replay "${trace}" --seeds 2)
-expect(0 stdout "capacity 40 % of all bytes" replay "${trace}" --seeds 1 --capacity 20,40 --policy lru,fifo)
+expect(0 stdout "capacity 40 % of all bytes" replay --seeds 1 --policy lru,fifo --capacity 20,40 "${trace}")
 expect(0 stdout "wait s" replay "${trace}" --seeds 1 --timed --jobs 2)
 expect(0 stdout "\"mode\": \"timed\"" replay "${trace}" --seeds 1 --timed --json)
 expect(1 stderr "cachesim: error: cannot read" replay "${trace}.missing")

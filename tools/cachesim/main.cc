@@ -93,12 +93,15 @@ int run(int argc, char** argv) {
       ->type_name("TRACE");
   replaying.add_option("--capacity", experiment.capacities, "percent of all models' bytes, one or several")
       ->delimiter(',')
+      ->allow_extra_args(false)  // the trace may follow
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
   replaying.add_option("--seeds", experiment.seeds, "of sizes and load times, where the trace has none")
       ->capture_default_str()
       ->check(CLI::Range(1U, 10'000U));
-  replaying.add_option("--policy", experiment.policies, "one or several; all if not given")->delimiter(',');
+  replaying.add_option("--policy", experiment.policies, "one or several; all if not given")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   replaying.add_flag("--timed", experiment.timed, "requests come as they arrived, and overlap");
   replaying.add_flag("--json", json, "for programs");
   replaying.add_option("--jobs", experiment.jobs, "replays at a time")
