@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install build engine configure test check fmt sim coverage fuzz soak parktest verify bench setup setup-tests demo-models clean
+.PHONY: help run install build engine configure test check fmt sim cachesim coverage fuzz soak parktest verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,13 @@ SEEDS ?= 20000
 sim: configure ## simulate the core: SEED=n first seed, SEEDS=n how many (SEEDS=1 prints the whole schedule)
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva_sim
 	@build/$(PRESET)/bin/minerva_sim --first $(SEED) --seeds $(SEEDS) $(if $(filter 1,$(SEEDS)),--verbose)
+
+TRACE ?=
+cachesim: setup ## compare eviction policies on TRACE=file.csv, or on a generated trace; ARGS="--timed --capacity 10,20"
+	@mkdir -p build && cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target cachesim
+	@$(if $(TRACE),,build/release/bin/cachesim generate >build/generated.csv)
+	@build/release/bin/cachesim replay $(or $(TRACE),build/generated.csv) $(ARGS)
 
 FUZZ_SECONDS ?= 60
 coverage: setup-tests ## lines and branches of cache, context and api that unit and simulation tests reach

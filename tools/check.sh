@@ -8,5 +8,5 @@ mapfile -t sources < <(git ls-files -co --exclude-standard '*.cc' '*.h')
 clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "check: run \`make fmt\`" >&2; exit 1; }
 echo "format: ${#sources[@]} files"
 python3 tools/check_includes.py
-mapfile -t units < <(git ls-files -co --exclude-standard 'src/*.cc' 'apps/*.cc')
+mapfile -t units < <(git ls-files -co --exclude-standard 'src/*.cc' 'apps/*.cc' 'tools/*.cc')
 python3 tools/tidy.py "$build" "${units[@]}"

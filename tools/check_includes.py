@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "server": {"host", "config", "catalog", "engine", "context", "cache", "api", "io", "base"},
     "cli": {"config", "catalog", "engine", "api", "io", "base"},
     "apps": {"server", "cli", "config", "base"},
+    "cachesim": {"context", "cache", "base"},
 }
 # Asio and Beast stay in src/io/*.cc (and its private asio.h).
 ASIO = re.compile(r'#include <boost/(asio|beast)')
@@ -24,7 +25,7 @@ INCLUDE = re.compile(r'#include "(?:minerva/)?([a-z_]+)/[^"]+"')
 
 root = pathlib.Path(__file__).resolve().parent.parent
 problems = []
-files = [p for top in ("src", "include/minerva", "apps") for p in sorted((root / top).rglob("*")) if p.suffix in (".h", ".cc")]
+files = [p for top in ("src", "include/minerva", "apps", "tools") for p in sorted((root / top).rglob("*")) if p.suffix in (".h", ".cc")]
 for path in files:
     parts = path.relative_to(root).parts
     folder = "apps" if parts[0] == "apps" else parts[2] if parts[0] == "include" else parts[1]

@@ -22,7 +22,7 @@ agent_under_asan() {
 
 run_part() {
   case $1 in
-    analyzer) git ls-files 'src/*.cc' 'apps/*.cc' | xargs python3 tools/tidy.py --analyzer "$out" ;;
+    analyzer) git ls-files 'src/*.cc' 'apps/*.cc' 'tools/*.cc' | xargs python3 tools/tidy.py --analyzer "$out" ;;
     sim) "$out/bin/minerva_sim" --seeds "${SIM_SEEDS:-1000000}" ;;
     fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
     soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;

@@ -1,0 +1,227 @@
+#include "cachesim/trace.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <unordered_map>
+
+namespace minerva::cachesim {
+namespace {
+
+// Together they keep every instant of a replay within what 64 bits of nanoseconds hold, and all bytes it loads within
+// 64 bits, even if each request has to wait for all before it.
+constexpr std::size_t kMostRequests = 1'000'000;
+constexpr double kLastArrivalS = 1e9;
+constexpr double kLongestS = 3600;  // a load, a lease
+constexpr std::uint64_t kLargestModel = 10'000'000'000'000;
+constexpr std::size_t kLongestUser = 200;
+constexpr std::size_t kLargestFile = std::size_t{1} << 30;
+
+enum Column : std::size_t { kArrival, kModel, kUser, kService, kSize, kReload, kColumns };
+constexpr std::array<std::string_view, kColumns> kColumnNames = {"arrival_s", "model",      "user",
+                                                                 "service_s", "size_bytes", "reload_s"};
+constexpr std::size_t kRequiredColumns = kSize;
+
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> fields;
+  while (true) {
+    const std::size_t comma = line.find(',');
+    fields.push_back(line.substr(0, comma));
+    if (comma == std::string_view::npos) return fields;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+// What a message may show of a field that is wrong.
+std::string shown(std::string_view field) {
+  constexpr std::size_t kMost = 40;
+  std::string text(field.substr(0, kMost));
+  const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+  std::replace_if(text.begin(), text.end(), [&](char c) { return !printable(c); }, '?');
+  return text + (field.size() > kMost ? "..." : "");
+}
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number{};
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::optional<Duration> parse_seconds(std::string_view text, double most) {
+  constexpr double kNanosecondsInSecond = 1e9;
+  const std::optional<double> seconds = parse_number<double>(text);
+  if (!seconds || !(*seconds >= 0 && *seconds <= most)) return std::nullopt;  // nor NaN
+  return std::chrono::nanoseconds(std::llround(*seconds * kNanosecondsInSecond));
+}
+
+bool is_user(std::string_view text) {
+  return !text.empty() && text.size() <= kLongestUser &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~' && c != '"'; });
+}
+
+class Reader {
+ public:
+  Result<Trace> read(std::string_view csv);
+
+ private:
+  Failure wrong(std::string message) const {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("line {}: {}", line_number_, message));
+  }
+  Failure wrong_field(Column column, std::string_view field, std::string_view expected) const {
+    return wrong(fmt::format("{} is \"{}\", which is not {}", kColumnNames[column], shown(field), expected));
+  }
+  Result<void> read_header(std::string_view line);
+  Result<void> read_row(std::string_view line);
+  Result<std::uint32_t> read_model(const std::vector<std::string_view>& fields);
+  bool has(Column column) const { return places_[column].has_value(); }
+  std::string_view field(const std::vector<std::string_view>& fields, Column column) const {
+    return fields[*places_[column]];
+  }
+
+  Trace trace_;
+  std::size_t line_number_ = 0;
+  std::array<std::optional<std::size_t>, kColumns> places_;  // of each column in a row
+  std::size_t columns_ = 0;
+  std::unordered_map<std::string, std::uint32_t> models_;
+  std::unordered_map<std::string, std::uint32_t> users_;
+};
+
+Result<Trace> Reader::read(std::string_view csv) {
+  while (!csv.empty()) {
+    ++line_number_;
+    const std::size_t end = csv.find('\n');
+    std::string_view line = csv.substr(0, end);
+    csv.remove_prefix(end == std::string_view::npos ? csv.size() : end + 1);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const Result<void> done = line_number_ == 1 ? read_header(line) : read_row(line);
+    if (!done) return fail(done.error());
+  }
+  if (trace_.requests.empty()) return fail(ErrorCode::kInvalidArgument, "the trace has no requests");
+  return std::move(trace_);
+}
+
+Result<void> Reader::read_header(std::string_view line) {
+  for (const std::string_view name : split(line)) {
+    const auto* const known = std::find(kColumnNames.begin(), kColumnNames.end(), name);
+    if (known == kColumnNames.end()) {
+      return wrong(fmt::format("there is no column \"{}\"; the first line names some of: {}", shown(name),
+                               fmt::join(kColumnNames, ", ")));
+    }
+    auto& place = places_[static_cast<std::size_t>(known - kColumnNames.begin())];
+    if (place) return wrong(fmt::format("the column {} is named twice", name));
+    place = columns_++;
+  }
+  for (std::size_t column = 0; column < kRequiredColumns; ++column) {
+    if (!places_[column]) return wrong(fmt::format("the column {} is missing", kColumnNames[column]));
+  }
+  return {};
+}
+
+Result<void> Reader::read_row(std::string_view line) {
+  const std::vector<std::string_view> fields = split(line);
+  if (fields.size() != columns_) return wrong(fmt::format("{} fields where {} are named", fields.size(), columns_));
+  if (trace_.requests.size() == kMostRequests) return wrong(fmt::format("more than {} requests", kMostRequests));
+
+  const auto arrival = parse_seconds(field(fields, kArrival), kLastArrivalS);
+  if (!arrival) {
+    return wrong_field(kArrival, field(fields, kArrival), fmt::format("a number from 0 to {:.0f}", kLastArrivalS));
+  }
+  if (!trace_.requests.empty() && *arrival < trace_.requests.back().arrival) {
+    return wrong("arrival_s is before that of the line above; sort the trace");
+  }
+  const auto service = parse_seconds(field(fields, kService), kLongestS);
+  if (!service) {
+    return wrong_field(kService, field(fields, kService), fmt::format("a number from 0 to {:.0f}", kLongestS));
+  }
+  const std::string_view user = field(fields, kUser);
+  if (!is_user(user)) return wrong_field(kUser, user, "a name");
+  const Result<std::uint32_t> model = read_model(fields);
+  if (!model) return fail(model.error());
+  const auto [it, is_new] = users_.try_emplace(std::string(user), static_cast<std::uint32_t>(trace_.users.size()));
+  if (is_new) trace_.users.emplace_back(user);
+  trace_.requests.push_back({*arrival, *model, it->second, *service});
+  return {};
+}
+
+Result<std::uint32_t> Reader::read_model(const std::vector<std::string_view>& fields) {
+  TraceModel model{.id = ModelId(field(fields, kModel))};
+  if (!is_model_id(model.id)) return wrong_field(kModel, model.id, "the id of a model");
+  if (has(kSize)) {
+    const auto size = parse_number<std::uint64_t>(field(fields, kSize));
+    if (!size || *size == 0 || *size > kLargestModel) {
+      return wrong_field(kSize, field(fields, kSize), fmt::format("a whole number from 1 to {}", kLargestModel));
+    }
+    model.size = Bytes(*size);
+  }
+  if (has(kReload)) {
+    model.reload = parse_seconds(field(fields, kReload), kLongestS);
+    if (!model.reload || *model.reload == Duration::zero()) {
+      return wrong_field(kReload, field(fields, kReload), fmt::format("a number above 0, at most {:.0f}", kLongestS));
+    }
+  }
+  const auto [it, is_new] = models_.try_emplace(model.id, static_cast<std::uint32_t>(trace_.models.size()));
+  if (is_new) {
+    trace_.models.push_back(std::move(model));
+  } else if (trace_.models[it->second] != model) {
+    return wrong(fmt::format("size_bytes or reload_s of {} is another one than before", model.id));
+  }
+  return it->second;
+}
+
+std::string in_seconds(Duration duration) {
+  constexpr std::int64_t kMillisecondsInSecond = 1000;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  return fmt::format("{}.{:03}", ms / kMillisecondsInSecond, ms % kMillisecondsInSecond);
+}
+
+}  // namespace
+
+Result<Trace> parse_trace(std::string_view csv) { return Reader().read(csv); }
+
+Result<Trace> read_trace(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string csv;
+  std::array<char, 1U << 16> part{};
+  while (file && csv.size() <= kLargestFile) {
+    file.read(part.data(), part.size());
+    csv.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  if (csv.size() > kLargestFile) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{} has more than {} bytes, so it is no trace", path, kLargestFile));
+  }
+  if (!file.eof()) return fail(ErrorCode::kIo, fmt::format("cannot read {}; name a file that exists", path));
+  Result<Trace> trace = parse_trace(csv);
+  if (!trace) return fail(trace.error().code, fmt::format("{}: {}", path, trace.error().message));
+  return trace;
+}
+
+std::string to_csv(const Trace& trace) {
+  const auto all = [&](auto member) {
+    return std::all_of(trace.models.begin(), trace.models.end(), [&](const TraceModel& m) { return m.*member; });
+  };
+  const bool sizes = all(&TraceModel::size);
+  const bool reloads = all(&TraceModel::reload);
+  std::string csv = "arrival_s,model,user,service_s";
+  if (sizes) csv += ",size_bytes";
+  if (reloads) csv += ",reload_s";
+  csv += '\n';
+  for (const TraceRequest& request : trace.requests) {
+    const TraceModel& model = trace.models[request.model];
+    csv += fmt::format("{},{},{},{}", in_seconds(request.arrival), model.id, trace.users[request.user],
+                       in_seconds(request.service));
+    if (sizes) csv += fmt::format(",{}", model.size->count());
+    if (reloads) csv += fmt::format(",{}", in_seconds(*model.reload));
+    csv += '\n';
+  }
+  return csv;
+}
+
+}  // namespace minerva::cachesim
