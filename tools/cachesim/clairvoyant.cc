@@ -3,6 +3,8 @@
 // GreedyDual-Size does (P. Cao, S. Irani, USITS 1997).
 #include "cachesim/clairvoyant.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -79,6 +81,11 @@ class ClairvoyantPolicy final : public EvictionPolicy {
     if (variant_.by_cost) gain /= std::max(1.0, static_cast<double>(entry.reload_cost.count()));
     const bool kept = next != kNever && !plan_.empty() && plan_[next];
     return {.value = kept ? 1 / gain : -gain, .tiebreak = kNever - next, .insert_tick = entry.insert_tick};
+  }
+
+  std::string standing(const CacheEntry& entry, TimePoint /*now*/) const override {
+    const std::size_t next = next_use(entry);
+    return next == kNever ? "never wanted again" : fmt::format("wanted again by request {}", next);
   }
 
   std::optional<double> demand(const CacheEntry& entry, TimePoint /*now*/) const override {
