@@ -56,7 +56,8 @@ class Answer:
     def error(self):
         """The error object, after checking that it has OpenAI's shape."""
         error = self.json["error"]
-        assert set(error) == {"message", "type", "param", "code"}, error
+        assert set(error) - {"decision"} == {"message", "type", "param", "code"}, error
+        assert isinstance(error.get("decision", 1), int), error
         assert isinstance(error["message"], str) and error["message"], error
         assert isinstance(error["type"], str) and isinstance(error["code"], str), error
         return error

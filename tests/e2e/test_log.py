@@ -29,7 +29,7 @@ def test_json(serve):
     request = next(line for line in lines if line.get("path") == "/v1/chat/completions")
     assert request["method"] == "POST" and request["status"] == "200" and request["model"] == "a"
     assert request["request"].startswith("req_") and int(request["took_ms"]) >= 0
-    assert any(line["message"].startswith("loading a") and line["model"] == "a" for line in lines)
+    assert any(line["message"].startswith("a is ready") and line["model"] == "a" for line in lines)
 
 
 def test_text(serve):
