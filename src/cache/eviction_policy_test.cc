@@ -60,7 +60,7 @@ TEST_P(EveryPolicy, OrdersEvictableEntriesStrictlyAndRepeatably) {
     std::vector<ModelId> evicted;
     std::set<ModelId> held;
     for (std::uint64_t step = 0; step < 400; ++step) {
-      const ModelId id(1, static_cast<char>('a' + random() % 12));
+      const ModelId id = "model " + std::to_string(random() % 60);
       const auto choice = random() % 6;
       if (!cache.contains(id)) {
         cache.insert(id, Bytes(1 + random() % 100), at(step), choice == 0);

@@ -1,10 +1,18 @@
 #include "minerva/cache/model_cache.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
+
+constexpr std::size_t kChildren = 4;
+constexpr std::size_t first_child(std::size_t place) { return place * kChildren + 1; }
+
+}  // namespace
 
 ModelCache::ModelCache(std::unique_ptr<EvictionPolicy> policy) : policy_(std::move(policy)) {
   check(policy_ != nullptr, "ModelCache needs a policy");
@@ -17,8 +25,7 @@ void ModelCache::insert(const ModelId& id, Bytes footprint, TimePoint now, bool 
   Slot& slot = it->second;
   slot.entry = CacheEntry{.id = id, .footprint = footprint, .insert_tick = ++tick_, .inserted = now};
   slot.entry.preloaded = preloaded;
-  by_insertion_.emplace(slot.entry.insert_tick, &slot);
-  slot.rank = policy_->rank(slot.entry, now_);
+  slot.insertion = by_insertion_.insert(by_insertion_.end(), &slot);
   rerank(slot);
 }
 
@@ -35,12 +42,9 @@ void ModelCache::touch(const ModelId& id, TimePoint now) { mark_used(resident(id
 void ModelCache::reinsert(const ModelId& id, TimePoint now) {
   see(now);
   Slot& slot = resident(id);
-  victims_.erase(slot.rank);
-  by_insertion_.erase(slot.entry.insert_tick);
   slot.entry.insert_tick = ++tick_;
   slot.entry.inserted = now;
-  by_insertion_.emplace(slot.entry.insert_tick, &slot);
-  slot.rank = policy_->rank(slot.entry, now_);
+  by_insertion_.splice(by_insertion_.end(), by_insertion_, slot.insertion);
   rerank(slot);
 }
 
@@ -56,7 +60,9 @@ void ModelCache::refresh(TimePoint now) {
   if (!policy_->changes_with_time() || now == refreshed_) return;
   see(now);
   refreshed_ = now;
-  for (auto& [id, slot] : slots_) rerank(slot);
+  for (auto& [id, slot] : slots_) slot.rank = rank_of(slot);
+  for (Victim& victim : victims_) victim.rank = victim.slot->rank;
+  for (std::size_t place = victims_.size(); place-- > 0;) sink(place);
 }
 
 void ModelCache::count_eviction(const ModelId& id) {
@@ -65,9 +71,9 @@ void ModelCache::count_eviction(const ModelId& id) {
 }
 
 void ModelCache::remove(const ModelId& id, bool evicted) {
-  const Slot& slot = resident(id);
-  victims_.erase(slot.rank);
-  by_insertion_.erase(slot.entry.insert_tick);
+  Slot& slot = resident(id);
+  remove_victim(slot);
+  by_insertion_.erase(slot.insertion);
   if (evicted) count_eviction(id);
   slots_.erase(id);
 }
@@ -92,19 +98,31 @@ const CacheEntry* ModelCache::find(const ModelId& id) const {
 std::vector<ModelId> ModelCache::list() const {
   std::vector<ModelId> ids;
   ids.reserve(by_insertion_.size());
-  for (const auto& [tick, slot] : by_insertion_) ids.push_back(slot->entry.id);
+  for (const Slot* slot : by_insertion_) ids.push_back(slot->entry.id);
   return ids;
 }
 
 std::size_t ModelCache::size() const { return slots_.size(); }
 
 void ModelCache::visit_victims(const std::function<bool(const CacheEntry&)>& visit) const {
-  for (const auto& [rank, slot] : victims_) {
-    if (!visit(slot->entry)) return;
+  if (victims_.empty()) return;
+  // The next one is among those whose parents were visited.
+  const auto later = [&](std::size_t a, std::size_t b) { return victims_[b].rank < victims_[a].rank; };
+  std::vector<std::size_t> next = {0};
+  while (!next.empty()) {
+    std::pop_heap(next.begin(), next.end(), later);
+    const std::size_t place = next.back();
+    next.pop_back();
+    if (!visit(victims_[place].slot->entry)) return;
+    const std::size_t first = first_child(place);
+    for (std::size_t child = first; child < std::min(first + kChildren, victims_.size()); ++child) {
+      next.push_back(child);
+      std::push_heap(next.begin(), next.end(), later);
+    }
   }
 }
 
-const CacheEntry* ModelCache::victim() const { return victims_.empty() ? nullptr : &victims_.begin()->second->entry; }
+const CacheEntry* ModelCache::victim() const { return victims_.empty() ? nullptr : &victims_.front().slot->entry; }
 
 EvictionRank ModelCache::rank(const ModelId& id) const { return resident(id).rank; }
 
@@ -136,13 +154,81 @@ void ModelCache::mark_used(Slot& slot, TimePoint now) {
   rerank(slot);
 }
 
-void ModelCache::rerank(Slot& slot) {
-  victims_.erase(slot.rank);
-  slot.rank = policy_->rank(slot.entry, now_);
-  // A NaN would break the order of the map. Two equal ranks cannot be, as the insert_tick is part of it.
-  check(!std::isnan(slot.rank.value) && slot.rank.insert_tick == slot.entry.insert_tick,
+EvictionRank ModelCache::rank_of(const Slot& slot) const {
+  const EvictionRank rank = policy_->rank(slot.entry, now_);
+  // A NaN would break the order. Two equal ranks cannot be, as the insert_tick is part of it.
+  check(!std::isnan(rank.value) && rank.insert_tick == slot.entry.insert_tick,
         "an eviction policy returned a rank that is not a strict order");
-  if (slot.evictable) victims_.emplace(slot.rank, &slot);
+  return rank;
+}
+
+void ModelCache::rerank(Slot& slot) {
+  slot.rank = rank_of(slot);
+  set_victim(slot);
+}
+
+// ---- the heap ----
+
+void ModelCache::set_victim(Slot& slot) {
+  if (!slot.evictable) return remove_victim(slot);
+  if (slot.place == kNowhere) {
+    victims_.push_back({slot.rank, &slot});
+    return rise(victims_.size() - 1);
+  }
+  const EvictionRank before = victims_[slot.place].rank;
+  victims_[slot.place].rank = slot.rank;
+  if (slot.rank < before) {
+    rise(slot.place);
+  } else if (before < slot.rank) {
+    sink(slot.place);
+  }
+}
+
+void ModelCache::remove_victim(Slot& slot) {
+  const std::size_t place = std::exchange(slot.place, kNowhere);
+  if (place == kNowhere) return;
+  const Victim last = victims_.back();
+  victims_.pop_back();
+  if (place == victims_.size()) return;
+  const bool rises = last.rank < slot.rank;
+  put(place, last);
+  if (rises) {
+    rise(place);
+  } else {
+    sink(place);
+  }
+}
+
+void ModelCache::put(std::size_t place, const Victim& victim) {
+  victims_[place] = victim;
+  victim.slot->place = place;
+}
+
+void ModelCache::rise(std::size_t place) {
+  const Victim victim = victims_[place];
+  while (place > 0) {
+    const std::size_t parent = (place - 1) / kChildren;
+    if (!(victim.rank < victims_[parent].rank)) break;
+    put(place, victims_[parent]);
+    place = parent;
+  }
+  put(place, victim);
+}
+
+void ModelCache::sink(std::size_t place) {
+  const Victim victim = victims_[place];
+  while (true) {
+    const std::size_t first = first_child(place);
+    if (first >= victims_.size()) break;
+    std::size_t least = first;
+    for (std::size_t child = first + 1; child < std::min(first + kChildren, victims_.size()); ++child) {
+      if (victims_[child].rank < victims_[least].rank) least = child;
+    }
+    if (!(victims_[least].rank < victim.rank)) break;
+    put(place, victims_[least]);
+    place = least;
+  }
+  put(place, victim);
 }
 
 }  // namespace minerva

@@ -258,22 +258,19 @@ ConfigRow min_free_memory_row() {
 }
 
 ConfigRow policy_row() {
-  ConfigRow row{"policy",
-                "--policy",
-                fmt::format("{}", fmt::join(policy_names(), " | ")),
-                TomlKind::kText,
-                "Which model leaves first when another needs room.",
-                {},
-                {}};
+  ConfigRow row{
+      "policy",
+      "--policy",
+      fmt::format("{}", fmt::join(policy_names(), " | ")),
+      TomlKind::kText,
+      "Which model leaves first when another needs room: the least recently used (lru), the least frequently "
+      "used (lfu), the one that is resident longest (fifo), or by what reloads cost and bytes they free: gdsf, "
+      "and hazard, which expects uses from several time scales and takes the cheapest set.",
+      {},
+      {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
     const std::string& name = values.front();
-    if (const auto policy = make_policy(name); !policy) {
-      if (name == "gdsf" || name == "hazard") {
-        return fail(ErrorCode::kInvalidArgument, fmt::format("the policy \"{}\" is not available yet; use one of {}",
-                                                             name, fmt::join(policy_names(), ", ")));
-      }
-      return fail(policy.error());
-    }
+    if (const auto policy = make_policy(name); !policy) return fail(policy.error());
     config.policy = name;
     return {};
   };

@@ -152,8 +152,8 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
 TEST_F(ConfigTest, WhatHasNoMeaningYetIsSaidSo) {
   expect_error("[model.a]\npreload = \"0 8 * * mon-fri\"\n", "minerva.toml:2:11: preload: ", "scheduled preloading");
   expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: ", "eager, lazy");
-  expect_error("policy = \"gdsf\"\n", "minerva.toml:1:10: policy: ", "not available yet");
   expect_error("policy = \"random\"\n", "minerva.toml:1:10: policy: ", "lru");
+  EXPECT_EQ(load("policy = \"hazard\"\n")->policy, "hazard");
 }
 
 TEST_F(ConfigTest, ParkingIsSwitchedByAKeyAFlagAndAVariable) {

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <functional>
-#include <map>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -35,7 +35,7 @@ class ModelCache {
   void reinsert(const ModelId& id, TimePoint now);
   // What it holds now, what it would take to have it back, and whether it is parked. Requires: resident.
   void update(const ModelId& id, Bytes footprint, Duration reload_cost, bool parked);
-  // Victims are to be chosen at `now`. O(n log n) if the policy's ranks change with time, nothing otherwise.
+  // Victims are to be chosen at `now`. O(n) if the policy's ranks change with time, nothing otherwise.
   void refresh(TimePoint now);
   // It made room without leaving: it is parked. Counted like one that leaves. Requires: resident.
   void count_eviction(const ModelId& id);
@@ -54,7 +54,7 @@ class ModelCache {
   // Every resident id, in order of insertion.
   std::vector<ModelId> list() const;
   std::size_t size() const;
-  // Evictable entries, first victim first as of the last refresh(), until `visit` returns false. O(log n) to the first.
+  // Evictable entries, first victim first as of the last refresh(), until `visit` returns false. O(log n) for each.
   void visit_victims(const std::function<bool(const CacheEntry&)>& visit) const;
   // The first victim, or nullptr when nothing may be evicted.
   const CacheEntry* victim() const;
@@ -71,20 +71,36 @@ class ModelCache {
  private:
   struct Slot {
     CacheEntry entry;
-    EvictionRank rank;
     bool evictable = true;
+    EvictionRank rank;
+    std::size_t place = kNowhere;                  // in victims_
+    std::list<const Slot*>::iterator insertion{};  // in by_insertion_
   };
+  // A heap of four children each keeps ranks together in memory: with a million entries a tree takes three times as
+  // long.
+  struct Victim {
+    EvictionRank rank;
+    Slot* slot;
+  };
+  static constexpr std::size_t kNowhere = SIZE_MAX;
 
   Slot& resident(const ModelId& id);
   const Slot& resident(const ModelId& id) const;
   void see(TimePoint now);
   void mark_used(Slot& slot, TimePoint now);
   void rerank(Slot& slot);
+  EvictionRank rank_of(const Slot& slot) const;
+  // The heap.
+  void set_victim(Slot& slot);     // its rank or whether it is evictable changed
+  void remove_victim(Slot& slot);  // if it is one
+  void rise(std::size_t place);
+  void sink(std::size_t place);
+  void put(std::size_t place, const Victim& victim);
 
   std::unique_ptr<EvictionPolicy> policy_;
-  std::unordered_map<ModelId, Slot> slots_;            // nodes are stable: the two indexes below point into them
-  std::map<std::uint64_t, const Slot*> by_insertion_;  // by insert_tick
-  std::map<EvictionRank, const Slot*> victims_;        // the evictable ones
+  std::unordered_map<ModelId, Slot> slots_;  // nodes are stable: the two indexes below point into them
+  std::list<const Slot*> by_insertion_;      // by insert_tick
+  std::vector<Victim> victims_;              // the evictable ones: a heap, the first victim on top
   std::uint64_t tick_ = 0;
   TimePoint now_{};        // the latest seen
   TimePoint refreshed_{};  // all ranks
