@@ -58,7 +58,7 @@ MINERVAS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Setting:
     name: str
     is_minerva: bool
