@@ -53,6 +53,8 @@ Json model_object(const ModelAnswer& model) {
                {"aliases", model.aliases}};
   say_shrunk(json, model.shrunk);
   if (model.progress) json["progress"] = std::round(*model.progress * 100) / 100;
+  if (!model.next_preload.empty()) json["next_preload"] = model.next_preload;
+  if (!model.next_unload.empty()) json["next_unload"] = model.next_unload;
   if (model.failure) {
     json["last_error"] = {{"code", error_info(model.failure->code).name}, {"message", model.failure->message}};
   }

@@ -80,6 +80,8 @@ struct ModelAnswer {
   std::optional<double> progress;  // of a load under way, 0 to 1
   std::optional<Error> failure;    // the last one, if it was not forgiven since
   std::optional<ShrunkContext> shrunk = {};
+  std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
+  std::string next_unload = {};
 };
 std::string model_json(const ModelAnswer& model);
 std::string models_json(const std::vector<ModelAnswer>& models);

@@ -123,6 +123,8 @@ TEST(Models, AreOpenAisListWithMore) {
   ModelAnswer known{
       "smollm2-135m",  1'700'000'000, Residency::kLoading, Bytes(105'454'432), 134'515'008, "Q4_K_M", 8192,
       {"gpt-4o-mini"}, 0.426,         std::nullopt};
+  known.next_preload = "2026-11-30T08:00:00+01:00";
+  known.next_unload = "2026-11-30T20:00:00+01:00";
   ModelAnswer unknown;
   unknown.id = "x";
   unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};

@@ -29,6 +29,8 @@ struct ModelEntry {
   std::optional<unsigned> parallel = {};
   std::optional<bool> pinned = {};
   std::optional<PreloadStrategy> preload = {};
+  std::optional<CronSchedule> preload_at = {};  // of kScheduled
+  std::optional<CronSchedule> unload_at = {};
   std::optional<Duration> ttl = {};
   std::optional<Duration> unload_ttl = {};
   std::optional<WeightsMode> weights = {};

@@ -127,6 +127,8 @@ class Scan {
     spec.parallel = entry.parallel.value_or(spec.parallel);
     spec.pinned = entry.pinned.value_or(spec.pinned);
     spec.preload = entry.preload.value_or(spec.preload);
+    spec.preload_at = entry.preload_at;
+    spec.unload_at = entry.unload_at;
     spec.ttl = entry.ttl.value_or(spec.ttl);
     spec.unload_ttl = entry.unload_ttl.value_or(spec.unload_ttl);
     spec.weights = entry.weights.value_or(spec.weights);

@@ -111,6 +111,22 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   return {};
 }
 
+Result<void> find_zone(Config& config) {
+  const auto scheduled = [](const ModelEntry& entry) { return entry.preload_at || entry.unload_at; };
+  const auto first = std::find_if(config.models.begin(), config.models.end(), scheduled);
+  // A machine that does not tell its zone is no reason to refuse what needs none.
+  if (first == config.models.end() || !config.time_zone.empty()) return {};
+  const auto zone = TimeZone::of_machine();
+  if (!zone) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("time_zone: it is not set, and model.\"{}\" has a schedule: {}", first->id, zone.error().message),
+        "time_zone");
+  }
+  config.zone = *zone;
+  return {};
+}
+
 // ---- describe_config ----
 
 std::string toml_string(std::string_view text) {
@@ -199,6 +215,7 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   }
   if (const auto filled = fill_defaults(config); !filled) return fail(filled.error());
   if (const auto checked = check_access(config, settings); !checked) return fail(checked.error());
+  if (const auto found = find_zone(config); !found) return fail(found.error());
   return config;
 }
 

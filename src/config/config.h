@@ -21,6 +21,7 @@
 #include "minerva/base/clock.h"
 #include "minerva/base/result.h"
 #include "minerva/context/types.h"
+#include "schedule/time_zone.h"
 
 namespace minerva {
 
@@ -39,6 +40,8 @@ struct Config {
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
   std::string sandbox = "auto";
+  std::string time_zone;  // empty: the machine's
+  TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
   std::string log_format = "text";
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves

@@ -5,7 +5,6 @@
 #include <array>
 #include <cctype>
 #include <limits>
-#include <sstream>
 
 #include "config/config_table.h"
 #include "config/values.h"
@@ -328,6 +327,31 @@ ConfigRow allowed_hosts_row() {
   return row;
 }
 
+ConfigRow time_zone_row() {
+  ConfigRow row{"time_zone",
+                "",
+                "text",
+                TomlKind::kText,
+                "The time zone of models' schedules (preload, unload), by its name in the tz database: "
+                "\"Europe/Berlin\", or \"UTC\".",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    TimeZone zone;
+    if (!values.front().empty()) {
+      const auto found = TimeZone::find(values.front());
+      if (!found) return fail(found.error());
+      zone = *found;
+    }
+    config.time_zone = values.front();
+    config.zone = zone;
+    return {};
+  };
+  row.get = [](const Config& config) { return Values{config.time_zone}; };
+  row.default_text = "the machine's";
+  return row;
+}
+
 std::vector<ConfigRow> make_config_rows() {
   constexpr Duration kSoon = milliseconds(1);
   std::vector<ConfigRow> rows;
@@ -357,6 +381,7 @@ std::vector<ConfigRow> make_config_rows() {
       "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "
       "can), required (else no engine is started), off (engines that need device files, such as a GPU's).",
       [](auto& c) -> auto& { return c.sandbox; })));
+  rows.push_back(time_zone_row());
   rows.push_back(choice_row("log_format", "--log-format", {"text", "json"}, "The shape of log lines on stderr.",
                             [](auto& c) -> auto& { return c.log_format; }));
   rows.push_back(choice_row("log_level", "--log-level", {"debug", "info", "warn", "error"},
@@ -494,16 +519,31 @@ ModelRow model_duration_row(std::string name, std::string meaning, At at) {
   return row;
 }
 
-Result<PreloadStrategy> parse_preload(const std::string& text) {
-  if (text == "eager") return PreloadStrategy::kEager;
-  if (text == "lazy") return PreloadStrategy::kLazy;
-  std::istringstream fields(text);
-  const auto count = std::distance(std::istream_iterator<std::string>(fields), std::istream_iterator<std::string>());
-  if (count == 5) {
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("scheduled preloading (\"{}\") is not supported yet; use \"eager\" or \"lazy\"", text));
+Result<CronSchedule> parse_schedule(const std::string& text, std::string_view otherwise) {
+  auto schedule = CronSchedule::parse(text);
+  const bool is_word = text.find_first_of(" \t*@") == std::string::npos;
+  if (schedule || !is_word) return schedule;
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("\"{}\" is no {}schedule such as \"0 8 * * mon-fri\"", text, otherwise));
+}
+
+Result<void> set_preload(ModelEntry& entry, const std::string& text) {
+  entry.preload_at.reset();
+  if (text == "eager" || text == "lazy") {
+    entry.preload = text == "eager" ? PreloadStrategy::kEager : PreloadStrategy::kLazy;
+    return {};
   }
-  return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not one of eager, lazy", text));
+  auto schedule = parse_schedule(text, "eager, lazy or ");
+  if (!schedule) return fail(schedule.error());
+  entry.preload = PreloadStrategy::kScheduled;
+  entry.preload_at = *std::move(schedule);
+  return {};
+}
+
+Values preload_values(const ModelEntry& entry) {
+  if (entry.preload_at) return {entry.preload_at->text()};
+  if (!entry.preload) return {};
+  return {*entry.preload == PreloadStrategy::kEager ? "eager" : "lazy"};
 }
 
 std::vector<ModelRow> make_command_rows() {
@@ -608,18 +648,26 @@ std::vector<ModelRow> make_model_rows() {
                                  [](auto& e) -> auto& { return e.parallel; }));
   rows.push_back(model_flag_row("pin", "Whether it stays in memory once it is loaded.",
                                 [](auto& e) -> auto& { return e.pinned; }));
-  rows.push_back({"preload", "", "eager | lazy", TomlKind::kText, "When it is loaded: at start, or on first use.",
+  rows.push_back(
+      {"preload", "", "eager | lazy | schedule", TomlKind::kText,
+       "When it is loaded: at start, on first use, or (and on use before that) at set times, as cron has them "
+       "(minute, hour, day of the month, month, day of the week): \"0 8 * * mon-fri\", by time_zone. It "
+       "then takes the place of idle models if it needs that, and of none that is in use or pinned.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         return set_preload(entry, values.front());
+       },
+       preload_values, "lazy"});
+  rows.push_back({"unload", "", "schedule", TomlKind::kText,
+                  "When it is stopped, at set times as in preload: \"0 20 * * *\". One that is loading, in use or "
+                  "pinned then stays.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-                    const auto preload = parse_preload(values.front());
-                    if (!preload) return fail(preload.error());
-                    entry.preload = *preload;
+                    auto schedule = parse_schedule(values.front(), "");
+                    if (!schedule) return fail(schedule.error());
+                    entry.unload_at = *std::move(schedule);
                     return {};
                   },
-                  [](const ModelEntry& entry) {
-                    return entry.preload ? Values{*entry.preload == PreloadStrategy::kEager ? "eager" : "lazy"}
-                                         : Values{};
-                  },
-                  "lazy"});
+                  [](const ModelEntry& entry) { return entry.unload_at ? Values{entry.unload_at->text()} : Values{}; },
+                  "none"});
   rows.push_back(model_duration_row(
       "ttl", "After so long without a request it is parked, or stopped if it cannot be. 0s: only when room is needed.",
       [](auto& e) -> auto& { return e.ttl; }));

@@ -149,11 +149,57 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
   expect_error("[model.a]\naliases = [\"b c\"]\n", "minerva.toml:2:11: aliases: ");
 }
 
-TEST_F(ConfigTest, WhatHasNoMeaningYetIsSaidSo) {
-  expect_error("[model.a]\npreload = \"0 8 * * mon-fri\"\n", "minerva.toml:2:11: preload: ", "scheduled preloading");
-  expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: ", "eager, lazy");
+TEST_F(ConfigTest, PoliciesAreKnownByName) {
   expect_error("policy = \"random\"\n", "minerva.toml:1:10: policy: ", "lru");
   EXPECT_EQ(load("policy = \"hazard\"\n")->policy, "hazard");
+}
+
+TEST_F(ConfigTest, AModelIsPreloadedAndUnloadedAtSetTimes) {
+  const auto config =
+      load("time_zone = \"Europe/Berlin\"\n[model.a]\npreload = \"0 8 * * mon-fri\"\nunload = \"@daily\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->zone, TimeZone::find("Europe/Berlin"));
+  const ModelEntry& entry = config->models.at(0);
+  EXPECT_EQ(entry.preload, PreloadStrategy::kScheduled);
+  EXPECT_EQ(entry.preload_at, CronSchedule::parse("0 8 * * mon-fri").value());
+  EXPECT_EQ(entry.unload_at, CronSchedule::parse("@daily").value());
+  const std::string printed = describe_config(*config);
+  for (const char* const line :
+       {"\ntime_zone = \"Europe/Berlin\"\n", "\npreload = \"0 8 * * mon-fri\"\n", "\nunload = \"@daily\"\n"}) {
+    EXPECT_NE(printed.find(line), std::string::npos) << line << printed;
+  }
+}
+
+TEST_F(ConfigTest, AScheduleWithAMistakeIsAnErrorWithItsPlace) {
+  expect_error("[model.a]\npreload = \"sometimes\"\n", "minerva.toml:2:11: preload: \"sometimes\" is no eager, lazy or",
+               "0 8 * * mon-fri");
+  expect_error("[model.a]\npreload = \"0 8 * * mon-fry\"\n", "minerva.toml:2:11: preload: day of the week: \"fry\"");
+  expect_error("[model.a]\npreload = \"0 8 * *\"\n", "minerva.toml:2:11: preload: ", "has 4 fields");
+  expect_error("[model.a]\npreload = \"@reboot\"\n", "minerva.toml:2:11: preload: ", "@hourly, @daily");
+  expect_error("[model.a]\n\nunload = \"0 0 31 2 *\"\n", "minerva.toml:3:10: unload: day of the month: ", "never come");
+  expect_error("[model.a]\nunload = \"never\"\n", "minerva.toml:2:10: unload: \"never\" is no schedule");
+  expect_error("[model.a]\nunload = 8\n", "minerva.toml:2:10: \"unload\" must be text");
+}
+
+TEST_F(ConfigTest, TheTimeZoneIsOneOfTheDatabaseOrTheMachines) {
+  expect_error("time_zone = \"Berlin\"\n", "minerva.toml:1:13: time_zone: there is no time zone \"Berlin\"",
+               "Europe/Berlin");
+  const char* const before = std::getenv("TZ");
+  const std::string kept = before == nullptr ? "" : before;
+  ::setenv("TZ", "Asia/Tokyo", 1);
+  EXPECT_EQ(load("[model.a]\nunload = \"@daily\"\n")->zone, TimeZone::find("Asia/Tokyo"));
+  EXPECT_EQ(load("time_zone = \"UTC\"\n[model.a]\nunload = \"@daily\"\n")->zone, TimeZone());
+  // A zone without a name matters to schedules only.
+  ::setenv("TZ", "CET-1CEST", 1);
+  EXPECT_TRUE(load("[model.a]\npreload = \"eager\"\n").has_value());
+  EXPECT_TRUE(load("time_zone = \"UTC\"\n[model.a]\nunload = \"@daily\"\n").has_value());
+  expect_error("[model.a]\nunload = \"@daily\"\n",
+               "time_zone: it is not set, and model.\"a\" has a schedule: ", "CET-1CEST");
+  if (before == nullptr) {
+    ::unsetenv("TZ");
+  } else {
+    ::setenv("TZ", kept.c_str(), 1);
+  }
 }
 
 TEST_F(ConfigTest, ParkingIsSwitchedByAKeyAFlagAndAVariable) {
@@ -370,6 +416,7 @@ const std::map<std::string, std::string>& samples() {
       {"state_dir", "\"/state\""},
       {"engine", "\"/opt/engine\""},
       {"sandbox", "\"required\""},
+      {"time_zone", "\"Europe/Berlin\""},
       {"log_format", "\"json\""},
       {"log_level", "\"debug\""},
       {"limits.allowed_hosts", "[\"box.local\"]"},
@@ -403,6 +450,7 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.parallel", "3"},
       {"model.NAME.pin", "true"},
       {"model.NAME.preload", "\"eager\""},
+      {"model.NAME.unload", "\"0 20 * * 1-5\""},
       {"model.NAME.ttl", "\"10m\""},
       {"model.NAME.unload_ttl", "\"24h\""},
       {"model.NAME.weights", "\"repacked\""},

@@ -12,6 +12,7 @@
 #include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
 #include "minerva/context/types.h"
+#include "schedule/cron.h"
 
 namespace minerva {
 
@@ -44,6 +45,8 @@ struct ModelSpec {
   unsigned parallel = 2;            // conversations at once
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;
+  std::optional<CronSchedule> preload_at;  // of kScheduled
+  std::optional<CronSchedule> unload_at;   // if nobody uses it then
   Duration ttl{};         // idle for so long it is parked; 0: never
   Duration unload_ttl{};  // and stopped; 0: never
   WeightsMode weights = WeightsMode::kAuto;

@@ -66,6 +66,7 @@ bool CatalogWatch::take(ScanResult result) {
   problems_ = std::move(problems);
   const bool again = watch_ && !watch_->watch(result.folders).empty();
   host_.apply(catalog_.apply(std::move(result)));
+  taken_();
   return again;
 }
 

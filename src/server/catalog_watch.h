@@ -5,9 +5,11 @@
 // One reading at a time: who asks while one is under way shares the next.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catalog/catalog.h"
@@ -19,7 +21,9 @@ namespace minerva {
 
 class CatalogWatch {
  public:
-  CatalogWatch(io::Loop& loop, Catalog& catalog, ModelHost& host) : loop_(loop), catalog_(catalog), host_(host) {}
+  // `taken` is called after each reading.
+  CatalogWatch(io::Loop& loop, Catalog& catalog, ModelHost& host, std::function<void()> taken)
+      : loop_(loop), catalog_(catalog), host_(host), taken_(std::move(taken)) {}
 
   // Reads the folders now, blocking, and watches them from then on.
   void start();
@@ -38,6 +42,7 @@ class CatalogWatch {
   io::Loop& loop_;
   Catalog& catalog_;
   ModelHost& host_;
+  std::function<void()> taken_;
   std::unique_ptr<io::FolderWatch> watch_;  // null where the system has no inotify instance left
   std::set<std::string> problems_;          // of the last reading
   TimePoint last_begun_{};

@@ -198,6 +198,9 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
     answer.failure = view->last_failure;
     if (view->residency == Residency::kLoading) answer.progress = service.host.load_progress(spec.id);
   }
+  const Timetable::Next next = service.timetable.next(spec.id);
+  if (next.preload) answer.next_preload = service.timetable.zone().text(*next.preload);
+  if (next.unload) answer.next_unload = service.timetable.zone().text(*next.unload);
   return answer;
 }
 

@@ -114,6 +114,7 @@ int serve(const ConfigSource& source, const Config& given) {
               std::chrono::duration_cast<std::chrono::seconds>(config.drain_timeout).count());
     service.draining = true;
     server.stop_accepting();
+    service.timetable.stop();
     host.drain(Clock::now() + config.drain_timeout, [&] {
       // The last answers may still be on their way out.
       close_timer.arm(Clock::now() + kCloseTimeout, [&] { server.close_all(); });

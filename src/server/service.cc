@@ -4,6 +4,8 @@
 
 namespace minerva {
 
+void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
+
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
   if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
   co_await catalog_watch.refresh_if_changed();

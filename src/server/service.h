@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "host/memory_watch.h"
 #include "host/model_host.h"
+#include "host/timetable.h"
 #include "io/loop.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
@@ -20,7 +21,8 @@ struct Service {
         config(settings),
         catalog(models),
         host(model_host),
-        catalog_watch(event_loop, models, model_host),
+        timetable(event_loop, model_host),
+        catalog_watch(event_loop, models, model_host, [this] { plan_schedules(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
         pool(event_loop) {}
@@ -29,6 +31,7 @@ struct Service {
   const Config& config;  // as of the last reload: keep no reference to a part of it while waiting
   Catalog& catalog;
   ModelHost& host;
+  Timetable timetable;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
   EnginePool pool;
@@ -39,6 +42,8 @@ struct Service {
   std::uint64_t refused_connections = 0;  // closed unanswered, over a limit
   TimePoint started = Clock::now();
 
+  // Takes the schedules of the catalog's models, by the config's time zone.
+  void plan_schedules();
   // By id or alias, reading the folders again if it is unknown and they changed. Errors: kModelNotFound, with what to
   // do.
   io::Task<Result<ModelId>> resolve(std::string name);

@@ -27,6 +27,8 @@ PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # seconds a con
 SHADOWED = int(os.environ.get("MINERVA_SHADOWED", "1"))
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 
+FAKES = pathlib.Path(os.environ.get("MINERVA_FAKES_DIR", MINERVA.parent))
+
 # (what, seconds): printed in the end, never asserted.
 figures = []
 
@@ -40,6 +42,27 @@ def wait_until(condition, what, limit=PATIENCE):
             return value
         assert time.monotonic() < end, f"waited {limit:.0f} s in vain until {what}"
         time.sleep(0.01)
+
+
+class WallClock:
+    """A wall clock that the test sets, of the daemons that are started with its `env` (tests/fakes/wall_clock.cc)."""
+
+    def __init__(self, folder):
+        library = FAKES / "wall_clock.so"
+        assert library.exists(), "wall_clock.so is missing: build the tests"
+        self.file = folder / "wall_clock"
+        self.env = {"LD_PRELOAD": str(library), "WALL_CLOCK_FILE": str(self.file)}
+        self.shift(0)
+
+    def shift(self, seconds):
+        """From now on it is so far ahead of the machine's."""
+        aside = self.file.with_suffix(".new")
+        aside.write_text(f"{seconds}\n")
+        aside.rename(self.file)
+
+    def set(self, moment):
+        """From now on it goes on from `moment` (a datetime with its zone), to a second."""
+        self.shift(int(moment.timestamp() - time.time()))
 
 
 class Answer:

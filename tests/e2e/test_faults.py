@@ -199,36 +199,25 @@ def proc_state(pid):
 
 # ---- time ----
 
-FAKES = pathlib.Path(os.environ.get("MINERVA_FAKES_DIR", harness.MINERVA.parent))
-
-
-def test_the_wall_clock_jumps(serve, slow_model, models):
+def test_the_wall_clock_jumps(serve, slow_model, models, tmp_path):
     """Waits, deadlines and durations follow the monotonic clock: a day forth and back changes none of them."""
-    assert (FAKES / "wall_clock.so").exists(), "wall_clock.so is missing: build the tests"
-    with tempfile.NamedTemporaryFile("w", prefix="mv-clock-") as clock:
-        def set_wall_clock(seconds):
-            clock.seek(0)
-            clock.write(f"{seconds}\n")
-            clock.truncate()
-            clock.flush()
-
-        env = {"LD_PRELOAD": str(FAKES / "wall_clock.so"), "WALL_CLOCK_FILE": clock.name}
-        m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]},
-                  env={**env, "MINERVA_QUEUE_MIN_RESIDENCY": "1h", "MINERVA_QUEUE_MAX_WAIT": "1h"})
-        stream = m.chat_stream("slow", max_tokens=30)
-        stream.token()
-        waiting = in_background(m.chat, "a")  # for an hour at most, of which a jump is none
-        wait_until(lambda: (m.view("a") or {}).get("waiting"), "one request waits")
-        for days in (1, -1, 3000):
-            set_wall_clock(days * 86400)
-            wait_until(lambda: last_day(m) == today(days), f"the daemon's wall clock is {days} days off")
-            assert not waiting.done
-            view = m.view("slow")
-            assert view["leases"] == 1 and view["last_used_s"] < 3600, view
-        assert stream.rest()[-1] == "[DONE]"
-        assert m.delete("/v1/models/slow").status == 200
-        assert waiting.result().status == 200
-        assert float(waiting.value.headers["x-minerva-wait-ms"]) < 3600_000
+    clock = harness.WallClock(tmp_path)
+    m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]},
+              env={**clock.env, "MINERVA_QUEUE_MIN_RESIDENCY": "1h", "MINERVA_QUEUE_MAX_WAIT": "1h"})
+    stream = m.chat_stream("slow", max_tokens=30)
+    stream.token()
+    waiting = in_background(m.chat, "a")  # for an hour at most, of which a jump is none
+    wait_until(lambda: (m.view("a") or {}).get("waiting"), "one request waits")
+    for days in (1, -1, 3000):
+        clock.shift(days * 86400)
+        wait_until(lambda: last_day(m) == today(days), f"the daemon's wall clock is {days} days off")
+        assert not waiting.done
+        view = m.view("slow")
+        assert view["leases"] == 1 and view["last_used_s"] < 3600, view
+    assert stream.rest()[-1] == "[DONE]"
+    assert m.delete("/v1/models/slow").status == 200
+    assert waiting.result().status == 200
+    assert float(waiting.value.headers["x-minerva-wait-ms"]) < 3600_000
 
 
 def today(days):

@@ -20,7 +20,7 @@ namespace minerva {
 enum class PreloadStrategy {
   kEager,      // at start
   kLazy,       // on first use
-  kScheduled,  // at set times: reserved, treated as lazy
+  kScheduled,  // at set times, by a LoadRequested each; to the core the same as kLazy
 };
 
 // Where a model is in its life. kPreparing and kQuarantined hold no memory. Resident are kHot and kParked, and what is
