@@ -47,8 +47,8 @@ struct ModelSpec {
   PreloadStrategy preload = PreloadStrategy::kLazy;
   std::optional<CronSchedule> preload_at;  // of kScheduled
   std::optional<CronSchedule> unload_at;   // if nobody uses it then
-  Duration ttl{};         // idle for so long it is parked; 0: never
-  Duration unload_ttl{};  // and stopped; 0: never
+  Duration ttl{};                          // idle for so long it is parked; 0: never
+  Duration unload_ttl{};                   // and stopped; 0: never
   WeightsMode weights = WeightsMode::kAuto;
   std::vector<std::string> args;  // extra engine arguments
 

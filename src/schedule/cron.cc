@@ -66,7 +66,7 @@ bool same_word(std::string_view word, std::string_view lower) {
 }
 
 std::string allowed_in(const Field& field) {
-  const std::string numbers = fmt::format("{} to {}", field.least, field.most);
+  std::string numbers = fmt::format("{} to {}", field.least, field.most);
   if (field.names.empty()) return numbers;
   return fmt::format("{} or {} to {}", numbers, field.names.front(), field.names.back());
 }
@@ -138,7 +138,7 @@ Result<std::uint64_t> parse_field(const Field& field, std::string_view text) {
   std::uint64_t set = 0;
   while (true) {
     const std::size_t comma = text.find(',');
-    const auto item = parse_item(field, text.substr(0, comma));
+    auto item = parse_item(field, text.substr(0, comma));
     if (!item) return item;
     set |= *item;
     if (comma == std::string_view::npos) return set;
