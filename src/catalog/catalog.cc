@@ -100,29 +100,6 @@ struct Catalog::Impl {
     });
   }
 
-  // Of less than what was asked for, until something fits. `asked`: of that.
-  void inspect_less(const ModelSpec& spec, Bytes room, ModelMetadata asked, Done done) {
-    if (spec.weights != WeightsMode::kAuto) return shrink(spec, room, asked, asked, std::move(done));
-    ModelSpec mapped = spec;
-    mapped.weights = WeightsMode::kMapped;
-    Done say_mapped = [room, done = std::move(done)](Result<ModelMetadata> found) {
-      if (found) found->mapped_to_fit = found->footprint() <= room;
-      done(std::move(found));
-    };
-    inspect(mapped, [this, mapped, room, asked = std::move(asked),
-                     done = std::move(say_mapped)](Result<ModelMetadata> result) mutable {
-      if (!result || result->footprint() <= room) return done(std::move(result));
-      shrink(mapped, room, *result, std::move(asked), std::move(done));
-    });
-  }
-
-  // `too_large`: of `spec`.
-  void shrink(const ModelSpec& spec, Bytes room, const ModelMetadata& too_large, ModelMetadata asked, Done done) {
-    if (!spec.context_may_shrink) return done(std::move(asked));
-    const ContextSearch search(room, too_large.context, too_large.footprint());
-    inspect_smaller(spec, search, std::move(asked), std::move(done));
-  }
-
   template <typename Change>
   void note(const std::string& key, Change change) {
     const ModelMetadata* const known = store.find(key);
@@ -245,11 +222,12 @@ void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<M
   known->spec.size = state->size;
   known->spec.modified_ns = state->modified_ns;
 
+  if (!known->spec.context_may_shrink) return impl_->inspect(known->spec, std::move(done));
   impl_->inspect(known->spec, [impl = impl_.get(), spec = known->spec, room,
                                done = std::move(done)](Result<ModelMetadata> result) mutable {
-    const bool has_choice = spec.command.argv.empty();
-    if (!result || result->footprint() <= room || !has_choice) return done(std::move(result));
-    impl->inspect_less(spec, room, *std::move(result), std::move(done));
+    if (!result || result->footprint() <= room) return done(std::move(result));
+    const ContextSearch search(room, result->context, result->footprint());
+    impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
   });
 }
 
@@ -269,15 +247,6 @@ void Catalog::note_residue(const std::string& key, Bytes residue) {
 std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
   const unsigned whole = conversation_context(spec, metadata.trained_context);
   return spec.context_may_shrink && metadata.context < whole ? std::optional(whole) : std::nullopt;
-}
-
-std::string made_to_fit(const ModelSpec& spec, const ModelMetadata& metadata) {
-  std::vector<std::string> less;
-  if (const auto whole = shrunk_from(spec, metadata)) {
-    less.push_back(fmt::format("a context of {} tokens instead of {}", metadata.context, *whole));
-  }
-  if (metadata.mapped_to_fit) less.emplace_back("mapped weights instead of repacked ones");
-  return fmt::format("{}", fmt::join(less, ", "));
 }
 
 }  // namespace minerva

@@ -88,10 +88,9 @@ class Catalog {
   // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
   // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called
   // inside, when the answer is there already.
-  // A model that takes more than `room` is inspected with less too: with mapped weights, if that is left to Minerva,
-  // and, if its context may shrink, with smaller ones. The answer is about the most that takes no more (made_to_fit()
-  // tells), or about what was asked for if nothing does. Errors: as EngineDriver::inspect. kInvalidModel is kept as
-  // long as the catalog lives, others are tried anew.
+  // A model that takes more than `room` and whose context may shrink is inspected with smaller ones too: the answer is
+  // about the largest that takes no more (shrunk_from() tells), or about the one it is to have if there is none.
+  // Errors: as EngineDriver::inspect. kInvalidModel is kept as long as the catalog lives, others are tried anew.
   void inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done);
   // If already known; nullptr otherwise. Valid until the next inspect() or note.
   const ModelMetadata* metadata(const ModelSpec& spec) const;
@@ -111,8 +110,5 @@ class Catalog {
 
 // How many tokens a conversation of `spec` was to have; nothing if it has as many.
 std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata);
-// What it is run with so that it fits: "a context of 512 tokens instead of 8192, mapped weights instead of repacked
-// ones"; empty: as asked for.
-std::string made_to_fit(const ModelSpec& spec, const ModelMetadata& metadata);
 
 }  // namespace minerva

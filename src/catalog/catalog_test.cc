@@ -686,7 +686,6 @@ TEST_F(CatalogShrinkTest, WhatWasMeasuredCountsHereToo) {
   answer_all();
   ModelSpec shrunk = *made->find("a");
   shrunk.context = 3072;
-  shrunk.weights = WeightsMode::kMapped;
   made->note_measured(made->key(shrunk), Bytes(4500));
   const auto answer = inspect(*made, "a");
   answer_all();
@@ -709,53 +708,8 @@ TEST_F(CatalogShrinkTest, OthersAreNotShrunk) {
   const auto made = catalog();
   room_ = Bytes(1100);
   const auto answer = inspect(*made, "a");
-  EXPECT_EQ(answer_all(), 2U) << "what was asked for, and mapped weights";
+  EXPECT_EQ(answer_all(), 1U);
   EXPECT_EQ((**answer)->context, 8192U);
-  EXPECT_EQ(made_to_fit(*made->find("a"), ***answer), "");
-}
-
-// A model takes 1000 bytes, and 800 more if its weights are repacked.
-class CatalogFitTest : public CatalogTest {
- protected:
-  void SetUp() override {
-    CatalogTest::SetUp();
-    put("a.gguf");
-    options_.entries = {{.id = "a", .context = 2048}};
-  }
-  // What it is run with in so much room.
-  std::string fit(std::uint64_t room) {
-    const auto made = catalog();
-    room_ = Bytes(room);
-    const auto answer = inspect(*made, "a");
-    while (!driver_.asked.empty()) {
-      ++questions_;
-      const ModelSpec& spec = driver_.asked.front().spec;
-      ModelMetadata metadata = metadata_of(spec.weights == WeightsMode::kMapped ? 1000 : 1800);
-      metadata.context = spec.context.value_or(0);
-      driver_.answer(metadata);
-    }
-    EXPECT_TRUE(answer->has_value() && (*answer)->has_value());
-    footprint_ = (**answer)->footprint().count();
-    return made_to_fit(*made->find("a"), ***answer);
-  }
-  std::uint64_t footprint_ = 0;
-  unsigned questions_ = 0;
-};
-
-TEST_F(CatalogFitTest, WeightsAreMappedWhereRepackedOnesDoNotFit) {
-  EXPECT_EQ(fit(1800), "");
-  EXPECT_EQ(questions_, 1U) << "nothing else is asked about one that fits";
-  EXPECT_EQ(fit(1799), "mapped weights instead of repacked ones");
-  EXPECT_EQ(footprint_, 1000U);
-  EXPECT_EQ(fit(999), "") << "that does not help: as it was asked for";
-  EXPECT_EQ(footprint_, 1800U);
-  EXPECT_EQ(questions_, 2U) << "all of it is known by now";
-}
-
-TEST_F(CatalogFitTest, WeightsStayAsTheyAreWanted) {
-  options_.entries.front().weights = WeightsMode::kRepacked;
-  EXPECT_EQ(fit(1700), "");
-  EXPECT_EQ(footprint_, 1800U);
 }
 
 TEST_F(CatalogShrinkTest, TheCatalogMayGoWhileItIsSearched) {

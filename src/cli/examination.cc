@@ -109,40 +109,40 @@ fs::path existing_part(fs::path folder) {
 }
 
 void examine_fit(const ModelSpec& spec, const ModelMetadata& metadata, Bytes budget, const FindingSink& found) {
-  if (metadata.footprint() > budget) {
+  if (metadata.footprint() <= budget) return;
+  if (spec.context_may_shrink) {
+    found({Level::kNote, "models",
+           fmt::format("The model \"{}\" takes {} with all of its context, the budget for all models is {}: it gets a "
+                       "smaller context, if one fits.",
+                       spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
+  } else {
     found({Level::kProblem, "models",
            fmt::format("The model \"{}\" can never run here: it takes {}, the budget for all models is {}. A smaller "
                        "context or parallel in its entry, or a larger memory_budget, may help.",
                        spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
-  } else if (const std::string less = made_to_fit(spec, metadata); !less.empty()) {
-    found({Level::kNote, "models",
-           fmt::format("The model \"{}\" gets {}: with more it does not fit the budget for all models, {}.", spec.id,
-                       less, format_bytes(budget))});
   }
 }
 
 // Asks the engine about every model. Returns how many can run.
-std::size_t inspect_models(const Config& config, ScanResult scanned, const FindingSink& found) {
+std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, const FindingSink& found) {
   io::Loop loop;
   LlamaDriverOptions options;
   options.engine_path = config.engine;
   options.sandbox = config.sandbox;
   const auto driver =
       make_command_driver(loop, {default_launcher_path(), ""}, make_llama_driver(loop, std::move(options)));
-  Catalog catalog({config.models_dirs, config.models, ""}, *driver);
-  catalog.apply(std::move(scanned));
   const Bytes budget = resolve_budget(config.memory_budget, io::read_machine_memory());
-  std::size_t waiting = catalog.list().size();
+  std::size_t waiting = models.size();
   std::size_t good = 0;
-  for (const ModelSpec* const spec : catalog.list()) {
-    catalog.inspect(spec->id, budget, [&, spec](const Result<ModelMetadata>& metadata) {
+  for (const ModelSpec& spec : models) {
+    driver->inspect(spec, [&](const Result<ModelMetadata>& metadata) {
       if (!metadata) {
         found({Level::kProblem, "models",
-               sentence(fmt::format("The model \"{}\" ({}) cannot run: {}", spec->id, spec->path,
-                                    metadata.error().message))});
+               sentence(
+                   fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
       } else {
-        examine_fit(*spec, *metadata, budget, found);
-        good += metadata->footprint() <= budget ? 1 : 0;
+        examine_fit(spec, *metadata, budget, found);
+        good += metadata->footprint() <= budget || spec.context_may_shrink ? 1 : 0;
       }
       if (--waiting == 0) loop.stop();
     });
@@ -268,7 +268,7 @@ void examine_models(const Config& config, bool engine_works, const FindingSink& 
     return;
   }
   if (!engine_works) return;  // that was said
-  const std::size_t good = inspect_models(config, std::move(scanned), found);
+  const std::size_t good = inspect_models(config, std::move(scanned.models), found);
   if (good > 0) {
     found({Level::kFine, "models", fmt::format("{} of {} models can run.", good, count)});
   }

@@ -677,8 +677,7 @@ std::vector<ModelRow> make_model_rows() {
       {{"auto", WeightsMode::kAuto}, {"repacked", WeightsMode::kRepacked}, {"mapped", WeightsMode::kMapped}}};
   rows.push_back(
       {"weights", "", "auto | repacked | mapped", TomlKind::kText,
-       "How weights are held: repacked is quicker to read prompts, mapped loads faster and takes less memory. auto: "
-       "repacked, unless only mapped ones fit the whole memory budget.",
+       "How weights are held: repacked is quicker to read prompts, mapped loads faster and takes less memory.",
        [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
          for (const auto& [name, mode] : kWeights) {
            if (name != values.front()) continue;

@@ -81,8 +81,6 @@ struct ModelMetadata {
   std::optional<Bytes> measured;
   std::optional<Bytes> residue;
 
-  bool mapped_to_fit = false;  // its weights: it would not fit if they were repacked (Catalog::inspect)
-
   // As well as it is known.
   Bytes footprint() const { return measured.value_or(predicted); }
 

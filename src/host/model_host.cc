@@ -142,12 +142,12 @@ std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
 
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) {
-    fitted_.erase(id);
+    shrunk_.erase(id);
     step(ModelRemoved{id});
   }
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
-    if (anew) fitted_.erase(spec.id);
+    if (anew) shrunk_.erase(spec.id);
     step(ModelAdded{spec.id, spec.pinned, spec.preload, anew, spec.ttl, spec.unload_ttl});
   }
 }
@@ -249,11 +249,8 @@ const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
 
 ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
   ModelSpec result = spec;
-  const auto found = fitted_.find(spec.id);
-  if (found == fitted_.end()) return result;
-  const ModelMetadata& fitted = found->second;
-  if (shrunk_from(spec, fitted)) result.context = fitted.context;
-  if (fitted.mapped_to_fit) result.weights = WeightsMode::kMapped;
+  const auto shrunk = shrunk_.find(spec.id);
+  if (shrunk != shrunk_.end() && spec.context_may_shrink) result.context = shrunk->second;
   return result;
 }
 
@@ -267,19 +264,15 @@ void ModelHost::carry_out(Inspect& action) {
       log::warn("{} cannot be loaded: {}", model, metadata.error().message);
       return step(Inspected{model, ticket, fail(Error(metadata.error()))});
     }
-    note_fit(model, *metadata);
+    shrunk_.erase(model);
+    const ModelSpec* const spec = catalog_.find(model);
+    if (const auto whole = spec == nullptr ? std::nullopt : shrunk_from(*spec, *metadata)) {
+      shrunk_[model] = metadata->context;
+      log::warn("{} gets a context of {} tokens instead of {}: with more it does not fit the memory budget of {}",
+                model, metadata->context, *whole, format_bytes(manager_.memory_budget()));
+    }
     step(Inspected{model, ticket, metadata->footprint(), metadata->residue});
   });
-}
-
-void ModelHost::note_fit(const ModelId& model, const ModelMetadata& metadata) {
-  fitted_.erase(model);
-  const ModelSpec* const spec = catalog_.find(model);
-  const std::string less = spec == nullptr ? "" : made_to_fit(*spec, metadata);
-  if (less.empty()) return;
-  fitted_[model] = metadata;
-  log::warn("{} gets {}: with more it does not fit the memory budget of {}", model, less,
-            format_bytes(manager_.memory_budget()));
 }
 
 void ModelHost::carry_out(Spawn& action) {

@@ -160,9 +160,7 @@ class ModelHost {
   // tables, so it is neither asked while it works nor often.
   void measure(EngineId id);
   void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
-  // With what less than was asked for `model` is run, if that is so.
-  void note_fit(const ModelId& model, const ModelMetadata& metadata);
-  // What an engine of `spec` is started with: as it was made to fit.
+  // What an engine of `spec` is started with: its context as it was shrunk.
   ModelSpec as_run(const ModelSpec& spec) const;
   // Whether what is known or running of `spec`'s model was made with other settings.
   bool outdated(const ModelSpec& spec) const;
@@ -198,7 +196,7 @@ class ModelHost {
   std::map<EngineId, Running> engines_;
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
-  std::map<ModelId, ModelMetadata> fitted_;  // of those that are run with less than was asked for, to fit the budget
+  std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
   std::map<RequestId, LeaseCallback> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
