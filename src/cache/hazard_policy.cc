@@ -4,7 +4,7 @@
 // How likely is told by rates of use over several time scales, kept for every model ever used, resident or not: a short
 // scale knows who is in the middle of something, a long one who is popular. Several are needed: which of them predicts
 // best depends on how long victims stay away, and that on how much fits. Scales, weights and the exponent were chosen
-// with tools/cachesim (docs/adr/0014-hazard.md).
+// with tools/cachesim (docs/adr/0014-who-leaves.md).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -73,18 +73,21 @@ std::string ContextManager::Impl::wish(const Model& m) const {
                           : preload             ? "it was asked to be preloaded"
                                                 : "it was asked to be loaded";
   const Room room = ledger_.now();
-  std::string what = fmt::format("needs {} MiB", lacking(m).rounded_mib());
-  if (room.budget != Bytes(UINT64_MAX)) {
-    const Bytes free = room.committed < room.budget ? room.budget - room.committed : Bytes();
-    what += fmt::format(" and {} of {} MiB are free", free.rounded_mib(), room.budget.rounded_mib());
-  }
+  std::string what = memory_wish(lacking(m));
   if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);
-  return fmt::format("{}; it {}", who, what);
+  return fmt::format("{}; {}", who, what);
+}
+
+std::string ContextManager::Impl::memory_wish(Bytes needs) const {
+  const Room room = ledger_.now();
+  if (room.budget == Bytes(UINT64_MAX)) return fmt::format("it needs {} MiB", needs.rounded_mib());
+  const Bytes free = room.committed < room.budget ? room.budget - room.committed : Bytes();
+  return fmt::format("it needs {} MiB and {} of {} MiB are free", needs.rounded_mib(), free.rounded_mib(),
+                     room.budget.rounded_mib());
 }
 
 void ContextManager::Impl::decide_start(Model& m, DecisionKind kind) {
-  decide(kind, m, wish(m)).because_of = std::exchange(m.room_decision, 0);
-  m.room_plan.clear();
+  decide(kind, m, wish(m)).because_of = m.room_decision;
 }
 
 void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candidates,

@@ -133,6 +133,29 @@ TEST_F(DecisionsTest, AnErrorForWantOfCapacityNamesItsDecision) {
   EXPECT_NE(full.error.decision, too_large.error.decision);
 }
 
+TEST_F(DecisionsTest, WhatNobodyWantsAnyMoreExplainsNothingLater) {
+  ContextOptions options;
+  options.max_models = 1;
+  start(options);
+  add("a", 1);
+  add("b", 1);
+  for (int round = 0; round < 2; ++round) {
+    serve("a", {});
+    now_ += std::chrono::seconds(40);
+    lease(kR1, "b");
+    inspected("b");
+    ASSERT_EQ(kinds().back(), DecisionKind::kStop) << "a leaves for b";
+    EXPECT_EQ(core_->decisions().back().because_of, core_->decisions().back().id - 1);
+    EXPECT_EQ(core_->decisions()[core_->decisions().size() - 2].kind, DecisionKind::kMakeRoom);
+    step(RequestCancelled{kR1});
+    exited("a");
+  }
+  // There is room: nothing but its own wish brings it.
+  serve("b", {});
+  EXPECT_EQ(core_->decisions().back().kind, DecisionKind::kLoad);
+  EXPECT_EQ(core_->decisions().back().because_of, 0U);
+}
+
 TEST_F(DecisionsTest, AFloodOfRefusalsIsCounted) {
   ContextOptions options;
   options.max_queue_per_model = 1;

@@ -245,6 +245,8 @@ class ContextManager::Impl {
   void decide_room(Model& claimant, const Candidates& candidates, const std::vector<std::size_t>* chosen, bool waits);
   // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
   std::string wish(const Model& m) const;
+  // "it needs 44 MiB and 12 of 256 MiB are free"
+  std::string memory_wish(Bytes needs) const;
 
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);

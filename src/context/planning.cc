@@ -229,6 +229,11 @@ bool ContextManager::Impl::plan() {
     m.was_draining = m.draining;
     m.draining = false;
     m.claimed = false;
+    // What was decided for a load that came, or that nobody wants any more, is not why the next one comes.
+    if (!waits_for_room(m)) {
+      m.room_plan.clear();
+      m.room_decision = 0;
+    }
   }
   Pass pass{ledger_.now(), ledger_.after_exits()};
   bool answered = false;
@@ -250,8 +255,6 @@ Bytes ContextManager::Impl::lacking(const Model& m) const {
 
 void ContextManager::Impl::give_up(Model& m) {
   m.eager.reset();
-  m.room_plan.clear();
-  m.room_decision = 0;
   m.evicted.clear();
   if (m.preparing()) m.state = ModelState::kCold;
 }

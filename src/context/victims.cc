@@ -69,7 +69,8 @@ std::optional<Indexes> cheapest(const Room& room, Bytes wanted, std::span<const 
     }
   }
 
-  // best[u][s]: to free u units and s slots with the models so far; taken[m][u][s]: the offer of model m in it, if any.
+  // table[m][u, s]: the least price of freeing u units and s slots with the first m models, and what the last of them
+  // offers for it, if anything.
   struct Cell {
     std::optional<Price> price;
     std::size_t offer = SIZE_MAX;

@@ -228,9 +228,7 @@ Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
   const Room room = ledger_.now();
   const bool slots = room.max_models != 0 && room.slots >= room.max_models;
-  const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models)
-                                 : fmt::format("it needs {} MiB and {} of {} MiB are free", footprint.rounded_mib(),
-                                               (room.budget - room.committed).rounded_mib(), room.budget.rounded_mib());
+  const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);
   return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
                                             quoted(id), what, obstacles(id))};
 }
