@@ -3,13 +3,10 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include "api/json.h"
 
 namespace minerva::api {
 namespace {
-
-// Ordered, so that answers read as the documentation shows them.
-using Json = nlohmann::ordered_json;
 
 std::string utc(std::chrono::system_clock::time_point time) {
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(time);
@@ -52,7 +49,7 @@ Json decision_object(const DecisionAnswer& answer) {
 std::string decisions_json(const std::vector<DecisionAnswer>& decisions) {
   Json data = Json::array();
   for (const DecisionAnswer& decision : decisions) data.push_back(decision_object(decision));
-  return Json{{"object", "list"}, {"data", std::move(data)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dump(Json{{"object", "list"}, {"data", std::move(data)}});
 }
 
 }  // namespace minerva::api

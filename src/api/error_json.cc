@@ -2,17 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include "api/json.h"
 
 namespace minerva::api {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::size_t kMaxForeignText = 2000;  // bytes of an answer that is no JSON, shown as the message
 constexpr int kMaxDepth = 16;                  // of foreign JSON that is kept
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // The row that fits an answer of which only the status is known.
 const ErrorInfo& info_of_status(int status) {

@@ -3,15 +3,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "api/json.h"
 
 namespace minerva::api {
 namespace {
-
-// Ordered, so that answers read as the documentation shows them.
-using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::int64_t rounded_ms(Duration duration) { return std::chrono::round<std::chrono::milliseconds>(duration).count(); }
 

@@ -38,6 +38,16 @@ class IdleEngine final : public Engine {
   std::unique_ptr<EngineAgent> agent_;
 };
 
+// Every model takes one byte.
+class OneByteDriver : public EngineDriver {
+ public:
+  void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
+    ModelMetadata metadata;
+    metadata.predicted = Bytes(1);
+    done(metadata);
+  }
+};
+
 class HostTest : public testing::Test {
  protected:
   void SetUp() override {

@@ -10,14 +10,9 @@ using namespace std::chrono_literals;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 
-class FakeDriver final : public EngineDriver {
+class FakeDriver final : public OneByteDriver {
  public:
   explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
-  void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
-    ModelMetadata metadata;
-    metadata.predicted = Bytes(1);
-    done(metadata);
-  }
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
     starts.push_back(spec.id);

@@ -6,14 +6,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class FakeDriver final : public EngineDriver {
+class FakeDriver final : public OneByteDriver {
  public:
   explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
-  void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
-    ModelMetadata metadata;
-    metadata.predicted = Bytes(1);
-    done(metadata);
-  }
   Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
     auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));

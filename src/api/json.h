@@ -1,0 +1,15 @@
+// How answers are written as JSON.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace minerva::api {
+
+// Ordered, so that answers read as the documentation shows them.
+using Json = nlohmann::ordered_json;
+
+// On one line; bytes that are no UTF-8 are replaced.
+inline std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace minerva::api
