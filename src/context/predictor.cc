@@ -9,6 +9,8 @@ namespace {
 
 // Of an average of gaps: the latest counts for a quarter.
 constexpr int kGapWeight = 4;
+// Of an average over requests of whether the one before was the same user's.
+constexpr double kUserWeight = 32;
 
 }  // namespace
 
@@ -21,6 +23,8 @@ std::size_t Predictor::KeyHash::operator()(const Key& key) const {
 Predictor::Predictor(const Limits& limits) : limits_(limits), users_(limits.users), of_all_(limits.contexts_of_all) {}
 
 void Predictor::asked(UserId user, const ModelId& model, TimePoint now) {
+  if (last_user_) same_user_ += ((user == *last_user_ ? 1 : 0) - same_user_) / kUserWeight;
+  last_user_ = user;
   User& u = users_.find_or_make(user);
   if (!u.contexts) u.contexts.emplace(limits_.contexts_of_user);
   const Duration gap = u.last.empty() ? Duration::zero() : now - u.asked;
@@ -67,16 +71,16 @@ void Predictor::blend(const Contexts& contexts, const Key& key, bool by_user, do
   const double share = left / (context->seen + kinds);
   for (const Follower& f : context->followers) {
     auto it = std::find_if(guesses.begin(), guesses.end(), [&](const Guess& g) { return g.model == f.model; });
-    if (it == guesses.end()) {
-      // The first context that knows it is the longest one, which says most.
-      it = guesses.insert(guesses.end(), {.model = f.model,
-                                          .after = key.second,
-                                          .by_user = by_user,
-                                          .times = static_cast<unsigned>(std::lround(f.count)),
-                                          .of = static_cast<unsigned>(std::lround(context->seen)),
-                                          .gap = f.gap});
-    }
-    it->probability += share * f.count;
+    if (it == guesses.end()) it = guesses.insert(guesses.end(), {.model = f.model});
+    const double says = share * f.count;
+    it->probability += says;
+    if (says <= it->said_most) continue;
+    it->said_most = says;
+    it->after = key.second;
+    it->by_user = by_user;
+    it->times = static_cast<unsigned>(std::lround(f.count));
+    it->of = static_cast<unsigned>(std::lround(context->seen));
+    it->gap = f.gap;
   }
   left = share * kinds;
 }
@@ -87,7 +91,7 @@ std::vector<Predictor::Guess> Predictor::next(UserId user, double least) const {
   if (u == nullptr) return guesses;
   const Key two{u->last_but_one, u->last};
   const Key one{{}, u->last};
-  double left = 1;
+  double left = same_user_;
   for (const bool by_user : {true, false}) {
     const Contexts& contexts = by_user ? *u->contexts : of_all_;
     if (!u->last_but_one.empty()) blend(contexts, two, by_user, left, guesses);
@@ -95,7 +99,8 @@ std::vector<Predictor::Guess> Predictor::next(UserId user, double least) const {
   }
   // What others did after the same request says more than what this user did at all.
   blend(*u->contexts, {}, /*by_user=*/true, left, guesses);
-  blend(of_all_, {}, /*by_user=*/false, left, guesses);
+  double anybody = left + 1 - same_user_;
+  blend(of_all_, {}, /*by_user=*/false, anybody, guesses);
   std::erase_if(guesses, [&](const Guess& g) { return g.probability < least; });
   std::sort(guesses.begin(), guesses.end(), [](const Guess& a, const Guess& b) {
     return a.probability != b.probability ? a.probability > b.probability : a.model < b.model;

@@ -80,6 +80,7 @@ class Predictor {
     unsigned times = 0;
     unsigned of = 0;
     Duration gap{};
+    double said_most = 0;  // the part of the probability that this says
   };
   // What `user` asks for next, the most probable first, down to `least` of probability.
   std::vector<Guess> next(UserId user, double least) const;
@@ -110,6 +111,8 @@ class Predictor {
   void blend(const Contexts& contexts, const Key& key, bool by_user, double& left, std::vector<Guess>& guesses) const;
 
   Limits limits_;
+  std::optional<UserId> last_user_;
+  double same_user_ = 1;  // how often the next request is the same user's
   RecentMap<UserId, User> users_;
   Contexts of_all_;
 };

@@ -200,6 +200,7 @@ void Referee::note(const Event& event) {
                      if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
                    }
                  },
+                 [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;

@@ -105,6 +105,10 @@ std::string to_text(const Event& event) {
             return fmt::format("WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}",
                                e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency));
           },
+          [](const PredictionChanged& e) {
+            return fmt::format("PredictionChanged{}{}", if_set(e.prediction.preload, " preload"),
+                               if_set(e.prediction.read_ahead, " read_ahead"));
+          },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
       },
@@ -124,7 +128,7 @@ std::string to_text(const Action& action) {
           },
           [](const Wake& a) { return fmt::format("Wake e{} {}", n(a.engine), a.model); },
           [](const DropPages& a) { return fmt::format("DropPages e{} {}", n(a.engine), a.model); },
-          [](const ReadAhead& a) { return fmt::format("ReadAhead {}", a.model); },
+          [](const ReadAhead& a) { return fmt::format("ReadAhead {}{}", a.model, if_set(a.likely, " (likely)")); },
           [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
           [](const Kill& a) { return fmt::format("Kill e{} {}", n(a.engine), a.model); },
           [](const Grant& a) {
