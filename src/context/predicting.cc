@@ -14,7 +14,7 @@ namespace minerva {
 namespace {
 
 // Below this a guess is none. Measured, see ADR 15.
-constexpr double kLeastProbability = 0.1;
+constexpr double kLeastProbability = 0.05;
 constexpr std::size_t kMostOnPaper = 8;
 
 std::string why(const Predictor::Guess& guess) {

@@ -1,12 +1,16 @@
 // Predictor: which model is asked for next, from what was asked for before. Pure counting.
 //
-// A Markov model of the second, first and zeroth order, for each user and for all of them together. Each order counts
-// what followed the same two requests, the same one, or any; the orders are blended by escape (PPM-C: Moffat,
-// "Implementing the PPM data compression scheme", 1990): what a context has seen counts as much as it has seen, and
-// what is left goes to the next one: the user's own, everybody's, and at last those that look at no request before.
-// What everybody did is what each of them did in a row, not how their requests happened to mix. Old counts fade: a
-// context that has seen much is halved. Memory is bounded: the users, contexts and followers seen longest ago, or
-// least, are forgotten. Threading: one thread. It depends on nothing but what it was told.
+// As likely as it was so far, the next request is of the user who asked last, and follows from what he asked before;
+// otherwise it is anybody's, for what is asked for most.
+// What he asks is a Markov model of the second, first and zeroth order, of his own requests and of everybody's. Each
+// order counts what followed the same two requests, the same one, or any; they are blended by escape (PPM-C: Moffat,
+// "Implementing the PPM data compression scheme", 1990): a context counts as much as it has seen, and what is left goes
+// to the next one. What everybody did is what each of them did in a row, not how their requests happened to mix.
+//
+// Old counts fade: a context that has seen much is halved. Memory is bounded: the users, contexts and followers seen
+// longest ago, or least, are forgotten.
+//
+// Threading: one thread. It depends on nothing but what it was told.
 #pragma once
 
 #include <cstdint>
@@ -82,7 +86,7 @@ class Predictor {
     Duration gap{};
     double said_most = 0;  // the part of the probability that this says
   };
-  // What `user` asks for next, the most probable first, down to `least` of probability.
+  // What is asked for next if `user` asked last, the most probable first, down to `least` of probability.
   std::vector<Guess> next(UserId user, double least) const;
 
  private:
@@ -112,7 +116,7 @@ class Predictor {
 
   Limits limits_;
   std::optional<UserId> last_user_;
-  double same_user_ = 1;  // how often the next request is the same user's
+  double same_user_ = 1;  // how often a request is of the same user as the one before, lately
   RecentMap<UserId, User> users_;
   Contexts of_all_;
 };
