@@ -14,6 +14,7 @@ void ContextManager::Impl::spawn(Model& m) {
   check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
+  if (queue_.lines(m.id).wanting() > 0) m.guess.reset();  // somebody came meanwhile
   if (m.guess) ++guesses_.made;
   const EngineId engine{next_engine_++};
   ledger_.reserve(engine, m.footprint);

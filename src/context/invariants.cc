@@ -12,6 +12,7 @@ void ContextManager::Impl::check_invariants() const {
   std::size_t engines = 0;
   std::size_t resident = 0;
   std::size_t removed = 0;
+  std::size_t guesses = 0;
   std::set<ModelId> idle_ones;
   for (const auto& [id, m] : models_) {
     const bool alive = m.state == ModelState::kLoading || m.resident() || m.state == ModelState::kStopping;
@@ -63,10 +64,13 @@ void ContextManager::Impl::check_invariants() const {
     check(!m.guess || m.preparing() || m.state == ModelState::kLoading || m.state == ModelState::kWaking ||
               m.state == ModelState::kHot,
           "a guess is kept of a model that is out");
-    check(!m.guess || (m.leases.empty() && lines.wanting() == 0), "a model that is used is taken for a guess");
+    if (m.guess && m.engine) ++guesses;
+    check(!m.guess || m.preparing() || (m.leases.empty() && lines.wanting() == 0),
+          "a model that is used is taken for a guess");
     check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
   }
   check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");
+  check(guesses_.made == guesses_.used + guesses_.wasted + guesses, "a guess is not accounted for");
   check(removed == removed_models_, "the removed models are miscounted");
   check(resident == cache_.size(), "the cache holds a model that does not exist");
   cache_.visit_victims([&](const CacheEntry& entry) {

@@ -237,6 +237,9 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     const Bytes coming = ledger_.reserved() - ledger_.after_exits().committed;
     return coming < short_by;
   };
+  for (Model* m = idle_guess(); m != nullptr && lacking(); m = idle_guess()) {
+    withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short", nullptr);
+  }
   if (!lacking()) return;
   cache_.refresh(now_);
   std::vector<Model*> hot;
@@ -251,11 +254,6 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     if (std::exchange(m->pages_dropped, true)) continue;
     actions_.emplace_back(DropPages{*m->engine, m->id});
     dropped = true;
-  }
-  while (lacking()) {
-    Model* const m = idle_guess();
-    if (m == nullptr) break;
-    withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short", nullptr);
   }
   if (dropped) return;  // whether that was enough shows next time
   for (Model* m : hot) {

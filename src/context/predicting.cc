@@ -66,10 +66,10 @@ void ContextManager::Impl::start_guess(Model& m, std::string reason) {
 }
 
 void ContextManager::Impl::guess_used(Model& m) {
-  if (!m.guess) return;
+  // While it is prepared the request may still go away.
+  if (!m.guess || m.preparing()) return;
   m.guess.reset();
   m.eager.reset();
-  if (m.preparing() || m.state == ModelState::kStopping) return;
   ++guesses_.used;
   const bool woken = cache_.contains(m.id) && cache_.find(m.id)->access_count > 0;
   const Duration whole = woken ? usual_wake_time(m) : usual_load_time(m);
@@ -92,7 +92,7 @@ void ContextManager::Impl::guess_failed(Model& m) {
 void ContextManager::Impl::yield_guesses() {
   if (queue_.wanting() == 0) return;
   for (auto& [id, m] : models_) {
-    if (!m.guess) continue;
+    if (!m.guess || queue_.lines(id).wanting() > 0) continue;
     if (m.preparing()) give_up(m);
     if (m.state == ModelState::kLoading) stop(m, "it was loaded on a guess, and a request waits for another");
   }

@@ -260,7 +260,8 @@ void Referee::note_exit(EngineId id, SimEngine& engine) {
               : engine.killed ? "exit after kill"
               : engine.ready  ? "crash while hot"
                               : "crash in load"];
-  if (!engine.stopped) {
+  if (!engine.stopped && engine.on_guess) ++coverage_["a guess that died"];
+  if (!engine.stopped && !engine.perhaps_on_guess) {
     ++model.deaths;
     model.last_death = now_;
   }
@@ -276,6 +277,7 @@ void Referee::end_lease(const LeaseReleased& event) {
   --granted_;
   SimEngine& engine = engines_.at(it->second.engine);
   engine.leases.erase(event.request);
+  engine.touched = true;
   if (!engine.dead) models_[engine.model].last_active = now_;
   const bool completed = event.end == LeaseEnd::kCompleted;
   ++(completed ? counts_.completed : event.end == LeaseEnd::kFailed ? counts_.failed : counts_.cancelled);
@@ -317,7 +319,7 @@ void Referee::note_ready(SimEngine& engine) {
   if (preload) {
     ++expected_.preloads;
   } else {
-    perhaps_preload_ = models_[engine.model].eager;
+    perhaps_preload_ = models_[engine.model].eager || engine.on_guess;
   }
 }
 
@@ -354,9 +356,10 @@ void Referee::see(const Spawn& action) {
     expect(now_ >= model.last_death + options_.quarantine_first / 2, "a model that dies again and again is started");
     ++coverage_["tried again after a pause"];
   }
-  const SimEngine engine{
+  SimEngine engine{
       .model = action.model, .footprint = action.footprint, .spawned = now_, .hot_footprint = action.footprint};
   check_limits(&engine);
+  check_guess(engine);
   expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
   live_.insert(action.engine);
   model.live = action.engine;
@@ -388,8 +391,10 @@ void Referee::check_residency(const ModelId& model, const ModelId& newcomer) {
 }
 
 // The first model that leaves for `newcomer` since it was started last begins a switch.
-void Referee::check_switches(const ModelId& newcomer) {
+void Referee::check_switches(const SimEngine& victim, const ModelId& newcomer) {
   if (newcomer.empty() || !switching_.insert(newcomer).second) return;
+  // To give up a guess is none; but the core may have counted it, as the first of those that leave.
+  if (victim.perhaps_on_guess) return;
   while (!switches_.empty() && switches_.front() + std::chrono::seconds(1) <= now_) switches_.pop_front();
   switches_.push_back(now_);
   const std::size_t most = options_.max_switches_per_second;
@@ -426,9 +431,10 @@ void Referee::see(const Park& action) {
   if (action.evicted) {
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
     expect(action.victim_of != action.model, "a model is evicted for itself");
-    expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
+    expect(!progress_demanded_ || engine.served || engine.on_guess, "a model is evicted that served nobody");
+    check_victim(engine, action.victim_of);
     if (!action.victim_of.empty()) check_residency(action.model, action.victim_of);
-    check_switches(action.victim_of);
+    check_switches(engine, action.victim_of);
     ++coverage_["evicted by parking"];
   } else {
     const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
@@ -448,9 +454,7 @@ void Referee::see(const Wake& action) {
   SimEngine& engine = it->second;
   expect(engine.resident() && !engine.killed && engine.parking == SimEngine::Parking::kParked,
          "an engine is woken that is not parked");
-  expect(open_wanting_ > 0 && (is_open(SimRequest::Kind::kLease, action.model, false) ||
-                               is_open(SimRequest::Kind::kLoad, action.model, false)),
-         "an engine is woken that nobody wants");
+  check_guess(engine);
   engine.parking = SimEngine::Parking::kWaking;
   engine.footprint = std::max(engine.footprint, engine.hot_footprint);
   check_limits(&engine);
@@ -466,8 +470,12 @@ void Referee::see(const DropPages& action) {
 }
 
 void Referee::see(const ReadAhead& action) {
-  expect(models_[action.model].inspected.has_value(), "a file is read ahead that was not inspected");
-  ++coverage_["read ahead"];
+  expect(action.likely || models_[action.model].inspected.has_value(), "a file is read ahead that was not inspected");
+  if (action.likely) {
+    expect(options_.prediction.read_ahead, "a file is read ahead on a guess, which is switched off");
+    expect(open_.empty() && granted_ == 0 && !pressure_, "a file is read ahead on a guess though something goes on");
+  }
+  ++coverage_[action.likely ? "read ahead on a guess" : "read ahead"];
 }
 
 bool Referee::is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const {
@@ -489,8 +497,9 @@ void Referee::see(const Stop& action) {
   if (!engine.ready) {
     const bool late = now_ >= engine.spawned + options_.load_timeout;
     expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_ ||
-               engine.outdated,
+               engine.outdated || (engine.perhaps_on_guess && open_wanting_ > 0),
            "a loading engine is stopped for nothing");
+    if (engine.on_guess && open_wanting_ > 0) ++coverage_["a guess yields"];
     ++coverage_["stop while loading"];
   }
   if (action.reason == "its settings have changed") {
@@ -503,6 +512,7 @@ void Referee::see(const Stop& action) {
   }
   if (action.evicted) {
     ++expected_.evictions;
+    check_victim(engine, action.victim_of);
     expect(engine.ready, "a loading model is a victim");
     // A forced load lifts pins, and what it has lifted may go at once for smaller limits.
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
@@ -535,9 +545,9 @@ void Referee::see(const Stop& action) {
                                        : newcomer.inspected && *newcomer.inspected <= options_.memory_budget;
     expect(fits, "a model is evicted for one that is not known to fit");
     expect(action.victim_of != action.model, "a model is evicted for itself");
-    expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
+    expect(!progress_demanded_ || engine.served || engine.on_guess, "a model is evicted that served nobody");
     check_residency(action.model, action.victim_of);
-    check_switches(action.victim_of);
+    check_switches(engine, action.victim_of);
     ++coverage_["evicted"];
   } else if (action.reason.find("ttl") != std::string::npos) {
     const Duration ttl = action.reason.find("unload_ttl") != std::string::npos ? model.unload_ttl : model.ttl;
@@ -591,6 +601,7 @@ void Referee::see(const Grant& action) {
   engine->second.leases.insert(action.request);
   ++engine->second.grants;
   engine->second.served = true;
+  engine->second.touched = true;
   ++coverage_["grant"];
 }
 
@@ -604,7 +615,12 @@ void Referee::see(const Done& action) {
     expect(resident(action.model) != nullptr, "a load is done, but the model cannot serve");
     expect(action.footprint == resident(action.model)->footprint, "a load reports a wrong footprint");
     expect(!resident(action.model)->outdated, "a load is done by an engine whose settings have changed");
-    if (!request.preload) models_[action.model].last_active = now_;
+    if (!request.preload) {
+      models_[action.model].last_active = now_;
+      engines_.at(*models_[action.model].live).touched = true;
+    } else if (!action.evicted.empty()) {
+      ++coverage_["preload that evicted"];
+    }
     ++coverage_[action.changed ? "load done" : "load of a hot model"];
     if (!action.evicted.empty()) ++coverage_["load that evicted"];
   } else if (request.kind == SimRequest::Kind::kUnload) {
@@ -685,6 +701,7 @@ void Referee::check_state(const Event& event) {
   expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
 
   check_configuration();
+  check_guesses();
 
   Bytes held;
   std::size_t serving_engines = 0;
@@ -699,6 +716,7 @@ void Referee::check_state(const Event& event) {
                                 : engine.parking == SimEngine::Parking::kWaking ? Residency::kWaking
                                                                                 : Residency::kParking;
     expect(view && view->residency == residency && view->engine == id, "an engine's state is wrong");
+    expect(view->since_last_use.has_value() == engine.touched, "a preload is counted as use, or a use is not");
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
     expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
     const SimModel& model = models_[engine.model];
@@ -734,6 +752,57 @@ void Referee::check_state(const Event& event) {
       ++coverage_["pin lifted by force"];
     }
   }
+}
+
+// ---- what is loaded on a guess ----
+
+bool Referee::is_wanted(const ModelId& model) const {
+  return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
+}
+
+// It is loaded or woken now.
+void Referee::check_guess(SimEngine& engine) {
+  if (is_wanted(engine.model)) return;
+  engine.perhaps_on_guess = options_.prediction.preload;
+  if (models_[engine.model].eager && !engine.ready) return;
+  expect(options_.prediction.preload, "an engine is started or woken that nobody wants");
+  expect(open_wanting_ == 0 && !pressure_, "something is loaded on a guess though somebody waits or memory is short");
+  engine.on_guess = true;
+  ++coverage_[engine.ready ? "woken on a guess" : "loaded on a guess"];
+}
+
+// It leaves to make room.
+void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) const {
+  expect(newcomer.empty() || is_wanted(newcomer), "a model is evicted for one that nobody asked for");
+  // A parked one leaves for limits of its own.
+  const bool in_the_way = !newcomer.empty() || victim.parking == SimEngine::Parking::kNo;
+  if (victim.perhaps_on_guess || !in_the_way) return;
+  for (const EngineId id : live_) {
+    const SimEngine& other = engines_.at(id);
+    const bool could_go = other.on_guess && other.serving() && !other.killed && other.grants == 0 &&
+                          !models_.at(other.model).pinned && !is_wanted(other.model) && other.model != newcomer;
+    expect(!could_go, "a model is evicted while another is there on a guess only");
+  }
+}
+
+void Referee::check_guesses() {
+  // Who was let in asked for it, so it is no guess any more.
+  if (arrival_ && !requests_.at(*arrival_).rejected) {
+    const auto it = models_.find(requests_.at(*arrival_).model);
+    if (it != models_.end() && it->second.live) {
+      SimEngine& engine = engines_.at(*it->second.live);
+      engine.perhaps_on_guess = false;
+      if (std::exchange(engine.on_guess, false)) ++coverage_[engine.ready ? "a guess is used" : "a guess is joined"];
+    }
+  }
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.on_guess || engine.ready || engine.stopped || draining_) continue;
+    expect(open_wanting_ == 0, "a guess is loaded on though somebody waits");
+  }
+  const PredictionStats stats = manager_.predictions();
+  expect(stats.made >= stats.used + stats.wasted, "the guesses are miscounted");
+  if (stats.paused) ++coverage_["guesses are paused"];
 }
 
 // What a configuration that was read while everything goes on demands.

@@ -42,7 +42,11 @@ struct SimEngine {
   bool dead = false;
   std::set<RequestId> leases{};
   std::uint64_t grants = 0;
-  bool served = false;  // somebody, since it became hot
+  bool served = false;    // somebody, since it became hot
+  bool on_guess = false;  // nobody asked for its load or wake, nor for the model since
+  // The same, or it was to be loaded eagerly: only the core knows.
+  bool perhaps_on_guess = false;
+  bool touched = false;  // used, or asked to be loaded
 
   bool resident() const { return ready && !stopped && !dead; }
   bool serving() const { return resident() && parking == Parking::kNo; }
@@ -131,9 +135,13 @@ class Referee {
   void see(const DropPages& action);
   void see(const ReadAhead& action);
   void see(const Kill& action);
+  void check_guess(SimEngine& engine);
+  void check_victim(const SimEngine& victim, const ModelId& newcomer) const;
+  void check_guesses();
+  bool is_wanted(const ModelId& model) const;
   void check_limits(const SimEngine* with) const;
   void check_residency(const ModelId& model, const ModelId& newcomer);
-  void check_switches(const ModelId& newcomer);
+  void check_switches(const SimEngine& victim, const ModelId& newcomer);
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
   void see(const Done& action);

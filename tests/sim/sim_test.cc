@@ -15,7 +15,11 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
     ASSERT_FALSE(result.broken) << "seed " << seed << ": " << *result.broken;
     for (const auto& [what, count] : result.coverage) coverage[what] += count;
   }
-  for (const char* what : {"abort",
+  for (const char* what : {"a guess is joined",
+                           "a guess is used",
+                           "a guess that died",
+                           "a guess yields",
+                           "abort",
                            "cancelled while waiting",
                            "crash in load",
                            "crash while hot",
@@ -38,6 +42,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "load done",
                            "load of a hot model",
                            "load that evicted",
+                           "loaded on a guess",
                            "outdated engine replaced",
                            "outdated in load",
                            "outdated model comes back",
@@ -51,8 +56,10 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "parked by an operator",
                            "parked when idle",
                            "pin lifted by force",
+                           "preload that evicted",
                            "probe",
                            "read ahead",
+                           "read ahead on a guess",
                            "reject conflict",
                            "reject draining",
                            "reject engine_crashed",
@@ -75,7 +82,8 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "waiting limits changed",
                            "waiting limits changed in load",
                            "waiting limits changed over full queues",
-                           "woken"}) {
+                           "woken",
+                           "woken on a guess"}) {
     EXPECT_GT(coverage[what], 0U) << what;
   }
 }

@@ -37,6 +37,7 @@ struct Profile {
   double leave = 0.1;      // of a client to go away
   double poison = 0;       // of a request to kill the engine it gets
   double parks = 0;        // of an engine to be one that can be parked
+  double schedules = 0;    // of a model to be preloaded and unloaded at set times
   ContextOptions options;
   std::string policy;
 };
@@ -79,6 +80,7 @@ class World {
   void client_arrives(const ModelId& model) { client_arrives(model, some_caller()); }
   void client_arrives(const ModelId& model, Caller caller);
   void operator_calls();
+  void follow_schedule(const ModelId& model, Duration period);
   void configuration_changes();
   // Events nobody expects: they must change nothing, or do no harm.
   void stray_event();
@@ -161,6 +163,8 @@ Profile World::make_profile() {
   p.options.quarantine_max = seconds(4);
   p.options.jitter_seed = pick(UINT64_MAX);
   if (!p.calm) p.options.parking = some_parking_limits();
+  if (chance(0.4)) p.options.prediction = {.preload = chance(0.8), .read_ahead = chance(0.5)};
+  if (!p.calm && chance(0.4)) p.schedules = 0.3;
   p.parks = chance(0.2) ? 0 : chance(0.5) ? 1 : 0.7;
   return p;
 }
@@ -238,6 +242,11 @@ void World::plan_arrivals() {
     const std::uint64_t most = profile_.calm ? 4 : 8;
     footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
     deliver(profile_.calm ? ModelAdded{.model = id} : some_entry(id));
+  }
+  for (int i = 0; i < profile_.models; ++i) {
+    if (chance(profile_.schedules)) {
+      follow_schedule(model_name(static_cast<std::uint64_t>(i)), between(milliseconds(500), seconds(6)));
+    }
   }
   const TimePoint end = now_ + profile_.span;
   if (profile_.calm) {
@@ -396,6 +405,19 @@ void World::operator_calls() {
     at(between(Duration::zero(), seconds(3)), [=, this] { deliver(RequestCancelled{request}); });
 }
 
+// As the timetable does: it asks for no more than what is idle, and unloads nothing that is in use.
+void World::follow_schedule(const ModelId& model, Duration period) {
+  if (settling_) return;
+  at(period, [=, this] {
+    if (chance(0.7)) {
+      deliver(LoadRequested{new_request(), model, /*preload=*/true, /*force=*/false, now_ + seconds(5)});
+    } else if (const auto view = manager_.model(model, now_); view && view->leases == 0) {
+      deliver(UnloadRequested{new_request(), model, /*force=*/false, now_});
+    }
+    follow_schedule(model, period);
+  });
+}
+
 void World::stray_event() {
   const EngineId engine{pick(50)};
   switch (pick(7)) {
@@ -459,6 +481,7 @@ void World::configuration_changes() {
                            between(Duration::zero(), seconds(5)), pick(5)});
   }
   if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
+  if (chance(0.2)) deliver(PredictionChanged{{.preload = chance(0.5), .read_ahead = chance(0.5)}});
 }
 
 void World::release(RequestId request, LeaseEnd end) {
