@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "context/impl.h"
 #include "context/planted_bug.h"
@@ -36,6 +37,7 @@ void ContextManager::Impl::become_hot(Model& m) {
   if (m.breaker.failures() == 0) m.last_failure.reset();
   learn_load_time(m);
   cache_.insert(m.id, m.footprint, now_, preloaded);
+  if (m.past) cache_.resume(m.id, *std::exchange(m.past, std::nullopt));
   if (preloaded) cache_.count_preload();
   serve(m, /*just_loaded=*/true);
   refresh_entry(m);
@@ -99,7 +101,7 @@ void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker
 }
 
 void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Failure failure) {
-  m.eager.reset();
+  let_go(m);
   record_failure(m, reason, failure);
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
     while (!queue_.lines(m.id).leases.empty()) take(queue_.lines(m.id).leases.begin()->second);
@@ -123,6 +125,7 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
     fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
   } else if (was != ModelState::kStopping) {
     // Whoever waits gets a fresh engine, unless this is a habit.
+    m.past.reset();
     record_failure(m, reason, Breaker::Failure::kRequest);
     if (m.breaker.open(now_)) reject_wanting(m, reason);
   }

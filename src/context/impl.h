@@ -6,6 +6,7 @@
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   history.cc          what outlives the process: given, taken, cleared, and who comes back
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
 //   invariants.cc       what must hold after each step
@@ -46,6 +47,7 @@ class ContextManager::Impl {
   std::size_t queued() const { return queue_.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
   const std::deque<Decision>& decisions() const { return decisions_; }
+  History history() const;
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -102,6 +104,8 @@ class ContextManager::Impl {
   void on(const PressureChanged& event);
   void on(const BudgetChanged& event);
   void on(const WaitingChanged& event);
+  void on(const HistoryRestored& event);
+  void on(const ClearRequested& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
@@ -220,6 +224,19 @@ class ContextManager::Impl {
   void note_timer(TimePoint when);
   void arm_timer();
 
+  // ---- history.cc ----
+  // Starts the next one that comes back, if nothing is in its way.
+  void bring_back();
+  // It is not to come back, nor is a preload of it wanted that nobody waits for.
+  static void let_go(Model& m);
+  // It is on its way back and nobody waits for it.
+  bool comes_back_unasked(const Model& m) const;
+  // Whoever loads unasked makes room for who waits. True if there was one.
+  bool stop_coming_back();
+  std::vector<ModelId> most_wanted_first() const;
+  // They go with the process, and are to come back with the next one.
+  void remember_residents();
+
   // ---- estimates.cc ----
   void learn_load_time(Model& m);
   void learn_wake_time(Model& m);
@@ -272,6 +289,7 @@ class ContextManager::Impl {
   std::deque<Decision> decisions_;  // the latest
   std::uint64_t last_decision_ = 0;
   std::uint64_t cause_ = 0;                   // the decision that is being carried out
+  std::deque<ModelId> coming_back_;           // those that are to, or were; the first one may be under way
   std::optional<Duration> load_time_of_any_;  // moving average
   std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
   bool draining_ = false;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "context/breaker.h"
+#include "minerva/cache/eviction_policy.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -42,6 +43,7 @@ struct Model {
   TimePoint hot_since{};
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
+  std::optional<CacheEntry> past;      // resident before a restart, or a drain, and to come back
   std::vector<ModelId> evicted;        // for the load or wake under way
   bool read_ahead = false;             // its file, for the load under way
   std::uint64_t room_decision = 0;     // that others leave for it, for the load or wake under way

@@ -33,6 +33,7 @@ void ContextManager::Impl::settle() {
   bool again = true;
   while (again) {
     again = false;
+    bring_back();
     for (auto it = models_.begin(); it != models_.end();) {
       const bool forget = advance(it->second);
       if (forget) --removed_models_;
@@ -155,7 +156,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
       break;
   }
   if (owed) return;
-  m.eager.reset();
+  let_go(m);
   reject_loads(m, unload_place, unloaded_while_loading(m.id));
   if (m.state == ModelState::kLoading) {
     stop(m, "unloaded by an operator while loading");
@@ -254,7 +255,7 @@ Bytes ContextManager::Impl::lacking(const Model& m) const {
 }
 
 void ContextManager::Impl::give_up(Model& m) {
-  m.eager.reset();
+  let_go(m);
   m.evicted.clear();
   if (m.preparing()) m.state = ModelState::kCold;
 }
@@ -275,6 +276,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     give_up(m);
     return true;
   }
+  if (comes_back_unasked(m) && queue_.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst)) return false;
   const Bytes needs = lacking(m);
   const bool held_back = pressure_ && m.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
   if (!held_back && pass.now.fits(needs) && pass.planned.fits(needs)) {
@@ -292,6 +294,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     pass.planned.take(needs);
     return false;
   }
+  if (stop_coming_back()) return true;
   Candidates candidates;
   if (pass.may_evict) add_idle_candidates(candidates);
   auto chosen = choose_victims(pass.planned, needs, candidates.departures);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "context/ledger.h"
 
@@ -28,6 +29,7 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   perhaps_preload_ = false;
   pressure_seen_ = pressure_;
   forced_out_.clear();
+  clears_images_ = false;
   arrival_.reset();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
@@ -81,6 +83,7 @@ void Referee::note(const Event& event) {
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
                    models_[e.model].known = false;
+                   models_[e.model].returns = false;
                    models_[e.model].was_removed = true;
                    models_[e.model].comes_back = false;
                  },
@@ -106,6 +109,8 @@ void Referee::note(const Event& event) {
                  [&](const UnloadRequested& e) {
                    if (e.force) forced_out_ = e.model;
                    if (const auto it = models_.find(e.model); it != models_.end()) it->second.comes_back = false;
+                   const bool stays = models_[e.model].pinned && !e.force;
+                   if (!stays) models_[e.model].returns = false;
                    open(
                        e.request,
                        {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
@@ -135,6 +140,7 @@ void Referee::note(const Event& event) {
                    if (it == models_.end() || it->second.ticket != e.ticket) return;
                    it->second.ticket = 0;  // only the first answer counts
                    if (e.footprint) it->second.inspected = *e.footprint;
+                   if (!e.footprint) it->second.returns = false;
                  },
                  [&](const EngineReady& e) {
                    const auto it = engines_.find(e.engine);
@@ -200,6 +206,8 @@ void Referee::note(const Event& event) {
                      if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
                    }
                  },
+                 [&](const HistoryRestored& e) { note_restored(e); },
+                 [&](const ClearRequested& e) { note_cleared(e); },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;
@@ -234,6 +242,63 @@ void Referee::note_added(const ModelAdded& event) {
   model.inspected.reset();
 }
 
+void Referee::note_restored(const HistoryRestored& event) {
+  expected_ = event.history.stats;
+  for (const ModelHistory& past : event.history.models) {
+    const auto it = models_.find(past.id);
+    if (it == models_.end() || !it->second.known) {
+      if (past.resident) ++coverage_["a resident model vanished"];
+      continue;
+    }
+    if (past.pinned) it->second.pinned = *past.pinned;
+    if (!past.resident || !event.bring_back) continue;
+    it->second.returns = true;
+    it->second.past_grants = past.resident->access_count;
+  }
+}
+
+void Referee::note_cleared(const ClearRequested& event) {
+  if (event.stats) expected_ = {};
+  clears_images_ = event.images;
+  if (!event.history) return;
+  for (auto& [id, model] : models_) model.past_grants = 0;
+  for (const EngineId id : live_) engines_.at(id).grants = 0;
+}
+
+History Referee::history() {
+  History history = manager_.history();
+  expect(history.stats == expected_, "the history has other statistics");
+  std::set<ModelId> resident_ones;
+  for (const ModelHistory& model : history.models) {
+    expect(models_.contains(model.id) && models_[model.id].known, "the history has a model that is not in the catalog");
+    if (!model.resident) continue;
+    resident_ones.insert(model.id);
+    const SimEngine* const engine = resident(model.id);
+    expect(engine != nullptr || models_[model.id].returns || draining_, "a model is to come back that left");
+    if (engine != nullptr) expect(model.resident->access_count == engine->grants, "a model's uses are miscounted");
+  }
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.resident() || !models_[engine.model].known) continue;
+    expect(resident_ones.contains(engine.model), "a resident model is not to come back");
+  }
+  return history;
+}
+
+void Referee::restarted(const ContextOptions& options) {
+  options_ = options;
+  for (const RequestId id : std::set<RequestId>(open_)) close(id);
+  for (auto& [id, request] : requests_) request.status = SimRequest::Status::kClosed;
+  models_.clear();
+  engines_.clear();
+  live_.clear();
+  counts_ = {};
+  expected_ = {};
+  granted_ = 0;
+  draining_ = pressure_ = false;
+  ++coverage_["restart"];
+}
+
 // Who gives up at this very moment is out of the queue already.
 void Referee::note_arrival(RequestId id, const ModelId& model) {
   std::size_t waiting = 0;
@@ -257,6 +322,7 @@ void Referee::note_exit(EngineId id, SimEngine& engine) {
   if (!engine.stopped) {
     ++model.deaths;
     model.last_death = now_;
+    model.returns = false;
   }
   engine.dead = true;
   live_.erase(id);
@@ -300,6 +366,7 @@ void Referee::note_ready(SimEngine& engine) {
   if (!first) return;
   models_[engine.model].last_active = now_;
   engine.ready_since = now_;
+  const bool unasked = models_[engine.model].eager || std::exchange(models_[engine.model].returns, false);
   bool preload = false;
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
@@ -311,7 +378,7 @@ void Referee::note_ready(SimEngine& engine) {
   if (preload) {
     ++expected_.preloads;
   } else {
-    perhaps_preload_ = models_[engine.model].eager;
+    perhaps_preload_ = unasked;
   }
 }
 
@@ -350,6 +417,11 @@ void Referee::see(const Spawn& action) {
   const SimEngine engine{
       .model = action.model, .footprint = action.footprint, .spawned = now_, .hot_footprint = action.footprint};
   check_limits(&engine);
+  if (!is_wanted(action.model) && !model.eager) {
+    expect(model.returns, "a model is loaded that nobody wants");
+    expect(open_wanting_ == 0, "a model comes back while somebody waits");
+    ++coverage_["comes back after a restart"];
+  }
   expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
   live_.insert(action.engine);
   model.live = action.engine;
@@ -404,7 +476,10 @@ void Referee::see(const Park& action) {
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
-    if (!action.victim_of.empty()) check_residency(action.model, action.victim_of);
+    if (!action.victim_of.empty()) {
+      check_residency(action.model, action.victim_of);
+      expect(is_wanted(action.victim_of), "a model is parked for one that nobody waits for");
+    }
     ++coverage_["evicted by parking"];
   } else {
     const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
@@ -463,8 +538,11 @@ void Referee::see(const Stop& action) {
   SimModel& model = models_[action.model];
   if (!engine.ready) {
     const bool late = now_ >= engine.spawned + options_.load_timeout;
+    const bool yields = model.returns && !is_wanted(action.model) && open_wanting_ > 0;
+    if (yields) ++coverage_["yields while it comes back"];
+    if (late) model.returns = false;
     expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_ ||
-               engine.outdated,
+               engine.outdated || yields,
            "a loading engine is stopped for nothing");
     ++coverage_["stop while loading"];
   }
@@ -509,6 +587,7 @@ void Referee::see(const Stop& action) {
     const bool fits = wakes != nullptr ? wakes->hot_footprint <= options_.memory_budget
                                        : newcomer.inspected && *newcomer.inspected <= options_.memory_budget;
     expect(fits, "a model is evicted for one that is not known to fit");
+    expect(is_wanted(action.victim_of), "a model is evicted for one that nobody waits for");
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
     check_residency(action.model, action.victim_of);
@@ -520,6 +599,7 @@ void Referee::see(const Stop& action) {
            "a model is stopped for being idle that is not");
     ++coverage_["stopped when idle"];
   }
+  if (clears_images_ && engine.parking == SimEngine::Parking::kParked) ++coverage_["image cleared"];
   if (engine.parking != SimEngine::Parking::kNo) ++coverage_["stop of a parked one"];
   engine.stopped = true;
 }
@@ -661,7 +741,7 @@ void Referee::check_state(const Event& event) {
   Bytes held;
   std::size_t serving_engines = 0;
   for (const EngineId id : live_) {
-    const SimEngine& engine = engines_.at(id);
+    SimEngine& engine = engines_.at(id);
     held += engine.footprint;
     if (!engine.resident()) continue;
     if (engine.serving()) ++serving_engines;
@@ -671,6 +751,10 @@ void Referee::check_state(const Event& event) {
                                 : engine.parking == SimEngine::Parking::kWaking ? Residency::kWaking
                                                                                 : Residency::kParking;
     expect(view && view->residency == residency && view->engine == id, "an engine's state is wrong");
+    if (!std::exchange(engine.counted_on, true) && view->access_count != engine.grants) {
+      engine.grants += models_[engine.model].past_grants;
+      ++coverage_["uses counted on after a restart"];
+    }
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
     expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
     const SimModel& model = models_[engine.model];

@@ -16,7 +16,9 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
     for (const auto& [what, count] : result.coverage) coverage[what] += count;
   }
   for (const char* what : {"abort",
+                           "a resident model vanished",
                            "cancelled while waiting",
+                           "comes back after a restart",
                            "crash in load",
                            "crash while hot",
                            "evicted",
@@ -31,6 +33,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "grant",
                            "grant of a second engine",
                            "hit that had to wait",
+                           "image cleared",
                            "inspect",
                            "kill",
                            "kill of one that parks or wakes",
@@ -64,6 +67,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "reject no_capacity",
                            "reject queue_full",
                            "rejected after its engine died",
+                           "restart",
                            "shed under pressure",
                            "spawn",
                            "stop of a parked one",
@@ -72,10 +76,12 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "tried again after a pause",
                            "unload done",
                            "unload of a cold model",
+                           "uses counted on after a restart",
                            "waiting limits changed",
                            "waiting limits changed in load",
                            "waiting limits changed over full queues",
-                           "woken"}) {
+                           "woken",
+                           "yields while it comes back"}) {
     EXPECT_GT(coverage[what], 0U) << what;
   }
 }
