@@ -39,10 +39,10 @@ struct Catalog::Impl {
   };
   using Done = std::function<void(Result<ModelMetadata>)>;
 
-  Impl(CatalogOptions catalog_options, EngineDriver& engine_driver)
+  Impl(CatalogOptions catalog_options, EngineDriver& engine_driver, io::Loop* loop)
       : options(std::move(catalog_options)),
         driver(engine_driver),
-        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json") {}
+        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json", loop) {}
 
   CatalogOptions options;
   EngineDriver& driver;
@@ -127,8 +127,8 @@ struct Catalog::Impl {
   }
 };
 
-Catalog::Catalog(CatalogOptions options, EngineDriver& driver)
-    : impl_(std::make_unique<Impl>(std::move(options), driver)) {}
+Catalog::Catalog(CatalogOptions options, EngineDriver& driver, io::Loop* loop)
+    : impl_(std::make_unique<Impl>(std::move(options), driver, loop)) {}
 Catalog::~Catalog() = default;
 
 const CatalogOptions& Catalog::options() const { return impl_->options; }
@@ -243,6 +243,13 @@ void Catalog::note_measured(const std::string& key, Bytes footprint) {
 void Catalog::note_residue(const std::string& key, Bytes residue) {
   impl_->note(key, [residue](ModelMetadata& known) { return differs(std::exchange(known.residue, residue), residue); });
 }
+
+void Catalog::forget_metadata() {
+  impl_->store.clear();
+  impl_->invalid.clear();
+}
+
+void Catalog::finish() { impl_->store.finish(); }
 
 std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
   const unsigned whole = conversation_context(spec, metadata.trained_context);

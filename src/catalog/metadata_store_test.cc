@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 namespace minerva {
 namespace {
@@ -41,10 +40,10 @@ class MetadataStoreTest : public testing::Test {
     return metadata;
   }
 
-  std::string read() const {
-    std::ostringstream text;
-    text << std::ifstream(file_).rdbuf();
-    return text.str();
+  std::string read() const { return io::StateFile(file_, MetadataStore::kFormat).read().value(); }
+  // With a checksum that fits.
+  void write(const std::string& content) const {
+    ASSERT_TRUE(io::StateFile(file_, MetadataStore::kFormat).write(content));
   }
 
   fs::path folder_;
@@ -75,8 +74,8 @@ TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
   const std::string good = read();
   for (const std::string& damaged :
        {std::string(), std::string("\0\0\0\0", 4), good.substr(0, good.size() / 2), std::string("[]"),
-        std::string(R"({"schema":2,"entries":[{"key":"key"}]})"), std::string(R"({"schema":2,"entries":7})")}) {
-    std::ofstream(file_, std::ios::trunc) << damaged;
+        std::string(R"({"entries":[{"key":"key"}]})"), std::string(R"({"entries":7})")}) {
+    write(damaged);
     MetadataStore store(file_);
     EXPECT_EQ(store.find("key"), nullptr) << damaged;
     store.put("key", sample());
@@ -100,20 +99,36 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
     const auto at = text.find(good);
     ASSERT_NE(at, std::string::npos) << good;
     text.replace(at, good.size(), bad);
-    std::ofstream(file_, std::ios::trunc) << text;
+    write(text);
     EXPECT_EQ(MetadataStore(file_).find("key"), nullptr) << bad;
-    fs::remove(file_);
+    EXPECT_TRUE(fs::remove(file_ + ".damaged"));
   }
 }
 
-TEST_F(MetadataStoreTest, AnotherSchemaIsNotRead) {
-  MetadataStore(file_).put("key", sample());
-  std::string text = read();
-  const auto at = text.find("\"schema\":2");
-  ASSERT_NE(at, std::string::npos);
-  text.replace(at, 10, "\"schema\":3");
-  std::ofstream(file_, std::ios::trunc) << text;
+TEST_F(MetadataStoreTest, AnUpgradeSetsTheOldFileAside) {
+  fs::create_directories(folder_ / "cache");
+  std::ofstream(file_) << R"({"schema":2,"entries":[]})";
   EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
+  EXPECT_TRUE(fs::exists(file_ + ".damaged"));
+  EXPECT_FALSE(fs::exists(file_));
+}
+
+TEST_F(MetadataStoreTest, WhatIsClearedIsGoneFromDiskToo) {
+  MetadataStore store(file_);
+  store.put("key", sample());
+  store.clear();
+  EXPECT_EQ(store.find("key"), nullptr);
+  EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
+}
+
+// As in the daemon: written aside, and all of it in an orderly end.
+TEST_F(MetadataStoreTest, ALoopWritesAside) {
+  io::Loop loop;
+  MetadataStore store(file_, &loop);
+  store.put("key", sample());
+  EXPECT_FALSE(fs::exists(file_));
+  store.finish();
+  EXPECT_NE(MetadataStore(file_).find("key"), nullptr);
 }
 
 TEST_F(MetadataStoreTest, KeepsTheNewest) {

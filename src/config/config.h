@@ -79,6 +79,9 @@ struct Config {
   BudgetSetting park_images{50, {}};  // a share is of what is free on the folder's file system
   std::string park_folder;            // absolute; default: images in state_dir
 
+  // [restart]
+  bool restore = true;
+
   std::vector<ModelEntry> models;
 };
 

@@ -474,6 +474,14 @@ std::vector<ConfigRow> make_config_rows() {
                                         "mode 0700 if it is not there. The images have no names in it and go with "
                                         "their engines.",
                                         [](auto& c) -> auto& { return c.park_folder; })));
+
+  rows.push_back(at_start_only(boolean_row(
+      "restart.restore", "",
+      "Whether models that were in memory when the server ended, however it did, come back after the next start: in "
+      "the "
+      "background, the most wanted first, into memory that is free, and behind what is asked for. Those that failed or "
+      "were unloaded by an operator do not. Statistics and what was learned of models go on either way.",
+      [](auto& c) -> auto& { return c.restore; })));
   return rows;
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <variant>
 
 #include "base/log.h"
@@ -166,6 +168,30 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
 }
 
+std::vector<ModelId> ModelHost::clear(const ClearRequested& what) {
+  const auto parked = [&] {
+    std::set<ModelId> ids;
+    for (const ModelView& model : manager_.models(Clock::now())) {
+      if (model.residency == Residency::kParked) ids.insert(model.id);
+    }
+    return ids;
+  };
+  const std::set<ModelId> before = parked();
+  step(what);
+  const std::set<ModelId> after = parked();
+  std::vector<ModelId> stopped;
+  std::set_difference(before.begin(), before.end(), after.begin(), after.end(), std::back_inserter(stopped));
+  return stopped;
+}
+
+void ModelHost::forget_metadata() {
+  catalog_.forget_metadata();
+  // Who was inspected and waits for room is inspected again: what it will take is not known any more.
+  Catalog::Changes changes;
+  for (const ModelSpec* spec : catalog_.list()) changes.added_or_changed.push_back(*spec);
+  apply(changes);
+}
+
 void ModelHost::drain(TimePoint deadline, std::function<void()> done) {
   drained_ = std::move(done);
   step(DrainRequested{deadline});
@@ -199,6 +225,7 @@ void ModelHost::step(const Event& event) {
   pending_events_.clear();
   stepping_ = false;
   arm_timer();
+  if (stepped_) stepped_();
   if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
 }
 

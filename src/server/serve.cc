@@ -10,6 +10,7 @@
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "host/history_keeper.h"
 #include "host/runtime_folder.h"
 #include "server/reload.h"
 #include "server/server.h"
@@ -73,7 +74,7 @@ int serve(const ConfigSource& source, const Config& given) {
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
-  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
+  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver, &loop);
   const ContextOptions options = context_options(config, Bytes());
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout});
@@ -85,6 +86,7 @@ int serve(const ConfigSource& source, const Config& given) {
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
+  HistoryKeeper history(loop, host, config.state_dir + "/history.json", config.restore);
   const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
   if (!config.listen.is_loopback() && !tls) {
     log::warn(
@@ -126,6 +128,8 @@ int serve(const ConfigSource& source, const Config& given) {
   std::fflush(stdout);
   loop.run();
   service.pool.clear();
+  history.finish();
+  catalog.finish();
   log::info("stopped");
   return 0;
 }
