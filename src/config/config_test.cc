@@ -439,6 +439,7 @@ const std::map<std::string, std::string>& samples() {
       {"queue.max_wait", "\"1h\""},
       {"queue.min_residency", "\"250ms\""},
       {"queue.load_timeout", "\"20m\""},
+      {"restart.restore", "false"},
       {"park.enabled", "false"},
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},
