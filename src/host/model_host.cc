@@ -83,10 +83,10 @@ ModelHost::~ModelHost() { *alive_ = false; }
 
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
-RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer) {
+RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller) {
   const RequestId request = next_request();
   lease_answers_[request] = std::move(answer);
-  step(LeaseRequested{request, model, deadline});
+  step(LeaseRequested{request, model, deadline, caller});
   return request;
 }
 
@@ -165,7 +165,8 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
   arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
-  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
+  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
+                      context.head_start, context.max_switches_per_second});
 }
 
 std::vector<ModelId> ModelHost::clear(const ClearRequested& what) {

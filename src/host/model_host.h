@@ -75,7 +75,7 @@ class ModelHost {
   using DoneCallback = std::function<void(Result<Done>)>;
 
   // Each is answered once, unless cancelled first. The id serves cancel().
-  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer);
+  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {});
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);

@@ -60,7 +60,7 @@ def cli(m, *args):
 def test_a_killed_daemon_is_followed_by_one_that_goes_on(serve, tmp_path):
     clock = WallClock(tmp_path)
     clock.set(datetime.datetime(2027, 3, 1, 7, 59, tzinfo=UTC))
-    m = serve(config='time_zone = "UTC"\npolicy = "lru"\n[model."d"]\npath = "d.gguf"\npreload = "0 8 * * *"\n',
+    m = serve(config='time_zone = "UTC"\n[model."d"]\npath = "d.gguf"\npreload = "0 8 * * *"\n',
               env=clock.env)
     m.use("b", "a", "a")
     assert m.load("c", verb="pin").status == 200
