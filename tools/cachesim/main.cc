@@ -104,6 +104,8 @@ int run(int argc, char** argv) {
       ->delimiter(',')
       ->allow_extra_args(false);
   replaying.add_flag("--timed", experiment.timed, "requests come as they arrived, and overlap");
+  replaying.add_flag("--predict", experiment.predict,
+                     "each policy once more, with models preloaded that are likely to be asked for");
   replaying.add_flag("--json", json, "for programs");
   replaying.add_option("--jobs", experiment.jobs, "replays at a time")
       ->capture_default_str()
