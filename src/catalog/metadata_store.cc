@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -21,6 +22,12 @@ using nlohmann::json;
 constexpr int kSchema = 2;
 constexpr std::uintmax_t kMaxFileBytes = 16U << 20;
 
+// Never nothing.
+std::uint64_t in_ms(Duration time) {
+  return static_cast<std::uint64_t>(
+      std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(time).count(), 1));
+}
+
 json to_json(const ModelMetadata& metadata) {
   json object = {{"architecture", metadata.architecture},
                  {"quantization", metadata.quantization},
@@ -36,6 +43,8 @@ json to_json(const ModelMetadata& metadata) {
                  {"conversations_bytes", metadata.conversations.count()}};
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
   if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
+  if (metadata.load_time) object["load_ms"] = in_ms(*metadata.load_time);
+  if (metadata.wake_time) object["wake_ms"] = in_ms(*metadata.wake_time);
   return object;
 }
 
@@ -61,6 +70,13 @@ std::optional<Bytes> bytes_of(const json& object, const char* name) {
   return bytes;
 }
 
+std::optional<Duration> time_of(const json& object, const char* name) {
+  if (!object.contains(name)) return std::nullopt;
+  const auto ms = number_of<std::uint32_t>(object, name);
+  if (ms == 0) throw Damaged(fmt::format("{} is zero", name));
+  return std::chrono::milliseconds(ms);
+}
+
 // Throws json::exception, Damaged.
 ModelMetadata from_json(const json& object) {
   ModelMetadata metadata;
@@ -79,6 +95,8 @@ ModelMetadata from_json(const json& object) {
   metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
   metadata.measured = bytes_of(object, "measured_bytes");
   metadata.residue = bytes_of(object, "residue_bytes");
+  metadata.load_time = time_of(object, "load_ms");
+  metadata.wake_time = time_of(object, "wake_ms");
   return metadata;
 }
 

@@ -474,6 +474,13 @@ std::vector<ConfigRow> make_config_rows() {
                                         "mode 0700 if it is not there. The images have no names in it and go with "
                                         "their engines.",
                                         [](auto& c) -> auto& { return c.park_folder; })));
+
+  rows.push_back(at_start_only(boolean_row(
+      "trace.enabled", "",
+      "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from whom (a "
+      "number, no key) and how long the model worked for it. No prompts, no addresses. The latest 16 MiB "
+      "are kept. `minerva policy compare` and `minerva doctor` read it.",
+      [](auto& c) -> auto& { return c.trace; })));
   return rows;
 }
 

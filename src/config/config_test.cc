@@ -440,6 +440,7 @@ const std::map<std::string, std::string>& samples() {
       {"queue.min_residency", "\"250ms\""},
       {"queue.load_timeout", "\"20m\""},
       {"park.enabled", "false"},
+      {"trace.enabled", "false"},
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},
       {"park.folder", "\"/images\""},

@@ -41,6 +41,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   release(LeaseEnd::kCancelled);
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
+  granted_ = other.granted_;
   address_ = std::move(other.address_);
   return *this;
 }
@@ -52,6 +53,7 @@ void Lease::release(LeaseEnd end) {
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
   host->remove_lease(grant_.engine, end);
+  if (host->accessed_) host->accessed_({grant_.model, 0, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -300,6 +302,7 @@ void ModelHost::carry_out(Spawn& action) {
   handlers.on_ready = [this, id] {
     Running& running = engines_.at(id);
     running.ready = true;
+    catalog_.note_load_time(running.key, Clock::now() - running.started);
     log::info({{"model", running.model}}, "{} is ready after {:.0f} ms", running.model, ms_since(running.started));
     EngineAgent* const agent = running.engine->agent();
     const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
@@ -480,6 +483,7 @@ void ModelHost::carry_out(Wake& action) {
   engines_.at(action.engine).moving = true;
   wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
     engines_.at(id).moving = false;
+    catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
     log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
     step(EngineWoken{id});
   });
@@ -505,6 +509,7 @@ void ModelHost::carry_out(Grant& action) {
   Lease lease;
   lease.host_ = this;
   lease.grant_ = action;
+  lease.granted_ = Clock::now();
   if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
   add_lease(action.engine);
   // Without an answer to call, the lease is released on the way out.

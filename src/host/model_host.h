@@ -14,6 +14,7 @@
 
 #include "catalog/catalog.h"
 #include "engine/engine.h"
+#include "host/access_trace.h"
 #include "io/loop.h"
 #include "minerva/context/context_manager.h"
 
@@ -57,6 +58,7 @@ class Lease {
   friend class ModelHost;
   ModelHost* host_ = nullptr;
   Grant grant_{};
+  TimePoint granted_{};
   io::Address address_;
 };
 
@@ -109,6 +111,8 @@ class ModelHost {
   std::shared_ptr<EngineLog> log(const ModelId& model);
   // Called when an engine's process is gone, e.g. to drop connections to it.
   void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
+  // Called when a lease was released.
+  void on_access(std::function<void(const Access&)> fn) { accessed_ = std::move(fn); }
 
  private:
   friend class Lease;
@@ -201,6 +205,7 @@ class ModelHost {
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
   std::function<void(EngineId)> engine_gone_;
+  std::function<void(const Access&)> accessed_;
   std::function<void()> drained_;
   // Tells callbacks that come after the host is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

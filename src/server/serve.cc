@@ -10,6 +10,7 @@
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "host/access_trace.h"
 #include "host/runtime_folder.h"
 #include "server/reload.h"
 #include "server/server.h"
@@ -80,6 +81,11 @@ int serve(const ConfigSource& source, const Config& given) {
   Service service(loop, config, catalog, host);
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  std::optional<AccessTrace> trace;
+  if (config.trace) {
+    trace.emplace(loop, trace_folder(config));
+    host.on_access([&](const Access& access) { trace->record(access); });
+  }
 
   const auto address = server.listen(config.listen);
   if (!address) return cannot_start(address.error());
