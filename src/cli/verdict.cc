@@ -37,8 +37,7 @@ Verdict verdict(const cachesim::Table& table, const std::string& in_use) {
   check(used != nullptr, "the policy in use was not measured");
   const double wait = wait_of(*used);
   if (wait_of(*best) >= wait) best = used;
-  Verdict result{.best = best->name, .saves_s = wait - wait_of(*best), .share = 0, .sentence = {}};
-  if (wait > 0) result.share = result.saves_s / wait;
+  Verdict result{.best = best->name, .saves_s = wait - wait_of(*best), .sentence = {}};
   const bool all_same = std::all_of(table.rows.begin(), table.rows.end(),
                                     [&](const Row& row) { return row.kind != Kind::kPolicy || wait_of(row) == wait; });
   const double most = wait > 0 ? std::max(wait - bound, 0.0) / wait : 0;
@@ -50,10 +49,10 @@ Verdict verdict(const cachesim::Table& table, const std::string& in_use) {
   } else {
     result.sentence =
         fmt::format("{} would have been best: {} of waiting for loads instead of {} with {}, {} less.", best->name,
-                    format_seconds(wait_of(*best)), format_seconds(wait), in_use, share_text(result.share));
+                    format_seconds(wait_of(*best)), format_seconds(wait), in_use, share_text(result.saves_s / wait));
   }
-  if (!all_same && bound > 0)
-    result.sentence += fmt::format(" No policy could have saved more than {}.", share_text(most));
+  if (all_same || bound <= 0) return result;
+  result.sentence += fmt::format(" No policy could have saved more than {}.", share_text(most));
   return result;
 }
 

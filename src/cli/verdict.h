@@ -12,7 +12,6 @@ namespace minerva::cli {
 struct Verdict {
   std::string best;    // policy; the one in use if none is better
   double saves_s = 0;  // of waiting for loads, if it took the place of the one in use
-  double share = 0;    // of that waiting, 0 to 1
   std::string sentence;
 };
 
