@@ -82,8 +82,8 @@ Result<void> AccessFiles::open() {
 Result<void> AccessFiles::rotate() {
   close();
   for (unsigned age = limits_.files - 1; age > 0; --age) {
-    if (::rename(path(age - 1).c_str(), path(age).c_str()) != 0 && errno != ENOENT)
-      return failed("rename", path(age - 1));
+    const std::string older = path(age - 1);
+    if (::rename(older.c_str(), path(age).c_str()) != 0 && errno != ENOENT) return failed("rename", older);
   }
   // With one file only.
   if (::unlink(path(0).c_str()) != 0 && errno != ENOENT) return failed("remove", path(0));
