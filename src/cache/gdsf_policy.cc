@@ -22,7 +22,7 @@ class GdsfPolicy final : public EvictionPolicy {
     const bool used = entry.last_use_tick > 0 && history != histories_.end();
     const double uses = used ? history->second.uses : 0;
     const double inflation = used ? history->second.inflation[entry.parked] : 0;
-    const double seconds = std::max(std::chrono::duration<double>(entry.reload_cost).count(), kLeastCost);
+    const double seconds = reload_seconds(entry.reload_cost);
     const double bytes = std::max(static_cast<double>(entry.footprint.count()), 1.0);
     return {
         .value = inflation + uses * seconds / bytes, .tiebreak = entry.last_use_tick, .insert_tick = entry.insert_tick};
@@ -51,7 +51,6 @@ class GdsfPolicy final : public EvictionPolicy {
     double uses = 0;
     std::array<double, 2> inflation{};  // as they were at the last use
   };
-  static constexpr double kLeastCost = 1e-3;  // so that what costs nothing is still told apart by its uses
 
   std::unordered_map<ModelId, History> histories_;
   std::array<double, 2> inflation_{};  // of those that were parked to make room, and of those that were stopped

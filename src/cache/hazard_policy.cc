@@ -36,7 +36,7 @@ class HazardPolicy final : public EvictionPolicy {
   bool changes_with_time() const override { return true; }
 
   EvictionRank rank(const CacheEntry& entry, TimePoint now) const override {
-    const double seconds = std::chrono::duration<double>(entry.reload_cost).count();
+    const double seconds = reload_seconds(entry.reload_cost);
     const double bytes = std::max(static_cast<double>(entry.footprint.count()), 1.0);
     return {.value = *demand(entry, now) * seconds / bytes,
             .tiebreak = entry.last_use_tick,

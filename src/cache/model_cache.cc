@@ -30,8 +30,12 @@ void ModelCache::insert(const ModelId& id, Bytes footprint, TimePoint now, bool 
 }
 
 void ModelCache::use(const ModelId& id, TimePoint now) {
+  ++resident(id).entry.access_count;
+  expect_use(id, now);
+}
+
+void ModelCache::expect_use(const ModelId& id, TimePoint now) {
   Slot& slot = resident(id);
-  ++slot.entry.access_count;
   see(now);
   policy_->used(slot.entry, now_);
   mark_used(slot, now);
@@ -188,9 +192,10 @@ void ModelCache::remove_victim(Slot& slot) {
   const std::size_t place = std::exchange(slot.place, kNowhere);
   if (place == kNowhere) return;
   const Victim last = victims_.back();
+  // What it ranked here: the slot's own rank may be a newer one.
+  const bool rises = last.rank < victims_[place].rank;
   victims_.pop_back();
   if (place == victims_.size()) return;
-  const bool rises = last.rank < slot.rank;
   put(place, last);
   if (rises) {
     rise(place);

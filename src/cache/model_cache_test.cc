@@ -26,6 +26,20 @@ TEST(ModelCache, ListsInOrderOfInsertion) {
   EXPECT_EQ(cache.list(), (std::vector<ModelId>{"c", "b", "a"}));
 }
 
+TEST(ModelCache, WhatIsExpectedToBeUsedStaysAndIsNotCounted) {
+  for (const std::string& policy : {"lru", "gdsf", "hazard"}) {
+    ModelCache cache(make_policy(policy).value());
+    for (const char* id : {"a", "b"}) {
+      cache.insert(id, Bytes(1), at(1), false);
+      cache.use(id, at(2));
+    }
+    ASSERT_EQ(cache.victim()->id, "a") << policy;
+    cache.expect_use("a", at(3));
+    EXPECT_EQ(cache.victim()->id, "b") << policy;
+    EXPECT_EQ(cache.find("a")->access_count, 1U) << policy;
+  }
+}
+
 TEST(ModelCache, EntriesRememberUse) {
   ModelCache cache;
   cache.insert("a", Bytes::mib(3), at(1), true);

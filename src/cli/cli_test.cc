@@ -142,8 +142,8 @@ TEST(Cli, PoliciesAreComparedWithoutAServer) {
   const Outcome text = minerva(command);
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_NE(text.out.find("40 requests for 3 models in 39 s."), std::string::npos) << text.out;
-  EXPECT_NE(text.out.find("\nlru (in use) "), std::string::npos) << text.out;
-  for (const char* row : {"\nhazard ", "\nno policy can do better ", "\nmemory for all ", "\nknowing the future "}) {
+  EXPECT_NE(text.out.find("\nhazard (in use) "), std::string::npos) << text.out;
+  for (const char* row : {"\nlru ", "\nno policy can do better ", "\nmemory for all ", "\nknowing the future "}) {
     EXPECT_NE(text.out.find(row), std::string::npos) << row << text.out;
   }
   std::vector<const char*> as_json = command;

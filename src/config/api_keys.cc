@@ -92,22 +92,30 @@ Result<std::vector<std::string>> read_api_key_file(const std::string& path) {
   return hashes;
 }
 
-void ApiKeys::add(std::string_view hash) {
+void ApiKeys::add(std::string_view hash, Priority priority) {
   check(hash.size() == kPrefix.size() + 64, "an API key that was not hashed");
   Hash bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const auto digit = [&](std::size_t at) { return kHexDigits.find(hash[kPrefix.size() + at]); };
     bytes[i] = static_cast<unsigned char>(digit(2 * i) << 4 | digit(2 * i + 1));
   }
-  hashes_.push_back(bytes);
+  keys_.push_back({bytes, priority});
 }
 
-bool ApiKeys::accepts(std::string_view key) const {
+std::optional<Caller> ApiKeys::find(std::string_view key) const {
   const Hash hash = sha256(key);
-  int found = 0;
+  bool found = false;
+  Priority priority = Priority::kNormal;
   // No early end: how long it takes must not tell which key it was, or how much of one was right.
-  for (const Hash& own : hashes_) found |= static_cast<int>(CRYPTO_memcmp(own.data(), hash.data(), hash.size()) == 0);
-  return found != 0;
+  for (const Key& own : keys_) {
+    const bool same = CRYPTO_memcmp(own.hash.data(), hash.data(), hash.size()) == 0;
+    found |= same;
+    priority = same ? own.priority : priority;
+  }
+  if (!found) return std::nullopt;
+  std::uint64_t user = 0;
+  std::memcpy(&user, hash.data(), sizeof(user));
+  return Caller{UserId{user}, priority};
 }
 
 }  // namespace minerva

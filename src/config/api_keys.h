@@ -4,11 +4,13 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "minerva/base/result.h"
+#include "minerva/context/types.h"
 
 namespace minerva {
 
@@ -22,14 +24,19 @@ Result<std::vector<std::string>> read_api_key_file(const std::string& path);
 
 class ApiKeys {
  public:
-  // Requires: `hash` comes from hash_api_key().
-  void add(std::string_view hash);
-  bool empty() const { return hashes_.empty(); }
-  bool accepts(std::string_view key) const;
+  // A key that is added twice has the priority it was given last. Requires: `hash` comes from hash_api_key().
+  void add(std::string_view hash, Priority priority = Priority::kNormal);
+  bool empty() const { return keys_.empty(); }
+  // Whose key it is: the same user as long as the key is the same. Nothing if it is none of these.
+  std::optional<Caller> find(std::string_view key) const;
 
  private:
   using Hash = std::array<unsigned char, 32>;
-  std::vector<Hash> hashes_;
+  struct Key {
+    Hash hash;
+    Priority priority;
+  };
+  std::vector<Key> keys_;
 };
 
 }  // namespace minerva

@@ -94,6 +94,8 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
     }
     for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
   }
+  for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
+  for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);
   if (!config.listen.is_loopback() && config.accepted_keys.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: {} can be reached from other machines, and without an API key everybody there could "

@@ -36,7 +36,7 @@ struct Config {
   std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
-  std::string policy = "lru";
+  std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
   std::string sandbox = "auto";
@@ -46,7 +46,7 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
-  ApiKeys accepted_keys;                   // those of both
+  ApiKeys accepted_keys;                   // those of both, and those of other priorities
   std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
 
   // [tls] both or none
@@ -72,6 +72,10 @@ struct Config {
   Duration max_wait = std::chrono::minutes(5);
   Duration min_residency = std::chrono::seconds(2);
   Duration load_timeout = std::chrono::minutes(10);
+  Duration head_start = std::chrono::seconds(10);
+  unsigned max_switches_per_second = 20;        // 0: as many as there are
+  std::vector<std::string> high_priority_keys;  // as api_keys
+  std::vector<std::string> low_priority_keys;
 
   // [park] what it means on this machine: parking.h
   bool park = true;

@@ -277,26 +277,19 @@ ConfigRow policy_row() {
   return row;
 }
 
-ConfigRow api_keys_row() {
-  ConfigRow row{"api_keys",
-                "--api-key",
-                "list of keys",
-                TomlKind::kList,
-                "Keys that clients must show one of. Kept and printed as hashes only, and \"sha256:HEX\" may be "
-                "written instead of a key. MINERVA_API_KEY gives one key.",
-                {},
-                {}};
-  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+ConfigRow keys_row(std::string name, std::string flag, std::string meaning, auto field) {
+  ConfigRow row{std::move(name), std::move(flag), "list of keys", TomlKind::kList, std::move(meaning), {}, {}};
+  row.set = [field](Config& config, const Values& values, const std::string&) -> Result<void> {
     std::vector<std::string> hashes;
     for (const std::string& value : values) {
       auto hash = hash_api_key(value);
       if (!hash) return fail(hash.error());
       hashes.push_back(*std::move(hash));
     }
-    config.api_keys = std::move(hashes);
+    field(config) = std::move(hashes);
     return {};
   };
-  row.get = [](const Config& config) { return config.api_keys; };
+  row.get = [field](const Config& config) { return field(config); };
   row.separator = ',';
   return row;
 }
@@ -366,7 +359,10 @@ std::vector<ConfigRow> make_config_rows() {
                            "Models in memory at once; 0: bounded by memory only.",
                            [](auto& c) -> auto& { return c.max_models; }));
   rows.push_back(at_start_only(policy_row()));
-  rows.push_back(api_keys_row());
+  rows.push_back(keys_row("api_keys", "--api-key",
+                          "Keys that clients must show one of. Kept and printed as hashes only, and \"sha256:HEX\" may "
+                          "be written instead of a key. MINERVA_API_KEY gives one key.",
+                          [](auto& c) -> auto& { return c.api_keys; }));
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
                                    "A file of more keys, one per line, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
@@ -454,6 +450,20 @@ std::vector<ConfigRow> make_config_rows() {
                               [](auto& c) -> auto& { return c.min_residency; }));
   rows.push_back(duration_row("queue.load_timeout", kSoon, "A model that takes longer to load is given up.",
                               [](auto& c) -> auto& { return c.load_timeout; }));
+  rows.push_back(count_row("queue.max_switches_per_second", "", 0, 1'000'000,
+                           "How often models may be moved out of memory for others, each second; 0: as often as "
+                           "requests want it.",
+                           [](auto& c) -> auto& { return c.max_switches_per_second; }));
+  rows.push_back(duration_row("queue.head_start", Duration::zero(),
+                              "Where models wait for memory, a request of high priority takes its turn as if it had "
+                              "come this much earlier, and one of low priority as if it had come this much later. A "
+                              "request says its priority in the header x-minerva-priority (low, normal or high), up "
+                              "to that of its key.",
+                              [](auto& c) -> auto& { return c.head_start; }));
+  rows.push_back(keys_row("queue.high_priority_keys", "", "As api_keys; requests with them have high priority.",
+                          [](auto& c) -> auto& { return c.high_priority_keys; }));
+  rows.push_back(keys_row("queue.low_priority_keys", "", "As api_keys; requests with them have low priority.",
+                          [](auto& c) -> auto& { return c.low_priority_keys; }));
 
   rows.push_back(boolean_row("park.enabled", "--park",
                              "Whether an idle model that makes room for another keeps its process and its "
@@ -478,7 +488,8 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(at_start_only(boolean_row(
       "trace.enabled", "",
       "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from whom (a "
-      "number, no key) and how long the model worked for it. No prompts, no addresses. The latest 16 MiB "
+      "number that tells nothing of the key) and how long the model worked for it. No prompts, no addresses. The "
+      "latest 16 MiB "
       "are kept. `minerva policy compare` and `minerva doctor` read it.",
       [](auto& c) -> auto& { return c.trace; })));
   return rows;

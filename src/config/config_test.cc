@@ -73,7 +73,7 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   EXPECT_EQ(config->memory_budget.percent, 80);
   EXPECT_EQ(config->memory_budget.bytes, Bytes(0));
   EXPECT_EQ(config->max_models, 0U);
-  EXPECT_EQ(config->policy, "lru");
+  EXPECT_EQ(config->policy, "hazard");
   EXPECT_EQ(config->state_dir, "/home/someone/.local/state/minerva");
   EXPECT_EQ(fs::path(config->engine).filename(), "minerva-engine");
   EXPECT_TRUE(fs::path(config->engine).is_absolute());
@@ -271,9 +271,9 @@ TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
   const std::string text = "api_key_file = \"keys\"\napi_keys = [\"of-the-config\"]\n";
   const auto config = load(text);
   ASSERT_TRUE(config.has_value()) << config.error().message;
-  EXPECT_TRUE(config->accepted_keys.accepts("of-the-file"));
-  EXPECT_TRUE(config->accepted_keys.accepts("of-the-config"));
-  EXPECT_FALSE(config->accepted_keys.accepts("other"));
+  EXPECT_TRUE(config->accepted_keys.find("of-the-file"));
+  EXPECT_TRUE(config->accepted_keys.find("of-the-config"));
+  EXPECT_FALSE(config->accepted_keys.find("other"));
   EXPECT_EQ(describe_config(*config).find("of-the"), std::string::npos);
 
   const auto environment = settings_from_environment({"MINERVA_API_KEY=one,two", "MINERVA_API_KEYS=three,four"});
@@ -281,9 +281,9 @@ TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
   const auto overridden = load(text, *environment);
   ASSERT_TRUE(overridden.has_value()) << overridden.error().message;
   for (const char* key : {"one,two", "three", "four", "of-the-file"}) {
-    EXPECT_TRUE(overridden->accepted_keys.accepts(key)) << key;
+    EXPECT_TRUE(overridden->accepted_keys.find(key)) << key;
   }
-  EXPECT_FALSE(overridden->accepted_keys.accepts("of-the-config"));
+  EXPECT_FALSE(overridden->accepted_keys.find("of-the-config"));
 
   ASSERT_EQ(::chmod(file.c_str(), 0644), 0);
   expect_error(text, "minerva.toml:1:16: api_key_file: ", "chmod 600");
@@ -439,6 +439,10 @@ const std::map<std::string, std::string>& samples() {
       {"queue.max_wait", "\"1h\""},
       {"queue.min_residency", "\"250ms\""},
       {"queue.load_timeout", "\"20m\""},
+      {"queue.max_switches_per_second", "7"},
+      {"queue.head_start", "\"1m\""},
+      {"queue.high_priority_keys", "[\"sha256:" + std::string(64, 'b') + "\"]"},
+      {"queue.low_priority_keys", "[\"sha256:" + std::string(64, 'c') + "\"]"},
       {"park.enabled", "false"},
       {"trace.enabled", "false"},
       {"park.memory", "\"3GiB\""},

@@ -79,7 +79,12 @@ class AnyOrder : public CoreTest {
         if (pick(4) == 0)
           return BudgetChanged{Bytes(pick(1200)), pick(4), {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))}};
         if (pick(8) == 0) {
-          return WaitingChanged{pick(20), pick(30), std::chrono::seconds(pick(5)), std::chrono::seconds(pick(3))};
+          return WaitingChanged{pick(20),
+                                pick(30),
+                                std::chrono::seconds(pick(5)),
+                                std::chrono::seconds(pick(3)),
+                                std::chrono::seconds(pick(9)),
+                                pick(4)};
         }
         return TimerFired{};
     }

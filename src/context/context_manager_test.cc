@@ -11,7 +11,6 @@ using std::chrono::seconds;
 
 using Lease = CoreTest;
 using Eviction = CoreTest;
-using Turns = CoreTest;
 using Views = CoreTest;
 
 // ---- leases ----
@@ -306,125 +305,6 @@ TEST_F(Eviction, OneBlockedByPinsBlocksNobody) {
   EXPECT_TRUE(inspected("large").empty());
   lease(kR2, "small");
   EXPECT_EQ(only<Stop>(inspected("small")).model, "idle");
-}
-
-// ---- turns ----
-
-TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
-  start(1000, 1);
-  add("a", 100);
-  add("b", 100);
-  const RequestId held = heat_and_hold("a");
-  lease(kR1, "b");
-  EXPECT_TRUE(inspected("b").empty());
-  EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
-  // Two seconds after it became hot, new requests for it queue.
-  EXPECT_EQ(core_->next_timer(), now_ + seconds(2));
-  EXPECT_TRUE(nothing(wait(seconds(2))));
-  EXPECT_TRUE(lease(kR3, "a").empty());
-  EXPECT_EQ(core_->cache_stats().hits, 2U);
-  EXPECT_TRUE(release(held).empty());
-  EXPECT_EQ(only<Stop>(release(kR2)).victim_of, "b");
-  const auto after_exit = exited("a");
-  EXPECT_EQ(all<Spawn>(after_exit).at(0).model, "b");
-  EXPECT_EQ(all<Inspect>(after_exit).at(0).model, "a");
-  inspected("a");
-  EXPECT_EQ(only<Grant>(ready("b")).request, kR1);
-  wait(seconds(2));
-  EXPECT_EQ(only<Stop>(release(kR1)).model, "b");
-  EXPECT_EQ(only<Spawn>(exited("b")).model, "a");
-  // It was resident when it came, so it stays a hit.
-  const Grant grant = only<Grant>(ready("a"));
-  EXPECT_EQ(grant.request, kR3);
-  EXPECT_EQ(grant.outcome, CacheOutcome::kHit);
-}
-
-TEST_F(Turns, WhenTheClaimantLeavesTheQueueIsServedAtOnce) {
-  start(1000, 1);
-  add("a", 100);
-  add("b", 100);
-  const RequestId held = heat_and_hold("a");
-  now_ += seconds(2);
-  lease(kR1, "b");
-  inspected("b");
-  EXPECT_TRUE(lease(kR2, "a").empty());
-  EXPECT_EQ(only<Grant>(step(RequestCancelled{kR1})).request, kR2);
-  release(held);
-  release(kR2);
-  EXPECT_EQ(residency("a"), Residency::kHot);
-}
-
-// A lease that ends refreshes recency. If that changed who drains, two busy models could relieve each other for ever.
-TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
-  start(1000, 2);
-  for (const char* id : {"a", "b", "c"}) add(id, 100);
-  RequestId on_a = heat_and_hold("a");
-  const RequestId on_b = heat_and_hold("b");
-  now_ += seconds(3);
-  lease(kR1, "c");
-  EXPECT_TRUE(nothing(inspected("c")));
-  // a was used first, so it drains; b goes on.
-  const RequestId on_a_too = next_id();
-  EXPECT_TRUE(lease(on_a_too, "a").empty());
-  EXPECT_EQ(all<Grant>(lease(kR2, "b")).size(), 1U);
-  release(on_b);
-  EXPECT_EQ(only<Stop>(release(on_a)).model, "a");
-}
-
-TEST_F(Turns, ALaterModelMayUseWhatIsLeftOverButNoMore) {
-  start(1000);
-  add("busy", 600);
-  add("large", 700);
-  add("small", 200);
-  add("medium", 350);
-  const RequestId held = heat_and_hold("busy");
-  now_ += seconds(2);
-  lease(kR1, "large");
-  EXPECT_TRUE(nothing(inspected("large")));
-  // Beside large, 300 will be left: medium would take from it, small does not.
-  lease(kR2, "medium");
-  EXPECT_TRUE(inspected("medium").empty());
-  step(RequestCancelled{kR2});
-  lease(kR3, "small");
-  EXPECT_EQ(only<Spawn>(inspected("small")).model, "small");
-  EXPECT_EQ(only<Stop>(release(held)).model, "busy");
-  EXPECT_EQ(only<Spawn>(exited("busy")).model, "large");
-}
-
-TEST_F(Turns, TheOldestWaiterIsServedFirst) {
-  start(1000, 1);
-  for (const char* id : {"a", "b", "c"}) add(id, 100);
-  const RequestId held = heat_and_hold("a");
-  now_ += seconds(2);
-  lease(kR1, "b");
-  lease(kR2, "c");
-  inspected("c");
-  inspected("b");
-  EXPECT_EQ(only<Stop>(release(held)).victim_of, "b");
-  EXPECT_EQ(only<Spawn>(exited("a")).model, "b");
-}
-
-// Two models that are each other's victims, both with waiting requests: a drained one must go although it is wanted.
-TEST_F(Turns, NoDeadlockBetweenTwoWantedModels) {
-  start(1000, 1);
-  add("a", 100);
-  add("b", 100);
-  RequestId held = heat_and_hold("a");
-  for (int round = 0; round < 6; ++round) {
-    const ModelId here = round % 2 == 0 ? "a" : "b";
-    const ModelId there = round % 2 == 0 ? "b" : "a";
-    now_ += seconds(2);
-    const RequestId claimant = next_id();
-    lease(claimant, there);
-    inspected(there);
-    const RequestId queued = next_id();
-    EXPECT_TRUE(lease(queued, here).empty());
-    EXPECT_EQ(all<Stop>(release(held)).size(), 1U);
-    EXPECT_EQ(all<Spawn>(exited(here)).at(0).model, there);
-    EXPECT_EQ(only<Grant>(ready(there)).request, claimant);
-    step(RequestCancelled{queued});
-    held = claimant;
-  }
 }
 
 // ---- views ----

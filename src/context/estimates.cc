@@ -91,9 +91,9 @@ Duration ContextManager::Impl::expected_wait(const Model& m) const {
   if (m.state != ModelState::kHot && ledger_.after_exits().fits(lacking(m))) return load;
   // Whoever is before it in line gets a turn first.
   Duration wait = load;
-  const std::uint64_t place = place_in_line(m);
+  const RequestQueue::Turn own = turn(m);
   for (const auto& [id, other] : models_) {
-    if (other.state == ModelState::kHot || &other == &m || place_in_line(other) >= place) continue;
+    if (other.state == ModelState::kHot || &other == &m || turn(other) >= own) continue;
     wait += guess_load_time(other) + options_.min_residency;
   }
   return wait;

@@ -84,7 +84,8 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
         .deadline = event.deadline,
         .outcome = hot        ? CacheOutcome::kHit
                    : resident ? CacheOutcome::kParked
-                              : CacheOutcome::kMiss});
+                              : CacheOutcome::kMiss,
+        .priority = event.caller.priority});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
 }
@@ -333,6 +334,8 @@ void ContextManager::Impl::on(const WaitingChanged& event) {
   }
   options_.load_timeout = event.load_timeout;
   options_.min_residency = event.min_residency;
+  options_.head_start = event.head_start;
+  options_.max_switches_per_second = event.max_switches_per_second;
 }
 
 void ContextManager::Impl::on(const DrainRequested& event) {
@@ -364,9 +367,22 @@ bool ContextManager::Impl::queue_is_full(const Model& m) const {
 void ContextManager::Impl::wait(Waiter waiter) {
   check(!leases_.contains(waiter.id), "a request id was used twice");
   waiter.arrived = now_;
+  waiter.counts_from = now_ + head_start(waiter.priority);
   const ModelId id = waiter.model;
   queue_.add(std::move(waiter));
   refresh_evictable(models_.at(id));
+}
+
+Duration ContextManager::Impl::head_start(Priority priority) const {
+  switch (priority) {
+    case Priority::kLow:
+      return options_.head_start;
+    case Priority::kNormal:
+      return Duration::zero();
+    case Priority::kHigh:
+      break;
+  }
+  return planted_bug(PlantedBug::kHighGoesFirst) ? -std::chrono::hours(1) : -options_.head_start;
 }
 
 Waiter ContextManager::Impl::take(RequestId id) {
@@ -470,7 +486,7 @@ bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
 
 void ContextManager::Impl::answer_load(Model& m, RequestId id, bool just_loaded) {
   const Waiter waiter = take(id);
-  if (!waiter.preload) cache_.touch(m.id, now_);
+  if (!waiter.preload) cache_.expect_use(m.id, now_);
   actions_.emplace_back(Done{.request = waiter.id,
                              .model = m.id,
                              .changed = just_loaded,

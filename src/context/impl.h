@@ -108,6 +108,8 @@ class ContextManager::Impl {
   Model* find_known(const ModelId& id);
   bool queue_is_full(const Model& m) const;
   void wait(Waiter waiter);
+  // What its turn counts from, after its arrival.
+  Duration head_start(Priority priority) const;
   void reject(RequestId request, Error error);
   // The same for a request of inference, counted.
   void reject_lease(RequestId request, Error error);
@@ -216,7 +218,12 @@ class ContextManager::Impl {
   // However many leave, as long as pins are respected.
   bool never_fits_beside_pinned(const Model& m) const;
   bool forced(const Model& m) const;
-  std::uint64_t place_in_line(const Model& m) const;
+  // Of its first waiter; of a preload that nobody waits for, after all others.
+  RequestQueue::Turn turn(const Model& m) const;
+  // When a busy model may be drained for `claimant`.
+  TimePoint residency_ends(const Model& m, const Model& claimant) const;
+  // Whether others may leave for it now, by max_switches_per_second. Counts the switch if they may.
+  bool may_switch(Model& claimant);
   void note_timer(TimePoint when);
   void arm_timer();
 
@@ -282,7 +289,8 @@ class ContextManager::Impl {
   TimePoint now_{};
   std::vector<Action> actions_;  // of the step under way
   std::optional<TimePoint> timer_;
-  std::optional<TimePoint> min_residency_ends_;  // somebody waits for it
+  std::optional<TimePoint> switch_possible_;  // somebody waits for it: for min_residency, or max_switches_per_second
+  std::deque<TimePoint> switches_;            // of the last second
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_engine_ = 1;
 };

@@ -474,7 +474,7 @@ TEST_F(Catalog, LimitsOfWaitingChangeForWhoComesLater) {
   start(1000);
   add("a", 100);
   lease(kR1, "a");
-  step(WaitingChanged{1, 10, seconds(5), seconds(0)});
+  step(WaitingChanged{1, 10, seconds(5), seconds(0), seconds(0), 0});
   EXPECT_EQ(only<Reject>(lease(kR2, "a")).error.code, ErrorCode::kQueueFull);
   inspected("a");
   EXPECT_EQ(core_->next_timer(), now_ + seconds(5));

@@ -44,6 +44,7 @@ struct Model {
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::vector<ModelId> evicted;        // for the load or wake under way
   bool read_ahead = false;             // its file, for the load under way
+  bool switching = false;              // others were told to leave for the load or wake under way
   std::uint64_t room_decision = 0;     // that others leave for it, for the load or wake under way
   std::string room_plan;               // who leaves, as decided last
 

@@ -38,7 +38,7 @@ void ContextManager::Impl::settle() {
       if (forget) --removed_models_;
       it = forget ? models_.erase(it) : std::next(it);
     }
-    min_residency_ends_.reset();
+    switch_possible_.reset();
     if (!draining_) {
       cache_.refresh(now_);
       shrink_to_limits();
@@ -95,7 +95,7 @@ void ContextManager::Impl::arm_timer() {
   if (const auto deadline = queue_.next_deadline(); deadline && !planted_bug(PlantedBug::kDeadlineNotArmed)) {
     note_timer(*deadline);
   }
-  if (min_residency_ends_) note_timer(*min_residency_ends_);
+  if (switch_possible_) note_timer(*switch_possible_);
   if (draining_ && !drain_aborted_) note_timer(drain_deadline_);
   for (const auto& [id, m] : models_) {
     if (m.state == ModelState::kLoading) note_timer(after(m.started, options_.load_timeout));
@@ -208,23 +208,48 @@ bool ContextManager::Impl::forced(const Model& m) const {
   return std::any_of(loads.begin(), loads.end(), [&](const auto& w) { return queue_.find(w.second)->force; });
 }
 
-std::uint64_t ContextManager::Impl::place_in_line(const Model& m) const {
-  return std::min(queue_.lines(m.id).oldest().value_or(UINT64_MAX), m.eager.value_or(UINT64_MAX));
+RequestQueue::Turn ContextManager::Impl::turn(const Model& m) const {
+  return std::min(queue_.lines(m.id).first_turn(), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
+}
+
+TimePoint ContextManager::Impl::residency_ends(const Model& m, const Model& claimant) const {
+  const TimePoint usual = after(m.hot_since, options_.min_residency);
+  TimePoint deadline = TimePoint::max();
+  for (const auto& [place, id] : queue_.lines(claimant.id).leases) {
+    deadline = std::min(deadline, queue_.find(id)->deadline);
+  }
+  if (deadline == TimePoint::max()) return usual;
+  // What it still has to do, and then the switch.
+  return std::min(usual, deadline - guess_load_time(claimant) - m.service_time.value_or(Duration::zero()));
+}
+
+bool ContextManager::Impl::may_switch(Model& claimant) {
+  constexpr Duration kSpan = std::chrono::seconds(1);
+  if (claimant.switching || options_.max_switches_per_second == 0) return claimant.switching = true;
+  while (!switches_.empty() && switches_.front() + kSpan <= now_) switches_.pop_front();
+  if (switches_.size() < options_.max_switches_per_second || planted_bug(PlantedBug::kSwitchesUnbounded)) {
+    switches_.push_back(now_);
+    return claimant.switching = true;
+  }
+  // As many as the limit are younger than a second; the oldest of the last so many decides.
+  const TimePoint next = switches_[switches_.size() - options_.max_switches_per_second] + kSpan;
+  switch_possible_ = std::min(switch_possible_.value_or(next), next);
+  return false;
 }
 
 bool ContextManager::Impl::plan() {
   struct Claim {
     bool forced;
-    std::uint64_t place;
+    RequestQueue::Turn turn;
     Model* model;
   };
   std::vector<Claim> line;
   for (auto& [id, m] : models_) {
-    if (waits_for_room(m)) line.push_back({forced(m), place_in_line(m), &m});
+    if (waits_for_room(m)) line.push_back({forced(m), turn(m), &m});
   }
   // An operator who forces does not wait in line.
   std::sort(line.begin(), line.end(),
-            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.place < b.place; });
+            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
   for (auto& [id, m] : models_) {
     m.was_draining = m.draining;
     m.draining = false;
@@ -233,6 +258,7 @@ bool ContextManager::Impl::plan() {
     if (!waits_for_room(m)) {
       m.room_plan.clear();
       m.room_decision = 0;
+      m.switching = false;
     }
   }
   Pass pass{ledger_.now(), ledger_.after_exits()};
@@ -329,10 +355,10 @@ void ContextManager::Impl::Candidates::add(const Model& m, Departure departure, 
 // In the order given: first all that can be had without losing a conversation, then the rest.
 void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed,
                                        Candidates& candidates) const {
-  const auto cost_of = [&](const Model& m, Duration reload) -> std::optional<double> {
+  const auto cost_of = [&](const Model& m, double seconds) -> std::optional<double> {
     const std::optional<double> demand = weighed ? cache_.demand(m.id) : std::nullopt;
     if (!demand) return std::nullopt;
-    return *demand * std::chrono::duration<double>(reload).count();
+    return *demand * seconds;
   };
   std::vector<std::pair<const Model*, std::size_t>> keep_something;  // and the index of their parking, if any
   for (const Model* m : models) {
@@ -341,15 +367,17 @@ void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, 
       keep_something.emplace_back(m, SIZE_MAX);
     } else if (parkable(*m) && (m->state == ModelState::kHot || m->state == ModelState::kWaking)) {
       keep_something.emplace_back(m, candidates.departures.size());
-      candidates.add(*m, {.frees = held - expected_residue(*m), .cost = cost_of(*m, usual_wake_time(*m))},
+      candidates.add(*m,
+                     {.frees = held - expected_residue(*m), .cost = cost_of(*m, reload_seconds(usual_wake_time(*m)))},
                      /*stops=*/false, ready);
     } else {
-      candidates.add(*m, {.frees = held, .cost = cost_of(*m, usual_load_time(*m))}, /*stops=*/true, ready);
+      candidates.add(*m, {.frees = held, .cost = cost_of(*m, reload_seconds(usual_load_time(*m)))}, /*stops=*/true,
+                     ready);
     }
   }
   for (const auto& [m, parking] : keep_something) {
     const Bytes keeps = m->state == ModelState::kParked ? ledger_.held(*m->engine) : expected_residue(*m);
-    const Duration lost = std::max(usual_load_time(*m) - usual_wake_time(*m), Duration::zero());
+    const double lost = std::max(reload_seconds(usual_load_time(*m)) - reload_seconds(usual_wake_time(*m)), 0.0);
     const Departure stop{
         .frees = keeps, .slot = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)};
     candidates.add(*m, stop, /*stops=*/true, ready);
@@ -376,7 +404,7 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
   std::vector<const Model*> now;
   std::vector<const Model*> pinned;
   std::vector<const Model*> later;
-  const std::uint64_t claimant_place = place_in_line(claimant);
+  const RequestQueue::Turn claimant_turn = turn(claimant);
   for (const auto& [id, m] : models_) {
     if (m.claimed || !m.engine || m.state == ModelState::kStopping || &m == &claimant) continue;
     const bool offered = idle(m) || (m.state == ModelState::kParking && !m.pinned && !wanted(m));
@@ -386,11 +414,10 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
     } else if (m.pinned) {
       if (forced) pinned.push_back(&m);
     } else {
-      const bool older_waiters = queue_.lines(id).oldest().value_or(UINT64_MAX) < claimant_place;
+      const bool older_waiters = queue_.lines(id).first_turn() < claimant_turn;
       const bool must_go = forced || leaving_anyway(m);
       if (older_waiters && !must_go) continue;  // they are about to be served
-      const bool settled =
-          must_go || m.state == ModelState::kParked || now_ >= after(m.hot_since, options_.min_residency);
+      const bool settled = must_go || m.state == ModelState::kParked || now_ >= residency_ends(m, claimant);
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
@@ -424,14 +451,14 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     pass.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
     all_ready &= whose.ready;
     all_free &= m.leases.empty();
-    const TimePoint settled = after(m.hot_since, options_.min_residency);
+    const TimePoint settled = residency_ends(m, claimant);
     if (m.state == ModelState::kHot && settled > now_) {
-      min_residency_ends_ = std::min(min_residency_ends_.value_or(settled), settled);
+      switch_possible_ = std::min(switch_possible_.value_or(settled), settled);
     }
   }
   pass.planned.take(lacking(claimant));
   decide_room(claimant, candidates, &chosen, /*waits=*/!all_ready || !all_free);
-  if (!all_ready) {
+  if (!all_ready || (all_free && !may_switch(claimant))) {
     pass.may_evict = false;
     return;
   }

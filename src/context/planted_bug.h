@@ -36,9 +36,11 @@ enum class PlantedBug {
   kRefusedParkFrees,
   kPressureIgnored,
   kTtlIgnored,
+  kHighGoesFirst,
+  kSwitchesUnbounded,
 };
 
-inline constexpr std::array<std::string_view, 27> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 29> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -66,6 +68,8 @@ inline constexpr std::array<std::string_view, 27> kPlantedBugNames = {
     "refused_park_frees",    // a park that was refused is counted as one
     "pressure_ignored",      // models are loaded although the machine's memory is short
     "ttl_ignored",           // a model that is idle for too long stays
+    "high_goes_first",       // high priority overtakes all others, however long they wait
+    "switches_unbounded",    // max_switches_per_second is ignored
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -35,7 +35,10 @@ void RequestQueue::add(Waiter waiter) {
   waiter.place = next_place();
   line_of(lines_[waiter.model], waiter.kind).emplace(waiter.place, waiter.id);
   if (waiter.deadline != TimePoint::max()) deadlines_.emplace(waiter.deadline, waiter.id);
-  if (wants_model(waiter.kind)) ++wanting_;
+  if (wants_model(waiter.kind)) {
+    ++wanting_;
+    lines_[waiter.model].turns.emplace(waiter.counts_from, waiter.place);
+  }
   if (waiter.kind == WaitKind::kLease) ++leases_;
   const RequestId id = waiter.id;
   check(waiters_.emplace(id, std::move(waiter)).second, "a request id was used twice");
@@ -49,6 +52,7 @@ Waiter RequestQueue::take(RequestId id) {
   deadlines_.erase({waiter.deadline, id});
   const auto lines = lines_.find(waiter.model);
   line_of(lines->second, waiter.kind).erase(waiter.place);
+  lines->second.turns.erase({waiter.counts_from, waiter.place});
   if (lines->second.empty()) lines_.erase(lines);
   if (wants_model(waiter.kind)) --wanting_;
   if (waiter.kind == WaitKind::kLease) --leases_;
@@ -99,6 +103,7 @@ void RequestQueue::check_invariants() const {
   std::size_t leases = 0;
   for (const auto& [model, lines] : lines_) {
     check(!lines.empty(), "an empty line is kept");
+    check(lines.turns.size() == lines.wanting(), "somebody who wants the model has no turn");
     in_lines += lines.wanting() + lines.unloads.size() + lines.parks.size();
     wanting += lines.wanting();
     leases += lines.leases.size();

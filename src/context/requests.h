@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "minerva/context/types.h"
@@ -22,8 +23,10 @@ struct Waiter {
   WaitKind kind = WaitKind::kLease;
   ModelId model;
   TimePoint arrived{};
+  TimePoint counts_from{};                     // its turn among the models that wait for room
   TimePoint deadline = TimePoint::max();       // max: none
   CacheOutcome outcome = CacheOutcome::kMiss;  // lease: as counted at its arrival
+  Priority priority = Priority::kNormal;       // lease
   bool preload = false;                        // load
   bool force = false;                          // load
   bool retried = false;                        // lease: an engine died under it before
@@ -32,17 +35,21 @@ struct Waiter {
 
 class RequestQueue {
  public:
-  using Line = std::map<std::uint64_t, RequestId>;  // by place
+  using Line = std::map<std::uint64_t, RequestId>;   // by place
+  using Turn = std::pair<TimePoint, std::uint64_t>;  // counts_from, and the place
+  static constexpr Turn kNoTurn = {TimePoint::max(), UINT64_MAX};
   struct Lines {
     Line leases;
     Line loads;
     Line unloads;
     Line parks;
+    std::set<Turn> turns;  // of the leases and loads
     // Those that want the model: leases and loads.
     std::size_t wanting() const { return leases.size() + loads.size(); }
     bool empty() const { return leases.empty() && loads.empty() && unloads.empty() && parks.empty(); }
     // The place of the oldest that wants the model; nothing if none does.
     std::optional<std::uint64_t> oldest() const;
+    Turn first_turn() const { return turns.empty() ? kNoTurn : *turns.begin(); }
     // The place of the oldest unload; UINT64_MAX if there is none.
     std::uint64_t first_unload() const { return unloads.empty() ? UINT64_MAX : unloads.begin()->first; }
     std::uint64_t first_park() const { return parks.empty() ? UINT64_MAX : parks.begin()->first; }

@@ -15,6 +15,25 @@ std::string count_of(std::size_t n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }
 
+std::string_view priority_name(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return "low";
+    case Priority::kNormal:
+      return "normal";
+    case Priority::kHigh:
+      break;
+  }
+  return "high";
+}
+
+std::optional<Priority> parse_priority(std::string_view name) {
+  for (const Priority priority : {Priority::kLow, Priority::kNormal, Priority::kHigh}) {
+    if (priority_name(priority) == name) return priority;
+  }
+  return std::nullopt;
+}
+
 std::string_view residency_name(Residency residency) {
   switch (residency) {
     case Residency::kCold:

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <utility>
 
 #include "base/log.h"
@@ -149,9 +150,15 @@ AccessTrace::AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits
 
 AccessTrace::~AccessTrace() { writer_->write(); }
 
+std::uint32_t AccessTrace::number_of(UserId user) {
+  if (user == UserId{}) return 0;
+  const auto found = numbers_.find(user);
+  return found != numbers_.end() ? found->second : numbers_[user] = std::random_device()() | 1U;
+}
+
 void AccessTrace::record(const Access& access) {
   const std::string line = fmt::format("{},{},{},{}\n", in_seconds(wall_clock(access.arrival).time_since_epoch()),
-                                       access.model, access.user, in_seconds(access.service));
+                                       access.model, number_of(access.user), in_seconds(access.service));
   {
     const std::lock_guard lock(writer_->queue_mutex);
     if (writer_->pending.size() + line.size() > kMostPending) {

@@ -1,11 +1,14 @@
 // AccessTrace: which model was asked for when, by whom and for how long, recorded for replays: `minerva policy compare`
-// and tools/cachesim read it. Ids only: no prompts, no addresses, no keys.
+// and tools/cachesim read it. Ids only: no prompts, no addresses, no keys. A user is a number drawn anew in
+// each life of the server, 0 if he is unknown: one that follows from his key would tell whoever guesses it.
 //
 // In its folder (0700) lie a few files (0600) of a bounded size. access.csv is the newest; full, it becomes
 // access.1.csv, that one access.2.csv, and the oldest goes. A line is added when a lease ended, so lines are not in the
 // order of their arrivals.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,9 +24,9 @@ namespace minerva {
 // The use of a model by one lease, which has ended.
 struct Access {
   ModelId model;
-  std::uint64_t user = 0;  // 0: unknown
-  TimePoint arrival;       // of the request
-  Duration service{};      // from the grant to the release
+  UserId user{};
+  TimePoint arrival;   // of the request
+  Duration service{};  // from the grant to the release
 };
 
 // The files. Blocks; any one thread at a time.
@@ -67,8 +70,11 @@ class AccessTrace {
 
  private:
   struct Writer;
+  std::uint32_t number_of(UserId user);
+
   io::Loop& loop_;
-  std::shared_ptr<Writer> writer_;  // shared with the thread that writes
+  std::map<UserId, std::uint32_t> numbers_;  // as many as there are keys
+  std::shared_ptr<Writer> writer_;           // shared with the thread that writes
 };
 
 }  // namespace minerva

@@ -108,7 +108,7 @@ TEST_F(AccessTraceTest, WarnsOnceWhenTheDiskFails) {
   {
     io::Loop loop;
     AccessTrace trace(loop, folder_.string());
-    for (int i = 0; i < 100; ++i) trace.record({"a", 0, Clock::now(), {}});
+    for (int i = 0; i < 100; ++i) trace.record({"a", UserId{}, Clock::now(), {}});
   }
   const std::string log = testing::internal::GetCapturedStderr();
   const std::size_t first = log.find("requests are missing in the trace");
@@ -125,7 +125,7 @@ TEST_F(AccessTraceTest, RecordsWallClockTimesAndWritesAllInTheEnd) {
     io::Loop loop;
     AccessTrace trace(loop, folder_.string());
     for (int i = 0; i < 1000; ++i)
-      trace.record({"m/a:b@c", 7, Clock::now() - milliseconds(90'000), milliseconds(1250)});
+      trace.record({"m/a:b@c", UserId{}, Clock::now() - milliseconds(90'000), milliseconds(1250)});
   }
   const double ended = seconds_now();
   std::istringstream lines(text("access.csv"));
@@ -137,9 +137,36 @@ TEST_F(AccessTraceTest, RecordsWallClockTimesAndWritesAllInTheEnd) {
     const double arrival = std::stod(line);
     EXPECT_GE(arrival, begun - 90.002);
     EXPECT_LE(arrival, ended - 89.998);
-    EXPECT_EQ(line.substr(line.find(',')), ",m/a:b@c,7,1.250");
+    EXPECT_EQ(line.substr(line.find(',')), ",m/a:b@c,0,1.250");
   }
   EXPECT_EQ(count, 1000);
+}
+
+TEST_F(AccessTraceTest, TellsUsersApartByNumbersOfItsOwn) {
+  constexpr UserId kAnn{0x1234'5678'9abc'def0};
+  constexpr UserId kBob{7};
+  const auto users = [&] {
+    {
+      io::Loop loop;
+      AccessTrace trace(loop, folder_.string());
+      for (const UserId user : {kAnn, kBob, kAnn}) trace.record({"a", user, Clock::now(), {}});
+    }
+    std::istringstream lines(text("access.csv"));
+    fs::remove_all(folder_);
+    std::vector<std::string> found;
+    for (std::string line; std::getline(lines, line);) {
+      line.resize(line.rfind(','));
+      found.push_back(line.substr(line.rfind(',') + 1));
+    }
+    return found;
+  };
+  const std::vector<std::string> first = users();
+  ASSERT_EQ(first.size(), 4U);
+  EXPECT_EQ(first[1], first[3]);
+  EXPECT_NE(first[1], first[2]);
+  EXPECT_NE(first[1], "0");
+  EXPECT_NE(first[2], "7");
+  EXPECT_NE(users()[1], first[1]) << "another life";
 }
 
 class AccessTest : public HostTest {
@@ -166,10 +193,11 @@ TEST_F(AccessTest, IsTheUseOfAModelByALeaseOnceItEnded) {
   host_->on_access([&](const Access& access) { accesses.push_back(access); });
   Lease lease;
   const TimePoint before = Clock::now();
-  host_->acquire("b", TimePoint::max(), [&](Result<Lease> granted) {
+  const auto take = [&](Result<Lease> granted) {
     lease = std::move(*granted);
     loop_.stop();
-  });
+  };
+  host_->acquire("b", TimePoint::max(), take, {.user = UserId{5}});
   loop_.run();
   ASSERT_TRUE(lease);
   EXPECT_TRUE(accesses.empty());
@@ -180,6 +208,7 @@ TEST_F(AccessTest, IsTheUseOfAModelByALeaseOnceItEnded) {
   moved.release(LeaseEnd::kCancelled);
   ASSERT_EQ(accesses.size(), 1U);
   EXPECT_EQ(accesses[0].model, "b");
+  EXPECT_EQ(accesses[0].user, UserId{5});
   EXPECT_GE(accesses[0].arrival, before);
   EXPECT_LE(accesses[0].arrival, granted);
   EXPECT_GE(accesses[0].service, milliseconds(1));

@@ -41,6 +41,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   release(LeaseEnd::kCancelled);
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
+  user_ = other.user_;
   granted_ = other.granted_;
   address_ = std::move(other.address_);
   return *this;
@@ -53,7 +54,7 @@ void Lease::release(LeaseEnd end) {
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
   host->remove_lease(grant_.engine, end);
-  if (host->accessed_) host->accessed_({grant_.model, 0, granted_ - grant_.waited, Clock::now() - granted_});
+  if (host->accessed_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -83,10 +84,10 @@ ModelHost::~ModelHost() { *alive_ = false; }
 
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
-RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer) {
+RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller) {
   const RequestId request = next_request();
-  lease_answers_[request] = std::move(answer);
-  step(LeaseRequested{request, model, deadline});
+  lease_answers_[request] = {std::move(answer), caller.user};
+  step(LeaseRequested{request, model, deadline, caller});
   return request;
 }
 
@@ -130,7 +131,7 @@ RequestId ModelHost::retry(Lease lease, TimePoint deadline, LeaseCallback answer
   lease.host_ = nullptr;
   const RequestId request = lease.grant_.request;
   aborts_.erase(request);
-  lease_answers_[request] = std::move(answer);
+  lease_answers_[request] = {std::move(answer), lease.user_};
   step(LeaseLost{request, deadline});
   return request;
 }
@@ -165,7 +166,8 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
   arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
-  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency});
+  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
+                      context.head_start, context.max_switches_per_second});
 }
 
 void ModelHost::drain(TimePoint deadline, std::function<void()> done) {
@@ -513,7 +515,9 @@ void ModelHost::carry_out(Grant& action) {
   if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
   add_lease(action.engine);
   // Without an answer to call, the lease is released on the way out.
-  if (!answer.empty()) answer.mapped()(std::move(lease));
+  if (answer.empty()) return;
+  lease.user_ = answer.mapped().user;
+  answer.mapped().answer(std::move(lease));
 }
 
 void ModelHost::carry_out(Done& action) {
@@ -523,7 +527,7 @@ void ModelHost::carry_out(Done& action) {
 
 void ModelHost::carry_out(Reject& action) {
   const auto lease_answer = lease_answers_.extract(action.request);
-  if (!lease_answer.empty()) lease_answer.mapped()(fail(action.error));
+  if (!lease_answer.empty()) lease_answer.mapped().answer(fail(action.error));
   const auto done_answer = done_answers_.extract(action.request);
   if (!done_answer.empty()) done_answer.mapped()(fail(action.error));
 }

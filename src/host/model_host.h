@@ -58,6 +58,7 @@ class Lease {
   friend class ModelHost;
   ModelHost* host_ = nullptr;
   Grant grant_{};
+  UserId user_{};
   TimePoint granted_{};
   io::Address address_;
 };
@@ -76,7 +77,7 @@ class ModelHost {
   using DoneCallback = std::function<void(Result<Done>)>;
 
   // Each is answered once, unless cancelled first. The id serves cancel().
-  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer);
+  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {});
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
@@ -201,7 +202,11 @@ class ModelHost {
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
   std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
-  std::map<RequestId, LeaseCallback> lease_answers_;
+  struct LeaseWaiter {
+    LeaseCallback answer;
+    UserId user;
+  };
+  std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
   std::function<void(EngineId)> engine_gone_;

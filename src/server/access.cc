@@ -40,6 +40,26 @@ std::optional<std::string_view> bearer_key(std::string_view field) {
   return field;
 }
 
+// By its key; everybody may do as they like where no key is needed.
+Result<Caller> key_holder(const Config& config, const io::RequestHead& request) {
+  if (config.accepted_keys.empty()) return Caller{};
+  const std::string* const authorization = request.headers.find("authorization");
+  const std::string* const plain = request.headers.find("x-api-key");
+  if (plain != nullptr) {
+    if (const auto caller = config.accepted_keys.find(*plain)) return *caller;
+  }
+  if (authorization != nullptr) {
+    const auto key = bearer_key(*authorization);
+    const auto caller = key ? config.accepted_keys.find(*key) : std::nullopt;
+    if (caller) return *caller;
+  }
+  if (authorization == nullptr && plain == nullptr) {
+    return fail(ErrorCode::kUnauthorized,
+                "This server needs an API key. Send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\".");
+  }
+  return fail(ErrorCode::kUnauthorized, "The API key is not one of this server's.");
+}
+
 }  // namespace
 
 std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request) {
@@ -75,20 +95,14 @@ std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form
   return Error{ErrorCode::kForbidden, "A page's request must be JSON: send Content-Type: application/json."};
 }
 
-std::optional<Error> refuse_without_key(const Config& config, const io::RequestHead& request) {
-  if (config.accepted_keys.empty()) return std::nullopt;
-  const std::string* const authorization = request.headers.find("authorization");
-  const std::string* const plain = request.headers.find("x-api-key");
-  if (plain != nullptr && config.accepted_keys.accepts(*plain)) return std::nullopt;
-  if (authorization != nullptr) {
-    const auto key = bearer_key(*authorization);
-    if (key && config.accepted_keys.accepts(*key)) return std::nullopt;
-  }
-  if (authorization == nullptr && plain == nullptr) {
-    return Error{ErrorCode::kUnauthorized,
-                 "This server needs an API key. Send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\"."};
-  }
-  return Error{ErrorCode::kUnauthorized, "The API key is not one of this server's."};
+Result<Caller> identify(const Config& config, const io::RequestHead& request) {
+  Result<Caller> caller = key_holder(config, request);
+  const std::string* const field = caller ? request.headers.find("x-minerva-priority") : nullptr;
+  if (field == nullptr) return caller;
+  const auto wanted = parse_priority(*field);
+  if (!wanted) return fail(ErrorCode::kInvalidArgument, "The header x-minerva-priority must be low, normal or high.");
+  caller->priority = config.accepted_keys.empty() ? *wanted : std::min(*wanted, caller->priority);
+  return caller;
 }
 
 }  // namespace minerva

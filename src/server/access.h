@@ -7,7 +7,8 @@
 
 #include "config/config.h"
 #include "io/http.h"
-#include "minerva/base/error.h"
+#include "minerva/base/result.h"
+#include "minerva/context/types.h"
 
 namespace minerva {
 
@@ -19,7 +20,9 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
 // that takes uploads, a form). Errors: kForbidden.
 std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form);
 
-// "Authorization: Bearer KEY", or "x-api-key: KEY" as Anthropic's clients send it. Errors: kUnauthorized.
-std::optional<Error> refuse_without_key(const Config& config, const io::RequestHead& request);
+// Who asks, by "Authorization: Bearer KEY", or "x-api-key: KEY" as Anthropic's clients send it; and with which
+// priority: the key's, which "x-minerva-priority: low | normal | high" can lower. Where no key is needed it can raise
+// it as well. Errors: kUnauthorized; kInvalidArgument: no such priority.
+Result<Caller> identify(const Config& config, const io::RequestHead& request);
 
 }  // namespace minerva

@@ -82,7 +82,8 @@ TEST(Access, APageSendsJsonAProgramWhatItLikes) {
 TEST(Access, OneOfTheKeysIsNeeded) {
   Config config;
   const auto with = [&](std::vector<io::HeaderField> fields) {
-    return status(refuse_without_key(config, request(std::move(fields))));
+    const auto caller = identify(config, request(std::move(fields)));
+    return status(caller ? std::nullopt : std::optional(caller.error()));
   };
   EXPECT_EQ(with({}), 200);
   config.accepted_keys.add(hash_api_key("first").value());
@@ -99,6 +100,43 @@ TEST(Access, OneOfTheKeysIsNeeded) {
   for (const char* wrong : {"Bearer", "Bearer ", "Bearer third", "Bearer first second"}) {
     EXPECT_EQ(with({{"Authorization", wrong}}), 401) << wrong;
   }
+}
+
+TEST(Access, APriorityIsTheKeysAndTheHeaderLowersIt) {
+  Config config;
+  const auto priority = [&](const char* key, const char* header) {
+    std::vector<io::HeaderField> fields = {{"x-api-key", key}};
+    if (header != nullptr) fields.push_back({"x-minerva-priority", header});
+    return identify(config, request(std::move(fields))).value().priority;
+  };
+  EXPECT_EQ(priority("none is needed", nullptr), Priority::kNormal);
+  EXPECT_EQ(priority("none is needed", "high"), Priority::kHigh) << "whoever is let in without a key is trusted";
+  config.accepted_keys.add(hash_api_key("slow").value(), Priority::kLow);
+  config.accepted_keys.add(hash_api_key("usual").value());
+  config.accepted_keys.add(hash_api_key("fast").value(), Priority::kHigh);
+  for (const char* name : {"low", "normal", "high"}) {
+    const Priority asked = *parse_priority(name);
+    EXPECT_EQ(priority("slow", name), Priority::kLow);
+    EXPECT_EQ(priority("usual", name), std::min(asked, Priority::kNormal));
+    EXPECT_EQ(priority("fast", name), asked);
+  }
+  EXPECT_EQ(priority("fast", nullptr), Priority::kHigh);
+  const auto odd = identify(config, request({{"x-api-key", "fast"}, {"x-minerva-priority", "urgent"}}));
+  ASSERT_FALSE(odd.has_value());
+  EXPECT_EQ(odd.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
+  Config config;
+  config.accepted_keys.add(hash_api_key("first").value());
+  const auto user = [&](const char* key) { return identify(config, request({{"x-api-key", key}})).value().user; };
+  const UserId before = user("first");
+  config.accepted_keys = {};
+  config.accepted_keys.add(hash_api_key("second").value());
+  config.accepted_keys.add(hash_api_key("first").value(), Priority::kHigh);
+  EXPECT_EQ(user("first"), before);
+  EXPECT_NE(user("second"), before);
+  EXPECT_NE(before, UserId{});
 }
 
 }  // namespace

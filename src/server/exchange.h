@@ -10,6 +10,7 @@
 #include "api/query.h"
 #include "io/http.h"
 #include "minerva/base/result.h"
+#include "minerva/context/types.h"
 
 namespace minerva {
 
@@ -23,6 +24,7 @@ struct Exchange {
   TimePoint arrived;
   int status = 0;      // of the answer, for the log and the metrics; 499 when the client went away
   ModelId model = {};  // once known
+  Caller caller = {};  // once let in
 
   // Answers with JSON. Adds x-request-id.
   io::Task<void> json(int code, std::string body);

@@ -157,7 +157,7 @@ class Relay {
     const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait,
                                         x_.arrived + service_.config.request_timeout);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
-                                    : service_.host.acquire(x_.model, deadline, take_answer);
+                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller);
     // A model that is hot has answered by now.
     if (!answer && x_.connection.body_done()) {
       x_.connection.watch_peer([&] {

@@ -34,6 +34,8 @@ ContextOptions context_options(const Config& config, Bytes images) {
   options.max_queue = config.max_queue;
   options.load_timeout = config.load_timeout;
   options.min_residency = config.min_residency;
+  options.head_start = config.head_start;
+  options.max_switches_per_second = config.max_switches_per_second;
   options.jitter_seed = std::random_device()();
   return options;
 }

@@ -127,7 +127,9 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
   const Result<const Route*> route = find_route(x, id);
   // Without a key nobody learns which routes there are.
   if (!route || !(*route)->open) {
-    if (const auto refused = refuse_without_key(service.config, x.request)) co_return co_await x.error(*refused);
+    const Result<Caller> caller = identify(service.config, x.request);
+    if (!caller) co_return co_await x.error(caller.error());
+    x.caller = *caller;
   }
   if (!route) co_return co_await x.error(route.error());
   Result<api::Query> query = api::Query::parse(x.raw_query);

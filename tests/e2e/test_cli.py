@@ -59,7 +59,7 @@ def test_life_cycle(cli):
     cli("load", "a", "--json")
     stats = json.loads(cli("stats", "--json").stdout)
     assert sorted(stats["loaded_models"]) == ["a", "b"] and stats["cache"]["preloads"] == 1
-    assert "policy     lru" in cli("stats").stdout
+    assert "policy     hazard" in cli("stats").stdout
 
 
 def test_run_fits_into_a_pipe(cli):

@@ -11,7 +11,7 @@ def decisions(m, query=""):
 
 
 def test_a_switch_is_explained(serve):
-    m = serve("--max-models", 1)
+    m = serve("--max-models", 1, "--policy", "lru")
     m.use("a", "b", "a")
     told = [(d["kind"], d["model"]) for d in decisions(m)]
     assert told == [("load", "a"), ("make_room", "b"), ("park", "a"), ("load", "b"), ("make_room", "a"), ("park", "b"),

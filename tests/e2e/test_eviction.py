@@ -5,7 +5,7 @@ from harness import in_background
 
 
 def test_lru_evicts_the_least_recently_used_of_four(serve):
-    m = serve("--max-models", 3, "--no-park")
+    m = serve("--max-models", 3, "--no-park", "--policy", "lru")
     m.use("a", "b", "c", "a")
     assert m.load("d").json["evicted"] == ["b"]
     assert m.loaded() == ["a", "c", "d"]
@@ -13,7 +13,7 @@ def test_lru_evicts_the_least_recently_used_of_four(serve):
 
 
 def test_inference_evicts_as_a_load_does(serve):
-    m = serve("--max-models", 3)
+    m = serve("--max-models", 3, "--policy", "lru")
     m.use("a", "b", "c", "d")
     assert m.loaded() == ["b", "c", "d"]
     assert m.cache()["evictions"] == 1
@@ -78,7 +78,7 @@ def test_memory_bounds_too(serve, slow_model, models):
     assert m.stats()["estimated_memory_mb"] <= needed + 10
 
 
-@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo"])
+@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "hazard"])
 def test_models_wanted_at_once_all_get_their_turn(serve, policy):
     m = serve("--max-models", 1, "--policy", policy, env={"MINERVA_QUEUE_MIN_RESIDENCY": "50ms"})
     calls = [in_background(m.chat, model) for _ in range(4) for model in ("a", "b", "c")]

@@ -27,7 +27,7 @@ def test_curl_examples(serve, models):
     assert stats["total_loaded"] == 2
     assert stats["memory_budget_mb"] > stats["estimated_memory_mb"] > 0
     assert stats["memory_pressure"] is False
-    assert stats["cache"] == {"policy": "lru", "hits": 0, "misses": 0, "hit_rate": 0.0, "evictions": 0, "preloads": 1}
+    assert stats["cache"] == {"policy": "hazard", "hits": 0, "misses": 0, "hit_rate": 0.0, "evictions": 0, "preloads": 1}
     by_id = {view["id"]: view for view in stats["models"]}
     assert by_id["a"]["preloaded"] is False and by_id["b"]["preloaded"] is True
     assert by_id["b"]["last_used_s"] is None and by_id["b"]["access_count"] == 0
@@ -56,7 +56,7 @@ def test_loading_twice_starts_one_engine(serve):
 
 
 def test_statistics_are_exact(serve):
-    m = serve("--max-models", 2, "--no-park")
+    m = serve("--max-models", 2, "--no-park", "--policy", "lru")
     m.use("a", "a", "b", "a")  # miss hit miss hit
     assert m.load("c").json["evicted"] == ["b"]  # no lookup
     m.use("c", "b")  # hit, miss that evicts a

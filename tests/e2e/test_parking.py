@@ -85,7 +85,7 @@ def test_a_conversation_goes_on_as_if_nothing_had_been(serve, slow_model):
     assert [outcome for *_, outcome in said] == ["hit", "parked", "parked", "parked"]
     assert m.engine("slow") == engine, "its process lives on"
     assert (m.view("slow")["parks"], m.view("slow")["wakes"]) == (4, 3)
-    assert m.cache() == {"policy": "lru", "hits": 4, "misses": 0, "hit_rate": 100.0, "evictions": 0, "preloads": 0}
+    assert m.cache() == {"policy": "hazard", "hits": 4, "misses": 0, "hit_rate": 100.0, "evictions": 0, "preloads": 0}
 
 
 def test_what_the_call_answers(serve, slow_model):
@@ -232,7 +232,7 @@ def test_two_models_take_turns(serve):
         assert answer.status == 200 and answer.headers["x-minerva-cache"] == "parked", answer
         m.settle()
         assert m.loaded() == [model] and m.engine(model) == engines[model]
-    assert m.cache() == {"policy": "lru", "hits": 4, "misses": 2, "hit_rate": 66.7, "evictions": 5, "preloads": 0}
+    assert m.cache() == {"policy": "hazard", "hits": 4, "misses": 2, "hit_rate": 66.7, "evictions": 5, "preloads": 0}
     assert m.load("a").json["evicted"] == ["b"]
     assert m.state("b") == "parked"
 

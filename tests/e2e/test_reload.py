@@ -78,7 +78,7 @@ def test_limits_apply_at_once_and_restarts_are_named(serve):
            "config reloaded: changed max_models, limits.max_body")
     assert said(m, "policy has changed: that needs a restart")
     wait_until(lambda: m.loaded() == ["b"], "the less recently used one left")
-    assert m.stats()["cache"]["policy"] == "lru"
+    assert m.stats()["cache"]["policy"] == "hazard"
     assert m.chat("b", "long " * 1000).status == 413
     # Less memory than the one model needs: it leaves, and a request is told the numbers.
     reload(m, 'memory_budget = "1MiB"\n', "config reloaded: changed memory_budget, max_models, limits.max_body")

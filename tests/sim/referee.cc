@@ -9,6 +9,9 @@
 namespace minerva::sim {
 namespace {
 
+// More than a turn takes by any estimate.
+constexpr Duration kLongTurn = std::chrono::seconds(30);
+
 template <typename... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
@@ -193,6 +196,8 @@ void Referee::note(const Event& event) {
                    options_.max_queue = e.max_queue;
                    options_.load_timeout = e.load_timeout;
                    options_.min_residency = e.min_residency;
+                   options_.max_switches_per_second = e.max_switches_per_second;
+                   switches_.clear();  // those by an earlier limit
                    ++coverage_["waiting limits changed"];
                    if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
                    for (const EngineId id : live_) {
@@ -337,6 +342,7 @@ void Referee::see(const Inspect& action) {
 }
 
 void Referee::see(const Spawn& action) {
+  switching_.erase(action.model);
   SimModel& model = models_[action.model];
   expect(!model.live, "two engines of one model");
   expect(model.known && !draining_, "an engine is started for a model that is gone, or while draining");
@@ -364,14 +370,30 @@ bool Referee::pin_was_lifted(const ModelId& model, const ModelId& newcomer) cons
 }
 
 // A wanted model is a victim only after its minimum residency.
-void Referee::check_residency(const ModelId& model, const ModelId& newcomer) const {
+void Referee::check_residency(const ModelId& model, const ModelId& newcomer) {
   const SimEngine* engine = resident(model);
   if (engine == nullptr || engine->parking == SimEngine::Parking::kParked) return;
   const bool wanted = is_open(SimRequest::Kind::kLease, model, false);
   const bool must_go = is_open(SimRequest::Kind::kLoad, newcomer, true) || !models_.at(model).known ||
                        is_open(SimRequest::Kind::kUnload, model, false);
-  expect(!wanted || must_go || now_ >= engine->ready_since + options_.min_residency,
-         "a model that is wanted is evicted before its min_residency");
+  // Who waits for the newcomer would wait past his deadline otherwise.
+  const bool pressing = std::any_of(requests_.begin(), requests_.end(), [&](const auto& r) {
+    return r.second.status == SimRequest::Status::kOpen && r.second.kind == SimRequest::Kind::kLease &&
+           r.second.model == newcomer && r.second.deadline <= now_ + kLongTurn;
+  });
+  const bool settled = now_ >= engine->ready_since + options_.min_residency;
+  expect(!wanted || must_go || pressing || settled, "a model that is wanted is evicted before its min_residency");
+  if (wanted && !must_go && !settled) ++coverage_["a deadline before min_residency"];
+}
+
+// The first model that leaves for `newcomer` since it was started last begins a switch.
+void Referee::check_switches(const ModelId& newcomer) {
+  if (newcomer.empty() || !switching_.insert(newcomer).second) return;
+  while (!switches_.empty() && switches_.front() + std::chrono::seconds(1) <= now_) switches_.pop_front();
+  switches_.push_back(now_);
+  const std::size_t most = options_.max_switches_per_second;
+  expect(most == 0 || switches_.size() <= most, "more switches in a second than are allowed");
+  if (switches_.size() == most) ++coverage_["as many switches as are allowed"];
 }
 
 // Room for `with` beside all that are alive.
@@ -405,6 +427,7 @@ void Referee::see(const Park& action) {
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
     if (!action.victim_of.empty()) check_residency(action.model, action.victim_of);
+    check_switches(action.victim_of);
     ++coverage_["evicted by parking"];
   } else {
     const bool idle_too_long = model.ttl > Duration::zero() && now_ >= model.last_active + model.ttl;
@@ -418,6 +441,7 @@ void Referee::see(const Park& action) {
 }
 
 void Referee::see(const Wake& action) {
+  switching_.erase(action.model);
   const auto it = engines_.find(action.engine);
   expect(it != engines_.end() && it->second.model == action.model, "an unknown engine is woken");
   SimEngine& engine = it->second;
@@ -512,6 +536,7 @@ void Referee::see(const Stop& action) {
     expect(action.victim_of != action.model, "a model is evicted for itself");
     expect(!progress_demanded_ || engine.served, "a model is evicted that served nobody");
     check_residency(action.model, action.victim_of);
+    check_switches(action.victim_of);
     ++coverage_["evicted"];
   } else if (action.reason.find("ttl") != std::string::npos) {
     const Duration ttl = action.reason.find("unload_ttl") != std::string::npos ? model.unload_ttl : model.ttl;
@@ -616,6 +641,8 @@ void Referee::see(const Reject& action) {
   const bool try_again = action.error.code == ErrorCode::kNoCapacity || action.error.code == ErrorCode::kQueueFull ||
                          action.error.code == ErrorCode::kQuarantined || action.error.code == ErrorCode::kDraining;
   expect(!try_again || action.error.retry_after_s >= 1, "no Retry-After");
+  expect(wait_bound_ == Duration::max() || request.kind != SimRequest::Kind::kLease || !try_again,
+         "a request is shed that would have had its turn");
   it->second.rejected = action.error.code;
   if (request.kind == SimRequest::Kind::kLease) ++(try_again ? counts_.shed : counts_.failed);
   if (request.engines_had > 0) ++coverage_["rejected after its engine died"];

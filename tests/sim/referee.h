@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -75,7 +76,7 @@ class Referee {
 
   // One event, carried through: step, then every check. Returns the actions for the world to carry out.
   std::vector<Action> step(TimePoint now, const Event& event);
-  // No lease may have waited longer than this from now on.
+  // No lease may have waited longer than this from now on, nor be shed.
   void bound_waits(Duration bound) { wait_bound_ = bound; }
   // From now on a model is only evicted for another after it served somebody, so that two cannot evict each other
   // without end.
@@ -131,7 +132,8 @@ class Referee {
   void see(const ReadAhead& action);
   void see(const Kill& action);
   void check_limits(const SimEngine* with) const;
-  void check_residency(const ModelId& model, const ModelId& newcomer) const;
+  void check_residency(const ModelId& model, const ModelId& newcomer);
+  void check_switches(const ModelId& newcomer);
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
   void see(const Done& action);
@@ -159,7 +161,9 @@ class Referee {
   RequestCounts counts_;
   bool progress_demanded_ = false;
   bool draining_ = false;
-  ModelId forced_out_;  // by the event of the step under way; empty if none
+  std::set<ModelId> switching_;     // others left for it since it was started last
+  std::deque<TimePoint> switches_;  // of the last second
+  ModelId forced_out_;              // by the event of the step under way; empty if none
   bool pressure_ = false;
   bool pressure_seen_ = false;  // now, or in the step under way
   TimePoint drain_deadline_{};

@@ -28,6 +28,7 @@ constexpr std::uint64_t kMaxEvents = 200'000;
 // What a schedule is made of. Calm ones have no faults and no operator, so that waiting can be bounded.
 struct Profile {
   bool calm = false;
+  bool urgent = false;  // calm, with steady traffic of high priority on all models but one
   int models = 4;
   int arrivals = 60;
   Duration span = seconds(20);
@@ -74,7 +75,9 @@ class World {
   // ---- callers ----
   RequestId new_request() { return RequestId{next_request_++}; }
   TimePoint some_deadline();
-  void client_arrives(const ModelId& model);
+  Caller some_caller();
+  void client_arrives(const ModelId& model) { client_arrives(model, some_caller()); }
+  void client_arrives(const ModelId& model, Caller caller);
   void operator_calls();
   void configuration_changes();
   // Events nobody expects: they must change nothing, or do no harm.
@@ -123,6 +126,7 @@ class World {
   std::map<ModelId, Bytes> footprints_;
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
+  Duration longest_wait_{};  // in a calm schedule
 };
 
 Profile World::make_profile() {
@@ -140,7 +144,9 @@ Profile World::make_profile() {
   p.operators = p.calm ? 0 : static_cast<double>(pick(50)) / 100;
   p.leave = chance(0.2) ? 0 : static_cast<double>(pick(40)) / 100;
   if (!p.calm && chance(0.3)) p.poison = 0.1;
-  if (p.calm && chance(0.3)) p.models = 2;
+  if (p.calm && chance(0.3)) p.models = chance(0.8) ? 2 : 10;
+  p.urgent = p.calm && p.models > 2 && p.models < 10 && chance(0.1);
+  if (p.urgent) p.span = seconds(300);
   const std::vector<std::string> policies = policy_names();
   p.policy = policies[pick(policies.size())];
   p.options.memory_budget = chance(0.15) ? Bytes(UINT64_MAX) : Bytes::mib(400 + 100 * pick(12));
@@ -149,6 +155,8 @@ Profile World::make_profile() {
   p.options.max_queue = p.calm || chance(0.7) ? 1024 : 2 + pick(12);
   p.options.load_timeout = seconds(5);
   p.options.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(2));
+  p.options.head_start = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(5));
+  p.options.max_switches_per_second = chance(0.5) ? 0 : 1 + pick(4);
   p.options.quarantine_first = milliseconds(500);
   p.options.quarantine_max = seconds(4);
   p.options.jitter_seed = pick(UINT64_MAX);
@@ -234,11 +242,15 @@ void World::plan_arrivals() {
   const TimePoint end = now_ + profile_.span;
   if (profile_.calm) {
     // The longest way in: everybody else has a turn before, each of which drains, stops, inspects and loads.
-    const Duration turn = kLeaseMax + profile_.options.min_residency + kParkMax + kStopMax + kInspectMax + kLoadMax;
-    referee_.bound_waits((profile_.models + 1) * turn);
+    // A switch may have to wait for as many as there may be in a second.
+    const Duration turn =
+        kLeaseMax + profile_.options.min_residency + kParkMax + kStopMax + kInspectMax + kLoadMax + seconds(1);
+    // Whoever came later, but no more than this, may have gone first.
+    longest_wait_ = (profile_.models + 1) * turn + 2 * profile_.options.head_start;
+    referee_.bound_waits(longest_wait_);
     // Two that take turns all the time, with room for one perhaps; or some of several.
     const auto models = static_cast<std::uint64_t>(profile_.models);
-    const std::uint64_t busy = profile_.models == 2 ? 2 : pick(models);
+    const std::uint64_t busy = profile_.urgent ? models - 1 : profile_.models == 2 ? 2 : pick(models);
     if (profile_.leave == 0) referee_.demand_progress();
     for (std::uint64_t i = 0; i < busy; ++i) steady_traffic(model_name(i), end);
   }
@@ -264,7 +276,8 @@ void World::settle() {
     const ContextOptions& first = profile_.options;
     deliver(PressureChanged{false, Bytes()});
     deliver(BudgetChanged{first.memory_budget, first.max_models, first.parking});
-    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency});
+    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency,
+                           first.head_start, first.max_switches_per_second});
     for (const ModelView& model : manager_.models(now_)) {
       // A ttl would go on for ever where an image finds no room.
       deliver(ModelAdded{.model = model.id});
@@ -286,12 +299,18 @@ void World::settle() {
 // ---- callers ----
 
 TimePoint World::some_deadline() {
-  if (profile_.calm || settling_ || chance(0.5)) return now_ + std::chrono::hours(10);
+  // The configured maximum wait: nobody may be shed.
+  if (profile_.calm && !settling_) return now_ + longest_wait_;
+  if (settling_ || chance(0.5)) return now_ + std::chrono::hours(10);
   if (chance(0.05)) return chance(0.5) ? now_ : TimePoint::max();
   return now_ + between(milliseconds(1), seconds(10));
 }
 
-void World::client_arrives(const ModelId& model) {
+Caller World::some_caller() {
+  return {UserId{1 + pick(4)}, profile_.urgent || chance(0.5) ? Priority::kNormal : static_cast<Priority>(pick(3))};
+}
+
+void World::client_arrives(const ModelId& model, Caller caller) {
   const RequestId request = new_request();
   if (chance(profile_.leave)) {
     const bool soon = chance(0.5);
@@ -305,13 +324,14 @@ void World::client_arrives(const ModelId& model) {
     });
   }
   if (chance(profile_.poison)) poison_.insert(request);
-  deliver(LeaseRequested{request, model, some_deadline()});
+  deliver(LeaseRequested{request, model, some_deadline(), caller});
 }
 
 void World::steady_traffic(const ModelId& model, TimePoint end) {
   if (now_ >= end) return;
-  at(between(milliseconds(1), milliseconds(800)), [this, model, end] {
-    client_arrives(model);
+  // Queues hold what comes while all others have a turn.
+  at(between(milliseconds(1), milliseconds(400) * std::max(2, profile_.models)), [this, model, end] {
+    client_arrives(model, profile_.urgent ? Caller{UserId{1}, Priority::kHigh} : some_caller());
     steady_traffic(model, end);
   });
 }
@@ -435,7 +455,8 @@ void World::configuration_changes() {
   if (chance(0.5)) {
     deliver(WaitingChanged{chance(0.3) ? 128 : 1 + pick(6), chance(0.3) ? 1024 : 1 + pick(12),
                            between(milliseconds(500), seconds(8)),
-                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3))});
+                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3)),
+                           between(Duration::zero(), seconds(5)), pick(5)});
   }
   if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
 }

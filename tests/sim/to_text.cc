@@ -102,8 +102,11 @@ std::string to_text(const Event& event) {
                                format_bytes(e.parking.memory), format_bytes(e.parking.images));
           },
           [](const WaitingChanged& e) {
-            return fmt::format("WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}",
-                               e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency));
+            return fmt::format(
+                "WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}, head_start {}, "
+                "{} switches/s",
+                e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency), span(e.head_start),
+                e.max_switches_per_second);
           },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },

@@ -11,6 +11,7 @@
 #include "cachesim/experiment.h"
 #include "cachesim/generate.h"
 #include "cachesim/report.h"
+#include "cachesim/turns.h"
 #include "minerva/cache/eviction_policy.h"
 
 namespace {
@@ -113,6 +114,8 @@ int run(int argc, char** argv) {
   CLI::App& generating = *app.add_subcommand("generate", "write a trace to stdout");
   add_generator_options(generating, generator);
 
+  CLI::App& turns = *app.add_subcommand("turns", "what queue.min_residency costs and gains where models take turns");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -120,6 +123,10 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   }
   if (replaying.parsed()) return replay(paths, experiment, json);
+  if (turns.parsed()) {
+    fmt::print("{}", to_text(minerva::cachesim::measure_turns({})));
+    return 0;
+  }
   fmt::print("{}", to_csv(generate(generator)));
   return 0;
 }

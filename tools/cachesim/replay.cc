@@ -23,7 +23,7 @@ ContextOptions context_options(const Trace& trace, const ReplayOptions& options)
           .max_queue_per_model = trace.requests.size() + 1,
           .max_queue = trace.requests.size() + 1,
           .load_timeout = Duration::max(),
-          .min_residency = Duration::zero()};
+          .min_residency = options.min_residency};
 }
 
 class Replay {

@@ -16,6 +16,9 @@ enum class RequestId : std::uint64_t {};
 // One per engine process ever started: an event of a dead engine cannot be mistaken for its successor's.
 enum class EngineId : std::uint64_t {};
 
+// Whoever asks, as far as requests can be told apart: by their API key. 0: unknown.
+enum class UserId : std::uint64_t {};
+
 bool is_model_id(std::string_view text);
 
 }  // namespace minerva

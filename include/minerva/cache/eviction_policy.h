@@ -6,6 +6,7 @@
 // Threading: used by the thread that owns the ModelCache.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <memory>
@@ -35,6 +36,13 @@ struct CacheEntry {
   Duration reload_cost{};  // until it could serve again, had it gone; 0 if that is not known
 };
 
+// What a reload counts as to policies that weigh it, in seconds: a shorter one than this nobody feels, and how long it
+// takes is chance. So small models that are parked go by their uses alone.
+constexpr Duration kShortestReload = std::chrono::milliseconds(250);
+inline double reload_seconds(Duration reload) {
+  return std::chrono::duration<double>(std::max(reload, kShortestReload)).count();
+}
+
 // Lower goes first. `tiebreak` makes the order strict.
 struct EvictionRank {
   double value = 0;
@@ -63,7 +71,7 @@ class EvictionPolicy {
     static_cast<void>(now);
     return std::nullopt;
   }
-  // A lease was granted, which `entry` counts already: for policies that remember more than an entry does.
+  // A lease was granted, which `entry` counts already, or will be: for policies that remember more than an entry does.
   virtual void used(const CacheEntry& entry, TimePoint now) {
     static_cast<void>(entry);
     static_cast<void>(now);

@@ -28,7 +28,9 @@ class ModelCache {
   void insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded);
   // A lease was granted: recency and frequency. Requires: resident.
   void use(const ModelId& id, TimePoint now);
-  // Recency only: an explicit load of a resident model, or a lease that just ended. Requires: resident.
+  // An explicit load: to policies a use, but no access is counted. Requires: resident.
+  void expect_use(const ModelId& id, TimePoint now);
+  // Recency only: a lease just ended. Requires: resident.
   void touch(const ModelId& id, TimePoint now);
   // It was out of memory without having left (parked), and is back: the order of insertion counts from now.
   // Requires: resident.

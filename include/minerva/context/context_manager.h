@@ -14,16 +14,16 @@
 //   - at most one engine per model;
 //   - a model is inspected and known to fit the whole budget before anything is evicted for it;
 //   - each request is answered exactly once: Grant, Done or Reject, or nothing after RequestCancelled; a lease lost
-//   with
-//     its engine is answered once more;
+//     with its engine is answered once more;
 //   - accepted requests = completed + failed + shed + cancelled + those that wait or hold a lease;
 //   - a model that failed in a row rests, and then one load and one request prove it before others are let in;
 //   - no request is granted after its deadline, and none a third engine.
 //
-// Fairness: models that want in are served in the order of their oldest waiter. A victim that is busy drains (new
-// requests for it queue) once it has been hot for min_residency, so that steady traffic on one model cannot starve
-// another; whatever waits for a model when it becomes hot is granted together. A later model may start earlier only if
-// that takes nothing from those before it.
+// Fairness: models that want in are served in the order of their oldest waiter, those of high priority a head start
+// ahead. A victim that is busy drains (new requests for it queue) once it has been hot for min_residency, so that
+// steady traffic on one model cannot starve another, or earlier if who waits would wait past his deadline; whatever
+// waits for a model when it becomes hot is granted together. A later model may start earlier only if that takes nothing
+// from those before it. There are no more switches in a second than max_switches_per_second.
 //
 // Threading: one thread. Ownership: owns its ModelCache.
 #pragma once

@@ -67,6 +67,20 @@ struct ParkingLimits {
   Bytes images = Bytes(UINT64_MAX);  // of all images together, those of hot models too, on disk
 };
 
+// Whose turn comes first among those that wait for room: see ContextOptions::head_start.
+enum class Priority { kLow, kNormal, kHigh };
+// "low", "normal", "high".
+std::string_view priority_name(Priority priority);
+// Nothing if it is none of these.
+std::optional<Priority> parse_priority(std::string_view name);
+
+// Who asks.
+struct Caller {
+  UserId user{};
+  Priority priority = Priority::kNormal;
+  bool operator==(const Caller&) const = default;
+};
+
 // ---- events -------------------------------------------------------------------------------------------------------
 
 // The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
@@ -92,6 +106,7 @@ struct LeaseRequested {
   RequestId request;
   ModelId model;
   TimePoint deadline;  // waiting longer than this is answered with kNoCapacity
+  Caller caller{};
 };
 // load or preload. Answered by Done or Reject, once.
 struct LoadRequested {
@@ -202,6 +217,8 @@ struct WaitingChanged {
   std::size_t max_queue;
   Duration load_timeout;
   Duration min_residency;
+  Duration head_start;
+  std::size_t max_switches_per_second;
 };
 // No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
 struct DrainRequested {
@@ -302,10 +319,16 @@ struct ContextOptions {
   std::size_t max_models = 0;               // 0: bounded by memory only
   Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
   ParkingLimits parking{};
-  std::size_t max_queue_per_model = 128;                // waiting requests
-  std::size_t max_queue = 1024;                         // waiting requests in all
-  Duration load_timeout = std::chrono::minutes(10);     // Spawn to EngineReady
-  Duration min_residency = std::chrono::seconds(2);     // a busy model is not drained for another before this
+  std::size_t max_queue_per_model = 128;             // waiting requests
+  std::size_t max_queue = 1024;                      // waiting requests in all
+  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
+  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
+  Duration min_residency = std::chrono::seconds(2);
+  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
+  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
+  Duration head_start = std::chrono::seconds(10);
+  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
+  std::size_t max_switches_per_second = 0;
   Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
   Duration quarantine_max = std::chrono::seconds(60);
   std::size_t kept_decisions = 1000;

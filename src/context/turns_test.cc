@@ -1,0 +1,263 @@
+// Whose turn it is where models wait for room: order, priority, how long a busy model stays, how often they switch.
+#include <gtest/gtest.h>
+
+#include "context/core_fixture.h"
+
+namespace minerva {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Turns : public CoreTest {
+ protected:
+  std::vector<Action> lease_of(RequestId id, const ModelId& model, Priority priority, Duration patience = kPatience) {
+    return step(LeaseRequested{id, model, now_ + patience, {UserId{1}, priority}});
+  }
+  // One model at a time, of three.
+  void start_three(const ContextOptions& more) {
+    ContextOptions options = more;
+    options.memory_budget = Bytes::mib(1000);
+    options.max_models = 1;
+    start(options);
+    for (const char* id : {"a", "b", "c"}) add(id, 100);
+  }
+};
+
+TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  const RequestId held = heat_and_hold("a");
+  lease(kR1, "b");
+  EXPECT_TRUE(inspected("b").empty());
+  EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
+  // Two seconds after it became hot, new requests for it queue.
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(2));
+  EXPECT_TRUE(nothing(wait(seconds(2))));
+  EXPECT_TRUE(lease(kR3, "a").empty());
+  EXPECT_EQ(core_->cache_stats().hits, 2U);
+  EXPECT_TRUE(release(held).empty());
+  EXPECT_EQ(only<Stop>(release(kR2)).victim_of, "b");
+  const auto after_exit = exited("a");
+  EXPECT_EQ(all<Spawn>(after_exit).at(0).model, "b");
+  EXPECT_EQ(all<Inspect>(after_exit).at(0).model, "a");
+  inspected("a");
+  EXPECT_EQ(only<Grant>(ready("b")).request, kR1);
+  wait(seconds(2));
+  EXPECT_EQ(only<Stop>(release(kR1)).model, "b");
+  EXPECT_EQ(only<Spawn>(exited("b")).model, "a");
+  // It was resident when it came, so it stays a hit.
+  const Grant grant = only<Grant>(ready("a"));
+  EXPECT_EQ(grant.request, kR3);
+  EXPECT_EQ(grant.outcome, CacheOutcome::kHit);
+}
+
+TEST_F(Turns, WhenTheClaimantLeavesTheQueueIsServedAtOnce) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  const RequestId held = heat_and_hold("a");
+  now_ += seconds(2);
+  lease(kR1, "b");
+  inspected("b");
+  EXPECT_TRUE(lease(kR2, "a").empty());
+  EXPECT_EQ(only<Grant>(step(RequestCancelled{kR1})).request, kR2);
+  release(held);
+  release(kR2);
+  EXPECT_EQ(residency("a"), Residency::kHot);
+}
+
+// A lease that ends refreshes recency. If that changed who drains, two busy models could relieve each other for ever.
+TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
+  start(1000, 2);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  RequestId on_a = heat_and_hold("a");
+  const RequestId on_b = heat_and_hold("b");
+  now_ += seconds(3);
+  lease(kR1, "c");
+  EXPECT_TRUE(nothing(inspected("c")));
+  // a was used first, so it drains; b goes on.
+  const RequestId on_a_too = next_id();
+  EXPECT_TRUE(lease(on_a_too, "a").empty());
+  EXPECT_EQ(all<Grant>(lease(kR2, "b")).size(), 1U);
+  release(on_b);
+  EXPECT_EQ(only<Stop>(release(on_a)).model, "a");
+}
+
+TEST_F(Turns, ALaterModelMayUseWhatIsLeftOverButNoMore) {
+  start(1000);
+  add("busy", 600);
+  add("large", 700);
+  add("small", 200);
+  add("medium", 350);
+  const RequestId held = heat_and_hold("busy");
+  now_ += seconds(2);
+  lease(kR1, "large");
+  EXPECT_TRUE(nothing(inspected("large")));
+  // Beside large, 300 will be left: medium would take from it, small does not.
+  lease(kR2, "medium");
+  EXPECT_TRUE(inspected("medium").empty());
+  step(RequestCancelled{kR2});
+  lease(kR3, "small");
+  EXPECT_EQ(only<Spawn>(inspected("small")).model, "small");
+  EXPECT_EQ(only<Stop>(release(held)).model, "busy");
+  EXPECT_EQ(only<Spawn>(exited("busy")).model, "large");
+}
+
+TEST_F(Turns, TheOldestWaiterIsServedFirst) {
+  start(1000, 1);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  const RequestId held = heat_and_hold("a");
+  now_ += seconds(2);
+  lease(kR1, "b");
+  lease(kR2, "c");
+  inspected("c");
+  inspected("b");
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "b");
+  EXPECT_EQ(only<Spawn>(exited("a")).model, "b");
+}
+
+// Two models that are each other's victims, both with waiting requests: a drained one must go although it is wanted.
+TEST_F(Turns, NoDeadlockBetweenTwoWantedModels) {
+  start(1000, 1);
+  add("a", 100);
+  add("b", 100);
+  RequestId held = heat_and_hold("a");
+  for (int round = 0; round < 6; ++round) {
+    const ModelId here = round % 2 == 0 ? "a" : "b";
+    const ModelId there = round % 2 == 0 ? "b" : "a";
+    now_ += seconds(2);
+    const RequestId claimant = next_id();
+    lease(claimant, there);
+    inspected(there);
+    const RequestId queued = next_id();
+    EXPECT_TRUE(lease(queued, here).empty());
+    EXPECT_EQ(all<Stop>(release(held)).size(), 1U);
+    EXPECT_EQ(all<Spawn>(exited(here)).at(0).model, there);
+    EXPECT_EQ(only<Grant>(ready(there)).request, claimant);
+    step(RequestCancelled{queued});
+    held = claimant;
+  }
+}
+
+// ---- priority ----
+
+TEST_F(Turns, HighPriorityGoesFirstByItsHeadStart) {
+  ContextOptions options;
+  options.head_start = seconds(5);
+  start_three(options);
+  const RequestId held = heat_and_hold("a");
+  lease_of(kR1, "b", Priority::kNormal);
+  inspected("b");
+  now_ += milliseconds(4999);
+  lease_of(kR2, "c", Priority::kHigh);
+  inspected("c");
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
+}
+
+TEST_F(Turns, WhoWaitedLongerThanTheHeadStartIsNotOvertaken) {
+  ContextOptions options;
+  options.head_start = seconds(5);
+  start_three(options);
+  const RequestId held = heat_and_hold("a");
+  lease_of(kR1, "b", Priority::kNormal);
+  inspected("b");
+  now_ += milliseconds(5001);
+  lease_of(kR2, "c", Priority::kHigh);
+  inspected("c");
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "b");
+}
+
+TEST_F(Turns, LowPriorityLetsOthersGoFirst) {
+  ContextOptions options;
+  options.head_start = seconds(5);
+  start_three(options);
+  const RequestId held = heat_and_hold("a");
+  lease_of(kR1, "b", Priority::kLow);
+  inspected("b");
+  now_ += seconds(3);
+  lease_of(kR2, "c", Priority::kNormal);
+  inspected("c");
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
+  exited("a");
+  ready("c");
+  EXPECT_EQ(only<Stop>(release(kR2)).victim_of, "b") << "and then it is its turn";
+}
+
+TEST_F(Turns, AnUrgentRequestTakesItsWholeModelAlong) {
+  ContextOptions options;
+  options.head_start = seconds(5);
+  start_three(options);
+  const RequestId held = heat_and_hold("a");
+  lease_of(kR1, "b", Priority::kNormal);
+  inspected("b");
+  lease_of(kR2, "c", Priority::kLow);
+  inspected("c");
+  lease_of(kR3, "c", Priority::kHigh);
+  EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
+  exited("a");
+  EXPECT_EQ(all<Grant>(ready("c")).size(), 2U);
+}
+
+// ---- how long a busy model stays ----
+
+TEST_F(Turns, ABusyModelDrainsEarlierForADeadline) {
+  ContextOptions options;
+  options.min_residency = seconds(60);
+  start_three(options);
+  const RequestId held = next_id();
+  lease(held, "a");
+  inspected("a");
+  now_ += seconds(3);
+  ready("a");
+  // Loads take three seconds, as far as is known.
+  lease(kR1, "b", seconds(10));
+  EXPECT_TRUE(nothing(inspected("b")));
+  EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
+  EXPECT_EQ(core_->next_timer(), now_ + seconds(7));
+  wait(seconds(7));
+  EXPECT_TRUE(lease(kR3, "a").empty()) << "it drains";
+  release(held);
+  EXPECT_EQ(only<Stop>(release(kR2)).victim_of, "b");
+}
+
+// ---- how often they switch ----
+
+TEST_F(Turns, NoMoreSwitchesInASecondThanAllowed) {
+  ContextOptions options;
+  options.max_switches_per_second = 2;
+  start_three(options);
+  heat("a");
+  const auto switch_to = [&](const ModelId& there) {
+    lease(next_id(), there);
+    return inspected(there);
+  };
+  EXPECT_EQ(only<Stop>(switch_to("b")).victim_of, "b");
+  exited("a");
+  const RequestId on_b = all<Grant>(ready("b")).at(0).request;
+  now_ += milliseconds(300);
+  release(on_b);
+  EXPECT_EQ(only<Stop>(switch_to("c")).victim_of, "c");
+  exited("b");
+  release(all<Grant>(ready("c")).at(0).request);
+  now_ += milliseconds(100);
+  EXPECT_TRUE(nothing(switch_to("a"))) << "two in this second";
+  EXPECT_EQ(core_->next_timer(), now_ + milliseconds(600)) << "a second after the first";
+  EXPECT_EQ(only<Stop>(wait(milliseconds(600))).victim_of, "a");
+}
+
+TEST_F(Turns, ManyVictimsAreOneSwitch) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(300);
+  options.max_switches_per_second = 1;
+  start(options);
+  for (const char* id : {"a", "b", "c"}) add(id, 100);
+  add("large", 300);
+  for (const char* id : {"a", "b", "c"}) heat(id);
+  lease(kR1, "large");
+  EXPECT_EQ(all<Stop>(inspected("large")).size(), 3U);
+}
+
+}  // namespace
+}  // namespace minerva
