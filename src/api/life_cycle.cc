@@ -1,6 +1,7 @@
 #include "api/life_cycle.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 
@@ -58,6 +59,21 @@ Json model_object(const ModelAnswer& model) {
 }
 
 }  // namespace
+
+std::string cleared_text(const ClearAnswer& answer) {
+  std::vector<std::string_view> parts;
+  if (answer.stats) parts.emplace_back("statistics");
+  if (answer.history) parts.emplace_back("history");
+  if (answer.images) parts.emplace_back("images");
+  if (answer.metadata) parts.emplace_back("metadata");
+  const std::string stopped =
+      answer.stopped.empty() ? "" : fmt::format("; stopped {}", fmt::join(answer.stopped, ", "));
+  return fmt::format("{}{}", fmt::join(parts, ", "), stopped);
+}
+
+std::string clear_json(const ClearAnswer& answer) {
+  return dump({{"success", true}, {"message", "cleared: " + cleared_text(answer)}, {"stopped", answer.stopped}});
+}
 
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return LoadBody{};

@@ -67,6 +67,18 @@ struct StatsAnswer {
 };
 std::string stats_json(const StatsAnswer& stats);
 
+// What POST /v1/cache/clear answers.
+struct ClearAnswer {
+  bool stats = false;
+  bool history = false;
+  bool images = false;
+  bool metadata = false;
+  std::vector<ModelId> stopped = {};  // so that their images go
+};
+// "statistics, history; stopped a"
+std::string cleared_text(const ClearAnswer& answer);
+std::string clear_json(const ClearAnswer& answer);
+
 // One model of the catalog, in OpenAI's shape with Minerva's fields added.
 struct ModelAnswer {
   ModelId id;

@@ -57,6 +57,13 @@ TEST(LifeCycle, Answers) {
   expect_golden("load_dry_run.json", pretty(plan_json(plan)));
 }
 
+TEST(LifeCycle, WhatWasCleared) {
+  EXPECT_EQ(clear_json({.stats = true}), R"({"success":true,"message":"cleared: statistics","stopped":[]})");
+  EXPECT_EQ(clear_json({.stats = true, .history = true, .images = true, .metadata = true, .stopped = {"a", "b"}}),
+            R"({"success":true,"message":"cleared: statistics, history, images, metadata; stopped a, b",)"
+            R"("stopped":["a","b"]})");
+}
+
 TEST(Stats, AreExactAndLeaveColdModelsOut) {
   StatsAnswer stats;
   stats.loaded = {"a", "b"};

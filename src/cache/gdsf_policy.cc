@@ -46,6 +46,28 @@ class GdsfPolicy final : public EvictionPolicy {
     inflation = std::max(inflation, rank(entry, {}).value);
   }
 
+  std::optional<Learned> learned(const ModelId& id) const override {
+    if (id.empty()) return Learned{{}, {inflation_.begin(), inflation_.end()}};
+    const auto found = histories_.find(id);
+    if (found == histories_.end()) return std::nullopt;
+    const History& history = found->second;
+    return Learned{{}, {history.uses, history.inflation[0], history.inflation[1]}};
+  }
+
+  void learn(const ModelId& id, const Learned& learned) override {
+    const std::vector<double>& values = learned.values;
+    if (id.empty() && values.size() == inflation_.size()) {
+      inflation_ = {values[0], values[1]};
+    } else if (!id.empty() && values.size() == 1 + inflation_.size()) {
+      histories_.insert_or_assign(id, History{values[0], {values[1], values[2]}});
+    }
+  }
+
+  void forget() override {
+    histories_.clear();
+    inflation_ = {};
+  }
+
  private:
   struct History {
     double uses = 0;

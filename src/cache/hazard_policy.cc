@@ -62,6 +62,22 @@ class HazardPolicy final : public EvictionPolicy {
     history.last = now;
   }
 
+  std::optional<Learned> learned(const ModelId& id) const override {
+    const auto found = histories_.find(id);
+    if (found == histories_.end()) return std::nullopt;
+    const History& history = found->second;
+    return Learned{history.last, {history.rates.begin(), history.rates.end()}};
+  }
+
+  void learn(const ModelId& id, const Learned& learned) override {
+    if (id.empty() || learned.values.size() != kScales.size()) return;
+    History history{.last = learned.when};
+    std::copy(learned.values.begin(), learned.values.end(), history.rates.begin());
+    histories_.insert_or_assign(id, history);
+  }
+
+  void forget() override { histories_.clear(); }
+
  private:
   struct History {
     TimePoint last;

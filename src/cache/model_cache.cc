@@ -29,6 +29,16 @@ void ModelCache::insert(const ModelId& id, Bytes footprint, TimePoint now, bool 
   rerank(slot);
 }
 
+void ModelCache::resume(const ModelId& id, const CacheEntry& before) {
+  Slot& slot = resident(id);
+  slot.entry.insert_tick = before.insert_tick;
+  slot.entry.inserted = before.inserted;
+  slot.entry.last_use_tick = before.last_use_tick;
+  slot.entry.last_used = before.last_used;
+  slot.entry.access_count = before.access_count;
+  rerank(slot);
+}
+
 void ModelCache::use(const ModelId& id, TimePoint now) {
   ++resident(id).entry.access_count;
   expect_use(id, now);
@@ -91,6 +101,22 @@ void ModelCache::set_evictable(const ModelId& id, bool evictable) {
 void ModelCache::count_lookup(bool hit) { ++(hit ? stats_.hits : stats_.misses); }
 
 void ModelCache::count_preload() { ++stats_.preloads; }
+
+void ModelCache::take_over(const CacheStats& stats, std::uint64_t last_tick) {
+  check(fresh(), "a cache that was used takes another one over");
+  stats_ = stats;
+  tick_ = last_tick;
+}
+
+void ModelCache::forget_uses() {
+  policy_->forget();
+  for (auto& [id, slot] : slots_) {
+    slot.entry.last_use_tick = 0;
+    slot.entry.last_used = {};
+    slot.entry.access_count = 0;
+    rerank(slot);
+  }
+}
 
 bool ModelCache::contains(const ModelId& id) const { return slots_.contains(id); }
 

@@ -22,12 +22,25 @@ std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint
                      fmt::join(spec.args, "\x1e"), fingerprint);
 }
 
-// A figure that has hardly changed is not worth writing the file again.
-bool differs(std::optional<Bytes> known, Bytes now) {
-  constexpr std::uint64_t kShare = 100;
+// A figure that has hardly changed, by less than one part in `parts`, is not worth writing the file again.
+template <typename Amount>
+bool differs(std::optional<Amount> known, Amount now, unsigned parts) {
   if (!known) return true;
-  const Bytes difference = now > *known ? now - *known : *known - now;
-  return difference.count() > known->count() / kShare;
+  const Amount difference = now > *known ? now - *known : *known - now;
+  return difference.count() > known->count() / parts;
+}
+
+bool note_size(std::optional<Bytes>& known, Bytes now) {
+  constexpr unsigned kParts = 100;
+  return differs(std::exchange(known, now), now, kParts);
+}
+
+// Times vary more, and come more often.
+bool note_time(std::optional<Duration>& known, Duration latest) {
+  constexpr int kWeight = 3;
+  constexpr unsigned kParts = 5;
+  const Duration now = known ? *known + (latest - *known) / kWeight : latest;
+  return differs(std::exchange(known, now), now, kParts);
 }
 
 }  // namespace
@@ -39,10 +52,10 @@ struct Catalog::Impl {
   };
   using Done = std::function<void(Result<ModelMetadata>)>;
 
-  Impl(CatalogOptions catalog_options, EngineDriver& engine_driver)
+  Impl(CatalogOptions catalog_options, EngineDriver& engine_driver, io::Loop* loop)
       : options(std::move(catalog_options)),
         driver(engine_driver),
-        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json") {}
+        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json", loop) {}
 
   CatalogOptions options;
   EngineDriver& driver;
@@ -127,8 +140,8 @@ struct Catalog::Impl {
   }
 };
 
-Catalog::Catalog(CatalogOptions options, EngineDriver& driver)
-    : impl_(std::make_unique<Impl>(std::move(options), driver)) {}
+Catalog::Catalog(CatalogOptions options, EngineDriver& driver, io::Loop* loop)
+    : impl_(std::make_unique<Impl>(std::move(options), driver, loop)) {}
 Catalog::~Catalog() = default;
 
 const CatalogOptions& Catalog::options() const { return impl_->options; }
@@ -236,13 +249,27 @@ const ModelMetadata* Catalog::metadata(const ModelSpec& spec) const { return imp
 std::string Catalog::key(const ModelSpec& spec) const { return impl_->key_of(spec); }
 
 void Catalog::note_measured(const std::string& key, Bytes footprint) {
-  impl_->note(
-      key, [footprint](ModelMetadata& known) { return differs(std::exchange(known.measured, footprint), footprint); });
+  impl_->note(key, [footprint](ModelMetadata& known) { return note_size(known.measured, footprint); });
 }
 
 void Catalog::note_residue(const std::string& key, Bytes residue) {
-  impl_->note(key, [residue](ModelMetadata& known) { return differs(std::exchange(known.residue, residue), residue); });
+  impl_->note(key, [residue](ModelMetadata& known) { return note_size(known.residue, residue); });
 }
+
+void Catalog::note_load_time(const std::string& key, Duration took) {
+  impl_->note(key, [took](ModelMetadata& known) { return note_time(known.load_time, took); });
+}
+
+void Catalog::note_wake_time(const std::string& key, Duration took) {
+  impl_->note(key, [took](ModelMetadata& known) { return note_time(known.wake_time, took); });
+}
+
+void Catalog::forget_metadata() {
+  impl_->store.clear();
+  impl_->invalid.clear();
+}
+
+void Catalog::finish() { impl_->store.finish(); }
 
 std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
   const unsigned whole = conversation_context(spec, metadata.trained_context);

@@ -54,7 +54,8 @@ struct ScanResult {
 
 class Catalog {
  public:
-  Catalog(CatalogOptions options, EngineDriver& driver);
+  // `loop`: from which the metadata is written; without one it is by the caller, at once.
+  Catalog(CatalogOptions options, EngineDriver& driver, io::Loop* loop = nullptr);
   ~Catalog();
 
   // Reads the folders and two levels of folders in them. Blocks: call it where that is fine. A model is called by its
@@ -102,6 +103,14 @@ class Catalog {
   // place of what was predicted and of what was left last time. No effect for a key that is not known any more.
   void note_measured(const std::string& key, Bytes footprint);
   void note_residue(const std::string& key, Bytes residue);
+  // How long it took until it could serve, started or woken: averaged with what it took before.
+  void note_load_time(const std::string& key, Duration took);
+  void note_wake_time(const std::string& key, Duration took);
+
+  // What inspecting and measuring said is forgotten, on disk too.
+  void forget_metadata();
+  // It is on disk when it returns. Blocks.
+  void finish();
 
  private:
   struct Impl;

@@ -1,10 +1,8 @@
 #include "catalog/metadata_store.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -14,12 +12,16 @@
 namespace minerva {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Of the file's shape. Another one's file is not read.
-constexpr int kSchema = 2;
-constexpr std::uintmax_t kMaxFileBytes = 16U << 20;
+// Engines that are measured come in bursts.
+constexpr Duration kPeriod = std::chrono::seconds(2);
+
+// Never nothing.
+std::uint64_t in_ms(Duration time) {
+  return static_cast<std::uint64_t>(
+      std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(time).count(), 1));
+}
 
 json to_json(const ModelMetadata& metadata) {
   json object = {{"architecture", metadata.architecture},
@@ -36,6 +38,8 @@ json to_json(const ModelMetadata& metadata) {
                  {"conversations_bytes", metadata.conversations.count()}};
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
   if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
+  if (metadata.load_time) object["load_ms"] = in_ms(*metadata.load_time);
+  if (metadata.wake_time) object["wake_ms"] = in_ms(*metadata.wake_time);
   return object;
 }
 
@@ -61,6 +65,13 @@ std::optional<Bytes> bytes_of(const json& object, const char* name) {
   return bytes;
 }
 
+std::optional<Duration> time_of(const json& object, const char* name) {
+  if (!object.contains(name)) return std::nullopt;
+  const auto ms = number_of<std::uint32_t>(object, name);
+  if (ms == 0) throw Damaged(fmt::format("{} is zero", name));
+  return std::chrono::milliseconds(ms);
+}
+
 // Throws json::exception, Damaged.
 ModelMetadata from_json(const json& object) {
   ModelMetadata metadata;
@@ -79,13 +90,18 @@ ModelMetadata from_json(const json& object) {
   metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
   metadata.measured = bytes_of(object, "measured_bytes");
   metadata.residue = bytes_of(object, "residue_bytes");
+  metadata.load_time = time_of(object, "load_ms");
+  metadata.wake_time = time_of(object, "wake_ms");
   return metadata;
 }
 
 }  // namespace
 
-MetadataStore::MetadataStore(std::string file) : file_(std::move(file)) {
-  if (!file_.empty()) read();
+MetadataStore::MetadataStore(const std::string& file, io::Loop* loop) {
+  if (file.empty()) return;
+  file_.emplace(file, kFormat);
+  if (const auto text = file_->read()) take(*text);
+  if (loop != nullptr) saver_.emplace(*loop, *file_, kPeriod, [this] { return content(); });
 }
 
 const ModelMetadata* MetadataStore::find(const std::string& key) const {
@@ -99,21 +115,22 @@ void MetadataStore::put(const std::string& key, const ModelMetadata& metadata) {
     entries_.erase(order_.front());
     order_.pop_front();
   }
-  if (!file_.empty()) write();
+  changed();
 }
 
-void MetadataStore::read() {
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(file_, error);
-  if (error == std::errc::no_such_file_or_directory) return;
-  if (error || size > kMaxFileBytes) {
-    log::warn("{} is ignored: it cannot be read; models will be inspected again", file_);
-    return;
-  }
+void MetadataStore::clear() {
+  entries_.clear();
+  order_.clear();
+  changed();
+}
+
+void MetadataStore::finish() {
+  if (saver_) saver_->finish();
+}
+
+void MetadataStore::take(const std::string& content) {
   try {
-    std::ifstream in(file_, std::ios::binary);
-    const json data = json::parse(in);
-    if (data.at("schema") != kSchema) return;  // of another version: not damaged
+    const json data = json::parse(content);
     for (const json& entry : data.at("entries")) {
       const auto& key = entry.at("key").get_ref<const std::string&>();
       if (order_.size() < kMaxEntries && entries_.emplace(key, from_json(entry.at("metadata"))).second) {
@@ -123,28 +140,21 @@ void MetadataStore::read() {
   } catch (const std::exception& damaged) {
     entries_.clear();
     order_.clear();
-    log::warn("{} is ignored: it is damaged ({}); models will be inspected again", file_, damaged.what());
+    file_->set_aside(fmt::format("it is damaged ({})", damaged.what()));
   }
 }
 
-void MetadataStore::write() const {
+void MetadataStore::changed() {
+  if (saver_) return saver_->changed();
+  if (!file_) return;
+  if (const Result<void> written = file_->write(content()); !written) log::warn("{}", written.error().message);
+}
+
+std::string MetadataStore::content() const {
   json entries = json::array();
   for (const std::string& key : order_) entries.push_back({{"key", key}, {"metadata", to_json(entries_.at(key))}});
-  const json data = {{"schema", kSchema}, {"entries", std::move(entries)}};
-
-  // Complete or not at all: written beside it and renamed.
-  const std::string temporary = fmt::format("{}.{}", file_, ::getpid());
-  std::error_code error;
-  fs::create_directories(fs::path(file_).parent_path(), error);
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
   // Paths need not be UTF-8; such a key will not be found again, which costs an inspection.
-  out << data.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
-  out.close();
-  if (out) fs::rename(temporary, file_, error);
-  if (!out || error) {
-    fs::remove(temporary, error);
-    log::warn("cannot write {}: models will be inspected again after a restart", file_);
-  }
+  return json({{"entries", std::move(entries)}}).dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
 }
 
 }  // namespace minerva

@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 namespace minerva {
 namespace {
@@ -38,13 +37,15 @@ class MetadataStoreTest : public testing::Test {
     metadata.conversations = Bytes(256);
     metadata.measured = Bytes(12345);
     metadata.residue = Bytes(678);
+    metadata.load_time = std::chrono::milliseconds(1234);
+    metadata.wake_time = std::chrono::milliseconds(56);
     return metadata;
   }
 
-  std::string read() const {
-    std::ostringstream text;
-    text << std::ifstream(file_).rdbuf();
-    return text.str();
+  std::string read() const { return io::StateFile(file_, MetadataStore::kFormat).read().value(); }
+  // With a checksum that fits.
+  void write(const std::string& content) const {
+    ASSERT_TRUE(io::StateFile(file_, MetadataStore::kFormat).write(content));
   }
 
   fs::path folder_;
@@ -56,6 +57,8 @@ TEST_F(MetadataStoreTest, EveryFieldComesBack) {
   ModelMetadata not_measured = sample();
   not_measured.measured.reset();
   not_measured.residue.reset();
+  not_measured.load_time.reset();
+  not_measured.wake_time.reset();
   MetadataStore(file_).put("not measured", not_measured);
   const MetadataStore again(file_);
   ASSERT_NE(again.find("key"), nullptr);
@@ -75,8 +78,8 @@ TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
   const std::string good = read();
   for (const std::string& damaged :
        {std::string(), std::string("\0\0\0\0", 4), good.substr(0, good.size() / 2), std::string("[]"),
-        std::string(R"({"schema":2,"entries":[{"key":"key"}]})"), std::string(R"({"schema":2,"entries":7})")}) {
-    std::ofstream(file_, std::ios::trunc) << damaged;
+        std::string(R"({"entries":[{"key":"key"}]})"), std::string(R"({"entries":7})")}) {
+    write(damaged);
     MetadataStore store(file_);
     EXPECT_EQ(store.find("key"), nullptr) << damaged;
     store.put("key", sample());
@@ -93,27 +96,45 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
       {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":-4"},
       {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":0"},
       {"\"measured_bytes\":12345", "\"measured_bytes\":0"},
-      {"\"residue_bytes\":678", "\"residue_bytes\":1e30"}};
+      {"\"residue_bytes\":678", "\"residue_bytes\":1e30"},
+      {"\"load_ms\":1234", "\"load_ms\":0"},
+      {"\"wake_ms\":56", "\"wake_ms\":4294967296"}};
   for (const auto& [good, bad] : damages) {
     MetadataStore(file_).put("key", sample());
     std::string text = read();
     const auto at = text.find(good);
     ASSERT_NE(at, std::string::npos) << good;
     text.replace(at, good.size(), bad);
-    std::ofstream(file_, std::ios::trunc) << text;
+    write(text);
     EXPECT_EQ(MetadataStore(file_).find("key"), nullptr) << bad;
-    fs::remove(file_);
+    EXPECT_TRUE(fs::remove(file_ + ".damaged"));
   }
 }
 
-TEST_F(MetadataStoreTest, AnotherSchemaIsNotRead) {
-  MetadataStore(file_).put("key", sample());
-  std::string text = read();
-  const auto at = text.find("\"schema\":2");
-  ASSERT_NE(at, std::string::npos);
-  text.replace(at, 10, "\"schema\":3");
-  std::ofstream(file_, std::ios::trunc) << text;
+TEST_F(MetadataStoreTest, AnUpgradeSetsTheOldFileAside) {
+  fs::create_directories(folder_ / "cache");
+  std::ofstream(file_) << R"({"schema":2,"entries":[]})";
   EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
+  EXPECT_TRUE(fs::exists(file_ + ".damaged"));
+  EXPECT_FALSE(fs::exists(file_));
+}
+
+TEST_F(MetadataStoreTest, WhatIsClearedIsGoneFromDiskToo) {
+  MetadataStore store(file_);
+  store.put("key", sample());
+  store.clear();
+  EXPECT_EQ(store.find("key"), nullptr);
+  EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
+}
+
+// As in the daemon: written aside, and all of it in an orderly end.
+TEST_F(MetadataStoreTest, ALoopWritesAside) {
+  io::Loop loop;
+  MetadataStore store(file_, &loop);
+  store.put("key", sample());
+  EXPECT_FALSE(fs::exists(file_));
+  store.finish();
+  EXPECT_NE(MetadataStore(file_).find("key"), nullptr);
 }
 
 TEST_F(MetadataStoreTest, KeepsTheNewest) {

@@ -99,10 +99,12 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_unload(app, session);
   add_pin(app, session);
   add_stats(app, session);
+  add_cache(app, session);
   add_chat(app, session);
   add_run(app, session);
   add_logs(app, session);
   add_explain(app, session);
+  add_policy(app, session);
   add_doctor(app, session);
   add_completion(app, session);
   add_manual(app, session);

@@ -55,10 +55,12 @@ void add_park(CLI::App& app, Session& session);
 void add_unload(CLI::App& app, Session& session);
 void add_pin(CLI::App& app, Session& session);  // pin and unpin
 void add_stats(CLI::App& app, Session& session);
+void add_cache(CLI::App& app, Session& session);  // cache clear
 void add_chat(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_explain(CLI::App& app, Session& session);
+void add_policy(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 void add_manual(CLI::App& app, Session& session);

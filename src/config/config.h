@@ -83,6 +83,12 @@ struct Config {
   BudgetSetting park_images{50, {}};  // a share is of what is free on the folder's file system
   std::string park_folder;            // absolute; default: images in state_dir
 
+  // [restart]
+  bool restore = true;
+
+  // [trace]
+  bool trace = true;
+
   std::vector<ModelEntry> models;
 };
 
@@ -130,6 +136,9 @@ struct ConfigKey {
   bool at_start_only = false;  // a reload cannot change it
 };
 const std::vector<ConfigKey>& config_keys();
+
+// Where the server records which models are asked for.
+std::string trace_folder(const Config& config);
 
 // What a setting means of so many bytes.
 Bytes share_of(const BudgetSetting& setting, Bytes whole);

@@ -484,6 +484,21 @@ std::vector<ConfigRow> make_config_rows() {
                                         "mode 0700 if it is not there. The images have no names in it and go with "
                                         "their engines.",
                                         [](auto& c) -> auto& { return c.park_folder; })));
+
+  rows.push_back(at_start_only(boolean_row(
+      "restart.restore", "",
+      "Whether models that were in memory when the server ended, however it did, come back after the next start: in "
+      "the "
+      "background, the most wanted first, into memory that is free, and behind what is asked for. Those that failed or "
+      "were unloaded by an operator do not. Statistics and what was learned of models go on either way.",
+      [](auto& c) -> auto& { return c.restore; })));
+  rows.push_back(at_start_only(boolean_row(
+      "trace.enabled", "",
+      "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from whom (a "
+      "number that tells nothing of the key) and how long the model worked for it. No prompts, no addresses. The "
+      "latest 16 MiB "
+      "are kept. `minerva policy compare` and `minerva doctor` read it.",
+      [](auto& c) -> auto& { return c.trace; })));
   return rows;
 }
 

@@ -49,6 +49,8 @@ Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint
 
 const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }
 
+History ContextManager::history() const { return impl_->history(); }
+
 std::vector<ModelId> ContextManager::loaded_models() const { return impl_->hot_models(); }
 
 std::vector<ModelView> ContextManager::models(TimePoint now) const { return impl_->models(now); }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "context/impl.h"
 #include "context/planted_bug.h"
@@ -14,7 +15,10 @@ void ContextManager::Impl::spawn(Model& m) {
   check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
-  if (queue_.lines(m.id).wanting() > 0) m.guess.reset();  // somebody came meanwhile
+  if (m.guess && queue_.lines(m.id).wanting() > 0) {  // somebody came meanwhile
+    m.guess.reset();
+    m.eager.reset();
+  }
   if (m.guess) ++guesses_.made;
   const EngineId engine{next_engine_++};
   ledger_.reserve(engine, m.footprint);
@@ -40,6 +44,7 @@ void ContextManager::Impl::become_hot(Model& m) {
   if (m.breaker.failures() == 0) m.last_failure.reset();
   learn_load_time(m);
   cache_.insert(m.id, m.footprint, now_, preloaded);
+  if (m.past) cache_.resume(m.id, *std::exchange(m.past, std::nullopt));
   if (preloaded) cache_.count_preload();
   serve(m, /*just_loaded=*/true);
   refresh_entry(m);
@@ -105,7 +110,7 @@ void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker
 }
 
 void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Failure failure) {
-  m.eager.reset();
+  let_go(m);
   record_failure(m, reason, failure);
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
     while (!queue_.lines(m.id).leases.empty()) take(queue_.lines(m.id).leases.begin()->second);
@@ -129,6 +134,7 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
     fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
   } else if (was != ModelState::kStopping) {
     // Whoever waits gets a fresh engine, unless this is a habit.
+    m.past.reset();
     record_failure(m, reason, Breaker::Failure::kRequest);
     if (m.breaker.open(now_)) reject_wanting(m, reason);
   }

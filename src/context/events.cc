@@ -47,7 +47,7 @@ void ContextManager::Impl::on(const ModelRemoved& event) {
   if (m == nullptr) return;
   m->known = false;
   ++removed_models_;
-  m->eager.reset();
+  let_go(*m);
   reject_wanting(*m, not_found(m->id));
 }
 
@@ -120,14 +120,18 @@ void ContextManager::Impl::on(const LoadRequested& event) {
 void ContextManager::Impl::on(const UnloadRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject(event.request, not_found(event.model));
-  if (m->state == ModelState::kCold && !wanted(*m)) return done_unchanged(event.request, *m);
-  if (m->state == ModelState::kStopping) m->eager.reset();
+  if (m->state == ModelState::kCold && !wanted(*m)) {
+    if (!planted_bug(PlantedBug::kUnloadedComesBack)) let_go(*m);
+    return done_unchanged(event.request, *m);
+  }
+  if (m->state == ModelState::kStopping) let_go(*m);
   if (event.force) {
     force_out(*m, "unloaded");
   } else if (m->pinned && m->state != ModelState::kStopping) {
     return reject(event.request, {ErrorCode::kConflict,
                                   fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
   }
+  m->past.reset();
   wait({.id = event.request,
         .kind = WaitKind::kUnload,
         .model = m->id,
@@ -349,11 +353,18 @@ void ContextManager::Impl::on(const WaitingChanged& event) {
   options_.max_switches_per_second = event.max_switches_per_second;
 }
 
-void ContextManager::Impl::on(const PredictionChanged& event) { options_.prediction = event.prediction; }
+void ContextManager::Impl::on(const PredictionChanged& event) {
+  options_.prediction = event.prediction;
+  if (event.prediction.preload) return;
+  for (auto& [id, m] : models_) {
+    if (m.guess && m.preparing() && queue_.lines(id).wanting() == 0) give_up(m);
+  }
+}
 
 void ContextManager::Impl::on(const DrainRequested& event) {
   draining_ = true;
   drain_deadline_ = event.deadline;
+  remember_residents();
   for (auto& [id, m] : models_) {
     m.eager.reset();
     while (queue_.lines(id).wanting() > 0) {
@@ -442,7 +453,7 @@ void ContextManager::Impl::done_unchanged(RequestId request, const Model& m) {
 
 void ContextManager::Impl::force_out(Model& m, std::string_view how) {
   m.pinned = false;
-  m.eager.reset();
+  let_go(m);
   const std::string who = fmt::format("the model {} was {} by an operator", quoted(m.id), how);
   const int retry_after_s = retry_seconds(guess_load_time(m));
   abort_leases(m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});

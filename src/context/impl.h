@@ -7,6 +7,7 @@
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
 //   predicting.cc       what is loaded before anybody asks for it
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   history.cc          what outlives the process: given, taken, cleared, and who comes back
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
 //   invariants.cc       what must hold after each step
@@ -50,6 +51,7 @@ class ContextManager::Impl {
   std::size_t queued() const { return queue_.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
   const std::deque<Decision>& decisions() const { return decisions_; }
+  History history() const;
   PredictionStats predictions() const;
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
@@ -107,6 +109,8 @@ class ContextManager::Impl {
   void on(const PressureChanged& event);
   void on(const BudgetChanged& event);
   void on(const WaitingChanged& event);
+  void on(const HistoryRestored& event);
+  void on(const ClearRequested& event);
   void on(const PredictionChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
@@ -204,8 +208,6 @@ class ContextManager::Impl {
   Model* idle_guess();
   void withdraw(Model& m, std::string reason, Model* claimant);
   void withdraw_for(Model& claimant, Pass& pass);
-  // Nobody used it since it was loaded. Requires: resident.
-  bool has_no_conversation(const Model& m) const;
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
   // What would have left by now.
@@ -254,8 +256,23 @@ class ContextManager::Impl {
   TimePoint residency_ends(const Model& m, const Model& claimant) const;
   // Whether others may leave for it now, by max_switches_per_second. Counts the switch if they may.
   bool may_switch(Model& claimant);
+  // It did not begin after all. Requires: may_switch() counted it just now.
+  void take_back_switch(Model& claimant);
   void note_timer(TimePoint when);
   void arm_timer();
+
+  // ---- history.cc ----
+  // Starts the next one that comes back, if nothing is in its way.
+  void bring_back();
+  // It is not to come back, nor is a preload of it wanted that nobody waits for.
+  static void let_go(Model& m);
+  // It is on its way back and nobody waits for it.
+  bool comes_back_unasked(const Model& m) const;
+  // Whoever loads unasked makes room for who waits. True if there was one.
+  bool stop_coming_back();
+  std::vector<ModelId> most_wanted_first() const;
+  // They go with the process, and are to come back with the next one.
+  void remember_residents();
 
   // ---- estimates.cc ----
   void learn_load_time(Model& m);
@@ -308,7 +325,8 @@ class ContextManager::Impl {
   RequestCounts counts_;
   std::deque<Decision> decisions_;  // the latest
   std::uint64_t last_decision_ = 0;
-  std::uint64_t cause_ = 0;  // the decision that is being carried out
+  std::uint64_t cause_ = 0;          // the decision that is being carried out
+  std::deque<ModelId> coming_back_;  // those that are to, or were; the first one may be under way
   // A guess that would have been acted on, had it been likely to pay.
   struct PaperGuess {
     ModelId model;

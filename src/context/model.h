@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "context/breaker.h"
+#include "minerva/cache/eviction_policy.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -42,12 +43,18 @@ struct Model {
   TimePoint hot_since{};
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
-  std::optional<std::string> guess;    // why it is loaded or awake though nobody asked for it so far (predicting.cc)
-  std::vector<ModelId> evicted;        // for the load or wake under way
-  bool read_ahead = false;             // its file, for the load under way
-  bool switching = false;              // others were told to leave for the load or wake under way
-  std::uint64_t room_decision = 0;     // that others leave for it, for the load or wake under way
-  std::string room_plan;               // who leaves, as decided last
+  std::optional<CacheEntry> past;      // resident before a restart, or a drain, and to come back
+  // It is loaded, or awake, though nobody asked for it so far (predicting.cc).
+  struct Guess {
+    std::string why;
+    bool woken = false;
+  };
+  std::optional<Guess> guess;
+  std::vector<ModelId> evicted;     // for the load or wake under way
+  bool read_ahead = false;          // its file, for the load under way
+  bool switching = false;           // others were told to leave for the load or wake under way
+  std::uint64_t room_decision = 0;  // that others leave for it, for the load or wake under way
+  std::string room_plan;            // who leaves, as decided last
 
   bool can_park = false;             // `engine`
   TimePoint not_parked_before{};     // a park was refused

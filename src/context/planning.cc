@@ -33,6 +33,7 @@ void ContextManager::Impl::settle() {
   bool again = true;
   while (again) {
     again = false;
+    bring_back();
     for (auto it = models_.begin(); it != models_.end();) {
       const bool forget = advance(it->second);
       if (forget) --removed_models_;
@@ -160,7 +161,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
       break;
   }
   if (owed) return;
-  m.eager.reset();
+  let_go(m);
   reject_loads(m, unload_place, unloaded_while_loading(m.id));
   if (m.state == ModelState::kLoading) {
     stop(m, "unloaded by an operator while loading");
@@ -246,6 +247,11 @@ bool ContextManager::Impl::may_switch(Model& claimant) {
   return false;
 }
 
+void ContextManager::Impl::take_back_switch(Model& claimant) {
+  claimant.switching = false;
+  if (options_.max_switches_per_second > 0) switches_.pop_back();
+}
+
 bool ContextManager::Impl::plan() {
   struct Claim {
     bool forced;
@@ -289,7 +295,7 @@ Bytes ContextManager::Impl::lacking(const Model& m) const {
 }
 
 void ContextManager::Impl::give_up(Model& m) {
-  m.eager.reset();
+  let_go(m);
   m.guess.reset();
   m.evicted.clear();
   if (m.preparing()) m.state = ModelState::kCold;
@@ -311,6 +317,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     give_up(m);
     return true;
   }
+  if (comes_back_unasked(m) && queue_.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst)) return false;
   const Bytes needs = lacking(m);
   const bool held_back = pressure_ && m.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
   if (!held_back && pass.now.fits(needs) && pass.planned.fits(needs)) {
@@ -329,6 +336,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     pass.planned.take(needs);
     return false;
   }
+  if (stop_coming_back()) return true;
   Candidates candidates;
   if (pass.may_evict) add_idle_candidates(candidates);
   auto chosen = choose_victims(pass.planned, needs, candidates.departures);
@@ -469,10 +477,12 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
   }
   pass.planned.take(lacking(claimant));
   decide_room(claimant, candidates, &chosen, /*waits=*/!all_ready || !all_free);
+  const bool switched = claimant.switching;
   if (!all_ready || (all_free && !may_switch(claimant))) {
     pass.may_evict = false;
     return;
   }
+  bool left = false;
   cause_ = claimant.room_decision;
   const std::string why = fmt::format("evicted to make room for {}", quoted(claimant.id));
   for (const auto& [m, stops] : leave) {
@@ -494,12 +504,16 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     const ImageRoom image = stops ? ImageRoom::kNever : make_image_room(*m);
     if (image == ImageRoom::kNow) {
       park_to_make_room(*m, why, claimant.id);
+      left = true;
     } else if (image == ImageRoom::kNever && m->state != ModelState::kStopping) {
+      left = true;
       claimant.evicted.push_back(m->id);
       evict(*m, why, claimant.id);
     }
   }
   cause_ = 0;
+  // It begins with the first that leaves: all may have to wait for room for their images.
+  if (all_free && !left && !switched) take_back_switch(claimant);
   if (!all_free) pass.may_evict = false;
   read_ahead(claimant);
 }

@@ -38,9 +38,11 @@ enum class PlantedBug {
   kTtlIgnored,
   kHighGoesFirst,
   kSwitchesUnbounded,
+  kUnloadedComesBack,
+  kComesBackFirst,
 };
 
-inline constexpr std::array<std::string_view, 29> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 31> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -70,6 +72,8 @@ inline constexpr std::array<std::string_view, 29> kPlantedBugNames = {
     "ttl_ignored",           // a model that is idle for too long stays
     "high_goes_first",       // high priority overtakes all others, however long they wait
     "switches_unbounded",    // max_switches_per_second is ignored
+    "unloaded_comes_back",   // after a restart, a model comes back that an operator unloaded meanwhile
+    "comes_back_first",      // who comes back after a restart does not wait for who asks
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -13,7 +13,7 @@
 namespace minerva {
 namespace {
 
-// Below this a guess is none. Measured, see ADR 15.
+// Below this a guess is none. Measured, see ADR 16.
 constexpr double kLeastProbability = 0.05;
 constexpr std::size_t kMostOnPaper = 8;
 
@@ -51,7 +51,7 @@ bool ContextManager::Impl::may_be_guessed(const Model& m) const {
 }
 
 bool ContextManager::Impl::nothing_goes_on() const {
-  return removed_models_ == 0 && ledger_.now().within() &&
+  return removed_models_ == 0 && coming_back_.empty() && ledger_.now().within() &&
          std::all_of(models_.begin(), models_.end(), [](const auto& e) {
            const ModelState state = e.second.state;
            return state == ModelState::kCold || state == ModelState::kHot || state == ModelState::kParked;
@@ -59,8 +59,9 @@ bool ContextManager::Impl::nothing_goes_on() const {
 }
 
 void ContextManager::Impl::start_guess(Model& m, std::string reason) {
-  m.guess = std::move(reason);
-  if (m.state == ModelState::kParked) return wake(m);
+  const bool wakes = m.state == ModelState::kParked;
+  m.guess = {.why = std::move(reason), .woken = wakes};
+  if (wakes) return wake(m);
   m.eager = queue_.next_place();
   start_inspection(m);
 }
@@ -68,17 +69,18 @@ void ContextManager::Impl::start_guess(Model& m, std::string reason) {
 void ContextManager::Impl::guess_used(Model& m) {
   // While it is prepared the request may still go away.
   if (!m.guess || m.preparing()) return;
+  const bool woken = m.guess->woken;
   m.guess.reset();
   m.eager.reset();
   ++guesses_.used;
-  const bool woken = cache_.contains(m.id) && cache_.find(m.id)->access_count > 0;
   const Duration whole = woken ? usual_wake_time(m) : usual_load_time(m);
   guesses_.saved += m.state == ModelState::kHot ? whole : now_ - m.started;
   score_.count(/*right=*/true);
 }
 
 void ContextManager::Impl::guess_wasted(Model& m) {
-  if (!std::exchange(m.guess, std::nullopt)) return;
+  if (!m.guess) return;
+  m.guess.reset();
   ++guesses_.wasted;
   guesses_.wasted_bytes += m.footprint;
   score_.count(/*right=*/false);
@@ -102,14 +104,15 @@ Model* ContextManager::Impl::idle_guess() {
   const auto it = std::find_if(models_.begin(), models_.end(), [&](const auto& e) {
     const Model& m = e.second;
     if (!m.guess || !idle(m)) return false;
-    return has_no_conversation(m) || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
+    return !m.guess->woken || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
   });
   return it == models_.end() ? nullptr : &it->second;
 }
 
 void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claimant) {
   const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
-  if (!has_no_conversation(m)) return park_to_make_room(m, std::move(reason), victim_of);
+  // It may have conversations.
+  if (m.guess->woken) return park_to_make_room(m, std::move(reason), victim_of);
   if (claimant != nullptr) claimant->evicted.push_back(m.id);
   evict(m, std::move(reason), victim_of);
 }
@@ -125,8 +128,6 @@ void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
     read_ahead(claimant);
   }
 }
-
-bool ContextManager::Impl::has_no_conversation(const Model& m) const { return cache_.find(m.id)->access_count == 0; }
 
 // ---- on paper ----
 

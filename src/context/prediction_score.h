@@ -22,7 +22,7 @@ class PredictionScore {
   // About the last twenty count.
   static constexpr double kKept = 0.95;
   static constexpr double kEnough = 5;
-  // A load that nobody waits for costs the machine's idle time only, so one in ten is enough (measured: ADR 15); and a
+  // A load that nobody waits for costs the machine's idle time only, so one in ten is enough (measured: ADR 16); and a
   // bit more to begin again, so that it does not go on and off.
   static constexpr double kTooFew = 0.1;
   static constexpr double kAgain = 0.15;

@@ -11,9 +11,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "catalog/catalog.h"
 #include "engine/engine.h"
+#include "host/access_trace.h"
 #include "io/loop.h"
 #include "minerva/context/context_manager.h"
 
@@ -57,6 +59,8 @@ class Lease {
   friend class ModelHost;
   ModelHost* host_ = nullptr;
   Grant grant_{};
+  UserId user_{};
+  TimePoint granted_{};
   io::Address address_;
 };
 
@@ -88,6 +92,12 @@ class ModelHost {
   void apply(const Catalog::Changes& changes);
   // Memory outside of the budget is short, or no more: see PressureChanged.
   void set_pressure(const PressureChanged& pressure) { step(pressure); }
+  // What an earlier process left: see HistoryRestored.
+  void restore(const History& history, bool bring_back) { step(HistoryRestored{history, bring_back}); }
+  // See ClearRequested. Returns the models that are stopped, so that their images go.
+  std::vector<ModelId> clear(const ClearRequested& what);
+  // What inspecting and measuring said is forgotten: models are inspected anew at their next load.
+  void forget_metadata();
   // The limits changed: those of `context` that the core takes while it runs, and `options`.
   void set_limits(const ContextOptions& context, Options options);
   // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
@@ -109,6 +119,10 @@ class ModelHost {
   std::shared_ptr<EngineLog> log(const ModelId& model);
   // Called when an engine's process is gone, e.g. to drop connections to it.
   void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
+  // Called when anything may have changed.
+  void on_step(std::function<void()> fn) { stepped_ = std::move(fn); }
+  // Called when a lease was released.
+  void on_access(std::function<void(const Access&)> fn) { accessed_ = std::move(fn); }
 
  private:
   friend class Lease;
@@ -197,10 +211,16 @@ class ModelHost {
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
   std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
-  std::map<RequestId, LeaseCallback> lease_answers_;
+  struct LeaseWaiter {
+    LeaseCallback answer;
+    UserId user;
+  };
+  std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
   std::function<void(EngineId)> engine_gone_;
+  std::function<void()> stepped_;
+  std::function<void(const Access&)> accessed_;
   std::function<void()> drained_;
   // Tells callbacks that come after the host is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -8,6 +8,7 @@
 
 #include "api/life_cycle.h"
 #include "api/sse.h"
+#include "base/log.h"
 
 namespace minerva {
 namespace {
@@ -263,6 +264,28 @@ io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned)
   const RequestId request = service.host.pin(x.model, pinned, waiting.callback());
   const Wording wording = pinned ? either("pinned", "already pinned") : either("unpinned", "not pinned");
   co_await answer_when_done(service, x, waiting, request, wording);
+}
+
+io::Task<void> clear_cache(Service& service, Exchange& x) {
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const Result<bool> all = x.query.flag("all", false);
+  const Result<bool> stats = x.query.flag("stats", false);
+  const Result<bool> history = x.query.flag("history", false);
+  const Result<bool> images = x.query.flag("images", false);
+  for (const Result<bool>* flag : {&all, &stats, &history, &images}) {
+    if (!*flag) co_return co_await x.error(flag->error());
+  }
+  const ClearRequested what{.stats = *all || *stats, .history = *all || *history, .images = *all || *images};
+  if (!what.stats && !what.history && !what.images) {
+    co_return co_await x.error(
+        {ErrorCode::kInvalidArgument, "Say what to clear: ?stats=true, history, images, or all.", "stats"});
+  }
+  api::ClearAnswer answer{.stats = what.stats, .history = what.history, .images = what.images, .metadata = *all};
+  answer.stopped = service.host.clear(what);
+  if (*all) service.host.forget_metadata();
+  log::info("the cache was cleared by an operator: {}", api::cleared_text(answer));
+  co_await x.json(200, api::clear_json(answer));
 }
 
 io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {

@@ -15,6 +15,8 @@ io::Task<void> park_model(Service& service, Exchange& exchange, ModelId id);
 io::Task<void> unload_model(Service& service, Exchange& exchange, ModelId id);
 // POST /v1/models/{id}/pin and /unpin.
 io::Task<void> pin_model(Service& service, Exchange& exchange, ModelId id, bool pinned);
+// POST /v1/cache/clear?stats=&history=&images=&all=: at least one of them has to be true.
+io::Task<void> clear_cache(Service& service, Exchange& exchange);
 // GET /v1/models/{id}/logs, text lines: ?tail=N, ?follow=true.
 io::Task<void> model_logs(Service& service, Exchange& exchange, ModelId id);
 // GET /v1/models, /v1/models/{id}, /v1/models/stats.

@@ -61,6 +61,8 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
       {"GET", "/v1/decisions", "why things are as they are",
        [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
+      {"POST", "/v1/cache/clear", "forget statistics, history, images or metadata",
+       [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
       {"GET", kModelPath, "one model", show_model},
       {"GET", "/v1/models/{id}/logs", "its engine's log", model_logs},
       {"POST", "/v1/models/{id}/load", "load it",

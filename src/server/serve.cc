@@ -10,6 +10,8 @@
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "host/access_trace.h"
+#include "host/history_keeper.h"
 #include "host/runtime_folder.h"
 #include "server/reload.h"
 #include "server/server.h"
@@ -73,18 +75,23 @@ int serve(const ConfigSource& source, const Config& given) {
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
-  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver);
+  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver, &loop);
   const ContextOptions options = context_options(config, Bytes());
+  // Before the host: leases end as late as that.
+  std::optional<AccessTrace> trace;
+  if (config.trace) trace.emplace(loop, trace_folder(config));
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
   const auto address = server.listen(config.listen);
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
+  HistoryKeeper history(loop, host, config.state_dir + "/history.json", config.restore);
   const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
   if (!config.listen.is_loopback() && !tls) {
     log::warn(
@@ -126,6 +133,8 @@ int serve(const ConfigSource& source, const Config& given) {
   std::fflush(stdout);
   loop.run();
   service.pool.clear();
+  history.finish();
+  catalog.finish();
   log::info("stopped");
   return 0;
 }

@@ -1,4 +1,5 @@
-// The file that keeps what inspections said: damaged ones are ignored, never a reason to stop.
+// The file that keeps what inspections said, whose checksum may fit by chance: what makes no sense is ignored, never a
+// reason to stop.
 #include "base/log.h"
 #include "catalog/metadata_store.h"
 #include "fuzz/input.h"
@@ -12,7 +13,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const fuzz::MemoryFile file(text);
+  const fuzz::MemoryFile file(io::StateFile::wrap(MetadataStore::kFormat, text));
   const MetadataStore store(file.path());
   store.find("k");
   return 0;

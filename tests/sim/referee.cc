@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "context/ledger.h"
 
@@ -31,6 +32,7 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   perhaps_preload_ = false;
   pressure_seen_ = pressure_;
   forced_out_.clear();
+  clears_images_ = false;
   arrival_.reset();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
@@ -84,6 +86,7 @@ void Referee::note(const Event& event) {
                  [&](const ModelRemoved& e) {
                    if (!models_.contains(e.model)) return;
                    models_[e.model].known = false;
+                   models_[e.model].returns = false;
                    models_[e.model].was_removed = true;
                    models_[e.model].comes_back = false;
                  },
@@ -109,6 +112,8 @@ void Referee::note(const Event& event) {
                  [&](const UnloadRequested& e) {
                    if (e.force) forced_out_ = e.model;
                    if (const auto it = models_.find(e.model); it != models_.end()) it->second.comes_back = false;
+                   const bool stays = models_[e.model].pinned && !e.force;
+                   if (!stays) models_[e.model].returns = false;
                    open(
                        e.request,
                        {.kind = SimRequest::Kind::kUnload, .model = e.model, .deadline = e.deadline, .force = e.force});
@@ -138,6 +143,9 @@ void Referee::note(const Event& event) {
                    if (it == models_.end() || it->second.ticket != e.ticket) return;
                    it->second.ticket = 0;  // only the first answer counts
                    if (e.footprint) it->second.inspected = *e.footprint;
+                   // An answer that nobody waits for any more is ignored.
+                   const bool counts = manager_.residency(e.model, now_) == Residency::kPreparing;
+                   if (!e.footprint && counts) it->second.returns = false;
                  },
                  [&](const EngineReady& e) {
                    const auto it = engines_.find(e.engine);
@@ -205,6 +213,8 @@ void Referee::note(const Event& event) {
                      if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
                    }
                  },
+                 [&](const HistoryRestored& e) { note_restored(e); },
+                 [&](const ClearRequested& e) { note_cleared(e); },
                  [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
@@ -240,6 +250,69 @@ void Referee::note_added(const ModelAdded& event) {
   model.inspected.reset();
 }
 
+void Referee::note_restored(const HistoryRestored& event) {
+  expected_ = event.history.stats;
+  for (const ModelHistory& past : event.history.models) {
+    const auto it = models_.find(past.id);
+    if (it == models_.end() || !it->second.known) {
+      if (past.resident) ++coverage_["a resident model vanished"];
+      continue;
+    }
+    if (past.pinned) it->second.pinned = *past.pinned;
+    if (!past.resident || !event.bring_back) continue;
+    it->second.was_resident = true;
+    it->second.returns = true;
+    it->second.past_grants = past.resident->access_count;
+  }
+}
+
+void Referee::note_cleared(const ClearRequested& event) {
+  if (event.stats) expected_ = {};
+  clears_images_ = event.images;
+  if (!event.history) return;
+  for (auto& [id, model] : models_) model.past_grants = 0;
+  for (const EngineId id : live_) {
+    engines_.at(id).grants = 0;
+    engines_.at(id).touched = false;
+  }
+}
+
+History Referee::history() {
+  History history = manager_.history();
+  expect(history.stats == expected_, "the history has other statistics");
+  std::set<ModelId> resident_ones;
+  for (const ModelHistory& model : history.models) {
+    expect(models_.contains(model.id) && models_[model.id].known, "the history has a model that is not in the catalog");
+    if (!model.resident) continue;
+    resident_ones.insert(model.id);
+    const SimEngine* const engine = resident(model.id);
+    expect(engine != nullptr || models_[model.id].returns || draining_, "a model is to come back that left");
+    if (engine != nullptr) expect(model.resident->access_count == engine->grants, "a model's uses are miscounted");
+  }
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.resident() || !models_[engine.model].known) continue;
+    expect(resident_ones.contains(engine.model), "a resident model is not to come back");
+  }
+  return history;
+}
+
+void Referee::restarted(const ContextOptions& options) {
+  options_ = options;
+  for (const RequestId id : std::set<RequestId>(open_)) close(id);
+  for (auto& [id, request] : requests_) request.status = SimRequest::Status::kClosed;
+  models_.clear();
+  engines_.clear();
+  live_.clear();
+  counts_ = {};
+  expected_ = {};
+  granted_ = 0;
+  switching_.clear();
+  switches_.clear();
+  draining_ = pressure_ = false;
+  ++coverage_["restart"];
+}
+
 // Who gives up at this very moment is out of the queue already.
 void Referee::note_arrival(RequestId id, const ModelId& model) {
   std::size_t waiting = 0;
@@ -264,6 +337,7 @@ void Referee::note_exit(EngineId id, SimEngine& engine) {
   if (!engine.stopped && !engine.perhaps_on_guess) {
     ++model.deaths;
     model.last_death = now_;
+    model.returns = false;
   }
   engine.dead = true;
   live_.erase(id);
@@ -308,6 +382,7 @@ void Referee::note_ready(SimEngine& engine) {
   if (!first) return;
   models_[engine.model].last_active = now_;
   engine.ready_since = now_;
+  const bool unasked = models_[engine.model].eager || std::exchange(models_[engine.model].returns, false);
   bool preload = false;
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
@@ -319,7 +394,7 @@ void Referee::note_ready(SimEngine& engine) {
   if (preload) {
     ++expected_.preloads;
   } else {
-    perhaps_preload_ = models_[engine.model].eager || engine.on_guess;
+    perhaps_preload_ = unasked || engine.on_guess;
   }
 }
 
@@ -431,7 +506,7 @@ void Referee::see(const Park& action) {
   if (action.evicted) {
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
     expect(action.victim_of != action.model, "a model is evicted for itself");
-    expect(!progress_demanded_ || engine.served || engine.on_guess, "a model is evicted that served nobody");
+    expect(!progress_demanded_ || engine.served || engine.perhaps_on_guess, "a model is evicted that served nobody");
     check_victim(engine, action.victim_of);
     if (!action.victim_of.empty()) check_residency(action.model, action.victim_of);
     check_switches(engine, action.victim_of);
@@ -442,6 +517,7 @@ void Referee::see(const Park& action) {
            "a model is parked for nothing");
     ++coverage_[for_operator ? "parked by an operator" : "parked when idle"];
   }
+  engine.on_guess = false;  // also if it stays after all
   engine.parking = SimEngine::Parking::kUnderWay;
   engine.park_evicts = action.evicted;
   engine.max_image = action.max_image;
@@ -496,8 +572,11 @@ void Referee::see(const Stop& action) {
   SimModel& model = models_[action.model];
   if (!engine.ready) {
     const bool late = now_ >= engine.spawned + options_.load_timeout;
+    const bool yields = model.returns && !is_wanted(action.model) && open_wanting_ > 0;
+    if (yields) ++coverage_["yields while it comes back"];
+    if (late) model.returns = false;
     expect(late || is_open(SimRequest::Kind::kUnload, action.model, false) || model.was_removed || draining_ ||
-               engine.outdated || (engine.perhaps_on_guess && open_wanting_ > 0),
+               engine.outdated || yields || (engine.perhaps_on_guess && open_wanting_ > 0),
            "a loading engine is stopped for nothing");
     if (engine.on_guess && open_wanting_ > 0) ++coverage_["a guess yields"];
     ++coverage_["stop while loading"];
@@ -544,8 +623,9 @@ void Referee::see(const Stop& action) {
     const bool fits = wakes != nullptr ? wakes->hot_footprint <= options_.memory_budget
                                        : newcomer.inspected && *newcomer.inspected <= options_.memory_budget;
     expect(fits, "a model is evicted for one that is not known to fit");
+    expect(is_wanted(action.victim_of), "a model is evicted for one that nobody waits for");
     expect(action.victim_of != action.model, "a model is evicted for itself");
-    expect(!progress_demanded_ || engine.served || engine.on_guess, "a model is evicted that served nobody");
+    expect(!progress_demanded_ || engine.served || engine.perhaps_on_guess, "a model is evicted that served nobody");
     check_residency(action.model, action.victim_of);
     check_switches(engine, action.victim_of);
     ++coverage_["evicted"];
@@ -556,6 +636,7 @@ void Referee::see(const Stop& action) {
            "a model is stopped for being idle that is not");
     ++coverage_["stopped when idle"];
   }
+  if (clears_images_ && engine.parking == SimEngine::Parking::kParked) ++coverage_["image cleared"];
   if (engine.parking != SimEngine::Parking::kNo) ++coverage_["stop of a parked one"];
   engine.stopped = true;
 }
@@ -706,7 +787,7 @@ void Referee::check_state(const Event& event) {
   Bytes held;
   std::size_t serving_engines = 0;
   for (const EngineId id : live_) {
-    const SimEngine& engine = engines_.at(id);
+    SimEngine& engine = engines_.at(id);
     held += engine.footprint;
     if (!engine.resident()) continue;
     if (engine.serving()) ++serving_engines;
@@ -716,6 +797,12 @@ void Referee::check_state(const Event& event) {
                                 : engine.parking == SimEngine::Parking::kWaking ? Residency::kWaking
                                                                                 : Residency::kParking;
     expect(view && view->residency == residency && view->engine == id, "an engine's state is wrong");
+    const bool first_look = !std::exchange(engine.counted_on, true);
+    if (first_look && view->access_count != engine.grants) {
+      engine.grants += models_[engine.model].past_grants;
+      ++coverage_["uses counted on after a restart"];
+    }
+    if (first_look && models_[engine.model].was_resident) engine.touched |= view->since_last_use.has_value();
     expect(view->since_last_use.has_value() == engine.touched, "a preload is counted as use, or a use is not");
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
     expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
@@ -756,30 +843,32 @@ void Referee::check_state(const Event& event) {
 
 // ---- what is loaded on a guess ----
 
-bool Referee::is_wanted(const ModelId& model) const {
-  return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
-}
-
 // It is loaded or woken now.
 void Referee::check_guess(SimEngine& engine) {
   if (is_wanted(engine.model)) return;
   engine.perhaps_on_guess = options_.prediction.preload;
-  if (models_[engine.model].eager && !engine.ready) return;
+  const SimModel& model = models_[engine.model];
+  if (model.eager && !engine.ready) return;
+  if (model.returns && !engine.ready) {
+    expect(open_wanting_ == 0, "a model comes back while somebody waits");
+    ++coverage_["comes back after a restart"];
+    return;
+  }
   expect(options_.prediction.preload, "an engine is started or woken that nobody wants");
   expect(open_wanting_ == 0 && !pressure_, "something is loaded on a guess though somebody waits or memory is short");
   engine.on_guess = true;
+  engine.woken_on_guess = engine.ready;
   ++coverage_[engine.ready ? "woken on a guess" : "loaded on a guess"];
 }
 
 // It leaves to make room.
 void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) const {
-  expect(newcomer.empty() || is_wanted(newcomer), "a model is evicted for one that nobody asked for");
   // A parked one leaves for limits of its own.
   const bool in_the_way = !newcomer.empty() || victim.parking == SimEngine::Parking::kNo;
   if (victim.perhaps_on_guess || !in_the_way) return;
   for (const EngineId id : live_) {
     const SimEngine& other = engines_.at(id);
-    const bool could_go = other.on_guess && other.serving() && !other.killed && other.grants == 0 &&
+    const bool could_go = other.on_guess && !other.woken_on_guess && other.serving() && !other.killed &&
                           !models_.at(other.model).pinned && !is_wanted(other.model) && other.model != newcomer;
     expect(!could_go, "a model is evicted while another is there on a guess only");
   }

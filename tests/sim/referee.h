@@ -42,10 +42,12 @@ struct SimEngine {
   bool dead = false;
   std::set<RequestId> leases{};
   std::uint64_t grants = 0;
-  bool served = false;    // somebody, since it became hot
-  bool on_guess = false;  // nobody asked for its load or wake, nor for the model since
-  // The same, or it was to be loaded eagerly: only the core knows.
+  bool counted_on = false;  // `grants` are those before the restart too
+  bool served = false;      // somebody, since it became hot
+  bool on_guess = false;    // nobody asked for its load or wake, nor for the model since
+  // The same, or it was to be loaded for another reason: only the core knows.
   bool perhaps_on_guess = false;
+  bool woken_on_guess = false;
   bool touched = false;  // used, or asked to be loaded
 
   bool resident() const { return ready && !stopped && !dead; }
@@ -85,6 +87,10 @@ class Referee {
   // From now on a model is only evicted for another after it served somebody, so that two cannot evict each other
   // without end.
   void demand_progress() { progress_demanded_ = true; }
+  // What the core wants kept, after a look at it.
+  History history();
+  // The process ended, and with it all engines and connections: the core is a new one, with the first options.
+  void restarted(const ContextOptions& options);
   // Nothing is left to happen: nothing may be open, nor a lease held.
   void check_finished() const;
 
@@ -104,6 +110,9 @@ class Referee {
     Duration unload_ttl{};
     TimePoint last_active{};         // became hot, was granted or asked to load, or a lease ended
     bool was_removed = false;        // since its engine started
+    bool returns = false;            // it was resident before the restart, and nothing says that it is not to come back
+    bool was_resident = false;       // before the restart, or any earlier one
+    std::uint64_t past_grants = 0;   // before the restart
     bool comes_back = false;         // its engine was stopped for its settings, and nobody wanted it out since
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used
@@ -118,6 +127,8 @@ class Referee {
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
   void note_lost(const LeaseLost& event);
+  void note_restored(const HistoryRestored& event);
+  void note_cleared(const ClearRequested& event);
   void end_lease(const LeaseReleased& event);
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
@@ -126,6 +137,9 @@ class Referee {
   void note_parked(const EngineParked& event, SimEngine& engine);
   // An empty `model`: any.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
+  bool is_wanted(const ModelId& model) const {
+    return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
+  }
 
   void see(const Inspect& action);
   void see(const Spawn& action);
@@ -138,7 +152,6 @@ class Referee {
   void check_guess(SimEngine& engine);
   void check_victim(const SimEngine& victim, const ModelId& newcomer) const;
   void check_guesses();
-  bool is_wanted(const ModelId& model) const;
   void check_limits(const SimEngine* with) const;
   void check_residency(const ModelId& model, const ModelId& newcomer);
   void check_switches(const SimEngine& victim, const ModelId& newcomer);
@@ -173,6 +186,7 @@ class Referee {
   std::deque<TimePoint> switches_;  // of the last second
   ModelId forced_out_;              // by the event of the step under way; empty if none
   bool pressure_ = false;
+  bool clears_images_ = false;  // the step under way
   bool pressure_seen_ = false;  // now, or in the step under way
   TimePoint drain_deadline_{};
   CacheStats expected_;

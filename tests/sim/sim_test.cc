@@ -20,7 +20,9 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "a guess that died",
                            "a guess yields",
                            "abort",
+                           "a resident model vanished",
                            "cancelled while waiting",
+                           "comes back after a restart",
                            "crash in load",
                            "crash while hot",
                            "evicted",
@@ -35,6 +37,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "grant",
                            "grant of a second engine",
                            "hit that had to wait",
+                           "image cleared",
                            "inspect",
                            "kill",
                            "kill of one that parks or wakes",
@@ -71,6 +74,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "reject no_capacity",
                            "reject queue_full",
                            "rejected after its engine died",
+                           "restart",
                            "shed under pressure",
                            "spawn",
                            "stop of a parked one",
@@ -79,11 +83,13 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "tried again after a pause",
                            "unload done",
                            "unload of a cold model",
+                           "uses counted on after a restart",
                            "waiting limits changed",
                            "waiting limits changed in load",
                            "waiting limits changed over full queues",
                            "woken",
-                           "woken on a guess"}) {
+                           "woken on a guess",
+                           "yields while it comes back"}) {
     EXPECT_GT(coverage[what], 0U) << what;
   }
 }

@@ -36,6 +36,7 @@ struct Profile {
   double operators = 0.2;  // of an arrival to be an operator's call
   double leave = 0.1;      // of a client to go away
   double poison = 0;       // of a request to kill the engine it gets
+  double restarts = 0;     // of an operator's call to be the end of the process
   double parks = 0;        // of an engine to be one that can be parked
   double schedules = 0;    // of a model to be preloaded and unloaded at set times
   ContextOptions options;
@@ -67,7 +68,14 @@ class World {
   bool faulty() { return !settling_ && !profile_.calm && chance(profile_.fault); }
 
   // ---- the course of things ----
-  void at(Duration delay, std::function<void()> what) { agenda_.emplace(now_ + delay, std::move(what)); }
+  // Of this process: it does not happen any more after a restart.
+  void at(Duration delay, std::function<void()> what) {
+    outside(delay, [this, life = life_, what = std::move(what)] {
+      if (life == life_) what();
+    });
+  }
+  // Whoever is the process then.
+  void outside(Duration delay, std::function<void()> what) { agenda_.emplace(now_ + delay, std::move(what)); }
   void deliver(const Event& event);
   bool run_until(TimePoint end);
   void plan_arrivals();
@@ -82,6 +90,7 @@ class World {
   void operator_calls();
   void follow_schedule(const ModelId& model, Duration period);
   void configuration_changes();
+  void restart();
   // Events nobody expects: they must change nothing, or do no harm.
   void stray_event();
   ParkingLimits some_parking_limits();
@@ -125,6 +134,8 @@ class World {
   std::uint64_t next_request_ = 1;
   bool settling_ = false;  // faults and arrivals are over
   bool draining_ = false;
+  std::uint64_t life_ = 0;
+  History kept_;  // the core's, as it was when it was saved last
   std::map<ModelId, Bytes> footprints_;
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
@@ -146,6 +157,7 @@ Profile World::make_profile() {
   p.operators = p.calm ? 0 : static_cast<double>(pick(50)) / 100;
   p.leave = chance(0.2) ? 0 : static_cast<double>(pick(40)) / 100;
   if (!p.calm && chance(0.3)) p.poison = 0.1;
+  if (!p.calm && chance(0.5)) p.restarts = 0.2;
   if (p.calm && chance(0.3)) p.models = chance(0.8) ? 2 : 10;
   p.urgent = p.calm && p.models > 2 && p.models < 10 && chance(0.1);
   if (p.urgent) p.span = seconds(300);
@@ -188,6 +200,7 @@ void World::deliver(const Event& event) {
     if (keep_log_) log_ += fmt::format("{:>13} -> {}\n", "", to_text(action));
     std::visit([this](const auto& a) { carry_out(a); }, action);
   }
+  if (profile_.restarts > 0 && chance(0.1)) kept_ = referee_.history();
 }
 
 // True if nothing is left to do before `end`.
@@ -269,9 +282,9 @@ void World::plan_arrivals() {
     const ModelId model = any_model();
     for (int j = 0; j < burst; ++j, ++i) {
       if (chance(profile_.operators)) {
-        at(when, [this] { operator_calls(); });
+        outside(when, [this] { operator_calls(); });
       } else {
-        at(when, [this, model] { client_arrives(model); });
+        outside(when, [this, model] { client_arrives(model); });
       }
     }
   }
@@ -339,17 +352,18 @@ void World::client_arrives(const ModelId& model, Caller caller) {
 void World::steady_traffic(const ModelId& model, TimePoint end) {
   if (now_ >= end) return;
   // Queues hold what comes while all others have a turn.
-  at(between(milliseconds(1), milliseconds(400) * std::max(2, profile_.models)), [this, model, end] {
+  outside(between(milliseconds(1), milliseconds(400) * std::max(2, profile_.models)), [this, model, end] {
     client_arrives(model, profile_.urgent ? Caller{UserId{1}, Priority::kHigh} : some_caller());
     steady_traffic(model, end);
   });
 }
 
 void World::operator_calls() {
+  if (chance(profile_.restarts)) return restart();
   const ModelId model = any_model();
   const RequestId request = new_request();
   const bool force = chance(0.3);
-  switch (pick(17)) {
+  switch (pick(18)) {
     case 0:
     case 1:
     case 2:
@@ -392,6 +406,9 @@ void World::operator_calls() {
     }
     case 15:
       deliver(FootprintMeasured{EngineId{1 + pick(20)}, Bytes::mib(50 + 50 * pick(12))});
+      return;
+    case 16:
+      deliver(ClearRequested{.stats = chance(0.5), .history = chance(0.5), .images = chance(0.5)});
       return;
     default:
       stray_event();
@@ -482,6 +499,27 @@ void World::configuration_changes() {
   }
   if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
   if (chance(0.2)) deliver(PredictionChanged{{.preload = chance(0.5), .read_ahead = chance(0.5)}});
+}
+
+// The process ends, however: killed, or after a drain. The next one has what was saved, some time later.
+void World::restart() {
+  ++life_;
+  manager_ = ContextManager(profile_.options, make_policy(profile_.policy).value());
+  referee_.restarted(profile_.options);
+  draining_ = false;
+  hanging_.clear();
+  if (chance(0.3)) now_ += between(Duration::zero(), seconds(60));
+  for (int i = 0; i < profile_.models; ++i) {
+    if (chance(0.1)) continue;  // its file is gone
+    deliver(some_entry(model_name(static_cast<std::uint64_t>(i))));
+  }
+  deliver(HistoryRestored{kept_, /*bring_back=*/chance(0.9)});
+  for (const ModelHistory& model : kept_.models) {
+    if (!model.resident || !chance(0.1)) continue;
+    const RequestId request = new_request();
+    at(between(Duration::zero(), seconds(1)),
+       [this, request, id = model.id] { deliver(UnloadRequested{request, id, chance(0.3), some_deadline()}); });
+  }
 }
 
 void World::release(RequestId request, LeaseEnd end) {

@@ -45,6 +45,17 @@ std::string to_text(const Event& event) {
                         ? fmt::format(" ttl {}, unload_ttl {}", span(e.ttl), span(e.unload_ttl))
                         : "");
           },
+          [](const HistoryRestored& e) {
+            std::vector<ModelId> resident;
+            for (const ModelHistory& model : e.history.models) {
+              if (model.resident) resident.push_back(model.id);
+            }
+            return fmt::format("HistoryRestored {}{}", names(resident), if_set(e.bring_back, " bring back"));
+          },
+          [](const ClearRequested& e) {
+            return fmt::format("ClearRequested{}{}{}", if_set(e.stats, " stats"), if_set(e.history, " history"),
+                               if_set(e.images, " images"));
+          },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
           [](const LeaseRequested& e) {
             return fmt::format("LeaseRequested #{} {} until {}", n(e.request), e.model, until(e.deadline));

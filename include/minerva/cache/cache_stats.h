@@ -11,6 +11,7 @@ struct CacheStats {
   std::uint64_t evictions = 0;  // models parked or stopped to make room (an operator's park or unload is none)
   std::uint64_t preloads = 0;   // models that became resident by a preload
 
+  bool operator==(const CacheStats&) const = default;
   // 100 * hits / (hits + misses); 0 when there was no lookup. Percent.
   double hit_rate() const {
     const std::uint64_t lookups = hits + misses;

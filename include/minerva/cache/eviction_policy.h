@@ -34,6 +34,17 @@ struct CacheEntry {
   bool preloaded = false;  // became resident by a preload and was not used since
   bool parked = false;     // goes by being stopped; otherwise by being parked, where that can be
   Duration reload_cost{};  // until it could serve again, had it gone; 0 if that is not known
+
+  bool operator==(const CacheEntry&) const = default;
+};
+
+// What a policy remembers beyond the entries, of one model or of none, for one of its name in another life: numbers
+// that only it understands, as of `when`.
+struct Learned {
+  TimePoint when{};
+  std::vector<double> values{};  // finite, not negative
+
+  bool operator==(const Learned&) const = default;
 };
 
 // What a reload counts as to policies that weigh it, in seconds: a shorter one than this nobody feels, and how long it
@@ -78,6 +89,18 @@ class EvictionPolicy {
   }
   // An entry left to make room: for policies that age.
   virtual void evicted(const CacheEntry& entry) { static_cast<void>(entry); }
+  // What it remembers of `id`; of no single model if that is empty.
+  virtual std::optional<Learned> learned(const ModelId& id) const {
+    static_cast<void>(id);
+    return std::nullopt;
+  }
+  // Takes what learned() said in another life. What it cannot understand is ignored.
+  virtual void learn(const ModelId& id, const Learned& learned) {
+    static_cast<void>(id);
+    static_cast<void>(learned);
+  }
+  // All that it remembers.
+  virtual void forget() {}
 };
 
 std::unique_ptr<EvictionPolicy> make_lru_policy();

@@ -26,6 +26,9 @@ class ModelCache {
   // `id` became resident, never used so far: use() or touch() follow if somebody wanted it. `preloaded` is the entry's
   // label until its first use. Requires: not resident.
   void insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded);
+  // It was resident in an earlier life, which take_over() told of, and goes on as it was: with its uses and its place
+  // in the order of insertion. Requires: resident.
+  void resume(const ModelId& id, const CacheEntry& before);
   // A lease was granted: recency and frequency. Requires: resident.
   void use(const ModelId& id, TimePoint now);
   // An explicit load: to policies a use, but no access is counted. Requires: resident.
@@ -49,11 +52,21 @@ class ModelCache {
   // One lookup per accepted inference request.
   void count_lookup(bool hit);
   void count_preload();
+  void clear_stats() { stats_ = {}; }
+
+  // Nothing was resident yet.
+  bool fresh() const { return tick_ == 0; }
+  // Goes on where an earlier one ended: with its statistics, and after the latest tick of its entries. Requires: fresh.
+  void take_over(const CacheStats& stats, std::uint64_t last_tick);
+  // Who was used, when and how often, by the policy too.
+  void forget_uses();
+  EvictionPolicy& policy() { return *policy_; }
+  const EvictionPolicy& policy() const { return *policy_; }
 
   bool contains(const ModelId& id) const;
   // nullptr if not resident.
   const CacheEntry* find(const ModelId& id) const;
-  // Every resident id, in order of insertion.
+  // Every resident id, in the order they came.
   std::vector<ModelId> list() const;
   std::size_t size() const;
   // Evictable entries, first victim first as of the last refresh(), until `visit` returns false. O(log n) for each.
@@ -101,7 +114,7 @@ class ModelCache {
 
   std::unique_ptr<EvictionPolicy> policy_;
   std::unordered_map<ModelId, Slot> slots_;  // nodes are stable: the two indexes below point into them
-  std::list<const Slot*> by_insertion_;      // by insert_tick
+  std::list<const Slot*> by_insertion_;      // in the order they came
   std::vector<Victim> victims_;              // the evictable ones: a heap, the first victim on top
   std::uint64_t tick_ = 0;
   TimePoint now_{};        // the latest seen

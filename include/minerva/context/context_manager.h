@@ -35,6 +35,7 @@
 
 #include "minerva/cache/model_cache.h"
 #include "minerva/context/decision.h"
+#include "minerva/context/history.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -75,6 +76,9 @@ class ContextManager {
   PredictionStats predictions() const;
   // Why things are as they are: the latest decisions, oldest first, at most ContextOptions::kept_decisions.
   const std::deque<Decision>& decisions() const;
+  // What is worth keeping for another one that takes this one's place: see HistoryRestored. A model that is coming back
+  // is left out while it loads: should that end the process, it is not tried again and again.
+  History history() const;
   // A drain was requested and every engine is gone.
   bool drained() const;
 

@@ -13,6 +13,7 @@
 #include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
 #include "minerva/base/result.h"
+#include "minerva/context/history.h"
 
 namespace minerva {
 
@@ -212,6 +213,20 @@ struct EngineStalled {
   EngineId engine;
 };
 
+// Goes on where another one ended: with its statistics, and with the operators' pins, the times and the uses it knew of
+// models that the catalog has now. `bring_back`: who was resident comes back in the background, the most wanted first
+// and one at a time, as a preload that takes nobody's place and waits for whoever asks for something. To be sent once
+// the catalog is known; ignored when anything was resident already.
+struct HistoryRestored {
+  History history;
+  bool bring_back = true;
+};
+// An operator wants it forgotten.
+struct ClearRequested {
+  bool stats = false;    // the counters of the cache
+  bool history = false;  // who was used, and the times that loads and wakes took
+  bool images = false;   // idle parked models are stopped, as their images end with their engines
+};
 struct BudgetChanged {
   Bytes memory_budget;
   std::size_t max_models;  // 0: bounded by memory only
@@ -239,8 +254,8 @@ struct TimerFired {};
 using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
-                 EngineWoken, EngineExited, EngineStalled, FootprintMeasured, PressureChanged, BudgetChanged,
-                 WaitingChanged, PredictionChanged, DrainRequested, TimerFired>;
+                 EngineWoken, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
+                 PressureChanged, BudgetChanged, WaitingChanged, PredictionChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 

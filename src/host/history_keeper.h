@@ -1,0 +1,37 @@
+// HistoryKeeper: keeps the core's history on disk, so that the next process goes on where this one ended, be it by a
+// kill: all but the last seconds of it.
+//
+// Threading: the loop's thread. Ownership: the Loop and the ModelHost outlive it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "host/model_host.h"
+#include "io/state_file.h"
+#include "minerva/context/history.h"
+
+namespace minerva {
+
+class HistoryKeeper {
+ public:
+  // Takes what `file` says into the core, whose catalog is known, and keeps it from now on. `bring_back`: see
+  // HistoryRestored.
+  HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back);
+  HistoryKeeper(const HistoryKeeper&) = delete;
+  HistoryKeeper& operator=(const HistoryKeeper&) = delete;
+  ~HistoryKeeper();
+
+  // What is kept is on disk when it returns. Blocks: for an orderly end.
+  void finish() { saver_.finish(); }
+
+ private:
+  // Nothing if it is as it was written last.
+  std::optional<std::string> content();
+
+  ModelHost& host_;
+  std::optional<History> written_;
+  io::StateSaver saver_;
+};
+
+}  // namespace minerva

@@ -1,0 +1,203 @@
+#include "io/state_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/crc.hpp>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+
+#include "base/log.h"
+
+namespace minerva::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxBytes = 64U << 20;
+constexpr mode_t kOwnerOnly = 0600;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  explicit operator bool() const { return fd_ >= 0; }
+  int operator*() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::uint32_t checksum(std::string_view content) {
+  boost::crc_32_type crc;
+  crc.process_bytes(content.data(), content.size());
+  return crc.checksum();
+}
+
+// Nothing if there is none. Errors: kIo.
+Result<std::optional<std::string>> read_file(const std::string& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd && errno == ENOENT) return std::nullopt;
+  if (!fd) return fail(ErrorCode::kIo, std::strerror(errno));
+  struct stat status{};
+  if (::fstat(*fd, &status) != 0 || !S_ISREG(status.st_mode)) return fail(ErrorCode::kIo, "it is no file");
+  std::string text;
+  constexpr std::size_t kPiece = 1U << 16;
+  while (true) {
+    const std::size_t before = text.size();
+    if (before > kMaxBytes) return fail(ErrorCode::kIo, "it is too large");
+    text.resize(before + kPiece);
+    const ssize_t got = ::read(*fd, text.data() + before, kPiece);
+    if (got < 0 && errno == EINTR) {
+      text.resize(before);
+      continue;
+    }
+    if (got < 0) return fail(ErrorCode::kIo, std::strerror(errno));
+    text.resize(before + static_cast<std::size_t>(got));
+    if (got == 0) return text;
+  }
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return ::fsync(fd) == 0;
+}
+
+}  // namespace
+
+std::string StateFile::wrap(const Format& format, std::string_view content) {
+  return fmt::format("{{\"minerva\":\"{}\",\"version\":{},\"crc32\":\"{:08x}\"}}\n{}", format.name, format.version,
+                     checksum(content), content);
+}
+
+Result<std::string> StateFile::unwrap(const Format& format, std::string_view file) {
+  const std::size_t end = file.find('\n');
+  const std::string_view head = file.substr(0, end == std::string_view::npos ? 0 : end);
+  const std::string whose = fmt::format("{{\"minerva\":\"{}\",\"version\":", format.name);
+  if (!head.starts_with(whose)) return fail(ErrorCode::kIo, "it does not begin as such a file does");
+  if (!head.starts_with(fmt::format("{}{},", whose, format.version))) {
+    return fail(ErrorCode::kIo, "it is of another version of Minerva");
+  }
+  const std::string_view content = file.substr(end + 1);
+  if (wrap(format, content) != file) return fail(ErrorCode::kIo, "it is damaged");
+  return std::string(content);
+}
+
+std::optional<std::string> StateFile::read() const {
+  const Result<std::optional<std::string>> file = read_file(path_);
+  if (file && !*file) return std::nullopt;
+  if (!file) {
+    log::warn("{} is ignored, as it cannot be read ({}): {}", path_, file.error().message, format_.loss);
+    return std::nullopt;
+  }
+  Result<std::string> content = unwrap(format_, **file);
+  if (content) return *std::move(content);
+  set_aside(content.error().message);
+  return std::nullopt;
+}
+
+void StateFile::set_aside(std::string_view why) const {
+  const std::string aside = path_ + ".damaged";
+  if (::rename(path_.c_str(), aside.c_str()) == 0) {
+    log::warn("{} cannot be used: {}. It is kept as {}; {}", path_, why, aside, format_.loss);
+  } else {
+    log::warn("{} cannot be used: {}. {}", path_, why, format_.loss);
+  }
+}
+
+Result<void> StateFile::write(std::string_view content) const {
+  // Always the same name, so that kills leave no litter.
+  const std::string temporary = path_ + ".new";
+  const auto failed = [&](const char* what) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path_, std::strerror(error)));
+  };
+  const fs::path folder = fs::path(path_).parent_path();
+  std::error_code ignored;
+  fs::create_directories(folder, ignored);
+  ::unlink(temporary.c_str());
+  {
+    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerOnly));
+    if (!fd || !write_all(*fd, wrap(format_, content))) return failed("write");
+  }
+  if (::rename(temporary.c_str(), path_.c_str()) != 0) return failed("put in place");
+  // The name too. A file system that cannot do that for folders has done what it can.
+  const Descriptor names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (names) ::fsync(*names);
+  return {};
+}
+
+// ---- StateSaver ----
+
+struct StateSaver::Writer {
+  explicit Writer(StateFile state_file) : file(std::move(state_file)) {}
+
+  // What is to be written, whichever thread comes first: so a newer content is never replaced by an older one.
+  void write() {
+    const std::lock_guard one_at_a_time(writing);
+    std::optional<std::string> text;
+    {
+      const std::lock_guard lock(mutex);
+      text = std::exchange(pending, std::nullopt);
+    }
+    if (!text) return;
+    const Result<void> done = file.write(*text);
+    if (!done && !failing) log::warn("{}", done.error().message);
+    failing = !done;
+  }
+
+  void set(std::string text) {
+    const std::lock_guard lock(mutex);
+    pending = std::move(text);
+  }
+
+  const StateFile file;
+  std::mutex writing;
+  bool failing = false;  // said once
+  std::mutex mutex;
+  std::optional<std::string> pending;
+};
+
+StateSaver::StateSaver(Loop& loop, StateFile file, Duration period, Content content)
+    : loop_(loop),
+      period_(period),
+      content_(std::move(content)),
+      timer_(loop),
+      writer_(std::make_shared<Writer>(std::move(file))) {}
+
+void StateSaver::changed() {
+  if (std::exchange(armed_, true)) return;
+  timer_.arm(std::max(Clock::now(), last_ + period_), [this] {
+    armed_ = false;
+    std::optional<std::string> content = content_();
+    if (!content) return;
+    last_ = Clock::now();
+    writer_->set(*std::move(content));
+    loop_.offload([writer = writer_] { writer->write(); }, [] {});
+  });
+}
+
+void StateSaver::finish() {
+  timer_.cancel();
+  armed_ = false;
+  if (std::optional<std::string> content = content_()) writer_->set(*std::move(content));
+  writer_->write();
+}
+
+}  // namespace minerva::io

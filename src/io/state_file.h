@@ -1,0 +1,73 @@
+// StateFile: what the daemon has learned, on disk, so that losing power in the middle of a write costs nothing.
+//
+// A file is a line of JSON that says whose it is, in which version and with which checksum, and then the content. It is
+// written beside its place, synced and renamed, for its owner's eyes only. What cannot be used, because it is damaged,
+// truncated or of another version, is set aside under another name, with a warning, and never a failure. Threading: a
+// StateFile may be used by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another
+// one. It does not know what the content means.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "io/loop.h"
+#include "minerva/base/result.h"
+
+namespace minerva::io {
+
+class StateFile {
+ public:
+  struct Format {
+    std::string_view name;  // "metadata"
+    unsigned version;       // of the content's shape
+    std::string_view loss;  // what is so without it: "models will be inspected again"
+  };
+  StateFile(std::string path, Format format) : path_(std::move(path)), format_(format) {}
+
+  const std::string& path() const { return path_; }
+  // The content; nothing if there is none that can be used. Blocks.
+  std::optional<std::string> read() const;
+  // The caller could not make sense of what read() said.
+  void set_aside(std::string_view why) const;
+  // Complete or not at all; on disk when it returns. Makes the folder. Blocks. Errors: kIo.
+  Result<void> write(std::string_view content) const;
+
+  // The whole file that holds `content`, and the other way round. Errors: why it is unusable.
+  static std::string wrap(const Format& format, std::string_view content);
+  static Result<std::string> unwrap(const Format& format, std::string_view file);
+
+ private:
+  std::string path_;
+  Format format_;
+};
+
+// Saves what changes, once for many changes: at most each `period`, and when it is told to.
+class StateSaver {
+ public:
+  // `content` is called on the loop's thread; nothing: it is as it was saved last.
+  using Content = std::function<std::optional<std::string>()>;
+  StateSaver(Loop& loop, StateFile file, Duration period, Content content);
+  StateSaver(const StateSaver&) = delete;
+  StateSaver& operator=(const StateSaver&) = delete;
+
+  // To be saved, at once or when the period since the last time is over.
+  void changed();
+  // What changed is on disk when it returns. Blocks: for an orderly end.
+  void finish();
+
+ private:
+  struct Writer;
+
+  Loop& loop_;
+  Duration period_;
+  Content content_;
+  Timer timer_;
+  bool armed_ = false;
+  TimePoint last_{};
+  std::shared_ptr<Writer> writer_;  // shared with the writes under way
+};
+
+}  // namespace minerva::io
