@@ -121,7 +121,7 @@ bool ContextManager::Impl::advance(Model& m) {
   if (!queue_.lines(m.id).parks.empty()) advance_park(m);
   if (m.outdated && (m.state == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
     const bool was_parked = m.state == ModelState::kParked || m.state == ModelState::kParking;
-    stop(m, "its settings have changed");
+    stop(m, "its file or its settings have changed");
     // It was wanted in memory, and still is.
     if (!was_parked && queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
   }

@@ -84,7 +84,8 @@ class ModelHost {
   // Requires: !engine_alive(lease.engine()).
   RequestId retry(Lease lease, TimePoint deadline, LeaseCallback answer);
 
-  // The catalog changed. An engine that was started with other settings is replaced once its leases have ended.
+  // The catalog changed. An engine that was started with other settings, or from files that were replaced since, is
+  // replaced once its leases have ended.
   void apply(const Catalog::Changes& changes);
   // Memory outside of the budget is short, or no more: see PressureChanged.
   void set_pressure(const PressureChanged& pressure) { step(pressure); }
@@ -152,6 +153,7 @@ class ModelHost {
   void carry_out(Done& action);
   void carry_out(Reject& action);
   void carry_out(Abort& action);
+  void engine_ready(EngineId id);
   void engine_exited(EngineId id, Error reason);
   // nullptr if the engine is gone, or has none.
   EngineAgent* agent(EngineId id);
@@ -162,8 +164,14 @@ class ModelHost {
   void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
   // What an engine of `spec` is started with: its context as it was shrunk.
   ModelSpec as_run(const ModelSpec& spec) const;
-  // Whether what is known or running of `spec`'s model was made with other settings.
+  // Its engine; nullptr if it has none.
+  const Running* running(const ModelId& model) const;
+  // Whether what is known or running of `spec`'s model was made with other settings or from other files.
   bool outdated(const ModelSpec& spec) const;
+  // Whether it has an engine that was started from other files.
+  bool files_replaced(const ModelSpec& spec) const;
+  // Notices if its files were replaced.
+  void look_again(const ModelId& model);
   // Looks after engines that should work; runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();

@@ -211,8 +211,8 @@ void Referee::note(const Event& event) {
 
 void Referee::note_added(const ModelAdded& event) {
   SimModel& model = models_[event.model];
-  // With a model its past is forgotten.
-  if (!model.known) model.deaths = 0;
+  // With a model, or its file or settings, its past is forgotten.
+  if (!model.known || event.outdated) model.deaths = 0;
   if (!model.known || event.pinned != model.pinned_by_catalog) model.pinned = event.pinned;
   model.pinned_by_catalog = event.pinned;
   model.known = true;
@@ -468,7 +468,7 @@ void Referee::see(const Stop& action) {
            "a loading engine is stopped for nothing");
     ++coverage_["stop while loading"];
   }
-  if (action.reason == "its settings have changed") {
+  if (action.reason == "its file or its settings have changed") {
     expect(engine.outdated, "an engine is replaced whose settings did not change");
     const bool was_out =
         engine.parking == SimEngine::Parking::kParked || engine.parking == SimEngine::Parking::kUnderWay;

@@ -75,8 +75,9 @@ struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
-  // What was inspected or is running was made with other settings: the model is inspected anew, and an engine it has is
-  // replaced once its leases have ended. New requests wait for the new engine.
+  // What was inspected or is running was made with other settings or from another file: the model is inspected anew,
+  // and an engine it has is replaced once its leases have ended. New requests wait for the new engine. What is known of
+  // the old one, its failures too, says nothing about the new one.
   bool outdated = false;
   // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
   Duration ttl{};
