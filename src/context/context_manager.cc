@@ -14,13 +14,17 @@ ContextManager::Impl::Impl(ContextOptions options, std::unique_ptr<EvictionPolic
 std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event) {
   now_ = std::max(now_, now);
   actions_.clear();
+  changes_.clear();
   // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
   const bool due = timer_.value_or(TimePoint::max()) <= now_;
   const bool leaves = std::holds_alternative<RequestCancelled>(event);
   if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
-  if (!lease_only || due || !at_rest()) settle();
+  if (!lease_only || due || !at_rest()) {
+    settle();
+    for (auto& [id, m] : models_) note_change(m);
+  }
   return std::move(actions_);
 }
 
@@ -47,6 +51,8 @@ Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint
 }
 
 const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }
+
+const std::vector<ResidencyChange>& ContextManager::changes() const { return impl_->changes(); }
 
 std::vector<ModelId> ContextManager::loaded_models() const { return impl_->hot_models(); }
 

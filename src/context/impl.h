@@ -46,6 +46,7 @@ class ContextManager::Impl {
   std::size_t queued() const { return queue_.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
   const std::deque<Decision>& decisions() const { return decisions_; }
+  const std::vector<ResidencyChange>& changes() const { return changes_; }
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -250,6 +251,7 @@ class ContextManager::Impl {
 
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);
+  void note_change(Model& m);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;
@@ -280,7 +282,8 @@ class ContextManager::Impl {
   TimePoint drain_deadline_{};
 
   TimePoint now_{};
-  std::vector<Action> actions_;  // of the step under way
+  std::vector<Action> actions_;           // of the step under way
+  std::vector<ResidencyChange> changes_;  // by the last step
   std::optional<TimePoint> timer_;
   std::optional<TimePoint> min_residency_ends_;  // somebody waits for it
   std::uint64_t next_ticket_ = 1;

@@ -210,6 +210,7 @@ void ModelHost::step(const Event& event) {
     const Event current = std::move(pending_events_[i]);
     std::vector<Action> actions = manager_.step(Clock::now(), current);
     log_decisions();
+    if (stepped_) stepped_(current, actions);
     for (Action& action : actions) carry_out(action);
   }
   pending_events_.clear();
@@ -313,7 +314,9 @@ void ModelHost::carry_out(Spawn& action) {
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
     const auto found = engines_.find(id);
-    if (found != engines_.end()) found->second.progress = fraction;
+    if (found == engines_.end()) return;
+    found->second.progress = fraction;
+    if (progressed_) progressed_(found->second.model, fraction);
   };
   handlers.on_ready = [this, id] { engine_ready(id); };
   handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };

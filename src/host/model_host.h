@@ -108,6 +108,10 @@ class ModelHost {
   std::optional<Error> cause_of_death(EngineId engine) const;
   // Its engines' log; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
+  // Called after each step of the core, before its actions are carried out.
+  void on_step(std::function<void(const Event&, const std::vector<Action>&)> fn) { stepped_ = std::move(fn); }
+  // Called when a load got further: by then, 0 to 1.
+  void on_progress(std::function<void(const ModelId&, double)> fn) { progressed_ = std::move(fn); }
   // Called when an engine's process is gone, e.g. to drop connections to it.
   void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
 
@@ -208,6 +212,8 @@ class ModelHost {
   std::map<RequestId, LeaseCallback> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
+  std::function<void(const Event&, const std::vector<Action>&)> stepped_;
+  std::function<void(const ModelId&, double)> progressed_;
   std::function<void(EngineId)> engine_gone_;
   std::function<void()> drained_;
   // Tells callbacks that come after the host is gone.

@@ -657,6 +657,7 @@ void Referee::check_state(const Event& event) {
   expect(stats.evictions == expected_.evictions, "the evictions are miscounted");
 
   check_configuration();
+  check_changes();
 
   Bytes held;
   std::size_t serving_engines = 0;
@@ -705,6 +706,20 @@ void Referee::check_state(const Event& event) {
       model.pinned = false;
       ++coverage_["pin lifted by force"];
     }
+  }
+}
+
+// Whoever follows the changes knows how each model is.
+void Referee::check_changes() {
+  for (const ResidencyChange& change : manager_.changes()) {
+    Residency& told = told_.try_emplace(change.model, Residency::kCold).first->second;
+    expect(change.from == told && change.to != told, "a change is told that does not follow from the one before");
+    told = change.to;
+  }
+  for (const auto& [id, told] : told_) {
+    const Residency now = manager_.residency(id, now_);
+    const bool over = told == Residency::kQuarantined && now == Residency::kCold;  // by time alone
+    expect(now == told || over, "a model is in another state than was told");
   }
 }
 

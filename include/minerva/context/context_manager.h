@@ -74,6 +74,8 @@ class ContextManager {
   const RequestCounts& request_counts() const;
   // Why things are as they are: the latest decisions, oldest first, at most ContextOptions::kept_decisions.
   const std::deque<Decision>& decisions() const;
+  // What the last step changed, by model. That a quarantine ended, which takes no step, is told by the next one.
+  const std::vector<ResidencyChange>& changes() const;
   // A drain was requested and every engine is gone.
   bool drained() const;
 

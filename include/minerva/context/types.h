@@ -325,6 +325,13 @@ struct RequestCounts {
   bool operator==(const RequestCounts&) const = default;
 };
 
+// A model is in another state after a step than it was after the one before.
+struct ResidencyChange {
+  ModelId model;
+  Residency from;
+  Residency to;
+};
+
 struct ModelView {
   ModelId id;
   Residency residency = Residency::kCold;
