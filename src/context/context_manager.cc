@@ -23,7 +23,7 @@ std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
   if (!lease_only || due || !at_rest()) {
     settle();
-    for (auto& [id, m] : models_) note_change(m);
+    for (auto& [id, m] : models_) note_change(m, residency(m, now_));
   }
   return std::move(actions_);
 }

@@ -251,7 +251,7 @@ class ContextManager::Impl {
 
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);
-  void note_change(Model& m);
+  void note_change(Model& m, Residency now);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;

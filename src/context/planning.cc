@@ -36,7 +36,7 @@ void ContextManager::Impl::settle() {
     for (auto it = models_.begin(); it != models_.end();) {
       const bool forget = advance(it->second);
       if (forget) --removed_models_;
-      if (forget) note_change(it->second);
+      if (forget) note_change(it->second, Residency::kCold);
       it = forget ? models_.erase(it) : std::next(it);
     }
     min_residency_ends_.reset();

@@ -85,8 +85,7 @@ Residency ContextManager::Impl::residency(const Model& m, TimePoint now) {
   return m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
 }
 
-void ContextManager::Impl::note_change(Model& m) {
-  const Residency now = residency(m, now_);
+void ContextManager::Impl::note_change(Model& m, Residency now) {
   if (now != m.told) changes_.push_back({m.id, std::exchange(m.told, now), now});
 }
 
