@@ -53,6 +53,7 @@ class ContextManager::Impl {
   const std::deque<Decision>& decisions() const { return decisions_; }
   History history() const;
   PredictionStats predictions() const;
+  const std::vector<ResidencyChange>& changes() const { return changes_; }
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -304,6 +305,7 @@ class ContextManager::Impl {
 
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);
+  void note_change(Model& m, Residency now);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;
@@ -345,7 +347,8 @@ class ContextManager::Impl {
   TimePoint drain_deadline_{};
 
   TimePoint now_{};
-  std::vector<Action> actions_;  // of the step under way
+  std::vector<Action> actions_;           // of the step under way
+  std::vector<ResidencyChange> changes_;  // by the last step
   std::optional<TimePoint> timer_;
   std::optional<TimePoint> switch_possible_;  // somebody waits for it: for min_residency, or max_switches_per_second
   std::deque<TimePoint> switches_;            // of the last second
