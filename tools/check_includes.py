@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "config": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "host": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "server": {"host", "config", "catalog", "engine", "context", "cache", "api", "io", "schedule", "base"},
-    "cli": {"config", "catalog", "engine", "api", "io", "base"},
+    "cli": {"cachesim", "config", "catalog", "engine", "api", "cache", "io", "base"},
     "apps": {"server", "cli", "config", "base"},
     "cachesim": {"context", "cache", "base"},
 }

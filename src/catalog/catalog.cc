@@ -22,12 +22,25 @@ std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint
                      fmt::join(spec.args, "\x1e"), fingerprint);
 }
 
-// A figure that has hardly changed is not worth writing the file again.
-bool differs(std::optional<Bytes> known, Bytes now) {
-  constexpr std::uint64_t kShare = 100;
+// A figure that has hardly changed, by less than one part in `parts`, is not worth writing the file again.
+template <typename Amount>
+bool differs(std::optional<Amount> known, Amount now, unsigned parts) {
   if (!known) return true;
-  const Bytes difference = now > *known ? now - *known : *known - now;
-  return difference.count() > known->count() / kShare;
+  const Amount difference = now > *known ? now - *known : *known - now;
+  return difference.count() > known->count() / parts;
+}
+
+bool note_size(std::optional<Bytes>& known, Bytes now) {
+  constexpr unsigned kParts = 100;
+  return differs(std::exchange(known, now), now, kParts);
+}
+
+// Times vary more, and come more often.
+bool note_time(std::optional<Duration>& known, Duration latest) {
+  constexpr int kWeight = 3;
+  constexpr unsigned kParts = 5;
+  const Duration now = known ? *known + (latest - *known) / kWeight : latest;
+  return differs(std::exchange(known, now), now, kParts);
 }
 
 }  // namespace
@@ -236,12 +249,19 @@ const ModelMetadata* Catalog::metadata(const ModelSpec& spec) const { return imp
 std::string Catalog::key(const ModelSpec& spec) const { return impl_->key_of(spec); }
 
 void Catalog::note_measured(const std::string& key, Bytes footprint) {
-  impl_->note(
-      key, [footprint](ModelMetadata& known) { return differs(std::exchange(known.measured, footprint), footprint); });
+  impl_->note(key, [footprint](ModelMetadata& known) { return note_size(known.measured, footprint); });
 }
 
 void Catalog::note_residue(const std::string& key, Bytes residue) {
-  impl_->note(key, [residue](ModelMetadata& known) { return differs(std::exchange(known.residue, residue), residue); });
+  impl_->note(key, [residue](ModelMetadata& known) { return note_size(known.residue, residue); });
+}
+
+void Catalog::note_load_time(const std::string& key, Duration took) {
+  impl_->note(key, [took](ModelMetadata& known) { return note_time(known.load_time, took); });
+}
+
+void Catalog::note_wake_time(const std::string& key, Duration took) {
+  impl_->note(key, [took](ModelMetadata& known) { return note_time(known.wake_time, took); });
 }
 
 void Catalog::forget_metadata() {

@@ -103,6 +103,9 @@ class Catalog {
   // place of what was predicted and of what was left last time. No effect for a key that is not known any more.
   void note_measured(const std::string& key, Bytes footprint);
   void note_residue(const std::string& key, Bytes residue);
+  // How long it took until it could serve, started or woken: averaged with what it took before.
+  void note_load_time(const std::string& key, Duration took);
+  void note_wake_time(const std::string& key, Duration took);
 
   // What inspecting and measuring said is forgotten, on disk too.
   void forget_metadata();

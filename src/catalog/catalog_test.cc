@@ -620,6 +620,23 @@ TEST_F(CatalogTest, WhatWasMeasuredTakesThePlaceOfThePredictionForTheSameArgumen
   EXPECT_EQ(other_arguments->metadata(*other_arguments->find("a"))->footprint(), Bytes(2000));
 }
 
+TEST_F(CatalogTest, HowLongItTookIsKnownAfterARestartAsAnAverage) {
+  using std::chrono::seconds;
+  put("a.gguf");
+  const auto first = catalog();
+  inspect(*first, "a");
+  driver_.answer(metadata_of(1000));
+  const std::string key = first->key(*first->find("a"));
+  first->note_load_time(key, seconds(4));
+  first->note_load_time(key, seconds(10));
+  first->note_wake_time(key, seconds(2));
+  const auto after_a_restart = catalog();
+  const ModelMetadata* const known = after_a_restart->metadata(*after_a_restart->find("a"));
+  ASSERT_NE(known, nullptr);
+  EXPECT_EQ(known->load_time, seconds(6));
+  EXPECT_EQ(known->wake_time, seconds(2));
+}
+
 TEST_F(CatalogTest, AFigureThatHardlyChangesIsNotWrittenAgain) {
   put("a.gguf");
   const auto made = catalog();

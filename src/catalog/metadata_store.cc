@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -15,6 +16,12 @@ using nlohmann::json;
 
 // Engines that are measured come in bursts.
 constexpr Duration kPeriod = std::chrono::seconds(2);
+
+// Never nothing.
+std::uint64_t in_ms(Duration time) {
+  return static_cast<std::uint64_t>(
+      std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(time).count(), 1));
+}
 
 json to_json(const ModelMetadata& metadata) {
   json object = {{"architecture", metadata.architecture},
@@ -31,6 +38,8 @@ json to_json(const ModelMetadata& metadata) {
                  {"conversations_bytes", metadata.conversations.count()}};
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
   if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
+  if (metadata.load_time) object["load_ms"] = in_ms(*metadata.load_time);
+  if (metadata.wake_time) object["wake_ms"] = in_ms(*metadata.wake_time);
   return object;
 }
 
@@ -56,6 +65,13 @@ std::optional<Bytes> bytes_of(const json& object, const char* name) {
   return bytes;
 }
 
+std::optional<Duration> time_of(const json& object, const char* name) {
+  if (!object.contains(name)) return std::nullopt;
+  const auto ms = number_of<std::uint32_t>(object, name);
+  if (ms == 0) throw Damaged(fmt::format("{} is zero", name));
+  return std::chrono::milliseconds(ms);
+}
+
 // Throws json::exception, Damaged.
 ModelMetadata from_json(const json& object) {
   ModelMetadata metadata;
@@ -74,6 +90,8 @@ ModelMetadata from_json(const json& object) {
   metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
   metadata.measured = bytes_of(object, "measured_bytes");
   metadata.residue = bytes_of(object, "residue_bytes");
+  metadata.load_time = time_of(object, "load_ms");
+  metadata.wake_time = time_of(object, "wake_ms");
   return metadata;
 }
 

@@ -37,6 +37,8 @@ class MetadataStoreTest : public testing::Test {
     metadata.conversations = Bytes(256);
     metadata.measured = Bytes(12345);
     metadata.residue = Bytes(678);
+    metadata.load_time = std::chrono::milliseconds(1234);
+    metadata.wake_time = std::chrono::milliseconds(56);
     return metadata;
   }
 
@@ -55,6 +57,8 @@ TEST_F(MetadataStoreTest, EveryFieldComesBack) {
   ModelMetadata not_measured = sample();
   not_measured.measured.reset();
   not_measured.residue.reset();
+  not_measured.load_time.reset();
+  not_measured.wake_time.reset();
   MetadataStore(file_).put("not measured", not_measured);
   const MetadataStore again(file_);
   ASSERT_NE(again.find("key"), nullptr);
@@ -92,7 +96,9 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
       {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":-4"},
       {"\"predicted_bytes\":1099511627775", "\"predicted_bytes\":0"},
       {"\"measured_bytes\":12345", "\"measured_bytes\":0"},
-      {"\"residue_bytes\":678", "\"residue_bytes\":1e30"}};
+      {"\"residue_bytes\":678", "\"residue_bytes\":1e30"},
+      {"\"load_ms\":1234", "\"load_ms\":0"},
+      {"\"wake_ms\":56", "\"wake_ms\":4294967296"}};
   for (const auto& [good, bad] : damages) {
     MetadataStore(file_).put("key", sample());
     std::string text = read();

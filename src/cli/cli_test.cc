@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
@@ -46,6 +49,8 @@ TEST(Cli, WrongUsageIsTwo) {
            {"logs", "a", "--tail", "x"},
            {"run", "a", "b", "c"},
            {"models", "--url", "ftp://x"},
+           {"policy"},
+           {"policy", "compare", "--capacity", "101"},
        }) {
     const Outcome outcome = minerva(arguments);
     EXPECT_EQ(outcome.exit_code, 2) << (arguments.empty() ? "" : arguments.front());
@@ -57,8 +62,8 @@ TEST(Cli, WrongUsageIsTwo) {
 TEST(Cli, HelpAndVersionAreNoErrors) {
   const Outcome help = minerva({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* command :
-       {"serve", "models", "ps", "load", "preload", "park", "unload", "pin", "unpin", "stats", "chat", "run", "logs"}) {
+  for (const char* command : {"serve", "models", "ps", "load", "preload", "park", "unload", "pin", "unpin", "stats",
+                              "chat", "run", "logs", "policy"}) {
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
     EXPECT_EQ(minerva({command, "--help"}).exit_code, 0) << command;
   }
@@ -121,6 +126,41 @@ TEST(Cli, AFlagThatIsAPairSaysYesAndNo) {
   EXPECT_FALSE(minerva({"serve", "--no-park"}).served->park);
   EXPECT_NE(minerva({"serve", "--no-park", "--check"}).out.find("default: true; --park | --no-park, MINERVA_PARK)"),
             std::string::npos);
+}
+
+TEST(Cli, PoliciesAreComparedWithoutAServer) {
+  const std::string path = testing::TempDir() + "cli_test_trace.csv";
+  {
+    std::ofstream trace(path);
+    trace << "arrival_s,model,user,service_s,size_bytes,reload_s\n";
+    for (int i = 0; i < 40; ++i) trace << i << ',' << "abac"[i % 4] << ",u,1,1000,2\n";
+  }
+  // Two of three fit, and the one that is used most is never the least recently used one.
+  const std::vector<const char*> command = {"policy",       "compare",      path.c_str(),   "--memory-budget",
+                                            "2000",         "--models-dir", "/nonexistent", "--state-dir",
+                                            "/nonexistent", "--url",        kNowhere};
+  const Outcome text = minerva(command);
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_NE(text.out.find("40 requests for 3 models in 39 s."), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("\nhazard (in use) "), std::string::npos) << text.out;
+  for (const char* row : {"\nlru ", "\nno policy can do better ", "\nmemory for all ", "\nknowing the future "}) {
+    EXPECT_NE(text.out.find(row), std::string::npos) << row << text.out;
+  }
+  std::vector<const char*> as_json = command;
+  as_json.insert(as_json.end(), {"--json", "--policy", "fifo", "--capacity", "70,100"});
+  const Outcome outcome = minerva(as_json);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const nlohmann::json json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["policy"], "fifo");
+  ASSERT_EQ(json["tables"].size(), 2U);
+  EXPECT_GT(json["tables"][0]["saves_s"], 0);
+  EXPECT_EQ(json["tables"][1]["best_policy"], "fifo") << "all fit";
+  EXPECT_EQ(json["tables"][1]["rows"][0]["cold_wait_s"]["mean"], 6);
+  std::remove(path.c_str());
+
+  const Outcome nothing = minerva({"policy", "compare", "--models-dir", "/nonexistent", "--state-dir", "/nonexistent"});
+  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_NE(nothing.err.find("no requests were recorded in /nonexistent/trace"), std::string::npos) << nothing.err;
 }
 
 TEST(Cli, ServeCheckPrintsTheConfigAndServesNothing) {

@@ -60,6 +60,7 @@ void add_chat(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_explain(CLI::App& app, Session& session);
+void add_policy(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 void add_manual(CLI::App& app, Session& session);

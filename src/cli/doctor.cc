@@ -69,6 +69,9 @@ void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& se
   examine_state_folder(*config, found);
   examine_parking(*config, found);
   examine_models(*config, engine_works, found);
+  examine_disk(*config, found);
+  examine_use(*config, found);
+  if (held) examine_switching(*config, client, found);
 }
 
 }  // namespace

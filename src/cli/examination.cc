@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -123,8 +124,13 @@ void examine_fit(const ModelSpec& spec, const ModelMetadata& metadata, Bytes bud
   }
 }
 
-// Asks the engine about every model. Returns how many can run.
-std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, const FindingSink& found) {
+struct Inspections {
+  std::size_t good = 0;  // models that can run
+  Bytes together;        // what these take
+};
+
+// Asks the engine about every model.
+Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, const FindingSink& found) {
   io::Loop loop;
   LlamaDriverOptions options;
   options.engine_path = config.engine;
@@ -133,7 +139,7 @@ std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, 
       make_command_driver(loop, {default_launcher_path(), ""}, make_llama_driver(loop, std::move(options)));
   const Bytes budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   std::size_t waiting = models.size();
-  std::size_t good = 0;
+  Inspections result;
   for (const ModelSpec& spec : models) {
     driver->inspect(spec, [&](const Result<ModelMetadata>& metadata) {
       if (!metadata) {
@@ -142,13 +148,15 @@ std::size_t inspect_models(const Config& config, std::vector<ModelSpec> models, 
                    fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
       } else {
         examine_fit(spec, *metadata, budget, found);
-        good += metadata->footprint() <= budget || spec.context_may_shrink ? 1 : 0;
+        const bool good = metadata->footprint() <= budget || spec.context_may_shrink;
+        result.good += good ? 1 : 0;
+        result.together += good ? std::min(metadata->footprint(), budget) : Bytes();
       }
       if (--waiting == 0) loop.stop();
     });
   }
   if (waiting > 0) loop.run();
-  return good;
+  return result;
 }
 
 }  // namespace
@@ -268,10 +276,16 @@ void examine_models(const Config& config, bool engine_works, const FindingSink& 
     return;
   }
   if (!engine_works) return;  // that was said
-  const std::size_t good = inspect_models(config, std::move(scanned.models), found);
-  if (good > 0) {
-    found({Level::kFine, "models", fmt::format("{} of {} models can run.", good, count)});
-  }
+  const Inspections inspected = inspect_models(config, std::move(scanned.models), found);
+  if (inspected.good == 0) return;
+  found({Level::kFine, "models", fmt::format("{} of {} models can run.", inspected.good, count)});
+  if (inspected.good == 1) return;
+  const Bytes budget = resolve_budget(config.memory_budget, io::read_machine_memory());
+  found({Level::kFine, "models",
+         fmt::format("Together they take {}: {}.", format_bytes(inspected.together),
+                     inspected.together <= budget
+                         ? fmt::format("all of them fit the budget of {}", format_bytes(budget))
+                         : fmt::format("they take turns in the budget of {}", format_bytes(budget)))});
 }
 
 }  // namespace minerva::cli

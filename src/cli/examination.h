@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "cli/http_client.h"
 #include "config/config.h"
 
 namespace minerva::cli {
@@ -32,5 +33,14 @@ void examine_state_folder(const Config& config, const FindingSink& found);
 void examine_parking(const Config& config, const FindingSink& found);
 // The folders, and where the engine works, each model: whether it can be loaded and fits the budget.
 void examine_models(const Config& config, bool engine_works, const FindingSink& found);
+// How fast model files are read: reads the largest for half a second.
+void examine_disk(const Config& config, const FindingSink& found);
+// What such a speed means for a load of `model`.
+Finding judge_disk(double bytes_per_s, const ModelSpec& model);
+// What the server recorded of requests: how many of the often used models fit the budget together, and whether another
+// eviction policy would have saved much.
+void examine_use(const Config& config, const FindingSink& found);
+// Whether models of the server there take each other's place all the time.
+void examine_switching(const Config& config, HttpClient& client, const FindingSink& found);
 
 }  // namespace minerva::cli

@@ -55,11 +55,16 @@ std::string synopsis_of(const CLI::App& command) {
   return text + " [OPTIONS]";
 }
 
-std::string commands_of(const CLI::App& app) {
+// `before`: the words before a command's name.
+std::string commands_of(const CLI::App& app, const std::string& before) {
   std::string text;
   for (const CLI::App* command : app.get_subcommands(nullptr)) {
     if (command->get_name().empty()) continue;
-    text += fmt::format(".SS {}\n{}.\n{}", roff("minerva " + synopsis_of(*command)), roff(command->get_description()),
+    if (!command->get_subcommands(nullptr).empty()) {
+      text += commands_of(*command, before + command->get_name() + " ");
+      continue;
+    }
+    text += fmt::format(".SS {}\n{}.\n{}", roff(before + synopsis_of(*command)), roff(command->get_description()),
                         options_of(*command));
   }
   return text;
@@ -92,7 +97,7 @@ std::string manual(const CLI::App& app) {
       "as there is room. `minerva serve` is the server; the other commands talk to one that runs.");
   text += '\n';
   text += heading("OPTIONS") + options_of(app);
-  text += heading("COMMANDS") + commands_of(app);
+  text += heading("COMMANDS") + commands_of(app, "minerva ");
   text += heading("CONFIGURATION") + config_keys_text();
   text += heading("EXIT STATUS");
   text += entry("0", "done") + entry("1", "refused or failed; the reason is on stderr") + entry("2", "wrong usage") +

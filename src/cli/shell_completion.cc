@@ -116,8 +116,8 @@ Place walk(const CLI::App& app, const std::vector<std::string>& words) {
       } else {
         place.note_value(*option, word.substr(equals + 1));
       }
-    } else if (place.command == &app) {
-      for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    } else if (const auto commands = place.command->get_subcommands(nullptr); !commands.empty()) {
+      for (const CLI::App* command : commands) {
         if (command->get_name() == word) place.command = command;
       }
     } else {
@@ -131,7 +131,7 @@ class Completer {
  public:
   Completer(const ModelIds& model_ids, Place place) : model_ids_(model_ids), place_(std::move(place)) {}
 
-  Completion run(const CLI::App& app, const std::string& last) {
+  Completion run(const std::string& last) {
     const std::size_t equals = last.find('=');
     if (place_.awaits_value != nullptr) {
       add_value(*place_.awaits_value, "", last);
@@ -142,8 +142,8 @@ class Completer {
       for (const CLI::Option* option : place_.command->get_options()) {
         for (const std::string& name : option->get_lnames()) add("--" + name, option->get_description(), last);
       }
-    } else if (place_.command == &app) {
-      for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    } else if (const auto commands = place_.command->get_subcommands(nullptr); !commands.empty()) {
+      for (const CLI::App* command : commands) {
         add(command->get_name(), command->get_description(), last);
       }
     } else {
@@ -214,7 +214,7 @@ std::vector<std::string> ask_for_model_ids(const std::string& url, const std::st
 }  // namespace
 
 Completion complete_words(const CLI::App& app, const std::vector<std::string>& words, const ModelIds& model_ids) {
-  return Completer(model_ids, walk(app, words)).run(app, words.back());
+  return Completer(model_ids, walk(app, words)).run(words.back());
 }
 
 int print_completion(const CLI::App& app, const std::vector<std::string>& words) {

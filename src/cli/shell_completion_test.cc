@@ -36,6 +36,9 @@ TEST_F(ShellCompletion, CommandsAndTheirFlags) {
   EXPECT_EQ(words({"un"}), (Words{"unload", "unpin"}));
   EXPECT_EQ(words({"load", "--dry"}), Words{"--dry-run"});
   EXPECT_EQ(words({"serve", "--max-m"}), Words{"--max-models"});
+  EXPECT_EQ(words({"policy", ""}), Words{"compare"});
+  EXPECT_EQ(words({"policy", "compare", "--cap"}), Words{"--capacity"});
+  EXPECT_TRUE(complete({"policy", "compare", ""}).files);
   EXPECT_EQ(words({"serve", "--dry"}), Words{});
   EXPECT_EQ(words({"serve", "--par"}), Words{"--park"});
   EXPECT_EQ(words({"serve", "--no-"}), Words{"--no-park"});
@@ -75,6 +78,7 @@ TEST_F(ShellCompletion, TheManualNamesEveryCommandFlagAndKey) {
   const std::string text = manual(app_);
   std::string plain = text;
   for (std::size_t at = 0; (at = plain.find("\\-", at)) != std::string::npos;) plain.erase(at, 1);
+  EXPECT_NE(plain.find(".SS minerva policy compare [PATH] [OPTIONS]"), std::string::npos);
   for (const CLI::App* command : app_.get_subcommands(nullptr)) {
     EXPECT_NE(plain.find(".SS minerva " + command->get_name()), std::string::npos) << command->get_name();
     for (const CLI::Option* option : command->get_options()) {

@@ -283,6 +283,8 @@ std::string describe_config(const Config& config) {
   return text;
 }
 
+std::string trace_folder(const Config& config) { return config.state_dir + "/trace"; }
+
 Bytes share_of(const BudgetSetting& setting, Bytes whole) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
   if (setting.percent >= 100) return whole;  // also of more than fits the arithmetic below

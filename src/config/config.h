@@ -86,6 +86,9 @@ struct Config {
   // [restart]
   bool restore = true;
 
+  // [trace]
+  bool trace = true;
+
   std::vector<ModelEntry> models;
 };
 
@@ -133,6 +136,9 @@ struct ConfigKey {
   bool at_start_only = false;  // a reload cannot change it
 };
 const std::vector<ConfigKey>& config_keys();
+
+// Where the server records which models are asked for.
+std::string trace_folder(const Config& config);
 
 // What a setting means of so many bytes.
 Bytes share_of(const BudgetSetting& setting, Bytes whole);

@@ -492,6 +492,13 @@ std::vector<ConfigRow> make_config_rows() {
       "background, the most wanted first, into memory that is free, and behind what is asked for. Those that failed or "
       "were unloaded by an operator do not. Statistics and what was learned of models go on either way.",
       [](auto& c) -> auto& { return c.restore; })));
+  rows.push_back(at_start_only(boolean_row(
+      "trace.enabled", "",
+      "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from whom (a "
+      "number that tells nothing of the key) and how long the model worked for it. No prompts, no addresses. The "
+      "latest 16 MiB "
+      "are kept. `minerva policy compare` and `minerva doctor` read it.",
+      [](auto& c) -> auto& { return c.trace; })));
   return rows;
 }
 

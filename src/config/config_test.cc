@@ -445,6 +445,7 @@ const std::map<std::string, std::string>& samples() {
       {"queue.low_priority_keys", "[\"sha256:" + std::string(64, 'c') + "\"]"},
       {"restart.restore", "false"},
       {"park.enabled", "false"},
+      {"trace.enabled", "false"},
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},
       {"park.folder", "\"/images\""},

@@ -21,6 +21,7 @@ std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
   if (!lease_only || due || !at_rest()) settle();
+  predict();
   return std::move(actions_);
 }
 
@@ -77,6 +78,8 @@ bool ContextManager::has_memory_pressure() const {
 }
 
 const RequestCounts& ContextManager::request_counts() const { return impl_->request_counts(); }
+
+PredictionStats ContextManager::predictions() const { return impl_->predictions(); }
 
 std::size_t ContextManager::queued() const { return impl_->queued(); }
 

@@ -69,6 +69,7 @@ std::string ContextManager::Impl::wish(const Model& m) const {
                                    [&](const auto& load) { return queue_.find(load.second)->preload; });
   const std::size_t requests = lines.leases.size();
   const std::string who = requests > 0          ? requests_wait(requests) + " for it"
+                          : m.guess             ? "it is preloaded: " + *m.guess
                           : lines.loads.empty() ? "it is to be preloaded"
                           : preload             ? "it was asked to be preloaded"
                                                 : "it was asked to be loaded";

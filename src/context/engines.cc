@@ -15,6 +15,7 @@ void ContextManager::Impl::spawn(Model& m) {
   check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
+  if (m.guess) ++guesses_.made;
   const EngineId engine{next_engine_++};
   ledger_.reserve(engine, m.footprint);
   engines_.emplace(engine, m.id);
@@ -33,6 +34,8 @@ void ContextManager::Impl::become_hot(Model& m) {
   m.state = ModelState::kHot;
   m.hot_since = now_;
   m.eager.reset();
+  m.failed_on_guess = false;
+  m.read_on_guess = false;
   m.breaker.loaded();
   if (m.breaker.failures() == 0) m.last_failure.reset();
   learn_load_time(m);
@@ -61,6 +64,7 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
   m.state = ModelState::kStopping;
   m.draining = false;
   m.eager.reset();
+  guess_wasted(m);
   if (planted_bug(PlantedBug::kReleaseBeforeReap)) {
     ledger_.release(*m.engine);
   } else {
@@ -74,6 +78,7 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
 
 void ContextManager::Impl::become_cold(Model& m) {
   if (m.resident()) cache_.remove(m.id, /*evicted=*/false);
+  guess_wasted(m);
   if (!planted_bug(PlantedBug::kReleaseBeforeReap) || ledger_.holds(*m.engine)) ledger_.release(*m.engine);
   engines_.erase(*m.engine);
   m.state = ModelState::kCold;

@@ -58,6 +58,11 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject_lease(event.request, not_found(event.model));
   if (draining_) return reject_lease(event.request, draining_error());
+  if (options_.prediction.preload || options_.prediction.read_ahead) {
+    predictor_.asked(event.caller.user, m->id, now_);
+    asked_last_ = event.caller.user;
+    asked_on_paper(m->id);
+  }
   if (m->breaker.open(now_)) return reject_lease(event.request, refused(*m, quarantined_error(*m)));
   const bool hot = m->state == ModelState::kHot;
   const bool resident = m->resident();
@@ -247,8 +252,7 @@ void ContextManager::Impl::on(const Inspected& event) {
     m.state = ModelState::kWaitingForRoom;
     return;
   }
-  m.state = ModelState::kCold;
-  let_go(m);
+  give_up(m);
   m.last_failure = event.footprint.error();
   const bool too_large = m.last_failure->code == ErrorCode::kBudgetExceeded;
   reject_wanting(m, too_large ? refused(m, *m.last_failure) : *m.last_failure);
@@ -302,8 +306,13 @@ void ContextManager::Impl::on(const EngineExited& event) {
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
   const ModelState was = m.state;
+  const bool on_guess = m.guess.has_value();
   become_cold(m);
-  engine_died(m, was, event.reason);
+  if (on_guess) {
+    guess_failed(m);
+  } else {
+    engine_died(m, was, event.reason);
+  }
   finish_unloads(m);
 }
 
@@ -323,7 +332,9 @@ void ContextManager::Impl::on(const EngineStalled& event) {
 
 void ContextManager::Impl::on(const PressureChanged& event) {
   pressure_ = event.under_pressure;
-  if (pressure_) give_back(event.short_by);
+  if (!pressure_) return;
+  for (auto& [id, m] : models_) m.read_on_guess = false;
+  give_back(event.short_by);
 }
 
 void ContextManager::Impl::on(const BudgetChanged& event) {
@@ -341,6 +352,8 @@ void ContextManager::Impl::on(const WaitingChanged& event) {
   options_.head_start = event.head_start;
   options_.max_switches_per_second = event.max_switches_per_second;
 }
+
+void ContextManager::Impl::on(const PredictionChanged& event) { options_.prediction = event.prediction; }
 
 void ContextManager::Impl::on(const DrainRequested& event) {
   draining_ = true;
@@ -374,6 +387,7 @@ void ContextManager::Impl::wait(Waiter waiter) {
   waiter.arrived = now_;
   waiter.counts_from = now_ + head_start(waiter.priority);
   const ModelId id = waiter.model;
+  if (waiter.kind == WaitKind::kLease || waiter.kind == WaitKind::kLoad) guess_used(models_.at(id));
   queue_.add(std::move(waiter));
   refresh_evictable(models_.at(id));
 }

@@ -5,13 +5,15 @@
 //   events.cc           what each event changes by itself
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
+//   predicting.cc       what is loaded before anybody asks for it
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
 //   history.cc          what outlives the process: given, taken, cleared, and who comes back
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
 //   invariants.cc       what must hold after each step
-// with the parts ledger.h (memory), requests.h (waiting calls), victims.h (the smallest set that must leave), breaker.h
-// (whether a model that failed is tried again).
+// with the parts predictor.h (what is asked for next), prediction_score.h (whether that pays), ledger.h (memory),
+// requests.h (waiting calls), victims.h (the smallest set that must leave), breaker.h (whether a model that failed is
+// tried again).
 //
 // Threading: one thread.
 #pragma once
@@ -24,6 +26,8 @@
 
 #include "context/ledger.h"
 #include "context/model.h"
+#include "context/prediction_score.h"
+#include "context/predictor.h"
 #include "context/requests.h"
 #include "context/victims.h"
 #include "minerva/cache/model_cache.h"
@@ -48,6 +52,7 @@ class ContextManager::Impl {
   const RequestCounts& request_counts() const { return counts_; }
   const std::deque<Decision>& decisions() const { return decisions_; }
   History history() const;
+  PredictionStats predictions() const;
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -106,6 +111,7 @@ class ContextManager::Impl {
   void on(const WaitingChanged& event);
   void on(const HistoryRestored& event);
   void on(const ClearRequested& event);
+  void on(const PredictionChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
@@ -184,6 +190,30 @@ class ContextManager::Impl {
   void give_back(Bytes short_by);
   Error cannot_park(const Model& m) const;
   Error memory_short_error(const Model& m) const;
+
+  // ---- predicting.cc ----
+  // Whatever is to be done about who asked last. Asks for more once what it began has come to its end.
+  void predict();
+  bool may_be_guessed(const Model& m) const;
+  bool nothing_goes_on() const;
+  void start_guess(Model& m, std::string reason);
+  // If `m` is there on a guess: somebody wants it; it leaves.
+  void guess_used(Model& m);
+  void guess_wasted(Model& m);
+  // A load or engine that only a guess wanted failed, which is not held against the model.
+  void guess_failed(Model& m);
+  // A request waits: what only a guess wants is not loaded now.
+  void yield_guesses();
+  // One that may leave before all others; nullptr if there is none.
+  Model* idle_guess();
+  void withdraw(Model& m, std::string reason, Model* claimant);
+  void withdraw_for(Model& claimant, Pass& pass);
+  // Nobody used it since it was loaded. Requires: resident.
+  bool has_no_conversation(const Model& m) const;
+  void note_on_paper(const Model& m);
+  void asked_on_paper(const ModelId& model);
+  // What would have left by now.
+  void check_paper();
 
   // ---- planning.cc ----
   void settle();
@@ -295,8 +325,18 @@ class ContextManager::Impl {
   RequestCounts counts_;
   std::deque<Decision> decisions_;  // the latest
   std::uint64_t last_decision_ = 0;
-  std::uint64_t cause_ = 0;                   // the decision that is being carried out
-  std::deque<ModelId> coming_back_;           // those that are to, or were; the first one may be under way
+  std::uint64_t cause_ = 0;          // the decision that is being carried out
+  std::deque<ModelId> coming_back_;  // those that are to, or were; the first one may be under way
+  // A guess that would have been acted on, had it been likely to pay.
+  struct PaperGuess {
+    ModelId model;
+    Bytes needs;
+  };
+  Predictor predictor_;
+  std::optional<UserId> asked_last_;  // whose next request is still to be thought of
+  PredictionScore score_;
+  PredictionStats guesses_;
+  std::vector<PaperGuess> on_paper_;
   std::optional<Duration> load_time_of_any_;  // moving average
   std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
   bool draining_ = false;

@@ -60,6 +60,10 @@ void ContextManager::Impl::check_invariants() const {
     }
     removed += m.known ? 0 : 1;
     if (!m.known) check(alive && lines.wanting() == 0, "a removed model is not forgotten");
+    check(!m.guess || m.preparing() || m.state == ModelState::kLoading || m.state == ModelState::kWaking ||
+              m.state == ModelState::kHot,
+          "a guess is kept of a model that is out");
+    check(!m.guess || (m.leases.empty() && lines.wanting() == 0), "a model that is used is taken for a guess");
     check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
   }
   check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");

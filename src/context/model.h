@@ -44,6 +44,7 @@ struct Model {
   std::map<RequestId, bool> leases;    // of `engine`; true: told to end
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::optional<CacheEntry> past;      // resident before a restart, or a drain, and to come back
+  std::optional<std::string> guess;    // why it is loaded or awake though nobody asked for it so far (predicting.cc)
   std::vector<ModelId> evicted;        // for the load or wake under way
   bool read_ahead = false;             // its file, for the load under way
   bool switching = false;              // others were told to leave for the load or wake under way
@@ -60,6 +61,9 @@ struct Model {
   Bytes image;                       // as it was last, or would have been; 0 if that is not known
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
+
+  bool failed_on_guess = false;  // so it is not loaded on another one before somebody used it
+  bool read_on_guess = false;    // its file, since its memory was given back last
 
   // Set anew by each planning pass.
   bool draining = false;      // it is to leave for another, so new leases queue

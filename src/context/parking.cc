@@ -64,6 +64,7 @@ void ContextManager::Impl::park_to_make_room(Model& m, std::string reason, const
 
 void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& victim_of) {
   check(m.state == ModelState::kHot && m.leases.empty(), "a model is parked that works");
+  guess_wasted(m);
   m.state = ModelState::kParking;
   m.draining = false;
   m.parked_for = victim_of;
@@ -116,6 +117,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
 void ContextManager::Impl::wake(Model& m) {
   check(m.state == ModelState::kParked, "a model is woken that is not parked");
   decide_start(m, DecisionKind::kWake);
+  if (m.guess) ++guesses_.made;
   if (!planted_bug(PlantedBug::kWakeWithoutRoom)) ledger_.wake(*m.engine, m.footprint);
   m.state = ModelState::kWaking;
   m.started = now_;
@@ -126,6 +128,7 @@ void ContextManager::Impl::wake(Model& m) {
 void ContextManager::Impl::become_awake(Model& m) {
   m.state = ModelState::kHot;
   m.hot_since = now_;
+  m.read_on_guess = false;
   ++m.wakes;
   learn_wake_time(m);
   cache_.reinsert(m.id, now_);
@@ -248,6 +251,11 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     if (std::exchange(m->pages_dropped, true)) continue;
     actions_.emplace_back(DropPages{*m->engine, m->id});
     dropped = true;
+  }
+  while (lacking()) {
+    Model* const m = idle_guess();
+    if (m == nullptr) break;
+    withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short", nullptr);
   }
   if (dropped) return;  // whether that was enough shows next time
   for (Model* m : hot) {

@@ -42,6 +42,7 @@ void ContextManager::Impl::settle() {
     switch_possible_.reset();
     if (!draining_) {
       cache_.refresh(now_);
+      yield_guesses();
       shrink_to_limits();
       shrink_parked();
       again = plan();
@@ -74,7 +75,11 @@ void ContextManager::Impl::expire() {
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
                                                              quoted(id), seconds)};
-    fail_load(m, error, Breaker::Failure::kLoad);
+    if (m.guess) {
+      guess_failed(m);
+    } else {
+      fail_load(m, error, Breaker::Failure::kLoad);
+    }
     stop(m, "it did not become ready in time");
   }
   if (!draining_ && !planted_bug(PlantedBug::kTtlIgnored)) expire_idle();
@@ -126,7 +131,7 @@ bool ContextManager::Impl::advance(Model& m) {
     // It was wanted in memory, and still is.
     if (!was_parked && queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
   }
-  if (m.preparing() && !wanted(m)) m.state = ModelState::kCold;
+  if (m.preparing() && !wanted(m)) give_up(m);
   if (m.state == ModelState::kCold && wanted(m)) start_inspection(m);
   return !m.known && m.state == ModelState::kCold && queue_.lines(m.id).empty();
 }
@@ -186,6 +191,10 @@ void ContextManager::Impl::shrink_to_limits() {
       return hot == nullptr;
     });
     const std::string why = "evicted, as the memory budget or max_models is smaller now";
+    if (Model* const guess = idle_guess()) {
+      withdraw(*guess, why, nullptr);
+      continue;
+    }
     const Room room = ledger_.after_exits();
     const bool too_many = room.max_models != 0 && room.slots > room.max_models;
     if (hot != nullptr) {
@@ -282,6 +291,7 @@ Bytes ContextManager::Impl::lacking(const Model& m) const {
 
 void ContextManager::Impl::give_up(Model& m) {
   let_go(m);
+  m.guess.reset();
   m.evicted.clear();
   if (m.preparing()) m.state = ModelState::kCold;
 }
@@ -316,6 +326,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     give_up(m);
     return true;
   }
+  withdraw_for(m, pass);
   if (pass.planned.fits(needs)) {
     pass.planned.take(needs);
     return false;

@@ -196,6 +196,12 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   return plan;
 }
 
+PredictionStats ContextManager::Impl::predictions() const {
+  PredictionStats stats = guesses_;
+  stats.paused = score_.paused();
+  return stats;
+}
+
 std::vector<ModelId> ContextManager::Impl::hot_models() const {
   std::vector<ModelId> ids = cache_.list();
   std::erase_if(ids, [&](const ModelId& id) { return models_.at(id).state != ModelState::kHot; });

@@ -80,6 +80,9 @@ struct ModelMetadata {
   // What an engine that served with these arguments holds at most, and what one kept in memory when it was parked last.
   std::optional<Bytes> measured;
   std::optional<Bytes> residue;
+  // How long such an engine took lately until it could serve, started and woken.
+  std::optional<Duration> load_time;
+  std::optional<Duration> wake_time;
 
   // As well as it is known.
   Bytes footprint() const { return measured.value_or(predicted); }

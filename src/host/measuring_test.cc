@@ -154,6 +154,16 @@ TEST_F(MeasuringTest, TheNextLifeBeginsWithWhatWasMeasured) {
   EXPECT_EQ(host_->metadata("a")->residue, Bytes(7));
 }
 
+TEST_F(MeasuringTest, HowLongItTakesToLoadAndToWakeIsKept) {
+  ASSERT_TRUE(load("a"));
+  EXPECT_TRUE(host_->metadata("a")->load_time);
+  EXPECT_FALSE(host_->metadata("a")->wake_time);
+  host_->park("a", false, TimePoint::max(), [](const Result<Done>&) {});
+  settle();
+  use("a");
+  EXPECT_TRUE(host_->metadata("a")->wake_time);
+}
+
 TEST_F(MeasuringTest, AParkedEngineIsNotAskedAndAWokenOneHoldsWhatWasMeasured) {
   use("a");
   host_->park("a", false, TimePoint::max(), [](const Result<Done>&) {});

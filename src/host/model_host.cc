@@ -43,6 +43,8 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   release(LeaseEnd::kCancelled);
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
+  user_ = other.user_;
+  granted_ = other.granted_;
   address_ = std::move(other.address_);
   return *this;
 }
@@ -54,6 +56,7 @@ void Lease::release(LeaseEnd end) {
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
   host->remove_lease(grant_.engine, end);
+  if (host->accessed_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -85,7 +88,7 @@ RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
 RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller) {
   const RequestId request = next_request();
-  lease_answers_[request] = std::move(answer);
+  lease_answers_[request] = {std::move(answer), caller.user};
   step(LeaseRequested{request, model, deadline, caller});
   return request;
 }
@@ -130,7 +133,7 @@ RequestId ModelHost::retry(Lease lease, TimePoint deadline, LeaseCallback answer
   lease.host_ = nullptr;
   const RequestId request = lease.grant_.request;
   aborts_.erase(request);
-  lease_answers_[request] = std::move(answer);
+  lease_answers_[request] = {std::move(answer), lease.user_};
   step(LeaseLost{request, deadline});
   return request;
 }
@@ -328,6 +331,7 @@ void ModelHost::carry_out(Spawn& action) {
   handlers.on_ready = [this, id] {
     Running& running = engines_.at(id);
     running.ready = true;
+    catalog_.note_load_time(running.key, Clock::now() - running.started);
     log::info({{"model", running.model}}, "{} is ready after {:.0f} ms", running.model, ms_since(running.started));
     EngineAgent* const agent = running.engine->agent();
     const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
@@ -508,6 +512,7 @@ void ModelHost::carry_out(Wake& action) {
   engines_.at(action.engine).moving = true;
   wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
     engines_.at(id).moving = false;
+    catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
     log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
     step(EngineWoken{id});
   });
@@ -533,10 +538,13 @@ void ModelHost::carry_out(Grant& action) {
   Lease lease;
   lease.host_ = this;
   lease.grant_ = action;
+  lease.granted_ = Clock::now();
   if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
   add_lease(action.engine);
   // Without an answer to call, the lease is released on the way out.
-  if (!answer.empty()) answer.mapped()(std::move(lease));
+  if (answer.empty()) return;
+  lease.user_ = answer.mapped().user;
+  answer.mapped().answer(std::move(lease));
 }
 
 void ModelHost::carry_out(Done& action) {
@@ -546,7 +554,7 @@ void ModelHost::carry_out(Done& action) {
 
 void ModelHost::carry_out(Reject& action) {
   const auto lease_answer = lease_answers_.extract(action.request);
-  if (!lease_answer.empty()) lease_answer.mapped()(fail(action.error));
+  if (!lease_answer.empty()) lease_answer.mapped().answer(fail(action.error));
   const auto done_answer = done_answers_.extract(action.request);
   if (!done_answer.empty()) done_answer.mapped()(fail(action.error));
 }

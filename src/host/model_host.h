@@ -15,6 +15,7 @@
 
 #include "catalog/catalog.h"
 #include "engine/engine.h"
+#include "host/access_trace.h"
 #include "io/loop.h"
 #include "minerva/context/context_manager.h"
 
@@ -58,6 +59,8 @@ class Lease {
   friend class ModelHost;
   ModelHost* host_ = nullptr;
   Grant grant_{};
+  UserId user_{};
+  TimePoint granted_{};
   io::Address address_;
 };
 
@@ -118,6 +121,8 @@ class ModelHost {
   void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
   // Called when anything may have changed.
   void on_step(std::function<void()> fn) { stepped_ = std::move(fn); }
+  // Called when a lease was released.
+  void on_access(std::function<void(const Access&)> fn) { accessed_ = std::move(fn); }
 
  private:
   friend class Lease;
@@ -206,11 +211,16 @@ class ModelHost {
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
   std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
-  std::map<RequestId, LeaseCallback> lease_answers_;
+  struct LeaseWaiter {
+    LeaseCallback answer;
+    UserId user;
+  };
+  std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
   std::function<void(EngineId)> engine_gone_;
   std::function<void()> stepped_;
+  std::function<void(const Access&)> accessed_;
   std::function<void()> drained_;
   // Tells callbacks that come after the host is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -10,6 +10,7 @@
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
+#include "host/access_trace.h"
 #include "host/history_keeper.h"
 #include "host/runtime_folder.h"
 #include "server/reload.h"
@@ -76,11 +77,15 @@ int serve(const ConfigSource& source, const Config& given) {
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
   Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver, &loop);
   const ContextOptions options = context_options(config, Bytes());
+  // Before the host: leases end as late as that.
+  std::optional<AccessTrace> trace;
+  if (config.trace) trace.emplace(loop, trace_folder(config));
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
   const auto address = server.listen(config.listen);
   if (!address) return cannot_start(address.error());

@@ -215,6 +215,7 @@ void Referee::note(const Event& event) {
                  },
                  [&](const HistoryRestored& e) { note_restored(e); },
                  [&](const ClearRequested& e) { note_cleared(e); },
+                 [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;

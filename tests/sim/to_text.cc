@@ -119,6 +119,10 @@ std::string to_text(const Event& event) {
                 e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency), span(e.head_start),
                 e.max_switches_per_second);
           },
+          [](const PredictionChanged& e) {
+            return fmt::format("PredictionChanged{}{}", if_set(e.prediction.preload, " preload"),
+                               if_set(e.prediction.read_ahead, " read_ahead"));
+          },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
       },
@@ -138,7 +142,7 @@ std::string to_text(const Action& action) {
           },
           [](const Wake& a) { return fmt::format("Wake e{} {}", n(a.engine), a.model); },
           [](const DropPages& a) { return fmt::format("DropPages e{} {}", n(a.engine), a.model); },
-          [](const ReadAhead& a) { return fmt::format("ReadAhead {}", a.model); },
+          [](const ReadAhead& a) { return fmt::format("ReadAhead {}{}", a.model, if_set(a.likely, " (likely)")); },
           [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
           [](const Kill& a) { return fmt::format("Kill e{} {}", n(a.engine), a.model); },
           [](const Grant& a) {

@@ -25,6 +25,9 @@ constexpr std::string_view kLpBound = "LP";
 struct Subject {
   std::string name;
   Kind kind = Kind::kPolicy;
+  bool predicts = false;
+
+  std::string label() const { return predicts ? name + ", predicting" : name; }
 };
 
 // Of one replay.
@@ -35,6 +38,11 @@ struct Figures {
   double wait_s = 0;
   double p50_wait_s = 0;
   double p99_wait_s = 0;
+  double guesses_made = 0;
+  double guesses_used = 0;
+  double guesses_wasted = 0;
+  double guesses_saved_s = 0;
+  double guesses_wasted_gb = 0;
 };
 
 double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -55,16 +63,22 @@ Figures figures_of(Outcome outcome) {
   double sum_s = 0;
   for (const Duration wait : waits) sum_s += in_seconds(wait);
   const auto requests = static_cast<double>(waits.size());
+  const PredictionStats& guesses = outcome.predictions;
   return {.cold_wait_s = in_seconds(outcome.cold_wait),
           .hit_rate = kPercent * static_cast<double>(outcome.hits) / requests,
           .loaded_gb = static_cast<double>(outcome.loaded.count()) / kBytesInGb,
           .wait_s = sum_s / requests,
           .p50_wait_s = in_seconds(percentile(waits, kMedian)),
-          .p99_wait_s = in_seconds(percentile(waits, kTail))};
+          .p99_wait_s = in_seconds(percentile(waits, kTail)),
+          .guesses_made = static_cast<double>(guesses.made),
+          .guesses_used = static_cast<double>(guesses.used),
+          .guesses_wasted = static_cast<double>(guesses.wasted),
+          .guesses_saved_s = in_seconds(guesses.saved),
+          .guesses_wasted_gb = static_cast<double>(guesses.wasted_bytes.count()) / kBytesInGb};
 }
 
 Figures measure(const Subject& subject, const Trace& trace, const World& world, Bytes capacity, bool timed) {
-  ReplayOptions options{.capacity = capacity, .timed = timed};
+  ReplayOptions options{.capacity = capacity, .timed = timed, .predict = subject.predicts};
   PolicyMaker maker = [&](const Progress&) { return make_policy(subject.name).value(); };
   switch (subject.kind) {
     case Kind::kBound:
@@ -87,7 +101,9 @@ Result<std::vector<Subject>> subjects_of(const ExperimentOptions& options) {
   std::vector<Subject> subjects;
   const auto add = [&](std::string_view name, Kind kind) {
     const bool there = std::any_of(subjects.begin(), subjects.end(), [&](const Subject& s) { return s.name == name; });
-    if (!there) subjects.push_back({std::string(name), kind});
+    if (there) return;
+    subjects.push_back({std::string(name), kind});
+    if (options.predict && kind == Kind::kPolicy) subjects.push_back({std::string(name), kind, /*predicts=*/true});
   };
   add(kYardstick, Kind::kPolicy);
   for (const std::string& name : options.policies) {
@@ -113,7 +129,15 @@ Spread spread_of(const std::vector<Figures>& runs, double Figures::* figure) {
 }
 
 Row row_of(const Subject& subject, const std::vector<Figures>& runs) {
-  return {.name = subject.name,
+  std::optional<GuessFigures> guesses;
+  if (subject.predicts) {
+    guesses = {.made = spread_of(runs, &Figures::guesses_made).mean,
+               .used = spread_of(runs, &Figures::guesses_used).mean,
+               .wasted = spread_of(runs, &Figures::guesses_wasted).mean,
+               .saved_s = spread_of(runs, &Figures::guesses_saved_s).mean,
+               .wasted_gb = spread_of(runs, &Figures::guesses_wasted_gb).mean};
+  }
+  return {.name = subject.label(),
           .kind = subject.kind,
           .cold_wait_s = spread_of(runs, &Figures::cold_wait_s),
           .hit_rate = spread_of(runs, &Figures::hit_rate).mean,
@@ -121,6 +145,7 @@ Row row_of(const Subject& subject, const std::vector<Figures>& runs) {
           .wait_s = spread_of(runs, &Figures::wait_s),
           .p50_wait_s = spread_of(runs, &Figures::p50_wait_s).mean,
           .p99_wait_s = spread_of(runs, &Figures::p99_wait_s).mean,
+          .guesses = guesses,
           .gap_closed = std::nullopt};
 }
 

@@ -17,6 +17,7 @@ struct ExperimentOptions {
   std::size_t seeds = 10;                        // 1, 2, ...; one if the trace leaves nothing to draw
   std::vector<std::string> policies;             // registered names; "lru" is measured in any case
   bool timed = false;
+  bool predict = false;  // each policy is measured a second time, with models preloaded that are likely to be asked for
   unsigned jobs = 1;
   std::function<void(std::size_t done, std::size_t all)> progress = nullptr;  // called by one thread at a time
 };
@@ -33,6 +34,15 @@ struct Spread {
   double deviation = 0;  // standard, of a sample; 0 if there is one value
 };
 
+// What became of preloads on a guess, on average over the seeds.
+struct GuessFigures {
+  double made = 0;
+  double used = 0;
+  double wasted = 0;
+  double saved_s = 0;    // of waiting
+  double wasted_gb = 0;  // 10^9 bytes
+};
+
 // Of the replays of one policy at one capacity: over the seeds.
 struct Row {
   std::string name;
@@ -44,6 +54,7 @@ struct Row {
   Spread wait_s;         // of a request, on average
   double p50_wait_s = 0;
   double p99_wait_s = 0;
+  std::optional<GuessFigures> guesses;  // if it predicts
   // Of the way from lru to the best clairvoyant; nothing if that is not better.
   std::optional<double> gap_closed;
 };

@@ -35,10 +35,10 @@ void show_progress(std::size_t done, std::size_t all) {
   fmt::print(stderr, "\r{}/{} replays{}", done, all, done == all ? "\n" : "");
 }
 
-int replay(const std::string& path, ExperimentOptions options, bool json) {
+int replay(const std::vector<std::string>& paths, ExperimentOptions options, bool json) {
   if (options.policies.empty()) options.policies = minerva::policy_names();
   if (::isatty(STDERR_FILENO) != 0) options.progress = show_progress;
-  const Result<Trace> trace = minerva::cachesim::read_trace(path);
+  const Result<Trace> trace = minerva::cachesim::read_trace(paths);
   if (!trace) return failed(trace.error());
   const Result<Report> report = run_experiment(*trace, options);
   if (!report) return failed(report.error());
@@ -84,12 +84,13 @@ int run(int argc, char** argv) {
   CLI::App app("A lab for eviction policies: replays traces through Minerva's core under a virtual clock.");
   app.require_subcommand(1);
 
-  std::string path;
+  std::vector<std::string> paths;
   ExperimentOptions experiment;
   experiment.jobs = std::max(1U, std::thread::hardware_concurrency());
   bool json = false;
   CLI::App& replaying = *app.add_subcommand("replay", "compare policies on a trace");
-  replaying.add_option("trace", path, "CSV: arrival_s,model,user,service_s and perhaps size_bytes,reload_s")
+  replaying
+      .add_option("trace", paths, "CSV: arrival_s,model,user,service_s and perhaps size_bytes,reload_s; one or several")
       ->required()
       ->type_name("TRACE");
   replaying.add_option("--capacity", experiment.capacities, "percent of all models' bytes, one or several")
@@ -104,6 +105,8 @@ int run(int argc, char** argv) {
       ->delimiter(',')
       ->allow_extra_args(false);
   replaying.add_flag("--timed", experiment.timed, "requests come as they arrived, and overlap");
+  replaying.add_flag("--predict", experiment.predict,
+                     "each policy once more, with models preloaded that are likely to be asked for");
   replaying.add_flag("--json", json, "for programs");
   replaying.add_option("--jobs", experiment.jobs, "replays at a time")
       ->capture_default_str()
@@ -121,7 +124,7 @@ int run(int argc, char** argv) {
     constexpr int kWrongUsage = 2;
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   }
-  if (replaying.parsed()) return replay(path, experiment, json);
+  if (replaying.parsed()) return replay(paths, experiment, json);
   if (turns.parsed()) {
     fmt::print("{}", to_text(minerva::cachesim::measure_turns({})));
     return 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <queue>
+#include <set>
 #include <unordered_map>
 #include <variant>
 
@@ -20,6 +21,7 @@ ContextOptions context_options(const Trace& trace, const ReplayOptions& options)
   return {.max_models = 0,
           .memory_budget = options.capacity,
           .parking = {.enabled = false},
+          .prediction = {.preload = options.predict},
           .max_queue_per_model = trace.requests.size() + 1,
           .max_queue = trace.requests.size() + 1,
           .load_timeout = Duration::max(),
@@ -67,7 +69,9 @@ class Replay {
   TimePoint now_ = kStart - kBetweenRequests;
   std::priority_queue<Due, std::vector<Due>, Later> agenda_;
   std::uint64_t planned_ = 0;
-  std::vector<TimePoint> issued_at_;  // of each request
+  std::vector<TimePoint> issued_at_;    // of each request
+  std::vector<std::uint64_t> waiting_;  // requests for each model
+  std::set<EngineId> unasked_;          // whose load began though nobody waited, and that served nobody yet
   Outcome outcome_;
 };
 
@@ -80,6 +84,7 @@ Replay::Replay(const Trace& trace, const World& world, const PolicyMaker& make_p
   check(options.capacity >= world.largest, "the capacity is less than the largest model");
   for (std::uint32_t i = 0; i < trace.models.size(); ++i) indexes_.emplace(trace.models[i].id, i);
   issued_at_.resize(trace.requests.size());
+  waiting_.resize(trace.models.size());
   outcome_.waits.resize(trace.requests.size());
 }
 
@@ -106,6 +111,7 @@ Outcome Replay::play() {
   check(outcome_.granted.size() == trace_.requests.size(), "the replay ended before each request was served");
   outcome_.hits = manager_.cache_stats().hits;
   outcome_.misses = manager_.cache_stats().misses;
+  outcome_.predictions = manager_.predictions();
   return std::move(outcome_);
 }
 
@@ -118,7 +124,12 @@ void Replay::plan_next_request() {
 void Replay::arrive() {
   const std::size_t number = progress_.issued++;
   issued_at_[number] = now_;
-  deliver(LeaseRequested{RequestId{number}, trace_.models[trace_.requests[number].model].id, TimePoint::max()});
+  const TraceRequest& request = trace_.requests[number];
+  ++waiting_[request.model];
+  deliver(LeaseRequested{.request = RequestId{number},
+                         .model = trace_.models[request.model].id,
+                         .deadline = TimePoint::max(),
+                         .caller = {.user = UserId{request.user + 1}}});
   if (options_.timed) plan_next_request();
 }
 
@@ -137,7 +148,11 @@ void Replay::carry_out(const Inspect& action) {
 void Replay::carry_out(const Spawn& action) {
   const std::uint32_t model = index_of(action.model);
   const WorldModel& facts = world_.models[model];
-  outcome_.cold_wait += facts.reload;
+  if (waiting_[model] > 0) {
+    outcome_.cold_wait += facts.reload;
+  } else {
+    unasked_.insert(action.engine);
+  }
   outcome_.loaded += facts.size;
   outcome_.moves.push_back({.comes = true, .model = model});
   plan(now_ + facts.reload, EngineReady{.engine = action.engine, .can_park = false});
@@ -152,6 +167,8 @@ void Replay::carry_out(const Grant& action) {
   const auto number = static_cast<std::uint32_t>(action.request);
   outcome_.granted.push_back(number);
   outcome_.waits[number] = now_ - issued_at_[number];
+  --waiting_[trace_.requests[number].model];
+  if (unasked_.erase(action.engine) > 0) outcome_.cold_wait += outcome_.waits[number];
   const Duration lasts = options_.timed ? trace_.requests[number].service : Duration::zero();
   plan(now_ + lasts, LeaseReleased{action.request});
 }

@@ -32,6 +32,7 @@ using PolicyMaker = std::function<std::unique_ptr<EvictionPolicy>(const Progress
 struct ReplayOptions {
   Bytes capacity;  // at least the largest model
   bool timed = false;
+  bool predict = false;  // models are preloaded that are likely to be asked for
   Duration min_residency{};  // as ContextOptions'; it only counts where requests overlap
   std::function<void(const ContextManager&)> after_step = nullptr;  // for tests
 };
@@ -45,13 +46,14 @@ struct Move {
 };
 
 struct Outcome {
-  Duration cold_wait{};  // of all loads together
+  Duration cold_wait{};  // of all loads together that somebody waited for
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   Bytes loaded;
   std::vector<Move> moves;             // in order
   std::vector<std::uint32_t> granted;  // requests, in order
-  std::vector<Duration> waits;         // of each request, until it was granted
+  PredictionStats predictions;
+  std::vector<Duration> waits;  // of each request, until it was granted
 };
 
 // Requires: `world` was made for `trace`, and every model fits options.capacity.

@@ -44,7 +44,13 @@ std::string line_of(const Row& row, const Table& table, bool timed) {
   line +=
       fmt::format(" {:>7.2f} {:>11.1f} {:>8.2f} {:>8.2f}", row.hit_rate, row.loaded_gb, row.p50_wait_s, row.p99_wait_s);
   if (row.gap_closed) line += fmt::format(" {:>9.1f} %", *row.gap_closed * kPercent);
-  return line + '\n';
+  line += '\n';
+  if (const auto& guesses = row.guesses) {
+    line +=
+        fmt::format("    preloaded {:.0f}: {:.0f} were used and saved {:.1f} s, {:.0f} left unused with {:.1f} GB\n",
+                    guesses->made, guesses->used, guesses->saved_s, guesses->wasted, guesses->wasted_gb);
+  }
+  return line;
 }
 
 nlohmann::json json_of(const Row& row) {
@@ -56,6 +62,13 @@ nlohmann::json json_of(const Row& row) {
     json["wait_s"] = spread(row.wait_s);
     json["p50_wait_s"] = row.p50_wait_s;
     json["p99_wait_s"] = row.p99_wait_s;
+  }
+  if (const auto& guesses = row.guesses) {
+    json["predictions"] = {{"made", guesses->made},
+                           {"used", guesses->used},
+                           {"wasted", guesses->wasted},
+                           {"saved_s", guesses->saved_s},
+                           {"wasted_gb", guesses->wasted_gb}};
   }
   if (row.gap_closed) json["gap_closed"] = *row.gap_closed;
   return json;

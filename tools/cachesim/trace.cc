@@ -9,6 +9,7 @@
 #include <cmath>
 #include <fstream>
 #include <unordered_map>
+#include <utility>
 
 namespace minerva::cachesim {
 namespace {
@@ -16,8 +17,11 @@ namespace {
 // Together they keep every instant of a replay within what 64 bits of nanoseconds hold, and all bytes it loads within
 // 64 bits, even if each request has to wait for all before it.
 constexpr std::size_t kMostRequests = 1'000'000;
-constexpr double kLastArrivalS = 1e9;
-constexpr double kLongestS = 3600;  // a load, a lease
+constexpr double kLastArrivalS = 4e9;  // seconds of the epoch are fine
+constexpr Duration kLongestTrace = std::chrono::seconds(1'000'000'000);
+constexpr double kLongestLoadS = 3600;
+constexpr Duration kLongestLease = std::chrono::hours(1);
+constexpr double kLongestLeaseGivenS = 1e6;
 constexpr std::uint64_t kLargestModel = 10'000'000'000'000;
 constexpr std::size_t kLongestUser = 200;
 constexpr std::size_t kLargestFile = std::size_t{1} << 30;
@@ -55,10 +59,10 @@ std::optional<Number> parse_number(std::string_view text) {
 }
 
 std::optional<Duration> parse_seconds(std::string_view text, double most) {
-  constexpr double kNanosecondsInSecond = 1e9;
+  constexpr double kMicrosecondsInSecond = 1e6;  // no finer: a double holds seconds of the epoch that well
   const std::optional<double> seconds = parse_number<double>(text);
   if (!seconds || !(*seconds >= 0 && *seconds <= most)) return std::nullopt;  // nor NaN
-  return std::chrono::nanoseconds(std::llround(*seconds * kNanosecondsInSecond));
+  return std::chrono::microseconds(std::llround(*seconds * kMicrosecondsInSecond));
 }
 
 bool is_user(std::string_view text) {
@@ -66,9 +70,43 @@ bool is_user(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~' && c != '"'; });
 }
 
+// Gives what `index` names of `from` the next place in `to`, unless it has one.
+template <typename Named>
+void renumber(std::uint32_t& index, const std::vector<Named>& from, std::vector<Named>& to,
+              std::vector<std::optional<std::uint32_t>>& places) {
+  std::optional<std::uint32_t>& place = places[index];
+  if (!place) {
+    place = static_cast<std::uint32_t>(to.size());
+    to.push_back(from[index]);
+  }
+  index = *place;
+}
+
+// In the order that a Trace has, without models and users that have no request.
+Trace arrange(const Trace& rows) {
+  std::vector<std::pair<Duration, std::size_t>> order;  // those that came together stay as they are
+  for (std::size_t i = 0; i < rows.requests.size(); ++i) order.emplace_back(rows.requests[i].arrival, i);
+  std::sort(order.begin(), order.end());
+
+  Trace trace;
+  trace.requests.reserve(order.size());
+  std::vector<std::optional<std::uint32_t>> models(rows.models.size());
+  std::vector<std::optional<std::uint32_t>> users(rows.users.size());
+  for (const auto& [arrival, place] : order) {
+    TraceRequest request = rows.requests[place];
+    request.arrival -= order.front().first;
+    renumber(request.model, rows.models, trace.models, models);
+    renumber(request.user, rows.users, trace.users, users);
+    trace.requests.push_back(request);
+  }
+  return trace;
+}
+
 class Reader {
  public:
-  Result<Trace> read(std::string_view csv);
+  // The rows of one file.
+  Result<void> add(std::string_view csv);
+  Result<Trace> finish();
 
  private:
   Failure wrong(std::string message) const {
@@ -93,18 +131,28 @@ class Reader {
   std::unordered_map<std::string, std::uint32_t> users_;
 };
 
-Result<Trace> Reader::read(std::string_view csv) {
-  while (!csv.empty()) {
+Result<void> Reader::add(std::string_view csv) {
+  line_number_ = 0;
+  places_ = {};
+  columns_ = 0;
+  for (std::size_t end = csv.find('\n'); end != std::string_view::npos; end = csv.find('\n')) {
     ++line_number_;
-    const std::size_t end = csv.find('\n');
     std::string_view line = csv.substr(0, end);
-    csv.remove_prefix(end == std::string_view::npos ? csv.size() : end + 1);
+    csv.remove_prefix(end + 1);
     if (line.ends_with('\r')) line.remove_suffix(1);
     const Result<void> done = line_number_ == 1 ? read_header(line) : read_row(line);
     if (!done) return fail(done.error());
   }
+  return {};
+}
+
+Result<Trace> Reader::finish() {
   if (trace_.requests.empty()) return fail(ErrorCode::kInvalidArgument, "the trace has no requests");
-  return std::move(trace_);
+  Trace trace = arrange(trace_);
+  if (trace.requests.back().arrival > kLongestTrace) {
+    return fail(ErrorCode::kInvalidArgument, "the trace lasts longer than 30 years: its arrivals have no common start");
+  }
+  return trace;
 }
 
 Result<void> Reader::read_header(std::string_view line) {
@@ -133,13 +181,12 @@ Result<void> Reader::read_row(std::string_view line) {
   if (!arrival) {
     return wrong_field(kArrival, field(fields, kArrival), fmt::format("a number from 0 to {:.0f}", kLastArrivalS));
   }
-  if (!trace_.requests.empty() && *arrival < trace_.requests.back().arrival) {
-    return wrong("arrival_s is before that of the line above; sort the trace");
-  }
-  const auto service = parse_seconds(field(fields, kService), kLongestS);
+  auto service = parse_seconds(field(fields, kService), kLongestLeaseGivenS);
   if (!service) {
-    return wrong_field(kService, field(fields, kService), fmt::format("a number from 0 to {:.0f}", kLongestS));
+    return wrong_field(kService, field(fields, kService),
+                       fmt::format("a number from 0 to {:.0f}", kLongestLeaseGivenS));
   }
+  service = std::min<Duration>(*service, kLongestLease);
   const std::string_view user = field(fields, kUser);
   if (!is_user(user)) return wrong_field(kUser, user, "a name");
   const Result<std::uint32_t> model = read_model(fields);
@@ -161,9 +208,10 @@ Result<std::uint32_t> Reader::read_model(const std::vector<std::string_view>& fi
     model.size = Bytes(*size);
   }
   if (has(kReload)) {
-    model.reload = parse_seconds(field(fields, kReload), kLongestS);
+    model.reload = parse_seconds(field(fields, kReload), kLongestLoadS);
     if (!model.reload || *model.reload == Duration::zero()) {
-      return wrong_field(kReload, field(fields, kReload), fmt::format("a number above 0, at most {:.0f}", kLongestS));
+      return wrong_field(kReload, field(fields, kReload),
+                         fmt::format("a number above 0, at most {:.0f}", kLongestLoadS));
     }
   }
   const auto [it, is_new] = models_.try_emplace(model.id, static_cast<std::uint32_t>(trace_.models.size()));
@@ -175,17 +223,7 @@ Result<std::uint32_t> Reader::read_model(const std::vector<std::string_view>& fi
   return it->second;
 }
 
-std::string in_seconds(Duration duration) {
-  constexpr std::int64_t kMillisecondsInSecond = 1000;
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return fmt::format("{}.{:03}", ms / kMillisecondsInSecond, ms % kMillisecondsInSecond);
-}
-
-}  // namespace
-
-Result<Trace> parse_trace(std::string_view csv) { return Reader().read(csv); }
-
-Result<Trace> read_trace(const std::string& path) {
+Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string csv;
   std::array<char, 1U << 16> part{};
@@ -198,9 +236,38 @@ Result<Trace> read_trace(const std::string& path) {
                 fmt::format("{} has more than {} bytes, so it is no trace", path, kLargestFile));
   }
   if (!file.eof()) return fail(ErrorCode::kIo, fmt::format("cannot read {}; name a file that exists", path));
-  Result<Trace> trace = parse_trace(csv);
-  if (!trace) return fail(trace.error().code, fmt::format("{}: {}", path, trace.error().message));
-  return trace;
+  return csv;
+}
+
+std::string in_seconds(Duration duration) {
+  constexpr std::int64_t kMillisecondsInSecond = 1000;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  return fmt::format("{}.{:03}", ms / kMillisecondsInSecond, ms % kMillisecondsInSecond);
+}
+
+}  // namespace
+
+Result<Trace> parse_trace(std::string_view csv) {
+  Reader reader;
+  if (const Result<void> added = reader.add(csv); !added) return fail(added.error());
+  return reader.finish();
+}
+
+Result<Trace> read_trace(const std::vector<std::string>& paths) {
+  Reader reader;
+  for (const std::string& path : paths) {
+    const Result<std::string> csv = read_file(path);
+    if (!csv) return fail(csv.error());
+    const Result<void> added = reader.add(*csv);
+    if (!added) return fail(added.error().code, fmt::format("{}: {}", path, added.error().message));
+  }
+  return reader.finish();
+}
+
+Trace keep_models(const Trace& trace, const std::vector<bool>& kept) {
+  Trace rows = trace;
+  std::erase_if(rows.requests, [&](const TraceRequest& request) { return !kept[request.model]; });
+  return arrange(rows);
 }
 
 std::string to_csv(const Trace& trace) {

@@ -34,7 +34,7 @@ TEST(Trace, ReadsColumnsInAnyOrderAndWhatIsKnownOfModels) {
   const Result<Trace> trace = parse_trace(
       "reload_s,user,model,size_bytes,service_s,arrival_s\r\n"
       "0.25,u,m,1000,1,7\r\n"
-      "0.25,u,m,1000,1,8");
+      "0.25,u,m,1000,1,8\r\n");
   ASSERT_TRUE(trace) << trace.error().message;
   ASSERT_EQ(trace->models.size(), 1U);
   EXPECT_EQ(trace->models[0].size, Bytes(1000));
@@ -48,8 +48,41 @@ TEST(Trace, WritesWhatItReads) {
       "0.000,m,u,1.250,1000,0.050\n"
       "12.345,n,v,0.000,2000,3.000\n";
   EXPECT_EQ(to_csv(parse_trace(csv).value()), csv);
-  const std::string without = "arrival_s,model,user,service_s\n0.001,m,u,1.000\n";
+  const std::string without = "arrival_s,model,user,service_s\n0.000,m,u,1.000\n0.001,m,u,1.000\n";
   EXPECT_EQ(to_csv(parse_trace(without).value()), without);
+}
+
+TEST(Trace, TakesRowsInAnyOrderAndTheFirstArrivalAsItsStart) {
+  // As a server writes them: by wall-clock time, when they end.
+  const Result<Trace> trace = parse_trace(
+      "arrival_s,model,user,service_s\n"
+      "1790000012.346,b,1,0.5\n"
+      "1790000000.001,a,2,30\n"
+      "1790000012.346,c,3,7200\n");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(to_csv(*trace),
+            "arrival_s,model,user,service_s\n0.000,a,2,30.000\n12.345,b,1,0.500\n12.345,c,3,3600.000\n");
+  EXPECT_EQ(trace->models, (std::vector<TraceModel>{{.id = "a"}, {.id = "b"}, {.id = "c"}}));
+  EXPECT_EQ(trace->users, (std::vector<std::string>{"2", "1", "3"}));
+}
+
+TEST(Trace, SkipsALineThatWasNotWrittenToItsEnd) {
+  const std::string whole = "arrival_s,model,user,service_s\n0.000,m,u,1.000\n";
+  for (const char* half : {"1", "1.000,n", "1.000,n,u,", "1.000,n,u,12"}) {
+    const Result<Trace> trace = parse_trace(whole + half);
+    ASSERT_TRUE(trace) << half;
+    EXPECT_EQ(to_csv(*trace), whole) << half;
+  }
+  EXPECT_EQ(error_of("arrival_s,mod"), "the trace has no requests");
+}
+
+TEST(Trace, CanBeCutDownToSomeModels) {
+  const Trace trace =
+      parse_trace("arrival_s,model,user,service_s\n0,a,u,1\n1,b,v,1\n2,c,w,1\n3,a,x,1\n4,b,v,1\n").value();
+  EXPECT_EQ(to_csv(keep_models(trace, {false, true, true})),
+            "arrival_s,model,user,service_s\n0.000,b,v,1.000\n1.000,c,w,1.000\n3.000,b,v,1.000\n");
+  EXPECT_EQ(keep_models(trace, {true, false, false}).users, (std::vector<std::string>{"u", "x"}));
+  EXPECT_EQ(keep_models(trace, {false, false, false}), Trace{});
 }
 
 TEST(Trace, RefusesABadFirstLine) {
@@ -69,11 +102,12 @@ TEST(Trace, RefusesABadRowAndSaysWhich) {
   EXPECT_EQ(row(""), "line 3: 1 fields where 4 are named");
   EXPECT_EQ(row("5,m,u"), "line 3: 3 fields where 4 are named");
   EXPECT_EQ(row("5,m,u,1,"), "line 3: 5 fields where 4 are named");
-  EXPECT_EQ(row("4.9,m,u,1"), "line 3: arrival_s is before that of the line above; sort the trace");
+  EXPECT_EQ(row("4.9,m,u,1"), "no error");
+  EXPECT_EQ(row("1790000000,m,u,1").substr(0, 39), "the trace lasts longer than 30 years: i");
   for (const std::string number : {"", "x", "-1", "nan", "inf", "5 ", "0x5", "1e10", "5\x01"}) {
     EXPECT_EQ(row(number + ",m,u,1").substr(0, 21), "line 3: arrival_s is ") << number;
   }
-  for (const char* number : {"", "x", "-1", "nan", "3601"}) {
+  for (const char* number : {"", "x", "-1", "nan", "1000001"}) {
     EXPECT_EQ(row("5,m,u," + std::string(number)).substr(0, 21), "line 3: service_s is ") << number;
   }
   for (const char* model : {"", " m", "../m", "m\"", "m\xff", "a/../b"}) {
@@ -109,22 +143,30 @@ TEST(Trace, RefusesMoreThanAReplayCanAddUp) {
 
 TEST(Trace, NamesTheFileThatIsWrong) {
   const std::string path = testing::TempDir() + "cachesim_trace_test.csv";
-  const Result<Trace> missing = read_trace(path + ".missing");
+  const Result<Trace> missing = read_trace({path + ".missing"});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kIo);
-  const Result<Trace> folder = read_trace(testing::TempDir());
+  const Result<Trace> folder = read_trace({testing::TempDir()});
   ASSERT_FALSE(folder);
   EXPECT_EQ(folder.error().code, ErrorCode::kIo);
 
   std::ofstream(path) << "arrival_s,model,user,service_s\n0,m,u,?\n";
-  const Result<Trace> bad = read_trace(path);
+  const Result<Trace> bad = read_trace({path});
   ASSERT_FALSE(bad);
   EXPECT_EQ(bad.error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(bad.error().message.substr(0, path.size() + 9), path + ": line 2:");
 
   std::ofstream(path) << "arrival_s,model,user,service_s\n0,m,u,1\n";
-  EXPECT_TRUE(read_trace(path));
-  std::remove(path.c_str());
+  EXPECT_TRUE(read_trace({path}));
+  // Several are one; each has a first line of its own.
+  const std::string later = path + ".later";
+  std::ofstream(later) << "user,arrival_s,model,service_s\nv,2,n,1\n";
+  const std::string empty = path + ".empty";
+  std::ofstream(empty) << "arrival_s,model,user,service_s\n";
+  const Result<Trace> both = read_trace({later, empty, path});
+  ASSERT_TRUE(both) << both.error().message;
+  EXPECT_EQ(to_csv(*both), "arrival_s,model,user,service_s\n0.000,m,u,1.000\n2.000,n,v,1.000\n");
+  for (const std::string& file : {path, later, empty}) std::remove(file.c_str());
 }
 
 }  // namespace

@@ -73,6 +73,7 @@ class ContextManager {
   bool has_memory_pressure() const;           // above 80 % of the budget, or the machine's memory is short
   std::size_t queued() const;                 // waiting inference requests in all
   const RequestCounts& request_counts() const;
+  PredictionStats predictions() const;
   // Why things are as they are: the latest decisions, oldest first, at most ContextOptions::kept_decisions.
   const std::deque<Decision>& decisions() const;
   // What is worth keeping for another one that takes this one's place: see HistoryRestored. A model that is coming back

@@ -82,6 +82,12 @@ struct Caller {
   bool operator==(const Caller&) const = default;
 };
 
+// What is done about models that are likely to be asked for next. Only while nobody waits and nothing else is going on.
+struct PredictionOptions {
+  bool preload = false;     // they are loaded, or woken, where that takes no room from anybody
+  bool read_ahead = false;  // their files are, where they are not loaded
+};
+
 // ---- events -------------------------------------------------------------------------------------------------------
 
 // The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
@@ -226,6 +232,9 @@ struct BudgetChanged {
   std::size_t max_models;  // 0: bounded by memory only
   ParkingLimits parking{};
 };
+struct PredictionChanged {
+  PredictionOptions prediction;
+};
 // As in ContextOptions. Who waits already keeps his deadline.
 struct WaitingChanged {
   std::size_t max_queue_per_model;
@@ -246,7 +255,7 @@ using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
                  EngineWoken, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
-                 PressureChanged, BudgetChanged, WaitingChanged, DrainRequested, TimerFired>;
+                 PressureChanged, BudgetChanged, WaitingChanged, PredictionChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -290,9 +299,11 @@ struct DropPages {
   EngineId engine;
   ModelId model;
 };
-// `model` will be loaded once there is room for it: its file may be read ahead meanwhile.
+// `model` will be loaded once there is room for it: its file may be read ahead meanwhile. `likely`: it is only likely
+// to be, so nothing else should suffer from it.
 struct ReadAhead {
   ModelId model;
+  bool likely = false;
 };
 // End an engine at once, whatever it does; its leases are still to be released or lost. Answered by EngineExited,
 // always.
@@ -335,6 +346,7 @@ struct ContextOptions {
   std::size_t max_models = 0;               // 0: bounded by memory only
   Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
   ParkingLimits parking{};
+  PredictionOptions prediction{};
   std::size_t max_queue_per_model = 128;             // waiting requests
   std::size_t max_queue = 1024;                      // waiting requests in all
   Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
@@ -361,6 +373,16 @@ struct RequestCounts {
 
   std::uint64_t ended() const { return completed + failed + shed + cancelled; }
   bool operator==(const RequestCounts&) const = default;
+};
+
+// What became of preloads on a guess (PredictionOptions::preload).
+struct PredictionStats {
+  std::uint64_t made = 0;    // models loaded or woken
+  std::uint64_t used = 0;    // that were asked for while they were there, or came
+  std::uint64_t wasted = 0;  // that left again before
+  Duration saved{};          // of waiting, for the first requests of those that were used
+  Bytes wasted_bytes;        // of those that were not
+  bool paused = false;       // too few are used: they are made on paper only, until they would pay again
 };
 
 struct ModelView {

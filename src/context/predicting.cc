@@ -1,0 +1,164 @@
+// What is loaded before anybody asks for it, as it is likely to be asked for (predictor.h).
+//
+// A guess is worth what nobody else needs. It is acted on when nothing at all goes on, takes free room only, and goes
+// before anything else does: a load under way ends when a request waits for something else, and what came of it is the
+// first victim until somebody has used it. So whatever is in memory without guesses is there with them.
+// It is no use either: a failure of such a load is not held against the model.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "context/impl.h"
+
+namespace minerva {
+namespace {
+
+// Below this a guess is none. Measured, see ADR 16.
+constexpr double kLeastProbability = 0.05;
+constexpr std::size_t kMostOnPaper = 8;
+
+std::string why(const Predictor::Guess& guess) {
+  const std::string_view who = guess.by_user ? "this user" : "users";
+  if (guess.after.empty()) return fmt::format("{} asked for it {} of {} times", who, guess.times, guess.of);
+  return fmt::format("after {} {} asked for it {} of {} times", quoted(guess.after), who, guess.times, guess.of);
+}
+
+}  // namespace
+
+void ContextManager::Impl::predict() {
+  if (!asked_last_ || (!options_.prediction.preload && !options_.prediction.read_ahead)) return;
+  if (queue_.size() > 0 || !leases_.empty() || draining_ || pressure_) return;
+  check_paper();
+  const std::vector<Predictor::Guess> guesses = predictor_.next(*asked_last_, kLeastProbability);
+  for (const Predictor::Guess& guess : guesses) {
+    Model* const m = find_known(guess.model);
+    if (m == nullptr || !may_be_guessed(*m)) continue;
+    if (!nothing_goes_on()) return;
+    if (options_.prediction.preload && ledger_.now().fits(lacking(*m))) {
+      if (!score_.paused()) return start_guess(*m, why(guess));
+      note_on_paper(*m);
+    } else if (options_.prediction.read_ahead && !std::exchange(m->read_on_guess, true)) {
+      actions_.emplace_back(ReadAhead{m->id, /*likely=*/true});
+    }
+  }
+  asked_last_.reset();
+}
+
+bool ContextManager::Impl::may_be_guessed(const Model& m) const {
+  const bool out = m.state == ModelState::kCold || m.state == ModelState::kParked;
+  // A pinned one would stay for good; one that fails is the business of who asks for it.
+  return out && !m.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
+}
+
+bool ContextManager::Impl::nothing_goes_on() const {
+  return removed_models_ == 0 && ledger_.now().within() &&
+         std::all_of(models_.begin(), models_.end(), [](const auto& e) {
+           const ModelState state = e.second.state;
+           return state == ModelState::kCold || state == ModelState::kHot || state == ModelState::kParked;
+         });
+}
+
+void ContextManager::Impl::start_guess(Model& m, std::string reason) {
+  m.guess = std::move(reason);
+  if (m.state == ModelState::kParked) return wake(m);
+  m.eager = queue_.next_place();
+  start_inspection(m);
+}
+
+void ContextManager::Impl::guess_used(Model& m) {
+  if (!m.guess) return;
+  m.guess.reset();
+  m.eager.reset();
+  if (m.preparing() || m.state == ModelState::kStopping) return;
+  ++guesses_.used;
+  const bool woken = cache_.contains(m.id) && cache_.find(m.id)->access_count > 0;
+  const Duration whole = woken ? usual_wake_time(m) : usual_load_time(m);
+  guesses_.saved += m.state == ModelState::kHot ? whole : now_ - m.started;
+  score_.count(/*right=*/true);
+}
+
+void ContextManager::Impl::guess_wasted(Model& m) {
+  if (!std::exchange(m.guess, std::nullopt)) return;
+  ++guesses_.wasted;
+  guesses_.wasted_bytes += m.footprint;
+  score_.count(/*right=*/false);
+}
+
+void ContextManager::Impl::guess_failed(Model& m) {
+  m.eager.reset();
+  m.failed_on_guess = true;
+}
+
+void ContextManager::Impl::yield_guesses() {
+  if (queue_.wanting() == 0) return;
+  for (auto& [id, m] : models_) {
+    if (!m.guess) continue;
+    if (m.preparing()) give_up(m);
+    if (m.state == ModelState::kLoading) stop(m, "it was loaded on a guess, and a request waits for another");
+  }
+}
+
+Model* ContextManager::Impl::idle_guess() {
+  const auto it = std::find_if(models_.begin(), models_.end(), [&](const auto& e) {
+    const Model& m = e.second;
+    if (!m.guess || !idle(m)) return false;
+    return has_no_conversation(m) || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
+  });
+  return it == models_.end() ? nullptr : &it->second;
+}
+
+void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claimant) {
+  const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
+  if (!has_no_conversation(m)) return park_to_make_room(m, std::move(reason), victim_of);
+  if (claimant != nullptr) claimant->evicted.push_back(m.id);
+  evict(m, std::move(reason), victim_of);
+}
+
+void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
+  while (!pass.planned.fits(lacking(claimant))) {
+    Model* const m = idle_guess();
+    if (m == nullptr) return;
+    const Room before = ledger_.after_exits();
+    withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", quoted(claimant.id)), &claimant);
+    const Room after = ledger_.after_exits();
+    pass.planned.give_back(before.committed - after.committed, after.slots < before.slots);
+    read_ahead(claimant);
+  }
+}
+
+bool ContextManager::Impl::has_no_conversation(const Model& m) const { return cache_.find(m.id)->access_count == 0; }
+
+// ---- on paper ----
+
+void ContextManager::Impl::note_on_paper(const Model& m) {
+  const bool there =
+      std::any_of(on_paper_.begin(), on_paper_.end(), [&](const PaperGuess& guess) { return guess.model == m.id; });
+  // How much room one takes that was never inspected is not known.
+  if (there || m.footprint == Bytes()) return;
+  if (on_paper_.size() == kMostOnPaper) {
+    on_paper_.erase(on_paper_.begin());
+    score_.count(/*right=*/false);
+  }
+  on_paper_.push_back({m.id, lacking(m)});
+}
+
+void ContextManager::Impl::asked_on_paper(const ModelId& model) {
+  const auto it =
+      std::find_if(on_paper_.begin(), on_paper_.end(), [&](const PaperGuess& guess) { return guess.model == model; });
+  if (it == on_paper_.end()) return;
+  on_paper_.erase(it);
+  score_.count(/*right=*/true);
+}
+
+void ContextManager::Impl::check_paper() {
+  if (!score_.paused()) on_paper_.clear();
+  Room room = ledger_.now();
+  std::erase_if(on_paper_, [&](const PaperGuess& guess) {
+    const bool gone = !room.fits(guess.needs);
+    if (gone) score_.count(/*right=*/false);
+    room.take(guess.needs);
+    return gone;
+  });
+}
+
+}  // namespace minerva

@@ -1,0 +1,174 @@
+#include "host/access_trace.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "base/log.h"
+
+namespace minerva {
+namespace {
+
+constexpr std::string_view kFirstLine = "arrival_s,model,user,service_s\n";
+constexpr std::size_t kMostPending = std::size_t{1} << 20;  // bytes
+
+Failure failed(std::string_view what, const std::string& path) {
+  return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)));
+}
+
+// How much of the file is whole lines. Errors: errno says which.
+std::optional<std::uint64_t> whole_lines(int file, std::uint64_t size) {
+  std::array<char, 4096> part{};
+  while (size > 0) {
+    const std::uint64_t begin = size - std::min<std::uint64_t>(size, part.size());
+    const ssize_t got = ::pread(file, part.data(), size - begin, static_cast<off_t>(begin));
+    if (got <= 0) return std::nullopt;
+    const std::string_view text(part.data(), static_cast<std::size_t>(got));
+    if (const std::size_t end = text.rfind('\n'); end != std::string_view::npos) return begin + end + 1;
+    size = begin;
+  }
+  return 0;
+}
+
+// The time of the day that `when` was.
+std::chrono::system_clock::time_point wall_clock(TimePoint when) {
+  return std::chrono::system_clock::now() -
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(Clock::now() - when);
+}
+
+template <typename Span>
+std::string in_seconds(Span span) {
+  const std::int64_t ms =
+      std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(span).count(), 0);
+  return fmt::format("{}.{:03}", ms / 1000, ms % 1000);
+}
+
+}  // namespace
+
+std::string AccessFiles::path(unsigned age) const {
+  return age == 0 ? folder_ + "/access.csv" : fmt::format("{}/access.{}.csv", folder_, age);
+}
+
+void AccessFiles::close() {
+  if (file_ >= 0) ::close(std::exchange(file_, -1));
+}
+
+Result<void> AccessFiles::open() {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (::chmod(folder_.c_str(), 0700) != 0) return failed("make the folder", folder_);
+  file_ = ::open(path(0).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  struct stat status{};
+  if (file_ < 0 || ::fchmod(file_, 0600) != 0 || ::fstat(file_, &status) != 0) return failed("open", path(0));
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  const auto whole = whole_lines(file_, size_);
+  if (!whole) return failed("read", path(0));
+  if (*whole < size_ && ::ftruncate(file_, static_cast<off_t>(*whole)) != 0) return failed("shorten", path(0));
+  size_ = *whole;
+  return size_ == 0 ? write(kFirstLine) : Result<void>();
+}
+
+Result<void> AccessFiles::rotate() {
+  close();
+  for (unsigned age = limits_.files - 1; age > 0; --age) {
+    const std::string older = path(age - 1);
+    if (::rename(older.c_str(), path(age).c_str()) != 0 && errno != ENOENT) return failed("rename", older);
+  }
+  // With one file only.
+  if (::unlink(path(0).c_str()) != 0 && errno != ENOENT) return failed("remove", path(0));
+  return open();
+}
+
+Result<void> AccessFiles::write(std::string_view text) {
+  const ssize_t written = ::write(file_, text.data(), text.size());
+  if (written == static_cast<ssize_t>(text.size())) {
+    size_ += text.size();
+    return {};
+  }
+  if (written >= 0) errno = ENOSPC;  // a part of it found room
+  const int reason = errno;
+  // Half a line would be another line's beginning. If that fails too, open() finds it.
+  static_cast<void>(::ftruncate(file_, static_cast<off_t>(size_)));
+  errno = reason;
+  return failed("write", path(0));
+}
+
+Result<void> AccessFiles::append(std::string_view lines) {
+  Result<void> done = file_ < 0 ? open() : Result<void>();
+  if (done && size_ + lines.size() > limits_.file.count() && size_ > kFirstLine.size()) done = rotate();
+  if (done) done = write(lines);
+  if (!done) close();
+  return done;
+}
+
+struct AccessTrace::Writer {
+  Writer(std::string folder, AccessFiles::Limits limits) : files(std::move(folder), limits) {}
+
+  // Takes what is pending, until there is nothing. Blocks.
+  void write() {
+    const std::lock_guard writing(file_mutex);
+    while (true) {
+      std::string lines;
+      {
+        const std::lock_guard lock(queue_mutex);
+        lines.swap(pending);
+        scheduled = !lines.empty();
+      }
+      if (lines.empty()) return;
+      if (const Result<void> done = files.append(lines); !done) warn(done.error().message);
+    }
+  }
+  void warn(std::string_view reason) {
+    if (!warned.exchange(true)) {
+      log::warn("requests are missing in the trace for `minerva policy compare`: {}", reason);
+    }
+  }
+
+  std::mutex queue_mutex;  // never held while a file is written
+  std::string pending;
+  bool scheduled = false;  // a thread will write, or does
+
+  std::mutex file_mutex;
+  AccessFiles files;
+  std::atomic<bool> warned = false;
+};
+
+AccessTrace::AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits)
+    : loop_(loop), writer_(std::make_shared<Writer>(std::move(folder), limits)) {}
+
+AccessTrace::~AccessTrace() { writer_->write(); }
+
+std::uint32_t AccessTrace::number_of(UserId user) {
+  if (user == UserId{}) return 0;
+  const auto found = numbers_.find(user);
+  return found != numbers_.end() ? found->second : numbers_[user] = std::random_device()() | 1U;
+}
+
+void AccessTrace::record(const Access& access) {
+  const std::string line = fmt::format("{},{},{},{}\n", in_seconds(wall_clock(access.arrival).time_since_epoch()),
+                                       access.model, number_of(access.user), in_seconds(access.service));
+  {
+    const std::lock_guard lock(writer_->queue_mutex);
+    if (writer_->pending.size() + line.size() > kMostPending) {
+      writer_->warn("the disk does not follow");
+      return;
+    }
+    writer_->pending += line;
+    if (std::exchange(writer_->scheduled, true)) return;
+  }
+  loop_.offload([writer = writer_] { writer->write(); }, [] {});
+}
+
+}  // namespace minerva
