@@ -54,7 +54,7 @@ History ContextManager::Impl::history() const {
   for (const ModelId& id : most_wanted_first()) {
     const Model& m = models_.at(id);
     // A guess says what would be wanted next, and that was then.
-    add(m, m.guess ? std::nullopt : std::optional(*cache_.find(id)));
+    add(m, only_guessed(m) ? std::nullopt : std::optional(*cache_.find(id)));
     added.insert(id);
   }
   for (const ModelId& id : coming_back_) {
@@ -73,7 +73,7 @@ History ContextManager::Impl::history() const {
 void ContextManager::Impl::remember_residents() {
   const std::vector<ModelId> ids = most_wanted_first();
   for (const ModelId& id : ids) {
-    if (!models_.at(id).guess) models_.at(id).past = *cache_.find(id);
+    if (!only_guessed(models_.at(id))) models_.at(id).past = *cache_.find(id);
   }
   coming_back_.insert(coming_back_.begin(), ids.begin(), ids.end());
 }

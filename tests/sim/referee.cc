@@ -309,6 +309,7 @@ void Referee::restarted(const ContextOptions& options) {
   granted_ = 0;
   switching_.clear();
   switches_.clear();
+  told_.clear();
   draining_ = pressure_ = false;
   ++coverage_["restart"];
 }
