@@ -209,6 +209,8 @@ class ContextManager::Impl {
   Model* idle_guess();
   void withdraw(Model& m, std::string reason, Model* claimant);
   void withdraw_for(Model& claimant, Pass& pass);
+  // Resident on a guess alone: nobody had it in memory before.
+  static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
   // What would have left by now.

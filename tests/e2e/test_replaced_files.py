@@ -6,12 +6,13 @@ import threading
 
 import pytest
 
+import harness
 import tiny_models
 from harness import in_background, wait_until
 
-TOKENS = 12
+TOKENS = 8
 # More of what model `a` is, each of which says something else.
-SEEDS = range(11, 17)
+SEEDS = range(11, 16)
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +49,16 @@ def ask_streaming(m, model="x"):
     return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
 
 
-@pytest.fixture
-def said(serve, editions):
+@pytest.fixture(scope="session")
+def said(editions):
     """What each edition says."""
-    m = serve(models={f"edition{i}": file for i, file in enumerate(editions)})
-    texts = [ask(m, f"edition{i}") for i in range(len(editions))]
+    m = harness.Minerva({f"edition{i}": file for i, file in enumerate(editions)})
+    try:
+        m.start()
+        texts = [ask(m, f"edition{i}") for i in range(len(editions))]
+        m.stop()
+    finally:
+        m.clean()
     assert len(set(texts)) == len(texts), texts
     return texts
 
@@ -78,7 +84,7 @@ def test_replaced_under_load(serve, editions, said):
         wait_until(lambda: any(c.done for c in clients) or m.view("x") and m.view("x")["leases"] > 0, "x is in use")
         place(m, "x.gguf", edition)
         placed = i
-        # All who ask now, while it is changed. Every other time, the next one comes before it is taken in.
+        # Every other time, the next one is placed before this one has answered.
         if i % 2:
             wait_until(lambda: any(c.done for c in clients) or ask(m) == said[placed], "it answers")
     assert ask(m) == said[-1]
@@ -97,7 +103,6 @@ def test_the_very_next_request_gets_the_new_file(serve, editions, said):
         os.utime(aside, ns=(before.st_atime_ns, before.st_mtime_ns))
         aside.rename(m.models_dir / "x.gguf")
         assert ask(m) == text
-    assert "x.gguf was replaced" not in m.log() and "the file of x was replaced" in m.log()
 
 
 def test_a_link_that_points_elsewhere_and_a_file_that_nobody_watches(serve, editions, said):
@@ -155,7 +160,7 @@ def test_parked_and_replaced(serve, editions, said):
 def test_deleted_while_it_answers(serve, models, slow_model):
     m = serve(models={"a": models["a"], "slow": slow_model})
     m.use("a")
-    stream = m.chat_stream("slow", max_tokens=300, ignore_eos=True)
+    stream = m.chat_stream("slow", max_tokens=60, ignore_eos=True)
     stream.token()
     (m.models_dir / "slow.gguf").unlink()
     answer = m.chat("slow")

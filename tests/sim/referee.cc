@@ -292,6 +292,7 @@ History Referee::history() {
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
     if (!engine.resident() || !models_[engine.model].known) continue;
+    if (engine.perhaps_on_guess && !engine.woken_on_guess) continue;
     expect(resident_ones.contains(engine.model), "a resident model is not to come back");
   }
   return history;
