@@ -1,18 +1,9 @@
 #include "api/decisions.h"
 
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-
 #include "api/json.h"
 
 namespace minerva::api {
 namespace {
-
-std::string utc(std::chrono::system_clock::time_point time) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time);
-  const auto s = std::chrono::floor<std::chrono::seconds>(ms);
-  return fmt::format("{:%FT%T}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(s)), (ms - s).count());
-}
 
 Json candidate_object(const DecisionCandidate& candidate) {
   return {{"model", candidate.model},
@@ -45,6 +36,8 @@ Json decision_object(const DecisionAnswer& answer) {
 }
 
 }  // namespace
+
+std::string decision_json(const DecisionAnswer& decision) { return dump(decision_object(decision)); }
 
 std::string decisions_json(const std::vector<DecisionAnswer>& decisions) {
   Json data = Json::array();

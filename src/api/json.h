@@ -1,6 +1,7 @@
 // How answers are written as JSON.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -11,5 +12,8 @@ using Json = nlohmann::ordered_json;
 
 // On one line; bytes that are no UTF-8 are replaced.
 inline std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+// "2023-11-14T22:13:20.042Z".
+std::string utc(std::chrono::system_clock::time_point time);
 
 }  // namespace minerva::api

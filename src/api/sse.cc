@@ -1,5 +1,7 @@
 #include "api/sse.h"
 
+#include <fmt/format.h>
+
 #include "api/error_json.h"
 
 namespace minerva::api {
@@ -22,6 +24,10 @@ std::string sse_data(std::string_view data) {
     }
   }
   return result + "\n\n";
+}
+
+std::string sse_event(std::uint64_t id, std::string_view name, std::string_view data) {
+  return fmt::format("id: {}\nevent: {}\n{}", id, name, sse_data(data));
 }
 
 std::string sse_error(const Error& error) { return sse_data(error_body(error)); }

@@ -17,8 +17,8 @@ namespace {
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
   // Nothing but the config says what a command takes.
   if (!spec.command.argv.empty()) return fmt::format("command\x1f{}\x1f{}", spec.id, spec.command.memory.count());
-  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.size.count(),
-                     spec.modified_ns, spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
+  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.identity,
+                     spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
                      fmt::join(spec.args, "\x1e"), fingerprint);
 }
 
@@ -123,8 +123,7 @@ struct Catalog::Impl {
 
   void inspected(const ModelSpec& spec, const std::string& key, const Result<ModelMetadata>& result) {
     // Files replaced meanwhile: nobody knows which ones the answer is about, so it is not kept.
-    const auto now = files_state(spec);
-    const bool same = now && now->size == spec.size && now->modified_ns == spec.modified_ns;
+    const bool same = files_identity(spec) == spec.identity;
     if (same && result) {
       store.put(key, *result);
     } else if (same && result.error().code == ErrorCode::kInvalidModel) {
@@ -163,11 +162,8 @@ Catalog::Changes Catalog::apply(ScanResult result) {
   }
   for (auto& [id, known] : impl_->models) {
     if (!known.by_path || models.contains(id) || impl_->aliases.contains(id)) continue;
-    const auto state = files_state(known.spec);
-    if (!state) continue;
-    known.spec.size = state->size;
-    known.spec.modified_ns = state->modified_ns;
-    models[id] = known;
+    Impl::Known still = known;
+    if (describe_files(still.spec)) models[id] = std::move(still);
   }
 
   Changes changes;
@@ -214,11 +210,16 @@ Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view p
   if (!parts) return fail(Error{parts.error().code, parts.error().message, "model_path"});
   spec.more_files.assign(parts->begin() + 1, parts->end());
   spec.mmproj = projector_of(*resolved, impl_->options.models_dirs);
-  const auto state = files_state(spec);
-  if (!state) return fail(Error{state.error().code, state.error().message, "model_path"});
-  spec.size = state->size;
-  spec.modified_ns = state->modified_ns;
+  const auto described = describe_files(spec);
+  if (!described) return fail(Error{described.error().code, described.error().message, "model_path"});
   return &impl_->models.emplace(id, Impl::Known{std::move(spec), true}).first->second.spec;
+}
+
+bool Catalog::look_again(const ModelId& id) {
+  Impl::Known* const known = impl_->find(id);
+  if (known == nullptr) return false;
+  const std::string before = known->spec.identity;
+  return describe_files(known->spec) && known->spec.identity != before;
 }
 
 void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done) {
@@ -227,14 +228,10 @@ void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<M
     done(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
     return;
   }
-  const auto state = files_state(known->spec);
-  if (!state) {
-    done(fail(state.error()));
+  if (const auto described = describe_files(known->spec); !described) {
+    done(fail(described.error()));
     return;
   }
-  known->spec.size = state->size;
-  known->spec.modified_ns = state->modified_ns;
-
   if (!known->spec.context_may_shrink) return impl_->inspect(known->spec, std::move(done));
   impl_->inspect(known->spec, [impl = impl_.get(), spec = known->spec, room,
                                done = std::move(done)](Result<ModelMetadata> result) mutable {

@@ -86,6 +86,10 @@ class Catalog {
   // kInvalidArgument when it cannot be a name; kInvalidModel when a part of the model is missing.
   Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path);
 
+  // Takes the model's files as they are now. True if they are others than were known, so that an engine it has is
+  // outdated; false also if they are gone.
+  bool look_again(const ModelId& id);
+
   // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
   // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called
   // inside, when the answer is there already.

@@ -467,6 +467,10 @@ TEST_F(CatalogTest, ModelsAddedByPathStayAsLongAsTheirFile) {
   ASSERT_TRUE(made->add_path("deep", "a/b/c/deep.gguf").has_value());
   EXPECT_TRUE(made->apply(scan()).removed.empty());
   EXPECT_NE(made->find("deep"), nullptr);
+  put(file, 20);
+  const Catalog::Changes changes = made->apply(scan());
+  ASSERT_EQ(changes.added_or_changed.size(), 1U);
+  EXPECT_EQ(changes.added_or_changed[0].size, Bytes(20));
   fs::remove(file);
   EXPECT_EQ(made->apply(scan()).removed, Ids{"deep"});
   EXPECT_EQ(made->find("deep"), nullptr);
@@ -529,6 +533,31 @@ TEST_F(CatalogTest, WhatChangesTheAnswerIsInspectedAnew) {
   }
   options_.entries = {{.id = "a", .aliases = {"b"}, .pinned = true}};
   EXPECT_TRUE(known()) << "these change nothing";
+}
+
+TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
+  // Its parts, and what its arguments name, whichever of them is the newest.
+  for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) put(name);
+  options_.entries = {{.id = "m", .args = {"--chat-template-file", "t.jinja"}}};
+  const auto made = catalog();
+  EXPECT_FALSE(made->look_again("m"));
+  for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) {
+    const std::string key = made->key(*made->find("m"));
+    const auto time = fs::last_write_time(models_ / name);
+    put("aside");
+    fs::last_write_time(models_ / "aside", time);
+    fs::rename(models_ / "aside", models_ / name);
+    const Catalog::Changes changes = made->apply(scan());
+    ASSERT_EQ(changes.added_or_changed.size(), 1U) << name;
+    EXPECT_NE(made->key(*made->find("m")), key) << "what is known of the old one is not the new one's";
+    EXPECT_TRUE(made->apply(scan()).added_or_changed.empty());
+  }
+  put("t.jinja", 20);
+  EXPECT_TRUE(made->look_again("m"));
+  EXPECT_FALSE(made->look_again("m"));
+  fs::remove(models_ / "t.jinja");
+  EXPECT_FALSE(made->look_again("m"));
+  EXPECT_FALSE(made->look_again("nobody"));
 }
 
 TEST_F(CatalogTest, AReplacedFileIsNoticedWithoutAScan) {

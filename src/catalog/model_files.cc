@@ -114,29 +114,50 @@ Result<std::vector<std::string>> model_parts(const std::string& path) {
   return parts;
 }
 
-Result<FilesState> files_state(const ModelSpec& spec) {
-  if (!spec.command.argv.empty()) return FilesState{};
+std::string files_identity(const ModelSpec& spec) {
+  if (!spec.command.argv.empty()) return {};
+  std::string identity;
+  const auto add = [&identity](const std::string& file) {
+    struct stat status{};
+    identity += ::stat(file.c_str(), &status) != 0
+                    ? "gone "
+                    : fmt::format("{}:{}:{} ", status.st_ino, status.st_size, modified_ns(status));
+  };
+  add(spec.path);
+  if (!spec.mmproj.empty()) add(spec.mmproj);
+  for (const std::string& file : spec.more_files) add(file);
+  return identity;
+}
+
+Result<void> describe_files(ModelSpec& spec) {
+  if (!spec.command.argv.empty()) return {};
+  // First: of files that are replaced meanwhile it is the old one, so that this is noticed.
+  std::string identity = files_identity(spec);
   auto files = model_parts(spec.path);
   if (!files) return fail(files.error());
   if (!spec.mmproj.empty()) files->push_back(spec.mmproj);
-  FilesState state;
+  Bytes size;
+  std::int64_t newest = 0;
+  const auto look_at = [&newest](const std::string& file) -> Result<Bytes> {
+    struct stat status{};
+    if (::stat(file.c_str(), &status) != 0) {
+      return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
+    }
+    newest = std::max(newest, modified_ns(status));
+    return Bytes(static_cast<std::uint64_t>(status.st_size));
+  };
   for (const std::string& file : *files) {
-    struct stat status{};
-    if (::stat(file.c_str(), &status) != 0) {
-      return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
-    }
-    state.size += Bytes(static_cast<std::uint64_t>(status.st_size));
-    state.modified_ns = std::max(state.modified_ns, modified_ns(status));
+    const Result<Bytes> its_size = look_at(file);
+    if (!its_size) return fail(its_size.error());
+    size += *its_size;
   }
-  // Also a newer draft model or template makes another engine of it.
   for (const std::string& file : spec.more_files) {
-    struct stat status{};
-    if (::stat(file.c_str(), &status) != 0) {
-      return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", file));
-    }
-    state.modified_ns = std::max(state.modified_ns, modified_ns(status));
+    if (const Result<Bytes> its_size = look_at(file); !its_size) return fail(its_size.error());
   }
-  return state;
+  spec.size = size;
+  spec.modified_ns = newest;
+  spec.identity = std::move(identity);
+  return {};
 }
 
 Result<std::string> resolve_model_path(std::string_view path, const std::vector<std::string>& folders) {

@@ -30,13 +30,14 @@ bool is_projector_file_name(std::string_view name);  // mmproj*.gguf
 // Errors: kModelNotFound when `path` is not there; kInvalidModel, naming the missing part.
 Result<std::vector<std::string>> model_parts(const std::string& path);
 
-// Size of the model and its projector, and the time of the newest of all files of `spec`; zeros for a command.
-// Errors: as model_parts.
-struct FilesState {
-  Bytes size;
-  std::int64_t modified_ns = 0;
-};
-Result<FilesState> files_state(const ModelSpec& spec);
+// Fills in what the files of `spec` are like now: size, modified_ns and identity. Nothing to do for a command.
+// Errors: as model_parts; `spec` stays as it was.
+Result<void> describe_files(ModelSpec& spec);
+
+// What ModelSpec::identity would be now: inode, size and time of each file, "gone" for one that is not there. One
+// stat() a file, so cheap enough to be asked before a model is used. Without the device, whose number may be another
+// one after a reboot although the file is the same.
+std::string files_identity(const ModelSpec& spec);
 
 // The path rule: `path`, absolute or relative to one of `folders`, as a file that may be used: regular, readable, and
 // inside one of `folders` after resolving symlinks, with all its parts. Returns it as ModelSpec::path has it.

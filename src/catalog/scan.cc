@@ -109,14 +109,9 @@ class Scan {
     spec.mmproj = projector_of(spec.path, options_.models_dirs);
     spec.path = parts->front();
     spec.more_files.assign(parts->begin() + 1, parts->end());
-    const auto state = files_state(spec);
-    if (!state) {
-      problem("{}", state.error().message);
-      return false;
-    }
-    spec.size = state->size;
-    spec.modified_ns = state->modified_ns;
-    return true;
+    const auto described = describe_files(spec);
+    if (!described) problem("{}", described.error().message);
+    return described.has_value();
   }
 
   // false: the entry cannot be carried out, which became a problem.
@@ -145,8 +140,11 @@ class Scan {
       return false;
     }
     spec.args = std::move(placed->args);
-    const auto state = files_state(spec);
-    if (state) spec.modified_ns = state->modified_ns;
+    // Also a newer draft model or template makes another engine of it.
+    if (const auto described = describe_files(spec); !described) {
+      problem("model \"{}\" is not listed: {}", entry.id, described.error().message);
+      return false;
+    }
     return true;
   }
 

@@ -14,14 +14,20 @@ ContextManager::Impl::Impl(ContextOptions options, std::unique_ptr<EvictionPolic
 std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event) {
   now_ = std::max(now_, now);
   actions_.clear();
+  changes_.clear();
   // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
   const bool due = timer_.value_or(TimePoint::max()) <= now_;
   const bool leaves = std::holds_alternative<RequestCancelled>(event);
   if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
-  if (!lease_only || due || !at_rest()) settle();
+  const bool settles = !lease_only || due || !at_rest();
+  if (settles) settle();
+  const std::size_t done = actions_.size();
   predict();
+  if (settles || actions_.size() > done) {
+    for (auto& [id, m] : models_) note_change(m, residency(m, now_));
+  }
   return std::move(actions_);
 }
 
@@ -50,6 +56,8 @@ Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint
 const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }
 
 History ContextManager::history() const { return impl_->history(); }
+
+const std::vector<ResidencyChange>& ContextManager::changes() const { return impl_->changes(); }
 
 std::vector<ModelId> ContextManager::loaded_models() const { return impl_->hot_models(); }
 

@@ -33,6 +33,10 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
   m.outdated = event.outdated && (m.state == ModelState::kLoading || m.resident());
+  if (event.outdated) {
+    m.breaker = Breaker();
+    m.last_failure.reset();
+  }
   const bool inspect_anew = event.outdated && m.preparing() && !planted_bug(PlantedBug::kOldInspectionKept);
   if (inspect_anew) m.state = ModelState::kCold;  // by whoever wants it
   refresh_evictable(m);
@@ -248,7 +252,7 @@ void ContextManager::Impl::on(const Inspected& event) {
   if (m.state != ModelState::kInspecting || m.ticket != event.ticket) return;
   if (event.footprint) {
     m.footprint = *event.footprint;
-    if (event.residue) m.residue = event.residue;
+    m.residue = event.residue;
     m.state = ModelState::kWaitingForRoom;
     return;
   }

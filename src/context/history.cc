@@ -52,7 +52,9 @@ History ContextManager::Impl::history() const {
   };
   std::set<ModelId> added;
   for (const ModelId& id : most_wanted_first()) {
-    add(models_.at(id), *cache_.find(id));
+    const Model& m = models_.at(id);
+    // A guess says what would be wanted next, and that was then.
+    add(m, only_guessed(m) ? std::nullopt : std::optional(*cache_.find(id)));
     added.insert(id);
   }
   for (const ModelId& id : coming_back_) {
@@ -70,7 +72,9 @@ History ContextManager::Impl::history() const {
 
 void ContextManager::Impl::remember_residents() {
   const std::vector<ModelId> ids = most_wanted_first();
-  for (const ModelId& id : ids) models_.at(id).past = *cache_.find(id);
+  for (const ModelId& id : ids) {
+    if (!only_guessed(models_.at(id))) models_.at(id).past = *cache_.find(id);
+  }
   coming_back_.insert(coming_back_.begin(), ids.begin(), ids.end());
 }
 

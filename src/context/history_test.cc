@@ -21,7 +21,6 @@ class HistoryTest : public CoreTest {
     for (const auto& [id, footprint] : footprint_) step(ModelAdded{.model = id});
     return step(HistoryRestored{history, bring_back});
   }
-  ModelId resident_before(std::size_t i) const { return core_->history().models.at(i).id; }
   // Everything that comes back, in that order.
   std::vector<ModelId> come_back(std::vector<Action> actions) {
     std::vector<ModelId> came;
@@ -61,7 +60,6 @@ TEST_F(HistoryTest, TheyLeaveInTheOrderTheyWouldHaveLeft) {
     start(300, 0, policy);
     for (const char* id : {"a", "b", "c"}) add(id, 100);
     for (const char* id : {"b", "a", "c", "a", "b", "b"}) heat(id);
-    const std::vector<ModelId> before = core_->plan_load("a", Bytes()).value().evict;
     add("d", 200);
     const std::vector<ModelId> victims = core_->plan_load("d", Bytes::mib(200)).value().evict;
     come_back(restart(300, policy));
@@ -196,6 +194,28 @@ TEST_F(HistoryTest, WhoWouldHaveBeenUnloadedMeanwhileStaysAway) {
   step(ModelAdded{.model = "a"});
   step(ModelAdded{.model = "b", .unload_ttl = hours(8)});
   EXPECT_EQ(come_back(step(HistoryRestored{history})), (std::vector<ModelId>{"a"}));
+}
+
+TEST_F(HistoryTest, AGuessThatNobodyUsedIsNotMadeAgain) {
+  ContextOptions options;
+  options.memory_budget = Bytes::mib(500);
+  options.prediction.preload = true;
+  start(options);
+  for (const char* id : {"a", "b"}) add(id, 100);
+  for (int i = 0; i < 10; ++i) {
+    heat("a");
+    heat("b");
+  }
+  unload(kR1, "b");
+  exited("b", ErrorCode::kCancelled);
+  const RequestId last = heat_and_hold("a");
+  ASSERT_EQ(only<Inspect>(release(last)).model, "b") << "it is always asked for next";
+  inspected("b");
+  ready("b");
+  ASSERT_TRUE(view("b").preloaded);
+  const History history = core_->history();
+  EXPECT_EQ(history.models.at(0).id, "a");
+  for (const ModelHistory& model : history.models) EXPECT_EQ(model.resident.has_value(), model.id == "a") << model.id;
 }
 
 TEST_F(HistoryTest, PinsOfOperatorsGoOn) {

@@ -53,6 +53,7 @@ class ContextManager::Impl {
   const std::deque<Decision>& decisions() const { return decisions_; }
   History history() const;
   PredictionStats predictions() const;
+  const std::vector<ResidencyChange>& changes() const { return changes_; }
   bool drained() const { return draining_ && engines_.empty(); }
   bool under_pressure() const { return pressure_; }
   std::vector<ModelId> hot_models() const;
@@ -208,6 +209,8 @@ class ContextManager::Impl {
   Model* idle_guess();
   void withdraw(Model& m, std::string reason, Model* claimant);
   void withdraw_for(Model& claimant, Pass& pass);
+  // Resident on a guess alone: nobody had it in memory before.
+  static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
   // What would have left by now.
@@ -304,6 +307,7 @@ class ContextManager::Impl {
 
   // ---- views.cc ----
   static Residency residency(const Model& m, TimePoint now);
+  void note_change(Model& m, Residency now);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;
@@ -345,7 +349,8 @@ class ContextManager::Impl {
   TimePoint drain_deadline_{};
 
   TimePoint now_{};
-  std::vector<Action> actions_;  // of the step under way
+  std::vector<Action> actions_;           // of the step under way
+  std::vector<ResidencyChange> changes_;  // by the last step
   std::optional<TimePoint> timer_;
   std::optional<TimePoint> switch_possible_;  // somebody waits for it: for min_residency, or max_switches_per_second
   std::deque<TimePoint> switches_;            // of the last second

@@ -35,6 +35,7 @@ struct Model {
   Duration unload_ttl{};  // 0: none
 
   ModelState state = ModelState::kCold;
+  Residency told = Residency::kCold;  // as of the last step, see ContextManager::changes
   std::uint64_t ticket = 0;
   Bytes footprint;                 // hot, as inspected or measured last
   std::optional<EngineId> engine;  // all but the first three states

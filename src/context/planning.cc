@@ -37,6 +37,7 @@ void ContextManager::Impl::settle() {
     for (auto it = models_.begin(); it != models_.end();) {
       const bool forget = advance(it->second);
       if (forget) --removed_models_;
+      if (forget) note_change(it->second, Residency::kCold);
       it = forget ? models_.erase(it) : std::next(it);
     }
     switch_possible_.reset();
@@ -127,7 +128,7 @@ bool ContextManager::Impl::advance(Model& m) {
   if (!queue_.lines(m.id).parks.empty()) advance_park(m);
   if (m.outdated && (m.state == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
     const bool was_parked = m.state == ModelState::kParked || m.state == ModelState::kParking;
-    stop(m, "its settings have changed");
+    stop(m, "its file or its settings have changed");
     // It was wanted in memory, and still is.
     if (!was_parked && queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
   }

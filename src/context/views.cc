@@ -104,6 +104,10 @@ Residency ContextManager::Impl::residency(const Model& m, TimePoint now) {
   return m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
 }
 
+void ContextManager::Impl::note_change(Model& m, Residency now) {
+  if (now != m.told) changes_.push_back({m.id, std::exchange(m.told, now), now});
+}
+
 Residency ContextManager::Impl::residency(const ModelId& id, TimePoint now) const {
   const auto it = models_.find(id);
   return it == models_.end() ? Residency::kCold : residency(it->second, now);

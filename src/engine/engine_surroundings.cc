@@ -1,6 +1,7 @@
 #include "engine/engine_surroundings.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -44,8 +45,13 @@ Result<io::Address> fresh_socket(const std::string& folder) {
 }
 
 Error death(const io::ExitStatus& status, bool was_ready, const std::string& last_words) {
-  return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}){}", was_ready ? "" : " while loading",
-                                                 status.text(), last_words.empty() ? "" : ": " + last_words)};
+  // Weights are mapped: what is cut off a file is missing in memory at once.
+  const std::string_view why = status.signal == SIGBUS
+                                   ? "; its model file was truncated or overwritten in place, or cannot be read any "
+                                     "more: put new files into place by renaming them"
+                                   : "";
+  return {ErrorCode::kEngineCrashed, fmt::format("the engine died{} ({}{}){}", was_ready ? "" : " while loading",
+                                                 status.text(), why, last_words.empty() ? "" : ": " + last_words)};
 }
 
 }  // namespace minerva

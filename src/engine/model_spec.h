@@ -39,6 +39,7 @@ struct ModelSpec {
   std::vector<std::string> more_files;  // absolute: its other parts, and what `args` name
   Bytes size;                           // of the model and its projector
   std::int64_t modified_ns = 0;         // the newest of all these files, since the epoch
+  std::string identity;                 // of all these files: another one when any of them was replaced or written to
 
   std::optional<unsigned> context;  // tokens per conversation; unset: the smaller of trained and 8192
   bool context_may_shrink = false;  // to what fits the memory budget, instead of being refused
@@ -55,10 +56,10 @@ struct ModelSpec {
   bool operator==(const ModelSpec&) const = default;
 };
 
-// Whether an engine started for `a` is one for `b` too. A file that was replaced is used from the next load on.
+// Whether an engine started for `a` is one for `b` too.
 inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
-  return a.command == b.command && a.path == b.path && a.mmproj == b.mmproj && a.context == b.context &&
-         a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
+  return a.command == b.command && a.path == b.path && a.mmproj == b.mmproj && a.identity == b.identity &&
+         a.context == b.context && a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
 }
 
 struct ModelMetadata {

@@ -39,10 +39,10 @@ HistoryKeeper::HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string&
       state.set_aside(history.error().message);
     }
   }
-  host_.on_step([this] { saver_.changed(); });
+  host_.on_change([this] { saver_.changed(); });
 }
 
-HistoryKeeper::~HistoryKeeper() { host_.on_step({}); }
+HistoryKeeper::~HistoryKeeper() { host_.on_change({}); }
 
 std::optional<std::string> HistoryKeeper::content() {
   History history = host_.context().history();

@@ -23,6 +23,10 @@ std::function<Bytes()> spare_beyond(std::optional<Bytes> min_free) {
 
 double ms_since(TimePoint begun) { return std::chrono::duration<double, std::milli>(Clock::now() - begun).count(); }
 
+ModelAdded model_added(const ModelSpec& spec, bool outdated) {
+  return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl};
+}
+
 // Often enough that a stall is noticed not much later than it counts as one.
 Duration watch_period(Duration stall_timeout) {
   constexpr int kLooksPerTimeout = 4;
@@ -147,15 +151,29 @@ void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
     if (anew) shrunk_.erase(spec.id);
-    step(ModelAdded{spec.id, spec.pinned, spec.preload, anew, spec.ttl, spec.unload_ttl});
+    if (files_replaced(spec)) {
+      log::info({{"model", spec.id}}, "the file of {} was replaced: its engine makes way for one of the new file",
+                spec.id);
+    }
+    step(model_added(spec, anew));
   }
 }
 
+const ModelHost::Running* ModelHost::running(const ModelId& model) const {
+  const auto found =
+      std::find_if(engines_.begin(), engines_.end(), [&](const auto& e) { return e.second.model == model; });
+  return found == engines_.end() ? nullptr : &found->second;
+}
+
 bool ModelHost::outdated(const ModelSpec& spec) const {
-  const auto running =
-      std::find_if(engines_.begin(), engines_.end(), [&](const auto& e) { return e.second.model == spec.id; });
+  const Running* const engine = running(spec.id);
   // Without an engine it is about an inspection at most: one more costs nothing, as the answer is kept.
-  return running == engines_.end() || !same_engine(running->second.spec, spec);
+  return engine == nullptr || !same_engine(engine->spec, spec);
+}
+
+bool ModelHost::files_replaced(const ModelSpec& spec) const {
+  const Running* const engine = running(spec.id);
+  return engine != nullptr && engine->spec.identity != spec.identity;
 }
 
 void ModelHost::set_limits(const ContextOptions& context, Options options) {
@@ -198,10 +216,8 @@ void ModelHost::drain(TimePoint deadline, std::function<void()> done) {
 }
 
 double ModelHost::load_progress(const ModelId& model) const {
-  for (const auto& [id, running] : engines_) {
-    if (running.model == model) return running.progress;
-  }
-  return 0;
+  const Running* const engine = running(model);
+  return engine == nullptr ? 0 : engine->progress;
 }
 
 std::shared_ptr<EngineLog> ModelHost::log(const ModelId& model) {
@@ -220,12 +236,13 @@ void ModelHost::step(const Event& event) {
     const Event current = std::move(pending_events_[i]);
     std::vector<Action> actions = manager_.step(Clock::now(), current);
     log_decisions();
+    if (stepped_) stepped_(current, actions);
     for (Action& action : actions) carry_out(action);
   }
   pending_events_.clear();
   stepping_ = false;
   arm_timer();
-  if (stepped_) stepped_();
+  if (changed_) changed_();
   if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
 }
 
@@ -265,7 +282,12 @@ void ModelHost::carry_out(Action& action) {
   std::visit([this](auto& a) { carry_out(a); }, action);
 }
 
+void ModelHost::look_again(const ModelId& model) {
+  if (catalog_.look_again(model)) apply({{*catalog_.find(model)}, {}});
+}
+
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
+  look_again(model);
   catalog_.inspect(model, manager_.memory_budget(), std::move(done));
 }
 
@@ -310,31 +332,20 @@ void ModelHost::carry_out(Spawn& action) {
     post_step(EngineExited{id, Error{ErrorCode::kModelNotFound, "the model's file is gone"}});
     return;
   }
-  if (metadata == nullptr) {  // its footprint may be another now
-    post_step(EngineExited{id, Error{ErrorCode::kNoCapacity,
-                                     fmt::format("the file of \"{}\" changed while the model waited for room; send the "
-                                                 "request again",
-                                                 action.model),
-                                     "", 1}});
+  if (metadata == nullptr) {  // its files were replaced since it was inspected: that is done anew
+    post_step(model_added(*spec, /*outdated=*/true));
+    post_step(EngineExited{id, Error{ErrorCode::kCancelled, "the model's file was replaced"}});
     return;
   }
   const Bytes at_least = metadata->can_embed || metadata->can_rerank ? metadata->predicted : Bytes();
   Engine::Handlers handlers;
   handlers.on_progress = [this, id](double fraction) {
     const auto found = engines_.find(id);
-    if (found != engines_.end()) found->second.progress = fraction;
+    if (found == engines_.end()) return;
+    found->second.progress = fraction;
+    if (progressed_) progressed_(found->second.model, fraction);
   };
-  handlers.on_ready = [this, id] {
-    Running& running = engines_.at(id);
-    running.ready = true;
-    catalog_.note_load_time(running.key, Clock::now() - running.started);
-    log::info({{"model", running.model}}, "{} is ready after {:.0f} ms", running.model, ms_since(running.started));
-    EngineAgent* const agent = running.engine->agent();
-    const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
-    if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
-    step(EngineReady{id, agent != nullptr && why_not.empty()});
-    measure(id);
-  };
+  handlers.on_ready = [this, id] { engine_ready(id); };
   handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };
   Result<std::unique_ptr<Engine>> engine =
       driver_.start(as_run(*spec), *metadata, log(action.model), std::move(handlers));
@@ -345,6 +356,20 @@ void ModelHost::carry_out(Spawn& action) {
   engines_.emplace(
       id, Running{action.model, *spec, catalog_.key(as_run(*spec)), at_least, std::move(*engine), 0, Clock::now()});
   arm_watchdog();
+}
+
+void ModelHost::engine_ready(EngineId id) {
+  Running& running = engines_.at(id);
+  running.ready = true;
+  catalog_.note_load_time(running.key, Clock::now() - running.started);
+  log::info({{"model", running.model}}, "{} is ready after {:.0f} ms", running.model, ms_since(running.started));
+  EngineAgent* const agent = running.engine->agent();
+  const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
+  if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
+  // Files that were replaced while they were read may have left it with a part of each.
+  look_again(running.model);
+  step(EngineReady{id, agent != nullptr && why_not.empty()});
+  measure(id);
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {

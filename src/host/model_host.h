@@ -91,7 +91,8 @@ class ModelHost {
   // Requires: !engine_alive(lease.engine()).
   RequestId retry(Lease lease, TimePoint deadline, LeaseCallback answer);
 
-  // The catalog changed. An engine that was started with other settings is replaced once its leases have ended.
+  // The catalog changed. An engine that was started with other settings, or from files that were replaced since, is
+  // replaced once its leases have ended.
   void apply(const Catalog::Changes& changes);
   // Memory outside of the budget is short, or no more: see PressureChanged.
   void set_pressure(const PressureChanged& pressure) { step(pressure); }
@@ -122,10 +123,14 @@ class ModelHost {
   std::optional<Error> cause_of_death(EngineId engine) const;
   // Its engines' log; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
+  // Called after each step of the core, before its actions are carried out.
+  void on_step(std::function<void(const Event&, const std::vector<Action>&)> fn) { stepped_ = std::move(fn); }
+  // Called when a load got further: by then, 0 to 1.
+  void on_progress(std::function<void(const ModelId&, double)> fn) { progressed_ = std::move(fn); }
   // Called when an engine's process is gone, e.g. to drop connections to it.
   void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
   // Called when anything may have changed.
-  void on_step(std::function<void()> fn) { stepped_ = std::move(fn); }
+  void on_change(std::function<void()> fn) { changed_ = std::move(fn); }
   // Called when a lease was released.
   void on_access(std::function<void(const Access&)> fn) { accessed_ = std::move(fn); }
 
@@ -172,6 +177,7 @@ class ModelHost {
   void carry_out(Done& action);
   void carry_out(Reject& action);
   void carry_out(Abort& action);
+  void engine_ready(EngineId id);
   void engine_exited(EngineId id, Error reason);
   // nullptr if the engine is gone, or has none.
   EngineAgent* agent(EngineId id);
@@ -182,8 +188,14 @@ class ModelHost {
   void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
   // What an engine of `spec` is started with: its context as it was shrunk.
   ModelSpec as_run(const ModelSpec& spec) const;
-  // Whether what is known or running of `spec`'s model was made with other settings.
+  // Its engine; nullptr if it has none.
+  const Running* running(const ModelId& model) const;
+  // Whether what is known or running of `spec`'s model was made with other settings or from other files.
   bool outdated(const ModelSpec& spec) const;
+  // Whether it has an engine that was started from other files.
+  bool files_replaced(const ModelSpec& spec) const;
+  // Notices if its files were replaced.
+  void look_again(const ModelId& model);
   // Looks after engines that should work; runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();
@@ -225,8 +237,10 @@ class ModelHost {
   std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
   std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
+  std::function<void(const Event&, const std::vector<Action>&)> stepped_;
+  std::function<void(const ModelId&, double)> progressed_;
   std::function<void(EngineId)> engine_gone_;
-  std::function<void()> stepped_;
+  std::function<void()> changed_;
   std::function<void(const Access&)> accessed_;
   std::function<void()> drained_;
   // Tells callbacks that come after the host is gone.

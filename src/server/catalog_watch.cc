@@ -4,8 +4,15 @@
 #include <utility>
 
 #include "base/log.h"
+#include "catalog/model_files.h"
 
 namespace minerva {
+namespace {
+
+// For so long a look at files holds where nobody tells of changes.
+constexpr auto kTrusted = std::chrono::seconds(1);
+
+}  // namespace
 
 void CatalogWatch::start() {
   auto watch = io::FolderWatch::open(loop_, io::FolderWatch::Notice::kAny, [this] { loop_.spawn(refresh()); });
@@ -26,10 +33,24 @@ io::Task<void> CatalogWatch::refresh() {
 }
 
 io::Task<void> CatalogWatch::refresh_if_changed() {
-  constexpr auto kTrusted = std::chrono::seconds(1);
-  const bool changed = watch_ == nullptr || watch_->take_changes();
-  if (changed || Clock::now() - last_begun_ > kTrusted) wanted_ = begun_ + 1;
+  if (watch_ == nullptr || changed() || Clock::now() - last_begun_ > kTrusted) wanted_ = begun_ + 1;
   return finish(wanted_);
+}
+
+io::Task<void> CatalogWatch::check_files(ModelId model) {
+  if (changed()) wanted_ = begun_ + 1;
+  if (finished_ < wanted_) co_return co_await finish(wanted_);
+  const ModelSpec* const spec = catalog_.find(model);
+  if (spec == nullptr || !spec->command.argv.empty()) co_return;
+  TimePoint& looked_at = looked_at_[spec->id];
+  if (Clock::now() - std::max(looked_at, last_begun_) < kTrusted) co_return;
+  looked_at = Clock::now();
+  io::Signal seen(loop_);
+  std::string now;
+  loop_.offload([&now, files = *spec] { now = files_identity(files); }, [&seen] { seen.notify(); });
+  const std::string known = spec->identity;
+  co_await seen.wait();
+  if (now != known) co_await refresh();
 }
 
 io::Task<void> CatalogWatch::finish(std::uint64_t reading) {
@@ -65,6 +86,7 @@ bool CatalogWatch::take(ScanResult result) {
   }
   problems_ = std::move(problems);
   const bool again = watch_ && !watch_->watch(result.folders).empty();
+  looked_at_.clear();
   host_.apply(catalog_.apply(std::move(result)));
   taken_();
   return again;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -32,8 +33,14 @@ class CatalogWatch {
   // The same if something changed in them. Folders that nobody tells about changes of (a network's) are read at most
   // once a second.
   io::Task<void> refresh_if_changed();
+  // The same for a known model that is about to be used: nothing that was done to its files before this call is missed.
+  // Where nobody tells about changes (what a link points to, a network's folder, a file that its writer keeps open),
+  // its files are looked at, at most once a second.
+  io::Task<void> check_files(ModelId model);
 
  private:
+  // Whether something changed in the folders that is not being taken in yet.
+  bool changed() { return watch_ != nullptr && watch_->take_changes(); }
   io::Task<void> finish(std::uint64_t reading);
   io::Task<void> read();
   // True if there are folders in it that are new, so that they are to be read again: nobody watched them meanwhile.
@@ -48,8 +55,9 @@ class CatalogWatch {
   TimePoint last_begun_{};
   std::uint64_t begun_ = 0;  // readings so far
   std::uint64_t finished_ = 0;
-  std::uint64_t wanted_ = 0;          // the reading that knows all that is known to have changed
-  std::vector<io::Signal*> waiting_;  // for the reading under way
+  std::uint64_t wanted_ = 0;                // the reading that knows all that is known to have changed
+  std::vector<io::Signal*> waiting_;        // for the reading under way
+  std::map<ModelId, TimePoint> looked_at_;  // a model's files, since the last reading
 };
 
 }  // namespace minerva

@@ -8,6 +8,7 @@
 
 #include "server/access.h"
 #include "server/decisions.h"
+#include "server/events.h"
 #include "server/life_cycle.h"
 #include "server/metrics.h"
 #include "server/proxy.h"
@@ -63,6 +64,8 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
       {"POST", "/v1/cache/clear", "forget statistics, history, images or metadata",
        [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
+      {"GET", "/v1/events", "what happens, as it happens",
+       [](Service& s, Exchange& x, ModelId) { return show_events(s, x); }},
       {"GET", kModelPath, "one model", show_model},
       {"GET", "/v1/models/{id}/logs", "its engine's log", model_logs},
       {"POST", "/v1/models/{id}/load", "load it",

@@ -4,11 +4,35 @@
 
 namespace minerva {
 
+std::uint64_t Service::first_event_id() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
+}
+
+void Service::follow_host() {
+  host.on_step([this](const Event& event, const std::vector<Action>& actions) {
+    const std::uint64_t before = events.log().last_id();
+    events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
+    if (events.log().last_id() != before) tell_watchers();
+  });
+  host.on_progress([this](const ModelId& model, double fraction) {
+    events.take_progress(model, fraction, std::chrono::system_clock::now());
+    tell_watchers();
+  });
+}
+
+void Service::tell_watchers() {
+  for (io::Signal* const watcher : watchers) watcher->notify();
+}
+
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
-  if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
-  co_await catalog_watch.refresh_if_changed();
+  if (const ModelSpec* spec = catalog.find(name)) {
+    co_await catalog_watch.check_files(spec->id);
+  } else {
+    co_await catalog_watch.refresh_if_changed();
+  }
   if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
                  fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
+#include "api/event_feed.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "host/memory_watch.h"
@@ -25,7 +27,10 @@ struct Service {
         catalog_watch(event_loop, models, model_host, [this] { plan_schedules(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
-        pool(event_loop) {}
+        pool(event_loop),
+        events(first_event_id()) {
+    follow_host();
+  }
 
   io::Loop& loop;
   const Config& config;  // as of the last reload: keep no reference to a part of it while waiting
@@ -35,6 +40,8 @@ struct Service {
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
   EnginePool pool;
+  api::EventFeed events;
+  std::set<io::Signal*> watchers;  // notified of each event
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
@@ -42,13 +49,20 @@ struct Service {
   std::uint64_t refused_connections = 0;  // closed unanswered, over a limit
   TimePoint started = Clock::now();
 
+  // Wakes the watchers, after something was put into `events`.
+  void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, reading the folders again if it is unknown and they changed. Errors: kModelNotFound, with what to
-  // do.
+  // By id or alias, as the models folders are now. Errors: kModelNotFound, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
+
+ private:
+  // Beyond all that an earlier life gave away.
+  static std::uint64_t first_event_id();
+  // Everything that it does goes into `events`.
+  void follow_host();
 };
 
 }  // namespace minerva

@@ -227,8 +227,8 @@ void Referee::note(const Event& event) {
 
 void Referee::note_added(const ModelAdded& event) {
   SimModel& model = models_[event.model];
-  // With a model its past is forgotten.
-  if (!model.known) model.deaths = 0;
+  // With a model, or its file or settings, its past is forgotten.
+  if (!model.known || event.outdated) model.deaths = 0;
   if (!model.known || event.pinned != model.pinned_by_catalog) model.pinned = event.pinned;
   model.pinned_by_catalog = event.pinned;
   model.known = true;
@@ -292,6 +292,7 @@ History Referee::history() {
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
     if (!engine.resident() || !models_[engine.model].known) continue;
+    if (engine.perhaps_on_guess && !engine.woken_on_guess) continue;
     expect(resident_ones.contains(engine.model), "a resident model is not to come back");
   }
   return history;
@@ -309,6 +310,7 @@ void Referee::restarted(const ContextOptions& options) {
   granted_ = 0;
   switching_.clear();
   switches_.clear();
+  told_.clear();
   draining_ = pressure_ = false;
   ++coverage_["restart"];
 }
@@ -364,6 +366,7 @@ void Referee::note_lost(const LeaseLost& event) {
   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
   SimRequest& request = it->second;
   engines_.at(request.engine).leases.erase(event.request);
+  engines_.at(request.engine).touched = true;
   if (!engines_.at(request.engine).dead) models_[request.model].last_active = now_;
   --granted_;
   request.status = SimRequest::Status::kOpen;
@@ -581,7 +584,7 @@ void Referee::see(const Stop& action) {
     if (engine.on_guess && open_wanting_ > 0) ++coverage_["a guess yields"];
     ++coverage_["stop while loading"];
   }
-  if (action.reason == "its settings have changed") {
+  if (action.reason == "its file or its settings have changed") {
     expect(engine.outdated, "an engine is replaced whose settings did not change");
     const bool was_out =
         engine.parking == SimEngine::Parking::kParked || engine.parking == SimEngine::Parking::kUnderWay;
@@ -783,6 +786,7 @@ void Referee::check_state(const Event& event) {
 
   check_configuration();
   check_guesses();
+  check_changes();
 
   Bytes held;
   std::size_t serving_engines = 0;
@@ -892,6 +896,20 @@ void Referee::check_guesses() {
   const PredictionStats stats = manager_.predictions();
   expect(stats.made >= stats.used + stats.wasted, "the guesses are miscounted");
   if (stats.paused) ++coverage_["guesses are paused"];
+}
+
+// Whoever follows the changes knows how each model is.
+void Referee::check_changes() {
+  for (const ResidencyChange& change : manager_.changes()) {
+    Residency& told = told_.try_emplace(change.model, Residency::kCold).first->second;
+    expect(change.from == told && change.to != told, "a change is told that does not follow from the one before");
+    told = change.to;
+  }
+  for (const auto& [id, told] : told_) {
+    const Residency now = manager_.residency(id, now_);
+    const bool over = told == Residency::kQuarantined && now == Residency::kCold;  // by time alone
+    expect(now == told || over, "a model is in another state than was told");
+  }
 }
 
 // What a configuration that was read while everything goes on demands.

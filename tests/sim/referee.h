@@ -162,6 +162,7 @@ class Referee {
   void see(const Abort& action);
   void check_state(const Event& event);
   void check_configuration();
+  void check_changes();
 
   ContextManager& manager_;
   ContextOptions options_;
@@ -189,6 +190,7 @@ class Referee {
   bool clears_images_ = false;  // the step under way
   bool pressure_seen_ = false;  // now, or in the step under way
   TimePoint drain_deadline_{};
+  std::map<ModelId, Residency> told_;  // as the changes told so far say
   CacheStats expected_;
   bool perhaps_preload_ = false;  // nobody waited for what became ready, so only the core knows
   Duration wait_bound_ = Duration::max();

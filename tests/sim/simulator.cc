@@ -22,7 +22,8 @@ constexpr Duration kStopMax = seconds(1);
 constexpr Duration kParkMax = seconds(1);
 constexpr Duration kWakeMax = milliseconds(500);
 constexpr Duration kLeaseMax = seconds(2);
-constexpr Duration kStallMax = seconds(3);  // until a hanging engine is noticed
+constexpr Duration kStallMax = seconds(3);         // until a hanging engine is noticed
+constexpr Duration kWatchMax = milliseconds(500);  // until a replaced file is noticed by itself
 constexpr std::uint64_t kMaxEvents = 200'000;
 
 // What a schedule is made of. Calm ones have no faults and no operator, so that waiting can be bounded.
@@ -39,6 +40,7 @@ struct Profile {
   double restarts = 0;     // of an operator's call to be the end of the process
   double parks = 0;        // of an engine to be one that can be parked
   double schedules = 0;    // of a model to be preloaded and unloaded at set times
+  double replaced = 0;     // of a file to be replaced while something is done with it
   ContextOptions options;
   std::string policy;
 };
@@ -95,6 +97,14 @@ class World {
   void stray_event();
   ParkingLimits some_parking_limits();
   ModelAdded some_entry(const ModelId& model);
+  // The catalog has this entry from now on, or no longer.
+  void add(ModelAdded entry);
+  void remove(const ModelId& model);
+  // Perhaps, some time before `within` has passed. `doing`: what is done with it then.
+  void perhaps_replace_file(const ModelId& model, Duration within, const char* doing);
+  // The catalog looks at the file. `by`: who has it look.
+  void look_at_file(const ModelId& model, const char* by);
+  bool runs_another_file(const ModelId& model) const;
   void steady_traffic(const ModelId& model, TimePoint end);
   void release(RequestId request, LeaseEnd end);
   // Its answer is complete, if its engine still works.
@@ -140,6 +150,17 @@ class World {
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
   Duration longest_wait_{};  // in a calm schedule
+
+  // A model's file: which one it is, counted.
+  std::map<ModelId, int> file_;     // on disk
+  std::map<ModelId, int> known_;    // to the catalog
+  std::map<EngineId, int> spec_;    // that was known when the engine was started
+  std::map<EngineId, int> read_;    // by the engine, when it began to load
+  std::set<EngineId> torn_;         // whose file was replaced while they read it: they may have a part of each
+  std::map<RequestId, int> asked_;  // that was there when the request came
+  std::map<ModelId, EngineId> latest_engine_;
+  std::map<ModelId, ModelAdded> catalog_;
+  Coverage coverage_;
 };
 
 Profile World::make_profile() {
@@ -176,8 +197,11 @@ Profile World::make_profile() {
   p.options.jitter_seed = pick(UINT64_MAX);
   if (!p.calm) p.options.parking = some_parking_limits();
   if (chance(0.4)) p.options.prediction = {.preload = chance(0.8), .read_ahead = chance(0.5)};
+  // Guesses are for when nothing goes on.
+  if (p.options.prediction.preload && !p.calm && chance(0.5)) p.span = between(seconds(60), seconds(200));
   if (!p.calm && chance(0.4)) p.schedules = 0.3;
   p.parks = chance(0.2) ? 0 : chance(0.5) ? 1 : 0.7;
+  if (!p.calm && chance(0.5)) p.replaced = static_cast<double>(pick(20)) / 100;
   return p;
 }
 
@@ -245,6 +269,7 @@ ScheduleResult World::play() {
   result.steps = steps_;
   result.log = std::move(log_);
   result.coverage = referee_.coverage();
+  result.coverage.merge(coverage_);
   return result;
 }
 
@@ -254,7 +279,7 @@ void World::plan_arrivals() {
     // A calm schedule asks for nothing that cannot be had.
     const std::uint64_t most = profile_.calm ? 4 : 8;
     footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
-    deliver(profile_.calm ? ModelAdded{.model = id} : some_entry(id));
+    add(profile_.calm ? ModelAdded{.model = id} : some_entry(id));
   }
   for (int i = 0; i < profile_.models; ++i) {
     if (chance(profile_.schedules)) {
@@ -302,7 +327,7 @@ void World::settle() {
                            first.head_start, first.max_switches_per_second});
     for (const ModelView& model : manager_.models(now_)) {
       // A ttl would go on for ever where an image finds no room.
-      deliver(ModelAdded{.model = model.id});
+      add(ModelAdded{.model = model.id});
       deliver(PinRequested{new_request(), model.id, false});
     }
   }
@@ -346,6 +371,8 @@ void World::client_arrives(const ModelId& model, Caller caller) {
     });
   }
   if (chance(profile_.poison)) poison_.insert(request);
+  look_at_file(model, "request");
+  asked_[request] = file_[model];
   deliver(LeaseRequested{request, model, some_deadline(), caller});
 }
 
@@ -379,11 +406,11 @@ void World::operator_calls() {
       deliver(PinRequested{request, model, chance(0.5)});
       return;
     case 8:
-      deliver(ModelRemoved{model});
+      remove(model);
       return;
     case 9: {
       if (model == "nobody") return;
-      deliver(some_entry(model));
+      add(some_entry(model));
       return;
     }
     case 10: {
@@ -477,18 +504,60 @@ ModelAdded World::some_entry(const ModelId& model) {
   return added;
 }
 
+void World::add(ModelAdded entry) {
+  catalog_[entry.model] = entry;
+  entry.outdated = entry.outdated || runs_another_file(entry.model);
+  deliver(entry);
+}
+
+void World::remove(const ModelId& model) {
+  catalog_.erase(model);
+  deliver(ModelRemoved{model});
+}
+
+// ---- files ----
+
+void World::perhaps_replace_file(const ModelId& model, Duration within, const char* doing) {
+  if (settling_ || !chance(profile_.replaced)) return;
+  at(between(Duration::zero(), within), [=, this] {
+    ++file_[model];
+    footprints_[model] = Bytes::mib(100 * (1 + pick(8)));
+    ++coverage_[fmt::format("file replaced while {}", doing)];
+    at(between(Duration::zero(), kWatchMax), [=, this] { look_at_file(model, "watch"); });
+  });
+}
+
+void World::look_at_file(const ModelId& model, const char* by) {
+  if (std::exchange(known_[model], file_[model]) == file_[model]) return;
+  const auto entry = catalog_.find(model);
+  if (entry == catalog_.end()) return;
+  ++coverage_[fmt::format("replaced file noticed by {}", by)];
+  ModelAdded again = entry->second;
+  const auto engine = latest_engine_.find(model);
+  again.outdated =
+      engine == latest_engine_.end() || referee_.engines().at(engine->second).dead || runs_another_file(model);
+  deliver(again);
+}
+
+bool World::runs_another_file(const ModelId& model) const {
+  const auto engine = latest_engine_.find(model);
+  if (engine == latest_engine_.end() || referee_.engines().at(engine->second).dead) return false;
+  const auto known = known_.find(model);
+  return spec_.at(engine->second) != (known == known_.end() ? 0 : known->second);
+}
+
 // A new configuration is read while everything goes on.
 void World::configuration_changes() {
   for (int i = 0; i < profile_.models; ++i) {
     const ModelId id = model_name(static_cast<std::uint64_t>(i));
     if (chance(0.6)) continue;
     if (chance(0.1)) {
-      deliver(ModelRemoved{id});
+      remove(id);
     } else {
       ModelAdded added = some_entry(id);
       added.outdated = chance(0.4);
       if (added.outdated && chance(0.5)) footprints_[id] = Bytes::mib(100 * (1 + pick(8)));
-      deliver(added);
+      add(added);
     }
   }
   if (chance(0.5)) {
@@ -508,10 +577,16 @@ void World::restart() {
   referee_.restarted(profile_.options);
   draining_ = false;
   hanging_.clear();
+  spec_.clear();
+  read_.clear();
+  torn_.clear();
+  latest_engine_.clear();
+  catalog_.clear();
+  known_ = file_;
   if (chance(0.3)) now_ += between(Duration::zero(), seconds(60));
   for (int i = 0; i < profile_.models; ++i) {
     if (chance(0.1)) continue;  // its file is gone
-    deliver(some_entry(model_name(static_cast<std::uint64_t>(i))));
+    add(some_entry(model_name(static_cast<std::uint64_t>(i))));
   }
   deliver(HistoryRestored{kept_, /*bring_back=*/chance(0.9)});
   for (const ModelHistory& model : kept_.models) {
@@ -551,6 +626,7 @@ Bytes World::footprint_of(const ModelId& model) {
 }
 
 void World::carry_out(const Inspect& action) {
+  perhaps_replace_file(action.model, kInspectMax, "it is inspected");
   const Duration delay = between(Duration::zero(), kInspectMax);
   if (faulty() && chance(0.5)) {
     at(delay,
@@ -565,6 +641,10 @@ void World::carry_out(const Inspect& action) {
 
 void World::carry_out(const Spawn& action) {
   const EngineId engine = action.engine;
+  latest_engine_[action.model] = engine;
+  spec_[engine] = known_[action.model];
+  read_[engine] = file_[action.model];
+  perhaps_replace_file(action.model, kLoadMax, "it loads");
   const Duration load = between(milliseconds(1), kLoadMax);
   const bool can_park = chance(profile_.parks);
   if (faulty()) {
@@ -586,7 +666,9 @@ void World::carry_out(const Spawn& action) {
         break;
     }
   }
-  at(load, [=, this] {
+  at(load, [=, this, model = action.model] {
+    if (file_[model] != read_[engine]) torn_.insert(engine);
+    look_at_file(model, "engine that is ready");
     deliver(EngineReady{engine, can_park});
     if (faulty()) deliver(EngineReady{engine});
   });
@@ -621,6 +703,7 @@ void World::carry_out(const Kill& action) {
 
 void World::carry_out(const Park& action) {
   const EngineId engine = action.engine;
+  perhaps_replace_file(action.model, 2 * kParkMax, "it parks or is parked");
   const Duration delay = between(Duration::zero(), kParkMax);
   if (faulty()) {
     switch (pick(4)) {
@@ -659,6 +742,7 @@ void World::parked(EngineId engine) {
 
 void World::carry_out(const Wake& action) {
   const EngineId engine = action.engine;
+  perhaps_replace_file(action.model, kWakeMax, "it wakes");
   const Duration delay = between(Duration::zero(), kWakeMax);
   if (faulty()) {
     if (chance(0.5)) return engine_hangs(engine);
@@ -678,6 +762,9 @@ void World::carry_out(const Stop& action) {
 void World::carry_out(const Grant& action) {
   const RequestId request = action.request;
   const EngineId engine = action.engine;
+  expect(read_.at(engine) >= asked_.at(request), "a request is granted an engine of a file that was replaced before");
+  expect(!torn_.contains(engine), "a request is granted an engine that read parts of two files");
+  perhaps_replace_file(action.model, kLeaseMax, "it is used");
   if (hanging_.contains(engine)) return watchdog_notices(engine);
   if (poison_.contains(request)) {
     at(between(milliseconds(1), milliseconds(300)),

@@ -80,6 +80,8 @@ class ContextManager {
   // What is worth keeping for another one that takes this one's place: see HistoryRestored. A model that is coming back
   // is left out while it loads: should that end the process, it is not tried again and again.
   History history() const;
+  // What the last step changed, by model. That a quarantine ended, which takes no step, is told by the next one.
+  const std::vector<ResidencyChange>& changes() const;
   // A drain was requested and every engine is gone.
   bool drained() const;
 

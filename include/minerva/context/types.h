@@ -96,8 +96,9 @@ struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
-  // What was inspected or is running was made with other settings: the model is inspected anew, and an engine it has is
-  // replaced once its leases have ended. New requests wait for the new engine.
+  // What was inspected or is running was made with other settings or from another file: the model is inspected anew,
+  // and an engine it has is replaced once its leases have ended. New requests wait for the new engine. What is known of
+  // the old one, its failures too, says nothing about the new one.
   bool outdated = false;
   // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
   Duration ttl{};
@@ -383,6 +384,13 @@ struct PredictionStats {
   Duration saved{};          // of waiting, for the first requests of those that were used
   Bytes wasted_bytes;        // of those that were not
   bool paused = false;       // too few are used: they are made on paper only, until they would pay again
+};
+
+// A model is in another state after a step than it was after the one before.
+struct ResidencyChange {
+  ModelId model;
+  Residency from;
+  Residency to;
 };
 
 struct ModelView {
