@@ -89,6 +89,8 @@ struct Config {
   // [trace]
   bool trace = true;
 
+  PredictionOptions prediction;  // [predict]
+
   std::vector<ModelEntry> models;
 };
 

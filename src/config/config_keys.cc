@@ -465,6 +465,18 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(keys_row("queue.low_priority_keys", "", "As api_keys; requests with them have low priority.",
                           [](auto& c) -> auto& { return c.low_priority_keys; }));
 
+  rows.push_back(boolean_row("predict.enabled", "",
+                             "Whether models that are likely to be asked for next, by what each user and all of them "
+                             "asked for before, are loaded or woken while nothing goes on and there is room for them: "
+                             "nobody leaves for one, and it is the first to leave. It pauses by itself while fewer "
+                             "than one in ten are used.",
+                             [](auto& c) -> auto& { return c.prediction.preload; }));
+  rows.push_back(boolean_row("predict.read_ahead", "",
+                             "Whether the files of such models are read into memory that nobody uses, not even as page "
+                             "cache, where the models themselves are not loaded: while nothing goes on, and as long as "
+                             "limits.min_free_memory stays free.",
+                             [](auto& c) -> auto& { return c.prediction.read_ahead; }));
+
   rows.push_back(boolean_row("park.enabled", "--park",
                              "Whether an idle model that makes room for another keeps its process and its "
                              "conversations, with its memory in an image on disk, and is back in milliseconds. A model "

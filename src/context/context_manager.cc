@@ -85,6 +85,8 @@ bool ContextManager::has_memory_pressure() const {
   return static_cast<double>(reserved_memory().count()) > kPressure * static_cast<double>(memory_budget().count());
 }
 
+bool ContextManager::under_pressure() const { return impl_->under_pressure(); }
+
 const RequestCounts& ContextManager::request_counts() const { return impl_->request_counts(); }
 
 PredictionStats ContextManager::predictions() const { return impl_->predictions(); }

@@ -342,6 +342,40 @@ TEST_F(Catalog, AnEagerModelIsPreloadedIfThereIsRoom) {
   unload(kR1, "a");
   exited("a");
   EXPECT_TRUE(step(ModelAdded{"a", false, PreloadStrategy::kEager}).empty());
+  // One that became eager is loaded, be it anew.
+  step(ModelAdded{"a", false, PreloadStrategy::kLazy});
+  EXPECT_EQ(only<Inspect>(step(ModelAdded{"a", false, PreloadStrategy::kEager})).model, "a");
+}
+
+TEST_F(Catalog, APreloadIsNoUse) {
+  start(100);
+  add("scheduled", 40);
+  footprint_["eager"] = Bytes::mib(40);
+  step(ModelAdded{"eager", false, PreloadStrategy::kEager});
+  inspected("eager");
+  ready("eager");
+  load(kR1, "scheduled", /*preload=*/true);
+  inspected("scheduled");
+  ready("scheduled");
+  for (const char* const model : {"eager", "scheduled"}) {
+    EXPECT_TRUE(view(model).preloaded) << model;
+    EXPECT_FALSE(view(model).since_last_use) << model;
+    EXPECT_EQ(view(model).access_count, 0U) << model;
+  }
+  EXPECT_EQ(core_->cache_stats().preloads, 2U);
+  EXPECT_EQ(core_->cache_stats().misses, 0U);
+}
+
+TEST_F(Catalog, APreloadTakesNoModelInUse) {
+  start(100);
+  add("a", 60);
+  add("b", 60);
+  const RequestId busy = heat_and_hold("a");
+  load(kR1, "b", /*preload=*/true);
+  EXPECT_EQ(all<Reject>(inspected("b")).size(), 1U);
+  EXPECT_EQ(residency("a"), Residency::kHot);
+  EXPECT_EQ(view("a").leases, 1U);
+  EXPECT_TRUE(nothing(release(busy)));
 }
 
 TEST_F(Catalog, ARemovedModelFailsItsWaitersAndLeavesWhenItIsFree) {

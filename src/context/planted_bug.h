@@ -36,13 +36,15 @@ enum class PlantedBug {
   kRefusedParkFrees,
   kPressureIgnored,
   kTtlIgnored,
+  kGuessGoesLast,
+  kGuessNeverYields,
   kHighGoesFirst,
   kSwitchesUnbounded,
   kUnloadedComesBack,
   kComesBackFirst,
 };
 
-inline constexpr std::array<std::string_view, 31> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 33> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -70,6 +72,8 @@ inline constexpr std::array<std::string_view, 31> kPlantedBugNames = {
     "refused_park_frees",    // a park that was refused is counted as one
     "pressure_ignored",      // models are loaded although the machine's memory is short
     "ttl_ignored",           // a model that is idle for too long stays
+    "guess_goes_last",       // others leave while a model is there that only a guess wanted
+    "guess_never_yields",    // a load on a guess goes on though somebody waits
     "high_goes_first",       // high priority overtakes all others, however long they wait
     "switches_unbounded",    // max_switches_per_second is ignored
     "unloaded_comes_back",   // after a restart, a model comes back that an operator unloaded meanwhile

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "context/impl.h"
+#include "context/planted_bug.h"
 
 namespace minerva {
 namespace {
@@ -92,7 +93,7 @@ void ContextManager::Impl::guess_failed(Model& m) {
 }
 
 void ContextManager::Impl::yield_guesses() {
-  if (queue_.wanting() == 0) return;
+  if (queue_.wanting() == 0 || planted_bug(PlantedBug::kGuessNeverYields)) return;
   for (auto& [id, m] : models_) {
     if (!m.guess || queue_.lines(id).wanting() > 0) continue;
     if (m.preparing()) give_up(m);
@@ -119,7 +120,7 @@ void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claiman
 
 void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
   while (!pass.planned.fits(lacking(claimant))) {
-    Model* const m = idle_guess();
+    Model* const m = planted_bug(PlantedBug::kGuessGoesLast) ? nullptr : idle_guess();
     if (m == nullptr) return;
     const Room before = ledger_.after_exits();
     withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", quoted(claimant.id)), &claimant);

@@ -1,8 +1,6 @@
 #include "host/model_host.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
@@ -10,6 +8,7 @@
 #include <variant>
 
 #include "base/log.h"
+#include "io/machine_memory.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
@@ -18,14 +17,8 @@ namespace {
 constexpr auto kFewerSharersAfter = std::chrono::milliseconds(100);
 constexpr Duration kLongestWatchPeriod = std::chrono::seconds(1);
 
-// Asks the kernel to have the files in memory soon.
-void read_files_ahead(const std::vector<std::string>& files) {
-  for (const std::string& path : files) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) continue;
-    ::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
-    ::close(fd);
-  }
+std::function<Bytes()> spare_beyond(std::optional<Bytes> min_free) {
+  return [min_free] { return io::read_machine_memory().spare(min_free); };
 }
 
 double ms_since(TimePoint begun) { return std::chrono::duration<double, std::milli>(Clock::now() - begun).count(); }
@@ -84,7 +77,8 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
       options_(options),
       timer_(loop),
       watchdog_(loop),
-      fewer_sharers_(loop) {}
+      fewer_sharers_(loop),
+      read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {}
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
@@ -184,8 +178,10 @@ bool ModelHost::files_replaced(const ModelSpec& spec) const {
 
 void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
+  read_ahead_.set_spare(spare_beyond(options.min_free_memory));
   arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
+  step(PredictionChanged{context.prediction});
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
                       context.head_start, context.max_switches_per_second});
 }
@@ -552,9 +548,20 @@ void ModelHost::carry_out(ReadAhead& action) {
   if (spec == nullptr || !spec->command.argv.empty()) return;
   std::vector<std::string> files = spec->more_files;
   files.push_back(spec->path);
-  log::debug({{"model", action.model}}, "reading {} ahead", action.model);
-  // Until the disk has it: on a thread, which nobody waits for.
-  loop_.offload([files = std::move(files)] { read_files_ahead(files); }, [] {});
+  log::debug({{"model", action.model}}, "reading {} ahead{}", action.model,
+             action.likely ? " if nothing else goes on" : "");
+  if (action.likely) {
+    read_ahead_.read_if_idle(std::move(files));
+  } else {
+    read_ahead_.read(std::move(files));
+  }
+}
+
+bool ModelHost::nothing_goes_on() const {
+  return manager_.queued() == 0 && !manager_.under_pressure() &&
+         std::all_of(engines_.begin(), engines_.end(), [](const auto& e) {
+           return e.second.ready && e.second.leases == 0 && !e.second.moving && !e.second.told_to_stop;
+         });
 }
 
 void ModelHost::carry_out(Grant& action) {

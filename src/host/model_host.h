@@ -16,6 +16,7 @@
 #include "catalog/catalog.h"
 #include "engine/engine.h"
 #include "host/access_trace.h"
+#include "host/read_ahead.h"
 #include "io/loop.h"
 #include "minerva/context/context_manager.h"
 
@@ -70,6 +71,8 @@ class ModelHost {
     Duration stop_grace = std::chrono::seconds(2);
     // An engine that should work and has done nothing for so long is killed. 0: never.
     Duration stall_timeout = std::chrono::seconds(30);
+    // What is to stay free of the machine's memory, as MemoryLevel::to_stay_free() takes it.
+    std::optional<Bytes> min_free_memory{};
   };
   ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options);
   ~ModelHost();
@@ -111,6 +114,8 @@ class ModelHost {
   const ModelMetadata* metadata(const ModelId& model) const;
 
   const ContextManager& context() const { return manager_; }
+  // Of files of models that are only likely to be loaded.
+  Bytes read_ahead_on_guess() const { return read_ahead_.read_idly(); }
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
@@ -166,6 +171,7 @@ class ModelHost {
   void carry_out(Wake& action);
   void carry_out(DropPages& action);
   void carry_out(ReadAhead& action);
+  bool nothing_goes_on() const;
   void carry_out(Kill& action);
   void carry_out(Grant& action);
   void carry_out(Done& action);
@@ -215,6 +221,7 @@ class ModelHost {
   io::Timer fewer_sharers_;
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
+  FileReadAhead read_ahead_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_decision_ = 0;  // that was logged
   bool stepping_ = false;

@@ -96,6 +96,11 @@ std::optional<Bytes> available_in(const fs::path& folder, const CgroupFiles& fil
   return limit - (Bytes(*usage) - droppable);
 }
 
+std::optional<Bytes> unused_in(const fs::path& folder, const CgroupFiles& files, Bytes limit) {
+  const auto usage = number_in(folder / files.usage);
+  return usage ? std::optional(limit - Bytes(*usage)) : std::nullopt;
+}
+
 // Adds the limited groups from `group` up to the top of the hierarchy.
 void add_cgroups(MachineMemory& memory, const fs::path& top, const fs::path& group, const CgroupFiles& files) {
   const auto machine = memory.levels.empty() ? std::nullopt : std::optional(memory.levels.front());
@@ -113,7 +118,8 @@ void add_cgroups(MachineMemory& memory, const fs::path& top, const fs::path& gro
       std::optional<Duration> stalled = stalled_in(level / "memory.pressure");
       if (!stalled && machine) stalled = machine->stalled;
       memory.levels.push_back({fmt::format("the cgroup {}", shown == "/." ? "/" : shown.string()), Bytes(limit),
-                               available_in(level, files, Bytes(limit)), stalled});
+                               available_in(level, files, Bytes(limit)), stalled,
+                               unused_in(level, files, Bytes(limit))});
     }
     if (level == top || !level.has_relative_path()) return;
     level = level.parent_path();
@@ -140,14 +146,24 @@ Bytes MachineMemory::limit() const {
       ->limit;
 }
 
+Bytes MachineMemory::spare(std::optional<Bytes> min_free) const {
+  if (levels.empty()) return {};
+  Bytes least(UINT64_MAX);
+  for (const MemoryLevel& level : levels) {
+    least = std::min(least, level.unused.value_or(Bytes()) - level.to_stay_free(min_free));
+  }
+  return least;
+}
+
 MachineMemory read_machine_memory(const std::string& root) {
   MachineMemory memory;
   const std::string text = read_text(root + "/proc/meminfo").value_or("");
   if (const auto total = number_of(text, "MemTotal:")) {
     const auto available = number_of(text, "MemAvailable:");
-    memory.levels.push_back({"the machine", Bytes(*total * 1024),
-                             available ? std::optional(Bytes(*available * 1024)) : std::nullopt,
-                             stalled_in(root + "/proc/pressure/memory")});
+    const auto unused = number_of(text, "MemFree:");
+    memory.levels.push_back(
+        {"the machine", Bytes(*total * 1024), available ? std::optional(Bytes(*available * 1024)) : std::nullopt,
+         stalled_in(root + "/proc/pressure/memory"), unused ? std::optional(Bytes(*unused * 1024)) : std::nullopt});
   }
   // "ID:CONTROLLERS:PATH"; version 2 is the line "0::PATH".
   const std::string groups = read_text(root + "/proc/self/cgroup").value_or("");

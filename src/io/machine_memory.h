@@ -24,6 +24,8 @@ struct MemoryLevel {
   // For how long so far some process has stood still for want of memory (PSI, "some"); nothing likewise. A cgroup of
   // version 1 has no account of its own: it is the machine's.
   std::optional<Duration> stalled;
+  // What nobody uses of it, not even as page cache; nothing likewise.
+  std::optional<Bytes> unused{};
 
   // What should stay available of it. `wanted`: for every level; nothing: a sixteenth of it, at most 1 GiB.
   Bytes to_stay_free(std::optional<Bytes> wanted) const;
@@ -35,6 +37,8 @@ struct MachineMemory {
   // The least of all levels: each bounds those below it. Nothing, or 0 bytes, if nothing could be read.
   std::optional<Bytes> available() const;
   Bytes limit() const;
+  // What may be filled without pushing anything out, and with what is to stay free left over; 0 if that is not known.
+  Bytes spare(std::optional<Bytes> min_free) const;
 };
 
 // `root` is put before /proc and /sys, for tests.

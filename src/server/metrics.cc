@@ -47,6 +47,19 @@ std::string metrics_text(const Service& service) {
   families.counter("minerva_cache_misses_total", "Lookups that needed a load.", cache.misses);
   families.counter("minerva_cache_evictions_total", "Models parked or stopped to make room.", cache.evictions);
   families.counter("minerva_cache_preloads_total", "Models that became resident by a preload.", cache.preloads);
+  const PredictionStats guesses = context.predictions();
+  families.counter("minerva_predictions_total", "Models loaded or woken as they were likely to be asked for.",
+                   guesses.made);
+  families.counter("minerva_predictions_used_total", "Of these, models that somebody asked for.", guesses.used);
+  families.counter("minerva_predictions_wasted_total", "Of these, models that left unused.", guesses.wasted);
+  families.add(prometheus::MetricType::Counter, "minerva_predictions_saved_seconds_total",
+               "Of waiting, for the first requests of those that were used.",
+               std::chrono::duration<double>(guesses.saved).count());
+  families.counter("minerva_predictions_wasted_bytes_total", "Memory of those that left unused.",
+                   guesses.wasted_bytes.count());
+  families.gauge("minerva_predictions_paused", "1 while too few of them are used.", guesses.paused ? 1 : 0);
+  families.counter("minerva_read_ahead_bytes_total", "Of files of models that were likely to be asked for.",
+                   service.host.read_ahead_on_guess().count());
   families.gauge("minerva_memory_budget_bytes", "What all models together may take.",
                  as_double(context.memory_budget()));
   families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",

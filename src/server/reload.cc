@@ -30,6 +30,7 @@ ContextOptions context_options(const Config& config, Bytes images) {
   options.max_models = config.max_models;
   options.memory_budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   options.parking = parking_limits(config, options.memory_budget, images);
+  options.prediction = config.prediction;
   options.max_queue_per_model = config.max_queue_per_model;
   options.max_queue = config.max_queue;
   options.load_timeout = config.load_timeout;
@@ -69,7 +70,8 @@ void Reload::now() {
   service_.catalog.set_options(running_.models_dirs, running_.models);
   Bytes images;
   for (const ModelView& model : service_.host.context().models(Clock::now())) images += model.image;
-  service_.host.set_limits(context_options(running_, images), {running_.stop_grace, running_.stall_timeout});
+  service_.host.set_limits(context_options(running_, images),
+                           {running_.stop_grace, running_.stall_timeout, running_.min_free_memory});
   service_.memory_watch.set_min_free(running_.min_free_memory);
   warn_of_budget(running_, service_.host.context().reserved_memory());
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);

@@ -81,7 +81,7 @@ int serve(const ConfigSource& source, const Config& given) {
   std::optional<AccessTrace> trace;
   if (config.trace) trace.emplace(loop, trace_folder(config));
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
-                 {config.stop_grace, config.stall_timeout});
+                 {config.stop_grace, config.stall_timeout, config.min_free_memory});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });

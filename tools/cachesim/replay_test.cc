@@ -143,6 +143,28 @@ TEST(Replay, AClosedLoopWaitsForTheRequestBefore) {
   EXPECT_LT(late, 290U);
 }
 
+// What is loaded on a guess takes room from nobody and is the first to go, so what is there without guesses is there
+// with them.
+TEST(Replay, NobodyWaitsLongerForGuesses) {
+  PredictionStats all;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const Trace trace = random_trace(seed, {});
+    const World world = make_world(trace, seed);
+    ReplayOptions options{.capacity = random_capacity(seed, world), .after_step = check_invariants};
+    const Outcome without = replay(trace, world, registered("lru"), options);
+    options.predict = true;
+    const Outcome with = replay(trace, world, registered("lru"), options);
+    for (std::size_t i = 0; i < trace.requests.size(); ++i) {
+      ASSERT_LE(with.waits[i], without.waits[i]) << "request " << i << ", seed " << seed;
+    }
+    EXPECT_GE(with.hits, without.hits);
+    all.used += with.predictions.used;
+    all.wasted += with.predictions.wasted;
+  }
+  EXPECT_GT(all.used, 0U);
+  EXPECT_GT(all.wasted, 0U);
+}
+
 TEST(Replay, TimedServesEachRequestOnce) {
   Duration waited{};
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {

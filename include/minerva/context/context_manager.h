@@ -71,6 +71,7 @@ class ContextManager {
   Bytes reserved_memory() const;              // what all engines hold
   std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded
   bool has_memory_pressure() const;           // above 80 % of the budget, or the machine's memory is short
+  bool under_pressure() const;                // the machine's memory is short
   std::size_t queued() const;                 // waiting inference requests in all
   const RequestCounts& request_counts() const;
   PredictionStats predictions() const;
