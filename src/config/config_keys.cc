@@ -465,7 +465,7 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(keys_row("queue.low_priority_keys", "", "As api_keys; requests with them have low priority.",
                           [](auto& c) -> auto& { return c.low_priority_keys; }));
 
-  rows.push_back(boolean_row("predict.enabled", "",
+  rows.push_back(boolean_row("predict.preload", "",
                              "Whether models that are likely to be asked for next, by what each user and all of them "
                              "asked for before, are loaded or woken while nothing goes on and there is room for them: "
                              "nobody leaves for one, and it is the first to leave. It pauses by itself while fewer "

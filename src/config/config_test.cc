@@ -446,7 +446,7 @@ const std::map<std::string, std::string>& samples() {
       {"restart.restore", "false"},
       {"park.enabled", "false"},
       {"trace.enabled", "false"},
-      {"predict.enabled", "true"},
+      {"predict.preload", "true"},
       {"predict.read_ahead", "true"},
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},

@@ -399,7 +399,8 @@ void Referee::note_ready(SimEngine& engine) {
   if (preload) {
     ++expected_.preloads;
   } else {
-    perhaps_preload_ = unasked || engine.on_guess;
+    // It also comes back after an unload that was cancelled.
+    perhaps_preload_ = unasked || engine.on_guess || models_[engine.model].was_resident;
   }
 }
 
@@ -881,13 +882,15 @@ void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) con
 }
 
 void Referee::check_guesses() {
-  // Who was let in asked for it, so it is no guess any more.
-  if (arrival_ && !requests_.at(*arrival_).rejected) {
+  // Who asked for it made it more than a guess, unless he was turned away at the door, which only the core knows.
+  if (arrival_) {
     const auto it = models_.find(requests_.at(*arrival_).model);
     if (it != models_.end() && it->second.live) {
       SimEngine& engine = engines_.at(*it->second.live);
-      engine.perhaps_on_guess = false;
-      if (std::exchange(engine.on_guess, false)) ++coverage_[engine.ready ? "a guess is used" : "a guess is joined"];
+      const bool let_in = !requests_.at(*arrival_).rejected;
+      if (engine.on_guess && let_in) ++coverage_[engine.ready ? "a guess is used" : "a guess is joined"];
+      engine.on_guess = false;
+      if (let_in) engine.perhaps_on_guess = false;
     }
   }
   for (const EngineId id : live_) {

@@ -197,6 +197,8 @@ Profile World::make_profile() {
   p.options.jitter_seed = pick(UINT64_MAX);
   if (!p.calm) p.options.parking = some_parking_limits();
   if (chance(0.4)) p.options.prediction = {.preload = chance(0.8), .read_ahead = chance(0.5)};
+  // Guesses are for when nothing goes on.
+  if (p.options.prediction.preload && !p.calm && chance(0.5)) p.span = between(seconds(60), seconds(200));
   if (!p.calm && chance(0.4)) p.schedules = 0.3;
   p.parks = chance(0.2) ? 0 : chance(0.5) ? 1 : 0.7;
   if (!p.calm && chance(0.5)) p.replaced = static_cast<double>(pick(20)) / 100;
