@@ -121,6 +121,8 @@ std::string plan_json(const PlanAnswer& answer) {
                {"possible", plan.possible},
                {"would_evict", plan.evict},
                {"expected_load_ms", expected},
+               {"cost_ms", rounded_ms(plan.cost)},
+               {"confidence", confidence_name(plan.confidence)},
                {"estimated_memory_mb", plan.footprint.rounded_mib()},
                {"free_memory_mb", plan.free.rounded_mib()}};
   say_shrunk(json, answer.shrunk);

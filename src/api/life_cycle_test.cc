@@ -51,9 +51,16 @@ TEST(LifeCycle, Answers) {
   expect_golden("unload.json", pretty(life_cycle_json(unload)));
   LifeCycleAnswer park{"parked", "a", Residency::kParked, milliseconds(23), {}, Bytes::mib(60)};
   expect_golden("park.json", pretty(life_cycle_json(park)));
-  PlanAnswer plan{"a",
-                  Residency::kCold,
-                  {true, {"b", "c"}, Bytes::mib(700), Bytes::mib(100), "\"b\" and \"c\" are idle", milliseconds(640)}};
+  const PlanAnswer plan{.model = "a",
+                        .state = Residency::kCold,
+                        .plan = {.possible = true,
+                                 .evict = {"b", "c"},
+                                 .footprint = Bytes::mib(700),
+                                 .free = Bytes::mib(100),
+                                 .reason = "\"b\" and \"c\" are idle",
+                                 .expected_load_time = milliseconds(640),
+                                 .cost = milliseconds(1200),
+                                 .confidence = Confidence::kMeasured}};
   expect_golden("load_dry_run.json", pretty(plan_json(plan)));
 }
 

@@ -51,13 +51,17 @@ void print_plan(const nlohmann::json& plan, const std::string& id) {
   fmt::print("{}: {}\n", id, printable(text_of(plan, "message")));
   fmt::print("needs        {} ({} free)\n", format_mib(number_of(plan, "estimated_memory_mb")),
              format_mib(number_of(plan, "free_memory_mb")));
-  fmt::print("would evict  {}\n", victims.empty() ? "nothing" : printable(victims));
+  const double cost_ms = number_of(plan, "cost_ms");
+  fmt::print("would evict  {}{}\n", victims.empty() ? "nothing" : printable(victims),
+             cost_ms > 0 ? fmt::format(" ({} to have back)", format_seconds(cost_ms / 1000)) : "");
   if (number_of(plan, "context_shrunk_from") > 0) {
     fmt::print("context      {:.0f} tokens instead of {:.0f}, as no more fit the memory budget\n",
                number_of(plan, "context_length"), number_of(plan, "context_shrunk_from"));
   }
   if (number_of(plan, "expected_load_ms") > 0) {
-    fmt::print("should take  {}\n", format_seconds(number_of(plan, "expected_load_ms") / 1000));
+    const bool measured = text_of(plan, "confidence") == "measured";
+    fmt::print("should take  {}{}\n", format_seconds(number_of(plan, "expected_load_ms") / 1000),
+               measured ? "" : ", guessed from other models");
   }
   if (!flag_of(plan, "possible")) fmt::print("It cannot be loaded now without waiting.\n");
 }

@@ -333,6 +333,39 @@ TEST_F(Views, LastUseIsTheEndOfTheLastLease) {
   EXPECT_EQ(view("a").since_last_use, seconds(2));
 }
 
+TEST_F(Views, PlanLoadSaysWhatItWouldCostAndHowFarThatIsKnown) {
+  start(1000);
+  for (const char* id : {"a", "b"}) add(id, 600);
+  LoadPlan plan = core_->plan_load("b", Bytes::mib(600)).value();
+  EXPECT_EQ(plan.confidence, Confidence::kUnknown) << "nothing was loaded yet";
+  EXPECT_EQ(plan.expected_load_time, std::nullopt);
+  const auto load_in = [&](const ModelId& model, Duration span) {
+    const RequestId id = next_id();
+    lease(id, model);
+    inspected(model);
+    now_ += span;
+    ready(model);
+    release(id);
+  };
+  load_in("a", seconds(4));
+  plan = core_->plan_load("b", Bytes::mib(600)).value();
+  EXPECT_EQ(plan.confidence, Confidence::kGuessed);
+  EXPECT_EQ(plan.expected_load_time, seconds(4));
+  EXPECT_EQ(plan.cost, seconds(4)) << "a would have to be loaded again";
+  const RequestId on_b = next_id();
+  lease(on_b, "b");
+  inspected("b");
+  exited("a", ErrorCode::kCancelled);
+  now_ += seconds(1);
+  ready("b");
+  release(on_b);
+  plan = core_->plan_load("a", Bytes::mib(600)).value();
+  EXPECT_EQ(plan.evict, std::vector<ModelId>{"b"});
+  EXPECT_EQ(plan.confidence, Confidence::kMeasured);
+  EXPECT_EQ(plan.expected_load_time, seconds(4));
+  EXPECT_EQ(plan.cost, seconds(1));
+}
+
 TEST_F(Views, PlanLoadSaysWhatALoadWouldDo) {
   start(1000);
   for (const char* id : {"a", "b"}) add(id, 400);
@@ -344,6 +377,8 @@ TEST_F(Views, PlanLoadSaysWhatALoadWouldDo) {
   EXPECT_TRUE(plan.possible);
   EXPECT_EQ(plan.evict, std::vector<ModelId>{"a"});
   EXPECT_EQ(plan.free, Bytes::mib(200));
+  EXPECT_EQ(plan.confidence, Confidence::kGuessed) << "c was never loaded";
+  EXPECT_TRUE(plan.expected_load_time.has_value());
   plan = core_->plan_load("c", Bytes::mib(900)).value();
   EXPECT_FALSE(plan.possible);
   EXPECT_NE(plan.reason.find("\"b\" is serving 1 request"), std::string::npos);

@@ -454,6 +454,43 @@ TEST_F(Catalog, AnIdleModelWithChangedSettingsComesBackByItself) {
   EXPECT_EQ(residency("b"), Residency::kCold);
 }
 
+TEST_F(Catalog, WhatWentWrongWithTheOldFileIsNotHeldAgainstTheNewOne) {
+  start(1000);
+  add("a", 100);
+  lease(kR1, "a");
+  inspected("a");
+  exited("a", ErrorCode::kInvalidModel);
+  EXPECT_EQ(residency("a"), Residency::kQuarantined);
+  EXPECT_EQ(only<Reject>(lease(kR2, "a")).error.code, ErrorCode::kQuarantined);
+  step(changed("a"));
+  EXPECT_FALSE(view("a").last_failure);
+  EXPECT_EQ(only<Inspect>(lease(kR3, "a")).model, "a");
+}
+
+TEST_F(Catalog, EachStepTellsWhoseStateItChanged) {
+  start(1000);
+  add("a", 100);
+  EXPECT_TRUE(core_->changes().empty());
+  const auto told = [this](Residency from, Residency to) {
+    const auto& changes = core_->changes();
+    return changes.size() == 1 && changes[0].model == "a" && changes[0].from == from && changes[0].to == to;
+  };
+  lease(kR1, "a");
+  EXPECT_TRUE(told(Residency::kCold, Residency::kPreparing));
+  inspected("a");
+  EXPECT_TRUE(told(Residency::kPreparing, Residency::kLoading));
+  ready("a");
+  EXPECT_TRUE(told(Residency::kLoading, Residency::kHot));
+  lease(kR2, "a");
+  EXPECT_TRUE(core_->changes().empty());
+  release(kR1);
+  release(kR2);
+  step(ModelRemoved{"a"});
+  EXPECT_TRUE(told(Residency::kHot, Residency::kStopping));
+  exited("a");
+  EXPECT_TRUE(told(Residency::kStopping, Residency::kCold)) << "also of one that is forgotten";
+}
+
 TEST_F(Catalog, SettingsThatChangeDuringALoadStartItAnew) {
   start(1000);
   add("a", 100);

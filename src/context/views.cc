@@ -15,6 +15,18 @@ std::string count_of(std::size_t n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }
 
+std::string_view confidence_name(Confidence confidence) {
+  switch (confidence) {
+    case Confidence::kUnknown:
+      return "unknown";
+    case Confidence::kGuessed:
+      return "guessed";
+    case Confidence::kMeasured:
+      break;
+  }
+  return "measured";
+}
+
 std::string_view priority_name(Priority priority) {
   switch (priority) {
     case Priority::kLow:
@@ -169,11 +181,16 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
                   : m.state == ModelState::kLoading ? "already loading"
                                                     : "already waking";
     plan.expected_load_time = expected_time(m);
+    plan.confidence = plan.expected_load_time ? Confidence::kMeasured : Confidence::kUnknown;
     return plan;
   }
   const bool parked = m.state == ModelState::kParked;
   const Bytes needs = parked ? lacking(m) : footprint;
   plan.expected_load_time = expected_time(m);
+  plan.confidence = plan.expected_load_time ? Confidence::kMeasured
+                    : load_time_of_any_     ? Confidence::kGuessed
+                                            : Confidence::kUnknown;
+  if (plan.confidence == Confidence::kGuessed) plan.expected_load_time = load_time_of_any_;
   if (footprint > ledger_.budget()) {
     plan.reason = too_large(m.id, footprint).message;
     return plan;
@@ -190,9 +207,18 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     return plan;
   }
   plan.possible = true;
+  std::map<ModelId, bool> stops;  // otherwise it parks
   for (const std::size_t i : *chosen) {
-    const ModelId& victim = candidates.whose[i].model->id;
-    if (std::find(plan.evict.begin(), plan.evict.end(), victim) == plan.evict.end()) plan.evict.push_back(victim);
+    const Candidates::Whose& whose = candidates.whose[i];
+    const auto [leaves, is_new] = stops.try_emplace(whose.model->id, whose.stops);
+    if (is_new) plan.evict.push_back(whose.model->id);
+    leaves->second |= whose.stops;
+  }
+  for (const auto& [victim, stopped] : stops) {
+    const Model& leaves = models_.at(victim);
+    const std::optional<Duration> measured = stopped ? leaves.expected_load_time : leaves.expected_wake_time;
+    plan.cost += stopped ? usual_load_time(leaves) : usual_wake_time(leaves);
+    if (!measured) plan.confidence = std::min(plan.confidence, Confidence::kGuessed);
   }
   const std::string how = parked ? "it is parked and wakes" : "it fits";
   plan.reason =

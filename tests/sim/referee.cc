@@ -366,8 +366,10 @@ void Referee::note_lost(const LeaseLost& event) {
   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
   SimRequest& request = it->second;
   engines_.at(request.engine).leases.erase(event.request);
-  engines_.at(request.engine).touched = true;
-  if (!engines_.at(request.engine).dead) models_[request.model].last_active = now_;
+  if (SimEngine& engine = engines_.at(request.engine); !engine.dead) {
+    models_[request.model].last_active = now_;
+    engine.touched = true;
+  }
   --granted_;
   request.status = SimRequest::Status::kOpen;
   request.arrived = now_;

@@ -414,6 +414,15 @@ struct ModelView {
   std::uint64_t wakes = 0;
 };
 
+// How far the times of a LoadPlan are known.
+enum class Confidence {
+  kUnknown,   // nothing was loaded yet
+  kGuessed,   // from the loads of other models
+  kMeasured,  // in the last loads or wakes of the very models
+};
+// "unknown", "guessed", "measured".
+std::string_view confidence_name(Confidence confidence);
+
 // What a load would do if it were asked for now.
 struct LoadPlan {
   bool possible = false;       // now, without waiting or force
@@ -421,7 +430,9 @@ struct LoadPlan {
   Bytes footprint;
   Bytes free;                                  // of the budget, before
   std::string reason;                          // in words: why (not)
-  std::optional<Duration> expected_load_time;  // as its loads took so far; 0 if it is loaded
+  std::optional<Duration> expected_load_time;  // 0 if it is loaded
+  Duration cost{};                             // until all of `evict` could serve again, one after the other
+  Confidence confidence = Confidence::kUnknown;
 };
 
 }  // namespace minerva
