@@ -32,7 +32,7 @@ using PolicyMaker = std::function<std::unique_ptr<EvictionPolicy>(const Progress
 struct ReplayOptions {
   Bytes capacity;  // at least the largest model
   bool timed = false;
-  bool predict = false;  // models are preloaded that are likely to be asked for
+  bool predict = false;      // models are preloaded that are likely to be asked for
   Duration min_residency{};  // as ContextOptions'; it only counts where requests overlap
   std::function<void(const ContextManager&)> after_step = nullptr;  // for tests
 };
