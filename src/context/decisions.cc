@@ -68,11 +68,12 @@ std::string ContextManager::Impl::wish(const Model& m) const {
   const bool preload = std::all_of(lines.loads.begin(), lines.loads.end(),
                                    [&](const auto& load) { return queue_.find(load.second)->preload; });
   const std::size_t requests = lines.leases.size();
-  const std::string who = requests > 0          ? requests_wait(requests) + " for it"
-                          : m.guess             ? "it is preloaded: " + m.guess->why
-                          : lines.loads.empty() ? "it is to be preloaded"
-                          : preload             ? "it was asked to be preloaded"
-                                                : "it was asked to be loaded";
+  const std::string who = requests > 0            ? requests_wait(requests) + " for it"
+                          : m.guess               ? "it is preloaded: " + m.guess->why
+                          : comes_back_unasked(m) ? "it was in memory before the restart"
+                          : lines.loads.empty()   ? "it is to be preloaded"
+                          : preload               ? "it was asked to be preloaded"
+                                                  : "it was asked to be loaded";
   const Room room = ledger_.now();
   std::string what = memory_wish(lacking(m));
   if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);

@@ -42,6 +42,7 @@ TEST_F(HistoryTest, WhoWasResidentComesBackTheMostWantedFirst) {
   for (const char* id : {"a", "b", "c"}) add(id, 100);
   for (const char* id : {"a", "b", "c", "a"}) heat(id);
   EXPECT_EQ(come_back(restart(300)), (std::vector<ModelId>{"a", "c", "b"}));
+  EXPECT_EQ(core_->decisions().front().reason.find("it was in memory before the restart; "), 0U);
   EXPECT_TRUE(view("a").preloaded);
   EXPECT_EQ(view("a").access_count, 2U);
   EXPECT_EQ(view("a").since_last_use, seconds(1));
