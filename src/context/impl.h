@@ -257,10 +257,10 @@ class ContextManager::Impl {
   RequestQueue::Turn turn(const Model& m) const;
   // When a busy model may be drained for `claimant`.
   TimePoint residency_ends(const Model& m, const Model& claimant) const;
-  // Whether others may leave for it now, by max_switches_per_second. Counts the switch if they may.
-  bool may_switch(Model& claimant);
-  // It did not begin after all. Requires: may_switch() counted it just now.
-  void take_back_switch(Model& claimant);
+  // Whether others may leave for it now, by max_switches_per_second.
+  bool may_switch(const Model& claimant);
+  // The first one leaves for it: counted.
+  void begin_switch(Model& claimant);
   void note_timer(TimePoint when);
   void arm_timer();
 

@@ -234,23 +234,20 @@ TimePoint ContextManager::Impl::residency_ends(const Model& m, const Model& clai
   return std::min(usual, deadline - guess_load_time(claimant) - m.service_time.value_or(Duration::zero()));
 }
 
-bool ContextManager::Impl::may_switch(Model& claimant) {
+bool ContextManager::Impl::may_switch(const Model& claimant) {
   constexpr Duration kSpan = std::chrono::seconds(1);
-  if (claimant.switching || options_.max_switches_per_second == 0) return claimant.switching = true;
+  if (claimant.switching || options_.max_switches_per_second == 0) return true;
   while (!switches_.empty() && switches_.front() + kSpan <= now_) switches_.pop_front();
-  if (switches_.size() < options_.max_switches_per_second || planted_bug(PlantedBug::kSwitchesUnbounded)) {
-    switches_.push_back(now_);
-    return claimant.switching = true;
-  }
+  if (switches_.size() < options_.max_switches_per_second || planted_bug(PlantedBug::kSwitchesUnbounded)) return true;
   // As many as the limit are younger than a second; the oldest of the last so many decides.
   const TimePoint next = switches_[switches_.size() - options_.max_switches_per_second] + kSpan;
   switch_possible_ = std::min(switch_possible_.value_or(next), next);
   return false;
 }
 
-void ContextManager::Impl::take_back_switch(Model& claimant) {
-  claimant.switching = false;
-  if (options_.max_switches_per_second > 0) switches_.pop_back();
+void ContextManager::Impl::begin_switch(Model& claimant) {
+  const bool begun = std::exchange(claimant.switching, true);
+  if (!begun && options_.max_switches_per_second > 0) switches_.push_back(now_);
 }
 
 bool ContextManager::Impl::plan() {
@@ -478,12 +475,10 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
   }
   pass.planned.take(lacking(claimant));
   decide_room(claimant, candidates, &chosen, /*waits=*/!all_ready || !all_free);
-  const bool switched = claimant.switching;
   if (!all_ready || (all_free && !may_switch(claimant))) {
     pass.may_evict = false;
     return;
   }
-  bool left = false;
   cause_ = claimant.room_decision;
   const std::string why = fmt::format("evicted to make room for {}", quoted(claimant.id));
   for (const auto& [m, stops] : leave) {
@@ -503,18 +498,17 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
       continue;
     }
     const ImageRoom image = stops ? ImageRoom::kNever : make_image_room(*m);
+    // All may have to wait for room for their images.
     if (image == ImageRoom::kNow) {
+      begin_switch(claimant);
       park_to_make_room(*m, why, claimant.id);
-      left = true;
     } else if (image == ImageRoom::kNever && m->state != ModelState::kStopping) {
-      left = true;
+      begin_switch(claimant);
       claimant.evicted.push_back(m->id);
       evict(*m, why, claimant.id);
     }
   }
   cause_ = 0;
-  // It begins with the first that leaves: all may have to wait for room for their images.
-  if (all_free && !left && !switched) take_back_switch(claimant);
   if (!all_free) pass.may_evict = false;
   read_ahead(claimant);
 }

@@ -105,7 +105,7 @@ Model* ContextManager::Impl::idle_guess() {
   const auto it = std::find_if(models_.begin(), models_.end(), [&](const auto& e) {
     const Model& m = e.second;
     if (!m.guess || !idle(m)) return false;
-    return !m.guess->woken || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
+    return only_guessed(m) || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
   });
   return it == models_.end() ? nullptr : &it->second;
 }
@@ -113,7 +113,7 @@ Model* ContextManager::Impl::idle_guess() {
 void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claimant) {
   const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
   // It may have conversations.
-  if (m.guess->woken) return park_to_make_room(m, std::move(reason), victim_of);
+  if (!only_guessed(m)) return park_to_make_room(m, std::move(reason), victim_of);
   if (claimant != nullptr) claimant->evicted.push_back(m.id);
   evict(m, std::move(reason), victim_of);
 }

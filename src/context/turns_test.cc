@@ -14,6 +14,11 @@ class Turns : public CoreTest {
   std::vector<Action> lease_of(RequestId id, const ModelId& model, Priority priority, Duration patience = kPatience) {
     return step(LeaseRequested{id, model, now_ + patience, {UserId{1}, priority}});
   }
+  // "b" or "c" waits for room.
+  void wait_for(RequestId id, const ModelId& model, Priority priority) {
+    lease_of(id, model, priority);
+    inspected(model);
+  }
   // One model at a time, of three.
   void start_three(const ContextOptions& more) {
     ContextOptions options = more;
@@ -144,41 +149,29 @@ TEST_F(Turns, NoDeadlockBetweenTwoWantedModels) {
 // ---- priority ----
 
 TEST_F(Turns, HighPriorityGoesFirstByItsHeadStart) {
-  ContextOptions options;
-  options.head_start = seconds(5);
-  start_three(options);
+  start_three({.head_start = seconds(5)});
   const RequestId held = heat_and_hold("a");
-  lease_of(kR1, "b", Priority::kNormal);
-  inspected("b");
+  wait_for(kR1, "b", Priority::kNormal);
   now_ += milliseconds(4999);
-  lease_of(kR2, "c", Priority::kHigh);
-  inspected("c");
+  wait_for(kR2, "c", Priority::kHigh);
   EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
 }
 
 TEST_F(Turns, WhoWaitedLongerThanTheHeadStartIsNotOvertaken) {
-  ContextOptions options;
-  options.head_start = seconds(5);
-  start_three(options);
+  start_three({.head_start = seconds(5)});
   const RequestId held = heat_and_hold("a");
-  lease_of(kR1, "b", Priority::kNormal);
-  inspected("b");
+  wait_for(kR1, "b", Priority::kNormal);
   now_ += milliseconds(5001);
-  lease_of(kR2, "c", Priority::kHigh);
-  inspected("c");
+  wait_for(kR2, "c", Priority::kHigh);
   EXPECT_EQ(only<Stop>(release(held)).victim_of, "b");
 }
 
 TEST_F(Turns, LowPriorityLetsOthersGoFirst) {
-  ContextOptions options;
-  options.head_start = seconds(5);
-  start_three(options);
+  start_three({.head_start = seconds(5)});
   const RequestId held = heat_and_hold("a");
-  lease_of(kR1, "b", Priority::kLow);
-  inspected("b");
+  wait_for(kR1, "b", Priority::kLow);
   now_ += seconds(3);
-  lease_of(kR2, "c", Priority::kNormal);
-  inspected("c");
+  wait_for(kR2, "c", Priority::kNormal);
   EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
   exited("a");
   ready("c");
@@ -186,14 +179,10 @@ TEST_F(Turns, LowPriorityLetsOthersGoFirst) {
 }
 
 TEST_F(Turns, AnUrgentRequestTakesItsWholeModelAlong) {
-  ContextOptions options;
-  options.head_start = seconds(5);
-  start_three(options);
+  start_three({.head_start = seconds(5)});
   const RequestId held = heat_and_hold("a");
-  lease_of(kR1, "b", Priority::kNormal);
-  inspected("b");
-  lease_of(kR2, "c", Priority::kLow);
-  inspected("c");
+  wait_for(kR1, "b", Priority::kNormal);
+  wait_for(kR2, "c", Priority::kLow);
   lease_of(kR3, "c", Priority::kHigh);
   EXPECT_EQ(only<Stop>(release(held)).victim_of, "c");
   exited("a");

@@ -171,20 +171,7 @@ TEST_F(AccessTraceTest, TellsUsersApartByNumbersOfItsOwn) {
 
 class AccessTest : public HostTest {
  protected:
-  class Driver final : public OneByteDriver {
-   public:
-    explicit Driver(io::Loop& loop) : loop_(loop) {}
-    Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
-                                          Engine::Handlers handlers) override {
-      auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));
-      engine->become_ready();
-      return engine;
-    }
-
-   private:
-    io::Loop& loop_;
-  };
-  Driver driver_{loop_};
+  ReadyDriver driver_{loop_};
 };
 
 TEST_F(AccessTest, IsTheUseOfAModelByALeaseOnceItEnded) {

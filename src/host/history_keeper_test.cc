@@ -6,20 +6,6 @@
 namespace minerva {
 namespace {
 
-class ReadyDriver final : public OneByteDriver {
- public:
-  explicit ReadyDriver(io::Loop& loop) : loop_(loop) {}
-  Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
-                                        Engine::Handlers handlers) override {
-    auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));
-    engine->become_ready();
-    return engine;
-  }
-
- private:
-  io::Loop& loop_;
-};
-
 class HistoryKeeperTest : public HostTest {
  protected:
   void TearDown() override {

@@ -48,6 +48,21 @@ class OneByteDriver : public EngineDriver {
   }
 };
 
+// Its engines are ready at once.
+class ReadyDriver final : public OneByteDriver {
+ public:
+  explicit ReadyDriver(io::Loop& loop) : loop_(loop) {}
+  Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
+                                        Engine::Handlers handlers) override {
+    auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));
+    engine->become_ready();
+    return engine;
+  }
+
+ private:
+  io::Loop& loop_;
+};
+
 class HostTest : public testing::Test {
  protected:
   void SetUp() override {
