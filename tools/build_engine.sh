@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds minerva-engine, what writes models for tests (make_gguf, test-llama-archs) and the stock llama-server, and links
-# them into build/bin/.
+# Builds minerva-engine, its attention_check, what writes models for tests (make_gguf, test-llama-archs) and the stock
+# llama-server, and links them into build/bin/.
 #
 # The result is cached outside the source tree, so that a fresh clone on the same machine needs seconds:
 #   $MINERVA_CACHE (default ~/.cache/minerva)
@@ -88,16 +88,16 @@ if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
   cmake -S "$build.src" -B "$build" $flags -DMINERVA_LLAMA_SOURCE="$llama" >"$build/configure.log" 2>&1 ||
     { tail -n 30 "$build/configure.log" >&2; die "configuring failed; the whole log: $build/configure.log"; }
   if [ -t 1 ]; then status='[%f/%t %es] '; else status='[%f/%t] '; fi
-  NINJA_STATUS=$status ninja -C "$build" minerva-engine make_gguf test-llama-archs llama-server ||
+  NINJA_STATUS=$status ninja -C "$build" minerva-engine make_gguf test-llama-archs attention_check llama-server ||
     die "the build failed (see above)"
   rm -rf "$out.new" && mkdir -p "$out.new"
-  cp "$build"/bin/{minerva-engine,make_gguf,test-llama-archs,llama-server} "$out.new/"
+  cp "$build"/bin/{minerva-engine,make_gguf,test-llama-archs,attention_check,llama-server} "$out.new/"
   # make_gguf takes its vocabulary from llama.cpp's tree.
   cp "$llama"/models/ggml-vocab-{llama-spm,bert-bge}.gguf "$out.new/"
   touch "$out.new/.complete"
   rm -rf "$out" && mv "$out.new" "$out"
 fi
-for file in minerva-engine make_gguf test-llama-archs llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
+for file in minerva-engine make_gguf test-llama-archs attention_check llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
   ln -sfn "$out/$file" "$bin_dir/$file"
 done
 # What no checkout has used for a month goes.
