@@ -2,8 +2,8 @@
 """Minerva beside the bare engine and llama.cpp's stock router: one run, interleaved, medians, ratios.
 
 proxying and loading: all three run the same llama.cpp with the same flags (those Minerva gave its engine, read from its
-command line). switching: what parking is worth (switching.py). Each measurement goes round the subjects several times,
-so that a disturbance meets all of them.
+command line). switching: what parking is worth (switching.py). conversing: the engine beside llama.cpp's server in a
+long conversation. Each measurement goes round the subjects several times, so that a disturbance meets all of them.
 
 usage: bench/bench.py [--rounds N] [--seconds S] [--only NAME] [--build DIR] [--json FILE]
 """
@@ -16,12 +16,16 @@ import time
 import traceback
 
 import switching
+from bare_engine import prompt
 from figures import Figures
-from subjects import BIN, DEMO, Failed, ROOT, Stage, build, engine_of, require_demo_models, unload
+from subjects import BIN, DEMO, Failed, ROOT, Stage, build, engine_of, large_models, require_demo_models, unload
 
 TINY = "tiny"
 STREAMS = 8
-PARTS = ("proxying", "loading", "switching")
+PARTS = ("proxying", "loading", "switching", "conversing")
+LONG = 4000    # tokens of a conversation
+SAID = 9       # tokens of its next turn
+ANSWERED = 16  # tokens
 
 
 # ---- proxying ----
@@ -119,6 +123,34 @@ def loading(options, stage, figures, flags):
     stage.stop_all()
 
 
+# ---- conversing ----
+
+def conversing(options, stage, figures, flags):
+    used = ["--offline", "--no-ui", "-fit", "off", "-c", str(2 * LONG), "-np", "1", "-b", "256", "-ub", "256"]
+    models = dict(list(DEMO.items())[:1]) | large_models(1)
+    for model, file in models.items():
+        flags[model] = used
+        servers = {name: stage.direct(file, used, {}, BIN / name) for name in ("minerva-engine", "llama-server")}
+        opening = prompt(1, LONG)
+        turn, token, first = (f"{what}, {model}" for what in (
+            f"the next turn of {SAID} tokens after {LONG}", "a token of the answer to it",
+            f"prefilling {LONG} tokens"))
+        for name, server in servers.items():
+            figures.add(first, "tokens/s", name, server.complete(model, opening, 1).timings["prompt_per_second"])
+        for number in range(options.rounds):
+            for name, server in servers.items():
+                said = [1000 + SAID * number + i for i in range(SAID)]
+                timings = server.complete(model, opening + said, ANSWERED).timings
+                if timings["prompt_n"] != SAID:
+                    raise Failed(f"{name} computes {timings['prompt_n']} tokens for {SAID} new ones")
+                figures.add(turn, "ms", name, timings["prompt_ms"])
+                figures.add(token, "ms", name, timings["predicted_per_token_ms"])
+        for row in (turn, token):
+            figures.compare(row, "minerva-engine", "llama-server", "sooner")
+        figures.compare(first, "minerva-engine", "llama-server")
+        stage.stop_all()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -140,6 +172,8 @@ def main():
                 loading(options, stage, figures, flags)
             if options.only in (None, "switching"):
                 switching.measure(stage, figures, flags, options.rounds)
+            if options.only in (None, "conversing"):
+                conversing(options, stage, figures, flags)
     except Failed as error:
         failure = f"bench: it ended early: {error}"
     except Exception:  # whatever it is, what was measured until then is not lost

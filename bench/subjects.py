@@ -147,15 +147,11 @@ class Server:
             raise Failed(f"{self.name}: the model should have been found {found}, and was {answer.found}")
 
     def park(self, model):
-        """Right after an answer its engine may still be at work: asked again. Returns the seconds of the last try."""
-        end = time.monotonic() + 60
-        while True:
-            answer = self.call("POST", f"/v1/models/{model}/park")
-            if answer.status == 200 and answer.json["state"] == "parked":
-                return answer.seconds
-            if answer.status != 409 or time.monotonic() > end:
-                raise Failed(f"{self.name} does not park {model}: {answer.status} {answer.body[:500]!r}")
-            time.sleep(0.05)
+        """Seconds."""
+        answer = self.ask("POST", f"/v1/models/{model}/park")
+        if answer.json["state"] != "parked":
+            raise Failed(f"{self.name} does not park {model}: {answer.body[:500]!r}")
+        return answer.seconds
 
     def stop(self):
         # The bare engine follows stdin, the others SIGTERM.

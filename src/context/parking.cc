@@ -105,7 +105,10 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
   if (image_wanted > Bytes()) {
     m.image = image_wanted;
     if (image_wanted > options_.parking.images) m.not_parked_before = after(now_, kParkedAgainAfter);
-  } else if (reason.code != ErrorCode::kConflict || ++m.busy_refusals >= kMostBusyRefusals) {
+  } else if (reason.code == ErrorCode::kConflict && ++m.busy_refusals < kMostBusyRefusals) {
+    refresh_evictable(m);
+    return;  // whoever wanted it parked still does
+  } else {
     m.busy_refusals = 0;
     m.not_parked_before = after(now_, kParkedAgainAfter);
   }

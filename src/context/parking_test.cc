@@ -282,6 +282,18 @@ TEST_F(Parking, AVictimThatStillWorksIsAskedAgain) {
   EXPECT_EQ(only<Stop>(step(working)).model, "a") << "but not for ever";
 }
 
+TEST_F(Parking, AnOperatorsParkOfOneThatStillWorksIsTriedAgain) {
+  start(1000);
+  add("a", 500);
+  heat("a");
+  park(kR1, "a");
+  const ParkRefused working{engine_["a"], {ErrorCode::kConflict, "it is working"}};
+  for (int i = 0; i < 19; ++i) EXPECT_EQ(only<Park>(step(working)).model, "a");
+  EXPECT_EQ(only<Reject>(step(working)).error.message,
+            "\"a\" stays as it is, since it cannot be parked: it is working");
+  EXPECT_EQ(residency("a"), Residency::kHot);
+}
+
 TEST_F(Parking, AnEngineThatDiesParkedIsLoadedAnew) {
   start(1000);
   add("a", 500);
