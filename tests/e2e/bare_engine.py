@@ -138,8 +138,9 @@ class BareEngine:
     def complete(self, prompt, count=12, slot=-1):
         """(the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)"""
         answer = self.post("/completion", self.completion(prompt, count, slot))
+        # It has none if all that was said is a part of a character.
         chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
-                   for p in answer["completion_probabilities"]]
+                   for p in answer.get("completion_probabilities", [])]
         return answer["tokens"], chances, answer["timings"]["prompt_n"]
 
     # ---- what the kernel says ----
