@@ -174,10 +174,10 @@ class ContextManager::Impl {
   // To make room: for `victim_of`, or (empty) to get within the limits.
   void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
   void park(Model& m, std::string reason, const ModelId& victim_of);
-  void become_parked(Model& m, Bytes residue, Bytes image);
+  void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
   void wake(Model& m);
-  void become_awake(Model& m);
+  void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
   // Parked models within the limits of their own.
@@ -189,6 +189,8 @@ class ContextManager::Impl {
   void note_ttl(const Model& m);
   // Memory outside of the budget is short: see PressureChanged.
   void give_back(Bytes short_by);
+  // Parked models give back what the one that woke displaces, so that the kernel takes it from nobody.
+  void make_way(const EngineWoken& woken);
   Error cannot_park(const Model& m) const;
   Error memory_short_error(const Model& m) const;
 
