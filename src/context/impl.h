@@ -4,7 +4,8 @@
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
-//   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
+//   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
+//                      one that wakes
 //   predicting.cc       what is loaded before anybody asks for it
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
 //   history.cc          what outlives the process: given, taken, cleared, and who comes back

@@ -13,10 +13,11 @@ class Parking : public CoreTest {
   void SetUp() override { engines_can_park(); }
 
   // Hot, used once, and parked by an operator.
-  void heat_and_park(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10) {
+  void heat_and_park(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10,
+                     std::uint64_t cached_mib = 100) {
     heat(model);
     ASSERT_EQ(all<Park>(park(next_id(), model)).size(), 1U);
-    parked(model, residue_mib, image_mib);
+    parked(model, residue_mib, image_mib, cached_mib);
     ASSERT_EQ(residency(model), Residency::kParked);
   }
 
@@ -631,12 +632,11 @@ class MakingWay : public Parking {
  protected:
   // a and b are parked, of which a has 60 MiB and b 80 MiB in the page cache; c wakes. a goes first.
   void SetUp() override {
+    Parking::SetUp();
     start(10000);
     for (const char* id : {"c", "a", "b"}) {
       add(id, 1000);
-      heat(id);
-      park(next_id(), id);
-      parked(id, 30, 10, std::string_view(id) == "a" ? 60 : 80);
+      heat_and_park(id, 30, 10, std::string_view(id) == "a" ? 60 : 80);
     }
     only<Wake>(lease(kR1, "c"));
   }
