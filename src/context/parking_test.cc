@@ -13,11 +13,10 @@ class Parking : public CoreTest {
   void SetUp() override { engines_can_park(); }
 
   // Hot, used once, and parked by an operator.
-  void heat_and_park(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10,
-                     std::uint64_t cached_mib = 100) {
+  void heat_and_park(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10) {
     heat(model);
     ASSERT_EQ(all<Park>(park(next_id(), model)).size(), 1U);
-    parked(model, residue_mib, image_mib, cached_mib);
+    parked(model, residue_mib, image_mib);
     ASSERT_EQ(residency(model), Residency::kParked);
   }
 
@@ -624,66 +623,6 @@ TEST_F(Parking, UnderPressureNothingIsLoaded) {
   EXPECT_EQ(all<Grant>(lease(kR3, "a")).size(), 1U) << "what is there serves";
   EXPECT_EQ(only<Spawn>(step(PressureChanged{false, Bytes()})).model, "c");
   EXPECT_FALSE(core_->has_memory_pressure());
-}
-
-// ---- page cache ----
-
-class MakingWay : public Parking {
- protected:
-  // a and b are parked, of which a has 60 MiB and b 80 MiB in the page cache; c wakes. a goes first.
-  void SetUp() override {
-    Parking::SetUp();
-    start(10000);
-    for (const char* id : {"c", "a", "b"}) {
-      add(id, 1000);
-      heat_and_park(id, 30, 10, std::string_view(id) == "a" ? 60 : 80);
-    }
-    only<Wake>(lease(kR1, "c"));
-  }
-  // c reads `displaced` MiB into memory that has `page_cache` MiB of page cache, of which it has 40 already.
-  std::vector<Action> wake_up(std::uint64_t displaced, std::uint64_t page_cache) {
-    return step(
-        EngineWoken{engine_.at("c"), Bytes::mib(40), Bytes::mib(50), Bytes::mib(displaced), Bytes::mib(page_cache)});
-  }
-};
-
-TEST_F(MakingWay, WhereMemoryIsLeftNobodyHasTo) { EXPECT_TRUE(all<DropPages>(wake_up(0, 0)).empty()); }
-
-TEST_F(MakingWay, OtherFilesGoFirst) { EXPECT_TRUE(all<DropPages>(wake_up(50, 60 + 80 + 40 + 50)).empty()); }
-
-TEST_F(MakingWay, TheFirstThatWouldLeaveGivesBackWhatIsDisplaced) {
-  const DropPages drop = only<DropPages>(wake_up(50, 60 + 80 + 40 + 49));
-  EXPECT_EQ(drop.model, "a");
-  EXPECT_EQ(drop.engine, engine_.at("a"));
-  EXPECT_EQ(drop.bytes, Bytes::mib(50));
-}
-
-TEST_F(MakingWay, NobodyGivesBackMoreThanHeHas) {
-  const auto drops = all<DropPages>(wake_up(500, 100));
-  ASSERT_EQ(drops.size(), 2U);
-  EXPECT_EQ(drops[0].model, "a");
-  EXPECT_EQ(drops[0].bytes, Bytes::mib(60));
-  EXPECT_EQ(drops[1].model, "b");
-  EXPECT_EQ(drops[1].bytes, Bytes::mib(80));
-  EXPECT_TRUE(all<DropPages>(step(PressureChanged{true, Bytes::mib(100)})).empty()) << "nothing is left";
-}
-
-TEST_F(MakingWay, WhatWasGivenBackIsNotAskedForAgain) {
-  EXPECT_EQ(only<DropPages>(wake_up(50, 100)).model, "a");
-  release(kR1);
-  park(kR2, "c");
-  parked("c", 30, 10, 90);
-  only<Wake>(lease(kR3, "c"));
-  const auto drops = all<DropPages>(wake_up(50, 100));
-  ASSERT_EQ(drops.size(), 2U);
-  EXPECT_EQ(drops[0].bytes, Bytes::mib(10));
-  EXPECT_EQ(drops[1].bytes, Bytes::mib(40));
-}
-
-TEST_F(MakingWay, WhoIsHotKeepsWhatHeHas) {
-  only<Wake>(lease(kR2, "a"));
-  woken("a");
-  EXPECT_EQ(only<DropPages>(wake_up(500, 100)).model, "b");
 }
 
 // ---- plans ----
