@@ -36,6 +36,8 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         command.kind = Kind::kSharers;
     } else if (word == "park") {
         command.kind = Kind::kPark;
+    } else if (word == "drop") {
+        command.kind = Kind::kDrop;
     } else if (word == "wake") {
         command.kind = Kind::kWake;
         return rest.empty() ? std::optional<DaemonCommand>(command) : std::nullopt;
@@ -48,15 +50,10 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         return std::nullopt;
     }
     const std::optional<std::uint64_t> number = parse_number(take_word(rest));
-    if (!number) {
+    if (!number || !rest.empty()) {
         return std::nullopt;
     }
     command.number = *number;
-    if (command.kind == Kind::kPark && rest == "drop") {
-        command.drop = true;
-    } else if (!rest.empty()) {
-        return std::nullopt;
-    }
     return command;
 }
 

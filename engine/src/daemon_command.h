@@ -1,7 +1,8 @@
 // What the daemon says to an engine, a line each.
 //
 //   sharers N          N engines compute at present (thread_share.h)
-//   park MAX [drop]    park; the image may take MAX bytes; "drop": also give back the pages of the model's files
+//   park MAX           park; the image may take MAX bytes
+//   drop BYTES         if it is parked: give back so much of the page cache that its weights and its image take
 //   wake
 //   measure [BYTES]    say what it holds at most; conversations outside of slots may come to BYTES (footprint.h)
 // Words are separated by one space, numbers are decimal. Other lines are ignored, so that a newer daemon does no harm.
@@ -14,10 +15,9 @@
 namespace minerva::engine {
 
 struct DaemonCommand {
-    enum class Kind { kSharers, kPark, kWake, kMeasure };
+    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure };
     Kind kind;
-    std::uint64_t number = 0;  // of "sharers", "park", "measure"
-    bool drop = false;         // of "park"
+    std::uint64_t number = 0;  // of all but "wake"
 };
 
 // Nothing if the line (without its end) is none of the above.

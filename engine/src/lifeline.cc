@@ -62,7 +62,21 @@ void answer(int output, const Parking & parking, const Parking::Report & report)
     if (report.residue_bytes) {
         json["residue_bytes"] = *report.residue_bytes;
     }
+    json["cached_bytes"] = report.soon.cached;
+    json["missing_bytes"] = report.soon.missing;
+    json["dropped_bytes"] = report.dropped_bytes;
     say(output, json);
+}
+
+Parking::Report carry_out(const DaemonCommand & command, Parking & parking) {
+    switch (command.kind) {
+        case DaemonCommand::Kind::kPark:
+            return parking.park(command.number);
+        case DaemonCommand::Kind::kDrop:
+            return parking.drop(command.number);
+        default:
+            return parking.wake();
+    }
 }
 
 void answer_footprint(int output, std::uint64_t conversations) {
@@ -91,8 +105,7 @@ void obey(std::string_view line, int output, Parking * parking) {
     } else if (command->kind == Kind::kMeasure) {
         answer_footprint(output, command->number);
     } else {
-        answer(output, *parking,
-               command->kind == Kind::kPark ? parking->park(command->number, command->drop) : parking->wake());
+        answer(output, *parking, carry_out(*command, *parking));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "parking.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,7 +15,6 @@
 #include <utility>
 
 #include "main_loop.h"
-#include "mapped_files.h"
 
 namespace minerva::engine {
 namespace {
@@ -87,7 +87,7 @@ Parking::Parking(const std::string & image_folder) {
     }
 }
 
-Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
+Parking::Report Parking::park(std::uint64_t max_image_bytes) {
     Report report;
     if (!image_) {
         report.refused = why_not_;
@@ -104,6 +104,9 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
             forget_freed(blocks.all());
             store(blocks.all(), max_image_bytes, report);
             if (report.refused.empty()) {
+                find_models(blocks.all());
+                // What was its own memory until now is the image's page cache from now on.
+                report.soon = look_at(used_soon(blocks.all()));
                 for (const LargeBlock & block : blocks.all()) {
                     if (block.use != BlockUse::kWeights) {
                         fence(block);
@@ -119,19 +122,54 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes, bool drop_files) {
     }
     if (parked_) {
         malloc_trim(0);
-        if (drop_files) {
-            for (const auto & [id, stored] : stored_) {
-                if (stored.block.use == BlockUse::kWeights) {
-                    map_anew(stored);
-                }
-            }
-            drop_mapped_files();
-            image_->drop_cache();
-        }
         report.residue_bytes = own_memory_.anonymous_bytes();
     }
     report.image_bytes = image_->stored_bytes();
     return report;
+}
+
+Parking::Report Parking::drop(std::uint64_t bytes) {
+    Report report;
+    if (parked_) {
+        // What is used later, or hardly, goes first.
+        std::uint64_t & dropped = report.dropped_bytes;
+        dropped = weights_are_copies_ ? drop_models(bytes) : drop_stored_weights(bytes);
+        dropped += weights_are_copies_ ? drop_stored_weights(bytes - dropped) : drop_models(bytes - dropped);
+        if (dropped < bytes) {
+            image_->drop_cache();
+        }
+        report.residue_bytes = own_memory_.anonymous_bytes();
+    }
+    report.image_bytes = image_ ? image_->stored_bytes() : 0;
+    return report;
+}
+
+std::uint64_t Parking::drop_models(std::uint64_t bytes) const {
+    std::uint64_t dropped = 0;
+    for (auto model = models_.rbegin(); model != models_.rend() && dropped < bytes; ++model) {
+        const int file = open(model->path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (file >= 0) {
+            dropped += drop_tail(model->part, file, bytes - dropped);
+            close(file);
+        }
+    }
+    return dropped;
+}
+
+std::uint64_t Parking::drop_stored_weights(std::uint64_t bytes) const {
+    std::uint64_t dropped = 0;
+    const LargeBlocks blocks;
+    for (auto block = blocks.all().rbegin(); block != blocks.all().rend(); ++block) {
+        const auto found = stored_.find(block->id);
+        if (block->use != BlockUse::kWeights || found == stored_.end()) {
+            continue;
+        }
+        const std::vector<MappedPart> parts = mapped_parts(found->second);
+        for (auto part = parts.rbegin(); part != parts.rend() && dropped < bytes; ++part) {
+            dropped += drop_tail(*part, image_->descriptor(), bytes - dropped);
+        }
+    }
+    return dropped;
 }
 
 void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
@@ -223,8 +261,6 @@ Parking::Report Parking::wake() {
     if (parked_) {
         const LargeBlocks blocks;
         forget_freed(blocks.all());
-        std::vector<MappedPart> used_soon;
-        std::size_t weights_bytes = 0;
         for (const LargeBlock & block : blocks.all()) {
             const auto found = stored_.find(block.id);
             // Scratch has nothing to bring back, and neither has what was made while parked.
@@ -232,29 +268,69 @@ Parking::Report Parking::wake() {
                 allow_access(block);
                 continue;
             }
-            if (block.use == BlockUse::kWeights) {
-                weights_bytes += block.bytes;
-            } else {
+            if (block.use != BlockUse::kWeights) {
                 map_stored(found->second);
             }
-            if (block.use != BlockUse::kConversation) {
-                for (const Run & run : mapped_runs(found->second)) {
-                    used_soon.push_back({block.address + run.first * kPage, run.pages * kPage});
-                }
-            }
         }
+        // Before the loop computes, which brings pages back.
+        std::vector<MappedPart> soon = used_soon(blocks.all());
+        report.soon = look_at(soon);
         parked_ = false;
         release_main_loop();
-        read_ahead_.start(std::move(used_soon), weights_bytes);
+        read_ahead_.start(std::move(soon), report.soon);
         check_->start();
     }
     report.image_bytes = image_ ? image_->stored_bytes() : 0;
     return report;
 }
 
-std::vector<Run> Parking::mapped_runs(const Stored & stored) const {
+void Parking::find_models(const std::vector<LargeBlock> & blocks) {
+    models_ = mapped_models();
+    std::size_t models_bytes = 0;
+    for (const MappedModel & model : models_) {
+        models_bytes += model.part.bytes;
+    }
+    std::size_t weights_bytes = 0;
+    for (const LargeBlock & block : blocks) {
+        weights_bytes += block.use == BlockUse::kWeights ? block.bytes : 0;
+    }
+    weights_are_copies_ = weights_bytes >= models_bytes / 4 * 3;
+    if (weights_are_copies_) {
+        // A row of a large table is read now and then, around which the kernel would read megabytes.
+        for (const MappedModel & model : models_) {
+            madvise(model.part.address, model.part.bytes, MADV_RANDOM);
+        }
+    }
+}
+
+std::vector<MappedPart> Parking::used_soon(const std::vector<LargeBlock> & blocks) const {
+    std::vector<MappedPart> result;
+    if (!weights_are_copies_) {
+        for (const MappedModel & model : models_) {
+            result.push_back(model.part);
+        }
+    }
+    for (const LargeBlock & block : blocks) {
+        const auto found = stored_.find(block.id);
+        if (found != stored_.end() && block.use != BlockUse::kConversation) {
+            const std::vector<MappedPart> parts = mapped_parts(found->second);
+            result.insert(result.end(), parts.begin(), parts.end());
+        }
+    }
+    return result;
+}
+
+std::vector<MappedPart> Parking::mapped_parts(const Stored & stored) const {
     std::vector<Run> runs = stored_runs(*image_, stored.extent, kMappedGap);
-    return runs.size() <= kMostMappings ? runs : stored_runs(*image_, stored.extent, stored.extent.pages);
+    if (runs.size() > kMostMappings) {
+        runs = stored_runs(*image_, stored.extent, stored.extent.pages);
+    }
+    std::vector<MappedPart> parts;
+    for (const Run & run : runs) {
+        parts.push_back(
+            {stored.block.address + run.first * kPage, run.pages * kPage, (stored.extent.first + run.first) * kPage});
+    }
+    return parts;
 }
 
 void Parking::map_anew(const Stored & stored) {
@@ -264,10 +340,9 @@ void Parking::map_anew(const Stored & stored) {
 
 void Parking::map_stored(const Stored & stored) {
     allow_access(stored.block);
-    for (const Run & run : mapped_runs(stored)) {
-        if (mmap(stored.block.address + run.first * kPage, run.pages * kPage, PROT_READ | PROT_WRITE,
-                 MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, image_->descriptor(),
-                 static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
+    for (const MappedPart & part : mapped_parts(stored)) {
+        if (mmap(part.address, part.bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE,
+                 image_->descriptor(), static_cast<off_t>(part.offset)) == MAP_FAILED) {
             give_up("cannot bring back a block");
         }
     }

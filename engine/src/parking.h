@@ -22,6 +22,7 @@
 #include "image.h"
 #include "image_check.h"
 #include "large_blocks.h"
+#include "mapped_files.h"
 #include "own_memory.h"
 #include "page_map.h"
 #include "read_ahead.h"
@@ -46,11 +47,14 @@ class Parking {
         std::uint64_t written_bytes = 0;
         std::uint64_t image_bytes = 0;               // what the image holds now
         std::optional<std::uint64_t> residue_bytes;  // parked: what the process still holds (OwnMemory)
+        PagesInMemory soon;               // park, wake: of what the first token after a wake needs, in the page cache
+        std::uint64_t dropped_bytes = 0;  // drop: given back
     };
     // `max_image_bytes`: the park is refused, and the model stays as it was, if the image would become larger.
-    // `drop_files`: also gives back the page cache of the mapped model files and of the image. Parked already: only
-    // that.
-    Report park(std::uint64_t max_image_bytes, bool drop_files);
+    Report park(std::uint64_t max_image_bytes);
+    // Gives back so much of the page cache, from the end of the weights, so that a wake finds their beginning; of more
+    // than weights take, all that the image takes too, once it is on disk. Not parked: nothing.
+    Report drop(std::uint64_t bytes);
     // Pages that are no longer in memory are read when they are used, and ahead of that (read_ahead.h).
     Report wake();
     bool parked() const { return parked_; }
@@ -72,7 +76,13 @@ class Parking {
     // Gives back its memory, and maps the image in its place.
     void map_anew(const Stored & stored);
     // The parts of a block that are mapped from the image.
-    std::vector<Image::Extent> mapped_runs(const Stored & stored) const;
+    std::vector<MappedPart> mapped_parts(const Stored & stored) const;
+    // Finds the mapped model files, and whether they are used.
+    void find_models(const std::vector<LargeBlock> & blocks);
+    // What the first token after a wake needs, in the order in which it does.
+    std::vector<MappedPart> used_soon(const std::vector<LargeBlock> & blocks) const;
+    std::uint64_t drop_models(std::uint64_t bytes) const;
+    std::uint64_t drop_stored_weights(std::uint64_t bytes) const;
 
     std::string why_not_;
     std::unique_ptr<Image> image_;
@@ -81,6 +91,8 @@ class Parking {
     PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;
+    std::vector<MappedModel> models_;                   // as of the latest park
+    bool weights_are_copies_ = false;                   // of most of them, so that they are hardly read
     std::unordered_map<std::uint64_t, Stored> stored_;  // by the block's id; what is not scratch
     std::vector<PageMap::Entry> entries_;               // for find_changed()
 };

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <thread>
 #include <vector>
 
@@ -21,10 +20,9 @@ class ReadAhead {
     ReadAhead(const ReadAhead &) = delete;
     ReadAhead & operator=(const ReadAhead &) = delete;
 
-    // Effect: has the model files that are mapped and `parts` read, in this order, if a good part of them is not in the
-    // page cache; the files not if weights of `weights_bytes` among `parts` are copies of most of them. Does nothing
-    // where the kernel does not tell (files of other users). Requires: stop() was called since the last start().
-    void start(std::vector<MappedPart> parts, std::size_t weights_bytes);
+    // Effect: has `parts` read, in this order, if a good part of them is missing. `found`: a look at them. Requires:
+    // stop() was called since the last start().
+    void start(std::vector<MappedPart> parts, PagesInMemory found);
     // Effect: it ends after the slice under way. What is mapped there instead meanwhile comes to no harm.
     void stop() { stopped_ = true; }
 

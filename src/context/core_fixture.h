@@ -90,8 +90,10 @@ class CoreTest : public testing::Test {
   std::vector<Action> ready(const ModelId& model) { return step(EngineReady{engine_.at(model), can_park_}); }
   // Loads have an engine that cannot park unless this is called before.
   void engines_can_park() { can_park_ = true; }
-  std::vector<Action> parked(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10) {
-    return step(EngineParked{engine_.at(model), Bytes::mib(residue_mib), Bytes::mib(image_mib)});
+  std::vector<Action> parked(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10,
+                             std::uint64_t cached_mib = 100) {
+    return step(
+        EngineParked{engine_.at(model), Bytes::mib(residue_mib), Bytes::mib(image_mib), Bytes::mib(cached_mib)});
   }
   std::vector<Action> woken(const ModelId& model) { return step(EngineWoken{engine_.at(model)}); }
   std::vector<Action> park(RequestId id, const ModelId& model, bool force = false) {

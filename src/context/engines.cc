@@ -98,6 +98,7 @@ void ContextManager::Impl::become_cold(Model& m) {
   m.busy_refusals = 0;
   // An image that would not fit is forgotten with its conversations.
   m.image = Bytes();
+  m.cached = Bytes();
   reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", quoted(m.id))});
 }
 

@@ -275,7 +275,7 @@ void ContextManager::Impl::on(const EngineParked& event) {
   const auto it = engines_.find(event.engine);
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
-  if (m.state == ModelState::kParking) become_parked(m, event.residue, event.image);
+  if (m.state == ModelState::kParking) become_parked(m, event);
 }
 
 void ContextManager::Impl::on(const ParkRefused& event) {
@@ -289,7 +289,7 @@ void ContextManager::Impl::on(const EngineWoken& event) {
   const auto it = engines_.find(event.engine);
   if (it == engines_.end()) return;
   Model& m = models_.at(it->second);
-  if (m.state == ModelState::kWaking) become_awake(m);
+  if (m.state == ModelState::kWaking) become_awake(m, event);
 }
 
 void ContextManager::Impl::on(const FootprintMeasured& event) {

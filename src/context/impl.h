@@ -4,7 +4,8 @@
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
-//   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure
+//   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
+//                      one that wakes
 //   predicting.cc       what is loaded before anybody asks for it
 //   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
 //   history.cc          what outlives the process: given, taken, cleared, and who comes back
@@ -174,10 +175,10 @@ class ContextManager::Impl {
   // To make room: for `victim_of`, or (empty) to get within the limits.
   void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
   void park(Model& m, std::string reason, const ModelId& victim_of);
-  void become_parked(Model& m, Bytes residue, Bytes image);
+  void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
   void wake(Model& m);
-  void become_awake(Model& m);
+  void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
   // Parked models within the limits of their own.
@@ -189,6 +190,8 @@ class ContextManager::Impl {
   void note_ttl(const Model& m);
   // Memory outside of the budget is short: see PressureChanged.
   void give_back(Bytes short_by);
+  // Parked models give back what the one that woke displaces, so that the kernel takes it from nobody.
+  void make_way(const EngineWoken& woken);
   Error cannot_park(const Model& m) const;
   Error memory_short_error(const Model& m) const;
 

@@ -62,9 +62,9 @@ struct Model {
   unsigned busy_refusals = 0;        // in a row, as the engine was still at work
   bool parked_to_make_room = false;  // an eviction, if the park under way succeeds
   ModelId parked_for;                // the model it makes room for, empty if none
-  bool pages_dropped = false;        // while parked
-  std::optional<Bytes> residue;      // as it was last time
-  Bytes image;                       // as it was last, or would have been; 0 if that is not known
+  Bytes cached;                  // page cache that it takes: as told by its latest park or wake, less what it gave back
+  std::optional<Bytes> residue;  // as it was last time
+  Bytes image;                   // as it was last, or would have been; 0 if that is not known
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 

@@ -76,15 +76,15 @@ void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& vic
   actions_.emplace_back(Park{*m.engine, m.id, image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
 }
 
-void ContextManager::Impl::become_parked(Model& m, Bytes residue, Bytes image) {
+void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
   m.state = ModelState::kParked;
-  m.residue = residue;
-  m.image = image;
+  m.residue = event.residue;
+  m.image = event.image;
+  m.cached = event.cached;
   m.busy_refusals = 0;
-  m.pages_dropped = false;
   m.evicted.clear();
   ++m.parks;
-  ledger_.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : residue, image);
+  ledger_.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : event.residue, event.image);
   if (std::exchange(m.parked_to_make_room, false)) {
     cache_.count_eviction(m.id);
     const auto newcomer = models_.find(m.parked_for);
@@ -128,8 +128,11 @@ void ContextManager::Impl::wake(Model& m) {
   actions_.emplace_back(Wake{*m.engine, m.id});
 }
 
-void ContextManager::Impl::become_awake(Model& m) {
+void ContextManager::Impl::become_awake(Model& m, const EngineWoken& event) {
   m.state = ModelState::kHot;
+  m.cached = event.cached;
+  make_way(event);
+  m.cached += event.missing;
   m.hot_since = now_;
   m.read_on_guess = false;
   ++m.wakes;
@@ -254,8 +257,8 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     return true;
   });
   for (Model* m : parked) {
-    if (std::exchange(m->pages_dropped, true)) continue;
-    actions_.emplace_back(DropPages{*m->engine, m->id});
+    if (std::exchange(m->cached, Bytes()) == Bytes()) continue;
+    actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
     dropped = true;
   }
   if (dropped) return;  // whether that was enough shows next time
@@ -272,6 +275,29 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   for (Model* m : parked) {
     // Some may have been stopped for an image.
     if (lacking() && m->state == ModelState::kParked) evict(*m, "evicted, as the machine's memory is short", {});
+  }
+}
+
+// The kernel drops what was used the longest time ago: of models that take turns first the other one's pages, and then,
+// as those are read again, those that this one is about to read, and so all of it in each turn.
+void ContextManager::Impl::make_way(const EngineWoken& woken) {
+  Bytes of_models;
+  std::vector<Model*> parked;
+  for (auto& [id, m] : models_) {
+    of_models += m.cached;
+    if (m.state == ModelState::kParked && m.cached > Bytes()) parked.push_back(&m);
+  }
+  // Pages of other files are enough, and the kernel finds them.
+  if (woken.page_cache - of_models >= woken.displaced) return;
+  cache_.refresh(now_);
+  std::ranges::sort(parked, {}, [this](const Model* m) { return cache_.rank(m->id); });
+  Bytes left = woken.displaced;
+  for (Model* m : parked) {
+    const Bytes bytes = std::min(left, m->cached);
+    if (bytes == Bytes()) return;
+    left -= bytes;
+    if (!planted_bug(PlantedBug::kGivesBackTwice)) m->cached -= bytes;
+    actions_.emplace_back(DropPages{*m->engine, m->id, bytes});
   }
 }
 

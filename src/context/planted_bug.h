@@ -42,9 +42,10 @@ enum class PlantedBug {
   kSwitchesUnbounded,
   kUnloadedComesBack,
   kComesBackFirst,
+  kGivesBackTwice,
 };
 
-inline constexpr std::array<std::string_view, 33> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 34> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -78,6 +79,7 @@ inline constexpr std::array<std::string_view, 33> kPlantedBugNames = {
     "switches_unbounded",    // max_switches_per_second is ignored
     "unloaded_comes_back",   // after a restart, a model comes back that an operator unloaded meanwhile
     "comes_back_first",      // who comes back after a restart does not wait for who asks
+    "gives_back_twice",      // a parked model is told to give back page cache that it gave back before
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -58,13 +58,18 @@ std::optional<AgentAnswer> read_parking(const json& data) {
   const auto written = bytes_of(data, "written_bytes");
   const auto image = bytes_of(data, "image_bytes");
   const auto residue = bytes_of(data, "residue_bytes");
+  const auto cached = bytes_of(data, "cached_bytes");
+  const auto missing = bytes_of(data, "missing_bytes");
+  const auto dropped = bytes_of(data, "dropped_bytes");
   const json* const busy = member(data, "busy");
   if (busy != nullptr && !busy->is_boolean()) return std::nullopt;
   if (!parked.is_boolean() || !refused || !image_wanted || !written || !image || !residue) return std::nullopt;
+  if (!cached || !missing || !dropped) return std::nullopt;
   const bool is_parked = parked.get<bool>();
   if (is_parked && (!refused->empty() || *residue == Bytes(0))) return std::nullopt;
   const bool at_work = busy != nullptr && busy->get<bool>();
-  return AgentParking{is_parked, *std::move(refused), at_work, *image_wanted, *written, *image, *residue};
+  return AgentParking{
+      is_parked, *std::move(refused), at_work, *image_wanted, *written, *image, *residue, *cached, *missing, *dropped};
 }
 
 std::optional<AgentAnswer> read_measurement(const json& data) {

@@ -1,7 +1,8 @@
 // What an engine's agent says to the daemon on the socket that is its stdin, a line of JSON each (the protocol is in
 // engine/src/lifeline.h):
 //   {"protocol":1,"can_park":false,"why_not":"..."}                                           at first
-//   {"parked":true,"written_bytes":N,"image_bytes":N,"residue_bytes":N}                       to a park or wake
+//   {"parked":true,"written_bytes":N,"image_bytes":N,"residue_bytes":N,                       to a park, wake or drop
+//    "cached_bytes":N,"missing_bytes":N,"dropped_bytes":N}
 //   {"parked":false,"refused":"...","busy":B,"image_wanted_bytes":N,"written_bytes":N,"image_bytes":N}
 //   {"measured":{"footprint_bytes":N}}                                                        to a measure
 //
@@ -30,6 +31,9 @@ struct AgentParking {
   Bytes written{};       // of the image, now
   Bytes image{};         // on disk
   Bytes residue{};       // parked: what the process holds of its own
+  Bytes cached{};        // park, wake: in the page cache, of what the first token after a wake needs
+  Bytes missing{};       // not in the page cache, of the same
+  Bytes dropped{};       // drop: given back
 };
 struct AgentMeasurement {
   std::optional<Bytes> footprint;  // nothing: it could not tell

@@ -47,6 +47,11 @@ class EngineAgent {
     Bytes residue;  // what it still holds in memory of its own
     Bytes image;    // on disk
     Bytes written;  // of the image, by this park
+    Bytes cached;   // the page cache that its weights and its image take, as far as a wake needs them soon
+  };
+  struct Woken {
+    Bytes cached;   // in the page cache, of what it needs soon
+    Bytes missing;  // not there: it is being read
   };
   struct ParkRefusal {
     Error reason;        // kConflict: it was at work, asked again it may be done
@@ -59,10 +64,11 @@ class EngineAgent {
   // Moves its memory to its image, of at most `max_image`. `done` comes once, unless it dies first; refused, it is as
   // before. Requires: ready, parkable, not parked, no request under way; none is sent to it before it woke.
   virtual void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) = 0;
-  // Gives back the page cache of its weights. Requires: parked.
-  virtual void drop_pages() = 0;
+  // Gives back up to `most` of that page cache, from the end of the weights. `done` comes once with how much it was,
+  // unless it dies first. Requires: parked.
+  virtual void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) = 0;
   // `done` comes once, unless it dies first (as it does when its image is damaged). Requires: parked.
-  virtual void wake(std::function<void()> done) = 0;
+  virtual void wake(std::function<void(Woken)> done) = 0;
   // What the engine holds at most with what it has allocated, hot: its memory now, what of its large blocks was not
   // touched yet, and what conversations outside of slots may still come to. `done` comes once, with nothing if that
   // cannot be told; not at all if it dies first. Requires: ready, not parked.

@@ -24,10 +24,11 @@ void LlamaAgent::park(Bytes max_image, std::function<void(tl::expected<Parked, P
   ask(fmt::format("park {}\n", max_image.count()), ParkCall{max_image, std::move(done)});
 }
 
-// It is parked already, so its image does not grow.
-void LlamaAgent::drop_pages() { ask("park 0 drop\n", DropCall{}); }
+void LlamaAgent::drop_pages(Bytes most, std::function<void(Bytes dropped)> done) {
+  ask(fmt::format("drop {}\n", most.count()), DropCall{std::move(done)});
+}
 
-void LlamaAgent::wake(std::function<void()> done) { ask("wake\n", WakeCall{std::move(done)}); }
+void LlamaAgent::wake(std::function<void(Woken)> done) { ask("wake\n", WakeCall{std::move(done)}); }
 
 void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
   if (speaks_) return ask(fmt::format("measure {}\n", conversations_.count()), MeasureCall{std::move(done)});
@@ -65,7 +66,7 @@ bool LlamaAgent::answer(AgentParking parking) {
   if (!call) return false;
   if (const auto* const park = std::get_if<ParkCall>(&*call)) {
     if (parking.parked) {
-      park->done(Parked{parking.residue, parking.image, parking.written});
+      park->done(Parked{parking.residue, parking.image, parking.written, parking.cached});
     } else if (parking.image_wanted > Bytes(0)) {
       const Error reason{ErrorCode::kNoCapacity,
                          fmt::format("its image would take {} of disk, and there are {} for it",
@@ -81,8 +82,9 @@ bool LlamaAgent::answer(AgentParking parking) {
   }
   if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
     if (parking.parked) return false;
-    wake->done();
+    wake->done({parking.cached, parking.missing});
   }
+  if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(parking.dropped);
   return true;
 }
 

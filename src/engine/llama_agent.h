@@ -31,8 +31,8 @@ class LlamaAgent final : public EngineAgent {
 
   const std::string& why_not_parkable() const override { return why_not_; }
   void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) override;
-  void drop_pages() override;
-  void wake(std::function<void()> done) override;
+  void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
+  void wake(std::function<void(Woken)> done) override;
   void measure(std::function<void(std::optional<Bytes>)> done) override;
 
  private:
@@ -40,9 +40,11 @@ class LlamaAgent final : public EngineAgent {
     Bytes max_image;
     std::function<void(tl::expected<Parked, ParkRefusal>)> done;
   };
-  struct DropCall {};
+  struct DropCall {
+    std::function<void(Bytes dropped)> done;
+  };
   struct WakeCall {
-    std::function<void()> done;
+    std::function<void(Woken)> done;
   };
   struct MeasureCall {
     std::function<void(std::optional<Bytes>)> done;

@@ -6,8 +6,11 @@ namespace minerva {
 namespace {
 
 constexpr std::string_view kHello = R"({"protocol":1,"can_park":true})";
-constexpr std::string_view kParked = R"({"parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3})";
-constexpr std::string_view kWoken = R"({"parked":false,"written_bytes":0,"image_bytes":2})";
+constexpr std::string_view kParked =
+    R"({"parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3,"cached_bytes":4})";
+constexpr std::string_view kDropped = R"({"parked":true,"image_bytes":2,"residue_bytes":3,"dropped_bytes":5})";
+constexpr std::string_view kWoken =
+    R"({"parked":false,"written_bytes":0,"image_bytes":2,"cached_bytes":6,"missing_bytes":8})";
 constexpr std::string_view kWorking =
     R"({"parked":false,"refused":"it is working","busy":true,"written_bytes":0,"image_bytes":2})";
 constexpr std::string_view kTooLarge =
@@ -25,7 +28,10 @@ class LlamaAgentTest : public testing::Test {
     });
   }
   void wake() {
-    agent_.wake([this] { happened_.emplace_back("woken"); });
+    agent_.wake([this](EngineAgent::Woken woken) {
+      happened_.emplace_back("woken");
+      woken_ = woken;
+    });
   }
   void measure() {
     agent_.measure([this](std::optional<Bytes> footprint) {
@@ -42,6 +48,7 @@ class LlamaAgentTest : public testing::Test {
   LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_, Bytes(9)};
   Events happened_;
   std::optional<ParkResult> park_;
+  EngineAgent::Woken woken_{};
 };
 
 TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
@@ -56,15 +63,19 @@ TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
   EXPECT_EQ((*park_)->written, Bytes(1));
   EXPECT_EQ((*park_)->image, Bytes(2));
   EXPECT_EQ((*park_)->residue, Bytes(3));
-  agent_.drop_pages();
+  EXPECT_EQ((*park_)->cached, Bytes(4));
+  agent_.drop_pages(Bytes(11),
+                    [this](Bytes dropped) { happened_.push_back("dropped " + std::to_string(dropped.count())); });
   wake();
-  agent_.take_line(kParked);
-  EXPECT_EQ(happened_, Events{"parked"}) << "that was about the pages";
+  agent_.take_line(kDropped);
+  EXPECT_EQ(happened_, (Events{"parked", "dropped 5"}));
   agent_.take_line(kWoken);
+  EXPECT_EQ(woken_.cached, Bytes(6));
+  EXPECT_EQ(woken_.missing, Bytes(8));
   measure();
   agent_.take_line(kMeasured);
-  EXPECT_EQ(happened_, (Events{"parked", "woken", "measured 7"}));
-  EXPECT_EQ(sent_, "park 12345\npark 0 drop\nwake\nmeasure 9\n");
+  EXPECT_EQ(happened_, (Events{"parked", "dropped 5", "woken", "measured 7"}));
+  EXPECT_EQ(sent_, "park 12345\ndrop 11\nwake\nmeasure 9\n");
   EXPECT_EQ(noted(), Events{});
 }
 

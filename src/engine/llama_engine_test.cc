@@ -32,7 +32,7 @@ obey() {
     'park 3') echo 'error: out of luck' >&2; kill -ABRT $$ ;;
     'park 4') say nonsense; parking '"yes"' ;;
     'park 5') say nonsense; parking '"yes"'; parking 'true,"residue_bytes":30' ;;
-    park*) parking 'true,"residue_bytes":30' ;;
+    park* | drop*) parking 'true,"residue_bytes":30' ;;
     wake) parking false ;;
     'measure 0') say '{"measured":{"footprint_bytes":40}}' ;;
   esac
@@ -325,9 +325,9 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   EXPECT_EQ((*park_)->residue, Bytes(30));
   EXPECT_EQ((*park_)->image, Bytes(20));
   EXPECT_EQ((*park_)->written, Bytes(10));
-  engine_->agent()->drop_pages();
+  engine_->agent()->drop_pages(Bytes(50), [](Bytes) {});
   bool woken = false;
-  engine_->agent()->wake([&] {
+  engine_->agent()->wake([&](EngineAgent::Woken) {
     woken = true;
     loop_.stop();
   });
@@ -344,7 +344,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   engine_->stop(seconds(30));
   loop_.run();
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
-  EXPECT_NE(log_text().find("was told: park 1000\nwas told: park 0 drop\nwas told: wake\nwas told: measure 0\n"),
+  EXPECT_NE(log_text().find("was told: park 1000\nwas told: drop 50\nwas told: wake\nwas told: measure 0\n"),
             std::string::npos)
       << log_text();
 }

@@ -11,12 +11,12 @@ class FakeAgent final : public EngineAgent {
   const std::string& why_not_parkable() const override { return why_not_; }
   void park(Bytes, std::function<void(tl::expected<Parked, ParkRefusal>)> done) override {
     asked_.emplace_back("park");
-    loop_.post([done] { done(Parked{Bytes(7), Bytes(100), Bytes(100)}); });
+    loop_.post([done] { done(Parked{Bytes(7), Bytes(100), Bytes(100), Bytes()}); });
   }
-  void drop_pages() override {}
-  void wake(std::function<void()> done) override {
+  void drop_pages(Bytes, std::function<void(Bytes)>) override {}
+  void wake(std::function<void(Woken)> done) override {
     asked_.emplace_back("wake");
-    loop_.post(std::move(done));
+    loop_.post([done] { done({}); });
   }
   void measure(std::function<void(std::optional<Bytes>)> done) override {
     asked_.emplace_back("measure");

@@ -519,7 +519,7 @@ void ModelHost::carry_out(Park& action) {
                 ms_since(begun), format_bytes(result->residue), format_bytes(result->written),
                 format_bytes(result->image));
       catalog_.note_residue(running.key, result->residue);
-      step(EngineParked{id, result->residue, result->image});
+      step(EngineParked{id, result->residue, result->image, result->cached});
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
       step(ParkRefused{id, result.error().reason, result.error().image_wanted});
@@ -531,16 +531,27 @@ void ModelHost::carry_out(Wake& action) {
   EngineAgent* const wakes = agent(action.engine);
   if (wakes == nullptr) return;  // its exit is on the way
   engines_.at(action.engine).moving = true;
-  wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()] {
+  wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()](EngineAgent::Woken woken) {
     engines_.at(id).moving = false;
     catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
-    log::info({{"model", model}}, "{} woke after {:.1f} ms", model, ms_since(begun));
-    step(EngineWoken{id});
+    log::info(
+        {{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
+        woken.missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(woken.missing)) : "");
+    io::Displacement displaced;
+    if (woken.missing > Bytes()) {
+      displaced = io::read_machine_memory().displacement(woken.missing, options_.min_free_memory);
+    }
+    step(EngineWoken{id, woken.cached, woken.missing, displaced.displaced, displaced.page_cache});
   });
 }
 
 void ModelHost::carry_out(DropPages& action) {
-  if (EngineAgent* const parked = agent(action.engine)) parked->drop_pages();
+  EngineAgent* const parked = agent(action.engine);
+  if (parked == nullptr) return;  // its exit is on the way
+  parked->drop_pages(action.bytes, [this, model = action.model](Bytes dropped) {
+    log::debug({{"model", model}}, "{} gave back {} of page cache", model, format_bytes(dropped));
+    pages_dropped_ += dropped;
+  });
 }
 
 void ModelHost::carry_out(ReadAhead& action) {

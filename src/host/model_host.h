@@ -116,6 +116,8 @@ class ModelHost {
   const ContextManager& context() const { return manager_; }
   // Of files of models that are only likely to be loaded.
   Bytes read_ahead_on_guess() const { return read_ahead_.read_idly(); }
+  // Of page cache, by parked models.
+  Bytes pages_dropped() const { return pages_dropped_; }
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
@@ -222,6 +224,7 @@ class ModelHost {
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
   FileReadAhead read_ahead_;
+  Bytes pages_dropped_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_decision_ = 0;  // that was logged
   bool stepping_ = false;

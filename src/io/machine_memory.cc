@@ -155,6 +155,16 @@ Bytes MachineMemory::spare(std::optional<Bytes> min_free) const {
   return least;
 }
 
+Displacement MachineMemory::displacement(Bytes wanted, std::optional<Bytes> min_free) const {
+  Displacement most;
+  for (const MemoryLevel& level : levels) {
+    if (!level.unused || !level.available) continue;
+    const Bytes displaced = wanted + level.to_stay_free(min_free) - *level.unused;
+    if (displaced > most.displaced) most = {displaced, *level.available - *level.unused};
+  }
+  return most;
+}
+
 MachineMemory read_machine_memory(const std::string& root) {
   MachineMemory memory;
   const std::string text = read_text(root + "/proc/meminfo").value_or("");

@@ -31,6 +31,12 @@ struct MemoryLevel {
   Bytes to_stay_free(std::optional<Bytes> wanted) const;
 };
 
+// What filling so much more would push out of the page cache.
+struct Displacement {
+  Bytes displaced;   // beyond what nobody uses
+  Bytes page_cache;  // there is so much that the kernel can drop; where none is displaced, 0
+};
+
 struct MachineMemory {
   std::vector<MemoryLevel> levels;  // the machine first, then the cgroups, the innermost first
 
@@ -39,6 +45,9 @@ struct MachineMemory {
   Bytes limit() const;
   // What may be filled without pushing anything out, and with what is to stay free left over; 0 if that is not known.
   Bytes spare(std::optional<Bytes> min_free) const;
+  // Of `wanted` bytes more, with what is to stay free left over. Levels of which the system does not
+  // say enough do not count.
+  Displacement displacement(Bytes wanted, std::optional<Bytes> min_free) const;
 };
 
 // `root` is put before /proc and /sys, for tests.

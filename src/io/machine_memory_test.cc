@@ -167,5 +167,19 @@ TEST(MemoryLevel, StaysFreeBySizeUnlessASizeIsWanted) {
   EXPECT_EQ(to_stay_free(Bytes::gib(4), Bytes(0)), Bytes(0));
 }
 
+TEST(MachineMemory, WhatIsDisplacedIsThatOfTheTightestLevel) {
+  const auto level = [](std::uint64_t limit_mib, std::uint64_t available_mib, std::uint64_t unused_mib) {
+    return MemoryLevel{"", Bytes::mib(limit_mib), Bytes::mib(available_mib), {}, Bytes::mib(unused_mib)};
+  };
+  const MachineMemory memory{{level(8192, 6000, 1000), level(1024, 700, 100)}};
+  const auto displacement = [&](std::uint64_t mib) { return memory.displacement(Bytes::mib(mib), Bytes::mib(50)); };
+  EXPECT_EQ(displacement(50).displaced, Bytes(0)) << "there is room, and what is to stay free is left over";
+  EXPECT_EQ(displacement(50).page_cache, Bytes(0));
+  EXPECT_EQ(displacement(80).displaced, Bytes::mib(30));
+  EXPECT_EQ(displacement(80).page_cache, Bytes::mib(600));
+  const MachineMemory silent{{MemoryLevel{"", Bytes::mib(1024), {}, {}, {}}}};
+  EXPECT_EQ(silent.displacement(Bytes::mib(80), {}).displaced, Bytes(0)) << "nobody says that it is short";
+}
+
 }  // namespace
 }  // namespace minerva::io

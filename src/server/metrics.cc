@@ -60,6 +60,8 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_predictions_paused", "1 while too few of them are used.", guesses.paused ? 1 : 0);
   families.counter("minerva_read_ahead_bytes_total", "Of files of models that were likely to be asked for.",
                    service.host.read_ahead_on_guess().count());
+  families.counter("minerva_pages_dropped_bytes_total", "Of page cache, given back by parked models.",
+                   service.host.pages_dropped().count());
   families.gauge("minerva_memory_budget_bytes", "What all models together may take.",
                  as_double(context.memory_budget()));
   families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",

@@ -15,13 +15,14 @@ TEST(DaemonCommand, WhatTheDaemonSays) {
   EXPECT_EQ(sharers->kind, Kind::kSharers);
   EXPECT_EQ(sharers->number, 3U);
 
-  for (const bool drop : {false, true}) {
-    const auto park = parse_daemon_command(drop ? "park 18446744073709551615 drop" : "park 18446744073709551615");
-    ASSERT_TRUE(park);
-    EXPECT_EQ(park->kind, Kind::kPark);
-    EXPECT_EQ(park->number, UINT64_MAX);
-    EXPECT_EQ(park->drop, drop);
-  }
+  const auto park = parse_daemon_command("park 18446744073709551615");
+  ASSERT_TRUE(park);
+  EXPECT_EQ(park->kind, Kind::kPark);
+  EXPECT_EQ(park->number, UINT64_MAX);
+  const auto drop = parse_daemon_command("drop 4096");
+  ASSERT_TRUE(drop);
+  EXPECT_EQ(drop->kind, Kind::kDrop);
+  EXPECT_EQ(drop->number, 4096U);
   const auto wake = parse_daemon_command("wake");
   ASSERT_TRUE(wake);
   EXPECT_EQ(wake->kind, Kind::kWake);
@@ -44,9 +45,13 @@ TEST(DaemonCommand, WhatNobodySays) {
                                  "park 1x",
                                  "park 18446744073709551616",
                                  "park 1 read",
-                                 "park 1 drop ",
-                                 "park 1  drop",
-                                 "park 1 drop drop",
+                                 "park 1 drop",
+                                 "park 1 ",
+                                 "park 1 1",
+                                 "drop",
+                                 "drop ",
+                                 "drop -1",
+                                 "drop 1 1",
                                  " park 1",
                                  "parks 1",
                                  "PARK 1",

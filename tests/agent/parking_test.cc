@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "main_loop.h"
+#include "mapped_file.h"
 #include "page_map.h"
 #include "plain_access.h"
 
@@ -62,9 +63,10 @@ std::size_t status_kib(const std::string& name) {
 }
 
 // Parks and wakes in one rest.
-std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool files = false) {
+std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool drop = false) {
   return at_rest([&] {
-    const auto parked = parking.park(kNoLimit, files);
+    const auto parked = parking.park(kNoLimit);
+    if (drop) parking.drop(kNoLimit);
     return std::pair(parked, parking.wake());
   });
 }
@@ -110,7 +112,8 @@ TEST(Parking, WeightsStayReadableAndCostNoMemoryOfTheirOwn) {
   EXPECT_EQ(own_pages(weights, kMany), kMany);
   for (const bool drop : {false, true, false}) {
     at_rest([&] {
-      EXPECT_EQ(parking.park(kNoLimit, drop).refused, "");
+      EXPECT_EQ(parking.park(kNoLimit).refused, "");
+      if (drop) parking.drop(kNoLimit);
       EXPECT_EQ(own_pages(weights, kMany), 0U);
       EXPECT_EQ(weights.page(4999)[17], 1);
       return parking.wake();
@@ -134,13 +137,94 @@ TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
   const OwnMemory own_memory;
   const std::uint64_t hot = own_memory.anonymous_bytes().value();
   at_rest([&] {
-    const auto parked = parking.park(kNoLimit, false).residue_bytes;
+    const auto parked = parking.park(kNoLimit).residue_bytes;
     EXPECT_LE(parked.value() + 2 * kMany * kPage, hot + kSlack);
     EXPECT_TRUE(reads_plainly(weights.page(0), kMany * kPage, 1)) << "now they are mapped";
-    const auto touched = parking.park(0, false).residue_bytes;
+    const auto touched = parking.park(0).residue_bytes;
     EXPECT_LE(touched.value(), parked.value() + kSlack) << "from the image, whether the disk has it or not";
-    EXPECT_LE(parking.park(0, true).residue_bytes.value(), parked.value() + kSlack);
+    EXPECT_LE(parking.drop(kNoLimit).residue_bytes.value(), parked.value() + kSlack);
     EXPECT_FALSE(parking.wake().residue_bytes);
+    return 0;
+  });
+}
+
+TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
+  Parking parking(IMAGE_FOLDER);
+  constexpr std::size_t kMany = 16 * 256;  // 16 MiB
+  constexpr std::uint64_t kMib = 1 << 20;
+  const Block weights(kMany, BlockUse::kWeights);
+  const Block state(512, BlockUse::kState);
+  std::memset(weights.page(0), 1, kMany * kPage);
+  std::memset(state.page(0), 2, 512 * kPage);
+  cycle(parking, /*drop=*/true);  // so that the disk has it
+  EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
+  EXPECT_EQ(state.text(), std::string(512 * kPage, 2));
+  const auto in_memory = [&](std::size_t mib) { return look_at({{weights.page(mib * 256), kMib}}).cached == kMib; };
+  at_rest([&] {
+    EXPECT_EQ(parking.drop(kMib).dropped_bytes, 0U) << "it is not parked";
+    EXPECT_TRUE(in_memory(15));
+    EXPECT_EQ(parking.park(kNoLimit).soon.cached, 18 * kMib);
+    EXPECT_EQ(parking.drop(0).dropped_bytes, 0U);
+    EXPECT_EQ(parking.drop(4 * kMib).dropped_bytes, 4 * kMib);
+    EXPECT_TRUE(in_memory(0) && in_memory(11));
+    EXPECT_FALSE(in_memory(12) || in_memory(15));
+    EXPECT_EQ(parking.drop(2 * kMib).dropped_bytes, 2 * kMib) << "beyond those that are gone";
+    EXPECT_TRUE(in_memory(0) && in_memory(9));
+    EXPECT_FALSE(in_memory(10));
+    const auto woken = parking.wake();
+    EXPECT_EQ(woken.soon.cached, 12 * kMib);
+    EXPECT_EQ(woken.soon.missing, 6 * kMib);
+    return 0;
+  });
+  EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
+  EXPECT_EQ(state.text(), std::string(512 * kPage, 2));
+}
+
+TEST(Parking, OfAMappedModelTheEndOfTheFileIsGivenBack) {
+  Parking parking(IMAGE_FOLDER);
+  const MappedFile model(/*shared=*/true);
+  ASSERT_EQ(fsync(model.descriptor()), 0);
+  read_pages(model.part());
+  at_rest([&] {
+    EXPECT_EQ(parking.park(kNoLimit).soon.cached, kBytes);
+    EXPECT_EQ(parking.drop(4 << 20).dropped_bytes, 4U << 20);
+    EXPECT_TRUE(model.in_memory(19));
+    EXPECT_FALSE(model.in_memory(20));
+    EXPECT_EQ(parking.wake().soon.missing, 4U << 20);
+    return 0;
+  });
+  EXPECT_TRUE(model.comes_back()) << "read ahead, as a good part of it is missing";
+}
+
+TEST(Parking, TheFileOfCopiedWeightsGoesFirstAndStaysAway) {
+  Parking parking(IMAGE_FOLDER);
+  const MappedFile model(/*shared=*/true);
+  ASSERT_EQ(fsync(model.descriptor()), 0);
+  read_pages(model.part());
+  const Block weights(kBytes / kPage, BlockUse::kWeights);
+  std::memset(weights.page(0), 1, kBytes);
+  at_rest([&] {
+    EXPECT_EQ(parking.park(kNoLimit).soon.cached, kBytes) << "of the copies alone";
+    EXPECT_EQ(parking.drop(kBytes).dropped_bytes, kBytes);
+    EXPECT_EQ(model.pages_in_memory(), 0U);
+    EXPECT_EQ(parking.wake().soon.missing, 0U);
+    return 0;
+  });
+  EXPECT_EQ(model.pages_in_memory(), 0U);
+}
+
+TEST(Parking, MoreThanItsWeightsIsAllOfIt) {
+  Parking parking(IMAGE_FOLDER);
+  const Block weights(1024, BlockUse::kWeights);
+  const Block state(1024, BlockUse::kState);
+  std::memset(weights.page(0), 1, 1024 * kPage);
+  std::memset(state.page(0), 2, 1024 * kPage);
+  cycle(parking, /*drop=*/true);
+  EXPECT_EQ(weights.text() + state.text(), std::string(1024 * kPage, 1) + std::string(1024 * kPage, 2));
+  at_rest([&] {
+    parking.park(kNoLimit);
+    EXPECT_EQ(parking.drop(1025 * kPage).dropped_bytes, 1024 * kPage);
+    EXPECT_EQ(parking.wake().soon.cached, 0U);
     return 0;
   });
 }
@@ -194,7 +278,7 @@ TEST(Parking, ABlockMayGoWhileItIsParked) {
   std::memset(kept.page(0), 1, 10 * kPage);
   std::memset(gone->page(0), 2, 10 * kPage);
   at_rest([&] {
-    parking.park(kNoLimit, false);
+    parking.park(kNoLimit);
     gone = nullptr;
     // Most likely where the other one was.
     const Block born(10, BlockUse::kState);
@@ -209,7 +293,7 @@ TEST(Parking, ABlockMayGoWhileItIsParked) {
 TEST(Parking, AWorkingLoopIsNotParked) {
   Parking parking(IMAGE_FOLDER);
   const Block state(1, BlockUse::kState);
-  const auto report = std::async(std::launch::async, [&] { return parking.park(kNoLimit, false); }).get();
+  const auto report = std::async(std::launch::async, [&] { return parking.park(kNoLimit); }).get();
   EXPECT_EQ(report.refused, "it is working");
   EXPECT_EQ(report.image_wanted_bytes, 0U);
   EXPECT_FALSE(parking.parked());
@@ -221,7 +305,7 @@ TEST(Parking, TheLoopRestsUntilItIsWoken) {
   const Block state(1, BlockUse::kState);
   state.page(0)[0] = 1;
   main_loop_wait_begins();
-  std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+  std::async(std::launch::async, [&] { parking.park(kNoLimit); }).get();
   std::atomic<bool> woken{false};
   const auto daemon = std::async(std::launch::async, [&] {
     woken = true;
@@ -238,7 +322,7 @@ TEST(Parking, AnImageOverItsLimitIsRefused) {
   std::memset(state.page(0), 1, 10 * kPage);
   const auto park = [&](std::uint64_t most) {
     return at_rest([&, most] {
-      const auto report = parking.park(most, false);
+      const auto report = parking.park(most);
       parking.wake();
       return report;
     });
@@ -268,7 +352,7 @@ TEST(Parking, AFullDiskLeavesItHot) {
   rlimit limited = before;
   limited.rlim_cur = 40 * kPage;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
-  const auto refused = at_rest([&] { return parking.park(kNoLimit, false); });
+  const auto refused = at_rest([&] { return parking.park(kNoLimit); });
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_NE(refused.refused.find("cannot write its image"), std::string::npos) << refused.refused;
   EXPECT_FALSE(parking.parked());
@@ -280,7 +364,7 @@ TEST(Parking, AFullDiskLeavesItHot) {
 TEST(Parking, WithoutAFolder) {
   Parking parking("");
   EXPECT_NE(parking.why_not(), "");
-  EXPECT_EQ(at_rest([&] { return parking.park(kNoLimit, false); }).refused, parking.why_not());
+  EXPECT_EQ(at_rest([&] { return parking.park(kNoLimit); }).refused, parking.why_not());
   EXPECT_FALSE(parking.parked());
 }
 
@@ -294,7 +378,7 @@ TEST(ParkingDeathTest, ATouchOfAParkedBlockEndsTheProcess) {
             ::signal(SIGSEGV, SIG_DFL);
             Parking parking(IMAGE_FOLDER);
             main_loop_wait_begins();
-            std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+            std::async(std::launch::async, [&] { parking.park(kNoLimit); }).get();
             volatile char* const touched = block.page(9);
             if (write) *touched = 1;
             std::_Exit(*touched);
@@ -312,7 +396,7 @@ TEST(ParkingDeathTest, ADamagedImageEndsTheProcess) {
         const Block state(100, BlockUse::kState);
         std::memset(state.page(0), 1, 100 * kPage);
         main_loop_wait_begins();
-        std::async(std::launch::async, [&] { parking.park(kNoLimit, false); }).get();
+        std::async(std::launch::async, [&] { parking.park(kNoLimit); }).get();
         for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
           std::error_code gone;
           if (std::filesystem::read_symlink(entry, gone).string().starts_with(IMAGE_FOLDER "/#")) {

@@ -94,15 +94,22 @@ class BareEngine:
             raise Died(self.log())
         return json.loads(line)
 
-    def try_to_park(self, most=NO_LIMIT, drop=False):
-        self.say(f"park {most}{' drop' if drop else ''}\n")
+    def try_to_park(self, most=NO_LIMIT):
+        self.say(f"park {most}\n")
         return self.answer()
 
     def park(self, most=NO_LIMIT, drop=False):
-        """On a crowded machine it may be a while after an answer until the engine rests."""
-        while (answer := self.try_to_park(most, drop)).get("refused") == "it is working":
+        """On a crowded machine it may be a while after an answer until the engine rests. `drop`: all page cache too."""
+        while (answer := self.try_to_park(most)).get("refused") == "it is working":
             pass
+        if drop:
+            self.drop(NO_LIMIT)
         return answer
+
+    def drop(self, most):
+        """Gives back so much page cache, in bytes, if it is parked."""
+        self.say(f"drop {most}\n")
+        return self.answer()
 
     def wake(self):
         self.say("wake\n")

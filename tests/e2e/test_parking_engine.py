@@ -68,6 +68,28 @@ def test_repacked_weights(model):
     assert all(parked["written_bytes"] < 2 << 20 for parked, _ in answers[1:]), "they are written once"
 
 
+@pytest.mark.parametrize("weights", [[], ["--no-repack"]], ids=["repacked", "mapped"])
+def test_a_part_of_its_pages_is_given_back(model, weights):
+    """And what it says afterwards is what it would have said."""
+    def run(parks):
+        with BareEngine(model, "-np", "1", *weights) as engine:
+            def park_and_wake(turn):
+                parked = engine.park(drop=turn == 0)  # so that the disk has all of it
+                if turn > 0:
+                    tail = engine.drop(4 << 20)
+                    assert tail["parked"] and 4 << 20 <= tail["dropped_bytes"] <= 6 << 20, (parked, tail)
+                woken = engine.wake()
+                assert woken["parked"] is False
+                if turn > 0 and weights:
+                    assert 0 < woken["missing_bytes"] < parked["cached_bytes"] == sum(
+                        woken[part] for part in ("cached_bytes", "missing_bytes")), (parked, tail, woken)
+                assert engine.drop(4 << 20)["dropped_bytes"] == 0, "it is awake"
+
+            return talk(engine, 4, between=park_and_wake if parks else lambda turn: None)
+
+    assert run(parks=True) == run(parks=False)
+
+
 def test_several_slots(model):
     compare(model, slots=(0, 1, 2, 3), context=4096)
 
@@ -128,7 +150,7 @@ def test_a_request_that_comes_while_it_is_parked_waits(engine):
     said = answer(engine)
     assert engine.park()["parked"]
     request = in_background(engine.complete, LONG, slot=0)
-    assert engine.park(drop=True)["parked"] and not request.done
+    assert engine.park(drop=True)["parked"] and engine.drop(1)["parked"] and not request.done
     engine.wake()
     assert request.result() == said
 
@@ -211,7 +233,7 @@ def test_its_first_word(engine):
 
 
 def test_lines_that_mean_nothing_are_ignored(engine):
-    engine.say("park\npark x\npark -1\npark 1 2\npark 99999999999999999999\nPARK 1\nwake up\n\n\0\n \nfly 3\nsharers\n")
+    engine.say("park\npark x\npark -1\npark 1 2\npark 1 drop\ndrop\npark 99999999999999999999\nPARK 1\nwake up\n\n\0\n \nfly 3\nsharers\n")
     engine.say("x" * 100_000 + "\n" + "sharers 2\n")
     assert engine.park()["parked"] is True
     assert engine.wake()["parked"] is False

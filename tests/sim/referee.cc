@@ -34,11 +34,13 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   forced_out_.clear();
   clears_images_ = false;
   arrival_.reset();
+  displaced_ = Bytes();
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
   for (const Action& action : actions) {
     std::visit([this](const auto& a) { see(a); }, action);
   }
+  check_pages();
   check_state(event);
   return actions;
 }
@@ -168,11 +170,7 @@ void Referee::note(const Event& event) {
                    const auto it = engines_.find(e.engine);
                    if (it == engines_.end() || !it->second.resident()) return;
                    if (it->second.parking != SimEngine::Parking::kWaking) return;
-                   it->second.parking = SimEngine::Parking::kNo;
-                   it->second.served = false;
-                   it->second.ready_since = now_;
-                   models_[it->second.model].last_active = now_;
-                   ++coverage_["woken"];
+                   note_woken(e, it->second);
                  },
                  [&](const EngineExited& e) {
                    const auto it = engines_.find(e.engine);
@@ -410,8 +408,27 @@ void Referee::note_parked(const EngineParked& event, SimEngine& engine) {
   engine.parking = SimEngine::Parking::kParked;
   engine.footprint = std::min(event.residue, engine.footprint);
   engine.image = event.image;
+  engine.cached = event.cached;
   if (engine.park_evicts) ++expected_.evictions;
   ++coverage_["parked"];
+}
+
+void Referee::note_woken(const EngineWoken& event, SimEngine& engine) {
+  engine.parking = SimEngine::Parking::kNo;
+  engine.served = false;
+  engine.ready_since = now_;
+  models_[engine.model].last_active = now_;
+  engine.cached = event.cached;
+  const Bytes of_others = event.page_cache - cached_by_models();
+  if (of_others < event.displaced) displaced_ = event.displaced;
+  engine.cached += event.missing;
+  ++coverage_[event.displaced > displaced_ ? "woken in the place of other files" : "woken"];
+}
+
+Bytes Referee::cached_by_models() const {
+  Bytes sum;
+  for (const EngineId id : live_) sum += engines_.at(id).cached;
+  return sum;
 }
 
 // ---- actions ----
@@ -547,8 +564,29 @@ void Referee::see(const DropPages& action) {
   const auto it = engines_.find(action.engine);
   expect(it != engines_.end() && it->second.resident() && it->second.parking == SimEngine::Parking::kParked,
          "pages are dropped of an engine that is not parked");
-  expect(pressure_seen_, "pages are dropped though there is no pressure");
-  ++coverage_["pages dropped"];
+  SimEngine& engine = it->second;
+  expect(engine.cached > Bytes(), "pages are dropped of an engine that has none");
+  if (action.bytes == Bytes(UINT64_MAX)) {
+    expect(pressure_seen_, "all pages are dropped though there is no pressure");
+    engine.cached = Bytes();
+    ++coverage_["pages dropped"];
+    return;
+  }
+  expect(action.bytes > Bytes() && action.bytes <= engine.cached, "more pages are dropped than an engine has");
+  expect(action.bytes <= displaced_, "pages are dropped that stand in nobody's way");
+  engine.cached -= action.bytes;
+  displaced_ -= action.bytes;
+  ++coverage_["pages make way"];
+}
+
+// All that was asked for is given back, as far as there is any.
+void Referee::check_pages() const {
+  if (displaced_ == Bytes()) return;
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    const bool parked = engine.resident() && engine.parking == SimEngine::Parking::kParked;
+    expect(!parked || engine.cached == Bytes(), "a parked model keeps pages that stand in the way");
+  }
 }
 
 void Referee::see(const ReadAhead& action) {

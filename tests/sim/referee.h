@@ -38,6 +38,7 @@ struct SimEngine {
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
   Bytes image{};
+  Bytes cached{};         // in the page cache, as far as anybody was told
   Bytes hot_footprint{};  // what it holds when it is not parked
   bool dead = false;
   std::set<RequestId> leases{};
@@ -135,6 +136,9 @@ class Referee {
   // nullptr if it is not resident.
   const SimEngine* resident(const ModelId& model) const;
   void note_parked(const EngineParked& event, SimEngine& engine);
+  void note_woken(const EngineWoken& event, SimEngine& engine);
+  Bytes cached_by_models() const;
+  void check_pages() const;
   // An empty `model`: any.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
   bool is_wanted(const ModelId& model) const {
@@ -189,6 +193,7 @@ class Referee {
   bool pressure_ = false;
   bool clears_images_ = false;  // the step under way
   bool pressure_seen_ = false;  // now, or in the step under way
+  Bytes displaced_;  // of models' pages, by the one that woke in the step under way, and given back by nobody yet
   TimePoint drain_deadline_{};
   std::map<ModelId, Residency> told_;  // as the changes told so far say
   CacheStats expected_;

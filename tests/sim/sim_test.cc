@@ -59,6 +59,8 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "outdated while inspected",
                            "outdated while parked",
                            "pages dropped",
+                           "pages make way",
+                           "woken in the place of other files",
                            "park refused",
                            "parked",
                            "parked by an operator",

@@ -736,7 +736,7 @@ void World::parked(EngineId engine) {
   if (image > e.max_image) {
     deliver(ParkRefused{engine, Error{ErrorCode::kConflict, "its image would be too large"}, image});
   } else {
-    deliver(EngineParked{engine, residue, image});
+    deliver(EngineParked{engine, residue, image, Bytes::mib(10 * pick(40))});
   }
 }
 
@@ -749,7 +749,14 @@ void World::carry_out(const Wake& action) {
     at(delay, [=, this] { engine_dies(engine, ErrorCode::kEngineCrashed, "its image is damaged"); });
     return;
   }
-  at(delay, [=, this] { deliver(EngineWoken{engine}); });
+  at(delay, [=, this] {
+    EngineWoken woken{.engine = engine, .cached = Bytes::mib(10 * pick(30)), .missing = Bytes::mib(10 * pick(30))};
+    if (woken.missing > Bytes() && chance(0.7)) {
+      woken.displaced = Bytes::mib(10 * pick(30));
+      woken.page_cache = Bytes::mib(10 * pick(100));
+    }
+    deliver(woken);
+  });
 }
 
 void World::carry_out(const Stop& action) {

@@ -91,14 +91,18 @@ std::string to_text(const Event& event) {
                                if_set(e.force, " force"));
           },
           [](const EngineParked& e) {
-            return fmt::format("EngineParked e{} keeps {}, image {}", n(e.engine), format_bytes(e.residue),
-                               format_bytes(e.image));
+            return fmt::format("EngineParked e{} keeps {}, image {}, cached {}", n(e.engine), format_bytes(e.residue),
+                               format_bytes(e.image), format_bytes(e.cached));
           },
           [](const ParkRefused& e) {
             return fmt::format("ParkRefused e{}: {} (image {})", n(e.engine), e.reason.message,
                                format_bytes(e.image_wanted));
           },
-          [](const EngineWoken& e) { return fmt::format("EngineWoken e{}", n(e.engine)); },
+          [](const EngineWoken& e) {
+            return fmt::format("EngineWoken e{} cached {}, missing {}, displaces {} of {}", n(e.engine),
+                               format_bytes(e.cached), format_bytes(e.missing), format_bytes(e.displaced),
+                               format_bytes(e.page_cache));
+          },
           [](const FootprintMeasured& e) {
             return fmt::format("FootprintMeasured e{} {}", n(e.engine), format_bytes(e.footprint));
           },
@@ -141,7 +145,9 @@ std::string to_text(const Action& action) {
                                a.reason);
           },
           [](const Wake& a) { return fmt::format("Wake e{} {}", n(a.engine), a.model); },
-          [](const DropPages& a) { return fmt::format("DropPages e{} {}", n(a.engine), a.model); },
+          [](const DropPages& a) {
+            return fmt::format("DropPages e{} {} {}", n(a.engine), a.model, format_bytes(a.bytes));
+          },
           [](const ReadAhead& a) { return fmt::format("ReadAhead {}{}", a.model, if_set(a.likely, " (likely)")); },
           [](const Stop& a) { return fmt::format("Stop e{} {}: {}", n(a.engine), a.model, a.reason); },
           [](const Kill& a) { return fmt::format("Kill e{} {}", n(a.engine), a.model); },

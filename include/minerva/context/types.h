@@ -173,11 +173,12 @@ struct EngineReady {
   EngineId engine;
   bool can_park = false;  // otherwise it is stopped instead
 };
-// Answer to Park: what is left of it in memory, and how large its image is.
+// Answer to Park: what is left of it in memory, how large its image is, and the page cache that a wake will find.
 struct EngineParked {
   EngineId engine;
   Bytes residue;
   Bytes image;
+  Bytes cached{};
 };
 // The other answer to Park: it is as hot as before. A reason of kConflict: it was still at work. `image_wanted`: how
 // large its image would have been, if that was the reason; 0 otherwise.
@@ -186,9 +187,14 @@ struct ParkRefused {
   Error reason;
   Bytes image_wanted{};
 };
-// Answer to Wake: it can serve again.
+// Answer to Wake: it can serve again. Of what it needs soon, `cached` is in the page cache and `missing` is read now.
+// That displaces so much of the page cache, all of which is `page_cache`; nothing where memory is left.
 struct EngineWoken {
   EngineId engine;
+  Bytes cached{};
+  Bytes missing{};
+  Bytes displaced{};
+  Bytes page_cache{};
 };
 // What the engine holds at most, hot, as measured: takes the place of what was predicted.
 struct FootprintMeasured {
@@ -295,10 +301,12 @@ struct Wake {
   EngineId engine;
   ModelId model;
 };
-// Give back the page cache that a parked engine's weights take. Answered by nothing.
+// Give back so much of the page cache that a parked engine's weights and image take, the end of the weights first.
+// Answered by nothing.
 struct DropPages {
   EngineId engine;
   ModelId model;
+  Bytes bytes;  // UINT64_MAX: all
 };
 // `model` will be loaded once there is room for it: its file may be read ahead meanwhile. `likely`: it is only likely
 // to be, so nothing else should suffer from it.
