@@ -24,7 +24,6 @@ namespace {
 // Vocabularies and templates are no files of their own; libraries are mapped privately.
 constexpr std::size_t kSmallest = std::size_t{1} << 20;
 
-constexpr std::size_t kLookEvery = std::size_t{1} << 20;
 // The page cache may keep so many bytes as one, and drops none of them unless it may drop all.
 constexpr std::size_t kStep = std::size_t{2} << 20;
 
@@ -68,10 +67,10 @@ std::vector<MappedModel> mapped_models() {
 PagesInMemory look_at(const std::vector<MappedPart> & parts) {
     PagesInMemory found;
     for (const MappedPart & part : parts) {
-        for (std::size_t at = 0; at < part.bytes; at += kLookEvery) {
+        for (std::size_t at = 0; at < part.bytes; at += kStep) {
             unsigned char there = 1;
             const bool missing = mincore(part.address + at, 1, &there) == 0 && (there & 1) == 0;
-            (missing ? found.missing : found.cached) += std::min(kLookEvery, part.bytes - at);
+            (missing ? found.missing : found.cached) += std::min(kStep, part.bytes - at);
         }
     }
     return found;

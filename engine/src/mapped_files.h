@@ -40,7 +40,7 @@ struct MappedModel {
 
 std::vector<MappedModel> mapped_models();
 
-// How many bytes of them are in memory, and how many are not, by a look at one page of each MiB. All are where the
+// How many bytes of them are in memory, and how many are not, by a look at one page of each 2 MiB. All are where the
 // kernel does not tell (files of other users).
 struct PagesInMemory {
     std::uint64_t cached = 0;

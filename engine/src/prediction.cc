@@ -162,7 +162,7 @@ std::size_t overhead_bytes(const Loaded & target, const common_params & params) 
         throw std::runtime_error(
             "the kernel does not say what a process holds: /proc/self/maps or pagemap cannot be read");
     }
-    constexpr std::size_t kServing = 4300 * std::size_t{1024};  // code, threads, templates
+    constexpr std::size_t kServing = 5300 * std::size_t{1024};  // code, threads, templates
     constexpr std::size_t kPerToken = 240;                      // of the KV cache: whose cell it is
     constexpr std::size_t kPerPromptToken = 300;                // of one request
     const std::size_t tokens = llama_n_ctx(target.context.get());
