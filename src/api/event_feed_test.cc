@@ -57,7 +57,7 @@ TEST_F(EventFeedTest, TellsWhatHappens) {
   step(FootprintMeasured{a, Bytes::mib(90)});
   const EngineId none = load("b", step(LeaseRequested{RequestId{2}, "b", now() + kPatience}), 50);
   EXPECT_EQ(none, EngineId{}) << "it waits for a";
-  step(EngineParked{a, Bytes::mib(10), Bytes::mib(20)});
+  step(EngineParked{a, Bytes::mib(10), Bytes::mib(20), Bytes::mib(30)});
   const EngineId b{2};
   feed_.take_progress("b", 0.5, wall());
   step(EngineExited{b, Error{ErrorCode::kInvalidModel, "not a model"}});
