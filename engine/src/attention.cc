@@ -207,14 +207,12 @@ void Attention::compute() const {
     }
 }
 
-// Asks for what read_block() reads next.
-void fetch(const ggml_tensor & from, std::int64_t token, std::int64_t tokens, std::int64_t head, std::int64_t stream) {
-    const std::size_t bytes = ggml_row_size(from.type, from.ne[0]);
-    for (std::int64_t i = 0; i < tokens; ++i) {
-        const char * const row = element<char>(from, token + i, head, stream);
-        for (std::size_t at = 0; at < bytes; at += kCacheLine) {
-            __builtin_prefetch(row + at);
-        }
+// Asks for all heads of a token, which lie side by side.
+void fetch(const ggml_tensor & from, std::int64_t token, std::int64_t stream) {
+    const std::size_t bytes = ggml_row_size(from.type, from.ne[0]) * static_cast<std::size_t>(from.ne[2]);
+    const char * const row = element<char>(from, token, 0, stream);
+    for (std::size_t at = 0; at < bytes; at += kCacheLine) {
+        __builtin_prefetch(row + at, 0, 2);
     }
 }
 
@@ -233,13 +231,13 @@ void Attention::walk(const Part & part) const {
         }
         for (std::int64_t head = 0; head < kv_heads_; ++head) {
             read_block(k_, k_to_float_, token, tokens, head, part.stream, own.block);
-            fetch(v_, token, tokens, head, part.stream);
             score(part, head, tokens, own);
             weigh(part, head, tokens, own, sums);
-            if (head + 1 < kv_heads_) {
-                fetch(k_, token, tokens, head + 1, part.stream);
-            } else if (token + step + kBlock <= tokens_) {
-                fetch(k_, token + step, kBlock, 0, part.stream);
+            // Of the next block, the share of one head.
+            const std::int64_t end = std::min(token + step + (head + 1) * kBlock / kv_heads_, tokens_);
+            for (std::int64_t next = token + step + head * kBlock / kv_heads_; next < end; ++next) {
+                fetch(k_, next, part.stream);
+                fetch(v_, next, part.stream);
             }
             read_block(v_, v_to_float_, token, tokens, head, part.stream, own.block);
             const std::int64_t group_rows = part.count * group_;
