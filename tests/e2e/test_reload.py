@@ -55,7 +55,7 @@ def test_only_the_model_whose_entry_changed_gets_a_new_engine(serve):
 
 def test_new_settings_of_a_busy_model_wait_for_its_leases(serve, slow_model):
     m = serve(models={"slow": slow_model}, config=entry("slow", 2048))
-    stream = m.chat_stream("slow", max_tokens=900, ignore_eos=True)
+    stream = m.chat_stream("slow", max_tokens=300, ignore_eos=True)
     stream.token()
     old = m.engine("slow")
     reload(m, entry("slow", 1024), 'changed model."slow"')
