@@ -133,8 +133,11 @@ Parking::Report Parking::drop(std::uint64_t bytes) {
     if (parked_) {
         // What is used later, or hardly, goes first.
         std::uint64_t & dropped = report.dropped_bytes;
-        dropped = weights_are_copies_ ? drop_models(bytes) : drop_stored_weights(bytes);
-        dropped += weights_are_copies_ ? drop_stored_weights(bytes - dropped) : drop_models(bytes - dropped);
+        for (const bool models : {weights_are_copies_, !weights_are_copies_}) {
+            if (dropped < bytes) {  // it may have been a little more
+                dropped += models ? drop_models(bytes - dropped) : drop_stored_weights(bytes - dropped);
+            }
+        }
         if (dropped < bytes) {
             image_->drop_cache();
         }

@@ -213,6 +213,23 @@ TEST(Parking, TheFileOfCopiedWeightsGoesFirstAndStaysAway) {
   EXPECT_EQ(model.pages_in_memory(), 0U);
 }
 
+TEST(Parking, ALittleMoreOfTheFileIsNothingOfTheCopies) {
+  Parking parking(IMAGE_FOLDER);
+  const MappedFile model(/*shared=*/true);
+  ASSERT_EQ(fsync(model.descriptor()), 0);
+  read_pages(model.part());
+  const Block weights(kBytes / kPage, BlockUse::kWeights);
+  std::memset(weights.page(0), 1, kBytes);
+  at_rest([&] {
+    parking.park(kNoLimit);
+    EXPECT_EQ(parking.drop(3 << 20).dropped_bytes, 4U << 20);
+    EXPECT_TRUE(model.in_memory(19));
+    EXPECT_FALSE(model.in_memory(20));
+    parking.wake();
+    return 0;
+  });
+}
+
 TEST(Parking, MoreThanItsWeightsIsAllOfIt) {
   Parking parking(IMAGE_FOLDER);
   const Block weights(1024, BlockUse::kWeights);
