@@ -23,9 +23,7 @@ from subjects import BIN, DEMO, Failed, ROOT, Stage, build, engine_of, large_mod
 TINY = "tiny"
 STREAMS = 8
 PARTS = ("proxying", "loading", "switching", "conversing")
-LONG = 4000    # tokens of a conversation
-SAID = 9       # tokens of its next turn
-ANSWERED = 16  # tokens
+SAID = 9  # tokens of a conversation's next turn
 
 
 # ---- proxying ----
@@ -126,21 +124,22 @@ def loading(options, stage, figures, flags):
 # ---- conversing ----
 
 def conversing(options, stage, figures, flags):
-    used = ["--offline", "--no-ui", "-fit", "off", "-c", str(2 * LONG), "-np", "1", "-b", "256", "-ub", "256"]
+    length = max(switching.CONVERSATIONS)
+    used = ["--offline", "--no-ui", "-fit", "off", "-c", str(2 * length), "-np", "1", "-b", "256", "-ub", "256"]
     models = dict(list(DEMO.items())[:1]) | large_models(1)
     for model, file in models.items():
         flags[model] = used
         servers = {name: stage.direct(file, used, {}, BIN / name) for name in ("minerva-engine", "llama-server")}
-        opening = prompt(1, LONG)
+        opening = prompt(1, length)
         turn, token, first = (f"{what}, {model}" for what in (
-            f"the next turn of {SAID} tokens after {LONG}", "a token of the answer to it",
-            f"prefilling {LONG} tokens"))
+            f"the next turn of {SAID} tokens after {length}", "a token of the answer to it",
+            f"prefilling {length} tokens, once"))
         for name, server in servers.items():
             figures.add(first, "tokens/s", name, server.complete(model, opening, 1).timings["prompt_per_second"])
         for number in range(options.rounds):
             for name, server in servers.items():
                 said = [1000 + SAID * number + i for i in range(SAID)]
-                timings = server.complete(model, opening + said, ANSWERED).timings
+                timings = server.complete(model, opening + said, switching.ANSWERED).timings
                 if timings["prompt_n"] != SAID:
                     raise Failed(f"{name} computes {timings['prompt_n']} tokens for {SAID} new ones")
                 figures.add(turn, "ms", name, timings["prompt_ms"])

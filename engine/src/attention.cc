@@ -74,7 +74,7 @@ class Attention {
   public:
     Attention(const ggml_compute_params & params, ggml_tensor & dst);
     // Whether this way of doing it applies. All threads come to the same answer.
-    bool applies() const { return rows_at_once_ > 0; }
+    bool applies() const { return queries_at_once_ > 0; }
     void compute() const;
 
   private:
@@ -134,7 +134,7 @@ class Attention {
     float scale_ = 1;
     float max_bias_ = 0;
     float softcap_ = 0;
-    std::int64_t rows_at_once_ = 0;  // queries; 0: it does not apply
+    std::int64_t queries_at_once_ = 0;  // 0: it does not apply
 };
 
 Attention::Attention(const ggml_compute_params & params, ggml_tensor & dst)
@@ -163,9 +163,9 @@ Attention::Attention(const ggml_compute_params & params, ggml_tensor & dst)
         scale_ /= softcap_;
     }
     const auto room = static_cast<std::int64_t>(params.wsize / sizeof(float)) / params.nth;
-    rows_at_once_ = q_.ne[1];
-    while (rows_at_once_ > 0 && thread_size(rows_at_once_) > room) {
-        --rows_at_once_;
+    queries_at_once_ = q_.ne[1];
+    while (queries_at_once_ > 0 && thread_size(queries_at_once_) > room) {
+        --queries_at_once_;
     }
 }
 
@@ -182,23 +182,23 @@ std::int64_t Attention::thread_size(std::int64_t queries) const {
 }
 
 Attention::Sums Attention::sums_of(int thread) const {
-    float * const values = static_cast<float *>(params_.wdata) + thread * thread_size(rows_at_once_);
-    float * const most = values + rows_at_once_ * heads_ * v_size_;
-    return {values, most, most + rows_at_once_ * heads_};
+    float * const values = static_cast<float *>(params_.wdata) + thread * thread_size(queries_at_once_);
+    float * const most = values + queries_at_once_ * heads_ * v_size_;
+    return {values, most, most + queries_at_once_ * heads_};
 }
 
 Attention::Scratch Attention::scratch() const {
-    float * const block = sums_of(params_.ith).values + sums_size(rows_at_once_);
+    float * const block = sums_of(params_.ith).values + sums_size(queries_at_once_);
     float * const queries = block + kBlock * std::max(k_size_, v_size_);
-    float * const scores = queries + lanes(rows_at_once_) * k_size_;
-    float * const weights = scores + lanes(rows_at_once_) * kBlock;
-    return {block, queries, scores, weights, weights + lanes(rows_at_once_) * kBlock};
+    float * const scores = queries + lanes(queries_at_once_) * k_size_;
+    float * const weights = scores + lanes(queries_at_once_) * kBlock;
+    return {block, queries, scores, weights, weights + lanes(queries_at_once_) * kBlock};
 }
 
 void Attention::compute() const {
     for (std::int64_t stream = 0; stream < q_.ne[3]; ++stream) {
-        for (std::int64_t first = 0; first < q_.ne[1]; first += rows_at_once_) {
-            const Part part{stream, first, std::min(rows_at_once_, q_.ne[1] - first)};
+        for (std::int64_t first = 0; first < q_.ne[1]; first += queries_at_once_) {
+            const Part part{stream, first, std::min(queries_at_once_, q_.ne[1] - first)};
             walk(part);
             ggml_barrier(params_.threadpool);
             combine(part);

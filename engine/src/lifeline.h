@@ -15,8 +15,10 @@
 // own (own_memory.h). "cached_bytes" and "missing_bytes" are of what the first token after a wake needs, in the page
 // cache and not; "dropped_bytes" is what a drop gave back of it. A footprint (footprint.h) is the sum of what it holds
 // and of what conversations do not hold yet of what the daemon said they may; "measured" is empty if the kernel does
-// not tell. On a pipe there are no answers, and no parking. Threading: call once, from main(), before any other thread
-// exists (the signals are blocked in all of them). llama.cpp's server gets a stdin on which nothing ever comes.
+// not tell. On a pipe there are no answers, and no parking.
+//
+// Threading: call once, from main(), before any other thread exists (the signals are blocked in all of them).
+// llama.cpp's server gets a stdin on which nothing ever comes.
 #pragma once
 
 #include <memory>
