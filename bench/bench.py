@@ -24,6 +24,7 @@ TINY = "tiny"
 STREAMS = 8
 PARTS = ("proxying", "loading", "switching", "conversing")
 SAID = 9  # tokens of a conversation's next turn
+REST = 1  # second, since the threads of llama.cpp's server go on to spin after an answer
 
 
 # ---- proxying ----
@@ -139,6 +140,7 @@ def conversing(options, stage, figures, flags):
         for number in range(options.rounds):
             for name, server in servers.items():
                 said = [1000 + SAID * number + i for i in range(SAID)]
+                time.sleep(REST)
                 timings = server.complete(model, opening + said, switching.ANSWERED).timings
                 if timings["prompt_n"] != SAID:
                     raise Failed(f"{name} computes {timings['prompt_n']} tokens for {SAID} new ones")
