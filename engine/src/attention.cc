@@ -8,7 +8,9 @@
 // this does not apply, ggml's own way is taken. Source: the blocks' sums are combined as in Milakov and Gimelshein,
 // "Online normalizer calculation for softmax", arXiv:1805.02867. Threading: every thread of ggml's pool calls it at
 // once, as for any operation. A thread takes every n-th block of tokens, then its part of the rows of the result.
-// Memory: ggml's work buffer, which is sized for its own way; as many queries at once as find room in it.
+// Memory: kAttentionWorkspace for each thread, scratch to parking; as many queries at once as find room in it.
+#include "attention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -19,6 +21,7 @@
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "large_blocks.h"
 #include "ops.h"
 #include "simd-gemm.h"
 #include "vec.h"
@@ -37,6 +40,7 @@ constexpr std::int64_t kManyQueries = 64;  // ggml takes as many and more togeth
 constexpr std::int64_t kFewRows = 4;       // of a block's scores: faster one by one
 constexpr std::int64_t kRowsRounded = 16;  // the longest vector of any processor, in floats
 constexpr std::size_t kCacheLine = 64;
+constexpr auto kRoom = static_cast<std::int64_t>(kAttentionWorkspace / sizeof(float));
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 using ToFloat = void (*)(const void * from, float * to, std::int64_t count);
@@ -69,6 +73,28 @@ const T * element(const ggml_tensor & tensor, std::int64_t i1, std::int64_t i2, 
         static_cast<std::size_t>(i2) * tensor.nb[2] + static_cast<std::size_t>(i3) * tensor.nb[3]);
 }
 
+// A thread's own: what is written for one operation is read by no other.
+class Workspace {
+  public:
+    Workspace() : values_(static_cast<float *>(map_large_block(kAttentionWorkspace, BlockUse::kScratch))) {
+        if (values_ == nullptr) {
+            GGML_ABORT("no memory for attention");
+        }
+    }
+    ~Workspace() { unmap_large_block(values_); }
+    Workspace(const Workspace &) = delete;
+    Workspace & operator=(const Workspace &) = delete;
+    float * values() const { return values_; }
+
+  private:
+    float * values_;
+};
+
+float * workspace_of_thread() {
+    static thread_local const Workspace workspace;
+    return workspace.values();
+}
+
 // One call: what it computes, with which memory. A row is one head of one query; `group` heads share a head of K and V.
 class Attention {
   public:
@@ -86,7 +112,7 @@ class Attention {
     };
     struct Scratch {
         float * block;    // of K, then of V: [token][size]
-        float * queries;  // [k_size_][row]
+        float * queries;  // [head of K][k_size_][row]
         float * scores;   // [token][row]
         float * weights;  // [row][token]
         float * mask;     // [query][token]
@@ -101,10 +127,21 @@ class Attention {
     bool takes() const;
     std::int64_t lanes(std::int64_t queries) const { return rounded_up(queries * group_, kRowsRounded); }
     std::int64_t sums_size(std::int64_t queries) const { return queries * heads_ * (v_size_ + 2); }
+    // Few enough that their scores are computed one by one, from the queries as they are.
+    bool few_rows(std::int64_t queries) const { return queries * group_ <= kFewRows; }
+    std::int64_t queries_size(std::int64_t queries) const {
+        return few_rows(queries) ? 0 : kv_heads_ * k_size_ * lanes(queries);
+    }
     std::int64_t thread_size(std::int64_t queries) const;
+    // Where the threads say where their workspace is.
+    float *& workspace(int thread) const { return static_cast<float **>(params_.wdata)[thread]; }
     Sums sums_of(int thread) const;
     Scratch scratch() const;
 
+    const float * query(const Part & part, std::int64_t kv_head, std::int64_t row) const {
+        return element<float>(q_, part.first + row % part.count, kv_head * group_ + row / part.count, part.stream);
+    }
+    void read_queries(const Part & part, float * to) const;
     void walk(const Part & part) const;
     bool read_mask(const Part & part, std::int64_t token, std::int64_t tokens, float * to) const;
     void read_block(const ggml_tensor & from, ToFloat convert, std::int64_t token, std::int64_t tokens,
@@ -162,27 +199,27 @@ Attention::Attention(const ggml_compute_params & params, ggml_tensor & dst)
     if (softcap_ != 0) {
         scale_ /= softcap_;
     }
-    const auto room = static_cast<std::int64_t>(params.wsize / sizeof(float)) / params.nth;
     queries_at_once_ = q_.ne[1];
-    while (queries_at_once_ > 0 && thread_size(queries_at_once_) > room) {
+    while (queries_at_once_ > 0 && thread_size(queries_at_once_) > kRoom) {
         --queries_at_once_;
     }
 }
 
 bool Attention::takes() const {
-    return !params_.use_ref && q_.ne[1] < kManyQueries && q_.type == GGML_TYPE_F32 && k_to_float_ != nullptr &&
-           v_to_float_ != nullptr && v_.ne[2] == kv_heads_ && k_.ne[3] == q_.ne[3] && v_.ne[3] == q_.ne[3] &&
+    return !params_.use_ref && params_.wsize >= static_cast<std::size_t>(params_.nth) * sizeof(float *) &&
+           q_.ne[1] < kManyQueries && q_.type == GGML_TYPE_F32 && k_to_float_ != nullptr && v_to_float_ != nullptr &&
+           v_.ne[2] == kv_heads_ && k_.ne[3] == q_.ne[3] && v_.ne[3] == q_.ne[3] &&
            (mask_ == nullptr || mask_->ne[2] == 1);
 }
 
 std::int64_t Attention::thread_size(std::int64_t queries) const {
-    return rounded_up(sums_size(queries) + kBlock * std::max(k_size_, v_size_) +
-                          lanes(queries) * (k_size_ + 2 * kBlock) + queries * kBlock,
+    return rounded_up(sums_size(queries) + kBlock * std::max(k_size_, v_size_) + queries_size(queries) +
+                          lanes(queries) * 2 * kBlock + queries * kBlock,
                       kRowsRounded);
 }
 
 Attention::Sums Attention::sums_of(int thread) const {
-    float * const values = static_cast<float *>(params_.wdata) + thread * thread_size(queries_at_once_);
+    float * const values = workspace(thread);
     float * const most = values + queries_at_once_ * heads_ * v_size_;
     return {values, most, most + queries_at_once_ * heads_};
 }
@@ -190,12 +227,13 @@ Attention::Sums Attention::sums_of(int thread) const {
 Attention::Scratch Attention::scratch() const {
     float * const block = sums_of(params_.ith).values + sums_size(queries_at_once_);
     float * const queries = block + kBlock * std::max(k_size_, v_size_);
-    float * const scores = queries + lanes(queries_at_once_) * k_size_;
+    float * const scores = queries + queries_size(queries_at_once_);
     float * const weights = scores + lanes(queries_at_once_) * kBlock;
     return {block, queries, scores, weights, weights + lanes(queries_at_once_) * kBlock};
 }
 
 void Attention::compute() const {
+    workspace(params_.ith) = workspace_of_thread();
     for (std::int64_t stream = 0; stream < q_.ne[3]; ++stream) {
         for (std::int64_t first = 0; first < q_.ne[1]; first += queries_at_once_) {
             const Part part{stream, first, std::min(queries_at_once_, q_.ne[1] - first)};
@@ -223,6 +261,7 @@ void Attention::walk(const Part & part) const {
     std::fill_n(sums.values, rows * v_size_, 0.0F);
     std::fill_n(sums.most, rows, kNever);
     std::fill_n(sums.sum, rows, 0.0F);
+    read_queries(part, own.queries);
     const std::int64_t step = kBlock * params_.nth;
     for (std::int64_t token = kBlock * params_.ith; token < tokens_; token += step) {
         const std::int64_t tokens = std::min(kBlock, tokens_ - token);
@@ -243,6 +282,22 @@ void Attention::walk(const Part & part) const {
             const std::int64_t group_rows = part.count * group_;
             simd_gemm(sums.values + head * group_rows * v_size_, own.weights, own.block, static_cast<int>(group_rows),
                       static_cast<int>(kBlock), static_cast<int>(v_size_));
+        }
+    }
+}
+
+void Attention::read_queries(const Part & part, float * to) const {
+    if (few_rows(part.count)) {
+        return;
+    }
+    const std::int64_t width = lanes(part.count);
+    std::fill_n(to, kv_heads_ * k_size_ * width, 0.0F);
+    for (std::int64_t head = 0; head < kv_heads_; ++head, to += k_size_ * width) {
+        for (std::int64_t row = 0; row < part.count * group_; ++row) {
+            const float * const from = query(part, head, row);
+            for (std::int64_t i = 0; i < k_size_; ++i) {
+                to[i * width + row] = from[i];
+            }
         }
     }
 }
@@ -270,28 +325,18 @@ void Attention::read_block(const ggml_tensor & from, ToFloat convert, std::int64
 void Attention::score(const Part & part, std::int64_t kv_head, std::int64_t tokens, const Scratch & own) const {
     const std::int64_t rows = part.count * group_;
     const std::int64_t width = lanes(part.count);
-    const auto query = [&](std::int64_t row) {
-        return element<float>(q_, part.first + row % part.count, kv_head * group_ + row / part.count, part.stream);
-    };
-    if (rows <= kFewRows) {
+    if (few_rows(part.count)) {
         for (std::int64_t row = 0; row < rows; ++row) {
             for (std::int64_t i = 0; i < tokens; ++i) {
                 ggml_vec_dot_f32(static_cast<int>(k_size_), own.scores + i * width + row, 0, own.block + i * k_size_, 0,
-                                 query(row), 0, 1);
+                                 query(part, kv_head, row), 0, 1);
             }
         }
         return;
     }
-    std::fill_n(own.queries, k_size_ * width, 0.0F);
-    for (std::int64_t row = 0; row < rows; ++row) {
-        const float * const from = query(row);
-        for (std::int64_t i = 0; i < k_size_; ++i) {
-            own.queries[i * width + row] = from[i];
-        }
-    }
     std::fill_n(own.scores, kBlock * width, 0.0F);
-    simd_gemm(own.scores, own.block, own.queries, static_cast<int>(kBlock), static_cast<int>(k_size_),
-              static_cast<int>(width));
+    simd_gemm(own.scores, own.block, own.queries + kv_head * k_size_ * width, static_cast<int>(kBlock),
+              static_cast<int>(k_size_), static_cast<int>(width));
 }
 
 void Attention::weigh(const Part & part, std::int64_t kv_head, std::int64_t tokens, const Scratch & own,

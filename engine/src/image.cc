@@ -60,8 +60,14 @@ Image::Extent Image::allocate(std::size_t pages) {
     }
     if (best == unused_.end()) {
         end_ += pages;
-        stored_.resize(end_);
-        checksums_.resize(end_);
+        if (checksums_->size() < end_) {
+            // Not in place: another thread may be reading them.
+            auto more = std::make_shared<Checksums>(std::max(end_, 2 * checksums_->size()));
+            for (std::size_t page = 0; page < checksums_->size(); ++page) {
+                (*more)[page] = (*checksums_)[page].load();
+            }
+            checksums_ = std::move(more);
+        }
         return {end_ - pages, pages};
     }
     const auto [first, size] = *best;
@@ -100,33 +106,25 @@ bool Image::write(std::size_t page, const char * data, std::size_t count) {
             continue;
         }
         if (n <= 0) {
+            const int error = errno;
+            punch(fd_, page * kPage, count * kPage);  // they may be mapped
+            errno = error;
             return false;
         }
         done += static_cast<std::size_t>(n);
     }
     for (std::size_t i = 0; i < count; ++i) {
-        checksums_[page + i] = checksum(data + i * kPage);
-        stored_[page + i] = 1;
+        (*checksums_)[page + i] = checksum_of(data + i * kPage);
     }
     stored_pages_ += count;
     return true;
 }
 
-std::vector<Image::Page> Image::contents() const {
-    std::vector<Page> pages;
-    for (std::size_t page = 0; page < stored_.size(); ++page) {
-        if (stored_[page]) {
-            pages.push_back({page, checksums_[page]});
-        }
-    }
-    return pages;
-}
-
-bool Image::holds(Page page) const {
+bool Image::holds(std::size_t page, std::uint64_t checksum) const {
     char data[kPage];
     std::size_t done = 0;
     while (done < kPage) {
-        const ssize_t n = pread(fd_, data + done, kPage - done, static_cast<off_t>(page.number * kPage + done));
+        const ssize_t n = pread(fd_, data + done, kPage - done, static_cast<off_t>(page * kPage + done));
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -135,7 +133,7 @@ bool Image::holds(Page page) const {
         }
         done += static_cast<std::size_t>(n);
     }
-    return checksum(data) == page.checksum;
+    return checksum_of(data) == checksum;
 }
 
 void Image::drop_cache() const {
@@ -144,12 +142,11 @@ void Image::drop_cache() const {
 }
 
 void Image::forget(std::size_t page, std::size_t count) {
-    const auto begin = stored_.begin() + static_cast<std::ptrdiff_t>(page);
-    const auto end = begin + static_cast<std::ptrdiff_t>(count);
-    stored_pages_ -= static_cast<std::uint64_t>(std::count(begin, end, 1));
-    std::fill(begin, end, 0);
+    for (std::size_t i = page; i < page + count; ++i) {
+        stored_pages_ -= (*checksums_)[i].exchange(0) != 0 ? 1 : 0;
+    }
 }
 
-std::uint64_t Image::checksum(const char * page) { return XXH3_64bits(page, kPage); }
+std::uint64_t Image::checksum_of(const char * page) { return std::max<std::uint64_t>(XXH3_64bits(page, kPage), 1); }
 
 }  // namespace minerva::engine

@@ -6,6 +6,7 @@
 // Threading: one thread at a time, except where it says otherwise.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -35,17 +36,15 @@ class Image {
     // Its pages are forgotten and their space given back.
     void free(Extent extent);
 
-    bool stored(std::size_t page) const { return page < stored_.size() && stored_[page]; }
+    bool stored(std::size_t page) const { return page < end_ && (*checksums_)[page] != 0; }
     // Stores `count` pages from `page` on. False: the disk is full or broken; those pages are not stored any more.
     bool write(std::size_t page, const char * data, std::size_t count);
-    // What is stored now, to be held against the file later, also after more was written.
-    struct Page {
-        std::size_t number;
-        std::uint64_t checksum;
-    };
-    std::vector<Page> contents() const;
-    // Whether the file holds it. False also if it cannot be read. Any thread, at any time.
-    bool holds(Page page) const;
+    // By page; 0: it is not stored.
+    using Checksums = std::vector<std::atomic<std::uint64_t>>;
+    // Any thread may read them at any time. They follow what is written, if not beyond a call of allocate().
+    std::shared_ptr<const Checksums> checksums() const { return checksums_; }
+    // Whether the file holds a page with this checksum there. False also if it cannot be read. Any thread, at any time.
+    bool holds(std::size_t page, std::uint64_t checksum) const;
     // Effect: what is stored is on disk, and no longer in the page cache as far as nobody has it mapped. Takes as long
     // as the disk.
     void drop_cache() const;
@@ -55,14 +54,13 @@ class Image {
 
   private:
     explicit Image(int fd) : fd_(fd) {}
-    static std::uint64_t checksum(const char * page);
+    static std::uint64_t checksum_of(const char * page);  // never 0
     void forget(std::size_t page, std::size_t count);
 
     int fd_;
     std::size_t end_ = 0;                        // pages given out so far
     std::map<std::size_t, std::size_t> unused_;  // of those: free extents, first page -> pages
-    std::vector<char> stored_;                   // by page
-    std::vector<std::uint64_t> checksums_;       // by page
+    std::shared_ptr<Checksums> checksums_ = std::make_shared<Checksums>();  // of `end_` pages at least
     std::uint64_t stored_pages_ = 0;
 };
 

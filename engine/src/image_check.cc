@@ -28,7 +28,7 @@ void ImageCheck::start() {
     if (!thread_.joinable()) {
         thread_ = std::thread([this] { run(); });
     }
-    delete next_.exchange(new Work{round_, image_.contents()});
+    delete next_.exchange(new Work{round_, image_.checksums()});
     sem_post(&wanted_);
 }
 
@@ -47,7 +47,11 @@ void ImageCheck::run() {
 
 void ImageCheck::check(const Work & work) const {
     const auto until = std::chrono::steady_clock::now() + kPatience;
-    for (const Image::Page page : work.pages) {
+    for (std::size_t page = 0; page < work.pages->size(); ++page) {
+        const std::uint64_t checksum = (*work.pages)[page];
+        if (checksum == 0) {
+            continue;
+        }
         if (!main_loop_rests()) {
             wait_for_rest(work, until);
         }
@@ -55,7 +59,7 @@ void ImageCheck::check(const Work & work) const {
             return;
         }
         // Where it was stopped meanwhile, the page may have been written anew.
-        if (!image_.holds(page) && work.round == round_) {
+        if (!image_.holds(page, checksum) && work.round == round_) {
             std::fputs("minerva-engine: E parking: its image is damaged\n", stderr);
             std::abort();
         }

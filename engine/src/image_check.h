@@ -11,8 +11,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <thread>
-#include <vector>
 
 #include "image.h"
 
@@ -36,7 +36,7 @@ class ImageCheck {
   private:
     struct Work {
         std::uint64_t round;
-        std::vector<Image::Page> pages;
+        std::shared_ptr<const Image::Checksums> pages;
     };
 
     void run();

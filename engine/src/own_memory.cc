@@ -10,13 +10,13 @@
 namespace minerva::engine {
 namespace {
 
-// Of a line such as "Anonymous:   116 kB", in bytes. Source: Linux, Documentation/filesystems/proc.rst.
+// Of a line such as "RssAnon:   116 kB", in bytes. Source: Linux, Documentation/filesystems/proc.rst.
 std::optional<std::uint64_t> field(std::string_view text, std::string_view line_begins) {
     std::size_t at = text.find(line_begins);
     if (at == std::string_view::npos) {
         return std::nullopt;
     }
-    at = text.find_first_not_of(' ', at + line_begins.size());
+    at = text.find_first_not_of(" \t", at + line_begins.size());
     std::uint64_t kib = 0;
     if (at == std::string_view::npos ||
         std::from_chars(text.data() + at, text.data() + text.size(), kib).ec != std::errc()) {
@@ -27,7 +27,7 @@ std::optional<std::uint64_t> field(std::string_view text, std::string_view line_
 
 }  // namespace
 
-OwnMemory::OwnMemory() : fd_(open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC)) {}
+OwnMemory::OwnMemory() : fd_(open("/proc/self/status", O_RDONLY | O_CLOEXEC)) {}
 
 OwnMemory::~OwnMemory() {
     if (fd_ >= 0) {
@@ -42,8 +42,8 @@ std::optional<std::uint64_t> OwnMemory::anonymous_bytes() const {
         return std::nullopt;
     }
     const std::string_view text(buffer.data(), static_cast<std::size_t>(n));
-    const auto anonymous = field(text, "\nAnonymous:");
-    const auto swapped = field(text, "\nSwap:");
+    const auto anonymous = field(text, "\nRssAnon:");
+    const auto swapped = field(text, "\nVmSwap:");
     return anonymous && swapped ? std::optional(*anonymous + *swapped) : std::nullopt;
 }
 

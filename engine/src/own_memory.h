@@ -18,7 +18,7 @@ class OwnMemory {
 
     // Its anonymous pages, those that are swapped out among them: what no file can give back. Not its private dirty
     // pages, which are more: those of a mapped file that the disk does not have yet are the kernel's to write and to
-    // drop. Takes as long as a walk over its page tables. Nothing if it cannot be read.
+    // drop. Kernels 6.2 to 6.16 may be off by some MiB on machines with many processors. Nothing if it cannot be read.
     std::optional<std::uint64_t> anonymous_bytes() const;
 
   private:

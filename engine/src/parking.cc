@@ -27,8 +27,7 @@ constexpr std::size_t kMappedGap = 16;
 // A block that needs more mappings is mapped as a whole: a process has about 65,000 of them.
 constexpr std::size_t kMostMappings = 1024;
 
-// Pages of one block, relative to its start.
-using Run = Image::Extent;
+using Run = Image::Extent;  // pages of one block, relative to its start
 
 bool all_zero(const char * page) { return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0; }
 
@@ -44,9 +43,20 @@ void fence(const LargeBlock & block) {
     }
 }
 
-void allow_access(const LargeBlock & block) {
-    if (mprotect(block.address, block.bytes, PROT_READ | PROT_WRITE) != 0) {
-        give_up("cannot bring back a block");
+// `access`: PROT_...
+void set_access(const LargeBlock & block, int access) {
+    if (mprotect(block.address, block.bytes, access) != 0) {
+        give_up("cannot change the access to a block");
+    }
+}
+
+std::size_t end_of(Run run) { return run.first + run.pages; }
+
+void append(std::vector<Run> & runs, std::size_t page, std::size_t gap) {
+    if (!runs.empty() && page - end_of(runs.back()) <= gap) {
+        runs.back().pages = page + 1 - runs.back().first;
+    } else {
+        runs.push_back({page, 1});
     }
 }
 
@@ -54,16 +64,33 @@ void allow_access(const LargeBlock & block) {
 std::vector<Run> stored_runs(const Image & image, Image::Extent extent, std::size_t gap) {
     std::vector<Run> runs;
     for (std::size_t page = 0; page < extent.pages; ++page) {
-        if (!image.stored(extent.first + page)) {
-            continue;
-        }
-        if (!runs.empty() && page - (runs.back().first + runs.back().pages) <= gap) {
-            runs.back().pages = page + 1 - runs.back().first;
-        } else {
-            runs.push_back({page, 1});
+        if (image.stored(extent.first + page)) {
+            append(runs, page, gap);
         }
     }
     return runs;
+}
+
+// What of `runs` is in none of `others`; both by address.
+std::vector<Run> outside(const std::vector<Run> & runs, const std::vector<Run> & others) {
+    std::vector<Run> result;
+    auto other = others.begin();
+    for (const Run & run : runs) {
+        std::size_t at = run.first;
+        for (; other != others.end() && other->first < end_of(run); ++other) {
+            if (other->first > at) {
+                result.push_back({at, other->first - at});
+            }
+            at = std::max(at, end_of(*other));
+            if (at >= end_of(run)) {
+                break;  // it may reach into the next run
+            }
+        }
+        if (at < end_of(run)) {
+            result.push_back({at, end_of(run) - at});
+        }
+    }
+    return result;
 }
 
 }  // namespace
@@ -76,7 +103,7 @@ Parking::Parking(const std::string & image_folder) {
     if (!page_map_.is_open()) {
         why_not_ = "cannot read /proc/self/pagemap";
     } else if (!own_memory_.anonymous_bytes()) {
-        why_not_ = "cannot read /proc/self/smaps_rollup";
+        why_not_ = "cannot read /proc/self/status";
     } else if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPage)) {
         why_not_ = "pages of this machine do not have 4 KiB";
     } else {
@@ -105,15 +132,15 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
             store(blocks.all(), max_image_bytes, report);
             if (report.refused.empty()) {
                 find_models(blocks.all());
-                // What was its own memory until now is the image's page cache from now on.
-                report.soon = look_at(used_soon(blocks.all()));
                 for (const LargeBlock & block : blocks.all()) {
-                    if (block.use != BlockUse::kWeights) {
+                    if (block.use == BlockUse::kScratch) {
                         fence(block);
-                    } else if (const Stored & stored = stored_.at(block.id); stored.changed) {
-                        map_anew(stored);
+                        continue;
                     }
+                    map_stored(stored_.at(block.id));
+                    set_access(block, block.use == BlockUse::kWeights ? PROT_READ : PROT_NONE);
                 }
+                report.soon = look_at(used_soon(blocks.all()));
                 parked_ = true;
             } else {
                 release_main_loop();
@@ -139,7 +166,7 @@ Parking::Report Parking::drop(std::uint64_t bytes) {
             }
         }
         if (dropped < bytes) {
-            image_->drop_cache();
+            drop_image();
         }
         report.residue_bytes = own_memory_.anonymous_bytes();
     }
@@ -167,12 +194,28 @@ std::uint64_t Parking::drop_stored_weights(std::uint64_t bytes) const {
         if (block->use != BlockUse::kWeights || found == stored_.end()) {
             continue;
         }
-        const std::vector<MappedPart> parts = mapped_parts(found->second);
+        std::vector<MappedPart> parts;
+        add_mapped_parts(found->second, parts);
         for (auto part = parts.rbegin(); part != parts.rend() && dropped < bytes; ++part) {
             dropped += drop_tail(*part, image_->descriptor(), bytes - dropped);
         }
     }
     return dropped;
+}
+
+void Parking::drop_image() const {
+    std::vector<MappedPart> parts;
+    const LargeBlocks blocks;
+    for (const LargeBlock & block : blocks.all()) {
+        if (const auto found = stored_.find(block.id); found != stored_.end()) {
+            add_mapped_parts(found->second, parts);
+        }
+    }
+    // What is mapped stays in the page cache.
+    for (const MappedPart & part : parts) {
+        madvise(part.address, part.bytes, MADV_DONTNEED);
+    }
+    image_->drop_cache();
 }
 
 void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
@@ -195,12 +238,15 @@ void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
 void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report) {
     for (const LargeBlock & block : blocks) {
         if (block.use != BlockUse::kScratch && stored_.count(block.id) == 0) {
-            stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage), false});
+            stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage), {}, {}});
         }
     }
     std::vector<std::pair<const Stored *, std::vector<Run>>> work;
     std::uint64_t new_pages = 0;
     for (auto & [id, stored] : stored_) {
+        if (stored.block.use == BlockUse::kWeights && !stored.mapped.empty()) {
+            continue;
+        }
         std::vector<Run> changed;
         if (!find_changed(stored, changed)) {
             report.refused = std::string("cannot read /proc/self/pagemap: ") + std::strerror(errno);
@@ -211,7 +257,6 @@ void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_im
                 new_pages += image_->stored(stored.extent.first + page) ? 0 : 1;
             }
         }
-        stored.changed = !changed.empty();
         work.emplace_back(&stored, std::move(changed));
     }
     if (const std::uint64_t bytes = image_->stored_bytes() + new_pages * kPage; bytes > max_image_bytes) {
@@ -232,7 +277,8 @@ void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_im
     }
 }
 
-bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {
+bool Parking::find_changed(Stored & stored, std::vector<Run> & changed) {
+    stored.own.clear();
     const std::size_t pages = stored.block.bytes / kPage;
     const auto first = reinterpret_cast<std::uintptr_t>(stored.block.address) / kPage;
     entries_.resize(kEntriesRead);
@@ -244,14 +290,12 @@ bool Parking::find_changed(const Stored & stored, std::vector<Run> & changed) {
         for (std::size_t i = 0; i < got; ++i) {
             const std::size_t page = at + i;
             // Otherwise it was never touched, or is still as the image has it.
-            if (!entries_[i].own() ||
-                (!image_->stored(stored.extent.first + page) && all_zero(stored.block.address + page * kPage))) {
+            if (!entries_[i].own()) {
                 continue;
             }
-            if (!changed.empty() && changed.back().first + changed.back().pages == page) {
-                ++changed.back().pages;
-            } else {
-                changed.push_back({page, 1});
+            append(stored.own, page, 0);
+            if (image_->stored(stored.extent.first + page) || !all_zero(stored.block.address + page * kPage)) {
+                append(changed, page, 0);
             }
         }
         at += got;
@@ -265,14 +309,8 @@ Parking::Report Parking::wake() {
         const LargeBlocks blocks;
         forget_freed(blocks.all());
         for (const LargeBlock & block : blocks.all()) {
-            const auto found = stored_.find(block.id);
-            // Scratch has nothing to bring back, and neither has what was made while parked.
-            if (found == stored_.end()) {
-                allow_access(block);
-                continue;
-            }
             if (block.use != BlockUse::kWeights) {
-                map_stored(found->second);
+                set_access(block, PROT_READ | PROT_WRITE);
             }
         }
         // Before the loop computes, which brings pages back.
@@ -316,39 +354,43 @@ std::vector<MappedPart> Parking::used_soon(const std::vector<LargeBlock> & block
     for (const LargeBlock & block : blocks) {
         const auto found = stored_.find(block.id);
         if (found != stored_.end() && block.use != BlockUse::kConversation) {
-            const std::vector<MappedPart> parts = mapped_parts(found->second);
-            result.insert(result.end(), parts.begin(), parts.end());
+            add_mapped_parts(found->second, result);
         }
     }
     return result;
 }
 
-std::vector<MappedPart> Parking::mapped_parts(const Stored & stored) const {
+void Parking::add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to) const {
+    for (const Run & run : stored.mapped) {
+        to.push_back(
+            {stored.block.address + run.first * kPage, run.pages * kPage, (stored.extent.first + run.first) * kPage});
+    }
+}
+
+void Parking::map_stored(Stored & stored) {
+    if (stored.own.empty() && !stored.mapped.empty()) {
+        return;  // as before
+    }
+    const auto give_back = [&](const Run & run) {
+        return madvise(stored.block.address + run.first * kPage, run.pages * kPage, MADV_DONTNEED) == 0;
+    };
+    if (stored.mapped.empty() || !std::all_of(stored.own.begin(), stored.own.end(), give_back)) {
+        fence(stored.block);
+        stored.mapped.clear();
+    }
+    stored.own.clear();
     std::vector<Run> runs = stored_runs(*image_, stored.extent, kMappedGap);
     if (runs.size() > kMostMappings) {
         runs = stored_runs(*image_, stored.extent, stored.extent.pages);
     }
-    std::vector<MappedPart> parts;
-    for (const Run & run : runs) {
-        parts.push_back(
-            {stored.block.address + run.first * kPage, run.pages * kPage, (stored.extent.first + run.first) * kPage});
-    }
-    return parts;
-}
-
-void Parking::map_anew(const Stored & stored) {
-    fence(stored.block);
-    map_stored(stored);
-}
-
-void Parking::map_stored(const Stored & stored) {
-    allow_access(stored.block);
-    for (const MappedPart & part : mapped_parts(stored)) {
-        if (mmap(part.address, part.bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE,
-                 image_->descriptor(), static_cast<off_t>(part.offset)) == MAP_FAILED) {
-            give_up("cannot bring back a block");
+    for (const Run & run : outside(runs, stored.mapped)) {
+        if (mmap(stored.block.address + run.first * kPage, run.pages * kPage, PROT_NONE,
+                 MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, image_->descriptor(),
+                 static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
+            give_up("cannot map a block from its image");
         }
     }
+    stored.mapped = std::move(runs);
 }
 
 }  // namespace minerva::engine

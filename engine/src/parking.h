@@ -2,11 +2,11 @@
 //
 // Purpose: a parked engine keeps its process and its head (vocabulary, graph, templates). Its large blocks go to an
 // image on disk, where only what changed since the last time is written: the kernel tells which pages were touched
-// since they were mapped from the image. Waking maps the image over the blocks, private and copy-on-write, so nothing
-// is read before it is used. While parked the inference loop is held (main_loop.h), and the addresses of KV cache and
-// scratch are fenced off, so that a stray touch ends the process instead of computing on zeros.
-// Weights do not change: from the first park on they are clean pages of the image, as those of a mapped model are of
-// its file, for the kernel to drop and read again. They stay mapped, so that a wake costs them no page faults.
+// since they were mapped from the image. What is stored is mapped from there, private and copy-on-write: clean pages,
+// for the kernel to drop and read again as those of a mapped model, and a wake has nothing to read before it is used.
+// They stay mapped while parked, so that it costs no page faults either. While parked the inference loop is held
+// (main_loop.h), and KV cache and scratch are fenced off, so that a stray touch ends the process instead of computing
+// on zeros. Weights do not change: from the first park on they can only be read.
 //
 // Threading: one thread, not the main one.
 // Ownership: owns the image.
@@ -60,29 +60,32 @@ class Parking {
     bool parked() const { return parked_; }
 
   private:
+    // Pages of one block, relative to its start.
+    using Run = Image::Extent;
+
     struct Stored {
         LargeBlock block;
         Image::Extent extent;
-        bool changed;  // the latest park wrote some of it
+        std::vector<Run> mapped;  // from the image, by address; none before its first park
+        std::vector<Run> own;     // in memory of the process's own, as of the latest look
     };
 
     void forget_freed(const std::vector<LargeBlock> & blocks);
     // Brings the image up to date. Effect: `report.refused`, and the sizes that go with it, say what came of it.
     void store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report);
-    // The pages, from the start of the block, that the image does not hold as they are now. False: errno says why.
-    bool find_changed(const Stored & stored, std::vector<Image::Extent> & changed);
-    // Requires: the block is fenced.
-    void map_stored(const Stored & stored);
-    // Gives back its memory, and maps the image in its place.
-    void map_anew(const Stored & stored);
-    // The parts of a block that are mapped from the image.
-    std::vector<MappedPart> mapped_parts(const Stored & stored) const;
+    // The pages that the image does not hold as they are now, and those that are the process's own. False: errno says
+    // why.
+    bool find_changed(Stored & stored, std::vector<Run> & changed);
+    // Has the image's pages in place of the process's own. Requires: the image holds what the block does.
+    void map_stored(Stored & stored);
+    void add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to) const;
     // Finds the mapped model files, and whether they are used.
     void find_models(const std::vector<LargeBlock> & blocks);
     // What the first token after a wake needs, in the order in which it does.
     std::vector<MappedPart> used_soon(const std::vector<LargeBlock> & blocks) const;
     std::uint64_t drop_models(std::uint64_t bytes) const;
     std::uint64_t drop_stored_weights(std::uint64_t bytes) const;
+    void drop_image() const;
 
     std::string why_not_;
     std::unique_ptr<Image> image_;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "attention.h"
 #include "footprint.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
@@ -150,8 +151,14 @@ std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
     if (graph == nullptr) {
         return 0;
     }
-    return ggml_graph_plan(graph, params.cpuparams_batch.n_threads, nullptr).work_size +
-           static_cast<std::size_t>(ggml_graph_n_nodes(graph)) * kPerNode;
+    bool attention = false;
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+        attention = attention || ggml_graph_node(graph, i)->op == GGML_OP_FLASH_ATTN_EXT;
+    }
+    const int threads = params.cpuparams_batch.n_threads;
+    return ggml_graph_plan(graph, threads, nullptr).work_size +
+           static_cast<std::size_t>(ggml_graph_n_nodes(graph)) * kPerNode +
+           (attention ? static_cast<std::size_t>(threads) * kAttentionWorkspace : 0);
 }
 
 // What no buffer shows. This process has the same vocabulary, the same graph and much of the same code as the one that

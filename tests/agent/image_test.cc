@@ -29,6 +29,30 @@ std::uint64_t disk_bytes(const Image& image) {
   return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 
+// The stored pages that the file holds, and those that it does not.
+struct Found {
+  std::vector<std::size_t> held;
+  std::vector<std::size_t> damaged;
+};
+
+Found hold_against(const Image& image, const std::vector<std::uint64_t>& checksums) {
+  Found found;
+  for (std::size_t page = 0; page < checksums.size(); ++page) {
+    if (checksums[page] == 0) continue;
+    (image.holds(page, checksums[page]) ? found.held : found.damaged).push_back(page);
+  }
+  return found;
+}
+
+std::vector<std::uint64_t> checksums_of(const Image& image) {
+  const auto now = image.checksums();
+  return {now->begin(), now->end()};
+}
+
+Found look_at(const Image& image) { return hold_against(image, checksums_of(image)); }
+
+using Pages = std::vector<std::size_t>;
+
 TEST(Image, WhatIsWrittenIsThere) {
   const auto image = make_image();
   const auto first = image->allocate(3);
@@ -37,13 +61,23 @@ TEST(Image, WhatIsWrittenIsThere) {
   ASSERT_TRUE(image->write(second.first, pages_of('b', 2).data(), 2));
   EXPECT_FALSE(image->stored(first.first));
   EXPECT_EQ(image->stored_bytes(), 4 * kPage);
-  const auto contents = image->contents();
-  ASSERT_EQ(contents.size(), 4U);
-  for (const auto page : contents) EXPECT_TRUE(image->holds(page));
+  const auto before = checksums_of(*image);
+  EXPECT_EQ(hold_against(*image, before).held, (Pages{1, 2, 3, 4}));
   ASSERT_TRUE(image->write(first.first + 2, pages_of('c', 1).data(), 1));
-  for (const auto page : contents) EXPECT_EQ(image->holds(page), page.number != first.first + 2);
-  for (const auto page : image->contents()) EXPECT_TRUE(image->holds(page));
+  EXPECT_EQ(hold_against(*image, before).damaged, Pages{2});
+  EXPECT_EQ(look_at(*image).held, (Pages{1, 2, 3, 4}));
   EXPECT_EQ(image->stored_bytes(), 4 * kPage) << "in place";
+}
+
+TEST(Image, WhoReadsChecksumsMayGoOnWhileItGrows) {
+  const auto image = make_image();
+  const auto first = image->allocate(2);
+  ASSERT_TRUE(image->write(first.first, pages_of('a', 2).data(), 2));
+  const auto early = image->checksums();
+  const auto more = image->allocate(100);
+  ASSERT_TRUE(image->write(more.first, pages_of('b', 100).data(), 100));
+  EXPECT_TRUE(image->holds(first.first, (*early)[first.first]));
+  EXPECT_EQ(look_at(*image).held.size(), 102U);
 }
 
 TEST(Image, HasNoNameAndOneReader) {
@@ -67,9 +101,9 @@ TEST(Image, AFlippedBitIsSeen) {
   const auto at = static_cast<off_t>((extent.first + 2) * kPage + 17);
   const char flipped = 'a' ^ 4;
   ASSERT_EQ(::pwrite(image->descriptor(), &flipped, 1, at), 1);
-  for (const auto page : image->contents()) EXPECT_EQ(image->holds(page), page.number != extent.first + 2);
+  EXPECT_EQ(look_at(*image).damaged, Pages{extent.first + 2});
   ASSERT_EQ(::ftruncate(image->descriptor(), 0), 0);
-  for (const auto page : image->contents()) EXPECT_FALSE(image->holds(page));
+  EXPECT_EQ(look_at(*image).damaged.size(), 4U);
 }
 
 TEST(Image, SpaceThatIsFreedIsGivenBackAndUsedAgain) {
@@ -121,6 +155,9 @@ TEST(Image, AFullDiskIsAnAnswer) {
   EXPECT_TRUE(image->stored(extent.first));
   for (std::size_t i = 1; i < 8; ++i) EXPECT_FALSE(image->stored(extent.first + i));
   EXPECT_EQ(image->stored_bytes(), kPage);
+  std::string page(kPage, 'y');
+  ASSERT_GE(::pread(image->descriptor(), page.data(), kPage, static_cast<off_t>((extent.first + 1) * kPage)), 0);
+  EXPECT_EQ(page.find('b'), std::string::npos) << "they read as zeros, where they are mapped";
   EXPECT_TRUE(image->write(extent.first + 1, pages_of('b', 7).data(), 7));
 }
 

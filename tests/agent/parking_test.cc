@@ -121,9 +121,33 @@ TEST(Parking, WeightsStayReadableAndCostNoMemoryOfTheirOwn) {
     EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
     EXPECT_EQ(own_pages(weights, kMany), 0U) << "they are the image's pages";
   }
-  weights.page(7)[0] = 2;  // nobody does
-  EXPECT_EQ(cycle(parking).first.written_bytes, kPage);
-  EXPECT_EQ(weights.page(7)[0], 2);
+}
+
+TEST(Parking, WhatWasStoredStaysMappedAndOnlyChangesBecomeItsOwn) {
+  Parking parking(IMAGE_FOLDER);
+  constexpr std::size_t kMany = 1000;
+  const Block state(kMany, BlockUse::kState);
+  std::memset(state.page(0), 1, 500 * kPage);
+  cycle(parking);
+  EXPECT_EQ(own_pages(state, kMany), 0U);
+  EXPECT_TRUE(reads_plainly(state.page(0), 500 * kPage, 1));
+  const auto present = [&](std::size_t pages) {
+    std::vector<PageMap::Entry> entries(pages);
+    PageMap().read(reinterpret_cast<std::uintptr_t>(state.page(0)) / kPage, entries.data(), pages);
+    return std::count_if(entries.begin(), entries.end(), [](PageMap::Entry entry) { return entry.held(); });
+  };
+  ASSERT_EQ(present(500), 500);
+  // A turn: the end of what there was, and what follows; and a page of zeros far away.
+  std::memset(state.page(499), 2, 11 * kPage);
+  std::memset(state.page(900), 0, kPage);
+  EXPECT_EQ(own_pages(state, kMany), 12U);
+  at_rest([&] {
+    EXPECT_EQ(parking.park(kNoLimit).written_bytes, 11 * kPage);
+    EXPECT_EQ(own_pages(state, kMany), 0U);
+    EXPECT_GE(present(499), 499) << "no page faults for what did not change";
+    return parking.wake();
+  });
+  EXPECT_EQ(state.text(), std::string(499 * kPage, 1) + std::string(11 * kPage, 2) + std::string(490 * kPage, 0));
 }
 
 TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
@@ -300,6 +324,7 @@ TEST(Parking, ABlockMayGoWhileItIsParked) {
     // Most likely where the other one was.
     const Block born(10, BlockUse::kState);
     std::memset(born.page(0), 3, 10 * kPage);
+    parking.drop(kNoLimit);
     EXPECT_EQ(parking.wake().image_bytes, 10 * kPage);
     EXPECT_EQ(born.text(), std::string(10 * kPage, 3));
     return 0;
@@ -403,6 +428,20 @@ TEST(ParkingDeathTest, ATouchOfAParkedBlockEndsTheProcess) {
           ::testing::KilledBySignal(SIGSEGV), "");
     }
   }
+}
+
+TEST(ParkingDeathTest, NobodyWritesToWeightsThatAreStored) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGSEGV, SIG_DFL);
+        Parking parking(IMAGE_FOLDER);
+        const Block weights(10, BlockUse::kWeights);
+        std::memset(weights.page(0), 1, 10 * kPage);
+        cycle(parking);
+        weights.page(7)[0] = 2;
+        std::_Exit(0);
+      },
+      ::testing::KilledBySignal(SIGSEGV), "");
 }
 
 TEST(ParkingDeathTest, ADamagedImageEndsTheProcess) {
