@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import page_cache
 from subjects import BIN, DEMO, Failed, ROOT, engine_of, large_models
@@ -22,6 +23,7 @@ ANSWERED = 16                 # tokens of an answer
 SAID = [2, 3, 5, 7, 11, 13, 17, 19]  # what a client says next, beside 1000
 PREFILLED_AGAIN = 4           # tokens of a returning conversation beyond what is new, at most
 PREFILLED = 128
+REST = 0.1                    # seconds, of a processor that is slower for a while after it
 DECODED = 32
 MIB = 1 << 20
 
@@ -116,6 +118,7 @@ def drop_pages(pair, figures, add, hot):
     """Requires: parked. The model's file is in the page cache afterwards."""
     engine = pair.engine()
     file = pair.file()
+    copy = pair.copy_of_file()  # reads the file
     try:
         left = page_cache.drop_model(engine.pid, file, pair.image_folder())
     except OSError as error:
@@ -124,11 +127,11 @@ def drop_pages(pair, figures, add, hot):
     if left > 0.02 * os.stat(file).st_size:
         raise Failed(f"{left / MIB:.0f} MiB of {pair.first} stay in the page cache: somebody else uses them")
     # On either side: a disk that others use too changes from second to second.
-    rates = [page_cache.read_rate(pair.copy_of_file())]
+    rates = [page_cache.read_rate(copy)]
     before = engine.transferred()["read_bytes"]
     dropped = add("parked, pages dropped", pair.minerva.first_token(pair.first, "parked"))
     read = engine.transferred()["read_bytes"] - before
-    rates.append(page_cache.read_rate(pair.copy_of_file()))
+    rates.append(page_cache.read_rate(copy))
     row = f"pages of {pair.first} that were dropped"
     # What it takes beyond the computing, that a hot model does too.
     figures.add(row, "MB/s", "come back at", read / (dropped - hot) / 1e6)
@@ -244,10 +247,11 @@ def speeds(pair, figures, rounds):
     for _ in range(rounds):
         for row, measure in rows.items():
             measure()
-            figures.add(row, "tokens/s", "hot, the time before", measure("hit"))
-            figures.add(row, "tokens/s", "hot", measure("hit"))
-            minerva.park(model)
-            figures.add(row, "tokens/s", "waking", measure("parked"))
+            for subject in ("hot, the time before", "hot", "waking"):
+                if subject == "waking":
+                    minerva.park(model)
+                time.sleep(REST)
+                figures.add(row, "tokens/s", subject, measure("parked" if subject == "waking" else "hit"))
     for row in rows:
         figures.compare(row, "hot", "hot, the time before")
         figures.compare(row, "waking", "hot", least=0.98)
