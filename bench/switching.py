@@ -23,7 +23,7 @@ ANSWERED = 16                 # tokens of an answer
 SAID = [2, 3, 5, 7, 11, 13, 17, 19]  # what a client says next, beside 1000
 PREFILLED_AGAIN = 4           # tokens of a returning conversation beyond what is new, at most
 PREFILLED = 128
-REST = 0.1                    # seconds, of a processor that is slower for a while after it
+REST = 0.1                    # seconds without work; a processor is slower for a while after that
 DECODED = 32
 MIB = 1 << 20
 

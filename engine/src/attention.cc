@@ -73,7 +73,7 @@ const T * element(const ggml_tensor & tensor, std::int64_t i1, std::int64_t i2, 
         static_cast<std::size_t>(i2) * tensor.nb[2] + static_cast<std::size_t>(i3) * tensor.nb[3]);
 }
 
-// A thread's own: what is written for one operation is read by no other.
+// A thread's own. Nothing in it outlives an operation; other threads read its sums until the last barrier.
 class Workspace {
   public:
     Workspace() : values_(static_cast<float *>(map_large_block(kAttentionWorkspace, BlockUse::kScratch))) {

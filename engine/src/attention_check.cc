@@ -190,7 +190,10 @@ std::vector<Case> cases() {
     all.push_back({f16, 576, 512, 16, 1, 3, 500, 1, 2, true, false, 0, 0});
     all.push_back({f16, 192, 128, 8, 8, 7, 500, 1, 2, true, false, 0, 0});
     all.push_back({f16, 40, 40, 4, 2, 3, 100, 1, 2, true, false, 0, 0});
+    // In several parts, the last of which is another size.
     all.push_back({f16, 128, 128, 64, 64, 40, 260, 1, 2, true, false, 0, 0});
+    all.push_back({f16, 128, 128, 64, 64, 18, 260, 1, 2, true, false, 0, 0});
+    all.push_back({f16, 128, 128, 64, 8, 40, 260, 1, 2, true, false, 0, 0});
     all.push_back({f16, 64, 64, 8, 2, 1, 256, 4, 2, true, false, 0, 0});
     all.push_back({f16, 64, 64, 8, 2, 6, 256, 3, 2, true, true, 0, 0});
     all.push_back({f16, 256, 256, 4, 1, 5, 700, 1, 2, true, false, 50, 0});

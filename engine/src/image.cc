@@ -107,7 +107,7 @@ bool Image::write(std::size_t page, const char * data, std::size_t count) {
         }
         if (n <= 0) {
             const int error = errno;
-            punch(fd_, page * kPage, count * kPage);  // they may be mapped
+            broken_ = !punch(fd_, page * kPage, count * kPage) || broken_;
             errno = error;
             return false;
         }

@@ -37,7 +37,8 @@ class Image {
     void free(Extent extent);
 
     bool stored(std::size_t page) const { return page < end_ && (*checksums_)[page] != 0; }
-    // Stores `count` pages from `page` on. False: the disk is full or broken; those pages are not stored any more.
+    // Stores `count` pages from `page` on. False: the disk is full or broken; those pages are not stored any more, and
+    // read as zeros where they are mapped.
     bool write(std::size_t page, const char * data, std::size_t count);
     // By page; 0: it is not stored.
     using Checksums = std::vector<std::atomic<std::uint64_t>>;
@@ -49,6 +50,8 @@ class Image {
     // as the disk.
     void drop_cache() const;
 
+    // It may hold something where nothing is stored: not to be mapped any more.
+    bool broken() const { return broken_; }
     int descriptor() const { return fd_; }
     std::uint64_t stored_bytes() const { return stored_pages_ * kPage; }
 
@@ -62,6 +65,7 @@ class Image {
     std::map<std::size_t, std::size_t> unused_;  // of those: free extents, first page -> pages
     std::shared_ptr<Checksums> checksums_ = std::make_shared<Checksums>();  // of `end_` pages at least
     std::uint64_t stored_pages_ = 0;
+    bool broken_ = false;
 };
 
 }  // namespace minerva::engine

@@ -36,7 +36,7 @@ OwnMemory::~OwnMemory() {
 }
 
 std::optional<std::uint64_t> OwnMemory::anonymous_bytes() const {
-    std::array<char, 4096> buffer;
+    std::array<char, 1 << 15> buffer;  // a user may be in thousands of groups, which come first
     const ssize_t n = pread(fd_, buffer.data(), buffer.size(), 0);
     if (n < 0) {
         return std::nullopt;

@@ -204,16 +204,18 @@ std::uint64_t Parking::drop_stored_weights(std::uint64_t bytes) const {
 }
 
 void Parking::drop_image() const {
-    std::vector<MappedPart> parts;
-    const LargeBlocks blocks;
-    for (const LargeBlock & block : blocks.all()) {
-        if (const auto found = stored_.find(block.id); found != stored_.end()) {
-            add_mapped_parts(found->second, parts);
+    {
+        std::vector<MappedPart> parts;
+        const LargeBlocks blocks;
+        for (const LargeBlock & block : blocks.all()) {
+            if (const auto found = stored_.find(block.id); found != stored_.end()) {
+                add_mapped_parts(found->second, parts);
+            }
         }
-    }
-    // What is mapped stays in the page cache.
-    for (const MappedPart & part : parts) {
-        madvise(part.address, part.bytes, MADV_DONTNEED);
+        // What is mapped stays in the page cache. Nobody can have written to it: it is fenced.
+        for (const MappedPart & part : parts) {
+            madvise(part.address, part.bytes, MADV_DONTNEED);
+        }
     }
     image_->drop_cache();
 }
@@ -236,6 +238,10 @@ void Parking::forget_freed(const std::vector<LargeBlock> & blocks) {
 }
 
 void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report) {
+    if (image_->broken()) {
+        report.refused = "the disk of its image is broken";
+        return;
+    }
     for (const LargeBlock & block : blocks) {
         if (block.use != BlockUse::kScratch && stored_.count(block.id) == 0) {
             stored_.emplace(block.id, Stored{block, image_->allocate(block.bytes / kPage), {}, {}});
@@ -306,15 +312,18 @@ bool Parking::find_changed(Stored & stored, std::vector<Run> & changed) {
 Parking::Report Parking::wake() {
     Report report;
     if (parked_) {
-        const LargeBlocks blocks;
-        forget_freed(blocks.all());
-        for (const LargeBlock & block : blocks.all()) {
-            if (block.use != BlockUse::kWeights) {
-                set_access(block, PROT_READ | PROT_WRITE);
+        std::vector<MappedPart> soon;
+        {
+            const LargeBlocks blocks;
+            forget_freed(blocks.all());
+            for (const LargeBlock & block : blocks.all()) {
+                if (block.use != BlockUse::kWeights) {
+                    set_access(block, PROT_READ | PROT_WRITE);
+                }
             }
+            soon = used_soon(blocks.all());
         }
         // Before the loop computes, which brings pages back.
-        std::vector<MappedPart> soon = used_soon(blocks.all());
         report.soon = look_at(soon);
         parked_ = false;
         release_main_loop();

@@ -4,9 +4,10 @@
 // image on disk, where only what changed since the last time is written: the kernel tells which pages were touched
 // since they were mapped from the image. What is stored is mapped from there, private and copy-on-write: clean pages,
 // for the kernel to drop and read again as those of a mapped model, and a wake has nothing to read before it is used.
-// They stay mapped while parked, so that it costs no page faults either. While parked the inference loop is held
-// (main_loop.h), and KV cache and scratch are fenced off, so that a stray touch ends the process instead of computing
-// on zeros. Weights do not change: from the first park on they can only be read.
+// They stay mapped while parked, so that what did not change costs no page faults. While parked the inference loop is
+// held (main_loop.h), and KV cache and scratch are fenced off: a stray touch ends the process instead of computing on
+// scratch that is gone, or writing what a drop would throw away. Weights do not change: from the first park on they can
+// only be read.
 //
 // Threading: one thread, not the main one.
 // Ownership: owns the image.
@@ -66,7 +67,7 @@ class Parking {
     struct Stored {
         LargeBlock block;
         Image::Extent extent;
-        std::vector<Run> mapped;  // from the image, by address; none before its first park
+        std::vector<Run> mapped;  // from the image, by address, or more of it; none before its first park
         std::vector<Run> own;     // in memory of the process's own, as of the latest look
     };
 

@@ -155,10 +155,12 @@ std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
         attention = attention || ggml_graph_node(graph, i)->op == GGML_OP_FLASH_ATTN_EXT;
     }
-    const int threads = params.cpuparams_batch.n_threads;
-    return ggml_graph_plan(graph, threads, nullptr).work_size +
+    // Prompts have threads of their own if they are computed by another number of them.
+    const int for_prompts = params.cpuparams_batch.n_threads;
+    const int for_answers = params.cpuparams.n_threads == for_prompts ? 0 : params.cpuparams.n_threads;
+    return ggml_graph_plan(graph, for_prompts, nullptr).work_size +
            static_cast<std::size_t>(ggml_graph_n_nodes(graph)) * kPerNode +
-           (attention ? static_cast<std::size_t>(threads) * kAttentionWorkspace : 0);
+           (attention ? static_cast<std::size_t>(for_prompts + for_answers) * kAttentionWorkspace : 0);
 }
 
 // What no buffer shows. This process has the same vocabulary, the same graph and much of the same code as the one that

@@ -403,6 +403,27 @@ TEST(Parking, AFullDiskLeavesItHot) {
   EXPECT_EQ(state.text(), expected);
 }
 
+TEST(Parking, WhatAFullDiskTookHalfIsNotWhatComesBack) {
+  ::signal(SIGXFSZ, SIG_IGN);
+  Parking parking(IMAGE_FOLDER);
+  const Block state(50, BlockUse::kState);
+  std::memset(state.page(0), 1, 50 * kPage);
+  cycle(parking);
+  std::memset(state.page(30), 2, 20 * kPage);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit limited = before;
+  limited.rlim_cur = 40 * kPage;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
+  const auto refused = at_rest([&] { return parking.park(kNoLimit); });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_NE(refused.refused, "");
+  // Zeros are not written, so they must be what the image has there.
+  std::memset(state.page(30), 0, 20 * kPage);
+  EXPECT_EQ(cycle(parking).first.refused, "");
+  EXPECT_EQ(state.text(), std::string(30 * kPage, 1) + std::string(20 * kPage, 0));
+}
+
 TEST(Parking, WithoutAFolder) {
   Parking parking("");
   EXPECT_NE(parking.why_not(), "");
