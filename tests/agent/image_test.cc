@@ -1,15 +1,15 @@
 #include "image.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "full_disk.h"
 
 namespace minerva::engine {
 namespace {
@@ -140,17 +140,13 @@ TEST(Image, SpaceThatIsFreedIsGivenBackAndUsedAgain) {
 }
 
 TEST(Image, AFullDiskIsAnAnswer) {
-  ::signal(SIGXFSZ, SIG_IGN);
   const auto image = make_image();
   const auto extent = image->allocate(8);
   ASSERT_TRUE(image->write(extent.first, pages_of('a', 2).data(), 2));
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit limited = before;
-  limited.rlim_cur = (extent.first + 4) * kPage;
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
-  const bool written = image->write(extent.first + 1, pages_of('b', 7).data(), 7);
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  const bool written = [&] {
+    const FullDisk full((extent.first + 4) * kPage);
+    return image->write(extent.first + 1, pages_of('b', 7).data(), 7);
+  }();
   EXPECT_FALSE(written);
   EXPECT_TRUE(image->stored(extent.first));
   for (std::size_t i = 1; i < 8; ++i) EXPECT_FALSE(image->stored(extent.first + i));

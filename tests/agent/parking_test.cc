@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "full_disk.h"
 #include "main_loop.h"
 #include "mapped_file.h"
 #include "page_map.h"
@@ -382,20 +382,16 @@ TEST(Parking, AnImageOverItsLimitIsRefused) {
 }
 
 TEST(Parking, AFullDiskLeavesItHot) {
-  ::signal(SIGXFSZ, SIG_IGN);
   Parking parking(IMAGE_FOLDER);
   const Block state(100, BlockUse::kState);
   std::memset(state.page(0), 1, 50 * kPage);
   cycle(parking);
   for (std::size_t i = 0; i < 100; i += 3) state.page(i)[1] = 5;
   const std::string expected = state.text();
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit limited = before;
-  limited.rlim_cur = 40 * kPage;
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
-  const auto refused = at_rest([&] { return parking.park(kNoLimit); });
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto refused = at_rest([&] {
+    const FullDisk full(40 * kPage);
+    return parking.park(kNoLimit);
+  });
   EXPECT_NE(refused.refused.find("cannot write its image"), std::string::npos) << refused.refused;
   EXPECT_FALSE(parking.parked());
   EXPECT_EQ(state.text(), expected);
@@ -404,19 +400,15 @@ TEST(Parking, AFullDiskLeavesItHot) {
 }
 
 TEST(Parking, WhatAFullDiskTookHalfIsNotWhatComesBack) {
-  ::signal(SIGXFSZ, SIG_IGN);
   Parking parking(IMAGE_FOLDER);
   const Block state(50, BlockUse::kState);
   std::memset(state.page(0), 1, 50 * kPage);
   cycle(parking);
   std::memset(state.page(30), 2, 20 * kPage);
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit limited = before;
-  limited.rlim_cur = 40 * kPage;
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limited), 0);
-  const auto refused = at_rest([&] { return parking.park(kNoLimit); });
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto refused = at_rest([&] {
+    const FullDisk full(40 * kPage);
+    return parking.park(kNoLimit);
+  });
   ASSERT_NE(refused.refused, "");
   // Zeros are not written, so they must be what the image has there.
   std::memset(state.page(30), 0, 20 * kPage);
