@@ -5,7 +5,7 @@
 
 namespace minerva::engine {
 
-// What each thread that computes it takes.
+// What each thread that computes it takes, in bytes.
 inline constexpr std::size_t kAttentionWorkspace = std::size_t{1} << 20;
 
 }  // namespace minerva::engine

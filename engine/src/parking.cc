@@ -369,10 +369,13 @@ std::vector<MappedPart> Parking::used_soon(const std::vector<LargeBlock> & block
     return result;
 }
 
-void Parking::add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to) const {
+MappedPart Parking::part(const Stored & stored, Run run) {
+    return {stored.block.address + run.first * kPage, run.pages * kPage, (stored.extent.first + run.first) * kPage};
+}
+
+void Parking::add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to) {
     for (const Run & run : stored.mapped) {
-        to.push_back(
-            {stored.block.address + run.first * kPage, run.pages * kPage, (stored.extent.first + run.first) * kPage});
+        to.push_back(part(stored, run));
     }
 }
 
@@ -381,7 +384,8 @@ void Parking::map_stored(Stored & stored) {
         return;  // as before
     }
     const auto give_back = [&](const Run & run) {
-        return madvise(stored.block.address + run.first * kPage, run.pages * kPage, MADV_DONTNEED) == 0;
+        const MappedPart own = part(stored, run);
+        return madvise(own.address, own.bytes, MADV_DONTNEED) == 0;
     };
     if (stored.mapped.empty() || !std::all_of(stored.own.begin(), stored.own.end(), give_back)) {
         fence(stored.block);
@@ -393,9 +397,9 @@ void Parking::map_stored(Stored & stored) {
         runs = stored_runs(*image_, stored.extent, stored.extent.pages);
     }
     for (const Run & run : outside(runs, stored.mapped)) {
-        if (mmap(stored.block.address + run.first * kPage, run.pages * kPage, PROT_NONE,
-                 MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, image_->descriptor(),
-                 static_cast<off_t>((stored.extent.first + run.first) * kPage)) == MAP_FAILED) {
+        const MappedPart missing = part(stored, run);
+        if (mmap(missing.address, missing.bytes, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE,
+                 image_->descriptor(), static_cast<off_t>(missing.offset)) == MAP_FAILED) {
             give_up("cannot map a block from its image");
         }
     }

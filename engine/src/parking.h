@@ -79,7 +79,9 @@ class Parking {
     bool find_changed(Stored & stored, std::vector<Run> & changed);
     // Has the image's pages in place of the process's own. Requires: the image holds what the block does.
     void map_stored(Stored & stored);
-    void add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to) const;
+    // Where these pages are, in memory and in the image.
+    static MappedPart part(const Stored & stored, Run run);
+    static void add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to);
     // Finds the mapped model files, and whether they are used.
     void find_models(const std::vector<LargeBlock> & blocks);
     // What the first token after a wake needs, in the order in which it does.

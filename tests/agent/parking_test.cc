@@ -204,11 +204,16 @@ TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
   EXPECT_EQ(state.text(), std::string(512 * kPage, 2));
 }
 
+// All of it is in the page cache, and on disk, so that it can be given back.
+void bring_in(const MappedFile& model) {
+  ASSERT_EQ(fsync(model.descriptor()), 0);
+  read_pages(model.part());
+}
+
 TEST(Parking, OfAMappedModelTheEndOfTheFileIsGivenBack) {
   Parking parking(IMAGE_FOLDER);
   const MappedFile model(/*shared=*/true);
-  ASSERT_EQ(fsync(model.descriptor()), 0);
-  read_pages(model.part());
+  bring_in(model);
   at_rest([&] {
     EXPECT_EQ(parking.park(kNoLimit).soon.cached, kBytes);
     EXPECT_EQ(parking.drop(4 << 20).dropped_bytes, 4U << 20);
@@ -223,8 +228,7 @@ TEST(Parking, OfAMappedModelTheEndOfTheFileIsGivenBack) {
 TEST(Parking, TheFileOfCopiedWeightsGoesFirstAndStaysAway) {
   Parking parking(IMAGE_FOLDER);
   const MappedFile model(/*shared=*/true);
-  ASSERT_EQ(fsync(model.descriptor()), 0);
-  read_pages(model.part());
+  bring_in(model);
   const Block weights(kBytes / kPage, BlockUse::kWeights);
   std::memset(weights.page(0), 1, kBytes);
   at_rest([&] {
@@ -240,8 +244,7 @@ TEST(Parking, TheFileOfCopiedWeightsGoesFirstAndStaysAway) {
 TEST(Parking, ALittleMoreOfTheFileIsNothingOfTheCopies) {
   Parking parking(IMAGE_FOLDER);
   const MappedFile model(/*shared=*/true);
-  ASSERT_EQ(fsync(model.descriptor()), 0);
-  read_pages(model.part());
+  bring_in(model);
   const Block weights(kBytes / kPage, BlockUse::kWeights);
   std::memset(weights.page(0), 1, kBytes);
   at_rest([&] {
