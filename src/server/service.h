@@ -53,7 +53,8 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the models folders are now. Errors: kModelNotFound, with what to do.
+  // By id or alias, as the models folders are now. Errors: kModelNotFound, kInvalidArgument for no name, with what to
+  // do.
   io::Task<Result<ModelId>> resolve(std::string name);
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
