@@ -168,7 +168,7 @@ void AccessTrace::record(const Access& access) {
     writer_->pending += line;
     if (std::exchange(writer_->scheduled, true)) return;
   }
-  loop_.offload([writer = writer_] { writer->write(); }, [] {});
+  loop_.offload(io::Lane::kDisk, [writer = writer_] { writer->write(); }, [] {});
 }
 
 }  // namespace minerva

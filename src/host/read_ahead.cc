@@ -44,6 +44,7 @@ FileReadAhead::FileReadAhead(io::Loop& loop, std::function<bool()> nothing_goes_
 
 void FileReadAhead::read(std::vector<std::string> files) {
   loop_.offload(
+      io::Lane::kDisk,
       [files = std::move(files)] {
         for (const std::string& path : files) File(path).will_need(0, 0);
       },
@@ -63,7 +64,7 @@ void FileReadAhead::next_piece() {
   }
   under_way_ = true;
   auto piece = std::make_shared<Piece>();
-  loop_.offload([piece, path = position_.files.front(), offset = position_.offset,
+  loop_.offload(io::Lane::kDisk, [piece, path = position_.files.front(), offset = position_.offset,
                  spare = spare_] { *piece = read_piece(path, offset, spare); },
                 [this, alive = alive_, piece] {
                   if (*alive) done(*piece);

@@ -189,7 +189,7 @@ void StateSaver::changed() {
     if (!content) return;
     last_ = Clock::now();
     writer_->set(*std::move(content));
-    loop_.offload([writer = writer_] { writer->write(); }, [] {});
+    loop_.offload(Lane::kDisk, [writer = writer_] { writer->write(); }, [] {});
   });
 }
 
