@@ -90,7 +90,7 @@ int serve(const ConfigSource& source, const Config& given) {
                  {config.stop_grace, config.stall_timeout, config.min_free_memory});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
-  host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
   const auto address = server.listen(config.listen);
