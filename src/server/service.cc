@@ -31,6 +31,10 @@ void Service::tell_watchers() {
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
+  if (name.empty()) {
+    co_return fail(ErrorCode::kInvalidArgument,
+                   "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
+  }
   if (const ModelSpec* spec = catalog.find(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {

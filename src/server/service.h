@@ -55,7 +55,8 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the models folders are now. Errors: kModelNotFound, with what to do.
+  // By id or alias, as the models folders are now. Errors: kModelNotFound, kInvalidArgument for no name, with what to
+  // do.
   io::Task<Result<ModelId>> resolve(std::string name);
   // The same; nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
