@@ -79,6 +79,12 @@ struct ClearAnswer {
 std::string cleared_text(const ClearAnswer& answer);
 std::string clear_json(const ClearAnswer& answer);
 
+// How llama.cpp's router says how a model is.
+struct RouterStatus {
+  std::string_view value;           // "loaded", "sleeping", "loading", "unloaded"
+  std::optional<int> exit_code = {};  // it failed
+};
+
 // One model of the catalog, in OpenAI's shape with Minerva's fields added.
 struct ModelAnswer {
   ModelId id;
@@ -94,6 +100,8 @@ struct ModelAnswer {
   std::optional<ShrunkContext> shrunk = {};
   std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
   std::string next_unload = {};
+  RouterStatus status = {"unloaded"};
+  std::vector<std::string> input_modalities = {"text"};  // "text", "image", "audio"
   ModelId preset_of = {};  // the model that it is a preset of; empty: it is a model
 };
 std::string model_json(const ModelAnswer& model);
