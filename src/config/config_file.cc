@@ -198,9 +198,10 @@ class Reader {
   Result<void> read_models(const toml::table& table) {
     for (const auto& [key, node] : table) {
       const std::string id(key.str());
-      if (!is_model_id(id) || id == "stats") {
-        return error_at(key.source(), id == "stats" ? "\"stats\" is reserved: it cannot be a model's name"
-                                                    : fmt::format("\"{}\" cannot be a model's name", id));
+      if (!is_model_id(id)) {
+        return error_at(key.source(), is_reserved_id(id)
+                                          ? fmt::format("\"{}\" is reserved: it cannot be a model's name", id)
+                                          : fmt::format("\"{}\" cannot be a model's name", id));
       }
       const toml::table* const inner = node.as_table();
       if (inner == nullptr) return error_at(node.source(), fmt::format("write [model.\"{}\"] and its keys below", id));

@@ -666,7 +666,7 @@ std::vector<ModelRow> make_model_rows() {
   rows.push_back({"aliases", "", "list of text", TomlKind::kList, "Other names for it.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     for (const std::string& alias : values) {
-                      if (!is_model_id(alias) || alias == "stats") {
+                      if (!is_model_id(alias)) {
                         return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", alias));
                       }
                     }

@@ -300,7 +300,7 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
   if (!*follow) co_return co_await x.respond(200, "text/plain; charset=utf-8", std::move(text));
 
   io::Signal woken(service.loop);
-  bool gone = false;
+  bool gone = x.request.method == "HEAD";
   std::deque<std::string> lines;
   const std::shared_ptr<void> following = log->follow([&](std::string_view line) {
     if (lines.size() >= kMaxFollowQueue) lines.pop_front();
