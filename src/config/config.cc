@@ -41,7 +41,7 @@ Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings&
     Setting& setting = own[name];
     setting.where = where(*row);
     setting.base = base;
-    if (row->toml != TomlKind::kList) setting.values.clear();  // the last one counts
+    if (!is_list(row->toml)) setting.values.clear();  // the last one counts
     setting.values.push_back(text);
   }
   for (auto& [name, setting] : own) settings[name] = std::move(setting);
@@ -96,13 +96,23 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);
-  if (!config.listen.is_loopback() && config.accepted_keys.empty()) {
+  const auto open = std::find_if(config.listen.begin(), config.listen.end(),
+                                 [](const io::Address& address) { return !address.is_loopback(); });
+  if (open != config.listen.end() && config.accepted_keys.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: {} can be reached from other machines, and without an API key everybody there could "
                             "use this server. Give a key with --api-key, MINERVA_API_KEY or api_key_file, or listen "
                             "on a loopback address such as 127.0.0.1:{}",
-                            where("listen"), config.listen.text(), config.listen.port),
+                            where("listen"), open->text(), open->port),
                 "listen");
+  }
+  const auto& origins = config.allowed_origins;
+  if (config.accepted_keys.empty() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: with \"*\" every page that somebody here visits could use this server. Name the origins, "
+                            "such as \"http://localhost:*\", or give an API key",
+                            where("limits.allowed_origins")),
+                "limits.allowed_origins");
   }
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
     const std::string given = config.tls_key.empty() ? "tls.certificate" : "tls.key";
@@ -148,7 +158,7 @@ std::string toml_string(std::string_view text) {
 
 std::string toml_text(const Values& values, TomlKind kind) {
   if (kind == TomlKind::kInteger || kind == TomlKind::kBoolean) return values.front();
-  if (kind != TomlKind::kList) return toml_string(values.front());
+  if (!is_list(kind)) return toml_string(values.front());
   std::vector<std::string> elements;
   std::transform(values.begin(), values.end(), std::back_inserter(elements), toml_string);
   return fmt::format("[{}]", fmt::join(elements, ", "));
@@ -221,6 +231,10 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   return config;
 }
 
+bool Config::is_loopback() const {
+  return std::all_of(listen.begin(), listen.end(), [](const io::Address& address) { return address.is_loopback(); });
+}
+
 ConfigChanges compare_configs(const Config& running, Config& next) {
   ConfigChanges changes;
   for (const ConfigRow& row : config_rows()) {
@@ -234,7 +248,7 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
     }
   }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
-  if (!next.listen.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
+  if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   const auto name = [](const ModelEntry& entry) { return fmt::format("model.\"{}\"", entry.id); };
   const auto find = [](const Config& config, const ModelId& id) {
     return std::find_if(config.models.begin(), config.models.end(), [&](const ModelEntry& e) { return e.id == id; });

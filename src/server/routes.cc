@@ -104,7 +104,8 @@ void add_inference(std::vector<Route>& table) {
                      .meaning = "inference",
                      .handle = infer,
                      .same_as = row.same_as,
-                     .engine_path = row.engine_path});
+                     .engine_path = row.engine_path,
+                     .reach = Reach::kUse});
   }
   for (const std::string_view path : kGetLooks) {
     table.push_back({.method = "GET",
@@ -269,6 +270,19 @@ Result<const Route*> find_route(const Exchange& x, const Target& target) {
                           allow_field(*target.methods)));
 }
 
+ForBrowsers what_browsers_may(const Route& route) {
+  const bool loads = route.reach == Reach::kUse || route.reach == Reach::kCommand;
+  return {.acts = route.acts, .linkable = route.method == "GET" && !route.acts && !loads};
+}
+
+io::Task<void> grant(Exchange& x, io::Headers headers) {
+  io::ResponseHead head;
+  head.status = x.status = 204;
+  head.headers = std::move(headers);
+  head.headers.add("x-request-id", x.request_id);
+  co_await x.connection.respond(std::move(head), {});
+}
+
 }  // namespace
 
 const std::vector<Route>& routes() {
@@ -283,7 +297,14 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     x.route = *route;
     x.dialect = x.route->dialect;
   }
-  if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
+  const ForBrowsers for_browsers = x.route == nullptr ? ForBrowsers{} : what_browsers_may(*x.route);
+  if (const auto refused = refuse_foreign(service.config, x.request, for_browsers)) {
+    co_return co_await x.error(*refused);
+  }
+  for (const io::HeaderField& field : cors_headers(service.config, x.request)) {
+    x.connection.add_to_answer(field.name, field.value);
+  }
+  if (is_preflight(service.config, x.request)) co_return co_await grant(x, preflight_headers(x.request));
   // Without a key nobody learns which routes there are.
   if (!route || !x.route->open) {
     const Result<Caller> caller = identify(service.config, x.request);

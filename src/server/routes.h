@@ -11,9 +11,10 @@
 
 namespace minerva {
 
-// What a request that goes to an engine does with its model.
+// What a request does with its model's engine.
 enum class Reach : std::uint8_t {
-  kUse,      // it is loaded for it
+  kNone,     // it does not go there, or by the handler's own ways
+  kUse,      // the model is loaded for it
   kLook,     // it is asked if it is hot; nothing is loaded or woken, and it counts as no use
   kCommand,  // a use of what only engines of the operator's own have: [model.NAME] command
 };
@@ -32,9 +33,8 @@ struct Route {
   api::Dialect dialect = api::Dialect::kOpenAi;  // of its errors and streams
   std::string_view same_as = {};                 // another path of that method that means the same
   std::string_view engine_path = {};             // what the engine is asked for; empty: `path`
-  Reach reach = Reach::kUse;
-  bool acts = false;      // a GET that changes something: browsers, whose images are GETs too, are refused
-  bool linkable = false;  // a GET that pages of others may link to
+  Reach reach = Reach::kNone;
+  bool acts = false;  // a GET that changes something: browsers, whose images are GETs too, are refused
 };
 const std::vector<Route>& routes();
 

@@ -14,8 +14,7 @@ int main() {
                                  {"same_as", route.same_as},
                                  {"engine_path", route.engine_path},
                                  {"reach", static_cast<int>(route.reach)},
-                                 {"acts", route.acts},
-                                 {"linkable", route.linkable}};
+                                 {"acts", route.acts}};
     std::puts(line.dump().c_str());
   }
   return 0;
