@@ -1,8 +1,14 @@
 #include "minerva/base/ids.h"
 
 #include <algorithm>
+#include <array>
 
 namespace minerva {
+
+bool is_reserved_id(std::string_view text) {
+  constexpr std::array<std::string_view, 4> kReserved = {"load", "sse", "stats", "unload"};
+  return std::find(kReserved.begin(), kReserved.end(), text) != kReserved.end();
+}
 
 bool is_model_id(std::string_view text) {
   constexpr std::size_t kMaxLength = 200;
@@ -12,7 +18,7 @@ bool is_model_id(std::string_view text) {
   const auto allowed = [&](char c) {
     return alphanumeric(c) || std::string_view("._:@/-").find(c) != std::string_view::npos;
   };
-  if (text.empty() || text.size() > kMaxLength || !alphanumeric(text.front())) return false;
+  if (text.empty() || text.size() > kMaxLength || !alphanumeric(text.front()) || is_reserved_id(text)) return false;
   if (!std::all_of(text.begin(), text.end(), allowed)) return false;
   // No ".." segment: an id may become part of a path.
   while (!text.empty()) {

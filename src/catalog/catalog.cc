@@ -241,7 +241,7 @@ std::vector<const ModelSpec*> Catalog::list() const {
 }
 
 Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view path) {
-  if (!is_model_id(id) || id == "stats") {
+  if (!is_model_id(id)) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", id), "model_id");
   }
   const auto resolved = resolve_model_path(path, impl_->options.models_dirs);

@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned kMaxDepth = 2;  // of folders inside a models folder: publisher/model/file.gguf
-constexpr std::string_view kReserved = "stats";
 
 class Scan {
  public:
@@ -87,11 +86,11 @@ class Scan {
   void add_file(const fs::path& file) {
     ModelSpec spec;
     spec.id = parse_model_file_name(file.filename().string()).stem;
-    if (!is_model_id(spec.id) || spec.id == kReserved) {
+    if (!is_model_id(spec.id)) {
       problem(
           "{} cannot be a model's name, so {} is not listed; rename the file, or name it in the config "
           "([model.\"NAME\"] with path)",
-          spec.id == kReserved ? "\"stats\" (reserved)" : "\"" + spec.id + "\"", file.string());
+          fmt::format("\"{}\"{}", spec.id, is_reserved_id(spec.id) ? " (reserved)" : ""), file.string());
       // An entry may still give it a name, by its path.
       return;
     }

@@ -33,13 +33,14 @@ struct BudgetSetting {
 };
 
 struct Config {
-  io::Address listen{"127.0.0.1", 3000, ""};
+  std::vector<io::Address> listen = {{"127.0.0.1", 3000, ""}, {"::1", 3000, ""}};  // one at least
   std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
   std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
+  std::string ui_dir;     // of the built web UI, which need not be there; default: beside this program
   std::string sandbox = "auto";
   std::string time_zone;  // empty: the machine's
   TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
@@ -49,6 +50,9 @@ struct Config {
   std::string api_key_file;
   ApiKeys accepted_keys;                   // those of both, and those of other priorities
   std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
+  std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
+
+  bool is_loopback() const;  // whether every address it listens on is
 
   // [tls] both or none
   std::string tls_certificate;

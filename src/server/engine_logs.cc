@@ -21,7 +21,7 @@ std::string log_text(const NamedLogs& logs, std::size_t tail) {
 io::Task<void> follow_logs(Service& service, Exchange& x, const NamedLogs& logs, std::size_t tail) {
   const std::string text = log_text(logs, tail);
   io::Signal woken(service.loop);
-  bool gone = false;
+  bool gone = x.request.method == "HEAD";
   std::deque<std::string> lines;
   std::vector<std::shared_ptr<void>> following;
   for (const auto& [prefix, log] : logs) {

@@ -23,8 +23,7 @@ NamedLogs all_logs(const Service& service) {
   return logs;
 }
 
-}  // namespace
-
+// GET /running.
 io::Task<void> swap_running(Service& service, Exchange& x, ModelId) {
   std::vector<llama_swap::Running> models;
   for (const ModelView& view : service.host.context().models(Clock::now())) {
@@ -38,6 +37,7 @@ io::Task<void> swap_running(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, llama_swap::running_json(models));
 }
 
+// GET /unload and POST /api/models/unload: all models leave, as by POST /v1/models/{id}/unload.
 io::Task<void> swap_unload_all(Service& service, Exchange& x, ModelId) {
   const TimePoint deadline = x.arrived + service.config.unload_timeout;
   std::list<Waiting> calls;  // each stays where it is
@@ -57,6 +57,7 @@ io::Task<void> swap_unload_all(Service& service, Exchange& x, ModelId) {
   co_await x.respond(200, "text/plain; charset=utf-8", "OK");
 }
 
+// POST /api/models/unload/{id}.
 io::Task<void> swap_unload(Service& service, Exchange& x, ModelId id) {
   Result<ModelId> model = co_await service.resolve(std::move(id));
   if (!model) co_return co_await x.error(model.error());
@@ -66,10 +67,12 @@ io::Task<void> swap_unload(Service& service, Exchange& x, ModelId id) {
   co_await x.respond(200, "text/plain; charset=utf-8", "OK");
 }
 
+// GET /logs: the newest lines of all models' engines.
 io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
   co_await x.respond(200, "text/plain; charset=utf-8", log_text(all_logs(service), kTail));
 }
 
+// GET /logs/stream: those, and each line as it comes, of the models that there are now; /logs/stream/{id}: of one model.
 io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
   NamedLogs logs;
   // What llama-swap calls its own log and all engines' log.
@@ -82,6 +85,22 @@ io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
     logs.emplace_back("", service.host.log(x.model));
   }
   co_await follow_logs(service, x, logs, x.raw_query.starts_with("no-history") ? 0 : kTail);
+}
+
+}  // namespace
+
+void add_llama_swap_routes(std::vector<Route>& table) {
+  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning, Route::Handler handle) {
+    table.push_back({.method = method, .path = path, .meaning = meaning, .handle = handle});
+  };
+  add("GET", "/running", "llama-swap: models in memory", swap_running);
+  add("POST", "/api/models/unload", "llama-swap: unload all models", swap_unload_all);
+  add("POST", "/api/models/unload/{id}", "llama-swap: unload a model", swap_unload);
+  add("GET", "/unload", "llama-swap: unload all models", swap_unload_all);
+  table.back().acts = true;
+  add("GET", "/logs", "llama-swap: what engines printed last", swap_logs);
+  add("GET", "/logs/stream", "llama-swap: what engines print", swap_follow_logs);
+  add("GET", "/logs/stream/{id}", "llama-swap: what a model's engine prints", swap_follow_logs);
 }
 
 }  // namespace minerva

@@ -306,7 +306,7 @@ class Relay {
 
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
-    head.method = x_.request.method;
+    head.method = x_.request.method == "HEAD" ? "GET" : x_.request.method;  // the connection drops the body
     head.target = translated_ ? translated_->path : x_.path + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {

@@ -52,14 +52,8 @@ void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>
   service.tell_watchers();
 }
 
-}  // namespace
-
-io::Task<void> router_props(Service& service, Exchange& x, ModelId) {
-  const std::string* const model = x.query.find("model");
-  if (model != nullptr && !model->empty()) co_return co_await proxy(service, x);
-  co_await x.json(200, router_api::props_json({service.config.max_models, "minerva " MINERVA_VERSION}));
-}
-
+// POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was nothing
+// to load.
 io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   if (!co_await named_model(service, x)) co_return;
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
@@ -74,6 +68,7 @@ io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
+// POST /models/unload: answered once the model has left; GET /models/sse tells it, also where it was not loaded.
 io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
   if (!co_await named_model(service, x)) co_return;
   const Result<Done> done = co_await unload_and_wait(service, x, x.model);
@@ -85,6 +80,7 @@ io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
+// GET /models/sse: how each model is now, and then each change.
 io::Task<void> router_events(Service& service, Exchange& x, ModelId) {
   const api::EventLog& log = service.statuses.log();
   std::uint64_t cursor = log.last_id();
@@ -97,14 +93,57 @@ io::Task<void> router_events(Service& service, Exchange& x, ModelId) {
   });
 }
 
+// POST /v1/streams/lookup: none of a client's streams goes on without it.
 io::Task<void> router_streams(Service&, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
   co_await x.json(200, "[]");
 }
 
+// What a server of llama.cpp does for its clients on the machine and in the network.
 io::Task<void> router_forbidden(Service&, Exchange& x, ModelId) {
   co_await x.error({ErrorCode::kForbidden, "Minerva runs no tools and fetches nothing for its clients."});
+}
+
+// The web UI's files. GET /chat leads to its page.
+io::Task<void> router_ui(Service& service, Exchange& x, ModelId) {
+  if (x.path != "/chat") co_return co_await service.web_ui.answer(service.loop, x);
+  io::ResponseHead head;
+  head.status = x.status = 302;
+  head.headers.add("Location", x.raw_query.empty() ? "/chat/" : "/chat/?" + x.raw_query);
+  head.headers.add("x-request-id", x.request_id);
+  co_await x.connection.respond(std::move(head), "");
+}
+
+}  // namespace
+
+io::Task<void> router_props(Service& service, Exchange& x, ModelId) {
+  const std::string* const model = x.query.find("model");
+  if (model != nullptr && !model->empty()) co_return co_await proxy(service, x);
+  co_await x.json(200, router_api::props_json({service.config.max_models, "minerva " MINERVA_VERSION}));
+}
+
+void add_router_routes(std::vector<Route>& table) {
+  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning, Route::Handler handle) {
+    table.push_back({.method = method, .path = path, .meaning = meaning, .handle = handle});
+  };
+  add("POST", "/models/load", "llama.cpp's router: load a model", router_load);
+  add("POST", "/models/unload", "llama.cpp's router: unload a model", router_unload);
+  add("GET", "/models/sse", "llama.cpp's router: how models are, as they change", router_events);
+  add("POST", "/v1/streams/lookup", "llama.cpp's router: streams that go on without their clients; none", router_streams);
+  for (const std::string_view path : {"/tools", "/cors-proxy"}) {
+    for (const std::string_view method : {"GET", "POST"}) {
+      add(method, path, "refused: Minerva runs no tools and fetches nothing", router_forbidden);
+    }
+  }
+  for (const std::string_view path : {"/chat", "/chat/{path}"}) {
+    table.push_back({.method = "GET",
+                     .path = path,
+                     .meaning = "llama.cpp's web UI; what is none of its files is routed as without /chat",
+                     .handle = router_ui,
+                     .open = true,
+                     .linkable = true});
+  }
 }
 
 }  // namespace minerva

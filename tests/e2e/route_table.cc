@@ -10,7 +10,11 @@ int main() {
                                  {"path", route.path},
                                  {"meaning", route.meaning},
                                  {"open", route.open},
-                                 {"takes_form", route.takes_form}};
+                                 {"takes_form", route.takes_form},
+                                 {"same_as", route.same_as},
+                                 {"engine_path", route.engine_path},
+                                 {"reach", static_cast<int>(route.reach)},
+                                 {"acts", route.acts}};
     std::puts(line.dump().c_str());
   }
   return 0;
