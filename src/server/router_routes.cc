@@ -107,7 +107,8 @@ io::Task<void> router_forbidden(Service&, Exchange& x, ModelId) {
 
 // The web UI's files. GET /chat leads to its page.
 io::Task<void> router_ui(Service& service, Exchange& x, ModelId) {
-  if (x.path != "/chat") co_return co_await service.web_ui.answer(service.loop, x);
+  if (x.route->path == "/chat/") co_return co_await service.web_ui.answer(service.loop, x, "/chat/");
+  if (x.path != "/chat") co_return co_await service.web_ui.answer(service.loop, x, x.path);
   io::ResponseHead head;
   head.status = x.status = 302;
   head.headers.add("Location", x.raw_query.empty() ? "/chat/" : "/chat/?" + x.raw_query);
@@ -136,13 +137,12 @@ void add_router_routes(std::vector<Route>& table) {
       add(method, path, "refused: Minerva runs no tools and fetches nothing", router_forbidden);
     }
   }
-  for (const std::string_view path : {"/chat", "/chat/{path}"}) {
+  for (const std::string_view path : {"/chat", "/chat/", "/chat/{path}"}) {
     table.push_back({.method = "GET",
                      .path = path,
                      .meaning = "llama.cpp's web UI; what is none of its files is routed as without /chat",
                      .handle = router_ui,
-                     .open = true,
-                     .linkable = true});
+                     .open = true});
   }
 }
 

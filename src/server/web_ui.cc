@@ -108,8 +108,8 @@ WebUi::WebUi(const std::string& folder) {
 
 bool WebUi::has(std::string_view path) const { return path == kBelow || files_.contains(std::string(path)); }
 
-io::Task<void> WebUi::answer(io::Loop& loop, Exchange& x) const {
-  const auto file = files_.find(x.path);
+io::Task<void> WebUi::answer(io::Loop& loop, Exchange& x, std::string path) const {
+  const auto file = files_.find(path);
   if (file == files_.end()) {
     co_return co_await x.error({ErrorCode::kRouteNotFound,
                                 "The web UI is not built here. `make ui` builds it; then start minerva again, or say "
@@ -136,7 +136,7 @@ io::Task<void> WebUi::answer(io::Loop& loop, Exchange& x) const {
   }
   io::ResponseHead head;
   head.headers.add("ETag", etag);
-  const bool immutable = x.path.find(kImmutable) != std::string::npos;
+  const bool immutable = path.find(kImmutable) != std::string::npos;
   head.headers.add("Cache-Control", immutable ? "private, max-age=31536000, immutable" : "no-cache");
   head.headers.add("x-request-id", x.request_id);
   const std::string* const seen = x.request.headers.find("if-none-match");

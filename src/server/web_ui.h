@@ -22,8 +22,8 @@ class WebUi {
 
   // Whether it is one of the UI's addresses, as "/chat/" is and what its files are called below that.
   bool has(std::string_view path) const;
-  // Answers the exchange, whose path it has().
-  io::Task<void> answer(io::Loop& loop, Exchange& x) const;
+  // Answers the exchange with what it has() at `path`.
+  io::Task<void> answer(io::Loop& loop, Exchange& x, std::string path) const;
 
  private:
   std::string folder_;                        // empty: there is none
