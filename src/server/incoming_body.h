@@ -26,6 +26,8 @@ class IncomingBody {
 
   // What was read so far.
   const std::string& text() const { return text_; }
+  // Nobody needs text() any more.
+  void forget() { std::string().swap(text_); }
   // Whether text() is all of it.
   bool whole() const { return x_.connection.body_done(); }
   // The next piece beyond text(), empty at the end; it is not kept. Errors: the scan's, see refusal(), and those of
