@@ -35,6 +35,11 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
     co_return fail(ErrorCode::kInvalidArgument,
                    "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
   }
+  std::string preset;
+  if (const api::Preset* const found = find_preset(name)) {
+    preset = fmt::format("The preset \"{}\" has no model. ", found->id);
+    name = found->model;
+  }
   if (const ModelSpec* spec = catalog.find(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
@@ -42,8 +47,8 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
   }
   if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
-                 fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
-                             name.substr(0, 200)),
+                 fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
+                             preset, name.substr(0, 200)),
                  "model");
 }
 

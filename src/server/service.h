@@ -55,8 +55,10 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the models folders are now. Errors: kModelNotFound, kInvalidArgument for no name, with what to
-  // do.
+  // By id or alias, as the config is now; nullptr if there is none. Valid until something waits.
+  const api::Preset* find_preset(std::string_view name) const { return api::find_preset(config.presets, name); }
+  // By id or alias, as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
+  // kInvalidArgument for no name, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
   // The same; nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
