@@ -2,7 +2,7 @@
 //
 // llama.cpp's server (llama_engine.h) is the default; nothing here assumes it.
 // Threading: the loop's thread; callbacks come there, never from inside the call that caused them.
-// Ownership: destroying an Engine kills its process (and reaps it) without calling back.
+// Ownership: destroying an Engine kills its process without calling back (it is reaped as io/process.h says).
 #pragma once
 
 #include <sys/types.h>
@@ -108,7 +108,8 @@ class EngineDriver {
   // What the answers of inspect() depend on besides the spec (the engine's version, its default arguments). An answer
   // kept for later is good as long as this stays the same.
   virtual std::string fingerprint() const { return {}; }
-  // What the model is and what it will take with its spec's arguments. Runs in a child process with limits.
+  // What the model is and what it will take with its spec's arguments; of a file that is no model by itself, what it is
+  // (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
   virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
   // Errors: kIo, kInvalidArgument.
