@@ -72,7 +72,7 @@ def test_the_engine_gets_what_the_preset_makes_of_a_body(serve):
                     '"seed":1, "t\\u006fp_k": 2,"messages":[{"role":"user","content":"body"}], "stop": null }',
                     headers={"Content-Type": "application/json"})
     assert received(answer) == (
-        '{ "model":"again", "chat_template_kwargs" :{"lang": "en","enable_thinking":false} ,"seed":7,'
+        '{ "model":"again",\n "chat_template_kwargs" :{"lang": "en","enable_thinking":false} ,"seed":7,'
         '"messages":[{"role":"system","content":"Answer briefly."},{"role":"user","content":"body"}],'
         '"stop":["x"],"temperature":0.2}')
     assert answer.headers["x-minerva-model"] == "echo" and answer.headers["x-minerva-preset"] == "echo:fast"
