@@ -58,6 +58,7 @@ def test_calls_on_its_name_act_on_its_model(serve):
     assert m.state("fast") == "hot" and m.loaded() == ["a"]
     assert m.post("/v1/models/fast/pin").json["message"] == "pinned"
     assert m.view("a")["pinned"]
+    assert m.post("/v1/models/fast/unpin").json["message"] == "unpinned"
     assert m.get("/v1/models/fast/logs").body == m.get("/v1/models/a/logs").body
     assert m.delete("/v1/models/fast").json["message"] == "unloaded"
     assert m.state("fast") == "cold"
