@@ -28,6 +28,7 @@ struct MalformedToml {};
 #define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
 
+#include "catalog/names.h"
 #include "config/config_table.h"
 #include "config/values.h"
 
@@ -198,9 +199,10 @@ class Reader {
   Result<void> read_models(const toml::table& table) {
     for (const auto& [key, node] : table) {
       const std::string id(key.str());
-      if (!is_model_id(id) || id == "stats") {
-        return error_at(key.source(), id == "stats" ? "\"stats\" is reserved: it cannot be a model's name"
-                                                    : fmt::format("\"{}\" cannot be a model's name", id));
+      if (!is_usable_id(id)) {
+        return error_at(key.source(), fmt::format(is_reserved_id(id) ? "\"{}\" is reserved: it cannot be a model's name"
+                                                                     : "\"{}\" cannot be a model's name",
+                                                  id));
       }
       const toml::table* const inner = node.as_table();
       if (inner == nullptr) return error_at(node.source(), fmt::format("write [model.\"{}\"] and its keys below", id));

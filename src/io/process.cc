@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +60,15 @@ struct Pipe {
 int take(int& fd) { return std::exchange(fd, -1); }
 
 void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+// What cannot be had is no failure: the child is only less polite.
+void make_idle(pid_t pid) {
+  constexpr int kWeakest = 19;
+  constexpr int kWhoProcess = 1;       // IOPRIO_WHO_PROCESS, of linux/ioprio.h
+  constexpr int kIdleClass = 3 << 13;  // IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kWeakest);
+  ::syscall(SYS_ioprio_set, kWhoProcess, pid, kIdleClass);
+}
 
 struct SpawnAttributes {
   posix_spawn_file_actions_t actions{};
@@ -311,6 +322,7 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
     return fail(ErrorCode::kIo, fmt::format("cannot start {}: {}", spec.argv.front(), std::strerror(error)));
   }
 
+  if (spec.idle) make_idle(pid);
   auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
   state->pid = pid;
   auto process = std::make_unique<ChildProcess>(state);  // from here on its destructor cleans up

@@ -27,17 +27,42 @@ void Service::tell_watchers() {
 
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
+void Service::catalog_changed() {
+  plan_schedules();
+  background_inspection.look();
+}
+
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
-  if (const ModelSpec* spec = catalog.find(name)) {
+  if (const ModelSpec* spec = catalog.look_up(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
     co_await catalog_watch.refresh_if_changed();
   }
-  if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
+  if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
                  fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
                              name.substr(0, 200)),
                  "model");
+}
+
+io::Task<Result<ModelId>> Service::resolve_for_request(std::string name) {
+  const std::string fallback = config.default_model;
+  if (name.empty() && fallback.empty()) {
+    co_return fail(
+        ErrorCode::kInvalidArgument,
+        "The request names no model, and the server has no default_model. GET /v1/models lists what there is.",
+        "model");
+  }
+  if (!name.empty()) {
+    Result<ModelId> found = co_await resolve(std::move(name));
+    if (found || fallback.empty() || config.unknown_model != "default") co_return found;
+  }
+  Result<ModelId> found = co_await resolve(fallback);
+  if (found) co_return found;
+  co_return fail(
+      ErrorCode::kModelNotFound,
+      fmt::format("The server's default_model \"{}\" is not there. GET /v1/models lists what there is.", fallback),
+      "model");
 }
 
 std::string Service::progress(const ModelId& model) const {

@@ -8,6 +8,7 @@
 #include "api/event_feed.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "host/background_inspection.h"
 #include "host/memory_watch.h"
 #include "host/model_host.h"
 #include "host/timetable.h"
@@ -24,7 +25,8 @@ struct Service {
         catalog(models),
         host(model_host),
         timetable(event_loop, model_host),
-        catalog_watch(event_loop, models, model_host, [this] { plan_schedules(); }),
+        background_inspection(event_loop, models, [this] { return !draining && host.nobody_waits(); }),
+        catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
         pool(event_loop),
@@ -37,6 +39,7 @@ struct Service {
   Catalog& catalog;
   ModelHost& host;
   Timetable timetable;
+  BackgroundInspection background_inspection;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
   EnginePool pool;
@@ -53,12 +56,17 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the models folders are now. Errors: kModelNotFound, with what to do.
+  // As Catalog::look_up(), as the models folders are now. Errors: kModelNotFound, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
+  // The model of a request that may name none ("") or one that there is not: `default_model` then, as the config says.
+  // Errors: kInvalidArgument where a name is missing, else as resolve().
+  io::Task<Result<ModelId>> resolve_for_request(std::string name);
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
 
  private:
+  // A scan was taken in.
+  void catalog_changed();
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
   // Everything that it does goes into `events`.
