@@ -13,7 +13,7 @@ MAY_INCLUDE = {
     "engine": {"io", "context", "schedule", "base"},
     "catalog": {"engine", "context", "io", "schedule", "base"},
     "api": {"context", "cache", "base"},
-    "config": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
+    "config": {"api", "catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "host": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "server": {"host", "config", "catalog", "engine", "context", "cache", "api", "io", "schedule", "base"},
     "cli": {"cachesim", "config", "catalog", "engine", "api", "cache", "io", "base"},

@@ -48,6 +48,7 @@ Json model_object(const ModelAnswer& model) {
                {"quantization", model.quantization.empty() ? Json(nullptr) : Json(model.quantization)},
                {"context_length", or_null(model.context_length)},
                {"aliases", model.aliases}};
+  if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_shrunk(json, model.shrunk);
   json["name"] = model.name.empty() ? model.id : model.name;
   json["architecture"] = nullptr;

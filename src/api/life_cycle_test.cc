@@ -149,8 +149,11 @@ TEST(Models, AreOpenAisListWithMore) {
   unknown.runs_here = false;
   unknown.why_not = "The file is no model that can be loaded.";
   unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};
+  ModelAnswer preset;
+  preset.id = "smollm2-135m:fast";
+  preset.preset_of = "smollm2-135m";
   expect_golden("models.json",
-                pretty(models_json({known, unknown},
+                pretty(models_json({known, unknown, preset},
                                    {"/m/a.imatrix.gguf is not listed: it is an importance matrix, and no model"})));
   expect_golden("model.json", pretty(model_json(known)));
 }

@@ -6,16 +6,14 @@
 #include <array>
 #include <utility>
 
-#include "api/error_json.h"
-#include "api/routing_scan.h"
-#include "api/sse.h"
+#include "api/dialect.h"
+#include "api/preset.h"
 #include "base/log.h"
+#include "server/incoming_body.h"
 
 namespace minerva {
 namespace {
 
-// A body up to this size is read before the model is asked for; of a larger one, as much as it takes to find the model.
-constexpr std::size_t kReadAhead = std::size_t{1} << 20;
 // The status of a stream that waits is held back this long, so that an early refusal still has its own.
 constexpr auto kHoldStatus = std::chrono::seconds(2);
 constexpr auto kHeartbeat = std::chrono::seconds(1);
@@ -42,34 +40,15 @@ std::string_view cache_header(CacheOutcome outcome) {
   return "miss";
 }
 
-// Bytes of buffered bodies, counted for as long as it lives.
-class QueuedBytes {
- public:
-  QueuedBytes(std::uint64_t& total, Bytes limit) : total_(total), limit_(limit) {}
-  QueuedBytes(const QueuedBytes&) = delete;
-  QueuedBytes& operator=(const QueuedBytes&) = delete;
-  ~QueuedBytes() { total_ -= mine_; }
-  bool add(std::size_t bytes) {
-    if (total_ + bytes > limit_.count()) return false;
-    total_ += bytes;
-    mine_ += bytes;
-    return true;
-  }
-
- private:
-  std::uint64_t& total_;
-  Bytes limit_;
-  std::uint64_t mine_ = 0;
-};
-
 // One request on its way through. Lives on the coroutine of proxy().
 class Relay {
  public:
-  Relay(Service& service, Exchange& exchange)
-      : service_(service), x_(exchange), queued_(service.queued_bytes, service.config.max_queued_bytes) {}
+  Relay(Service& service, Exchange& exchange, std::optional<TranslatedRequest> translated)
+      : service_(service), x_(exchange), translated_(std::move(translated)), body_(exchange, service.config) {}
 
   io::Task<void> run() {
     if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
+    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
     auto model = co_await service_.resolve(model_);
     if (!model) co_return co_await x_.error(model.error());
     x_.model = *model;
@@ -102,45 +81,42 @@ class Relay {
 
   // Finds the model and reads (what it takes of) the body.
   io::Task<std::optional<Error>> read_routing() {
+    if (translated_) {
+      model_ = translated_->model;
+      stream_ = translated_->stream;
+      co_return std::nullopt;
+    }
     if (const std::string* model = x_.query.find("model")) model_ = *model;
-    if (!x_.request.has_body()) co_return missing_model();
-    const Bytes limit = service_.config.max_body;
-    const auto too_large = [limit] {
-      return Error{ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit))};
-    };
-    if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large();
-    const std::string* content_type = x_.request.headers.find("content-type");
-    auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
-    if (!scan) co_return scan.error();
-    scan_ = *std::move(scan);
-    while (true) {
-      const Result<std::string_view> piece = co_await x_.connection.read_body();
-      if (!piece) co_return piece.error();
-      if (piece->empty()) break;
-      if (body_.size() + piece->size() > limit.count()) co_return too_large();
-      if (!queued_.add(piece->size())) {
-        co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
-      }
-      body_ += *piece;
-      scan_->feed(*piece);
-      if (scan_->failed()) break;
-      if (body_.size() >= kReadAhead && scan_->seen().model && x_.request.content_length) break;
-    }
-    api::Routing routing = scan_->seen();
-    if (x_.connection.body_done() || scan_->failed()) {
-      Result<api::Routing> whole = scan_->finish();
-      if (!whole) co_return whole.error();
-      routing = std::move(*whole);
-    }
-    if (routing.model) model_ = *routing.model;
-    stream_ = routing.stream;
-    co_return missing_model();
+    if (!x_.request.has_body()) co_return std::nullopt;
+    const Result<api::Routing> routing = co_await body_.read_routing();
+    if (!routing) co_return routing.error();
+    if (routing->model) model_ = *routing->model;
+    stream_ = routing->stream;
+    co_return std::nullopt;
   }
 
-  std::optional<Error> missing_model() const {
-    if (!model_.empty()) return std::nullopt;
-    return Error{ErrorCode::kInvalidArgument,
-                 "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model"};
+  // Has the body, which is whole then, say what the preset says, if the request names one.
+  std::optional<Error> apply_preset() {
+    const api::Preset* const preset = service_.find_preset(model_);
+    if (preset == nullptr) return std::nullopt;
+    preset_ = preset->id;
+    api::RoutingScan scan(/*note_members=*/true);
+    if (translated_) scan.feed(translated_->body);
+    if (scan.failed()) return std::nullopt;  // no object: for the engine to refuse
+    const std::vector<api::MemberSpan>* const members = translated_ ? scan.members() : body_.members();
+    if (members == nullptr) return std::nullopt;
+    std::string& text = translated_ ? translated_->body : body_.text();
+    const api::PromptForm form = api::prompt_form(translated_ ? translated_->path : x_.path);
+    Result<std::string> rewritten = api::rewrite(*preset, form, text, *members);
+    if (!rewritten) return rewritten.error();
+    const Bytes limit = service_.config.max_body;
+    if (rewritten->size() > limit.count()) {
+      return Error{ErrorCode::kTooLarge,
+                   fmt::format("The request's body is larger than {} with what the preset adds.", format_bytes(limit))};
+    }
+    if (rewritten->size() > text.size() && !x_.queued.add(rewritten->size() - text.size())) return too_many_bodies();
+    text = *std::move(rewritten);
+    return std::nullopt;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
@@ -202,16 +178,17 @@ class Relay {
   }
 
   io::Task<bool> heartbeat() {
-    const std::string comment = api::sse_comment(service_.progress(x_.model));
-    event_stream_ = true;
-    if (x_.connection.started()) co_return co_await x_.connection.send(comment);
-    co_return co_await x_.connection.start_with(sse_head(), comment);
+    const std::string beat = api::heartbeat(x_.dialect, service_.progress(x_.model));
+    if (beat.empty()) co_return true;
+    stream_began_ = true;
+    if (x_.connection.started()) co_return co_await x_.connection.send(beat);
+    co_return co_await x_.connection.start_with(stream_head(), beat);
   }
 
-  io::ResponseHead sse_head() {
+  io::ResponseHead stream_head() {
     x_.status = 200;
     io::ResponseHead head;
-    head.headers.add("Content-Type", "text/event-stream");
+    head.headers.add("Content-Type", std::string(api::stream_type(x_.dialect)));
     head.headers.add("Cache-Control", "no-cache");
     add_own_headers(head, nullptr);
     return head;
@@ -221,6 +198,7 @@ class Relay {
   void add_own_headers(io::ResponseHead& head, const Lease* lease) {
     head.headers.add("x-request-id", x_.request_id);
     head.headers.add("x-minerva-model", x_.model);
+    if (!preset_.empty()) head.headers.add("x-minerva-preset", preset_);
     head.headers.add("x-minerva-cache", std::string(cache_header(lease == nullptr ? outcome_ : lease->outcome())));
     if (lease == nullptr) return;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(lease->waited());
@@ -235,13 +213,14 @@ class Relay {
     }
     if (!x_.connection.started()) co_return co_await x_.error(error);
     x_.status = error_info(error.code).http_status;
-    if (event_stream_) {
-      const std::string event = api::sse_error(error);
-      co_await x_.connection.send(event);
-      co_await x_.connection.finish();
-      co_return;
-    }
+    if (stream_began_) co_return co_await end_stream(api::error_body(x_.dialect, error));
     x_.connection.abort();  // so that the client does not take the part for the whole
+  }
+
+  io::Task<void> end_stream(const std::string& error_body) {
+    const std::string last = api::stream_error(x_.dialect, error_body);
+    co_await x_.connection.send(last);
+    co_await x_.connection.finish();
   }
 
   // How it ended; nothing when the engine died before anything was answered, so that it may be tried again.
@@ -269,7 +248,13 @@ class Relay {
         co_return co_await broken(lease);
       }
       const bool good = response->status >= 200 && response->status < 300;
-      const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response);
+      bool again = false;
+      const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response, again);
+      if (again) {
+        x_.connection.unwatch_peer();
+        service_.pool.give(lease.engine(), std::move(engine_));
+        continue;
+      }
       if (end == LeaseEnd::kCompleted) service_.pool.give(lease.engine(), std::move(engine_));
       co_return end;
     }
@@ -322,7 +307,7 @@ class Relay {
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
     head.method = x_.request.method;
-    head.target = x_.path + query_without_model();
+    head.target = translated_ ? translated_->path : x_.path + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
       const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
@@ -330,28 +315,24 @@ class Relay {
         head.headers.add(field.name, field.value);
       }
     }
-    const bool whole = x_.connection.body_done();
-    if (!whole) {
+    if (translated_) head.headers.set("Content-Type", "application/json");
+    const std::string& body = translated_ ? translated_->body : body_.text();
+    if (!body_.whole()) {
       head.content_length = x_.request.content_length;
     } else if (x_.request.has_body()) {
-      head.content_length = body_.size();
+      head.content_length = body.size();
     }
     bool sent = false;
     {
       const Lease::EngineWait wait(lease);
-      sent = co_await engine_->send_request(head, body_);
+      sent = co_await engine_->send_request(head, body);
     }
-    while (sent && !x_.connection.body_done()) {
-      const Result<std::string_view> piece = co_await x_.connection.read_body();
-      if (!piece) {
-        gone_ = true;
-        engine_->close();
-        co_return;
-      }
+    while (sent && !body_.whole()) {
       // The rest of a large body is looked at on its way: the engine begins when it has all of it.
-      scan_->feed(*piece);
-      if (scan_->failed()) {
-        aborted_ = scan_->finish().error();
+      const Result<std::string_view> piece = co_await body_.next();
+      if (!piece) {
+        aborted_ = body_.refusal();
+        gone_ = !aborted_;
         engine_->close();
         co_return;
       }
@@ -370,26 +351,51 @@ class Relay {
 
   io::Task<std::optional<LeaseEnd>> relay_answer(Lease& lease, io::ResponseHead& response) {
     const std::string* type = response.headers.find("content-type");
-    const bool is_event_stream = type != nullptr && type->starts_with("text/event-stream");
-    event_stream_ = event_stream_ || is_event_stream;
+    const bool is_stream = translated_ ? stream_ : type != nullptr && type->starts_with("text/event-stream");
+    stream_began_ = stream_began_ || is_stream;
     x_.status = response.status;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
       answered_ = true;
-      const bool taken = x_.connection.started()
-                             ? co_await x_.connection.send(*piece)
-                             : co_await x_.connection.start_with(answer_head(lease, response), *piece);
+      const bool ends = piece->empty() || engine_->body_done();
+      std::optional<std::string> translation;
+      if (translated_) {
+        Result<std::string> text = translate(*piece, ends);
+        if (!text) {
+          co_await refuse(text.error());
+          co_return LeaseEnd::kFailed;
+        }
+        translation = *std::move(text);
+        if (translation->empty() && !ends) continue;
+      }
+      const std::string_view out = translation ? std::string_view(*translation) : *piece;
+      bool taken = false;
+      if (x_.connection.started()) {
+        taken = co_await x_.connection.send(out);
+      } else {
+        io::ResponseHead head = answer_head(lease, response);
+        if (translation && ends) head.content_length = out.size();
+        taken = co_await x_.connection.start_with(std::move(head), out);
+      }
       if (!taken) {
         gone_ = true;
         engine_->close();
         x_.status = error_info(ErrorCode::kCancelled).http_status;
         co_return LeaseEnd::kCancelled;
       }
-      if (piece->empty() || engine_->body_done()) break;
+      if (ends) break;
     }
     co_await x_.connection.finish();
     co_return LeaseEnd::kCompleted;
+  }
+
+  Result<std::string> translate(std::string_view piece, bool ends) {
+    Result<std::string> text = translated_->answer->take(piece);
+    if (!text || !ends) return text;
+    Result<std::string> rest = translated_->answer->finish();
+    if (!rest) return rest;
+    return *text + *rest;
   }
 
   io::ResponseHead answer_head(const Lease& lease, io::ResponseHead& response) {
@@ -402,12 +408,16 @@ class Relay {
       return io::equal_ignoring_case(name.substr(0, kCorsPrefix.size()), kCorsPrefix) ||
              std::any_of(kDroppedResponseHeaders.begin(), kDroppedResponseHeaders.end(), matches);
     });
+    if (translated_) {
+      head.headers.set("Content-Type", std::string(translated_->answer->content_type()));
+      head.content_length.reset();
+    }
     add_own_headers(head, &lease);
     return head;
   }
 
-  // The engine's refusal, in OpenAI's shape.
-  io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response) {
+  // The engine's refusal, in the dialect's shape. `again`: it was not answered, as there is a smaller body to send.
+  io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response, bool& again) {
     std::string body;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
@@ -415,12 +425,15 @@ class Relay {
       if (piece->empty()) break;
       if (body.size() < kMaxErrorBody) body += *piece;
     }
-    const std::string normalized = api::normalize_engine_error(response.status, body);
+    if (auto smaller = translated_ ? translated_->answer->smaller_body(response.status, body) : std::nullopt) {
+      translated_->body = *std::move(smaller);
+      again = !apply_preset();
+      if (again) co_return std::nullopt;
+    }
+    const std::string normalized = api::engine_error_body(x_.dialect, response.status, body);
     x_.status = response.status;
     if (x_.connection.started()) {
-      const std::string event = api::sse_data(normalized);
-      co_await x_.connection.send(event);
-      co_await x_.connection.finish();
+      co_await end_stream(normalized);
       co_return LeaseEnd::kCompleted;
     }
     io::ResponseHead head;
@@ -456,14 +469,14 @@ class Relay {
 
   Service& service_;
   Exchange& x_;
-  QueuedBytes queued_;
-  std::string model_;  // as the request names it
+  std::optional<TranslatedRequest> translated_;
+  std::string model_;   // as the request names it
+  std::string preset_;  // if that is one: its id
   bool stream_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
-  std::unique_ptr<api::BodyScan> scan_;
-  std::string body_;  // what was read of it before the lease
+  IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;
-  bool event_stream_ = false;
+  bool stream_began_ = false;  // an error is the stream's last piece from now on
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;
@@ -473,7 +486,12 @@ class Relay {
 }  // namespace
 
 io::Task<void> proxy(Service& service, Exchange& exchange) {
-  Relay relay(service, exchange);
+  Relay relay(service, exchange, std::nullopt);
+  co_await relay.run();
+}
+
+io::Task<void> proxy(Service& service, Exchange& exchange, TranslatedRequest request) {
+  Relay relay(service, exchange, std::move(request));
   co_await relay.run();
 }
 

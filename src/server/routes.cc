@@ -81,7 +81,10 @@ std::vector<Route> make_routes() {
       {"DELETE", kModelPath, "unload it", unload_model},
   };
   for (const std::string_view path : kPostInference) table.push_back({"POST", path, "inference", infer});
-  for (Route& route : table) route.takes_form = route.path == "/v1/audio/transcriptions";
+  for (Route& route : table) {
+    route.takes_form = route.path == "/v1/audio/transcriptions";
+    if (route.path.starts_with("/v1/messages")) route.dialect = api::Dialect::kAnthropic;
+  }
   for (const std::string_view path : kGetInference) table.push_back({"GET", path, "inference: ?model=", infer});
   return table;
 }
@@ -127,9 +130,10 @@ const std::vector<Route>& routes() {
 }
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
-  if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
   ModelId id;
   const Result<const Route*> route = find_route(x, id);
+  if (route) x.dialect = (*route)->dialect;
+  if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
   // Without a key nobody learns which routes there are.
   if (!route || !(*route)->open) {
     const Result<Caller> caller = identify(service.config, x.request);

@@ -13,12 +13,13 @@ namespace minerva {
 struct Route {
   using Handler = io::Task<void> (*)(Service&, Exchange&, ModelId id);
 
-  std::string_view method;   // a GET route answers HEAD too
-  std::string_view path;     // "{id}" stands for a model's id
-  std::string_view meaning;  // for people
-  Handler handle;            // `id`: the path's, empty if it has none
-  bool open = false;         // answered without an API key
-  bool takes_form = false;   // also of a browser: multipart/form-data
+  std::string_view method;                       // a GET route answers HEAD too
+  std::string_view path;                         // "{id}" stands for a model's id
+  std::string_view meaning;                      // for people
+  Handler handle;                                // `id`: the path's, empty if it has none
+  bool open = false;                             // answered without an API key
+  bool takes_form = false;                       // also of a browser: multipart/form-data
+  api::Dialect dialect = api::Dialect::kOpenAi;  // of its errors and streams
 };
 const std::vector<Route>& routes();
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <memory>
+#include <utility>
+
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
@@ -33,6 +36,15 @@ void Service::catalog_changed() {
 }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
+  if (name.empty()) {
+    co_return fail(ErrorCode::kInvalidArgument,
+                   "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
+  }
+  std::string preset;
+  if (const api::Preset* const found = find_preset(name)) {
+    preset = fmt::format("The preset \"{}\" has no model. ", found->id);
+    name = found->model;
+  }
   if (const ModelSpec* spec = catalog.look_up(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
@@ -40,29 +52,40 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
   }
   if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
-                 fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
-                             name.substr(0, 200)),
+                 fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
+                             preset, name.substr(0, 200)),
                  "model");
 }
 
-io::Task<Result<ModelId>> Service::resolve_for_request(std::string name) {
-  const std::string fallback = config.default_model;
-  if (name.empty() && fallback.empty()) {
-    co_return fail(
-        ErrorCode::kInvalidArgument,
-        "The request names no model, and the server has no default_model. GET /v1/models lists what there is.",
-        "model");
-  }
-  if (!name.empty()) {
-    Result<ModelId> found = co_await resolve(std::move(name));
-    if (found || fallback.empty() || config.unknown_model != "default") co_return found;
-  }
-  Result<ModelId> found = co_await resolve(fallback);
-  if (found) co_return found;
-  co_return fail(
-      ErrorCode::kModelNotFound,
-      fmt::format("The server's default_model \"{}\" is not there. GET /v1/models lists what there is.", fallback),
-      "model");
+io::Task<std::string> Service::name_for_request(std::string name) {
+  if (config.default_model.empty()) co_return name;
+  if (name.empty()) co_return config.default_model;
+  const auto known = [&] { return find_preset(name) != nullptr || catalog.look_up(name) != nullptr; };
+  if (config.unknown_model != "default" || known()) co_return name;
+  co_await catalog_watch.refresh_if_changed();
+  co_return known() ? name : config.default_model;
+}
+
+io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
+  struct Asked {
+    explicit Asked(io::Loop& loop) : answered(loop) {}
+    io::Signal answered;
+    std::optional<Result<ModelId>> answer;
+  };
+  // Shared, as it may be answered when nobody waits any more.
+  const auto asked = std::make_shared<Asked>(loop);
+  const auto ask = [](Service& service, std::shared_ptr<Asked> question, std::string model) -> io::Task<void> {
+    question->answer = co_await service.resolve(std::move(model));
+    question->answered.notify();
+  };
+  loop.spawn(ask(*this, asked, std::move(name)));
+  if (!asked->answer) co_await asked->answered.wait_until(deadline);
+  co_return std::move(asked->answer);
+}
+
+void Service::engine_gone(EngineId engine) {
+  pool.forget(engine);
+  for (io::Signal* const mourner : mourners) mourner->notify();
 }
 
 std::string Service::progress(const ModelId& model) const {

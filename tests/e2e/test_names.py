@@ -10,7 +10,7 @@ import tiny_models
 
 ODD = ["with space", "(brackets) [v2]", "a+b=c&d#e", "UPPER.Case", "模型-7B", "日本語", "per%20cent", "load"]
 DEEP = {"vision/v-Q8_0": "a", "vision/mmproj-F16": "projector", "two/cat": "a", "two/dog": "b",
-        "two/eyes of dog": "projector", "alone/mmproj-lost": "projector", "x/twin": "a", "y/twin": "b",
+        "two/dog-eyes": "projector", "alone/mmproj-lost": "projector", "x/twin": "a", "y/twin": "b",
         "said/chat": "a", "said/tuned": "adapter", "said/sees": "projector", "said/matrix": "matrix",
         "one/mmproj-really": "b"}
 
@@ -60,7 +60,7 @@ def test_each_file_is_listed_or_refused_or_goes_with_a_model(serve, files):
         """Files that are not what their names say were noticed."""
         answer = settled(m)
         ids = {model["id"] for model in answer["data"]}
-        return answer if "mmproj-really" in ids and not ids & {"tuned", "sees", "matrix", "eyes-of-dog"} else None
+        return answer if "mmproj-really" in ids and not ids & {"tuned", "sees", "matrix", "dog-eyes"} else None
 
     answer = harness.wait_until(told, "each file is what it says")
     models = {model["id"]: model for model in answer["data"]}
@@ -73,7 +73,7 @@ def test_each_file_is_listed_or_refused_or_goes_with_a_model(serve, files):
             assert model["parameters"] > 0 and model["context_length"] > 0 and model["quantization"] == "Q8_0", model
     assert models["7B"]["name"] == "模型-7B" and models["7B"]["aliases"] == ["模型-7B"]
     assert models["v-Q8_0"]["architecture"]["input_modalities"] == ["text", "image"], models["v-Q8_0"]
-    assert models["dog"]["companions"] == ["eyes of dog.gguf"] and models["cat"]["companions"] == []
+    assert models["dog"]["companions"] == ["dog-eyes.gguf"] and models["cat"]["companions"] == []
     assert models["cat"]["architecture"]["input_modalities"] == ["text"]
     assert sorted(models["chat"]["companions"]) == ["sees.gguf", "tuned.gguf"]
     problems = "\n".join(answer["problems"])
