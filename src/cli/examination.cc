@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "config/parking.h"
 #include "engine/command_engine.h"
+#include "engine/inspection.h"
 #include "engine/llama_engine.h"
 #include "io/machine_memory.h"
 #include "io/process.h"
@@ -146,6 +147,10 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
         found({Level::kProblem, "models",
                sentence(
                    fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
+      } else if (metadata->kind != FileKind::kModel) {
+        found({Level::kNote, "models",
+               fmt::format("{} is no model by itself: it says that its kind is {}.", spec.path,
+                           file_kind_name(metadata->kind))});
       } else {
         examine_fit(spec, *metadata, budget, found);
         const bool good = metadata->footprint() <= budget || spec.context_may_shrink;
@@ -267,7 +272,7 @@ void examine_parking(const Config& config, const FindingSink& found) {
 }
 
 void examine_models(const Config& config, bool engine_works, const FindingSink& found) {
-  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, ""});
+  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default});
   for (const std::string& problem : scanned.problems) found({Level::kProblem, "models", sentence(problem)});
   const std::size_t count = scanned.models.size();
   if (count == 0) {

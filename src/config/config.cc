@@ -57,11 +57,29 @@ Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   return path;
 }
 
+// Where huggingface_hub and llama.cpp keep what they fetched: as they ask the environment.
+Result<std::string> hub_cache_folder() {
+  constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
+                                                                           {"HF_HUB_CACHE", ""},
+                                                                           {"HUGGINGFACE_HUB_CACHE", ""},
+                                                                           {"HF_HOME", "/hub"},
+                                                                           {"XDG_CACHE_HOME", "/huggingface/hub"}}};
+  for (const auto& [variable, below] : kPlaces) {
+    const char* const value = std::getenv(variable);
+    if (value != nullptr && *value != 0) return expand_path(std::string(value) + below, "/");
+  }
+  return expand_path("~/.cache/huggingface/hub", "/");
+}
+
 Result<void> fill_defaults(Config& config) {
   if (config.models_dirs.empty()) {
     auto path = home_folder("models", "--models-dir");
     if (!path) return fail(path.error());
     config.models_dirs = {std::move(*path)};
+    if (const auto hub = hub_cache_folder(); hub && *hub != config.models_dirs.front()) {
+      config.models_dirs.push_back(*hub);
+    }
+    config.models_dirs_are_default = true;
   }
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");

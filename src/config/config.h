@@ -34,7 +34,10 @@ struct BudgetSetting {
 
 struct Config {
   io::Address listen{"127.0.0.1", 3000, ""};
-  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
+  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default: ~/models and the Hugging Face cache
+  bool models_dirs_are_default = false;  // nobody named one: those that are not there are no problem
+  std::string default_model;             // of a request that names none; empty: it is refused
+  std::string unknown_model = "refuse";  // or "default": a request for a model that there is not gets default_model
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
   std::string policy = "hazard";

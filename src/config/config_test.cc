@@ -69,7 +69,9 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   const auto config = load_config("", {}, {});
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.text(), "127.0.0.1:3000");
-  EXPECT_EQ(config->models_dirs, std::vector<std::string>{"/home/someone/models"});
+  EXPECT_EQ(config->models_dirs,
+            (std::vector<std::string>{"/home/someone/models", "/home/someone/.cache/huggingface/hub"}));
+  EXPECT_TRUE(config->models_dirs_are_default);
   EXPECT_EQ(config->memory_budget.percent, 80);
   EXPECT_EQ(config->memory_budget.bytes, Bytes(0));
   EXPECT_EQ(config->max_models, 0U);
@@ -80,6 +82,33 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::setenv("XDG_STATE_HOME", "/state", 1);
   EXPECT_EQ(load_config("", {}, {})->state_dir, "/state/minerva");
   ::unsetenv("XDG_STATE_HOME");
+}
+
+TEST_F(ConfigTest, TheHubsFolderIsWhereItsToolsLookForIt) {
+  ::setenv("HOME", "/home/someone", 1);
+  // The later ones count less.
+  const std::pair<const char*, const char*> places[] = {{"XDG_CACHE_HOME", "/a/huggingface/hub"},
+                                                        {"HF_HOME", "/a/hub"},
+                                                        {"HUGGINGFACE_HUB_CACHE", "/a"},
+                                                        {"HF_HUB_CACHE", "/a"},
+                                                        {"LLAMA_CACHE", "/a"}};
+  for (const auto& [variable, folder] : places) {
+    ::setenv(variable, "/a", 1);
+    EXPECT_EQ(load_config("", {}, {})->models_dirs.back(), folder) << variable;
+  }
+  const auto named = load_config("", {}, {{"models_dirs", "/m"}});
+  EXPECT_EQ(named->models_dirs, std::vector<std::string>{"/m"});
+  EXPECT_FALSE(named->models_dirs_are_default);
+  for (const auto& [variable, folder] : places) ::unsetenv(variable);
+}
+
+TEST_F(ConfigTest, WhatIsUnknownIsRefusedUnlessToldOtherwise) {
+  expect_error("unknown_model = \"any\"\n", "minerva.toml:1:", "unknown_model");
+  const auto config = load("default_model = \"a\"\nunknown_model = \"default\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->default_model, "a");
+  EXPECT_EQ(config->unknown_model, "default");
+  EXPECT_EQ(Config().unknown_model, "refuse");
 }
 
 TEST_F(ConfigTest, ReadsTheContractsExample) {
@@ -143,7 +172,9 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
   expect_error("[model.a]\npin = \"yes\"\n", "minerva.toml:2:7: \"pin\" must be true or false");
   expect_error("[model.a]\nweights = \"heavy\"\n", "minerva.toml:2:11: weights: ", "repacked");
   expect_error("[model.\"a b\"]\n", "minerva.toml:1:");
-  expect_error("[model.stats]\n", "minerva.toml:1:", "reserved");
+  for (const std::string id : {"stats", "load", "unload", "sse"}) {
+    expect_error("[model." + id + "]\n", "minerva.toml:1:", "reserved");
+  }
   expect_error("[model.a]\nargs = [\"--port\", \"1\"]\n", "minerva.toml:2:8: args: \"--port\" is not allowed");
   expect_error("[model.a]\nargs = [\"-c\", \"1\"]\n", "minerva.toml:2:8: args: ", "\"context\"");
   expect_error("[model.a]\naliases = [\"b c\"]\n", "minerva.toml:2:11: aliases: ");
@@ -488,6 +519,8 @@ const std::map<std::string, std::string>& samples() {
       {"preset.NAME.system", "\"Be brief.\""},
       {"listen", "\"[::1]:8080\""},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
+      {"default_model", "\"org/repo:Q4_K_M\""},
+      {"unknown_model", "\"default\""},
       {"memory_budget", "\"1536MiB\""},
       {"max_models", "7"},
       {"policy", "\"fifo\""},

@@ -114,6 +114,20 @@ TEST(Process, FeedsStandardInputAndClosesIt) {
   });
 }
 
+TEST(Process, AnIdleOneIsTheLastToGetTheProcessorAndTheDisk) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    // It looks once it is told to: then it has been made idle.
+    ProcessSpec spec = shell("read line; nice; ionice; true");
+    spec.idle = true;
+    auto process = Process::spawn(loop, spec, record(run, exited));
+    (*process)->write_stdin("look\n");
+    co_await exited.wait();
+    EXPECT_EQ(run.out, (std::vector<std::string>{"19", "idle"}));
+  });
+}
+
 TEST(Process, StandardInputIsAPipeOrASocket) {
   const std::string script = "[ -p /dev/stdin ] && echo pipe; [ -S /dev/stdin ] && echo socket; exit 0";
   for (const bool socket : {false, true}) {

@@ -23,6 +23,7 @@ void CatalogWatch::start() {
   } else {
     log::warn("{}; new models will be noticed late", watch.error().message);
   }
+  catalog_.on_surprise([this] { loop_.spawn(refresh()); });
   last_begun_ = Clock::now();
   bool again = true;
   while (again) again = take(Catalog::scan(catalog_.options()));
