@@ -60,7 +60,30 @@ TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
 TEST_F(ConfigTest, ALetterThatNeedsQuotesIsAnErrorWithAPlace) {
   expect_error("\n\u00e9 = 1\n", "minerva.toml:2:1: ");
   expect_error("\u3042 = 1\n", "minerva.toml:1:1: ");
-  expect_error("[p\ufedfr]\n", "minerva.toml:1:");
+  expect_error("[p\ufedfr]\n", "minerva.toml:1:3: ", "quotes");
+  expect_error("policy = \"lru\" # \u00e9\nlog_level = info\u00e9\n", "minerva.toml:2:17: ");
+  expect_error("\"\u00e9\u00e9\" = 1; \u00e9\n", "minerva.toml:1:11: ");
+  // Where the quotes end.
+  expect_error("time_zone = \"\"\"x\"\"\"\"\"\u00e9\n", "minerva.toml:1:22: ");
+  expect_error("time_zone = '''x\\'''\u00e9\n", "minerva.toml:1:21: ");
+  expect_error("time_zone = \"x\\\"\"\u00e9\n", "minerva.toml:1:18: ");
+  // Right behind a line's end that was taken away, and where one could be.
+  expect_error("time_zone = \"\"\"x\\\n  \u00e9\"\"\"\n", "minerva.toml:2:3: ", "\\u");
+  expect_error("time_zone = \"\"\"\\\u00e9\"\"\"\n", "minerva.toml:1:17: ");
+}
+
+TEST_F(ConfigTest, LettersOfAllKindsInQuotesAndComments) {
+  const auto config = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n"
+      "[model.\"\u00e9\"]\n");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("cannot be a model's name"), std::string::npos) << config.error().message;
+  const auto folders = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n");
+  ASSERT_TRUE(folders.has_value()) << folders.error().message;
+  EXPECT_EQ(folders->models_dirs, (std::vector<std::string>{"/\u00e9", "/\u3042\\", "/\ufedf\"x\u00e9", "/'\u00e9"}));
 }
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
