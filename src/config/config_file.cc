@@ -179,6 +179,10 @@ class Reader {
     if (text.size() > kMaxFileBytes) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("{}: is larger than a config file can be (1 MiB)", file_));
     }
+    return read(text);
+  }
+
+  Result<ConfigFile> read(std::string_view text) {
     const toml::parse_result parsed = parse(text);
     if (!parsed) {
       return fail(ErrorCode::kInvalidArgument,
@@ -364,5 +368,7 @@ class Reader {
 }  // namespace
 
 Result<ConfigFile> read_config_file(const std::string& file) { return Reader(file).read(); }
+
+Result<ConfigFile> read_config_text(const std::string& name, std::string_view text) { return Reader(name).read(text); }
 
 }  // namespace minerva

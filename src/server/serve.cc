@@ -48,6 +48,7 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
+  for (const std::string& warning : source.warnings) log::warn("{}", warning);
   std::error_code error;
   std::filesystem::create_directories(config.state_dir, error);
   if (error) {
