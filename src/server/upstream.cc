@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/proxy.h"
 #include "server/routes.h"
@@ -16,7 +17,7 @@ namespace minerva {
 namespace {
 
 constexpr std::string_view kPrefix = "/upstream/";
-constexpr std::size_t kLongestId = 600;  // each of 200 characters may be escaped
+constexpr std::size_t kMostSegments = 16;  // of a model's name
 
 struct Named {
   std::string model;  // an id or alias, of a preset too
@@ -26,14 +27,18 @@ struct Named {
 
 // By the longest name that is known: ids contain slashes. Nothing if none is.
 std::optional<Named> split(const Service& service, std::string_view rest) {
-  for (std::size_t end = std::min(rest.size(), kLongestId); end > 0; --end) {
-    if (end < rest.size() && rest[end] != '/') continue;
-    const Result<std::string> name = api::percent_decode(rest.substr(0, end));
+  std::vector<std::size_t> ends;
+  for (std::size_t end = 0; end < rest.size() && ends.size() < kMostSegments; ++end) {
+    end = std::min(rest.find('/', end), rest.size());
+    ends.push_back(end);
+  }
+  for (auto end = ends.rbegin(); end != ends.rend(); ++end) {
+    const Result<std::string> name = api::percent_decode(rest.substr(0, *end));
     if (!name) continue;
     const api::Preset* const preset = service.find_preset(*name);
-    const ModelSpec* const spec = service.catalog.find(preset == nullptr ? *name : preset->model);
+    const ModelSpec* const spec = service.catalog.look_up(preset == nullptr ? *name : preset->model);
     if (spec == nullptr) continue;
-    const std::string_view path = end < rest.size() ? rest.substr(end) : std::string_view("/");
+    const std::string_view path = *end < rest.size() ? rest.substr(*end) : std::string_view("/");
     return Named{*name, std::string(path), !spec->command.argv.empty()};
   }
   return std::nullopt;

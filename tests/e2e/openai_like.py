@@ -66,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         raw = body.decode(errors="replace")
         if "/chat/" not in self.path:
             return self.answer(200, {"path": self.path, "body": raw, "bytes": len(body)})
-        body = json.loads(raw) if self.headers["Content-Type"] == "application/json" else {}
+        body = {} if (self.headers["Content-Type"] or "").startswith("multipart/") else json.loads(raw)
         text = body["messages"][-1]["content"] if "messages" in body else "body"
         if text == "error":
             return self.answer(418, {"detail": "I am a teapot"})
