@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace minerva::api {
@@ -12,6 +13,15 @@ int hex_value(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
+}
+
+// As its file is called, in any script: whether a model is called so is found by looking.
+bool may_name_a_model(std::string_view text) {
+  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.empty() || is_reserved_id(text) || text.size() > kMaxLength) return false;
+  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
+  return fmt::format("/{}/", text).find("/../") == std::string::npos;
 }
 
 }  // namespace
@@ -131,7 +141,7 @@ Result<ModelPath> parse_model_path(std::string_view rest, std::span<const std::s
   }
   Result<std::string> decoded = percent_decode(id);
   if (!decoded) return fail(decoded.error());
-  if (!is_model_id(*decoded)) {
+  if (!may_name_a_model(*decoded)) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("\"{}\" cannot be the id of a model; GET /v1/models lists them.", *decoded), "model_id");
   }

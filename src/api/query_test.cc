@@ -73,6 +73,7 @@ TEST(ModelPath, FindsIdAndAction) {
       {"org/a", "org/a", ""},
       {"a:7b@q4/logs", "a:7b@q4", "logs"},
       {"a/park", "a/park", ""},
+      {"a%20b%20%28%C3%A4%29/load", "a b (\u00e4)", "load"},
   };
   for (const auto& [path, id, action] : cases) {
     const Result<ModelPath> parsed = parse_model_path(path, kActions);
@@ -81,7 +82,7 @@ TEST(ModelPath, FindsIdAndAction) {
     EXPECT_EQ(parsed->action, action) << path;
   }
   for (const std::string_view bad :
-       {"", "..", "a/../b", "a/..%2Fb", "%", "/load", "stats/load", "load", "sse", "unload/load", "a%20b"}) {
+       {"", "..", "a/../b", "a/..%2Fb", "%", "/load", "stats/load", "load", "sse", "unload/load", "a%0Ab"}) {
     EXPECT_FALSE(parse_model_path(bad, kActions)) << bad;
   }
 }

@@ -18,7 +18,7 @@ bool is_model_id(std::string_view text) {
   const auto allowed = [&](char c) {
     return alphanumeric(c) || std::string_view("._:@/-").find(c) != std::string_view::npos;
   };
-  if (text.empty() || text.size() > kMaxLength || !alphanumeric(text.front()) || is_reserved_id(text)) return false;
+  if (text.empty() || text.size() > kMaxLength || !alphanumeric(text.front())) return false;
   if (!std::all_of(text.begin(), text.end(), allowed)) return false;
   // No ".." segment: an id may become part of a path.
   while (!text.empty()) {

@@ -32,6 +32,8 @@ struct Exchange {
   Caller caller = {};  // once let in
   api::Dialect dialect = api::Dialect::kOpenAi;  // its route's
   const Route* route = nullptr;                  // once found; static storage
+  std::string path_model = {};  // the model that its path names: neither its body nor its query is asked for one
+  bool opaque_body = false;     // may be of any type: only JSON and forms are looked at
 
   // Answers with JSON. Adds x-request-id.
   io::Task<void> json(int code, std::string body);

@@ -15,6 +15,8 @@
 #include "server/metrics.h"
 #include "server/proxy.h"
 #include "server/router_routes.h"
+#include "server/show_config.h"
+#include "server/upstream.h"
 
 namespace minerva {
 namespace {
@@ -89,10 +91,13 @@ io::Task<void> ready(Service& service, Exchange& x, ModelId) {
 }
 
 io::Task<void> metrics(Service& service, Exchange& x, ModelId) {
+  if (x.query.find("model") != nullptr) co_return co_await proxy(service, x);
   co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service));
 }
 
 io::Task<void> infer(Service& service, Exchange& x, ModelId) { return proxy(service, x); }
+
+io::Task<void> upstream(Service& service, Exchange& x, ModelId) { return talk_to_engine(service, x); }
 
 io::Task<void> refuse_props(Service&, Exchange& x, ModelId) {
   co_await x.error({ErrorCode::kNotSupported,
@@ -132,9 +137,18 @@ void add_inference(std::vector<Route>& table) {
   };
   for (const std::string_view path : kPostCommand) add_command("POST", path);
   for (const std::string_view path : kGetCommand) add_command("GET", path);
+  for (const std::string_view method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
+    table.push_back({.method = method,
+                     .path = "/upstream/{id}/{path}",
+                     .meaning = "an engine by itself",
+                     .handle = upstream,
+                     .reach = Reach::kEngine});
+  }
   for (std::size_t i = first; i < table.size(); ++i) {
     Route& route = table[i];
-    route.takes_form = std::find(std::begin(kForms), std::end(kForms), route.path) != std::end(kForms);
+    const bool has_body = route.method != "GET" && route.method != "DELETE";
+    route.takes_form = (route.reach == Reach::kEngine && has_body) ||
+                       std::find(std::begin(kForms), std::end(kForms), route.path) != std::end(kForms);
     const std::string_view contract = route.same_as.empty() ? route.path : route.same_as;
     if (contract.starts_with("/v1/messages")) route.dialect = api::Dialect::kAnthropic;
   }
@@ -165,6 +179,8 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
       {"GET", "/v1/decisions", "why things are as they are",
        [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
+      {"GET", "/v1/config", "what it runs with, without secrets",
+       [](Service& s, Exchange& x, ModelId) { return show_config(s, x); }},
       {"POST", "/v1/cache/clear", "forget statistics, history, images or metadata",
        [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
       {"GET", "/v1/events", "what happens, as it happens",
@@ -278,7 +294,7 @@ Result<const Route*> find_route(const Exchange& x, const Target& target) {
 }
 
 ForBrowsers what_browsers_may(const Route& route) {
-  const bool loads = route.reach == Reach::kUse || route.reach == Reach::kCommand;
+  const bool loads = route.reach != Reach::kNone && route.reach != Reach::kLook;
   return {.acts = route.acts, .linkable = route.method == "GET" && !route.acts && !loads};
 }
 

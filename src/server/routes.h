@@ -17,6 +17,7 @@ enum class Reach : std::uint8_t {
   kUse,      // the model is loaded for it
   kLook,     // it is asked if it is hot; nothing is loaded or woken, and it counts as no use
   kCommand,  // a use of what only engines of the operator's own have: [model.NAME] command
+  kEngine,   // a use of whatever its engine has (upstream.h)
 };
 
 struct Route {

@@ -32,6 +32,11 @@ void Service::tell_watchers() {
 
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
+void Service::catalog_changed() {
+  plan_schedules();
+  background_inspection.look();
+}
+
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
   if (name.empty()) {
     co_return fail(ErrorCode::kInvalidArgument,
@@ -42,16 +47,25 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
     preset = fmt::format("The preset \"{}\" has no model. ", found->id);
     name = found->model;
   }
-  if (const ModelSpec* spec = catalog.find(name)) {
+  if (const ModelSpec* spec = catalog.look_up(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
     co_await catalog_watch.refresh_if_changed();
   }
-  if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
+  if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
                  fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
                              preset, name.substr(0, 200)),
                  "model");
+}
+
+io::Task<std::string> Service::name_for_request(std::string name) {
+  if (config.default_model.empty()) co_return name;
+  if (name.empty()) co_return config.default_model;
+  const auto known = [&] { return find_preset(name) != nullptr || catalog.look_up(name) != nullptr; };
+  if (config.unknown_model != "default" || known()) co_return name;
+  co_await catalog_watch.refresh_if_changed();
+  co_return known() ? name : config.default_model;
 }
 
 io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
@@ -69,6 +83,27 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
   loop.spawn(ask(*this, asked, std::move(name)));
   if (!asked->answer) co_await asked->answered.wait_until(deadline);
   co_return std::move(asked->answer);
+}
+
+io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
+  io::Signal inspected(loop);
+  std::optional<Result<ModelMetadata>> metadata;
+  // The answer may come after a client has gone, but never after this coroutine: it waits.
+  host.inspect(id, [&](Result<ModelMetadata> result) {
+    metadata = std::move(result);
+    inspected.notify();
+  });
+  while (!metadata) co_await inspected.wait();
+  co_return *std::move(metadata);
+}
+
+ModelId Service::default_for(std::string_view path) const {
+  for (const ModelEntry& entry : config.models) {
+    for (const std::string& prefix : entry.default_for) {
+      if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/')) return entry.id;
+    }
+  }
+  return {};
 }
 
 void Service::engine_gone(EngineId engine) {

@@ -121,6 +121,7 @@ io::Task<void> WebUi::answer(io::Loop& loop, Exchange& x, std::string path) cons
   bool read = false;
   // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
   loop.offload(
+      io::Lane::kAwaited,
       [&] {
         content = read_file(file->second);
         if (content) etag = etag_of(*content);

@@ -12,6 +12,7 @@ int main() {
                                  {"open", route.open},
                                  {"takes_form", route.takes_form},
                                  {"same_as", route.same_as},
+                                 {"dialect", static_cast<int>(route.dialect)},
                                  {"engine_path", route.engine_path},
                                  {"reach", static_cast<int>(route.reach)},
                                  {"acts", route.acts}};
