@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -10,6 +11,15 @@ namespace {
 
 constexpr std::string_view kModelsPrefix = "/v1/models/";
 constexpr std::array<std::string_view, 7> kActions = {"load", "preload", "unload", "park", "pin", "unpin", "logs"};
+
+// As its file is called, in any script: whether a model is called so is found by looking.
+bool may_name_a_model(std::string_view text) {
+  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.empty() || text == "stats" || text.size() > kMaxLength) return false;
+  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
+  return fmt::format("/{}/", text).find("/../") == std::string::npos;
+}
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -121,15 +131,6 @@ Result<unsigned> Query::number(std::string_view name, unsigned otherwise, unsign
                 std::string(name));
   }
   return number;
-}
-
-// As its file is called, in any script: whether a model is called so is found by looking.
-bool may_name_a_model(std::string_view text) {
-  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  if (text.empty() || text == "stats" || text.size() > kMaxLength) return false;
-  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
-  return fmt::format("/{}/", text).find("/../") == std::string::npos;
 }
 
 Result<std::optional<ModelPath>> parse_model_path(std::string_view path) {
