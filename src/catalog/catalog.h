@@ -1,9 +1,9 @@
 // Catalog: which models exist, by id and alias. Scans the models folders, applies the config's entries, enforces the
 // path rule, and keeps what inspecting a model said and what its engines held (in memory and on disk).
 //
-// Threading: the loop's thread; scan() alone touches no member and may run on another one. A model's files are looked at
-// on another thread: a disk that does not answer holds up those who ask about this model only.
-// It does not decide what is loaded.
+// Threading: the loop's thread; scan() alone touches no member and may run on another one. A model's files are looked
+// at on another thread: a disk that does not answer holds up those who ask about this model only. It does not decide
+// what is loaded.
 #pragma once
 
 #include <functional>

@@ -892,7 +892,8 @@ class CatalogOnASlowDisk : public CatalogTest {
  protected:
   static constexpr int kThreads = 20;
   void hold_the_disk() {
-    for (int i = 0; i < kThreads; ++i) loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
+    for (int i = 0; i < kThreads; ++i)
+      loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
   }
   void turn() {
     for (int i = 0; i < kThreads; ++i) {

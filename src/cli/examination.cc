@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -219,16 +218,14 @@ void examine_memory(const Config& config, Bytes held, const FindingSink& found) 
   }
 }
 
-void examine_descriptors(const Config& config, const FindingSink& found) {
+void examine_descriptors(const Config& config, std::optional<std::uint64_t> allowed, const FindingSink& found) {
   // A client's connection and the engine's beside it; pipes and a handle per engine; the rest of the server.
   const std::uint64_t needed = 2ULL * config.max_connections + 256;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed) {
+  if (allowed && *allowed < needed) {
     found({Level::kNote, "descriptors",
-           fmt::format("A process may open {} files here, and {} connections need up to {}: beyond that clients wait. "
+           fmt::format("The server may open {} files, and {} connections need up to {}: beyond that clients wait. "
                        "Raise the limit (ulimit -n, LimitNOFILE=) or lower limits.max_connections.",
-                       limit.rlim_cur, config.max_connections, needed)});
+                       *allowed, config.max_connections, needed)});
   } else {
     found({Level::kFine, "descriptors",
            fmt::format("{} connections at once need up to {} open files, which are allowed.", config.max_connections,

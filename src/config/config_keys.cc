@@ -313,6 +313,7 @@ ConfigRow keys_row(std::string name, std::string flag, std::string meaning, auto
     return {};
   };
   row.get = [field](const Config& config) { return field(config); };
+  row.tell = [](const Config&) { return Values{}; };
   row.separator = ',';
   return row;
 }
@@ -630,6 +631,10 @@ std::vector<ModelRow> make_command_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.command.argv; }, "none"});
+  // Arguments and variables may hold keys. Where it listens has to be said, to be a command.
+  rows.back().tell = [](const ModelEntry& entry) {
+    return entry.command.argv.empty() ? Values{} : Values{entry.command.argv.front(), "${PORT}"};
+  };
   rows.push_back({"memory", "", "size", TomlKind::kTextOrInteger, "With command: all the memory that it takes.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     const auto bytes = parse_bytes(values.front());
@@ -673,6 +678,7 @@ std::vector<ModelRow> make_command_rows() {
          return {};
        },
        [](const ModelEntry& entry) { return entry.command.environment; }, "none"});
+  rows.back().tell = [](const ModelEntry&) { return Values{}; };
   return rows;
 }
 

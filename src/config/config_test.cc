@@ -60,7 +60,30 @@ TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
 TEST_F(ConfigTest, ALetterThatNeedsQuotesIsAnErrorWithAPlace) {
   expect_error("\n\u00e9 = 1\n", "minerva.toml:2:1: ");
   expect_error("\u3042 = 1\n", "minerva.toml:1:1: ");
-  expect_error("[p\ufedfr]\n", "minerva.toml:1:");
+  expect_error("[p\ufedfr]\n", "minerva.toml:1:3: ", "quotes");
+  expect_error("policy = \"lru\" # \u00e9\nlog_level = info\u00e9\n", "minerva.toml:2:17: ");
+  expect_error("\"\u00e9\u00e9\" = 1; \u00e9\n", "minerva.toml:1:11: ");
+  // Where the quotes end.
+  expect_error("time_zone = \"\"\"x\"\"\"\"\"\u00e9\n", "minerva.toml:1:22: ");
+  expect_error("time_zone = '''x\\'''\u00e9\n", "minerva.toml:1:21: ");
+  expect_error("time_zone = \"x\\\"\"\u00e9\n", "minerva.toml:1:18: ");
+  // Right behind a line's end that was taken away, and where one could be.
+  expect_error("time_zone = \"\"\"x\\\n  \u00e9\"\"\"\n", "minerva.toml:2:3: ", "\\u");
+  expect_error("time_zone = \"\"\"\\\u00e9\"\"\"\n", "minerva.toml:1:17: ");
+}
+
+TEST_F(ConfigTest, LettersOfAllKindsInQuotesAndComments) {
+  const auto config = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n"
+      "[model.\"\u00e9\"]\n");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("cannot be a model's name"), std::string::npos) << config.error().message;
+  const auto folders = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n");
+  ASSERT_TRUE(folders.has_value()) << folders.error().message;
+  EXPECT_EQ(folders->models_dirs, (std::vector<std::string>{"/\u00e9", "/\u3042\\", "/\ufedf\"x\u00e9", "/'\u00e9"}));
 }
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
@@ -309,12 +332,11 @@ TEST_F(ConfigTest, ParkingIsSwitchedByAKeyAFlagAndAVariable) {
   EXPECT_TRUE(load("")->park);
   EXPECT_FALSE(load("[park]\nenabled = false\n")->park);
   const auto environment = settings_from_environment({"MINERVA_PARK=true", "MINERVA_PARK_MEMORY=10%"});
-  ASSERT_TRUE(environment.has_value()) << environment.error().message;
-  const auto config = load("[park]\nenabled = false\nmemory = \"1GiB\"\n", *environment);
+  const auto config = load("[park]\nenabled = false\nmemory = \"1GiB\"\n", environment.settings);
   EXPECT_TRUE(config->park);
   EXPECT_EQ(config->park_memory.percent, 10);
   EXPECT_EQ(config->park_memory.bytes, Bytes(0));
-  EXPECT_FALSE(load("", *environment, {{"park.enabled", "true"}, {"park.enabled", "false"}})->park);
+  EXPECT_FALSE(load("", environment.settings, {{"park.enabled", "true"}, {"park.enabled", "false"}})->park);
   expect_error("park = true\n", "minerva.toml:1:8: \"park\" must be a table: [park]");
   expect_error("[park]\nenabled = \"yes\"\n", "minerva.toml:2:11: \"enabled\" must be true or false");
   expect_error("[park]\nmemory = \"much\"\n", "minerva.toml:2:10: park.memory: ", "like \"12GiB\"");
@@ -380,8 +402,7 @@ TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
   EXPECT_EQ(describe_config(*config).find("of-the"), std::string::npos);
 
   const auto environment = settings_from_environment({"MINERVA_API_KEY=one,two", "MINERVA_API_KEYS=three,four"});
-  ASSERT_TRUE(environment.has_value()) << environment.error().message;
-  const auto overridden = load(text, *environment);
+  const auto overridden = load(text, environment.settings);
   ASSERT_TRUE(overridden.has_value()) << overridden.error().message;
   for (const char* key : {"one,two", "three", "four", "of-the-file"}) {
     EXPECT_TRUE(overridden->accepted_keys.find(key)) << key;
@@ -472,20 +493,34 @@ TEST_F(ConfigTest, ErrorsOfFlagsAndVariablesSayWhichOne) {
 }
 
 TEST_F(ConfigTest, VariablesOfTheEnvironment) {
-  const auto settings =
-      settings_from_environment({"PATH=/bin", "MINERVA_LISTEN=127.0.0.1:1", "MINERVA_MODELS_DIR=/a:/b",
-                                 "MINERVA_POLICY=", "MINERVA_LIMITS_ALLOWED_HOSTS=a,b", "MINERVA_URL=x",
-                                 "MINERVA_API_KEY=y", "MINERVA_CONFIG=z", "NOEQUALS"});
-  ASSERT_TRUE(settings.has_value()) << settings.error().message;
-  EXPECT_EQ(*settings, (Settings{{"listen", "127.0.0.1:1"},
-                                 {"models_dirs", "/a"},
-                                 {"models_dirs", "/b"},
-                                 {"limits.allowed_hosts", "a"},
-                                 {"limits.allowed_hosts", "b"},
-                                 {"api_keys", "y"}}));
-  const auto unknown = settings_from_environment({"MINERVA_MAX_MODLES=1"});
-  ASSERT_FALSE(unknown.has_value());
-  EXPECT_NE(unknown.error().message.find("MINERVA_MAX_MODLES"), std::string::npos);
+  const auto read = settings_from_environment({"PATH=/bin", "MINERVA_LISTEN=127.0.0.1:1", "MINERVA_MODELS_DIR=/a:/b",
+                                               "MINERVA_POLICY=", "MINERVA_LIMITS_ALLOWED_HOSTS=a,b", "MINERVA_URL=x",
+                                               "MINERVA_API_KEY=y", "MINERVA_CONFIG=z", "NOEQUALS"});
+  EXPECT_EQ(read.settings, (Settings{{"listen", "127.0.0.1:1"},
+                                     {"models_dirs", "/a"},
+                                     {"models_dirs", "/b"},
+                                     {"limits.allowed_hosts", "a"},
+                                     {"limits.allowed_hosts", "b"},
+                                     {"api_keys", "y"}}));
+  EXPECT_TRUE(read.warnings.empty());
+}
+
+TEST_F(ConfigTest, AVariableThatNobodyKnowsIsAWarning) {
+  const auto read = settings_from_environment({"MINERVA_MAX_MODLES=1", "MINERVA_MAX_MODELS=2", "MINERVA_PORTS=3"});
+  EXPECT_EQ(read.settings, (Settings{{"max_models", "2"}}));
+  ASSERT_EQ(read.warnings.size(), 2U);
+  EXPECT_NE(read.warnings[0].find("MINERVA_MAX_MODLES"), std::string::npos) << read.warnings[0];
+  EXPECT_NE(read.warnings[1].find("MINERVA_PORTS"), std::string::npos) << read.warnings[1];
+}
+
+// As in each pod beside a service called minerva.
+TEST_F(ConfigTest, VariablesOfAContainerPlatformAreNothingAtAll) {
+  const auto read = settings_from_environment(
+      {"MINERVA_SERVICE_HOST=10.0.0.1", "MINERVA_SERVICE_PORT=3000", "MINERVA_SERVICE_PORT_HTTP=3000",
+       "MINERVA_PORT=tcp://10.0.0.1:3000", "MINERVA_PORT_3000_TCP=tcp://10.0.0.1:3000",
+       "MINERVA_PORT_3000_TCP_PROTO=tcp", "MINERVA_PORT_3000_TCP_PORT=3000", "MINERVA_PORT_3000_TCP_ADDR=10.0.0.1"});
+  EXPECT_EQ(read.settings, Settings());
+  EXPECT_TRUE(read.warnings.empty());
 }
 
 // A file of keys that is there as long as the tests run.
@@ -631,6 +666,44 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
     same += defaults.find(line) != std::string::npos ? 1U : 0U;
   }
   EXPECT_EQ(same, 0U);
+}
+
+TEST_F(ConfigTest, WhatIsToldOfAConfigHasNoSecretsAndIsReadAgain) {
+  const auto config = load(R"(
+listen = "0.0.0.0:3000"
+api_keys = ["key-one"]
+max_models = 3
+[queue]
+high_priority_keys = ["key-two"]
+low_priority_keys = ["key-three"]
+max_wait = "7s"
+[model.plain]
+context = 4096
+aliases = ["other"]
+[model.command]
+command = ["/bin/server", "--token", "key-four", "--port", "${PORT}"]
+memory = "1GiB"
+env = ["TOKEN=key-five"]
+)");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  const std::string told = tell_config(*config);
+  EXPECT_EQ(told.find("key-"), std::string::npos) << told;
+  EXPECT_EQ(told.find("sha256"), std::string::npos) << told;
+  EXPECT_EQ(told.find("TOKEN"), std::string::npos) << told;
+
+  auto again = load_told_config(told);
+  ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << told;
+  EXPECT_EQ(tell_config(*again), told);
+  EXPECT_EQ(again->listen.text(), "0.0.0.0:3000") << "it needs no key to be told";
+  ASSERT_EQ(again->models.size(), 2U);
+  EXPECT_EQ(again->models[0].command.argv.front(), "/bin/server");
+  EXPECT_EQ(again->models[1], config->models[1]);
+  // All else is the same.
+  const ConfigChanges changes = compare_configs(*config, *again);
+  EXPECT_EQ(changes.at_restart, std::vector<std::string>());
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"api_keys", "queue.high_priority_keys", "queue.low_priority_keys",
+                                                    "model.\"command\""}));
+  EXPECT_FALSE(load_told_config("max_models = \"x\"").has_value());
 }
 
 TEST_F(ConfigTest, TheDefaultDescriptionIsAConfigFile) {

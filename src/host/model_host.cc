@@ -301,9 +301,7 @@ void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
 }
 
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
-  look_again(model, [this, model, done = std::move(done)] {
-    catalog_.inspect(model, manager_.memory_budget(), done);
-  });
+  look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, manager_.memory_budget(), done); });
 }
 
 const ModelMetadata* ModelHost::metadata(const ModelId& model) const {

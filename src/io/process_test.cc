@@ -12,16 +12,16 @@
 
 #include "io/io_test_support.h"
 
-// What a machine does rarely: these take the place of the C library's. Where threads are sanitized the sanitizer has its
-// own in that place.
+// What a machine does rarely: these take the place of the C library's. Where threads are sanitized the sanitizer has
+// its own in that place.
 #if !__has_feature(thread_sanitizer)
 #define PRETENDS
 
 namespace {
 struct {
-  int not_ended = 0;          // so often waitid() finds nothing
-  int waits_that_block = 0;   // calls of waitid() that would
-  int watches_left = -1;      // then epoll has no room for more; -1: it always has
+  int not_ended = 0;         // so often waitid() finds nothing
+  int waits_that_block = 0;  // calls of waitid() that would
+  int watches_left = -1;     // then epoll has no room for more; -1: it always has
 } pretended;
 }  // namespace
 

@@ -73,7 +73,9 @@ io::Task<void> CatalogWatch::read() {
   last_begun_ = Clock::now();
   io::Signal scanned(loop_);
   ScanResult result;
-  loop_.offload(io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); }, [&] { scanned.notify(); });
+  loop_.offload(
+      io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); },
+      [&] { scanned.notify(); });
   co_await scanned.wait();
   const bool again = take(std::move(result));
   finished_ = begun_;

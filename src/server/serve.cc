@@ -61,6 +61,7 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
+  for (const std::string& warning : source.warnings) log::warn("{}", warning);
   if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
   if (!runtime) return cannot_start(runtime.error());
