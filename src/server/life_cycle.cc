@@ -92,22 +92,15 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
 }
 
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
-  io::Signal inspected(service.loop);
-  std::optional<Result<ModelMetadata>> metadata;
-  // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
-  service.host.inspect(id, [&](Result<ModelMetadata> result) {
-    metadata = std::move(result);
-    inspected.notify();
-  });
-  while (!metadata) co_await inspected.wait();
-  if (!*metadata) co_return co_await x.error(metadata->error());
-  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint());
+  const Result<ModelMetadata> metadata = co_await service.inspect(id);
+  if (!metadata) co_return co_await x.error(metadata.error());
+  const auto plan = service.host.context().plan_load(id, metadata->footprint());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
   answer.state = view_of(service, id).residency;
   answer.plan = *plan;
-  answer.shrunk = shrunk_context(service.catalog.find(id), &**metadata);
+  answer.shrunk = shrunk_context(service.catalog.find(id), &*metadata);
   co_await x.json(200, api::plan_json(answer));
 }
 
@@ -342,7 +335,7 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
   if (!*follow) co_return co_await x.respond(200, "text/plain; charset=utf-8", std::move(text));
 
   io::Signal woken(service.loop);
-  bool gone = false;
+  bool gone = x.request.method == "HEAD";
   std::deque<std::string> lines;
   const std::shared_ptr<void> following = log->follow([&](std::string_view line) {
     if (lines.size() >= kMaxFollowQueue) lines.pop_front();

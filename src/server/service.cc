@@ -95,6 +95,27 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
   co_return std::move(asked->answer);
 }
 
+io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
+  io::Signal inspected(loop);
+  std::optional<Result<ModelMetadata>> metadata;
+  // The answer may come after a client has gone, but never after this coroutine: it waits.
+  host.inspect(id, [&](Result<ModelMetadata> result) {
+    metadata = std::move(result);
+    inspected.notify();
+  });
+  while (!metadata) co_await inspected.wait();
+  co_return *std::move(metadata);
+}
+
+ModelId Service::default_for(std::string_view path) const {
+  for (const ModelEntry& entry : config.models) {
+    for (const std::string& prefix : entry.default_for) {
+      if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/')) return entry.id;
+    }
+  }
+  return {};
+}
+
 void Service::engine_gone(EngineId engine) {
   pool.forget(engine);
   for (io::Signal* const mourner : mourners) mourner->notify();

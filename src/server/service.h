@@ -69,6 +69,10 @@ struct Service {
   io::Task<std::string> name_for_request(std::string name);
   // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
+  // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
+  io::Task<Result<ModelMetadata>> inspect(ModelId id);
+  // The model that requests for `path` go to if they name none; empty if there is none.
+  ModelId default_for(std::string_view path) const;
   // An engine's process is gone: nobody connects to it any more.
   void engine_gone(EngineId engine);
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
