@@ -16,12 +16,14 @@ std::uint64_t Service::first_event_id() {
 
 void Service::follow_host() {
   host.on_step([this](const Event& event, const std::vector<Action>& actions) {
-    const std::uint64_t before = events.log().last_id();
+    const std::uint64_t before = events.log().last_id() + statuses.log().last_id();
     events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
-    if (events.log().last_id() != before) tell_watchers();
+    statuses.take(event, host.context(), Clock::now());
+    if (events.log().last_id() + statuses.log().last_id() != before) tell_watchers();
   });
   host.on_progress([this](const ModelId& model, double fraction) {
     events.take_progress(model, fraction, std::chrono::system_clock::now());
+    statuses.take_progress(model, fraction);
     tell_watchers();
   });
 }
@@ -119,6 +121,16 @@ ModelId Service::default_for(std::string_view path) const {
 void Service::engine_gone(EngineId engine) {
   pool.forget(engine);
   for (io::Signal* const mourner : mourners) mourner->notify();
+}
+
+std::vector<ModelId> Service::names_of(const ModelId& model) const {
+  std::vector<ModelId> names;
+  if (find_preset(model) == nullptr) names.push_back(model);
+  for (const api::Preset& preset : config.presets) {
+    const ModelSpec* const spec = catalog.find(preset.model);
+    if (spec != nullptr && spec->id == model) names.push_back(preset.id);
+  }
+  return names;
 }
 
 std::string Service::progress(const ModelId& model) const {
