@@ -107,7 +107,7 @@ struct ModelAnswer {
   std::vector<std::string> companions = {};        // names of files that go with it
   std::optional<bool> runs_here = {};              // unset: not known yet
   std::string why_not = {};                        // of one that does not
-  ModelId preset_of = {};  // the model that it is a preset of; empty: it is a model
+  ModelId preset_of = {};                          // the model that it is a preset of; empty: it is a model
 };
 std::string model_json(const ModelAnswer& model);
 // `problems`: what is wrong with the models folders, in sentences.

@@ -197,7 +197,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
 
 // A preset is shown as its model is, under a name of its own. Nothing if there is no such model.
 std::optional<api::ModelAnswer> preset_answer(const Service& service, const api::Preset& preset) {
-  const ModelSpec* const spec = service.catalog.find(preset.model);
+  const ModelSpec* const spec = service.catalog.look_up(preset.model);
   if (spec == nullptr) return std::nullopt;
   api::ModelAnswer answer = model_answer(service, *spec);
   answer.preset_of = answer.id;

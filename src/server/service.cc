@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "catalog/names.h"
+
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
@@ -35,6 +37,16 @@ void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + co
 void Service::catalog_changed() {
   plan_schedules();
   background_inspection.look();
+}
+
+const api::Preset* Service::find_preset(std::string_view name) const {
+  if (config.presets.empty()) return nullptr;
+  const api::Preset* found = api::find_preset(config.presets, name);
+  if (found != nullptr || catalog.find(name) != nullptr) return found;
+  for (const std::string& reading : other_readings(name)) {
+    if (found = api::find_preset(config.presets, reading); found != nullptr) return found;
+  }
+  return nullptr;
 }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {

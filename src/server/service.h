@@ -64,8 +64,9 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the config is now; nullptr if there is none. Valid until something waits.
-  const api::Preset* find_preset(std::string_view name) const { return api::find_preset(config.presets, name); }
+  // By id or alias, as the config is now, or by what else a client may mean (names.h), if no model is called exactly
+  // so. nullptr if there is none. Valid until something waits.
+  const api::Preset* find_preset(std::string_view name) const;
   // As Catalog::look_up(), as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
   // kInvalidArgument for no name, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
