@@ -92,7 +92,9 @@ TEST_F(StatusFeedTest, ACrashHasAnExitCodeOnce) {
   told();
   step(EngineExited{engine, Error{ErrorCode::kEngineCrashed, "signal 11"}});
   const std::string text = told();
-  EXPECT_EQ(text, "data: {\"model\":\"b\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\",\"exit_code\":1}}\n\n");
+  EXPECT_EQ(
+      text,
+      "data: {\"model\":\"b\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\",\"exit_code\":1}}\n\n");
   now_ += std::chrono::hours(1);
   step(TimerFired{});
   EXPECT_EQ(told(), "");
