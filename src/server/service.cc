@@ -127,7 +127,7 @@ std::vector<ModelId> Service::names_of(const ModelId& model) const {
   std::vector<ModelId> names;
   if (find_preset(model) == nullptr) names.push_back(model);
   for (const api::Preset& preset : config.presets) {
-    const ModelSpec* const spec = catalog.find(preset.model);
+    const ModelSpec* const spec = catalog.look_up(preset.model);
     if (spec != nullptr && spec->id == model) names.push_back(preset.id);
   }
   return names;
