@@ -105,11 +105,10 @@ Result<void> fill_defaults(Config& config) {
     config.state_dir = std::move(*path);
   }
   if (config.park_folder.empty()) config.park_folder = config.state_dir + "/images";
-  if (config.engine.empty()) {
-    std::error_code error;
-    const fs::path self = fs::read_symlink("/proc/self/exe", error);
-    config.engine = (self.parent_path() / "minerva-engine").string();
-  }
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path();
+  if (config.engine.empty()) config.engine = (beside / "minerva-engine").string();
+  if (config.ui_dir.empty()) config.ui_dir = (beside / "ui").string();
   return {};
 }
 

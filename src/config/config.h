@@ -43,6 +43,7 @@ struct Config {
   std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
+  std::string ui_dir;     // of the built web UI, which need not be there; default: beside this program
   std::string sandbox = "auto";
   std::string time_zone;  // empty: the machine's
   TimeZone zone;          // which that is; UTC while no model has a schedule and none is named

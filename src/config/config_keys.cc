@@ -440,6 +440,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(
       at_start_only(path_row("engine", "--engine", "minerva-engine beside this program",
                              "The program that runs one model.", [](auto& c) -> auto& { return c.engine; })));
+  rows.push_back(at_start_only(path_row("ui_dir", "--ui-dir", "ui beside this program",
+                                        "The folder of llama.cpp's web UI, as `make ui` builds it, for /chat/. Without "
+                                        "it /chat/ says how to build it.",
+                                        [](auto& c) -> auto& { return c.ui_dir; })));
   rows.push_back(at_start_only(choice_row(
       "sandbox", "", {"auto", "required", "off"},
       "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "

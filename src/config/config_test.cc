@@ -604,6 +604,7 @@ const std::map<std::string, std::string>& samples() {
       {"policy", "\"fifo\""},
       {"state_dir", "\"/state\""},
       {"engine", "\"/opt/engine\""},
+      {"ui_dir", "\"/opt/ui\""},
       {"sandbox", "\"required\""},
       {"time_zone", "\"Europe/Berlin\""},
       {"log_format", "\"json\""},

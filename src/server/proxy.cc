@@ -71,7 +71,8 @@ class Relay {
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
     if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
-    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
+    model_ = co_await service_.name_for_request(model_);
+    if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
     const auto model = co_await service_.resolve_until(model_, deadline_);
     if (!model) co_return co_await x_.error(too_late());
     if (!*model) co_return co_await x_.error(model->error());
@@ -175,7 +176,18 @@ class Relay {
     co_return std::nullopt;
   }
 
-  // Has the body, which is whole then, say what the preset says, if the request names one.
+  // If the request names a preset: reads the whole body, since what a preset changes may come last, and changes it.
+  io::Task<std::optional<Error>> take_preset() {
+    if (service_.find_preset(model_) == nullptr) co_return std::nullopt;
+    if (!translated_ && x_.request.has_body() && !body_.whole()) {
+      const Result<api::Routing> routing = co_await body_.read_rest();
+      if (!routing) co_return routing.error();
+      stream_ = routing->stream;
+    }
+    co_return apply_preset();
+  }
+
+  // Has the body, which is whole, say what the preset says, if there is one called so.
   std::optional<Error> apply_preset() {
     const api::Preset* const preset = service_.find_preset(model_);
     if (preset == nullptr) return std::nullopt;

@@ -11,8 +11,10 @@
 #include "server/decisions.h"
 #include "server/events.h"
 #include "server/life_cycle.h"
+#include "server/llama_swap_routes.h"
 #include "server/metrics.h"
 #include "server/proxy.h"
+#include "server/router_routes.h"
 #include "server/show_config.h"
 #include "server/upstream.h"
 
@@ -79,6 +81,7 @@ constexpr std::string_view kGetCommand[] = {"/v1/audio/voices", "/sdapi/v1/{path
 
 constexpr std::string_view kId = "{id}";
 constexpr std::string_view kPath = "{path}";
+constexpr std::string_view kChat = "/chat";
 
 io::Task<void> health(Service&, Exchange& x, ModelId) { co_await x.json(200, R"({"status":"ok"})"); }
 
@@ -116,7 +119,7 @@ void add_inference(std::vector<Route>& table) {
     table.push_back({.method = "GET",
                      .path = path,
                      .meaning = "a look at a hot engine: ?model=",
-                     .handle = infer,
+                     .handle = path == "/props" ? router_props : infer,
                      .reach = Reach::kLook});
   }
   table.push_back({.method = "POST",
@@ -197,6 +200,8 @@ std::vector<Route> make_routes() {
       {"DELETE", "/v1/models/{id}", "unload it", unload_model},
   };
   add_inference(table);
+  add_router_routes(table);
+  add_llama_swap_routes(table);
   return table;
 }
 
@@ -234,6 +239,7 @@ struct RouteIndex {
 // What a path stands for. `methods`: nullptr if there is no such route.
 struct Target {
   const Methods* methods = nullptr;
+  bool below_chat = false;  // and none of a route's own paths
   ModelId id;
   std::string normalized;
 };
@@ -253,6 +259,7 @@ Result<Target> find_target(std::string_view path) {
   for (auto family = index.families.rbegin(); family != index.families.rend(); ++family) {
     if (!path.starts_with(family->first)) continue;
     target.methods = family->second.any.empty() ? nullptr : &family->second.any;
+    target.below_chat = family->first == "/chat/";
     if (family->second.by_action.empty()) return target;
     Result<api::ModelPath> named = api::parse_model_path(path.substr(family->first.size()), family->second.actions);
     if (!named) return fail(named.error());
@@ -308,6 +315,11 @@ const std::vector<Route>& routes() {
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
   Result<Target> target = find_target(x.path);
+  // What is below /chat/ and no file of the web UI there is what that UI asks its server for.
+  if (target && target->below_chat && !service.web_ui.has(x.path)) {
+    x.path.erase(0, kChat.size());
+    target = find_target(x.path);
+  }
   const Result<const Route*> route = target ? find_route(x, *target) : Result<const Route*>(fail(target.error()));
   if (route) {
     x.route = *route;
