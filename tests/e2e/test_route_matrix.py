@@ -29,6 +29,7 @@ TYPES = {"json": "application/json", "text": "text/plain", "form": "application/
 
 
 REFUSED = ("/tools", "/cors-proxy")  # to everybody
+ENDLESS = ("/v1/events", "/models/sse", "/logs/stream", "/logs/stream/{id}")  # streams
 
 
 def expected(route, key, host, origin, content_type):
