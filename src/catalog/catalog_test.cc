@@ -6,6 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
 
 namespace minerva {
 namespace {
@@ -88,6 +91,13 @@ class CatalogTest : public testing::Test {
   }
 
   // Inspects and stores the answer; nothing while it is not there.
+  // Of a catalog without a loop.
+  static bool look_again(Catalog& catalog, const ModelId& id) {
+    std::optional<bool> replaced;
+    catalog.look_again(id, [&](bool files) { replaced = files; });
+    EXPECT_TRUE(replaced.has_value());
+    return replaced.value_or(false);
+  }
   std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
     auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
     catalog.inspect(id, room_, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
@@ -172,13 +182,33 @@ TEST_F(CatalogTest, TwoLevelsOfFoldersAreRead) {
   EXPECT_EQ(ids(scan()), (Ids{"deep"}));
 }
 
-TEST_F(CatalogTest, TwoOfOneNameAreAProblemThatNamesBoth) {
+TEST_F(CatalogTest, OfTwoOfOneNameOneIsCalledByItsFolderToo) {
   put("x/m.gguf");
   put("y/m.gguf");
   put("other.gguf");
   const ScanResult result = scan();
-  EXPECT_EQ(ids(result), (Ids{"other"}));
-  expect_one_problem(result, {"x/m.gguf", "y/m.gguf", "\"m\""});
+  EXPECT_EQ(ids(result), (Ids{"m", "other", "y-m"}));
+  EXPECT_TRUE(result.problems.empty());
+}
+
+TEST_F(CatalogTest, WhatModelsAreCalledIsKnownAfterARestart) {
+  put("y/m.gguf");
+  catalog();
+  put("x/m.gguf");
+  const auto restarted = [this] {
+    auto made = std::make_unique<Catalog>(options_, driver_);
+    made->apply(Catalog::scan(made->options()));
+    return made;
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto made = restarted();
+    ASSERT_NE(made->find("m"), nullptr);
+    EXPECT_EQ(made->find("m")->path, (models_ / "y/m.gguf").string());
+    EXPECT_NE(made->find("x-m"), nullptr);
+  }
+  // Without it the files are as good as new.
+  std::ofstream(fs::path(options_.cache_dir) / "names.json") << "damaged";
+  EXPECT_EQ(restarted()->find("m")->path, (models_ / "x/m.gguf").string());
 }
 
 TEST_F(CatalogTest, TheSameFolderTwiceIsNoProblem) {
@@ -189,13 +219,18 @@ TEST_F(CatalogTest, TheSameFolderTwiceIsNoProblem) {
   EXPECT_TRUE(result.problems.empty());
 }
 
-TEST_F(CatalogTest, NamesThatCannotBeIdsAreProblems) {
+TEST_F(CatalogTest, NamesThatCannotBeIdsComeNearest) {
   put("with space.gguf");
-  expect_one_problem(scan(), {"with space.gguf"});
-  fs::rename(models_ / "with space.gguf", models_ / "stats.gguf");
-  expect_one_problem(scan(), {"stats", "reserved"});
+  put("stats.gguf");
+  const ScanResult result = scan();
+  ASSERT_EQ(result.models.size(), 2U);
+  EXPECT_TRUE(result.problems.empty());
+  EXPECT_EQ(result.models[1].id, "with-space");
+  EXPECT_EQ(result.models[1].aliases, Ids{"with space"});
+  EXPECT_TRUE(result.models[0].id.starts_with("model-")) << "reserved";
+  EXPECT_TRUE(result.models[0].aliases.empty()) << "reserved";
   options_.entries = {{.id = "named", .path = "stats.gguf"}};
-  EXPECT_EQ(ids(scan()), (Ids{"named"}));
+  EXPECT_EQ(ids(scan()), (Ids{"named", "with-space"}));
 }
 
 TEST_F(CatalogTest, AMissingFolderIsAProblem) {
@@ -318,12 +353,12 @@ TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
 
   // What another memory would be is not what was known.
   options_.entries.front().command.memory = Bytes::gib(3);
-  known->set_options(options_.models_dirs, options_.entries);
+  known->set_options(options_.models_dirs, false, options_.entries);
   EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
   EXPECT_EQ(known->metadata(*known->find("whisper")), nullptr);
 
   put("whisper.gguf");
-  expect_one_problem(scan(), {"\"whisper\"", "whisper.gguf", "its command in the config"});
+  EXPECT_EQ(ids(scan()), (Ids{"models-whisper", "whisper"})) << "the config's name is its own";
 }
 
 TEST_F(CatalogTest, AliasesMustNotCollide) {
@@ -391,6 +426,72 @@ TEST_F(CatalogTest, AddPathNamesAFile) {
     ASSERT_FALSE(refused.has_value()) << bad;
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   }
+}
+
+TEST_F(CatalogTest, ClientsMayWriteNamesInOtherWays) {
+  put("My Model.Q4_0.gguf");
+  put("a.gguf");
+  put("A.gguf");
+  put("b:latest.gguf");
+  const auto made = catalog();
+  for (const std::string name : {"My-Model.Q4_0", "My Model.Q4_0", "my-model.q4_0", "MY MODEL.Q4_0",
+                                 "My-Model.Q4_0:latest", "my model.q4_0.gguf", "hf.co/My-Model.Q4_0:latest"}) {
+    ASSERT_NE(made->look_up(name), nullptr) << name;
+    EXPECT_EQ(made->look_up(name)->id, "My-Model.Q4_0") << name;
+  }
+  EXPECT_EQ(made->look_up("a")->id, "a");
+  EXPECT_EQ(made->look_up("A:latest")->id, "A");
+  EXPECT_EQ(made->look_up("b:latest")->id, "b:latest");
+  for (const std::string name : {"", "latest", ":latest", ".gguf", "c", "b", "hf.co/"}) {
+    EXPECT_EQ(made->look_up(name), nullptr) << name;
+  }
+  fs::remove(models_ / "A.gguf");
+  made->apply(scan());
+  EXPECT_EQ(made->look_up("A")->id, "a");
+}
+
+TEST_F(CatalogTest, AnAmbiguousCaseIsNobody) {
+  put("ab.gguf");
+  put("AB.gguf");
+  const auto made = catalog();
+  EXPECT_EQ(made->look_up("Ab"), nullptr);
+  EXPECT_EQ(made->look_up("AB")->id, "AB");
+}
+
+TEST_F(CatalogTest, WhatIsAddedToLookAtItGoesAgain) {
+  put("m.gguf");
+  const auto made = catalog();
+  for (int i = 0; i < 50; ++i) {
+    const ModelId id = "z" + std::to_string(i);
+    ASSERT_TRUE(made->add_path(id, "m.gguf", /*for_now=*/true).has_value()) << i;
+    EXPECT_TRUE(made->drop_path(id));
+    EXPECT_EQ(made->find(id), nullptr);
+  }
+  EXPECT_EQ(made->list().size(), 1U);
+  // Two look at it; then one wants it to stay.
+  ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
+  ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
+  EXPECT_FALSE(made->drop_path("z"));
+  ASSERT_TRUE(made->add_path("z", "m.gguf").has_value());
+  EXPECT_FALSE(made->drop_path("z"));
+  EXPECT_NE(made->find("z"), nullptr);
+  EXPECT_FALSE(made->drop_path("z"));
+  EXPECT_FALSE(made->drop_path("m")) << "what the scan found stays";
+  EXPECT_FALSE(made->drop_path("nobody"));
+}
+
+TEST_F(CatalogTest, AFileHasSoManyNamesAtMost) {
+  put("m.gguf");
+  put("n.gguf");
+  const auto made = catalog();
+  Result<const ModelSpec*> added = nullptr;
+  int names = 0;
+  while ((added = made->add_path("z" + std::to_string(names), "m.gguf")) && names < 100) ++names;
+  ASSERT_FALSE(added.has_value());
+  EXPECT_EQ(added.error().code, ErrorCode::kConflict);
+  EXPECT_EQ(names, 15);
+  EXPECT_TRUE(made->add_path("z0", "m.gguf").has_value()) << "known";
+  EXPECT_TRUE(made->add_path("y", "n.gguf").has_value());
 }
 
 TEST_F(CatalogTest, ThePathRuleGivesOneAnswerForAllItRefuses) {
@@ -540,7 +641,7 @@ TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
   for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) put(name);
   options_.entries = {{.id = "m", .args = {"--chat-template-file", "t.jinja"}}};
   const auto made = catalog();
-  EXPECT_FALSE(made->look_again("m"));
+  EXPECT_FALSE(look_again(*made, "m"));
   for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) {
     const std::string key = made->key(*made->find("m"));
     const auto time = fs::last_write_time(models_ / name);
@@ -553,11 +654,11 @@ TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
     EXPECT_TRUE(made->apply(scan()).added_or_changed.empty());
   }
   put("t.jinja", 20);
-  EXPECT_TRUE(made->look_again("m"));
-  EXPECT_FALSE(made->look_again("m"));
+  EXPECT_TRUE(look_again(*made, "m"));
+  EXPECT_FALSE(look_again(*made, "m"));
   fs::remove(models_ / "t.jinja");
-  EXPECT_FALSE(made->look_again("m"));
-  EXPECT_FALSE(made->look_again("nobody"));
+  EXPECT_FALSE(look_again(*made, "m"));
+  EXPECT_FALSE(look_again(*made, "nobody"));
 }
 
 TEST_F(CatalogTest, AReplacedFileIsNoticedWithoutAScan) {
@@ -602,6 +703,21 @@ TEST_F(CatalogTest, OnlyTheFilesOwnFailuresAreKept) {
   ASSERT_TRUE(third->has_value());
   EXPECT_EQ((*third)->error().message, "bad");
   EXPECT_TRUE(driver_.asked.empty());
+}
+
+TEST_F(CatalogTest, AFileThatGoesWithAModelIsNoModel) {
+  put("a.gguf");
+  const auto made = catalog();
+  const auto answer = inspect(*made, "a");
+  ModelMetadata projector;
+  projector.kind = FileKind::kProjector;
+  driver_.answer(projector);
+  ASSERT_TRUE(answer->has_value());
+  ASSERT_FALSE((*answer)->has_value());
+  EXPECT_EQ((*answer)->error().code, ErrorCode::kInvalidModel);
+  EXPECT_NE((*answer)->error().message.find("a projector"), std::string::npos);
+  EXPECT_EQ(made->metadata(*made->find("a")), nullptr);
+  EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
 }
 
 TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
@@ -769,6 +885,73 @@ TEST_F(CatalogShrinkTest, TheCatalogMayGoWhileItIsSearched) {
   made.reset();
   driver_.answer(whole);
   EXPECT_FALSE(answer->has_value());
+}
+
+// Where nobody answers: all threads that look at files wait for the disk.
+class CatalogOnASlowDisk : public CatalogTest {
+ protected:
+  static constexpr int kThreads = 20;
+  void hold_the_disk() {
+    for (int i = 0; i < kThreads; ++i)
+      loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
+  }
+  void turn() {
+    for (int i = 0; i < kThreads; ++i) {
+      loop_.post([this] { loop_.stop(); });
+      loop_.run();
+    }
+  }
+
+  io::Loop loop_;
+  std::promise<void> disk_;
+  std::shared_future<void> disk_answers_ = disk_.get_future().share();
+};
+
+TEST_F(CatalogOnASlowDisk, FilesAreLookedAtBesideTheLoop) {
+  put("a.gguf");
+  Catalog catalog(options_, driver_, &loop_);
+  catalog.apply(scan());
+  put("new", 20);
+  fs::rename(models_ / "new", models_ / "a.gguf");
+  hold_the_disk();
+  std::optional<bool> replaced;
+  catalog.look_again("a", [&](bool files) { replaced = files; });
+  const auto answer = inspect(catalog, "a");
+  turn();
+  EXPECT_FALSE(replaced);
+  EXPECT_TRUE(driver_.asked.empty());
+  disk_.set_value();
+  while (!replaced || driver_.asked.empty()) turn();
+  EXPECT_TRUE(*replaced);
+  EXPECT_EQ(driver_.asked.front().spec.size, Bytes(20));
+  driver_.answer(metadata_of(5));
+  while (!*answer) turn();
+  EXPECT_TRUE((*answer)->has_value());
+}
+
+TEST_F(CatalogOnASlowDisk, AModelThatGoesMeanwhileIsNotFound) {
+  put("a.gguf");
+  Catalog catalog(options_, driver_, &loop_);
+  catalog.apply(scan());
+  hold_the_disk();
+  const auto answer = inspect(catalog, "a");
+  catalog.apply({});
+  disk_.set_value();
+  while (!*answer) turn();
+  ASSERT_FALSE((*answer)->has_value());
+  EXPECT_EQ((*answer)->error().code, ErrorCode::kModelNotFound);
+}
+
+TEST_F(CatalogOnASlowDisk, NobodyIsAnsweredOnceItIsGone) {
+  put("a.gguf");
+  auto catalog = std::make_unique<Catalog>(options_, driver_, &loop_);
+  catalog->apply(scan());
+  hold_the_disk();
+  const auto answer = inspect(*catalog, "a");
+  catalog.reset();
+  disk_.set_value();
+  turn();
+  EXPECT_FALSE(*answer);
 }
 
 }  // namespace

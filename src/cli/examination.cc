@@ -14,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "config/parking.h"
 #include "engine/command_engine.h"
+#include "engine/inspection.h"
 #include "engine/llama_engine.h"
 #include "io/machine_memory.h"
 #include "io/process.h"
@@ -145,6 +146,10 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
         found({Level::kProblem, "models",
                sentence(
                    fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
+      } else if (metadata->kind != FileKind::kModel) {
+        found({Level::kNote, "models",
+               fmt::format("{} is no model by itself: it says that its kind is {}.", spec.path,
+                           file_kind_name(metadata->kind))});
       } else {
         examine_fit(spec, *metadata, budget, found);
         const bool good = metadata->footprint() <= budget || spec.context_may_shrink;
@@ -162,12 +167,17 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
 
 void examine_listen_address(const Config& config, const FindingSink& found) {
   io::Loop loop;
-  const auto listener = io::Listener::open(loop, config.listen, [](std::unique_ptr<io::Stream>) {});
-  if (!listener) {
-    found({Level::kProblem, "listen",
-           sentence(fmt::format("A server could not start here: {}", listener.error().message))});
-  } else {
-    found({Level::kFine, "listen", fmt::format("A server could listen on {}.", config.listen.text())});
+  for (std::size_t i = 0; i < config.listen.size(); ++i) {
+    const io::Address& address = config.listen[i];
+    const auto listener = io::Listener::open(loop, address, [](std::unique_ptr<io::Stream>) {});
+    if (listener) {
+      found({Level::kFine, "listen", fmt::format("A server could listen on {}.", address.text())});
+    } else if (i > 0 && address.host == "::1") {
+      found({Level::kFine, "listen", sentence(fmt::format("A server would do without: {}", listener.error().message))});
+    } else {
+      found({Level::kProblem, "listen",
+             sentence(fmt::format("A server could not start here: {}", listener.error().message))});
+    }
   }
 }
 
@@ -264,7 +274,7 @@ void examine_parking(const Config& config, const FindingSink& found) {
 }
 
 void examine_models(const Config& config, bool engine_works, const FindingSink& found) {
-  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, ""});
+  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default});
   for (const std::string& problem : scanned.problems) found({Level::kProblem, "models", sentence(problem)});
   const std::size_t count = scanned.models.size();
   if (count == 0) {

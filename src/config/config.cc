@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "config/config_table.h"
+#include "config/toml_text.h"
 #include "config/values.h"
 
 namespace minerva {
@@ -46,7 +47,7 @@ Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings&
     Setting& setting = own[name];
     setting.where = where(*row);
     setting.base = base;
-    if (row->toml != TomlKind::kList) setting.values.clear();  // the last one counts
+    if (!is_list(row->toml)) setting.values.clear();  // the last one counts
     setting.values.push_back(text);
   }
   for (auto& [name, setting] : own) settings[name] = std::move(setting);
@@ -71,11 +72,29 @@ Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   return path;
 }
 
+// Where huggingface_hub and llama.cpp keep what they fetched: as they ask the environment.
+Result<std::string> hub_cache_folder() {
+  constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
+                                                                           {"HF_HUB_CACHE", ""},
+                                                                           {"HUGGINGFACE_HUB_CACHE", ""},
+                                                                           {"HF_HOME", "/hub"},
+                                                                           {"XDG_CACHE_HOME", "/huggingface/hub"}}};
+  for (const auto& [variable, below] : kPlaces) {
+    const char* const value = std::getenv(variable);
+    if (value != nullptr && *value != 0) return expand_path(std::string(value) + below, "/");
+  }
+  return expand_path("~/.cache/huggingface/hub", "/");
+}
+
 Result<void> fill_defaults(Config& config) {
   if (config.models_dirs.empty()) {
     auto path = home_folder("models", "--models-dir");
     if (!path) return fail(path.error());
     config.models_dirs = {std::move(*path)};
+    if (const auto hub = hub_cache_folder(); hub && *hub != config.models_dirs.front()) {
+      config.models_dirs.push_back(*hub);
+    }
+    config.models_dirs_are_default = true;
   }
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");
@@ -86,11 +105,10 @@ Result<void> fill_defaults(Config& config) {
     config.state_dir = std::move(*path);
   }
   if (config.park_folder.empty()) config.park_folder = config.state_dir + "/images";
-  if (config.engine.empty()) {
-    std::error_code error;
-    const fs::path self = fs::read_symlink("/proc/self/exe", error);
-    config.engine = (self.parent_path() / "minerva-engine").string();
-  }
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path();
+  if (config.engine.empty()) config.engine = (beside / "minerva-engine").string();
+  if (config.ui_dir.empty()) config.ui_dir = (beside / "ui").string();
   return {};
 }
 
@@ -111,13 +129,23 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);
-  if (!config.listen.is_loopback() && config.accepted_keys.empty()) {
+  const auto open = std::find_if(config.listen.begin(), config.listen.end(),
+                                 [](const io::Address& address) { return !address.is_loopback(); });
+  if (open != config.listen.end() && config.accepted_keys.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: {} can be reached from other machines, and without an API key everybody there could "
                             "use this server. Give a key with --api-key, MINERVA_API_KEY or api_key_file, or listen "
                             "on a loopback address such as 127.0.0.1:{}",
-                            where("listen"), config.listen.text(), config.listen.port),
+                            where("listen"), open->text(), open->port),
                 "listen");
+  }
+  const auto& origins = config.allowed_origins;
+  if (config.accepted_keys.empty() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: with \"*\" every page that somebody here visits could use this server. Name the origins, "
+                            "such as \"http://localhost:*\", or give an API key",
+                            where("limits.allowed_origins")),
+                "limits.allowed_origins");
   }
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
     const std::string given = config.tls_key.empty() ? "tls.certificate" : "tls.key";
@@ -146,24 +174,10 @@ Result<void> find_zone(Config& config) {
 
 // ---- describe_config ----
 
-std::string toml_string(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      result += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
-}
-
 std::string toml_text(const Values& values, TomlKind kind) {
   if (kind == TomlKind::kInteger || kind == TomlKind::kBoolean) return values.front();
-  if (kind != TomlKind::kList) return toml_string(values.front());
+  if (kind == TomlKind::kTable) return toml_value(api::Json::parse(values.front()));
+  if (!is_list(kind)) return toml_string(values.front());
   std::vector<std::string> elements;
   std::transform(values.begin(), values.end(), std::back_inserter(elements), toml_string);
   return fmt::format("[{}]", fmt::join(elements, ", "));
@@ -180,6 +194,42 @@ std::string comment(std::string_view text) {
     text.remove_prefix(std::min(at + 1, text.size()));
   }
   return result + fmt::format("# {}\n", text);
+}
+
+// The tables of one kind, one for each entry of the config.
+template <typename Row, typename Entry>
+std::string describe_entries(std::string_view kind, const std::vector<Row>& rows, const std::vector<Entry>& entries) {
+  std::string text;
+  for (const Row& row : rows) {
+    text += comment(fmt::format("  {}: {} ({}; default: {})", row.name, row.meaning, row.type, row.default_text));
+  }
+  for (const Entry& entry : entries) {
+    text += fmt::format("\n[{}.{}]\n", kind, toml_string(entry.id));
+    for (const Row& row : rows) {
+      if (const Values values = row.get(entry); !values.empty()) {
+        text += fmt::format("{} = {}\n", row.name, toml_text(values, row.toml));
+      }
+    }
+  }
+  return text;
+}
+
+// Names of the entries of which there is another one, or one in `next` or `running` only.
+template <typename Entry>
+std::vector<std::string> changed_entries(std::string_view kind, const std::vector<Entry>& running,
+                                         const std::vector<Entry>& next) {
+  const auto find = [](const std::vector<Entry>& entries, const ModelId& id) {
+    return std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.id == id; });
+  };
+  std::vector<std::string> names;
+  for (const Entry& entry : next) {
+    const auto before = find(running, entry.id);
+    if (before == running.end() || *before != entry) names.push_back(fmt::format("{}.\"{}\"", kind, entry.id));
+  }
+  for (const Entry& entry : running) {
+    if (find(next, entry.id) == next.end()) names.push_back(fmt::format("{}.\"{}\"", kind, entry.id));
+  }
+  return names;
 }
 
 }  // namespace
@@ -221,6 +271,7 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
     if (!read) return fail(read.error());
     settings = std::move(read->settings);
     config.models = std::move(read->models);
+    config.presets = std::move(read->presets);
   }
   const auto from_environment = [](const ConfigRow& row) { return "environment " + environment_name(row); };
   const auto from_flags = [](const ConfigRow& row) { return row.flag.empty() ? row.name : row.flag; };
@@ -232,6 +283,10 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   if (const auto checked = check_access(config, settings); !checked) return fail(checked.error());
   if (const auto found = find_zone(config); !found) return fail(found.error());
   return config;
+}
+
+bool Config::is_loopback() const {
+  return std::all_of(listen.begin(), listen.end(), [](const io::Address& address) { return address.is_loopback(); });
 }
 
 Result<Config> load_told_config(const std::string& text) {
@@ -257,18 +312,9 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
     }
   }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
-  if (!next.listen.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
-  const auto name = [](const ModelEntry& entry) { return fmt::format("model.\"{}\"", entry.id); };
-  const auto find = [](const Config& config, const ModelId& id) {
-    return std::find_if(config.models.begin(), config.models.end(), [&](const ModelEntry& e) { return e.id == id; });
-  };
-  for (const ModelEntry& entry : next.models) {
-    const auto before = find(running, entry.id);
-    if (before == running.models.end() || *before != entry) changes.live.push_back(name(entry));
-  }
-  for (const ModelEntry& entry : running.models) {
-    if (find(next, entry.id) == next.models.end()) changes.live.push_back(name(entry));
-  }
+  if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
+  for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);
+  for (std::string& name : changed_entries("preset", running.presets, next.presets)) changes.live.push_back(name);
   return changes;
 }
 
@@ -292,18 +338,9 @@ std::string describe_config(const Config& config) {
   }
 
   text += "# [model.\"NAME\"]: one table per model that needs more than its file.\n";
-  for (const ModelRow& row : model_rows()) {
-    text += comment(fmt::format("  {}: {} ({}; default: {})", row.name, row.meaning, row.type, row.default_text));
-  }
-  for (const ModelEntry& entry : config.models) {
-    text += fmt::format("\n[model.{}]\n", toml_string(entry.id));
-    for (const ModelRow& row : model_rows()) {
-      if (const Values values = row.get(entry); !values.empty()) {
-        text += fmt::format("{} = {}\n", row.name, toml_text(values, row.toml));
-      }
-    }
-  }
-  return text;
+  text += describe_entries("model", model_rows(), config.models);
+  text += "\n# [preset.\"NAME\"]: one table per name under which a model is asked in another way.\n";
+  return text + describe_entries("preset", preset_rows(), config.presets);
 }
 
 std::string tell_config(const Config& config) {

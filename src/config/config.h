@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "api/preset.h"
 #include "catalog/catalog.h"
 #include "config/api_keys.h"
 #include "io/http.h"
@@ -32,13 +33,17 @@ struct BudgetSetting {
 };
 
 struct Config {
-  io::Address listen{"127.0.0.1", 3000, ""};
-  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
+  std::vector<io::Address> listen = {{"127.0.0.1", 3000, ""}, {"::1", 3000, ""}};  // one at least
+  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default: ~/models and the Hugging Face cache
+  bool models_dirs_are_default = false;  // nobody named one: those that are not there are no problem
+  std::string default_model;             // of a request that names none; empty: it is refused
+  std::string unknown_model = "refuse";  // or "default": a request for a model that there is not gets default_model
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
   std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
+  std::string ui_dir;     // of the built web UI, which need not be there; default: beside this program
   std::string sandbox = "auto";
   std::string time_zone;  // empty: the machine's
   TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
@@ -46,8 +51,11 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
-  ApiKeys accepted_keys;                   // those of both, and those of other priorities
-  std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
+  ApiKeys accepted_keys;                     // those of both, and those of other priorities
+  std::vector<std::string> allowed_hosts;    // [limits] allowed_hosts: Host names beside loopback's own
+  std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
+
+  bool is_loopback() const;  // whether every address it listens on is
 
   // [tls] both or none
   std::string tls_certificate;
@@ -92,6 +100,7 @@ struct Config {
   PredictionOptions prediction;  // [predict]
 
   std::vector<ModelEntry> models;
+  std::vector<api::Preset> presets;
 };
 
 // Key -> text, as given by flags ("--max-models 2" is {"max_models", "2"}) or the environment. A repeatable key appears

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <limits>
 
+#include "catalog/names.h"
 #include "config/config_table.h"
 #include "config/values.h"
 #include "engine/user_arguments.h"
@@ -153,19 +154,29 @@ ConfigRow optional_path_row(std::string name, std::string flag, std::string mean
 ConfigRow listen_row() {
   ConfigRow row{"listen",
                 "--listen",
-                "address",
-                TomlKind::kText,
-                "Where clients connect: ADDRESS:PORT or unix:PATH. Beyond loopback it needs an API key; port 0 takes a "
-                "free one.",
+                "list of addresses",
+                TomlKind::kTextOrList,
+                "Where clients connect: ADDRESS:PORT or unix:PATH, one or several. Beyond loopback it needs an API key; "
+                "port 0 takes a free one. It starts without [::1] where the machine does not have that.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
-    auto address = io::parse_address(values.front());
-    if (!address) return fail(address.error());
-    config.listen = std::move(*address);
+    std::vector<io::Address> addresses;
+    for (const std::string& value : values) {
+      auto address = io::parse_address(value);
+      if (!address) return fail(address.error());
+      addresses.push_back(std::move(*address));
+    }
+    if (addresses.empty()) return fail(ErrorCode::kInvalidArgument, "name one address at least");
+    config.listen = std::move(addresses);
     return {};
   };
-  row.get = [](const Config& config) { return Values{config.listen.text()}; };
+  row.get = [](const Config& config) {
+    Values values;
+    for (const io::Address& address : config.listen) values.push_back(address.text());
+    return values;
+  };
+  row.separator = ',';
   return row;
 }
 
@@ -174,7 +185,11 @@ ConfigRow models_dirs_row() {
                 "--models-dir",
                 "list of paths",
                 TomlKind::kList,
-                "Folders that hold GGUF models, with two levels of folders in each.",
+                "Folders that hold GGUF models, with two levels of folders in each, or what huggingface_hub and "
+                "llama.cpp fetched (models--org--repo). Of two models of one name, the one in the first folder keeps "
+                "it. Of the default folders, those that are not there are no problem; the second one is LLAMA_CACHE, "
+                "HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub or XDG_CACHE_HOME/huggingface/hub where one of these "
+                "is set.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string& base) -> Result<void> {
@@ -186,12 +201,30 @@ ConfigRow models_dirs_row() {
     }
     if (folders.empty()) return fail(ErrorCode::kInvalidArgument, "name one folder at least");
     config.models_dirs = std::move(folders);
+    config.models_dirs_are_default = false;
     return {};
   };
   row.get = [](const Config& config) { return config.models_dirs; };
-  row.default_text = "[\"~/models\"]";
+  row.default_text = "[\"~/models\", \"~/.cache/huggingface/hub\"]";
   row.separator = ':';
   row.environment = "models_dir";
+  return row;
+}
+
+ConfigRow default_model_row() {
+  ConfigRow row{"default_model",
+                "--default-model",
+                "text",
+                TomlKind::kText,
+                "The model of a request that names none. Empty: such a request is refused.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    config.default_model = values.front();
+    return {};
+  };
+  row.get = [](const Config& config) { return Values{config.default_model}; };
+  row.default_text = "none";
   return row;
 }
 
@@ -321,6 +354,35 @@ ConfigRow allowed_hosts_row() {
   return row;
 }
 
+ConfigRow allowed_origins_row() {
+  ConfigRow row{"limits.allowed_origins",
+                "",
+                "list of text",
+                TomlKind::kList,
+                "Pages that may use this server from a browser, by their origin: \"http://localhost:*\", "
+                "\"chrome-extension://*\", \"app://*\"; a * stands for anything but a slash. \"*\" is every page, and "
+                "needs an API key.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    for (const std::string& origin : values) {
+      const std::size_t scheme = origin.find("://");
+      const bool plain = scheme != std::string::npos && scheme > 0 && origin.size() > scheme + 3 &&
+                         origin.find('/', scheme + 3) == std::string::npos &&
+                         std::all_of(origin.begin(), origin.end(), [](char c) { return c > ' ' && c < 0x7f; });
+      if (origin != "*" && !plain) {
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("\"{}\" is no origin: SCHEME://HOST or SCHEME://HOST:PORT, without a path", origin));
+      }
+    }
+    config.allowed_origins = values;
+    return {};
+  };
+  row.get = [](const Config& config) { return config.allowed_origins; };
+  row.separator = ',';
+  return row;
+}
+
 ConfigRow time_zone_row() {
   ConfigRow row{"time_zone",
                 "",
@@ -351,6 +413,11 @@ std::vector<ConfigRow> make_config_rows() {
   std::vector<ConfigRow> rows;
   rows.push_back(at_start_only(listen_row()));
   rows.push_back(models_dirs_row());
+  rows.push_back(default_model_row());
+  rows.push_back(choice_row(
+      "unknown_model", "", {"refuse", "default"},
+      "What a request for a model gets that there is not: refuse (404), or default (default_model, if that is set).",
+      [](auto& c) -> auto& { return c.unknown_model; }));
   rows.push_back(share_row("memory_budget", "--memory-budget",
                            "What all models in memory may take together. A percentage is of the machine's memory, or "
                            "of the lowest limit of the cgroups this program is in; what other programs hold is not "
@@ -373,6 +440,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(
       at_start_only(path_row("engine", "--engine", "minerva-engine beside this program",
                              "The program that runs one model.", [](auto& c) -> auto& { return c.engine; })));
+  rows.push_back(at_start_only(path_row("ui_dir", "--ui-dir", "ui beside this program",
+                                        "The folder of llama.cpp's web UI, as `make ui` builds it, for /chat/. Without "
+                                        "it /chat/ says how to build it.",
+                                        [](auto& c) -> auto& { return c.ui_dir; })));
   rows.push_back(at_start_only(choice_row(
       "sandbox", "", {"auto", "required", "off"},
       "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "
@@ -386,6 +457,7 @@ std::vector<ConfigRow> make_config_rows() {
                             [](auto& c) -> auto& { return c.log_level; }));
 
   rows.push_back(allowed_hosts_row());
+  rows.push_back(allowed_origins_row());
   rows.push_back(size_row("limits.max_head", Bytes(1024), Bytes::mib(1),
                           "Of a request's first line and header fields; more is answered with 431.",
                           [](auto& c) -> auto& { return c.http.max_head; }));
@@ -671,15 +743,23 @@ std::vector<ModelRow> make_model_rows() {
                   "the file called by the model's name"});
   rows.push_back({"aliases", "", "list of text", TomlKind::kList, "Other names for it.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-                    for (const std::string& alias : values) {
-                      if (!is_model_id(alias) || alias == "stats") {
-                        return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", alias));
-                      }
-                    }
+                    if (const auto checked = check_names(values); !checked) return checked;
                     entry.aliases = values;
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.aliases; }, "none"});
+  rows.push_back({"default_for", "", "list of text", TomlKind::kList,
+                  "Paths whose requests go to it if they name no model: \"/sdapi/v1\" and all below.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    for (const std::string& path : values) {
+                      if (path.size() > 1 && path.starts_with('/') && !path.ends_with('/')) continue;
+                      return fail(ErrorCode::kInvalidArgument,
+                                  fmt::format("\"{}\" is no path: it begins with a slash and ends without one", path));
+                    }
+                    entry.default_for = values;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.default_for; }, "none"});
   rows.push_back(model_count_row("context", 1U << 24, "the smaller of what it was trained with and 8192",
                                  "Tokens per conversation.", [](auto& e) -> auto& { return e.context; }));
   rows.push_back(model_flag_row("context_may_shrink",
@@ -758,6 +838,15 @@ std::string joined(const Values& values) {
 
 }  // namespace
 
+Result<void> check_names(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (is_usable_id(name)) continue;
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("\"{}\" {}cannot be a model's name", name, is_reserved_id(name) ? "is reserved: it " : ""));
+  }
+  return {};
+}
+
 const std::vector<ConfigRow>& config_rows() {
   static const std::vector<ConfigRow> rows = make_config_rows();
   return rows;
@@ -794,10 +883,13 @@ const std::vector<ConfigKey>& config_keys() {
     for (const ConfigRow& row : config_rows()) {
       list.push_back({row.name, row.flag, environment_name(row), row.type,
                       row.default_text.empty() ? joined(row.get(defaults)) : row.default_text, row.meaning,
-                      row.toml == TomlKind::kList, row.at_start_only});
+                      is_list(row.toml), row.at_start_only});
     }
     for (const ModelRow& row : model_rows()) {
       list.push_back({"model.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});
+    }
+    for (const PresetRow& row : preset_rows()) {
+      list.push_back({"preset.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});
     }
     return list;
   }();

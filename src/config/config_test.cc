@@ -91,8 +91,12 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::unsetenv("XDG_STATE_HOME");
   const auto config = load_config("", {}, {});
   ASSERT_TRUE(config.has_value()) << config.error().message;
-  EXPECT_EQ(config->listen.text(), "127.0.0.1:3000");
-  EXPECT_EQ(config->models_dirs, std::vector<std::string>{"/home/someone/models"});
+  ASSERT_EQ(config->listen.size(), 2U);
+  EXPECT_EQ(config->listen[0].text(), "127.0.0.1:3000");
+  EXPECT_EQ(config->listen[1].text(), "[::1]:3000");
+  EXPECT_EQ(config->models_dirs,
+            (std::vector<std::string>{"/home/someone/models", "/home/someone/.cache/huggingface/hub"}));
+  EXPECT_TRUE(config->models_dirs_are_default);
   EXPECT_EQ(config->memory_budget.percent, 80);
   EXPECT_EQ(config->memory_budget.bytes, Bytes(0));
   EXPECT_EQ(config->max_models, 0U);
@@ -103,6 +107,33 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::setenv("XDG_STATE_HOME", "/state", 1);
   EXPECT_EQ(load_config("", {}, {})->state_dir, "/state/minerva");
   ::unsetenv("XDG_STATE_HOME");
+}
+
+TEST_F(ConfigTest, TheHubsFolderIsWhereItsToolsLookForIt) {
+  ::setenv("HOME", "/home/someone", 1);
+  // The later ones count less.
+  const std::pair<const char*, const char*> places[] = {{"XDG_CACHE_HOME", "/a/huggingface/hub"},
+                                                        {"HF_HOME", "/a/hub"},
+                                                        {"HUGGINGFACE_HUB_CACHE", "/a"},
+                                                        {"HF_HUB_CACHE", "/a"},
+                                                        {"LLAMA_CACHE", "/a"}};
+  for (const auto& [variable, folder] : places) {
+    ::setenv(variable, "/a", 1);
+    EXPECT_EQ(load_config("", {}, {})->models_dirs.back(), folder) << variable;
+  }
+  const auto named = load_config("", {}, {{"models_dirs", "/m"}});
+  EXPECT_EQ(named->models_dirs, std::vector<std::string>{"/m"});
+  EXPECT_FALSE(named->models_dirs_are_default);
+  for (const auto& [variable, folder] : places) ::unsetenv(variable);
+}
+
+TEST_F(ConfigTest, WhatIsUnknownIsRefusedUnlessToldOtherwise) {
+  expect_error("unknown_model = \"any\"\n", "minerva.toml:1:", "unknown_model");
+  const auto config = load("default_model = \"a\"\nunknown_model = \"default\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->default_model, "a");
+  EXPECT_EQ(config->unknown_model, "default");
+  EXPECT_EQ(Config().unknown_model, "refuse");
 }
 
 TEST_F(ConfigTest, ReadsTheContractsExample) {
@@ -166,10 +197,84 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
   expect_error("[model.a]\npin = \"yes\"\n", "minerva.toml:2:7: \"pin\" must be true or false");
   expect_error("[model.a]\nweights = \"heavy\"\n", "minerva.toml:2:11: weights: ", "repacked");
   expect_error("[model.\"a b\"]\n", "minerva.toml:1:");
-  expect_error("[model.stats]\n", "minerva.toml:1:", "reserved");
+  for (const std::string id : {"stats", "load", "unload", "sse"}) {
+    expect_error("[model." + id + "]\n", "minerva.toml:1:", "reserved");
+  }
   expect_error("[model.a]\nargs = [\"--port\", \"1\"]\n", "minerva.toml:2:8: args: \"--port\" is not allowed");
   expect_error("[model.a]\nargs = [\"-c\", \"1\"]\n", "minerva.toml:2:8: args: ", "\"context\"");
   expect_error("[model.a]\naliases = [\"b c\"]\n", "minerva.toml:2:11: aliases: ");
+}
+
+TEST_F(ConfigTest, APresetSaysWhatAModelIsAskedWith) {
+  const std::string text = R"([model.qwen]
+aliases = ["q"]
+[preset."qwen:fast"]
+model = "q"
+aliases = ["fast"]
+strip = ["top_k"]
+default = { temperature = 0.5, stop = ["a", "b"] }
+set = { chat_template_kwargs = { enable_thinking = false, "x y" = [{ a = 1 }] }, max_tokens = 100 }
+system = "Answer \"briefly\".\n"
+[preset.plain]
+model = "qwen"
+)";
+  const auto config = load(text);
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  ASSERT_EQ(config->presets.size(), 2U);
+  EXPECT_EQ(config->presets[0].id, "plain");
+  const api::Preset& preset = config->presets[1];
+  EXPECT_EQ(preset.id, "qwen:fast");
+  EXPECT_EQ(preset.model, "q");
+  EXPECT_EQ(preset.aliases, std::vector<ModelId>{"fast"});
+  EXPECT_EQ(preset.strip, std::vector<std::string>{"top_k"});
+  EXPECT_EQ(api::preset_json(preset.defaults), R"({"stop":["a","b"],"temperature":0.5})");
+  EXPECT_EQ(api::preset_json(preset.set),
+            R"({"chat_template_kwargs":{"enable_thinking":false,"x y":[{"a":1}]},"max_tokens":100})");
+  EXPECT_EQ(preset.system, "Answer \"briefly\".\n");
+  EXPECT_EQ(api::find_preset(config->presets, "fast"), &preset);
+  EXPECT_EQ(api::find_preset(config->presets, "qwen"), nullptr);
+
+  // What is printed means the same.
+  const auto again = load(describe_config(*config));
+  ASSERT_TRUE(again.has_value()) << again.error().message;
+  EXPECT_EQ(again->presets, config->presets);
+}
+
+TEST_F(ConfigTest, APresetWithAMistakeIsAnErrorWithItsPlace) {
+  const std::string preset = "[preset.p]\nmodel = \"a\"\n";
+  EXPECT_EQ(error(preset), "no error");
+  expect_error("[preset.p]\nsystem = \"x\"\n", "minerva.toml:1:9: add model");
+  expect_error("preset = 1\n", "minerva.toml:1:10: \"preset\" must be a table: [preset.\"NAME\"]");
+  expect_error("[preset]\np = 1\n", "minerva.toml:2:5: write [preset.\"p\"]");
+  expect_error("[preset.\"a b\"]\nmodel = \"a\"\n", "minerva.toml:1:9: \"a b\" cannot be");
+  expect_error(preset + "sampling = 1\n", "minerva.toml:3:1: unknown key \"sampling\"", "strip");
+  expect_error(preset + "strip = [\"model\"]\n", "minerva.toml:3:9: strip: \"model\" is the request's own");
+  expect_error(preset + "set = { stream = true }\n", "minerva.toml:3:7: set: \"stream\" is the request's own");
+  expect_error(preset + "[preset.p.default]\nmessages = []\n", "minerva.toml:3:", "messages");
+  expect_error(preset + "set = { n = 1000 }\n", "minerva.toml:3:7: set: \"n\" must be a number from 1 to 128");
+  expect_error(preset + "set = { n_predict = 1, max_tokens = 1 }\n", "minerva.toml:3:7: set: ", "mean the same");
+  expect_error(preset + "set = \"x\"\n", "minerva.toml:3:7: \"set\" must be a table");
+  expect_error(preset + "set = { a = inf }\n", "minerva.toml:3:7: \"set\" must be a table");
+  expect_error(preset + "set = { a = [2026-01-01] }\n", "minerva.toml:3:7: \"set\" must be a table");
+}
+
+TEST_F(ConfigTest, APresetsNameIsItsOwnAndItsModelIsNoPreset) {
+  const std::string preset = "[preset.p]\nmodel = \"a\"\naliases = [\"alias\"]\n";
+  expect_error("[model.p]\n" + preset, "minerva.toml:2:9: \"p\" already names a model");
+  expect_error("[model.a]\naliases = [\"p\"]\n" + preset, "minerva.toml:2:11: aliases: \"p\" already names \"p\"");
+  expect_error("[model.alias]\n" + preset, "minerva.toml:4:11: aliases: \"alias\" already names \"alias\"");
+  expect_error(preset + "[preset.q]\nmodel = \"p\"\n", "minerva.toml:5:9: model: \"p\" is a preset itself");
+  expect_error(preset + "[preset.q]\nmodel = \"alias\"\n", "minerva.toml:5:9: model: \"alias\" is a preset itself");
+  expect_error("[preset.p]\nmodel = \"p\"\n", "minerva.toml:2:9: model: \"p\" is a preset itself");
+}
+
+TEST_F(ConfigTest, ChangedPresetsTakeEffectAtOnce) {
+  const std::string a = "[preset.a]\nmodel = \"m\"\n";
+  const auto running = load(a + "[preset.b]\nmodel = \"m\"\n[preset.c]\nmodel = \"m\"\n");
+  auto next = load(a + "[preset.b]\nmodel = \"m\"\nset = { seed = 1 }\n[preset.d]\nmodel = \"m\"\n");
+  const ConfigChanges changes = compare_configs(*running, *next);
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"preset.\"b\"", "preset.\"d\"", "preset.\"c\""}));
+  EXPECT_TRUE(changes.at_restart.empty());
 }
 
 TEST_F(ConfigTest, PoliciesAreKnownByName) {
@@ -284,6 +389,47 @@ TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
   }
   EXPECT_TRUE(load("listen = \"unix:/tmp/x.sock\"\n").has_value());
   EXPECT_TRUE(load("listen = \"[::1]:0\"\n").has_value());
+  // Each of several.
+  const std::string both = "listen = [\"127.0.0.1:3000\", \"192.168.1.1:3000\"]\n";
+  expect_error(both, "minerva.toml:1:10: listen: 192.168.1.1:3000", "--api-key");
+  EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + both).has_value());
+}
+
+TEST_F(ConfigTest, ItListensOnBothLoopbacksOrWhereItIsTold) {
+  const auto texts = [](const Result<Config>& config) {
+    std::vector<std::string> result;
+    for (const io::Address& address : config.value().listen) result.push_back(address.text());
+    return result;
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(texts(load("")), (Texts{"127.0.0.1:3000", "[::1]:3000"}));
+  EXPECT_EQ(texts(load("listen = [\"127.0.0.1:1\", \"unix:/x\"]\n")), (Texts{"127.0.0.1:1", "unix:/x"}));
+  EXPECT_EQ(texts(load("", {}, {{"listen", "127.0.0.1:1"}, {"listen", "[::1]:2"}})), (Texts{"127.0.0.1:1", "[::1]:2"}));
+  const auto variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
+  EXPECT_EQ(texts(load("", *variable)), (Texts{"127.0.0.1:1", "[::1]:2"}));
+  expect_error("listen = []\n", "minerva.toml:1:10: listen: ", "one address");
+}
+
+TEST_F(ConfigTest, OriginsAreOriginsAndEveryPageTakesAKey) {
+  const auto config = load("[limits]\nallowed_origins = [\"http://localhost:*\", \"app://*\"]\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->allowed_origins, (std::vector<std::string>{"http://localhost:*", "app://*"}));
+  for (const std::string bad : {"localhost", "http://", "http://a/", "http://a/b", "://a", "http://a b", ""}) {
+    expect_error("[limits]\nallowed_origins = [\"" + bad + "\"]\n", "minerva.toml:2:19: limits.allowed_origins: ",
+                 "no origin");
+  }
+  const std::string all = "[limits]\nallowed_origins = [\"*\"]\n";
+  expect_error(all, "minerva.toml:2:19: limits.allowed_origins: ", "API key");
+  EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + all).has_value());
+}
+
+TEST_F(ConfigTest, DefaultPathsArePaths) {
+  const auto config = load("[model.a]\ndefault_for = [\"/sdapi/v1\"]\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->models[0].default_for, (std::vector<std::string>{"/sdapi/v1"}));
+  for (const std::string bad : {"", "/", "sdapi", "/sdapi/"}) {
+    EXPECT_FALSE(load("[model.a]\ndefault_for = [\"" + bad + "\"]\n").has_value()) << bad;
+  }
 }
 
 TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
@@ -443,18 +589,28 @@ const std::map<std::string, std::string>& samples() {
       {"tls.key", "\"/key.pem\""},
       {"limits.max_connections_per_peer", "8"},
       {"limits.request_timeout", "\"11m\""},
-      {"listen", "\"[::1]:8080\""},
+      {"preset.NAME.model", "\"NAME\""},
+      {"preset.NAME.aliases", "[\"face\"]"},
+      {"preset.NAME.strip", "[\"top_k\"]"},
+      {"preset.NAME.default", "{ seed = 7, temperature = 0.25 }"},
+      {"preset.NAME.set", "{ a = { \"b c\" = [true, \"x\"] } }"},
+      {"preset.NAME.system", "\"Be brief.\""},
+      {"listen", "[\"[::1]:8080\", \"127.0.0.1:8081\"]"},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
+      {"default_model", "\"org/repo:Q4_K_M\""},
+      {"unknown_model", "\"default\""},
       {"memory_budget", "\"1536MiB\""},
       {"max_models", "7"},
       {"policy", "\"fifo\""},
       {"state_dir", "\"/state\""},
       {"engine", "\"/opt/engine\""},
+      {"ui_dir", "\"/opt/ui\""},
       {"sandbox", "\"required\""},
       {"time_zone", "\"Europe/Berlin\""},
       {"log_format", "\"json\""},
       {"log_level", "\"debug\""},
       {"limits.allowed_hosts", "[\"box.local\"]"},
+      {"limits.allowed_origins", "[\"http://localhost:*\"]"},
       {"limits.max_head", "\"4KiB\""},
       {"limits.max_headers", "55"},
       {"limits.head_timeout", "\"1s\""},
@@ -488,6 +644,7 @@ const std::map<std::string, std::string>& samples() {
       {"park.folder", "\"/images\""},
       {"model.NAME.path", "\"x.gguf\""},
       {"model.NAME.aliases", "[\"y\", \"z\"]"},
+      {"model.NAME.default_for", "[\"/sdapi/v1\"]"},
       {"model.NAME.context", "4096"},
       {"model.NAME.context_may_shrink", "true"},
       {"model.NAME.parallel", "3"},
@@ -522,6 +679,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
     static const std::set<std::string> kOfCommands = {"model.NAME.command", "model.NAME.memory", "model.NAME.health",
                                                       "model.NAME.env"};
     if (kOfCommands.contains(key.name)) section = "[model.COMMAND]\n";  // not together with the others
+    if (key.name.starts_with("preset.")) section = "[preset.FACE]\n";
     sections[section] +=
         key.name.substr(dot == std::string::npos ? 0 : dot + 1) + " = " + samples().at(key.name) + "\n";
   }
@@ -541,7 +699,8 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << described;
   EXPECT_EQ(describe_config(*again), described);
   EXPECT_EQ(again->models, config->models);
-  EXPECT_EQ(again->listen.text(), "[::1]:8080");
+  ASSERT_EQ(again->listen.size(), 2U);
+  EXPECT_EQ(again->listen[0].text(), "[::1]:8080");
   EXPECT_EQ(again->models_dirs, (std::vector<std::string>{"/a \"quoted\" folder", "/b\\c"}));
   EXPECT_EQ(again->http.body_timeout, 1500ms);
 
@@ -549,7 +708,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   const std::string defaults = describe_config(Config{});
   std::size_t same = 0;
   for (const auto& [name, value] : samples()) {
-    if (name.starts_with("model.")) continue;
+    if (name.starts_with("model.") || name.starts_with("preset.")) continue;
     const std::string line = "\n" + name.substr(name.rfind('.') + 1) + " = " + value + "\n";
     same += defaults.find(line) != std::string::npos ? 1U : 0U;
   }

@@ -2,7 +2,7 @@
 //
 // llama.cpp's server (llama_engine.h) is the default; nothing here assumes it.
 // Threading: the loop's thread; callbacks come there, never from inside the call that caused them.
-// Ownership: destroying an Engine kills its process (and reaps it) without calling back.
+// Ownership: destroying an Engine kills its process without calling back (it is reaped as io/process.h says).
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/model_spec.h"
@@ -108,9 +109,15 @@ class EngineDriver {
   // What the answers of inspect() depend on besides the spec (the engine's version, its default arguments). An answer
   // kept for later is good as long as this stays the same.
   virtual std::string fingerprint() const { return {}; }
-  // What the model is and what it will take with its spec's arguments. Runs in a child process with limits.
+  // What the model is and what it will take with its spec's arguments; of a file that is no model by itself, what it is
+  // (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
   virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
+  // The same for nobody who waits: at idle priority. inspect() and start() end it, with kCancelled.
+  // Requires: none is under way.
+  virtual void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) {
+    inspect(spec, std::move(done));
+  }
   // Errors: kIo, kInvalidArgument.
   virtual Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
                                                 std::shared_ptr<EngineLog> log, Engine::Handlers handlers) = 0;

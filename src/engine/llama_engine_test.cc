@@ -484,10 +484,16 @@ TEST_F(LlamaEngineTest, DestroyingItKillsAndReapsItWithoutACall) {
   const pid_t pid = engine_->pid();
   const std::string socket = engine_->address().unix_path;
   engine_.reset();
-  EXPECT_EQ(::kill(pid, 0), -1) << "reaped, so the id is free";
   EXPECT_FALSE(fs::exists(socket));
-  loop_.post([this] { loop_.stop(); });
+  // Reaped, so that the id is free: by the loop.
+  io::Timer look(loop_);
+  const std::function<void()> look_again = [&] {
+    if (::kill(pid, 0) != 0) return loop_.stop();
+    look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
+  };
+  look_again();
   loop_.run();
+  EXPECT_EQ(::kill(pid, 0), -1);
   EXPECT_EQ(exits_, 0);
 }
 
@@ -573,6 +579,34 @@ TEST_F(LlamaEngineTest, InspectionsQueue) {
   }
   loop_.run();
   EXPECT_EQ(done, kCount);
+}
+
+TEST_F(LlamaEngineTest, AnInspectionForNobodyMakesWay) {
+  std::optional<Result<ModelMetadata>> idle;
+  const auto inspect_idly = [&](const std::string& name, bool stop) {
+    idle.reset();
+    driver_->inspect_idly(spec(name), [&, stop](Result<ModelMetadata> result) {
+      idle = std::move(result);
+      if (stop) loop_.stop();
+    });
+  };
+  inspect_idly("small", true);
+  loop_.run();
+  ASSERT_TRUE(idle && *idle) << "nobody wants anything else";
+  EXPECT_EQ((*idle)->trained_context, 2048U);
+
+  inspect_idly("hang", false);
+  EXPECT_TRUE(inspect(spec("small")).has_value());
+  ASSERT_TRUE(idle && !*idle);
+  EXPECT_EQ(idle->error().code, ErrorCode::kCancelled);
+
+  inspect_idly("hang", false);
+  start(spec("good"));
+  ASSERT_TRUE(idle && !*idle);
+  EXPECT_EQ(idle->error().code, ErrorCode::kCancelled) << "an engine starts";
+  inspect_idly("small", true);
+  loop_.run();
+  EXPECT_TRUE(idle && *idle) << "the next one";
 }
 
 TEST_F(LlamaEngineTest, DestroyingTheDriverForgetsItsInspections) {

@@ -41,6 +41,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
   user_ = other.user_;
+  looking_ = other.looking_;
   granted_ = other.granted_;
   address_ = std::move(other.address_);
   return *this;
@@ -52,8 +53,9 @@ void Lease::release(LeaseEnd end) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
-  host->remove_lease(grant_.engine, end);
-  if (host->accessed_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
+  // A look is no work that would say what the engine holds, and no access.
+  host->remove_lease(grant_.engine, looking_ ? LeaseEnd::kCancelled : end);
+  if (host->accessed_ && !looking_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -78,16 +80,19 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
       timer_(loop),
       watchdog_(loop),
       fewer_sharers_(loop),
-      read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {}
+      read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {
+  catalog_.set_room(manager_.memory_budget());
+}
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
-RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller) {
+RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller,
+                             bool looking) {
   const RequestId request = next_request();
-  lease_answers_[request] = {std::move(answer), caller.user};
-  step(LeaseRequested{request, model, deadline, caller});
+  lease_answers_[request] = {std::move(answer), caller.user, looking};
+  step(LeaseRequested{request, model, deadline, caller, looking});
   return request;
 }
 
@@ -147,6 +152,7 @@ void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) {
     shrunk_.erase(id);
     step(ModelRemoved{id});
+    forget_gone(id);
   }
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
@@ -157,6 +163,12 @@ void ModelHost::apply(const Catalog::Changes& changes) {
     }
     step(model_added(spec, anew));
   }
+}
+
+void ModelHost::forget_gone(const ModelId& model) {
+  if (running(model) != nullptr || catalog_.find(model) != nullptr) return;
+  logs_.erase(model);
+  last_deaths_.erase(model);
 }
 
 const ModelHost::Running* ModelHost::running(const ModelId& model) const {
@@ -181,6 +193,7 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   read_ahead_.set_spare(spare_beyond(options.min_free_memory));
   arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
+  catalog_.set_room(manager_.memory_budget());
   step(PredictionChanged{context.prediction});
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
                       context.head_start, context.max_switches_per_second});
@@ -282,13 +295,16 @@ void ModelHost::carry_out(Action& action) {
   std::visit([this](auto& a) { carry_out(a); }, action);
 }
 
-void ModelHost::look_again(const ModelId& model) {
-  if (catalog_.look_again(model)) apply({{*catalog_.find(model)}, {}});
+void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
+  catalog_.look_again(model, [this, alive = alive_, model, then = std::move(then)](bool replaced) {
+    if (!*alive) return;
+    if (replaced) apply({{*catalog_.find(model)}, {}});
+    then();
+  });
 }
 
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
-  look_again(model);
-  catalog_.inspect(model, manager_.memory_budget(), std::move(done));
+  look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, manager_.memory_budget(), done); });
 }
 
 const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
@@ -367,9 +383,12 @@ void ModelHost::engine_ready(EngineId id) {
   const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
   if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
   // Files that were replaced while they were read may have left it with a part of each.
-  look_again(running.model);
-  step(EngineReady{id, agent != nullptr && why_not.empty()});
-  measure(id);
+  look_again(running.model, [this, id, parkable = agent != nullptr && why_not.empty()] {
+    const auto found = engines_.find(id);
+    if (found == engines_.end() || found->second.told_to_stop) return;  // meanwhile
+    step(EngineReady{id, parkable});
+    measure(id);
+  });
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {
@@ -378,11 +397,13 @@ void ModelHost::engine_exited(EngineId id, Error reason) {
   const Running& gone = found->second;
   log::info({{"model", gone.model}}, "engine of {} is gone{}: {}", gone.model,
             gone.told_to_stop ? fmt::format(" after {:.0f} ms", ms_since(*gone.told_to_stop)) : "", reason.message);
-  last_deaths_.insert_or_assign(gone.model, std::pair(id, reason));
+  const ModelId model = gone.model;
+  last_deaths_.insert_or_assign(model, std::pair(id, reason));
   engines_.erase(found);
   count_sharers();
   if (engine_gone_) engine_gone_(id);
   step(EngineExited{id, std::move(reason)});
+  forget_gone(model);
 }
 
 void ModelHost::arm_watchdog() {
@@ -562,17 +583,21 @@ void ModelHost::carry_out(ReadAhead& action) {
   log::debug({{"model", action.model}}, "reading {} ahead{}", action.model,
              action.likely ? " if nothing else goes on" : "");
   if (action.likely) {
-    read_ahead_.read_if_idle(std::move(files));
+    read_ahead_.read_if_idle(files);
   } else {
-    read_ahead_.read(std::move(files));
+    read_ahead_.read(files);
   }
 }
 
-bool ModelHost::nothing_goes_on() const {
+bool ModelHost::nobody_waits() const {
   return manager_.queued() == 0 && !manager_.under_pressure() &&
-         std::all_of(engines_.begin(), engines_.end(), [](const auto& e) {
-           return e.second.ready && e.second.leases == 0 && !e.second.moving && !e.second.told_to_stop;
-         });
+         std::all_of(engines_.begin(), engines_.end(),
+                     [](const auto& e) { return e.second.ready && !e.second.moving && !e.second.told_to_stop; });
+}
+
+bool ModelHost::nothing_goes_on() const {
+  return nobody_waits() &&
+         std::all_of(engines_.begin(), engines_.end(), [](const auto& e) { return e.second.leases == 0; });
 }
 
 void ModelHost::carry_out(Grant& action) {
@@ -587,6 +612,7 @@ void ModelHost::carry_out(Grant& action) {
   // Without an answer to call, the lease is released on the way out.
   if (answer.empty()) return;
   lease.user_ = answer.mapped().user;
+  lease.looking_ = answer.mapped().looking;
   answer.mapped().answer(std::move(lease));
 }
 

@@ -61,6 +61,7 @@ class Lease {
   ModelHost* host_ = nullptr;
   Grant grant_{};
   UserId user_{};
+  bool looking_ = false;
   TimePoint granted_{};
   io::Address address_;
 };
@@ -81,7 +82,9 @@ class ModelHost {
   using DoneCallback = std::function<void(Result<Done>)>;
 
   // Each is answered once, unless cancelled first. The id serves cancel().
-  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {});
+  // `looking`: see LeaseRequested; it is no access either.
+  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {},
+                    bool looking = false);
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
@@ -114,6 +117,8 @@ class ModelHost {
   const ModelMetadata* metadata(const ModelId& model) const;
 
   const ContextManager& context() const { return manager_; }
+  // No request waits, and no engine is on its way into memory or out of it.
+  bool nobody_waits() const;
   // Of files of models that are only likely to be loaded.
   Bytes read_ahead_on_guess() const { return read_ahead_.read_idly(); }
   // Of page cache, by parked models.
@@ -181,6 +186,8 @@ class ModelHost {
   void carry_out(Abort& action);
   void engine_ready(EngineId id);
   void engine_exited(EngineId id, Error reason);
+  // The log and the last death of a model that is in no catalog and has no engine.
+  void forget_gone(const ModelId& model);
   // nullptr if the engine is gone, or has none.
   EngineAgent* agent(EngineId id);
   // Asks what it really holds if it serves nobody and that may have changed: after its load, and when it has served 1,
@@ -196,8 +203,8 @@ class ModelHost {
   bool outdated(const ModelSpec& spec) const;
   // Whether it has an engine that was started from other files.
   bool files_replaced(const ModelSpec& spec) const;
-  // Notices if its files were replaced.
-  void look_again(const ModelId& model);
+  // Notices if its files were replaced, and then calls `then`.
+  void look_again(const ModelId& model, std::function<void()> then);
   // Looks after engines that should work; runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();
@@ -236,6 +243,7 @@ class ModelHost {
   struct LeaseWaiter {
     LeaseCallback answer;
     UserId user;
+    bool looking = false;
   };
   std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "api/error_json.h"
-
 namespace minerva {
 
 io::Task<void> Exchange::respond(int code, std::string content_type, std::string body) {
@@ -32,7 +30,7 @@ io::Task<void> Exchange::error(const Error& error) {
   if (!model.empty()) head.headers.add("x-minerva-model", model);
   if (error.code == ErrorCode::kUnauthorized) head.headers.add("WWW-Authenticate", "Bearer");
   if (error.retry_after_s > 0) head.headers.add("Retry-After", std::to_string(error.retry_after_s));
-  const std::string body = api::error_body(error);
+  const std::string body = api::error_body(dialect, error);
   co_await connection.respond(std::move(head), body);
 }
 
@@ -47,8 +45,13 @@ io::Task<Result<std::string>> Exchange::body(Bytes limit) {
     if (!piece) co_return Failure(piece.error());
     if (piece->empty()) co_return text;
     if (text.size() + piece->size() > limit.count()) co_return too_large();
+    if (!queued.add(piece->size())) co_return fail(too_many_bodies());
     text += *piece;
   }
+}
+
+Error too_many_bodies() {
+  return {ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
 }
 
 }  // namespace minerva

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <deque>
+#include <algorithm>
 #include <functional>
 #include <string_view>
 
 #include "api/life_cycle.h"
 #include "api/sse.h"
 #include "base/log.h"
+#include "router_api/status.h"
+#include "server/engine_logs.h"
+#include "server/waiting.h"
 
 namespace minerva {
 namespace {
@@ -17,29 +20,7 @@ constexpr Bytes kMaxBody = Bytes::mib(1);
 constexpr auto kProgressInterval = std::chrono::milliseconds(200);
 constexpr unsigned kDefaultTail = 200;
 constexpr unsigned kMaxTail = 1000;
-constexpr std::size_t kMaxFollowQueue = 1000;  // lines a slow reader may be behind
-constexpr auto kFollowHeartbeat = std::chrono::seconds(15);
-
-// Waits for the answer of a life-cycle call, or for the client's end.
-struct Waiting {
-  explicit Waiting(io::Loop& loop) : woken(loop) {}
-  io::Signal woken;
-  std::optional<Result<Done>> answer;
-  bool gone = false;
-
-  ModelHost::DoneCallback callback() {
-    return [this](Result<Done> result) {
-      answer = std::move(result);
-      woken.notify();
-    };
-  }
-  void watch(io::HttpServerConnection& connection) {
-    connection.watch_peer([this] {
-      gone = true;
-      woken.notify();
-    });
-  }
-};
+constexpr std::size_t kMaxProblems = 200;  // that the list of models tells
 
 // What is said of a call that succeeded, and how its model is now.
 using Wording = std::function<std::string(const Done& done, const ModelView& now)>;
@@ -90,22 +71,15 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
 }
 
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
-  io::Signal inspected(service.loop);
-  std::optional<Result<ModelMetadata>> metadata;
-  // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
-  service.host.inspect(id, [&](Result<ModelMetadata> result) {
-    metadata = std::move(result);
-    inspected.notify();
-  });
-  while (!metadata) co_await inspected.wait();
-  if (!*metadata) co_return co_await x.error(metadata->error());
-  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint());
+  const Result<ModelMetadata> metadata = co_await service.inspect(id);
+  if (!metadata) co_return co_await x.error(metadata.error());
+  const auto plan = service.host.context().plan_load(id, metadata->footprint());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
   answer.state = view_of(service, id).residency;
   answer.plan = *plan;
-  answer.shrunk = shrunk_context(service.catalog.find(id), &**metadata);
+  answer.shrunk = shrunk_context(service.catalog.find(id), &*metadata);
   co_await x.json(200, api::plan_json(answer));
 }
 
@@ -188,20 +162,47 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   answer.created = spec.modified_ns / 1'000'000'000;
   answer.size = spec.size;
   answer.aliases = spec.aliases;
+  answer.name = spec.name;
+  for (const std::string& file : spec.companions) answer.companions.push_back(file.substr(file.rfind('/') + 1));
+  if (const Error* const invalid = service.catalog.invalid(spec); invalid != nullptr) {
+    answer.runs_here = false;
+    answer.why_not = invalid->message;
+  } else if (metadata != nullptr) {
+    const Bytes budget = service.host.context().memory_budget();
+    answer.runs_here = (spec.context_may_shrink ? spec.size : metadata->footprint()) <= budget;
+    if (!*answer.runs_here) {
+      answer.why_not = fmt::format("It takes {}, and all models together may take {}.",
+                                   format_bytes(metadata->footprint()), format_bytes(budget));
+    }
+  }
   if (metadata != nullptr && spec.command.argv.empty()) {
     answer.parameters = metadata->parameters;
     answer.quantization = metadata->quantization;
     answer.context_length = metadata->context;
+    answer.architecture = metadata->architecture;
+    answer.input_modalities = metadata->input_modalities;
     answer.shrunk = shrunk_context(&spec, metadata);
   }
   if (view) {
     answer.state = view->residency;
     answer.failure = view->last_failure;
+    answer.status = router_api::status_of(view->residency, view->last_failure);
     if (view->residency == Residency::kLoading) answer.progress = service.host.load_progress(spec.id);
   }
   const Timetable::Next next = service.timetable.next(spec.id);
   if (next.preload) answer.next_preload = service.timetable.zone().text(*next.preload);
   if (next.unload) answer.next_unload = service.timetable.zone().text(*next.unload);
+  return answer;
+}
+
+// A preset is shown as its model is, under a name of its own. Nothing if there is no such model.
+std::optional<api::ModelAnswer> preset_answer(const Service& service, const api::Preset& preset) {
+  const ModelSpec* const spec = service.catalog.look_up(preset.model);
+  if (spec == nullptr) return std::nullopt;
+  api::ModelAnswer answer = model_answer(service, *spec);
+  answer.preset_of = answer.id;
+  answer.id = preset.id;
+  answer.aliases = preset.aliases;
   return answer;
 }
 
@@ -218,15 +219,26 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   for (const Result<bool>* flag : {&force, &wait, &dry_run}) {
     if (!*flag) co_return co_await x.error(flag->error());
   }
+  const ModelId named = id;
   if (parsed->model_path) {
+    if (service.find_preset(id) != nullptr) {
+      co_return co_await x.error(
+          {ErrorCode::kConflict,
+           fmt::format("\"{}\" is a preset; choose another model_id, or leave out model_path", id), "model_path"});
+    }
     const bool is_new = service.catalog.find(id) == nullptr;
-    const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path);
+    const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path, /*for_now=*/*dry_run);
     if (!added) co_return co_await x.error(added.error());
     // Only what is new: telling it again would undo a pin.
     if (is_new) service.host.apply({{**added}, {}});
   }
-  if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  if (*dry_run) co_return co_await answer_plan(service, x, x.model);
+  const bool there = co_await resolve_model(service, x, std::move(id));
+  if (*dry_run) {
+    if (there) co_await answer_plan(service, x, x.model);
+    if (parsed->model_path && service.catalog.drop_path(named)) service.host.apply({{}, {named}});
+    co_return;
+  }
+  if (!there) co_return;
 
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   if (!*wait) {
@@ -256,6 +268,18 @@ io::Task<void> unload_model(Service& service, Exchange& x, ModelId id) {
   return move_out(service, x, std::move(id), &ModelHost::unload, either("unloaded", "not loaded"));
 }
 
+io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& x, ModelId model) {
+  Waiting waiting(service.loop);
+  const TimePoint deadline = x.arrived + service.config.unload_timeout;
+  const RequestId request = service.host.unload(model, /*force=*/false, deadline, waiting.callback());
+  waiting.watch(x.connection);
+  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
+  x.connection.unwatch_peer();
+  if (waiting.answer) co_return *std::move(waiting.answer);
+  service.host.cancel(request);
+  co_return fail(ErrorCode::kCancelled, "the client went away");
+}
+
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
@@ -283,7 +307,10 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
   }
   api::ClearAnswer answer{.stats = what.stats, .history = what.history, .images = what.images, .metadata = *all};
   answer.stopped = service.host.clear(what);
-  if (*all) service.host.forget_metadata();
+  if (*all) {
+    service.host.forget_metadata();
+    service.background_inspection.look();
+  }
   log::info("the cache was cleared by an operator: {}", api::cleared_text(answer));
   co_await x.json(200, api::clear_json(answer));
 }
@@ -294,51 +321,36 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
   if (!tail) co_return co_await x.error(tail.error());
   if (!follow) co_return co_await x.error(follow.error());
   if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  const std::shared_ptr<EngineLog> log = service.host.log(x.model);
-  std::string text;
-  for (const std::string& line : log->tail(*tail)) text += line + "\n";
-  if (!*follow) co_return co_await x.respond(200, "text/plain; charset=utf-8", std::move(text));
-
-  io::Signal woken(service.loop);
-  bool gone = false;
-  std::deque<std::string> lines;
-  const std::shared_ptr<void> following = log->follow([&](std::string_view line) {
-    if (lines.size() >= kMaxFollowQueue) lines.pop_front();
-    lines.emplace_back(line);
-    woken.notify();
-  });
-  io::ResponseHead head;
-  head.headers.add("Content-Type", "text/plain; charset=utf-8");
-  head.headers.add("x-request-id", x.request_id);
-  x.status = 200;
-  x.connection.watch_peer([&] {
-    gone = true;
-    woken.notify();
-  });
-  bool open = co_await x.connection.start_with(head, text);
-  while (open && !gone && !service.draining) {
-    if (lines.empty()) {
-      co_await woken.wait_until(Clock::now() + kFollowHeartbeat);
-      continue;
-    }
-    const std::string line = std::move(lines.front()) + "\n";
-    lines.pop_front();
-    open = co_await x.connection.send(line);
-  }
-  x.connection.unwatch_peer();
-  co_await x.connection.finish();
+  const NamedLogs logs = {{"", service.host.log(x.model)}};
+  if (*follow) co_return co_await follow_logs(service, x, logs, *tail);
+  co_await x.respond(200, "text/plain; charset=utf-8", log_text(logs, *tail));
 }
 
 io::Task<void> list_models(Service& service, Exchange& x) {
   co_await service.catalog_watch.refresh_if_changed();
   std::vector<api::ModelAnswer> answers;
-  for (const ModelSpec* spec : service.catalog.list()) answers.push_back(model_answer(service, *spec));
-  co_await x.json(200, api::models_json(answers));
+  std::vector<std::string> problems = service.catalog.problems();
+  for (const ModelSpec* spec : service.catalog.list()) {
+    // What the config says about a name counts before what a folder says.
+    if (service.find_preset(spec->id) != nullptr) continue;
+    answers.push_back(model_answer(service, *spec));
+    if (answers.back().why_not.empty()) continue;
+    problems.push_back(fmt::format("{} cannot be run: {}", spec->id, answers.back().why_not));
+  }
+  if (problems.size() > kMaxProblems) problems.resize(kMaxProblems);
+  for (const api::Preset& preset : service.config.presets) {
+    if (auto answer = preset_answer(service, preset)) answers.push_back(*std::move(answer));
+  }
+  std::sort(answers.begin(), answers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  co_await x.json(200, api::models_json(answers, problems));
 }
 
 io::Task<void> show_model(Service& service, Exchange& x, ModelId id) {
-  if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  co_await x.json(200, api::model_json(model_answer(service, *service.catalog.find(x.model))));
+  if (!co_await resolve_model(service, x, id)) co_return;
+  std::optional<api::ModelAnswer> answer;
+  if (const api::Preset* const preset = service.find_preset(id)) answer = preset_answer(service, *preset);
+  if (!answer) answer = model_answer(service, *service.catalog.find(x.model));
+  co_await x.json(200, api::model_json(*answer));
 }
 
 io::Task<void> show_stats(Service& service, Exchange& x) {

@@ -6,16 +6,16 @@
 #include <array>
 #include <utility>
 
-#include "api/error_json.h"
-#include "api/routing_scan.h"
-#include "api/sse.h"
+#include "api/dialect.h"
+#include "api/preset.h"
+#include "api/props.h"
 #include "base/log.h"
+#include "server/incoming_body.h"
+#include "server/routes.h"
 
 namespace minerva {
 namespace {
 
-// A body up to this size is read before the model is asked for; of a larger one, as much as it takes to find the model.
-constexpr std::size_t kReadAhead = std::size_t{1} << 20;
 // The status of a stream that waits is held back this long, so that an early refusal still has its own.
 constexpr auto kHoldStatus = std::chrono::seconds(2);
 constexpr auto kHeartbeat = std::chrono::seconds(1);
@@ -42,39 +42,41 @@ std::string_view cache_header(CacheOutcome outcome) {
   return "miss";
 }
 
-// Bytes of buffered bodies, counted for as long as it lives.
-class QueuedBytes {
+// Woken when an engine's process is gone.
+class Mourner {
  public:
-  QueuedBytes(std::uint64_t& total, Bytes limit) : total_(total), limit_(limit) {}
-  QueuedBytes(const QueuedBytes&) = delete;
-  QueuedBytes& operator=(const QueuedBytes&) = delete;
-  ~QueuedBytes() { total_ -= mine_; }
-  bool add(std::size_t bytes) {
-    if (total_ + bytes > limit_.count()) return false;
-    total_ += bytes;
-    mine_ += bytes;
-    return true;
-  }
+  explicit Mourner(Service& service) : woken(service.loop), service_(service) { service_.mourners.insert(&woken); }
+  Mourner(const Mourner&) = delete;
+  Mourner& operator=(const Mourner&) = delete;
+  ~Mourner() { service_.mourners.erase(&woken); }
+
+  io::Signal woken;
 
  private:
-  std::uint64_t& total_;
-  Bytes limit_;
-  std::uint64_t mine_ = 0;
+  Service& service_;
 };
 
 // One request on its way through. Lives on the coroutine of proxy().
 class Relay {
  public:
-  Relay(Service& service, Exchange& exchange)
-      : service_(service), x_(exchange), queued_(service.queued_bytes, service.config.max_queued_bytes) {}
+  Relay(Service& service, Exchange& exchange, std::optional<TranslatedRequest> translated)
+      : service_(service),
+        x_(exchange),
+        deadline_(exchange.arrived + service.config.request_timeout),
+        translated_(std::move(translated)),
+        body_(exchange, service.config) {}
 
   io::Task<void> run() {
-    if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
-    auto model = co_await service_.resolve(model_);
-    if (!model) co_return co_await x_.error(model.error());
-    x_.model = *model;
     io::Timer overdue_timer(service_.loop);
-    overdue_timer.arm(x_.arrived + service_.config.request_timeout, [this] { overdue(); });
+    overdue_timer.arm(deadline_, [this] { overdue(); });
+    x_.connection.limit_reads(deadline_);
+    if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    const auto model = co_await service_.resolve_until(model_, deadline_);
+    if (!model) co_return co_await x_.error(too_late());
+    if (!*model) co_return co_await x_.error(model->error());
+    x_.model = **model;
+    if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -85,62 +87,127 @@ class Relay {
       // Its engine died before it answered. Whether it gets another one is the core's decision.
       lease = co_await wait_for_lease(std::move(*lease));
     }
+    if (lease.error().code == ErrorCode::kModelNotLoaded && x_.path == "/props") co_return co_await tell_props();
     co_await refuse(lease.error());
   }
 
  private:
+  // Whether this is a look or a use, and of a model whose engine has the route.
+  std::optional<Error> settle_reach() {
+    const Reach reach = x_.route->reach;
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (reach == Reach::kCommand && spec != nullptr && spec->command.argv.empty()) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("\"{}\" is run by llama.cpp's server, which has no {}. A model with a `command` in the "
+                               "config can have it.",
+                               x_.model, x_.path),
+                   "model"};
+    }
+    if (reach != Reach::kLook) return std::nullopt;
+    looking_ = true;
+    if (x_.request.method == "POST") return std::nullopt;
+    const Result<bool> autoload = x_.query.flag("autoload", false);
+    if (!autoload) return autoload.error();
+    if (!*autoload) return std::nullopt;
+    if (x_.request.headers.find("sec-fetch-site") != nullptr) {
+      return Error{ErrorCode::kForbidden, "A browser's GET loads nothing: POST /v1/models/{id}/load does."};
+    }
+    looking_ = service_.host.context().residency(x_.model, Clock::now()) == Residency::kHot;
+    return std::nullopt;
+  }
+
+  // What an engine would say, were there one.
+  io::Task<void> tell_props() {
+    const Result<ModelMetadata> metadata = co_await service_.inspect(x_.model);
+    if (!metadata) co_return co_await x_.error(metadata.error());
+    api::PropsAnswer answer;
+    answer.model = x_.model;
+    answer.state = service_.host.context().residency(x_.model, Clock::now());
+    answer.quantization = metadata->quantization;
+    answer.chat_template = metadata->chat_template;
+    answer.context = metadata->context;
+    answer.input_modalities = metadata->input_modalities;
+    if (const ModelSpec* const spec = service_.catalog.find(x_.model)) {
+      answer.path = spec->path;
+      answer.slots = spec->parallel;
+    }
+    co_await x_.json(200, api::props_json(answer));
+  }
+
   // The whole request has taken too long. A client that does not read is not waited for either.
   void overdue() {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(service_.config.request_timeout).count();
-    aborted_ = Error{ErrorCode::kEngineTimeout,
-                     fmt::format("The answer was not complete within limits.request_timeout ({} s). Ask for fewer "
-                                 "tokens, or raise it.",
-                                 seconds)};
+    aborted_ = too_late();
     if (engine_) engine_->close();
     x_.connection.limit_writes(Clock::now() + kLastWords);
   }
 
-  // Finds the model and reads (what it takes of) the body.
-  io::Task<std::optional<Error>> read_routing() {
-    if (const std::string* model = x_.query.find("model")) model_ = *model;
-    if (!x_.request.has_body()) co_return missing_model();
-    const Bytes limit = service_.config.max_body;
-    const auto too_large = [limit] {
-      return Error{ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit))};
-    };
-    if (x_.request.content_length.value_or(0) > limit.count()) co_return too_large();
-    const std::string* content_type = x_.request.headers.find("content-type");
-    auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
-    if (!scan) co_return scan.error();
-    scan_ = *std::move(scan);
-    while (true) {
-      const Result<std::string_view> piece = co_await x_.connection.read_body();
-      if (!piece) co_return piece.error();
-      if (piece->empty()) break;
-      if (body_.size() + piece->size() > limit.count()) co_return too_large();
-      if (!queued_.add(piece->size())) {
-        co_return Error{ErrorCode::kQueueFull, "Too many request bodies are waiting. Try again later.", "", 1};
-      }
-      body_ += *piece;
-      scan_->feed(*piece);
-      if (scan_->failed()) break;
-      if (body_.size() >= kReadAhead && scan_->seen().model && x_.request.content_length) break;
-    }
-    api::Routing routing = scan_->seen();
-    if (x_.connection.body_done() || scan_->failed()) {
-      Result<api::Routing> whole = scan_->finish();
-      if (!whole) co_return whole.error();
-      routing = std::move(*whole);
-    }
-    if (routing.model) model_ = *routing.model;
-    stream_ = routing.stream;
-    co_return missing_model();
+  bool is_late() const { return Clock::now() >= deadline_; }
+  Error too_late() const {
+    return {ErrorCode::kEngineTimeout,
+            fmt::format("The answer was not complete within limits.request_timeout ({}). Ask for fewer tokens, or "
+                        "raise it.",
+                        in_words(deadline_ - x_.arrived))};
   }
 
-  std::optional<Error> missing_model() const {
-    if (!model_.empty()) return std::nullopt;
-    return Error{ErrorCode::kInvalidArgument,
-                 "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model"};
+  // The body cannot be sent again, or need not be: it is not kept any more.
+  void forget_body() {
+    std::string().swap(body_.text());
+    if (translated_) std::string().swap(translated_->body);
+    x_.queued.release();
+  }
+
+  // Finds the model and reads (what it takes of) the body.
+  io::Task<std::optional<Error>> read_routing() {
+    if (translated_) {
+      model_ = translated_->model;
+      stream_ = translated_->stream;
+      co_return std::nullopt;
+    }
+    if (const std::string* model = x_.query.find("model")) model_ = *model;
+    if (x_.request.has_body()) {
+      const Result<api::Routing> routing = co_await body_.read_routing();
+      if (!routing) co_return routing.error();
+      if (routing->model) model_ = *routing->model;
+      stream_ = routing->stream;
+    }
+    if (!x_.path_model.empty()) model_ = x_.path_model;
+    if (model_.empty()) model_ = service_.default_for(x_.path);
+    co_return std::nullopt;
+  }
+
+  // If the request names a preset: reads the whole body, since what a preset changes may come last, and changes it.
+  io::Task<std::optional<Error>> take_preset() {
+    if (service_.find_preset(model_) == nullptr) co_return std::nullopt;
+    if (!translated_ && x_.request.has_body() && !body_.whole()) {
+      const Result<api::Routing> routing = co_await body_.read_rest();
+      if (!routing) co_return routing.error();
+      stream_ = routing->stream;
+    }
+    co_return apply_preset();
+  }
+
+  // Has the body, which is whole, say what the preset says, if there is one called so.
+  std::optional<Error> apply_preset() {
+    const api::Preset* const preset = service_.find_preset(model_);
+    if (preset == nullptr) return std::nullopt;
+    preset_ = preset->id;
+    api::RoutingScan scan(/*note_members=*/true);
+    if (translated_) scan.feed(translated_->body);
+    if (scan.failed()) return std::nullopt;  // no object: for the engine to refuse
+    const std::vector<api::MemberSpan>* const members = translated_ ? scan.members() : body_.members();
+    if (members == nullptr) return std::nullopt;
+    std::string& text = translated_ ? translated_->body : body_.text();
+    const api::PromptForm form = api::prompt_form(translated_ ? translated_->path : x_.path);
+    Result<std::string> rewritten = api::rewrite(*preset, form, text, *members);
+    if (!rewritten) return rewritten.error();
+    const Bytes limit = service_.config.max_body;
+    if (rewritten->size() > limit.count()) {
+      return Error{ErrorCode::kTooLarge,
+                   fmt::format("The request's body is larger than {} with what the preset adds.", format_bytes(limit))};
+    }
+    if (rewritten->size() > text.size() && !x_.queued.add(rewritten->size() - text.size())) return too_many_bodies();
+    text = *std::move(rewritten);
+    return std::nullopt;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
@@ -154,10 +221,9 @@ class Relay {
     };
     const bool again = lost.has_value();
     if (!again) outcome_ = outcome_now();
-    const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait,
-                                        x_.arrived + service_.config.request_timeout);
+    const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait, deadline_);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
-                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller);
+                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_);
     // A model that is hot has answered by now.
     if (!answer && x_.connection.body_done()) {
       x_.connection.watch_peer([&] {
@@ -202,16 +268,17 @@ class Relay {
   }
 
   io::Task<bool> heartbeat() {
-    const std::string comment = api::sse_comment(service_.progress(x_.model));
-    event_stream_ = true;
-    if (x_.connection.started()) co_return co_await x_.connection.send(comment);
-    co_return co_await x_.connection.start_with(sse_head(), comment);
+    const std::string beat = api::heartbeat(x_.dialect, service_.progress(x_.model));
+    if (beat.empty()) co_return true;
+    stream_began_ = true;
+    if (x_.connection.started()) co_return co_await x_.connection.send(beat);
+    co_return co_await x_.connection.start_with(stream_head(), beat);
   }
 
-  io::ResponseHead sse_head() {
+  io::ResponseHead stream_head() {
     x_.status = 200;
     io::ResponseHead head;
-    head.headers.add("Content-Type", "text/event-stream");
+    head.headers.add("Content-Type", std::string(api::stream_type(x_.dialect)));
     head.headers.add("Cache-Control", "no-cache");
     add_own_headers(head, nullptr);
     return head;
@@ -221,6 +288,7 @@ class Relay {
   void add_own_headers(io::ResponseHead& head, const Lease* lease) {
     head.headers.add("x-request-id", x_.request_id);
     head.headers.add("x-minerva-model", x_.model);
+    if (!preset_.empty()) head.headers.add("x-minerva-preset", preset_);
     head.headers.add("x-minerva-cache", std::string(cache_header(lease == nullptr ? outcome_ : lease->outcome())));
     if (lease == nullptr) return;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(lease->waited());
@@ -235,13 +303,14 @@ class Relay {
     }
     if (!x_.connection.started()) co_return co_await x_.error(error);
     x_.status = error_info(error.code).http_status;
-    if (event_stream_) {
-      const std::string event = api::sse_error(error);
-      co_await x_.connection.send(event);
-      co_await x_.connection.finish();
-      co_return;
-    }
+    if (stream_began_) co_return co_await end_stream(api::error_body(x_.dialect, error));
     x_.connection.abort();  // so that the client does not take the part for the whole
+  }
+
+  io::Task<void> end_stream(const std::string& error_body) {
+    const std::string last = api::stream_error(x_.dialect, error_body);
+    co_await x_.connection.send(last);
+    co_await x_.connection.finish();
   }
 
   // How it ended; nothing when the engine died before anything was answered, so that it may be tried again.
@@ -258,6 +327,7 @@ class Relay {
       if (aborted_) engine_->close();  // while it was connected
       // What the engine says counts, also when it did not take the whole request.
       co_await send_request(lease);
+      if (!may_retry_) forget_body();
       if (x_.connection.body_done()) watch_client();
       Result<io::ResponseHead> response = co_await read_response(lease);
       if (!response || gone_) {
@@ -268,8 +338,15 @@ class Relay {
         }
         co_return co_await broken(lease);
       }
-      const bool good = response->status >= 200 && response->status < 300;
-      const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response);
+      // An engine that is talked to by itself may redirect.
+      const bool good = response->status >= 200 && response->status < (x_.path_model.empty() ? 300 : 400);
+      bool again = false;
+      const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response, again);
+      if (again) {
+        x_.connection.unwatch_peer();
+        service_.pool.give(lease.engine(), std::move(engine_));
+        continue;
+      }
       if (end == LeaseEnd::kCompleted) service_.pool.give(lease.engine(), std::move(engine_));
       co_return end;
     }
@@ -306,6 +383,7 @@ class Relay {
 
   // "?a=b", or nothing.
   std::string query_without_model() const {
+    if (!x_.path_model.empty()) return x_.raw_query.empty() ? std::string() : "?" + x_.raw_query;
     std::string result;
     std::string_view rest = x_.raw_query;
     while (!rest.empty()) {
@@ -321,8 +399,8 @@ class Relay {
 
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
-    head.method = x_.request.method;
-    head.target = x_.path + query_without_model();
+    head.method = x_.request.method == "HEAD" ? "GET" : x_.request.method;  // the connection drops the body
+    head.target = translated_ ? translated_->path : x_.path + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
       const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
@@ -330,28 +408,24 @@ class Relay {
         head.headers.add(field.name, field.value);
       }
     }
-    const bool whole = x_.connection.body_done();
-    if (!whole) {
+    if (translated_) head.headers.set("Content-Type", "application/json");
+    const std::string& body = translated_ ? translated_->body : body_.text();
+    if (!body_.whole()) {
       head.content_length = x_.request.content_length;
     } else if (x_.request.has_body()) {
-      head.content_length = body_.size();
+      head.content_length = body.size();
     }
     bool sent = false;
     {
       const Lease::EngineWait wait(lease);
-      sent = co_await engine_->send_request(head, body_);
+      sent = co_await engine_->send_request(head, body);
     }
-    while (sent && !x_.connection.body_done()) {
-      const Result<std::string_view> piece = co_await x_.connection.read_body();
-      if (!piece) {
-        gone_ = true;
-        engine_->close();
-        co_return;
-      }
+    while (sent && !body_.whole()) {
       // The rest of a large body is looked at on its way: the engine begins when it has all of it.
-      scan_->feed(*piece);
-      if (scan_->failed()) {
-        aborted_ = scan_->finish().error();
+      const Result<std::string_view> piece = co_await body_.next();
+      if (!piece) {
+        aborted_ = is_late() ? too_late() : body_.refusal();
+        gone_ = !aborted_;
         engine_->close();
         co_return;
       }
@@ -370,26 +444,51 @@ class Relay {
 
   io::Task<std::optional<LeaseEnd>> relay_answer(Lease& lease, io::ResponseHead& response) {
     const std::string* type = response.headers.find("content-type");
-    const bool is_event_stream = type != nullptr && type->starts_with("text/event-stream");
-    event_stream_ = event_stream_ || is_event_stream;
+    const bool is_stream = translated_ ? stream_ : type != nullptr && type->starts_with("text/event-stream");
+    stream_began_ = stream_began_ || is_stream;
     x_.status = response.status;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
-      answered_ = true;
-      const bool taken = x_.connection.started()
-                             ? co_await x_.connection.send(*piece)
-                             : co_await x_.connection.start_with(answer_head(lease, response), *piece);
+      if (!std::exchange(answered_, true)) forget_body();
+      const bool ends = piece->empty() || engine_->body_done();
+      std::optional<std::string> translation;
+      if (translated_) {
+        Result<std::string> text = translate(*piece, ends);
+        if (!text) {
+          co_await refuse(text.error());
+          co_return LeaseEnd::kFailed;
+        }
+        translation = *std::move(text);
+        if (translation->empty() && !ends) continue;
+      }
+      const std::string_view out = translation ? std::string_view(*translation) : *piece;
+      bool taken = false;
+      if (x_.connection.started()) {
+        taken = co_await x_.connection.send(out);
+      } else {
+        io::ResponseHead head = answer_head(lease, response);
+        if (translation && ends) head.content_length = out.size();
+        taken = co_await x_.connection.start_with(std::move(head), out);
+      }
       if (!taken) {
         gone_ = true;
         engine_->close();
         x_.status = error_info(ErrorCode::kCancelled).http_status;
         co_return LeaseEnd::kCancelled;
       }
-      if (piece->empty() || engine_->body_done()) break;
+      if (ends) break;
     }
     co_await x_.connection.finish();
     co_return LeaseEnd::kCompleted;
+  }
+
+  Result<std::string> translate(std::string_view piece, bool ends) {
+    Result<std::string> text = translated_->answer->take(piece);
+    if (!text || !ends) return text;
+    Result<std::string> rest = translated_->answer->finish();
+    if (!rest) return rest;
+    return *text + *rest;
   }
 
   io::ResponseHead answer_head(const Lease& lease, io::ResponseHead& response) {
@@ -402,12 +501,16 @@ class Relay {
       return io::equal_ignoring_case(name.substr(0, kCorsPrefix.size()), kCorsPrefix) ||
              std::any_of(kDroppedResponseHeaders.begin(), kDroppedResponseHeaders.end(), matches);
     });
+    if (translated_) {
+      head.headers.set("Content-Type", std::string(translated_->answer->content_type()));
+      head.content_length.reset();
+    }
     add_own_headers(head, &lease);
     return head;
   }
 
-  // The engine's refusal, in OpenAI's shape.
-  io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response) {
+  // The engine's refusal, in the dialect's shape. `again`: it was not answered, as there is a smaller body to send.
+  io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response, bool& again) {
     std::string body;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
@@ -415,12 +518,15 @@ class Relay {
       if (piece->empty()) break;
       if (body.size() < kMaxErrorBody) body += *piece;
     }
-    const std::string normalized = api::normalize_engine_error(response.status, body);
+    if (auto smaller = translated_ ? translated_->answer->smaller_body(response.status, body) : std::nullopt) {
+      translated_->body = *std::move(smaller);
+      again = !apply_preset();
+      if (again) co_return std::nullopt;
+    }
+    const std::string normalized = api::engine_error_body(x_.dialect, response.status, body);
     x_.status = response.status;
     if (x_.connection.started()) {
-      const std::string event = api::sse_data(normalized);
-      co_await x_.connection.send(event);
-      co_await x_.connection.finish();
+      co_await end_stream(normalized);
       co_return LeaseEnd::kCompleted;
     }
     io::ResponseHead head;
@@ -434,9 +540,9 @@ class Relay {
   // Why the engine did not answer. Waits a moment for its death to be known.
   io::Task<Error> engine_error(const Lease& lease) {
     const TimePoint give_up = Clock::now() + kDeathWait;
-    while (service_.host.engine_alive(lease.engine()) && Clock::now() < give_up) {
-      co_await io::sleep_until(service_.loop, Clock::now() + std::chrono::milliseconds(5));
-    }
+    Mourner mourner(service_);
+    bool in_time = true;
+    while (in_time && service_.host.engine_alive(lease.engine())) in_time = co_await mourner.woken.wait_until(give_up);
     if (const auto death = service_.host.cause_of_death(lease.engine())) co_return broke_off(*death);
     const std::string last = service_.host.log(x_.model)->last_words();
     co_return broke_off(
@@ -456,14 +562,16 @@ class Relay {
 
   Service& service_;
   Exchange& x_;
-  QueuedBytes queued_;
-  std::string model_;  // as the request names it
+  const TimePoint deadline_;  // of the whole request
+  std::optional<TranslatedRequest> translated_;
+  std::string model_;   // as the request names it
+  std::string preset_;  // if that is one: its id
   bool stream_ = false;
+  bool looking_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
-  std::unique_ptr<api::BodyScan> scan_;
-  std::string body_;  // what was read of it before the lease
+  IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;
-  bool event_stream_ = false;
+  bool stream_began_ = false;  // an error is the stream's last piece from now on
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;
@@ -473,7 +581,12 @@ class Relay {
 }  // namespace
 
 io::Task<void> proxy(Service& service, Exchange& exchange) {
-  Relay relay(service, exchange);
+  Relay relay(service, exchange, std::nullopt);
+  co_await relay.run();
+}
+
+io::Task<void> proxy(Service& service, Exchange& exchange, TranslatedRequest request) {
+  Relay relay(service, exchange, std::move(request));
   co_await relay.run();
 }
 

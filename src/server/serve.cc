@@ -3,8 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "base/log.h"
 #include "config/parking.h"
@@ -26,6 +29,17 @@ int cannot_start(const Error& error) {
   return error_info(error.code).cli_exit;
 }
 
+// For its owner's eyes only; one that is there already stays as whoever made it wants it (it may be /tmp).
+Result<void> make_state_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), error);
+  const int made = ::mkdir(folder.c_str(), 0700);
+  const int reason = errno;
+  if (made == 0 || std::filesystem::is_directory(folder, error)) return {};
+  return fail(ErrorCode::kIo, fmt::format("cannot make the state folder {}: {}. Choose another one with --state-dir.",
+                                          folder, std::strerror(reason)));
+}
+
 // Where images go; empty where there can be none, which is said.
 std::string image_folder(const Config& config) {
   const Result<void> usable = make_image_folder(config.park_folder);
@@ -43,20 +57,34 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
   return options;
 }
 
+// Opens every address of the config. Returns the first one, with the port that was taken: [::1] beside it gets the
+// same. Errors: kIo, but not for such an [::1], which not every machine has.
+Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls) {
+  std::optional<io::Address> first;
+  for (io::Address address : config.listen) {
+    const bool optional = first && address.host == "::1";
+    if (address.port == 0 && first && !first->is_unix()) address.port = first->port;
+    const Result<io::Address> bound = server.listen(address);
+    if (!bound && !optional) return fail(bound.error());
+    if (!bound) log::warn("{} is not listened on: {}", address.text(), bound.error().message);
+    if (!bound) continue;
+    if (!first) first = *bound;
+    if (bound->is_loopback() || has_tls) continue;
+    log::warn(
+        "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
+        "tls.key, or put a proxy that speaks HTTPS before it",
+        bound->text());
+  }
+  return *first;
+}
+
 }  // namespace
 
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
   for (const std::string& warning : source.warnings) log::warn("{}", warning);
-  std::error_code error;
-  std::filesystem::create_directories(config.state_dir, error);
-  if (error) {
-    return cannot_start({ErrorCode::kIo, fmt::format("cannot make the state folder {}: {}. Choose another one with "
-                                                     "--state-dir.",
-                                                     config.state_dir, error.message())});
-  }
-  ::chmod(config.state_dir.c_str(), 0700);
+  if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
   if (!runtime) return cannot_start(runtime.error());
   auto policy = make_policy(config.policy);
@@ -76,7 +104,8 @@ int serve(const ConfigSource& source, const Config& given) {
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
-  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver, &loop);
+  Catalog catalog({config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default}, *driver,
+                  &loop);
   const ContextOptions options = context_options(config, Bytes());
   // Before the host: leases end as late as that.
   std::optional<AccessTrace> trace;
@@ -85,21 +114,15 @@ int serve(const ConfigSource& source, const Config& given) {
                  {config.stop_grace, config.stall_timeout, config.min_free_memory});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
-  host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
-  const auto address = server.listen(config.listen);
+  const auto address = listen_everywhere(server, config, tls != nullptr);
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
   HistoryKeeper history(loop, host, config.state_dir + "/history.json", config.restore);
   const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
-  if (!config.listen.is_loopback() && !tls) {
-    log::warn(
-        "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
-        "tls.key, or put a proxy that speaks HTTPS before it",
-        address->text());
-  }
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet

@@ -70,7 +70,7 @@ io::Task<void> Server::serve_connection(std::unique_ptr<io::Stream> stream) {
     Result<std::optional<io::RequestHead>> request = co_await connection.read_request();
     client->busy = true;
     if (!request) {
-      Exchange exchange{connection, {}, {}, {}, {}, make_request_id(), Clock::now()};
+      Exchange exchange{connection, {}, {}, {}, {}, make_request_id(), Clock::now(), queued_bytes()};
       co_await exchange.error(request.error());
       co_await connection.linger();
       break;
@@ -90,12 +90,14 @@ io::Task<void> Server::serve_connection(std::unique_ptr<io::Stream> stream) {
   if (clients_.empty() && all_closed_) service_.loop.post(std::exchange(all_closed_, nullptr));
 }
 
+QueuedBytes Server::queued_bytes() { return {service_.queued_bytes, service_.config.max_queued_bytes}; }
+
 io::Task<void> Server::answer(io::HttpServerConnection& connection, io::RequestHead request) {
   const api::Target target = api::split_target(request.target);
   std::string path(target.path);
   std::string raw_query(target.query);
   Exchange exchange{connection, std::move(request), std::move(path), std::move(raw_query),
-                    {},         make_request_id(),  Clock::now()};
+                    {},         make_request_id(),  Clock::now(),    queued_bytes()};
   co_await dispatch(service_, exchange);
   ++service_.answers[exchange.status];
   if (log::enabled(log::Level::kDebug)) {

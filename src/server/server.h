@@ -12,6 +12,7 @@
 #include "io/stream.h"
 #include "io/tls.h"
 #include "server/peer_limit.h"
+#include "server/queued_bytes.h"
 #include "server/service.h"
 
 namespace minerva {
@@ -37,6 +38,8 @@ class Server {
   };
   io::Task<void> serve_connection(std::unique_ptr<io::Stream> stream);
   io::Task<void> answer(io::HttpServerConnection& connection, io::RequestHead request);
+  // The count of one request.
+  QueuedBytes queued_bytes();
 
   Service& service_;
   std::shared_ptr<io::TlsContext> tls_;  // shared with its streams

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <memory>
+#include <utility>
+
+#include "catalog/names.h"
+
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
@@ -11,12 +16,14 @@ std::uint64_t Service::first_event_id() {
 
 void Service::follow_host() {
   host.on_step([this](const Event& event, const std::vector<Action>& actions) {
-    const std::uint64_t before = events.log().last_id();
+    const std::uint64_t before = events.log().last_id() + statuses.log().last_id();
     events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
-    if (events.log().last_id() != before) tell_watchers();
+    statuses.take(event, host.context(), Clock::now());
+    if (events.log().last_id() + statuses.log().last_id() != before) tell_watchers();
   });
   host.on_progress([this](const ModelId& model, double fraction) {
     events.take_progress(model, fraction, std::chrono::system_clock::now());
+    statuses.take_progress(model, fraction);
     tell_watchers();
   });
 }
@@ -27,17 +34,103 @@ void Service::tell_watchers() {
 
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
+void Service::catalog_changed() {
+  plan_schedules();
+  background_inspection.look();
+}
+
+const api::Preset* Service::find_preset(std::string_view name) const {
+  if (config.presets.empty()) return nullptr;
+  const api::Preset* found = api::find_preset(config.presets, name);
+  if (found != nullptr || catalog.find(name) != nullptr) return found;
+  for (const std::string& reading : other_readings(name)) {
+    if (found = api::find_preset(config.presets, reading); found != nullptr) return found;
+  }
+  return nullptr;
+}
+
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
-  if (const ModelSpec* spec = catalog.find(name)) {
+  if (name.empty()) {
+    co_return fail(ErrorCode::kInvalidArgument,
+                   "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
+  }
+  std::string preset;
+  if (const api::Preset* const found = find_preset(name)) {
+    preset = fmt::format("The preset \"{}\" has no model. ", found->id);
+    name = found->model;
+  }
+  if (const ModelSpec* spec = catalog.look_up(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
     co_await catalog_watch.refresh_if_changed();
   }
-  if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
+  if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
-                 fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
-                             name.substr(0, 200)),
+                 fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
+                             preset, name.substr(0, 200)),
                  "model");
+}
+
+io::Task<std::string> Service::name_for_request(std::string name) {
+  if (config.default_model.empty()) co_return name;
+  if (name.empty()) co_return config.default_model;
+  const auto known = [&] { return find_preset(name) != nullptr || catalog.look_up(name) != nullptr; };
+  if (config.unknown_model != "default" || known()) co_return name;
+  co_await catalog_watch.refresh_if_changed();
+  co_return known() ? name : config.default_model;
+}
+
+io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
+  struct Asked {
+    explicit Asked(io::Loop& loop) : answered(loop) {}
+    io::Signal answered;
+    std::optional<Result<ModelId>> answer;
+  };
+  // Shared, as it may be answered when nobody waits any more.
+  const auto asked = std::make_shared<Asked>(loop);
+  const auto ask = [](Service& service, std::shared_ptr<Asked> question, std::string model) -> io::Task<void> {
+    question->answer = co_await service.resolve(std::move(model));
+    question->answered.notify();
+  };
+  loop.spawn(ask(*this, asked, std::move(name)));
+  if (!asked->answer) co_await asked->answered.wait_until(deadline);
+  co_return std::move(asked->answer);
+}
+
+io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
+  io::Signal inspected(loop);
+  std::optional<Result<ModelMetadata>> metadata;
+  // The answer may come after a client has gone, but never after this coroutine: it waits.
+  host.inspect(id, [&](Result<ModelMetadata> result) {
+    metadata = std::move(result);
+    inspected.notify();
+  });
+  while (!metadata) co_await inspected.wait();
+  co_return *std::move(metadata);
+}
+
+ModelId Service::default_for(std::string_view path) const {
+  for (const ModelEntry& entry : config.models) {
+    for (const std::string& prefix : entry.default_for) {
+      if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/')) return entry.id;
+    }
+  }
+  return {};
+}
+
+void Service::engine_gone(EngineId engine) {
+  pool.forget(engine);
+  for (io::Signal* const mourner : mourners) mourner->notify();
+}
+
+std::vector<ModelId> Service::names_of(const ModelId& model) const {
+  std::vector<ModelId> names;
+  if (find_preset(model) == nullptr) names.push_back(model);
+  for (const api::Preset& preset : config.presets) {
+    const ModelSpec* const spec = catalog.find(preset.model);
+    if (spec != nullptr && spec->id == model) names.push_back(preset.id);
+  }
+  return names;
 }
 
 std::string Service::progress(const ModelId& model) const {

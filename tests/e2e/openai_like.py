@@ -2,8 +2,9 @@
 
 usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term] [--child FILE]
 
-The last message's content chooses what it does: "error" a refusal, "die" its end, "hold FILE" a stream that goes on
-once FILE is there; anything else is said again, word by word.
+The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
+"hold FILE" a stream that goes on once FILE is there; anything else is said again, word by word. A body without messages
+is said again too, with its path, and of a GET the path alone; "/redirect" redirects.
 """
 import argparse
 import http.server
@@ -32,20 +33,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
+        if self.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         ready = options.wait_for is None or options.wait_for.exists()
-        self.answer(200 if ready else 503, {"ready": ready})
+        self.answer(200 if ready else 503, {"ready": ready, "method": self.command, "path": self.path})
+
+    do_DELETE = do_GET
+
+    def read_body(self):
+        """As it came, in one piece or chunked."""
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def do_PUT(self):
+        body = self.read_body()
+        self.answer(200, {"method": self.command, "path": self.path, "body": body.decode(errors="replace"), "bytes": len(body)})
+
+    do_PATCH = do_PUT
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["messages"][-1]["content"]
+        body = self.read_body()
+        raw = body.decode(errors="replace")
+        if "/chat/" not in self.path:
+            return self.answer(200, {"path": self.path, "body": raw, "bytes": len(body)})
+        body = {} if (self.headers["Content-Type"] or "").startswith("multipart/") else json.loads(raw)
+        text = body["messages"][-1]["content"] if "messages" in body else "body"
         if text == "error":
             return self.answer(418, {"detail": "I am a teapot"})
         if text == "die":
             print("error: told to die", file=sys.stderr, flush=True)
             os._exit(3)
+        if text == "body":
+            text = raw
         if not body.get("stream"):
             message = {"role": "assistant", "content": text}
-            return self.answer(200, {"model": body["model"], "choices": [{"index": 0, "message": message}]})
+            return self.answer(200, {"model": body.get("model"), "choices": [{"index": 0, "message": message}]})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")

@@ -1,0 +1,47 @@
+#include "api/dialect.h"
+
+#include <gtest/gtest.h>
+
+namespace minerva::api {
+namespace {
+
+const Error kNoSuchModel{ErrorCode::kModelNotFound, "There is no model \"x\".", "model"};
+
+TEST(DialectTest, EachApiHasItsOwnErrorShape) {
+  EXPECT_EQ(error_body(Dialect::kOpenAi, kNoSuchModel),
+            R"({"error":{"message":"There is no model \"x\".","type":"invalid_request_error","param":"model",)"
+            R"("code":"model_not_found"}})");
+  EXPECT_EQ(error_body(Dialect::kAnthropic, kNoSuchModel),
+            R"({"type":"error","error":{"type":"not_found_error","message":"There is no model \"x\"."}})");
+  EXPECT_EQ(error_body(Dialect::kOllama, kNoSuchModel), R"({"error":"There is no model \"x\"."})");
+}
+
+TEST(DialectTest, AnEnginesErrorKeepsItsMessageInEachShape) {
+  const std::string engine = R"({"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}})";
+  EXPECT_EQ(engine_error_body(Dialect::kAnthropic, 400, engine),
+            R"({"type":"error","error":{"type":"invalid_request_error","message":"too long"}})");
+  EXPECT_EQ(engine_error_body(Dialect::kOllama, 400, engine), R"({"error":"too long"})");
+}
+
+TEST(DialectTest, AnthropicsTypesFollowTheStatus) {
+  const auto type_of = [](ErrorCode code) { return error_body(Dialect::kAnthropic, {code, "x"}); };
+  EXPECT_NE(type_of(ErrorCode::kUnauthorized).find("authentication_error"), std::string::npos);
+  EXPECT_NE(type_of(ErrorCode::kQueueFull).find("rate_limit_error"), std::string::npos);
+  EXPECT_NE(type_of(ErrorCode::kNoCapacity).find("overloaded_error"), std::string::npos);
+  EXPECT_NE(type_of(ErrorCode::kTooLarge).find("request_too_large"), std::string::npos);
+  EXPECT_NE(type_of(ErrorCode::kEngineCrashed).find("api_error"), std::string::npos);
+}
+
+TEST(DialectTest, AStreamEndsWithAnErrorThatItsClientsSee) {
+  EXPECT_EQ(stream_error(Dialect::kOpenAi, "{}"), "data: {}\n\n");
+  EXPECT_EQ(stream_error(Dialect::kAnthropic, "{}"), "event: error\ndata: {}\n\n");
+  EXPECT_EQ(stream_error(Dialect::kOllama, "{}"), "{}\n");
+}
+
+TEST(DialectTest, LinesOfJsonHaveNoHeartbeat) {
+  EXPECT_EQ(heartbeat(Dialect::kOpenAi, "waking"), ": waking\n\n");
+  EXPECT_EQ(heartbeat(Dialect::kOllama, "waking"), "");
+}
+
+}  // namespace
+}  // namespace minerva::api
