@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -11,10 +14,13 @@
 #include <vector>
 
 #include "arg.h"
+#include "chat.h"
 #include "common.h"
+#include "gguf.h"
 #include "llama.h"
 #include "load_without_memory.h"
 #include "log.h"
+#include "mtmd.h"
 #include "prediction.h"
 
 namespace minerva::engine {
@@ -65,6 +71,96 @@ Json to_json(const Usage & usage) {
     return {{"weights", usage.weights}, {"context", usage.context}, {"compute", usage.compute}};
 }
 
+// What general.type, general.architecture and the tensors say a file is. A file that is a draft for another model may
+// load as if it were a model.
+const char * kind_of(const std::string & type, const std::string & architecture) {
+    if (type == "mmproj" || architecture == "clip") return "projector";
+    if (type == "adapter") return "adapter";
+    if (type == "imatrix") return "importance matrix";
+    if (architecture == "eagle3" || architecture == "dflash" || architecture == "gemma4-assistant") return "draft";
+    return type.empty() || type == "model" ? "model" : "other";
+}
+
+// Of a file that may be no model, without llama.cpp's loader.
+class Header {
+  public:
+    explicit Header(const std::string & path)
+        : gguf_(gguf_init_from_file(path.c_str(), {/*no_alloc=*/true, /*ctx=*/nullptr}), gguf_free) {}
+
+    explicit operator bool() const { return gguf_ != nullptr; }
+    std::string text(const char * key) const {
+        const auto id = gguf_find_key(gguf_.get(), key);
+        return id >= 0 && gguf_get_kv_type(gguf_.get(), id) == GGUF_TYPE_STRING ? gguf_get_val_str(gguf_.get(), id)
+                                                                                : "";
+    }
+    bool has_tensor(const char * name) const { return gguf_find_tensor(gguf_.get(), name) >= 0; }
+
+  private:
+    std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf_;
+};
+
+// A head that predicts the tokens after the next (MTP), cut out of its model: it has that model's architecture, and of
+// its layers the last ones.
+bool is_cut_out_head(const llama_model * model, const std::string & path) {
+    const std::string key = metadata(model, "general.architecture") + ".nextn_predict_layers";
+    if (std::atoi(metadata(model, key).c_str()) <= 0 || !metadata(model, "split.count").empty()) return false;
+    const Header header(path);
+    return header && !header.has_tensor("blk.0.attn_norm.weight");
+}
+
+// A long text is no value that anybody asks for; the chat template has a field of its own.
+Json values(const llama_model * model) {
+    constexpr int kMostValues = 150;
+    constexpr std::size_t kLongest = 500;
+    Json result = Json::object();
+    for (int i = 0; i < llama_model_meta_count(model) && result.size() < kMostValues; ++i) {
+        char key[kLongest + 1] = "";
+        char value[kLongest + 1] = "";
+        const int key_length = llama_model_meta_key_by_index(model, i, key, sizeof(key));
+        const int length = llama_model_meta_val_str_by_index(model, i, value, sizeof(value));
+        if (key_length < 0 || length < 0 || key_length > static_cast<int>(kLongest) ||
+            length > static_cast<int>(kLongest)) {
+            continue;
+        }
+        const std::string name = key;
+        // llama.cpp hands everything over as text. Of what is called "general" most is text, though it may be "3".
+        const bool text = name.rfind("general.", 0) == 0 && name != "general.file_type" &&
+                          name != "general.quantization_version" && name != "general.alignment";
+        const Json parsed = text ? Json() : Json::parse(value, nullptr, /*allow_exceptions=*/false);
+        result[name] = parsed.is_number() || parsed.is_boolean() ? parsed : Json(value);
+    }
+    return result;
+}
+
+// What the chat template is, and what it can say. Runs it, on what llama.cpp tries templates with.
+void add_chat_template(Json & description, const common_params & params, const llama_model * model) {
+    constexpr std::size_t kLongest = 64 << 10;
+    const char * const own = llama_model_chat_template(model, nullptr);
+    const bool has_one = own != nullptr || !params.chat_template.empty();
+    description["has_chat_template"] = has_one;
+    if (!has_one) return;
+    const std::string text = params.chat_template.empty() ? own : params.chat_template;
+    description["chat_template"] = text.size() <= kLongest ? text : "";
+    try {
+        const auto templates = common_chat_templates_init(model, params.chat_template);
+        const auto can = common_chat_templates_get_caps(templates.get());
+        const auto tools = can.find("supports_tools");
+        description["supports_tools"] = tools != can.end() && tools->second;
+        description["supports_thinking"] = common_chat_templates_support_enable_thinking(templates.get());
+    } catch (const std::exception & e) {
+        std::fprintf(stderr, "the chat template cannot be tried: %s\n", e.what());
+    }
+}
+
+Json input_modalities(const common_params & params) {
+    Json modalities = Json::array({"text"});
+    if (params.mmproj.path.empty()) return modalities;
+    const mtmd_caps can = mtmd_get_cap_from_file(params.mmproj.path.c_str());
+    if (can.inp_vision) modalities.push_back("image");
+    if (can.inp_audio) modalities.push_back("audio");
+    return modalities;
+}
+
 Json describe(common_params & params) {
     settle(params);
     const Loaded loaded = load_without_memory(params.model.path, common_model_params_to_llama(params),
@@ -81,29 +177,48 @@ Json describe(common_params & params) {
     }
 
     const bool pooled = pooling != LLAMA_POOLING_TYPE_NONE && pooling != LLAMA_POOLING_TYPE_UNSPECIFIED;
-    return {{"architecture", metadata(model, "general.architecture")},
-            {"name", metadata(model, "general.name")},
-            {"parameters", llama_model_n_params(model)},
-            {"quantization", quantization(model)},
-            {"trained_context", llama_model_n_ctx_train(model)},
-            {"embedding_length", llama_model_n_embd(model)},
-            {"layers", llama_model_n_layer(model)},
-            {"pooling", pooling_name(pooling)},
-            {"can_generate", can_generate(params, model)},
-            {"can_embed", pooled && pooling != LLAMA_POOLING_TYPE_RANK},
-            {"can_rerank", pooling == LLAMA_POOLING_TYPE_RANK},
-            {"chat_template", llama_model_chat_template(model, nullptr) != nullptr},
-            {"multimodal", !params.mmproj.path.empty()},
-            {"size_bytes", file_bytes(model, params.model.path)},
-            {"memory",
-             {{"host", to_json(memory.host)},
-              {"devices", devices},
-              {"repack_bytes", memory.repack},
-              {"projector_bytes", memory.projector},
-              {"checkpoints_bytes", memory.checkpoints},
-              {"prompt_cache_bytes", memory.prompt_cache},
-              {"overhead_bytes", memory.overhead},
-              {"total_bytes", memory.total()}}}};
+    const std::string architecture = metadata(model, "general.architecture");
+    const std::string kind =
+        is_cut_out_head(model, params.model.path) ? "draft" : kind_of(metadata(model, "general.type"), architecture);
+    Json description = {{"kind", kind},
+                        {"architecture", architecture},
+                        {"name", metadata(model, "general.name")},
+                        {"parameters", llama_model_n_params(model)},
+                        {"quantization", quantization(model)},
+                        {"trained_context", llama_model_n_ctx_train(model)},
+                        {"embedding_length", llama_model_n_embd(model)},
+                        {"layers", llama_model_n_layer(model)},
+                        {"pooling", pooling_name(pooling)},
+                        {"can_generate", can_generate(params, model)},
+                        {"can_embed", pooled && pooling != LLAMA_POOLING_TYPE_RANK},
+                        {"can_rerank", pooling == LLAMA_POOLING_TYPE_RANK},
+                        {"multimodal", !params.mmproj.path.empty()},
+                        {"input_modalities", input_modalities(params)},
+                        {"values", values(model)},
+                        {"size_bytes", file_bytes(model, params.model.path)},
+                        {"memory",
+                         {{"host", to_json(memory.host)},
+                          {"devices", devices},
+                          {"repack_bytes", memory.repack},
+                          {"projector_bytes", memory.projector},
+                          {"checkpoints_bytes", memory.checkpoints},
+                          {"prompt_cache_bytes", memory.prompt_cache},
+                          {"overhead_bytes", memory.overhead},
+                          {"total_bytes", memory.total()}}}};
+    // After the memory was predicted: what this process holds is a part of that.
+    add_chat_template(description, params, model);
+    return description;
+}
+
+// Why `path` cannot be loaded, and whether that is since it is no model by itself.
+Json refusal(const std::string & path, const std::string & why) {
+    Json json = {{"error", why}};
+    const Header header(path);
+    if (!header) return json;
+    json["architecture"] = header.text("general.architecture");
+    json["name"] = header.text("general.name");
+    json["kind"] = kind_of(header.text("general.type"), header.text("general.architecture"));
+    return json;
 }
 
 }  // namespace
@@ -137,7 +252,7 @@ int inspect(int argc, char ** argv) {
         say({{"error", "it asks for more memory than looking at a model may take"}});
         return 1;
     } catch (const std::exception & e) {
-        say({{"error", e.what()}});
+        say(refusal(argc < 2 ? "" : argv[1], e.what()));
         return 1;
     }
 }

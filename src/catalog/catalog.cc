@@ -9,6 +9,7 @@
 #include "catalog/metadata_store.h"
 #include "catalog/model_files.h"
 #include "engine/engine_arguments.h"
+#include "engine/inspection.h"
 
 namespace minerva {
 namespace {
@@ -20,6 +21,16 @@ std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint
   return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.identity,
                      spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
                      fmt::join(spec.args, "\x1e"), fingerprint);
+}
+
+Error no_model(FileKind kind) {
+  const std::string_view name = file_kind_name(kind);
+  return {ErrorCode::kInvalidModel,
+          fmt::format("The file is no model by itself: it says that it is {}{}. Ask for the model it goes with.",
+                      kind == FileKind::kOther                                            ? "something "
+                      : kind == FileKind::kAdapter || kind == FileKind::kImportanceMatrix ? "an "
+                                                                                          : "a ",
+                      kind == FileKind::kOther ? "else" : name)};
 }
 
 // A figure that has hardly changed, by less than one part in `parts`, is not worth writing the file again.
@@ -121,7 +132,8 @@ struct Catalog::Impl {
     if (change(changed)) store.put(key, changed);
   }
 
-  void inspected(const ModelSpec& spec, const std::string& key, const Result<ModelMetadata>& result) {
+  void inspected(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result) {
+    if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
     // Files replaced meanwhile: nobody knows which ones the answer is about, so it is not kept.
     const bool same = files_identity(spec) == spec.identity;
     if (same && result) {

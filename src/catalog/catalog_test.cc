@@ -604,6 +604,21 @@ TEST_F(CatalogTest, OnlyTheFilesOwnFailuresAreKept) {
   EXPECT_TRUE(driver_.asked.empty());
 }
 
+TEST_F(CatalogTest, AFileThatGoesWithAModelIsNoModel) {
+  put("a.gguf");
+  const auto made = catalog();
+  const auto answer = inspect(*made, "a");
+  ModelMetadata projector;
+  projector.kind = FileKind::kProjector;
+  driver_.answer(projector);
+  ASSERT_TRUE(answer->has_value());
+  ASSERT_FALSE((*answer)->has_value());
+  EXPECT_EQ((*answer)->error().code, ErrorCode::kInvalidModel);
+  EXPECT_NE((*answer)->error().message.find("a projector"), std::string::npos);
+  EXPECT_EQ(made->metadata(*made->find("a")), nullptr);
+  EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
+}
+
 TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
   put("a.gguf");
   auto made = catalog();

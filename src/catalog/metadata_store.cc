@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <variant>
 
 #include "base/log.h"
 
@@ -23,8 +27,28 @@ std::uint64_t in_ms(Duration time) {
       std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(time).count(), 1));
 }
 
-json to_json(const ModelMetadata& metadata) {
-  json object = {{"architecture", metadata.architecture},
+// The texts that many entries share, each once.
+class SharedTexts {
+ public:
+  std::size_t number(const std::string& text) {
+    const auto [it, is_new] = numbers_.emplace(text, texts_.size());
+    if (is_new) texts_.push_back(text);
+    return it->second;
+  }
+  json take() { return std::move(texts_); }
+
+ private:
+  json texts_ = json::array();
+  std::map<std::string_view, std::size_t> numbers_;  // of texts that outlive this
+};
+
+json to_json(const MetadataValue& value) {
+  return std::visit([](const auto& v) { return json(v); }, value);
+}
+
+json to_json(const ModelMetadata& metadata, SharedTexts& texts) {
+  json object = {{"name", metadata.name},
+                 {"architecture", metadata.architecture},
                  {"quantization", metadata.quantization},
                  {"parameters", metadata.parameters},
                  {"trained_context", metadata.trained_context},
@@ -34,8 +58,14 @@ json to_json(const ModelMetadata& metadata) {
                  {"can_rerank", metadata.can_rerank},
                  {"has_chat_template", metadata.has_chat_template},
                  {"multimodal", metadata.multimodal},
+                 {"chat_template", texts.number(metadata.chat_template)},
+                 {"supports_tools", metadata.supports_tools},
+                 {"supports_thinking", metadata.supports_thinking},
+                 {"input_modalities", metadata.input_modalities},
                  {"predicted_bytes", metadata.predicted.count()},
                  {"conversations_bytes", metadata.conversations.count()}};
+  json& values = object["values"] = json::object();
+  for (const auto& [key, value] : metadata.file_values) values[key] = to_json(value);
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
   if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
   if (metadata.load_time) object["load_ms"] = in_ms(*metadata.load_time);
@@ -73,8 +103,20 @@ std::optional<Duration> time_of(const json& object, const char* name) {
 }
 
 // Throws json::exception, Damaged.
-ModelMetadata from_json(const json& object) {
+MetadataValue value_from_json(const json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number_float()) return value.get<double>();
+  if (!value.is_number_integer()) return value.get<std::string>();
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
+    throw Damaged("a value is out of range");
+  }
+  return value.get<std::int64_t>();
+}
+
+// Throws json::exception, Damaged.
+ModelMetadata from_json(const json& object, const json& texts) {
   ModelMetadata metadata;
+  object.at("name").get_to(metadata.name);
   object.at("architecture").get_to(metadata.architecture);
   object.at("quantization").get_to(metadata.quantization);
   metadata.parameters = number_of<std::uint64_t>(object, "parameters");
@@ -85,6 +127,11 @@ ModelMetadata from_json(const json& object) {
   object.at("can_rerank").get_to(metadata.can_rerank);
   object.at("has_chat_template").get_to(metadata.has_chat_template);
   object.at("multimodal").get_to(metadata.multimodal);
+  texts.at(number_of<std::size_t>(object, "chat_template")).get_to(metadata.chat_template);
+  object.at("supports_tools").get_to(metadata.supports_tools);
+  object.at("supports_thinking").get_to(metadata.supports_thinking);
+  object.at("input_modalities").get_to(metadata.input_modalities);
+  for (const auto& [key, value] : object.at("values").items()) metadata.file_values[key] = value_from_json(value);
   metadata.predicted = Bytes(number_of<std::uint64_t>(object, "predicted_bytes"));
   if (metadata.predicted == Bytes()) throw Damaged("a model takes no memory");
   metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
@@ -131,9 +178,10 @@ void MetadataStore::finish() {
 void MetadataStore::take(const std::string& content) {
   try {
     const json data = json::parse(content);
+    const json& texts = data.at("texts");
     for (const json& entry : data.at("entries")) {
       const auto& key = entry.at("key").get_ref<const std::string&>();
-      if (order_.size() < kMaxEntries && entries_.emplace(key, from_json(entry.at("metadata"))).second) {
+      if (order_.size() < kMaxEntries && entries_.emplace(key, from_json(entry.at("metadata"), texts)).second) {
         order_.push_back(key);
       }
     }
@@ -152,9 +200,13 @@ void MetadataStore::changed() {
 
 std::string MetadataStore::content() const {
   json entries = json::array();
-  for (const std::string& key : order_) entries.push_back({{"key", key}, {"metadata", to_json(entries_.at(key))}});
+  SharedTexts texts;
+  for (const std::string& key : order_) {
+    entries.push_back({{"key", key}, {"metadata", to_json(entries_.at(key), texts)}});
+  }
   // Paths need not be UTF-8; such a key will not be found again, which costs an inspection.
-  return json({{"entries", std::move(entries)}}).dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
+  const json all = {{"entries", std::move(entries)}, {"texts", texts.take()}};
+  return all.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
 }
 
 }  // namespace minerva

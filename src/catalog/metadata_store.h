@@ -28,8 +28,8 @@ class MetadataStore {
   // Everything is on disk when it returns. Blocks.
   void finish();
 
-  static constexpr std::size_t kMaxEntries = 500;
-  static constexpr io::StateFile::Format kFormat{"metadata", 3, "models will be inspected again"};
+  static constexpr std::size_t kMaxEntries = 5000;  // more than a folder of 1000 models, some with several arguments
+  static constexpr io::StateFile::Format kFormat{"metadata", 4, "models will be inspected again"};
 
  private:
   void take(const std::string& content);

@@ -33,6 +33,15 @@ class MetadataStoreTest : public testing::Test {
     metadata.can_rerank = true;
     metadata.has_chat_template = true;
     metadata.multimodal = true;
+    metadata.name = "Gemma 3";
+    metadata.chat_template = "{{ messages }}";
+    metadata.supports_tools = true;
+    metadata.supports_thinking = true;
+    metadata.input_modalities = {"text", "image"};
+    metadata.file_values = {{"general.file_type", std::int64_t{15}},
+                            {"general.version", "3"},
+                            {"gemma3.rope.freq_base", 1e6},
+                            {"tokenizer.ggml.add_bos_token", true}};
     metadata.predicted = Bytes(0xFFFFFFFFFFULL);
     metadata.conversations = Bytes(256);
     metadata.measured = Bytes(12345);
@@ -68,6 +77,15 @@ TEST_F(MetadataStoreTest, EveryFieldComesBack) {
   EXPECT_EQ(again.find("other"), nullptr);
 }
 
+TEST_F(MetadataStoreTest, ATextThatManyModelsShareIsWrittenOnce) {
+  ModelMetadata metadata = sample();
+  metadata.chat_template = std::string(60'000, 't');
+  MetadataStore store(file_);
+  for (int i = 0; i < 20; ++i) store.put(std::to_string(i), metadata);
+  EXPECT_LT(fs::file_size(file_), 100'000U);
+  EXPECT_EQ(*MetadataStore(file_).find("19"), metadata);
+}
+
 TEST_F(MetadataStoreTest, NothingIsLeftBesideTheFile) {
   MetadataStore(file_).put("key", sample());
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "cache"), fs::directory_iterator()), 1);
@@ -98,6 +116,8 @@ TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
       {"\"measured_bytes\":12345", "\"measured_bytes\":0"},
       {"\"residue_bytes\":678", "\"residue_bytes\":1e30"},
       {"\"load_ms\":1234", "\"load_ms\":0"},
+      {"\"chat_template\":0", "\"chat_template\":7"},
+      {"\"general.file_type\":15", "\"general.file_type\":18446744073709551615"},
       {"\"wake_ms\":56", "\"wake_ms\":4294967296"}};
   for (const auto& [good, bad] : damages) {
     MetadataStore(file_).put("key", sample());

@@ -108,7 +108,8 @@ class EngineDriver {
   // What the answers of inspect() depend on besides the spec (the engine's version, its default arguments). An answer
   // kept for later is good as long as this stays the same.
   virtual std::string fingerprint() const { return {}; }
-  // What the model is and what it will take with its spec's arguments. Runs in a child process with limits.
+  // What the model is and what it will take with its spec's arguments; of a file that is no model by itself, what it is
+  // (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
   virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
   // Errors: kIo, kInvalidArgument.

@@ -4,7 +4,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -32,13 +34,73 @@ bool flag_of(const json& object, const char* name) {
   return it != object.end() && it->is_boolean() && it->get<bool>();
 }
 
+constexpr std::array<std::pair<std::string_view, FileKind>, 6> kKinds = {
+    {{"model", FileKind::kModel},
+     {"projector", FileKind::kProjector},
+     {"draft", FileKind::kDraft},
+     {"adapter", FileKind::kAdapter},
+     {"importance matrix", FileKind::kImportanceMatrix},
+     {"other", FileKind::kOther}}};
+
+std::vector<std::string> modalities_of(const json& object) {
+  std::vector<std::string> modalities;
+  const auto list = object.find("input_modalities");
+  if (list == object.end() || !list->is_array()) return modalities;
+  for (const std::string_view known : {"text", "image", "audio"}) {
+    if (std::find(list->begin(), list->end(), known) != list->end()) modalities.emplace_back(known);
+  }
+  return modalities;
+}
+
+// The inspector bounds their number and length; this holds it to that, as it read what others wrote.
+std::map<std::string, MetadataValue> values_of(const json& object) {
+  constexpr std::size_t kMostValues = 200;
+  constexpr std::size_t kLongest = 512;
+  std::map<std::string, MetadataValue> values;
+  const auto list = object.find("values");
+  if (list == object.end() || !list->is_object()) return values;
+  for (const auto& [key, value] : list->items()) {
+    if (values.size() >= kMostValues) break;
+    if (key.size() > kLongest) continue;
+    if (value.is_boolean()) {
+      values[key] = value.get<bool>();
+    } else if (value.is_number_float()) {
+      values[key] = value.get<double>();
+    } else if (value.is_number_integer()) {
+      if (!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max()) {
+        values[key] = value.get<std::int64_t>();
+      }
+    } else if (value.is_string() && value.get_ref<const std::string&>().size() <= kLongest) {
+      values[key] = value.get<std::string>();
+    }
+  }
+  return values;
+}
+
 std::string after_colon(const std::string& words) { return words.empty() ? std::string() : ": " + words; }
 
 }  // namespace
 
+std::string_view file_kind_name(FileKind kind) {
+  return std::find_if(kKinds.begin(), kKinds.end(), [kind](const auto& k) { return k.second == kind; })->first;
+}
+
+std::optional<FileKind> find_file_kind(std::string_view name) {
+  const auto* const found =
+      std::find_if(kKinds.begin(), kKinds.end(), [name](const auto& k) { return k.first == name; });
+  return found == kKinds.end() ? std::nullopt : std::optional(found->second);
+}
+
 Result<ModelMetadata> parse_inspection(std::string_view text) {
   const json data = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!data.is_object()) return fail(ErrorCode::kInternal, "the inspector printed no JSON object");
+  ModelMetadata metadata;
+  // One that is not known here is what it was taken for: a model.
+  metadata.kind = find_file_kind(text_of(data, "kind")).value_or(FileKind::kModel);
+  metadata.name = text_of(data, "name");
+  metadata.architecture = text_of(data, "architecture");
+  // It need not be one that can be loaded by itself.
+  if (metadata.kind != FileKind::kModel) return metadata;
   if (data.contains("error")) {
     const std::string reason = text_of(data, "error");
     return fail(ErrorCode::kInvalidModel,
@@ -48,8 +110,6 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   if (memory == data.end() || !memory->is_object() || count_of(*memory, "total_bytes") == 0) {
     return fail(ErrorCode::kInternal, "the inspector did not say what memory the model takes");
   }
-  ModelMetadata metadata;
-  metadata.architecture = text_of(data, "architecture");
   metadata.quantization = text_of(data, "quantization");
   metadata.parameters = count_of(data, "parameters");
   metadata.trained_context = static_cast<unsigned>(
@@ -57,8 +117,13 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   metadata.can_generate = flag_of(data, "can_generate");
   metadata.can_embed = flag_of(data, "can_embed");
   metadata.can_rerank = flag_of(data, "can_rerank");
-  metadata.has_chat_template = flag_of(data, "chat_template");
+  metadata.has_chat_template = flag_of(data, "has_chat_template");
   metadata.multimodal = flag_of(data, "multimodal");
+  metadata.chat_template = text_of(data, "chat_template");
+  metadata.supports_tools = flag_of(data, "supports_tools");
+  metadata.supports_thinking = flag_of(data, "supports_thinking");
+  metadata.input_modalities = modalities_of(data);
+  metadata.file_values = values_of(data);
   metadata.predicted = Bytes(count_of(*memory, "total_bytes"));
   metadata.conversations =
       Bytes(count_of(*memory, "prompt_cache_bytes")) + Bytes(count_of(*memory, "checkpoints_bytes"));
@@ -84,8 +149,7 @@ struct Inspection::Impl {
       process->signal_group(SIGKILL);
       return;
     }
-    output += line;
-    output += '\n';
+    output += line;  // a long line comes in parts
   }
 
   Result<ModelMetadata> judge(const io::ExitStatus& status) {
@@ -108,7 +172,8 @@ struct Inspection::Impl {
       return fail(ErrorCode::kInternal,
                   fmt::format("{} ({}){}", parsed.error().message, status.text(), after_colon(log.last_words())));
     }
-    if (parsed && status.code != 0) {
+    // A file that is no model by itself cannot be loaded as one, which is no failure.
+    if (parsed && parsed->kind == FileKind::kModel && status.code != 0) {
       return fail(ErrorCode::kInternal,
                   fmt::format("the inspector failed ({}){}", status.text(), after_colon(log.last_words())));
     }

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,7 +40,12 @@ class Inspection {
   std::unique_ptr<Impl> impl_;
 };
 
-// Pure. What the inspector prints; ModelMetadata::context is left for the caller.
+// "model", "projector", "importance matrix", ...
+std::string_view file_kind_name(FileKind kind);
+std::optional<FileKind> find_file_kind(std::string_view name);
+
+// Pure. What the inspector prints; ModelMetadata::context is left for the caller. Of a file that is no model by itself
+// only `kind`, `name` and `architecture` are said.
 // Errors: kInvalidModel with the reason it gives; kInternal for anything that is not its JSON.
 Result<ModelMetadata> parse_inspection(std::string_view text);
 

@@ -287,7 +287,7 @@ class LlamaDriver final : public EngineDriver {
   }
 
   void stage_done(Running job, Result<ModelMetadata> result) {
-    if (!result) {
+    if (!result || result->kind != FileKind::kModel) {
       finish(job, std::move(result));
       return;
     }

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "minerva/base/bytes.h"
@@ -62,7 +64,14 @@ inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
          a.context == b.context && a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
 }
 
+// What a GGUF file says it is. Only a model can be loaded by itself; the others go with one.
+enum class FileKind : std::uint8_t { kModel, kProjector, kDraft, kAdapter, kImportanceMatrix, kOther };
+
+using MetadataValue = std::variant<bool, std::int64_t, double, std::string>;
+
 struct ModelMetadata {
+  FileKind kind = FileKind::kModel;  // the catalog answers with models only
+  std::string name;                  // general.name: what its makers call it
   std::string architecture;
   std::string quantization;      // "Q4_K_M"
   std::uint64_t parameters = 0;  // count
@@ -73,6 +82,12 @@ struct ModelMetadata {
   bool can_rerank = false;
   bool has_chat_template = false;
   bool multimodal = false;
+  std::string chat_template;                  // its text; empty also where that is longer than 64 KiB
+  bool supports_tools = false;                // the chat template can tell of tools
+  bool supports_thinking = false;             // the chat template can ask for it
+  std::vector<std::string> input_modalities;  // "text", "image", "audio"
+  // The file's own single values, but for texts that are long: "general.file_type", "llama.context_length", ...
+  std::map<std::string, MetadataValue> file_values;
 
   // All memory it will take with the arguments it is run with, as told ahead; and what of it is for conversations
   // outside of slots, which come and go.

@@ -40,7 +40,7 @@ int inspect(const std::string& file) {
   const Model model = read_model(file);
   fmt::print(
       "{{\"architecture\":\"fake\",\"quantization\":\"F32\",\"parameters\":1,\"trained_context\":4096,"
-      "\"can_generate\":true,\"chat_template\":true,\"memory\":{{\"total_bytes\":{}}}}}\n",
+      "\"can_generate\":true,\"has_chat_template\":true,\"memory\":{{\"total_bytes\":{}}}}}\n",
       std::uint64_t{model.footprint_mib} << 20);
   return 0;
 }
