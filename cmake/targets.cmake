@@ -31,4 +31,12 @@ function(minerva_unit_test folder)
   target_link_libraries(${folder}_test PRIVATE minerva_${folder} ${arg_DEPS} GTest::gtest GTest::gtest_main)
   include(GoogleTest)
   gtest_discover_tests(${folder}_test TEST_PREFIX "${folder}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  minerva_fresh_boot_test(${folder}_test)
+endfunction()
+
+# minerva_fresh_boot_test(PROGRAM): all its tests once more, with a steady clock that starts near zero.
+function(minerva_fresh_boot_test program)
+  add_test(NAME fresh_boot.${program} COMMAND "${PROJECT_SOURCE_DIR}/tests/fresh_boot.sh" "$<TARGET_FILE:fresh_boot>"
+           "$<TARGET_FILE:${program}>" --gtest_brief=1)
+  set_tests_properties(fresh_boot.${program} PROPERTIES TIMEOUT 300)
 endfunction()

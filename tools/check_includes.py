@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "catalog": {"engine", "context", "io", "schedule", "base"},
     "api": {"context", "cache", "base"},
     "ollama": {"api", "context", "base"},
-    "config": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
+    "config": {"api", "catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "host": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "server": {"ollama", "host", "config", "catalog", "engine", "context", "cache", "api", "io", "schedule", "base"},
     "cli": {"cachesim", "config", "catalog", "engine", "api", "cache", "io", "base"},

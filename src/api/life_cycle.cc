@@ -48,6 +48,7 @@ Json model_object(const ModelAnswer& model) {
                {"quantization", model.quantization.empty() ? Json(nullptr) : Json(model.quantization)},
                {"context_length", or_null(model.context_length)},
                {"aliases", model.aliases}};
+  if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_shrunk(json, model.shrunk);
   if (model.progress) json["progress"] = std::round(*model.progress * 100) / 100;
   if (!model.next_preload.empty()) json["next_preload"] = model.next_preload;

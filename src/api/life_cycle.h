@@ -94,6 +94,7 @@ struct ModelAnswer {
   std::optional<ShrunkContext> shrunk = {};
   std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
   std::string next_unload = {};
+  ModelId preset_of = {};  // the model that it is a preset of; empty: it is a model
 };
 std::string model_json(const ModelAnswer& model);
 std::string models_json(const std::vector<ModelAnswer>& models);

@@ -142,7 +142,10 @@ TEST(Models, AreOpenAisListWithMore) {
   ModelAnswer unknown;
   unknown.id = "x";
   unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};
-  expect_golden("models.json", pretty(models_json({known, unknown})));
+  ModelAnswer preset;
+  preset.id = "smollm2-135m:fast";
+  preset.preset_of = "smollm2-135m";
+  expect_golden("models.json", pretty(models_json({known, unknown, preset})));
   expect_golden("model.json", pretty(model_json(known)));
 }
 

@@ -54,13 +54,13 @@ void RoutingScan::enter(char bracket) {
   if (++depth_ > kMaxDepth) broken("The body is nested too deeply.");
   if (limit_ == nullptr || limit_->is_number()) return;
   if (depth_ > limit_->max_depth) return over_limit();
-  members_[depth_] = bracket == '{' ? 1 : kList;
+  members_in_[depth_] = bracket == '{' ? 1 : kList;
 }
 
 // A comma inside a nested value.
 void RoutingScan::count_member() {
-  if (limit_ == nullptr || limit_->max_members == 0 || members_[depth_] == kList) return;
-  if (++members_[depth_] > limit_->max_members) over_limit();
+  if (limit_ == nullptr || limit_->max_members == 0 || members_in_[depth_] == kList) return;
+  if (++members_in_[depth_] > limit_->max_members) over_limit();
 }
 
 // Of a value that is passed over.
@@ -71,6 +71,11 @@ void RoutingScan::count_bytes(std::size_t bytes) {
 }
 
 void RoutingScan::feed(std::string_view piece) {
+  feed_piece(piece);
+  fed_ += piece.size();
+}
+
+void RoutingScan::feed_piece(std::string_view piece) {
   std::size_t at = 0;
   while (at < piece.size() && !failed()) {
     const char c = piece[at];
@@ -112,6 +117,7 @@ void RoutingScan::feed(std::string_view piece) {
           state_ = State::kEnd;
         } else if (c == '"') {
           state_ = State::kInKey;
+          member_span_.key = fed_ + at - 1;
           text_.clear();
           text_limit_ = kMaxKey;
           text_overflow_ = false;
@@ -124,11 +130,14 @@ void RoutingScan::feed(std::string_view piece) {
         state_ = State::kValue;
         break;
       case State::kValue:
+        member_span_.value = fed_ + at - 1;
         start_value(c);
         break;
       case State::kCommaOrEnd:
         if (c != ',' && c != '}') return broken("The body is broken JSON: a comma or the object's end was expected.");
         state_ = c == ',' ? State::kKey : State::kEnd;
+        member_span_.end = fed_ + at - 1;
+        if (notes_members_ && members_.size() <= kMaxMembers) members_.push_back(member_span_);
         break;
       default:
         return broken("The body holds something after its JSON object.");
@@ -497,12 +506,12 @@ Result<Routing> MultipartScan::finish() {
   return routing_;
 }
 
-Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type) {
+Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type, bool note_members) {
   constexpr std::size_t kMaxBoundary = 200;  // RFC 2046 allows 70
   std::string_view media_type = content_type.substr(0, content_type.find(';'));
   while (!media_type.empty() && is_space(media_type.back())) media_type.remove_suffix(1);
   while (!media_type.empty() && is_space(media_type.front())) media_type.remove_prefix(1);
-  if (!equals_ignoring_case(media_type, "multipart/form-data")) return std::make_unique<RoutingScan>();
+  if (!equals_ignoring_case(media_type, "multipart/form-data")) return std::make_unique<RoutingScan>(note_members);
   const std::optional<std::string> boundary = header_parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > kMaxBoundary ||
       boundary->find_first_of("\r\n") != std::string::npos) {

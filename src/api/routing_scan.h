@@ -1,8 +1,8 @@
 // Scans of a request body as it arrives, for what routing needs: which model, and whether the answer is a stream.
 //
 // They take the body in pieces of any size and keep no copy of it. On the way they refuse what would harm an engine
-// (field_limits.h), and look at nothing else: the engine validates the rest. Memory and nesting are bounded. Threading:
-// one thread per scan, any thread.
+// (field_limits.h), and look at nothing else: the engine validates the rest. Who will rewrite the body (preset.h) lets
+// them note where its members are. Memory and nesting are bounded. Threading: one thread per scan, any thread.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/field_limits.h"
 #include "minerva/base/result.h"
@@ -23,8 +24,17 @@ struct Routing {
   bool stream = false;
 };
 
+// Where a member of the body's outermost object is: offsets in bytes.
+struct MemberSpan {
+  std::size_t key = 0;    // of the quote that begins its name
+  std::size_t value = 0;  // of its value's first byte
+  std::size_t end = 0;    // of the comma or brace after it
+};
+
 class BodyScan {
  public:
+  static constexpr std::size_t kMaxMembers = 1024;  // that are noted
+
   virtual ~BodyScan() = default;
   // The next piece. After the first error in the body the rest is ignored.
   virtual void feed(std::string_view piece) = 0;
@@ -34,6 +44,9 @@ class BodyScan {
   virtual bool complete() const = 0;
   // What was seen so far: enough to start a large upload on its way before its end has come.
   virtual const Routing& seen() const = 0;
+  // The members so far, duplicates included, if they are noted; one more than kMaxMembers if there are too many.
+  // nullptr: of a form, or not noted.
+  virtual const std::vector<MemberSpan>* members() const { return nullptr; }
   // After the last piece. Errors: kInvalidArgument (broken or incomplete body; param "model" if that is at fault).
   virtual Result<Routing> finish() = 0;
 };
@@ -45,10 +58,13 @@ class RoutingScan final : public BodyScan {
   static constexpr std::size_t kMaxModel = 512;  // bytes of the decoded value
   static constexpr std::size_t kMaxDepth = 256;  // nested arrays and objects
 
+  explicit RoutingScan(bool note_members = false) : notes_members_(note_members) {}
+
   void feed(std::string_view piece) override;
   bool failed() const override { return !error_.empty(); }
   bool complete() const override { return state_ == State::kEnd; }
   const Routing& seen() const override { return routing_; }
+  const std::vector<MemberSpan>* members() const override { return notes_members_ ? &members_ : nullptr; }
   Result<Routing> finish() override;
 
  private:
@@ -71,6 +87,7 @@ class RoutingScan final : public BodyScan {
   enum class Member : std::uint8_t { kOther, kModel, kStream };
   static constexpr std::uint16_t kList = 0xFFFF;
 
+  void feed_piece(std::string_view piece);
   std::size_t skip_string(std::string_view piece, std::size_t at);
   std::size_t skip_nested(std::string_view piece, std::size_t at);
   std::size_t read_string(std::string_view piece, std::size_t at);
@@ -96,7 +113,7 @@ class RoutingScan final : public BodyScan {
   const FieldLimit* limit_ = nullptr;  // of the member
   std::size_t value_bytes_ = 0;        // of its value, if that is limited
   // Members so far of each object around, if its field is limited; kList for a list.
-  std::array<std::uint16_t, kDeepestLimit + 1> members_{};
+  std::array<std::uint16_t, kDeepestLimit + 1> members_in_{};
   GrammarScan grammar_;
   std::size_t text_limit_ = 0;  // of text_
   bool text_overflow_ = false;
@@ -105,6 +122,10 @@ class RoutingScan final : public BodyScan {
   bool model_is_no_text_ = false;
   std::string error_;
   std::string error_param_;
+  bool notes_members_;
+  std::size_t fed_ = 0;  // bytes of the pieces before
+  MemberSpan member_span_;
+  std::vector<MemberSpan> members_;
 };
 
 // multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over.
@@ -145,6 +166,6 @@ class MultipartScan final : public BodyScan {
 
 // The scan for a Content-Type (of a request): multipart/form-data, or JSON for everything else, since many clients send
 // JSON without saying so. Errors: kInvalidArgument for multipart without a usable boundary.
-Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type);
+Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type, bool note_members = false);
 
 }  // namespace minerva::api

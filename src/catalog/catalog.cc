@@ -66,10 +66,12 @@ struct Catalog::Impl {
   Impl(CatalogOptions catalog_options, EngineDriver& engine_driver, io::Loop* loop)
       : options(std::move(catalog_options)),
         driver(engine_driver),
+        beside(loop),
         store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json", loop) {}
 
   CatalogOptions options;
   EngineDriver& driver;
+  io::Loop* beside;  // null: files are looked at inside the call
   MetadataStore store;
   std::map<ModelId, Known, std::less<>> models;
   std::map<std::string, ModelId, std::less<>> aliases;
@@ -90,6 +92,37 @@ struct Catalog::Impl {
   }
 
   std::string key_of(const ModelSpec& spec) const { return inspection_key(spec, driver.fingerprint()); }
+
+  // Hands what `look` says to `then`, unless the catalog is gone by then. `look` blocks, and touches nothing of it.
+  template <typename Look, typename Then>
+  void look_aside(Look look, Then then) {
+    if (beside == nullptr) return then(look());
+    const auto seen = std::make_shared<std::optional<decltype(look())>>();
+    beside->offload(
+        io::Lane::kAwaited, [seen, look = std::move(look)]() mutable { *seen = look(); },
+        [seen, still = std::weak_ptr(alive), then = std::move(then)]() mutable {
+          if (!still.expired()) then(*std::move(*seen));
+        });
+  }
+
+  // Takes the model's files as they are now, and tells whether they are others than were known. Errors: kModelNotFound,
+  // and those of describe_files().
+  void describe(const ModelId& id, std::function<void(Result<bool> replaced)> then) {
+    const Known* const known = find(id);
+    if (known == nullptr) return then(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
+    const auto look = [spec = known->spec]() mutable -> Result<ModelSpec> {
+      if (const auto described = describe_files(spec); !described) return fail(described.error());
+      return spec;
+    };
+    look_aside(look, [this, id, before = known->spec, then = std::move(then)](Result<ModelSpec> now) {
+      Known* const still = find(id);
+      // It was read anew meanwhile: what was seen here may be older.
+      if (still == nullptr || still->spec != before) return describe(id, then);
+      if (!now) return then(fail(now.error()));
+      still->spec = *std::move(now);
+      then(still->spec.identity != before.identity);
+    });
+  }
 
   // Of one set of arguments.
   void inspect(const ModelSpec& spec, Done done) {
@@ -134,8 +167,12 @@ struct Catalog::Impl {
 
   void inspected(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result) {
     if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
-    // Files replaced meanwhile: nobody knows which ones the answer is about, so it is not kept.
-    const bool same = files_identity(spec) == spec.identity;
+    look_aside([spec] { return files_identity(spec) == spec.identity; },
+               [this, key, result](bool same) { answer(key, result, same); });
+  }
+
+  // Files replaced meanwhile (not the `same`): nobody knows which ones the answer is about, so it is not kept.
+  void answer(const std::string& key, const Result<ModelMetadata>& result, bool same) {
     if (same && result) {
       store.put(key, *result);
     } else if (same && result.error().code == ErrorCode::kInvalidModel) {
@@ -227,29 +264,20 @@ Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view p
   return &impl_->models.emplace(id, Impl::Known{std::move(spec), true}).first->second.spec;
 }
 
-bool Catalog::look_again(const ModelId& id) {
-  Impl::Known* const known = impl_->find(id);
-  if (known == nullptr) return false;
-  const std::string before = known->spec.identity;
-  return describe_files(known->spec) && known->spec.identity != before;
+void Catalog::look_again(const ModelId& id, std::function<void(bool replaced)> done) {
+  impl_->describe(id, [done = std::move(done)](const Result<bool>& replaced) { done(replaced.value_or(false)); });
 }
 
 void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done) {
-  Impl::Known* const known = impl_->find(id);
-  if (known == nullptr) {
-    done(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
-    return;
-  }
-  if (const auto described = describe_files(known->spec); !described) {
-    done(fail(described.error()));
-    return;
-  }
-  if (!known->spec.context_may_shrink) return impl_->inspect(known->spec, std::move(done));
-  impl_->inspect(known->spec, [impl = impl_.get(), spec = known->spec, room,
-                               done = std::move(done)](Result<ModelMetadata> result) mutable {
-    if (!result || result->footprint() <= room) return done(std::move(result));
-    const ContextSearch search(room, result->context, result->footprint());
-    impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
+  impl_->describe(id, [impl = impl_.get(), id, room, done = std::move(done)](const Result<bool>& described) mutable {
+    if (!described) return done(fail(Error(described.error())));
+    const ModelSpec& spec = impl->find(id)->spec;
+    if (!spec.context_may_shrink) return impl->inspect(spec, std::move(done));
+    impl->inspect(spec, [impl, spec, room, done = std::move(done)](Result<ModelMetadata> result) mutable {
+      if (!result || result->footprint() <= room) return done(std::move(result));
+      const ContextSearch search(room, result->context, result->footprint());
+      impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
+    });
   });
 }
 

@@ -1,7 +1,8 @@
 // Catalog: which models exist, by id and alias. Scans the models folders, applies the config's entries, enforces the
 // path rule, and keeps what inspecting a model said and what its engines held (in memory and on disk).
 //
-// Threading: the loop's thread; scan() alone touches no member and may run on another one.
+// Threading: the loop's thread; scan() alone touches no member and may run on another one. A model's files are looked at
+// on another thread: a disk that does not answer holds up those who ask about this model only.
 // It does not decide what is loaded.
 #pragma once
 
@@ -54,7 +55,8 @@ struct ScanResult {
 
 class Catalog {
  public:
-  // `loop`: from which the metadata is written; without one it is by the caller, at once.
+  // `loop`: beside which the metadata is written and files are looked at; without one both are done at once, inside.
+  // The loop outlives the catalog.
   Catalog(CatalogOptions options, EngineDriver& driver, io::Loop* loop = nullptr);
   ~Catalog();
 
@@ -86,9 +88,9 @@ class Catalog {
   // kInvalidArgument when it cannot be a name; kInvalidModel when a part of the model is missing.
   Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path);
 
-  // Takes the model's files as they are now. True if they are others than were known, so that an engine it has is
-  // outdated; false also if they are gone.
-  bool look_again(const ModelId& id);
+  // Takes the model's files as they are now. `done`, which may be called inside, is told whether they are others than
+  // were known, so that an engine it has is outdated; false also if they are gone.
+  void look_again(const ModelId& id, std::function<void(bool replaced)> done);
 
   // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
   // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called

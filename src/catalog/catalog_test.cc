@@ -6,6 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
 
 namespace minerva {
 namespace {
@@ -88,6 +91,13 @@ class CatalogTest : public testing::Test {
   }
 
   // Inspects and stores the answer; nothing while it is not there.
+  // Of a catalog without a loop.
+  static bool look_again(Catalog& catalog, const ModelId& id) {
+    std::optional<bool> replaced;
+    catalog.look_again(id, [&](bool files) { replaced = files; });
+    EXPECT_TRUE(replaced.has_value());
+    return replaced.value_or(false);
+  }
   std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
     auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
     catalog.inspect(id, room_, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
@@ -540,7 +550,7 @@ TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
   for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) put(name);
   options_.entries = {{.id = "m", .args = {"--chat-template-file", "t.jinja"}}};
   const auto made = catalog();
-  EXPECT_FALSE(made->look_again("m"));
+  EXPECT_FALSE(look_again(*made, "m"));
   for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) {
     const std::string key = made->key(*made->find("m"));
     const auto time = fs::last_write_time(models_ / name);
@@ -553,11 +563,11 @@ TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
     EXPECT_TRUE(made->apply(scan()).added_or_changed.empty());
   }
   put("t.jinja", 20);
-  EXPECT_TRUE(made->look_again("m"));
-  EXPECT_FALSE(made->look_again("m"));
+  EXPECT_TRUE(look_again(*made, "m"));
+  EXPECT_FALSE(look_again(*made, "m"));
   fs::remove(models_ / "t.jinja");
-  EXPECT_FALSE(made->look_again("m"));
-  EXPECT_FALSE(made->look_again("nobody"));
+  EXPECT_FALSE(look_again(*made, "m"));
+  EXPECT_FALSE(look_again(*made, "nobody"));
 }
 
 TEST_F(CatalogTest, AReplacedFileIsNoticedWithoutAScan) {
@@ -784,6 +794,72 @@ TEST_F(CatalogShrinkTest, TheCatalogMayGoWhileItIsSearched) {
   made.reset();
   driver_.answer(whole);
   EXPECT_FALSE(answer->has_value());
+}
+
+// Where nobody answers: all threads that look at files wait for the disk.
+class CatalogOnASlowDisk : public CatalogTest {
+ protected:
+  static constexpr int kThreads = 20;
+  void hold_the_disk() {
+    for (int i = 0; i < kThreads; ++i) loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
+  }
+  void turn() {
+    for (int i = 0; i < kThreads; ++i) {
+      loop_.post([this] { loop_.stop(); });
+      loop_.run();
+    }
+  }
+
+  io::Loop loop_;
+  std::promise<void> disk_;
+  std::shared_future<void> disk_answers_ = disk_.get_future().share();
+};
+
+TEST_F(CatalogOnASlowDisk, FilesAreLookedAtBesideTheLoop) {
+  put("a.gguf");
+  Catalog catalog(options_, driver_, &loop_);
+  catalog.apply(scan());
+  put("new", 20);
+  fs::rename(models_ / "new", models_ / "a.gguf");
+  hold_the_disk();
+  std::optional<bool> replaced;
+  catalog.look_again("a", [&](bool files) { replaced = files; });
+  const auto answer = inspect(catalog, "a");
+  turn();
+  EXPECT_FALSE(replaced);
+  EXPECT_TRUE(driver_.asked.empty());
+  disk_.set_value();
+  while (!replaced || driver_.asked.empty()) turn();
+  EXPECT_TRUE(*replaced);
+  EXPECT_EQ(driver_.asked.front().spec.size, Bytes(20));
+  driver_.answer(metadata_of(5));
+  while (!*answer) turn();
+  EXPECT_TRUE((*answer)->has_value());
+}
+
+TEST_F(CatalogOnASlowDisk, AModelThatGoesMeanwhileIsNotFound) {
+  put("a.gguf");
+  Catalog catalog(options_, driver_, &loop_);
+  catalog.apply(scan());
+  hold_the_disk();
+  const auto answer = inspect(catalog, "a");
+  catalog.apply({});
+  disk_.set_value();
+  while (!*answer) turn();
+  ASSERT_FALSE((*answer)->has_value());
+  EXPECT_EQ((*answer)->error().code, ErrorCode::kModelNotFound);
+}
+
+TEST_F(CatalogOnASlowDisk, NobodyIsAnsweredOnceItIsGone) {
+  put("a.gguf");
+  auto catalog = std::make_unique<Catalog>(options_, driver_, &loop_);
+  catalog->apply(scan());
+  hold_the_disk();
+  const auto answer = inspect(*catalog, "a");
+  catalog.reset();
+  disk_.set_value();
+  turn();
+  EXPECT_FALSE(*answer);
 }
 
 }  // namespace

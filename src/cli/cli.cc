@@ -106,6 +106,7 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_explain(app, session);
   add_policy(app, session);
   add_doctor(app, session);
+  add_import(app, session);
   add_completion(app, session);
   add_manual(app, session);
 }

@@ -62,6 +62,7 @@ void add_logs(CLI::App& app, Session& session);
 void add_explain(CLI::App& app, Session& session);
 void add_policy(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
+void add_import(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 void add_manual(CLI::App& app, Session& session);
 // Everything above, and the options that stand before a command.

@@ -44,7 +44,8 @@ Result<void> explain(HttpClient& client, Session& session, const ExplainFlags& f
   if (!described) return fail(described.error());
   const Result<nlohmann::json> model = parse_answer(*described);
   if (!model) return fail(model.error());
-  const std::string id = text_of(*model, "id");
+  const std::string model_of_preset = text_of(*model, "preset_of");
+  const std::string id = model_of_preset.empty() ? text_of(*model, "id") : model_of_preset;
   return show(session, client.call({"GET", path, {}, {}}), [&](const nlohmann::json& answer) {
     const std::string failure = text_of(object_of(*model, "last_error"), "message");
     fmt::print("{} is {}{}\n", printable(id), printable(text_of(*model, "state")),

@@ -18,14 +18,15 @@ void print_models(const nlohmann::json& answer) {
                {"QUANTIZATION"},
                {"CONTEXT", Table::Align::kRight},
                {"STATE"},
-               {"ALIASES"}});
+               {"ALIASES"},
+               {"PRESET OF"}});
   for (const nlohmann::json& model : list_of(answer, "data")) {
     const std::string quantization = text_of(model, "quantization");
     const double context = number_of(model, "context_length");
     table.add({text_of(model, "id"), format_bytes(Bytes(static_cast<std::uint64_t>(number_of(model, "size_bytes")))),
                count_or_dash(number_of(model, "parameters")), quantization.empty() ? "-" : quantization,
                context > 0 ? fmt::format("{:.0f}", context) : "-", text_of(model, "state"),
-               joined(list_of(model, "aliases"))});
+               joined(list_of(model, "aliases")), text_of(model, "preset_of")});
   }
   if (table.empty()) {
     fmt::print("No models. Put GGUF files into the server's models folder (`minerva serve --models-dir DIR`).\n");

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "config/config_table.h"
+#include "config/toml_text.h"
 #include "config/values.h"
 
 namespace minerva {
@@ -131,23 +132,9 @@ Result<void> find_zone(Config& config) {
 
 // ---- describe_config ----
 
-std::string toml_string(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      result += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
-}
-
 std::string toml_text(const Values& values, TomlKind kind) {
   if (kind == TomlKind::kInteger || kind == TomlKind::kBoolean) return values.front();
+  if (kind == TomlKind::kTable) return toml_value(api::Json::parse(values.front()));
   if (kind != TomlKind::kList) return toml_string(values.front());
   std::vector<std::string> elements;
   std::transform(values.begin(), values.end(), std::back_inserter(elements), toml_string);
@@ -165,6 +152,42 @@ std::string comment(std::string_view text) {
     text.remove_prefix(std::min(at + 1, text.size()));
   }
   return result + fmt::format("# {}\n", text);
+}
+
+// The tables of one kind, one for each entry of the config.
+template <typename Row, typename Entry>
+std::string describe_entries(std::string_view kind, const std::vector<Row>& rows, const std::vector<Entry>& entries) {
+  std::string text;
+  for (const Row& row : rows) {
+    text += comment(fmt::format("  {}: {} ({}; default: {})", row.name, row.meaning, row.type, row.default_text));
+  }
+  for (const Entry& entry : entries) {
+    text += fmt::format("\n[{}.{}]\n", kind, toml_string(entry.id));
+    for (const Row& row : rows) {
+      if (const Values values = row.get(entry); !values.empty()) {
+        text += fmt::format("{} = {}\n", row.name, toml_text(values, row.toml));
+      }
+    }
+  }
+  return text;
+}
+
+// Names of the entries of which there is another one, or one in `next` or `running` only.
+template <typename Entry>
+std::vector<std::string> changed_entries(std::string_view kind, const std::vector<Entry>& running,
+                                         const std::vector<Entry>& next) {
+  const auto find = [](const std::vector<Entry>& entries, const ModelId& id) {
+    return std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.id == id; });
+  };
+  std::vector<std::string> names;
+  for (const Entry& entry : next) {
+    const auto before = find(running, entry.id);
+    if (before == running.end() || *before != entry) names.push_back(fmt::format("{}.\"{}\"", kind, entry.id));
+  }
+  for (const Entry& entry : running) {
+    if (find(next, entry.id) == next.end()) names.push_back(fmt::format("{}.\"{}\"", kind, entry.id));
+  }
+  return names;
 }
 
 }  // namespace
@@ -203,6 +226,7 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
     if (!read) return fail(read.error());
     settings = std::move(read->settings);
     config.models = std::move(read->models);
+    config.presets = std::move(read->presets);
   }
   const auto from_environment = [](const ConfigRow& row) { return "environment " + environment_name(row); };
   const auto from_flags = [](const ConfigRow& row) { return row.flag.empty() ? row.name : row.flag; };
@@ -235,17 +259,8 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
   }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
   if (!next.listen.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
-  const auto name = [](const ModelEntry& entry) { return fmt::format("model.\"{}\"", entry.id); };
-  const auto find = [](const Config& config, const ModelId& id) {
-    return std::find_if(config.models.begin(), config.models.end(), [&](const ModelEntry& e) { return e.id == id; });
-  };
-  for (const ModelEntry& entry : next.models) {
-    const auto before = find(running, entry.id);
-    if (before == running.models.end() || *before != entry) changes.live.push_back(name(entry));
-  }
-  for (const ModelEntry& entry : running.models) {
-    if (find(next, entry.id) == next.models.end()) changes.live.push_back(name(entry));
-  }
+  for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);
+  for (std::string& name : changed_entries("preset", running.presets, next.presets)) changes.live.push_back(name);
   return changes;
 }
 
@@ -269,18 +284,9 @@ std::string describe_config(const Config& config) {
   }
 
   text += "# [model.\"NAME\"]: one table per model that needs more than its file.\n";
-  for (const ModelRow& row : model_rows()) {
-    text += comment(fmt::format("  {}: {} ({}; default: {})", row.name, row.meaning, row.type, row.default_text));
-  }
-  for (const ModelEntry& entry : config.models) {
-    text += fmt::format("\n[model.{}]\n", toml_string(entry.id));
-    for (const ModelRow& row : model_rows()) {
-      if (const Values values = row.get(entry); !values.empty()) {
-        text += fmt::format("{} = {}\n", row.name, toml_text(values, row.toml));
-      }
-    }
-  }
-  return text;
+  text += describe_entries("model", model_rows(), config.models);
+  text += "\n# [preset.\"NAME\"]: one table per name under which a model is asked in another way.\n";
+  return text + describe_entries("preset", preset_rows(), config.presets);
 }
 
 std::string trace_folder(const Config& config) { return config.state_dir + "/trace"; }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "api/preset.h"
 #include "catalog/catalog.h"
 #include "config/api_keys.h"
 #include "io/http.h"
@@ -92,6 +93,7 @@ struct Config {
   PredictionOptions prediction;  // [predict]
 
   std::vector<ModelEntry> models;
+  std::vector<api::Preset> presets;
 };
 
 // Key -> text, as given by flags ("--max-models 2" is {"max_models", "2"}) or the environment. A repeatable key appears

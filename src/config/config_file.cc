@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +29,7 @@ struct MalformedToml {};
 #define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
 
+#include "api/json.h"
 #include "config/config_table.h"
 #include "config/values.h"
 
@@ -48,8 +50,39 @@ std::string_view kind_name(TomlKind kind) {
       return "true or false";
     case TomlKind::kList:
       return "a list of texts in brackets";
+    case TomlKind::kTable:
+      return "a table of texts, numbers, booleans, lists and tables";
   }
   return {};
+}
+
+// Nothing if there is something in it that JSON does not have.
+std::optional<api::Json> json_of(const toml::node& node) {
+  if (const auto* const text = node.as_string(); text != nullptr) return api::Json(text->get());
+  if (const auto* const integer = node.as_integer(); integer != nullptr) return api::Json(integer->get());
+  if (const auto* const boolean = node.as_boolean(); boolean != nullptr) return api::Json(boolean->get());
+  if (const auto* const number = node.as_floating_point(); number != nullptr && std::isfinite(number->get())) {
+    return api::Json(number->get());
+  }
+  if (const auto* const array = node.as_array(); array != nullptr) {
+    api::Json list = api::Json::array();
+    for (const toml::node& element : *array) {
+      std::optional<api::Json> json = json_of(element);
+      if (!json) return std::nullopt;
+      list.push_back(*std::move(json));
+    }
+    return list;
+  }
+  if (const auto* const table = node.as_table(); table != nullptr) {
+    api::Json object = api::Json::object();
+    for (const auto& [key, value] : *table) {
+      std::optional<api::Json> json = json_of(value);
+      if (!json) return std::nullopt;
+      object[std::string(key.str())] = *std::move(json);
+    }
+    return object;
+  }
+  return std::nullopt;
 }
 
 // Nothing if the node is of another type.
@@ -70,6 +103,10 @@ std::optional<Values> values_of(const toml::node& node, TomlKind kind) {
       values.push_back(element.as_string()->get());
     }
     return values;
+  }
+  if (node.is_table() && kind == TomlKind::kTable) {
+    const std::optional<api::Json> json = json_of(node);
+    return json ? std::optional(Values{api::dump(*json)}) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -152,7 +189,7 @@ class Reader {
       const std::string name = rest.substr(0, rest.find('.'));
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
-    if (section.empty()) names.emplace_back("model");
+    if (section.empty()) names.insert(names.end(), {"model", "preset"});
     return names;
   }
 
@@ -160,16 +197,19 @@ class Reader {
     for (const auto& [key, node] : table) {
       const std::string name(key.str());
       const auto known = known_in("");
-      const bool is_section = find_config_row(name) == nullptr && name != "model" &&
+      const bool has_entries = name == "model" || name == "preset";
+      const bool is_section = find_config_row(name) == nullptr && !has_entries &&
                               std::find(known.begin(), known.end(), name) != known.end();
       Result<void> done;
-      if (name == "model" || is_section) {
+      if (has_entries || is_section) {
         const toml::table* const inner = node.as_table();
         if (inner == nullptr) {
           return error_at(node.source(),
-                          fmt::format("\"{}\" must be a table: [{}]", name, name == "model" ? "model.\"NAME\"" : name));
+                          fmt::format("\"{}\" must be a table: [{}{}]", name, name, has_entries ? ".\"NAME\"" : ""));
         }
-        done = name == "model" ? read_models(*inner) : read_section(*inner, name + ".");
+        done = name == "model"    ? read_models(*inner)
+               : name == "preset" ? read_presets(*inner)
+                                  : read_section(*inner, name + ".");
       } else {
         done = read_key(key, node, "");
       }
@@ -197,38 +237,58 @@ class Reader {
 
   Result<void> read_models(const toml::table& table) {
     for (const auto& [key, node] : table) {
-      const std::string id(key.str());
-      if (!is_model_id(id) || id == "stats") {
-        return error_at(key.source(), id == "stats" ? "\"stats\" is reserved: it cannot be a model's name"
-                                                    : fmt::format("\"{}\" cannot be a model's name", id));
-      }
-      const toml::table* const inner = node.as_table();
-      if (inner == nullptr) return error_at(node.source(), fmt::format("write [model.\"{}\"] and its keys below", id));
-      ModelEntry entry;
-      entry.id = id;
-      for (const auto& [model_key, value] : *inner) {
-        if (const auto done = read_model_key(entry, model_key, value); !done) return done;
-      }
-      if (const auto done = check_command(entry, *inner); !done) return done;
-      if (const auto done = check_idle_times(entry, *inner); !done) return done;
-      result_.models.push_back(std::move(entry));
+      const auto entry = read_entry<ModelEntry>("model", key, node, model_rows());
+      if (!entry) return fail(entry.error());
+      if (const auto done = check_command(*entry, *node.as_table()); !done) return done;
+      if (const auto done = check_idle_times(*entry, *node.as_table()); !done) return done;
+      result_.models.push_back(*entry);
     }
     return {};
   }
 
-  Result<void> read_model_key(ModelEntry& entry, const toml::key& key, const toml::node& node) {
-    const auto& rows = model_rows();
-    const auto row = std::find_if(rows.begin(), rows.end(), [&](const ModelRow& r) { return r.name == key.str(); });
+  Result<void> read_presets(const toml::table& table) {
+    for (const auto& [key, node] : table) {
+      const auto preset = read_entry<api::Preset>("preset", key, node, preset_rows());
+      if (!preset) return fail(preset.error());
+      if (preset->model.empty()) return error_at(key.source(), "add model = \"NAME\": whose weights it uses");
+      result_.presets.push_back(*preset);
+    }
+    return {};
+  }
+
+  // One named table: `kind` is "model" or "preset".
+  template <typename Entry>
+  Result<Entry> read_entry(std::string_view kind, const toml::key& key, const toml::node& node,
+                           const std::vector<KeyRow<Entry>>& rows) {
+    const std::string id(key.str());
+    if (const auto named = minerva::check_names({id}); !named) return error_at(key.source(), named.error().message);
+    const toml::table* const inner = node.as_table();
+    if (inner == nullptr) {
+      return error_at(node.source(), fmt::format("write [{}.\"{}\"] and its keys below", kind, id));
+    }
+    Entry entry;
+    entry.id = id;
+    places_[id] = place(key.source());
+    for (const auto& [inner_key, value] : *inner) {
+      if (const auto done = read_entry_key(entry, inner_key, value, rows); !done) return fail(done.error());
+    }
+    return entry;
+  }
+
+  template <typename Entry>
+  Result<void> read_entry_key(Entry& entry, const toml::key& key, const toml::node& node,
+                              const std::vector<KeyRow<Entry>>& rows) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.name == key.str(); });
     if (row == rows.end()) {
       std::vector<std::string> known;
-      for (const ModelRow& r : rows) known.push_back(r.name);
+      for (const auto& r : rows) known.push_back(r.name);
       return unknown(key, known);
     }
     const auto values = values_of(node, row->toml);
     if (!values) return wrong_type(node, key.str(), row->toml);
     const auto set = row->set(entry, *values, base_);
     if (!set) return error_at(node.source(), fmt::format("{}: {}", row->name, set.error().message));
-    if (row->name == "aliases") places_[entry.id + " aliases"] = place(node.source());
+    places_[fmt::format("{} {}", entry.id, row->name)] = place(node.source());
     return {};
   }
 
@@ -277,17 +337,36 @@ class Reader {
                                 format_duration(unload_ttl), format_duration(ttl)));
   }
 
-  // No name may mean two models.
+  // No name may mean two models or presets, and no preset another one.
   Result<void> check_names() const {
     std::map<std::string, std::string> owners;
     for (const ModelEntry& entry : result_.models) owners[entry.id] = entry.id;
-    for (const ModelEntry& entry : result_.models) {
+    for (const api::Preset& preset : result_.presets) {
+      if (owners.emplace(preset.id, preset.id).second) continue;
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{}: \"{}\" already names a model; choose another name for the preset",
+                              places_.at(preset.id), preset.id));
+    }
+    const auto add_aliases = [&](const auto& entry) -> Result<void> {
       for (const ModelId& alias : entry.aliases) {
         const auto [owner, is_new] = owners.emplace(alias, entry.id);
         if (is_new) continue;
         return fail(ErrorCode::kInvalidArgument, fmt::format("{}: aliases: \"{}\" already names \"{}\"",
                                                              places_.at(entry.id + " aliases"), alias, owner->second));
       }
+      return {};
+    };
+    for (const ModelEntry& entry : result_.models) {
+      if (const auto added = add_aliases(entry); !added) return added;
+    }
+    for (const api::Preset& preset : result_.presets) {
+      if (const auto added = add_aliases(preset); !added) return added;
+    }
+    for (const api::Preset& preset : result_.presets) {
+      if (api::find_preset(result_.presets, preset.model) == nullptr) continue;
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{}: model: \"{}\" is a preset itself; name the model that it is of",
+                              places_.at(preset.id + " model"), preset.model));
     }
     return {};
   }
@@ -295,7 +374,7 @@ class Reader {
   std::string file_;
   std::string base_;
   ConfigFile result_;
-  std::map<std::string, std::string> places_;  // of "ID aliases"
+  std::map<std::string, std::string> places_;  // of "ID" and "ID KEY"
 };
 
 }  // namespace

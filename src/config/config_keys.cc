@@ -665,11 +665,7 @@ std::vector<ModelRow> make_model_rows() {
                   "the file called by the model's name"});
   rows.push_back({"aliases", "", "list of text", TomlKind::kList, "Other names for it.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-                    for (const std::string& alias : values) {
-                      if (!is_model_id(alias) || alias == "stats") {
-                        return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", alias));
-                      }
-                    }
+                    if (const auto checked = check_names(values); !checked) return checked;
                     entry.aliases = values;
                     return {};
                   },
@@ -752,6 +748,15 @@ std::string joined(const Values& values) {
 
 }  // namespace
 
+Result<void> check_names(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (is_model_id(name) && name != "stats") continue;
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("\"{}\" {}cannot be a model's name", name, name == "stats" ? "is reserved: it " : ""));
+  }
+  return {};
+}
+
 const std::vector<ConfigRow>& config_rows() {
   static const std::vector<ConfigRow> rows = make_config_rows();
   return rows;
@@ -792,6 +797,9 @@ const std::vector<ConfigKey>& config_keys() {
     }
     for (const ModelRow& row : model_rows()) {
       list.push_back({"model.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});
+    }
+    for (const PresetRow& row : preset_rows()) {
+      list.push_back({"preset.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});
     }
     return list;
   }();

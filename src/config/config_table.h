@@ -11,9 +11,9 @@
 namespace minerva {
 
 // What a key's value may be in a TOML file.
-enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList };
+enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList, kTable };
 
-// A value as text: one element, but for lists. Booleans are "true" and "false".
+// A value as text: one element, but for lists. Booleans are "true" and "false", tables are JSON.
 using Values = std::vector<std::string>;
 
 template <typename Target>
@@ -35,9 +35,11 @@ struct KeyRow {
 
 using ConfigRow = KeyRow<Config>;
 using ModelRow = KeyRow<ModelEntry>;
+using PresetRow = KeyRow<api::Preset>;
 
 const std::vector<ConfigRow>& config_rows();
 const std::vector<ModelRow>& model_rows();
+const std::vector<PresetRow>& preset_rows();
 // nullptr if there is none.
 const ConfigRow* find_config_row(std::string_view name);
 
@@ -54,7 +56,11 @@ struct Setting {
 struct ConfigFile {
   std::map<std::string, Setting> settings;  // by key
   std::vector<ModelEntry> models;
+  std::vector<api::Preset> presets;
 };
+// Whether each can name a model or a preset. Errors: kInvalidArgument.
+Result<void> check_names(const std::vector<std::string>& names);
+
 // Errors: kInvalidArgument, starting with the place.
 Result<ConfigFile> read_config_file(const std::string& file);
 

@@ -149,6 +149,78 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
   expect_error("[model.a]\naliases = [\"b c\"]\n", "minerva.toml:2:11: aliases: ");
 }
 
+TEST_F(ConfigTest, APresetSaysWhatAModelIsAskedWith) {
+  const std::string text = R"([model.qwen]
+aliases = ["q"]
+[preset."qwen:fast"]
+model = "q"
+aliases = ["fast"]
+strip = ["top_k"]
+default = { temperature = 0.5, stop = ["a", "b"] }
+set = { chat_template_kwargs = { enable_thinking = false, "x y" = [{ a = 1 }] }, max_tokens = 100 }
+system = "Answer \"briefly\".\n"
+[preset.plain]
+model = "qwen"
+)";
+  const auto config = load(text);
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  ASSERT_EQ(config->presets.size(), 2U);
+  EXPECT_EQ(config->presets[0].id, "plain");
+  const api::Preset& preset = config->presets[1];
+  EXPECT_EQ(preset.id, "qwen:fast");
+  EXPECT_EQ(preset.model, "q");
+  EXPECT_EQ(preset.aliases, std::vector<ModelId>{"fast"});
+  EXPECT_EQ(preset.strip, std::vector<std::string>{"top_k"});
+  EXPECT_EQ(api::preset_json(preset.defaults), R"({"stop":["a","b"],"temperature":0.5})");
+  EXPECT_EQ(api::preset_json(preset.set),
+            R"({"chat_template_kwargs":{"enable_thinking":false,"x y":[{"a":1}]},"max_tokens":100})");
+  EXPECT_EQ(preset.system, "Answer \"briefly\".\n");
+  EXPECT_EQ(api::find_preset(config->presets, "fast"), &preset);
+  EXPECT_EQ(api::find_preset(config->presets, "qwen"), nullptr);
+
+  // What is printed means the same.
+  const auto again = load(describe_config(*config));
+  ASSERT_TRUE(again.has_value()) << again.error().message;
+  EXPECT_EQ(again->presets, config->presets);
+}
+
+TEST_F(ConfigTest, APresetWithAMistakeIsAnErrorWithItsPlace) {
+  const std::string preset = "[preset.p]\nmodel = \"a\"\n";
+  EXPECT_EQ(error(preset), "no error");
+  expect_error("[preset.p]\nsystem = \"x\"\n", "minerva.toml:1:9: add model");
+  expect_error("preset = 1\n", "minerva.toml:1:10: \"preset\" must be a table: [preset.\"NAME\"]");
+  expect_error("[preset]\np = 1\n", "minerva.toml:2:5: write [preset.\"p\"]");
+  expect_error("[preset.\"a b\"]\nmodel = \"a\"\n", "minerva.toml:1:9: \"a b\" cannot be");
+  expect_error(preset + "sampling = 1\n", "minerva.toml:3:1: unknown key \"sampling\"", "strip");
+  expect_error(preset + "strip = [\"model\"]\n", "minerva.toml:3:9: strip: \"model\" is the request's own");
+  expect_error(preset + "set = { stream = true }\n", "minerva.toml:3:7: set: \"stream\" is the request's own");
+  expect_error(preset + "[preset.p.default]\nmessages = []\n", "minerva.toml:3:", "messages");
+  expect_error(preset + "set = { n = 1000 }\n", "minerva.toml:3:7: set: \"n\" must be a number from 1 to 128");
+  expect_error(preset + "set = { n_predict = 1, max_tokens = 1 }\n", "minerva.toml:3:7: set: ", "mean the same");
+  expect_error(preset + "set = \"x\"\n", "minerva.toml:3:7: \"set\" must be a table");
+  expect_error(preset + "set = { a = inf }\n", "minerva.toml:3:7: \"set\" must be a table");
+  expect_error(preset + "set = { a = [2026-01-01] }\n", "minerva.toml:3:7: \"set\" must be a table");
+}
+
+TEST_F(ConfigTest, APresetsNameIsItsOwnAndItsModelIsNoPreset) {
+  const std::string preset = "[preset.p]\nmodel = \"a\"\naliases = [\"alias\"]\n";
+  expect_error("[model.p]\n" + preset, "minerva.toml:2:9: \"p\" already names a model");
+  expect_error("[model.a]\naliases = [\"p\"]\n" + preset, "minerva.toml:2:11: aliases: \"p\" already names \"p\"");
+  expect_error("[model.alias]\n" + preset, "minerva.toml:4:11: aliases: \"alias\" already names \"alias\"");
+  expect_error(preset + "[preset.q]\nmodel = \"p\"\n", "minerva.toml:5:9: model: \"p\" is a preset itself");
+  expect_error(preset + "[preset.q]\nmodel = \"alias\"\n", "minerva.toml:5:9: model: \"alias\" is a preset itself");
+  expect_error("[preset.p]\nmodel = \"p\"\n", "minerva.toml:2:9: model: \"p\" is a preset itself");
+}
+
+TEST_F(ConfigTest, ChangedPresetsTakeEffectAtOnce) {
+  const std::string a = "[preset.a]\nmodel = \"m\"\n";
+  const auto running = load(a + "[preset.b]\nmodel = \"m\"\n[preset.c]\nmodel = \"m\"\n");
+  auto next = load(a + "[preset.b]\nmodel = \"m\"\nset = { seed = 1 }\n[preset.d]\nmodel = \"m\"\n");
+  const ConfigChanges changes = compare_configs(*running, *next);
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"preset.\"b\"", "preset.\"d\"", "preset.\"c\""}));
+  EXPECT_TRUE(changes.at_restart.empty());
+}
+
 TEST_F(ConfigTest, PoliciesAreKnownByName) {
   expect_error("policy = \"random\"\n", "minerva.toml:1:10: policy: ", "lru");
   EXPECT_EQ(load("policy = \"hazard\"\n")->policy, "hazard");
@@ -408,6 +480,12 @@ const std::map<std::string, std::string>& samples() {
       {"tls.key", "\"/key.pem\""},
       {"limits.max_connections_per_peer", "8"},
       {"limits.request_timeout", "\"11m\""},
+      {"preset.NAME.model", "\"NAME\""},
+      {"preset.NAME.aliases", "[\"face\"]"},
+      {"preset.NAME.strip", "[\"top_k\"]"},
+      {"preset.NAME.default", "{ seed = 7, temperature = 0.25 }"},
+      {"preset.NAME.set", "{ a = { \"b c\" = [true, \"x\"] } }"},
+      {"preset.NAME.system", "\"Be brief.\""},
       {"listen", "\"[::1]:8080\""},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
       {"memory_budget", "\"1536MiB\""},
@@ -487,6 +565,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
     static const std::set<std::string> kOfCommands = {"model.NAME.command", "model.NAME.memory", "model.NAME.health",
                                                       "model.NAME.env"};
     if (kOfCommands.contains(key.name)) section = "[model.COMMAND]\n";  // not together with the others
+    if (key.name.starts_with("preset.")) section = "[preset.FACE]\n";
     sections[section] +=
         key.name.substr(dot == std::string::npos ? 0 : dot + 1) + " = " + samples().at(key.name) + "\n";
   }
@@ -514,7 +593,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   const std::string defaults = describe_config(Config{});
   std::size_t same = 0;
   for (const auto& [name, value] : samples()) {
-    if (name.starts_with("model.")) continue;
+    if (name.starts_with("model.") || name.starts_with("preset.")) continue;
     const std::string line = "\n" + name.substr(name.rfind('.') + 1) + " = " + value + "\n";
     same += defaults.find(line) != std::string::npos ? 1U : 0U;
   }

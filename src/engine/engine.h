@@ -2,7 +2,7 @@
 //
 // llama.cpp's server (llama_engine.h) is the default; nothing here assumes it.
 // Threading: the loop's thread; callbacks come there, never from inside the call that caused them.
-// Ownership: destroying an Engine kills its process (and reaps it) without calling back.
+// Ownership: destroying an Engine kills its process without calling back (it is reaped as io/process.h says).
 #pragma once
 
 #include <sys/types.h>

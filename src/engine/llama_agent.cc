@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "minerva/base/check.h"
 
@@ -50,7 +52,11 @@ std::optional<LlamaAgent::Call> LlamaAgent::take_call(bool measurement) {
   const auto it = std::find_if(calls_.begin(), calls_.end(), fits);
   if (it == calls_.end()) return std::nullopt;
   Call call = std::move(*it);
+  std::vector<Call> passed_over(std::make_move_iterator(calls_.begin()), std::make_move_iterator(it));
   calls_.erase(calls_.begin(), std::next(it));
+  for (Call& other : passed_over) {
+    if (const auto* const measure = std::get_if<MeasureCall>(&other)) measure->done(std::nullopt);
+  }
   return call;
 }
 

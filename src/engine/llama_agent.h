@@ -1,7 +1,8 @@
 // The daemon's side of the talk with minerva-engine's parking agent: says what is wanted, and tells whose answer came.
 //
 // The engine answers in the order in which it was asked. An answer that makes no sense is noted in the engine's log and
-// passed over: what it should have answered is never called back, as if the engine were silent.
+// passed over. A measurement that it should have answered is called back, with nothing, once a later one is answered:
+// nobody else would miss it. A park, wake or drop is not, as if the engine were silent: the watchdog ends that.
 // Threading and ownership: as engine.h says; calls are forgotten with the object.
 // It does not choose what is parked, nor when.
 #pragma once
@@ -52,7 +53,7 @@ class LlamaAgent final : public EngineAgent {
   using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall>;
 
   void ask(std::string_view command, Call call);
-  // Takes the call that an answer is to; nothing: there is none. Those before it were not answered.
+  // Takes the call that an answer is to; nothing: there is none. Those before it were not answered, and never will be.
   std::optional<Call> take_call(bool measurement);
   // false: it does not fit what was asked.
   bool answer(AgentHello hello);

@@ -151,16 +151,26 @@ TEST_F(LlamaAgentTest, AnAnswerThatDoesNotFitIsNotTakenForAnother) {
   EXPECT_EQ(happened_, Events{"parked"}) << "those after it are told apart";
 }
 
-TEST_F(LlamaAgentTest, ACallThatWasPassedOverIsNeverAnswered) {
+TEST_F(LlamaAgentTest, WhoeverWaitsForAMeasurementThatWasPassedOverIsTold) {
   agent_.take_line(kHello);
   measure();
   park();
   agent_.take_line(kParked);
+  EXPECT_EQ(happened_, (Events{"not measured", "parked"}));
   agent_.take_line(kMeasured);
-  EXPECT_EQ(happened_, Events{"parked"});
+  EXPECT_EQ(happened_, (Events{"not measured", "parked"})) << "once";
   wake();
   agent_.take_line(kWoken);
-  EXPECT_EQ(happened_, (Events{"parked", "woken"}));
+  EXPECT_EQ(happened_, (Events{"not measured", "parked", "woken"}));
+}
+
+TEST_F(LlamaAgentTest, AParkThatWasPassedOverIsNeverAnswered) {
+  agent_.take_line(kHello);
+  park();
+  measure();
+  agent_.take_line(kMeasured);
+  agent_.take_line(kParked);
+  EXPECT_EQ(happened_, Events{"measured 7"});
 }
 
 TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {

@@ -42,6 +42,27 @@ std::optional<std::uint64_t> whole_lines(int file, std::uint64_t size) {
   return 0;
 }
 
+// Whether it begins as a trace does: nothing else is shortened, replaced or added to. What a process that died wrote of
+// the first line counts.
+bool begins_as_a_trace(int file) {
+  std::string begin(kFirstLine.size(), '\0');
+  const ssize_t got = ::pread(file, begin.data(), begin.size(), 0);
+  return got >= 0 && kFirstLine.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got)));
+}
+
+// Whether a trace may take this name from what has it now.
+bool may_be_replaced(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return errno == ENOENT;
+  const bool trace = begins_as_a_trace(file);
+  ::close(file);
+  return trace;
+}
+
+Failure no_trace(const std::string& path) {
+  return fail(ErrorCode::kIo, fmt::format("{} is no trace of Minerva's, so it stays as it is: move it away", path));
+}
+
 // The time of the day that `when` was.
 std::chrono::system_clock::time_point wall_clock(TimePoint when) {
   return std::chrono::system_clock::now() -
@@ -67,11 +88,13 @@ void AccessFiles::close() {
 
 Result<void> AccessFiles::open() {
   std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (::chmod(folder_.c_str(), 0700) != 0) return failed("make the folder", folder_);
-  file_ = ::open(path(0).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  std::filesystem::create_directories(std::filesystem::path(folder_).parent_path(), error);
+  if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return failed("make the folder", folder_);
+  file_ = ::open(path(0).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   struct stat status{};
-  if (file_ < 0 || ::fchmod(file_, 0600) != 0 || ::fstat(file_, &status) != 0) return failed("open", path(0));
+  if (file_ < 0 || ::fstat(file_, &status) != 0) return failed("open", path(0));
+  if (!S_ISREG(status.st_mode) || !begins_as_a_trace(file_)) return no_trace(path(0));
+  if (::fchmod(file_, 0600) != 0) return failed("open", path(0));
   size_ = static_cast<std::uint64_t>(status.st_size);
   const auto whole = whole_lines(file_, size_);
   if (!whole) return failed("read", path(0));
@@ -84,6 +107,7 @@ Result<void> AccessFiles::rotate() {
   close();
   for (unsigned age = limits_.files - 1; age > 0; --age) {
     const std::string older = path(age - 1);
+    if (!may_be_replaced(path(age))) return no_trace(path(age));
     if (::rename(older.c_str(), path(age).c_str()) != 0 && errno != ENOENT) return failed("rename", older);
   }
   // With one file only.
@@ -168,7 +192,7 @@ void AccessTrace::record(const Access& access) {
     writer_->pending += line;
     if (std::exchange(writer_->scheduled, true)) return;
   }
-  loop_.offload([writer = writer_] { writer->write(); }, [] {});
+  loop_.offload(io::Lane::kDisk, [writer = writer_] { writer->write(); }, [] {});
 }
 
 }  // namespace minerva

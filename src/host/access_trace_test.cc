@@ -102,6 +102,30 @@ TEST_F(AccessTraceTest, WritesNothingThroughASymlink) {
   EXPECT_TRUE(files.append("1,a,0,1\n")) << "it is tried anew";
 }
 
+TEST_F(AccessTraceTest, WhatIsNoTraceStaysAsItIs) {
+  fs::create_directories(folder_);
+  fs::permissions(folder_, fs::perms::owner_all | fs::perms::group_all);
+  const std::string notes = "my notes\nwithout an end";
+  const auto put = [&](const std::string& name) { std::ofstream(folder_ / name) << notes; };
+  put("access.csv");
+  {
+    AccessFiles files(folder_.string(), {});
+    const Result<void> done = files.append("1,a,0,1\n");
+    ASSERT_FALSE(done);
+    EXPECT_NE(done.error().message.find("move it away"), std::string::npos) << done.error().message;
+  }
+  EXPECT_EQ(text("access.csv"), notes);
+  EXPECT_EQ(mode(folder_), 0770U) << "whoever made it knows why";
+
+  fs::remove(folder_ / "access.csv");
+  put("access.1.csv");
+  AccessFiles files(folder_.string(), {.file = Bytes(kFirstLine.size() + 1), .files = 2});
+  ASSERT_TRUE(files.append("1,a,0,1\n"));
+  EXPECT_FALSE(files.append("2,a,0,1\n")) << "it has nowhere to go";
+  EXPECT_EQ(text("access.1.csv"), notes);
+  EXPECT_EQ(text("access.csv"), kFirstLine + "1,a,0,1\n");
+}
+
 TEST_F(AccessTraceTest, WarnsOnceWhenTheDiskFails) {
   std::ofstream(folder_) << "no folder";
   testing::internal::CaptureStderr();

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "engine/llama_engine.h"
@@ -22,7 +23,7 @@ class EmbeddedModels::Impl {
     thread_ = std::thread([this, policy = std::move(policy), &ready]() mutable {
       io::Loop loop;
       const auto driver = make_llama_driver(loop, {options_.engine, runtime_.path(), {}});
-      Catalog catalog({options_.models_dirs, {}, ""}, *driver);
+      Catalog catalog({options_.models_dirs, {}, ""}, *driver, &loop);
       ContextOptions context;
       context.max_models = options_.max_models;
       context.memory_budget = options_.memory_budget;
@@ -91,10 +92,21 @@ class EmbeddedModels::Impl {
 
   io::Task<Result<std::string>> request(Lease& lease, std::string target, std::string body) {
     const Lease::EngineWait wait(lease);
+    std::optional<Error> aborted;
+    io::HttpClientConnection* open = nullptr;
+    lease.on_abort([&](Error reason) {
+      aborted = std::move(reason);
+      if (open != nullptr) open->close();
+    });
     constexpr auto kConnectTimeout = std::chrono::seconds(5);
     auto stream = co_await io::connect(*loop_, lease.address(), Clock::now() + kConnectTimeout);
     if (!stream) co_return Failure(stream.error());
+    if (aborted) co_return fail(*aborted);
     io::HttpClientConnection connection(std::move(*stream));
+    open = &connection;
+    const auto broken = [&](const Error& why) {
+      return aborted ? fail(*aborted) : fail(ErrorCode::kEngineCrashed, why.message);
+    };
     io::RequestHead head;
     head.method = "POST";
     head.target = std::move(target);
@@ -103,11 +115,11 @@ class EmbeddedModels::Impl {
     head.content_length = body.size();
     co_await connection.send_request(head, body);
     const auto response = co_await connection.read_response();
-    if (!response) co_return fail(ErrorCode::kEngineCrashed, response.error().message);
+    if (!response) co_return broken(response.error());
     std::string text;
     while (true) {
       const Result<std::string_view> piece = co_await connection.read_body();
-      if (!piece) co_return fail(ErrorCode::kEngineCrashed, piece.error().message);
+      if (!piece) co_return broken(piece.error());
       if (piece->empty()) break;
       text += *piece;
     }

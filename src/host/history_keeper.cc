@@ -46,9 +46,9 @@ HistoryKeeper::~HistoryKeeper() { host_.on_change({}); }
 
 std::optional<std::string> HistoryKeeper::content() {
   History history = host_.context().history();
-  if (written_ == history) return std::nullopt;
-  written_ = std::move(history);
-  return history_text(*written_, Moment::current());
+  if (given_ == history) return std::nullopt;
+  given_ = std::move(history);
+  return history_text(*given_, Moment::current());
 }
 
 }  // namespace minerva

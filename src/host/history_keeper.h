@@ -20,17 +20,18 @@ class HistoryKeeper {
   HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back);
   HistoryKeeper(const HistoryKeeper&) = delete;
   HistoryKeeper& operator=(const HistoryKeeper&) = delete;
+  // Nothing is written once it is gone, see io::StateSaver.
   ~HistoryKeeper();
 
   // What is kept is on disk when it returns. Blocks: for an orderly end.
   void finish() { saver_.finish(); }
 
  private:
-  // Nothing if it is as it was written last.
+  // Nothing if it is as it was given to the saver last.
   std::optional<std::string> content();
 
   ModelHost& host_;
-  std::optional<History> written_;
+  std::optional<History> given_;
   io::StateSaver saver_;
 };
 

@@ -77,6 +77,18 @@ TEST_F(HistoryKeeperTest, AnOrderlyEndKeepsWhoWasResident) {
   EXPECT_EQ(view("a").residency, Residency::kHot);
 }
 
+TEST_F(HistoryKeeperTest, WhatCouldNotBeWrittenIsWrittenInTheEnd) {
+  start();
+  std::filesystem::create_directories(file());  // in the way
+  use("a");
+  keeper_->finish();
+  std::filesystem::remove(file());
+  keeper_->finish();
+
+  start();
+  EXPECT_EQ(view("a").residency, Residency::kHot);
+}
+
 TEST_F(HistoryKeeperTest, NobodyComesBackWhereThatIsNotWanted) {
   start();
   use("a");

@@ -282,13 +282,18 @@ void ModelHost::carry_out(Action& action) {
   std::visit([this](auto& a) { carry_out(a); }, action);
 }
 
-void ModelHost::look_again(const ModelId& model) {
-  if (catalog_.look_again(model)) apply({{*catalog_.find(model)}, {}});
+void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
+  catalog_.look_again(model, [this, alive = alive_, model, then = std::move(then)](bool replaced) {
+    if (!*alive) return;
+    if (replaced) apply({{*catalog_.find(model)}, {}});
+    then();
+  });
 }
 
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
-  look_again(model);
-  catalog_.inspect(model, manager_.memory_budget(), std::move(done));
+  look_again(model, [this, model, done = std::move(done)] {
+    catalog_.inspect(model, manager_.memory_budget(), done);
+  });
 }
 
 const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
@@ -367,9 +372,12 @@ void ModelHost::engine_ready(EngineId id) {
   const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
   if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
   // Files that were replaced while they were read may have left it with a part of each.
-  look_again(running.model);
-  step(EngineReady{id, agent != nullptr && why_not.empty()});
-  measure(id);
+  look_again(running.model, [this, id, parkable = agent != nullptr && why_not.empty()] {
+    const auto found = engines_.find(id);
+    if (found == engines_.end() || found->second.told_to_stop) return;  // meanwhile
+    step(EngineReady{id, parkable});
+    measure(id);
+  });
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {
@@ -562,9 +570,9 @@ void ModelHost::carry_out(ReadAhead& action) {
   log::debug({{"model", action.model}}, "reading {} ahead{}", action.model,
              action.likely ? " if nothing else goes on" : "");
   if (action.likely) {
-    read_ahead_.read_if_idle(std::move(files));
+    read_ahead_.read_if_idle(files);
   } else {
-    read_ahead_.read(std::move(files));
+    read_ahead_.read(files);
   }
 }
 

@@ -196,8 +196,8 @@ class ModelHost {
   bool outdated(const ModelSpec& spec) const;
   // Whether it has an engine that was started from other files.
   bool files_replaced(const ModelSpec& spec) const;
-  // Notices if its files were replaced.
-  void look_again(const ModelId& model);
+  // Notices if its files were replaced, and then calls `then`.
+  void look_again(const ModelId& model, std::function<void()> then);
   // Looks after engines that should work; runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();

@@ -5,13 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
 #include <utility>
 
 namespace minerva {
 namespace {
 
 constexpr Bytes kPiece = Bytes::mib(16);
-// Between two pieces, so that a disk has time for others: at most 640 MiB a second.
+constexpr std::uint64_t kSlice = Bytes::mib(2).count();
+// Between two pieces that are only likely to be wanted, so that a disk has time for others: at most 640 MiB a second.
 constexpr auto kPause = std::chrono::milliseconds(25);
 
 // An open file, or none.
@@ -26,14 +29,29 @@ class File {
   // 0 if there is none.
   std::uint64_t size() const {
     struct stat status{};
-    return fd_ >= 0 && ::fstat(fd_, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+    return fd_ >= 0 && ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size)
+                                                                             : 0;
   }
-  // The kernel has it soon. 0 bytes: to the end.
-  void will_need(std::uint64_t offset, std::uint64_t bytes) const {
-    if (fd_ >= 0) ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+  // Reads `bytes` from `offset` on into the page cache, and returns how many of them are there now. Blocks.
+  std::uint64_t read(std::uint64_t offset, std::uint64_t bytes) const {
+    const auto nowhere = std::make_unique<char[]>(kSlice);
+    std::uint64_t done = 0;
+    while (done < bytes) {
+      const std::uint64_t slice = std::min(kSlice, bytes - done);
+      const std::uint64_t next = done + slice;
+      // So that the disk has something to do while this slice is copied. As much of it as the kernel takes.
+      if (next < bytes) ::posix_fadvise(fd_, position(offset + next), position(kSlice), POSIX_FADV_WILLNEED);
+      const ssize_t got = ::pread(fd_, nowhere.get(), slice, position(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      done += static_cast<std::uint64_t>(got);
+    }
+    return done;
   }
 
  private:
+  static off_t position(std::uint64_t bytes) { return static_cast<off_t>(bytes); }
+
   int fd_;
 };
 
@@ -42,32 +60,63 @@ class File {
 FileReadAhead::FileReadAhead(io::Loop& loop, std::function<bool()> nothing_goes_on, std::function<Bytes()> spare)
     : loop_(loop), nothing_goes_on_(std::move(nothing_goes_on)), spare_(std::move(spare)), pause_(loop) {}
 
-void FileReadAhead::read(std::vector<std::string> files) {
-  loop_.offload(
-      [files = std::move(files)] {
-        for (const std::string& path : files) File(path).will_need(0, 0);
-      },
-      [] {});
+// What is to be read already need not be once more.
+void FileReadAhead::Position::add(const std::vector<std::string>& more) {
+  for (const std::string& path : more) {
+    if (std::find(files.begin(), files.end(), path) == files.end()) files.push_back(path);
+  }
 }
 
-void FileReadAhead::read_if_idle(std::vector<std::string> files) {
-  for (std::string& path : files) position_.files.push_back(std::move(path));
+void FileReadAhead::read(const std::vector<std::string>& files) {
+  wanted_.add(files);
   next_piece();
 }
 
+void FileReadAhead::read_if_idle(const std::vector<std::string>& files) {
+  likely_.add(files);
+  next_piece_if_idle();
+}
+
 void FileReadAhead::next_piece() {
-  if (under_way_ || position_.files.empty()) return;
+  if (wanted_.under_way || wanted_.files.empty()) return;
+  start_piece(wanted_, {}, [this](const Piece&) {
+    wanted_.under_way = false;
+    next_piece();
+  });
+}
+
+void FileReadAhead::next_piece_if_idle() {
+  if (likely_.under_way || likely_.files.empty()) return;
   if (!nothing_goes_on_()) {
-    position_ = {};
+    likely_ = {};
     return;
   }
-  under_way_ = true;
-  auto piece = std::make_shared<Piece>();
-  loop_.offload([piece, path = position_.files.front(), offset = position_.offset,
-                 spare = spare_] { *piece = read_piece(path, offset, spare); },
-                [this, alive = alive_, piece] {
-                  if (*alive) done(*piece);
-                });
+  start_piece(likely_, spare_, [this](const Piece& piece) {
+    read_idly_ += piece.bytes;
+    pause_.arm(Clock::now() + kPause, [this] {
+      likely_.under_way = false;
+      next_piece_if_idle();
+    });
+  });
+}
+
+void FileReadAhead::start_piece(Position& position, std::function<Bytes()> spare,
+                                std::function<void(const Piece&)> done) {
+  position.under_way = true;
+  const auto piece = std::make_shared<Piece>();
+  loop_.offload(
+      io::Lane::kDisk,
+      [piece, path = position.files.front(), offset = position.offset, spare = std::move(spare)] {
+        *piece = read_piece(path, offset, spare);
+      },
+      [alive = alive_, piece, &position, done = std::move(done)] {
+        if (!*alive) return;
+        position.offset += piece->bytes.count();
+        if (piece->no_room) position.files.clear();
+        if (piece->file_ends) position.files.pop_front();
+        if (piece->no_room || piece->file_ends) position.offset = 0;
+        done(*piece);
+      });
 }
 
 FileReadAhead::Piece FileReadAhead::read_piece(const std::string& path, std::uint64_t offset,
@@ -76,23 +125,9 @@ FileReadAhead::Piece FileReadAhead::read_piece(const std::string& path, std::uin
   const std::uint64_t size = file.size();
   const Bytes left(size > offset ? size - offset : 0);
   const Bytes bytes = std::min(left, kPiece);
-  if (spare() < bytes) return {.no_room = true, .bytes = {}, .file_ends = false};
-  if (bytes > Bytes()) file.will_need(offset, bytes.count());
-  return {.no_room = false, .bytes = bytes, .file_ends = bytes == left};
-}
-
-void FileReadAhead::done(const Piece& piece) {
-  read_idly_ += piece.bytes;
-  position_.offset += piece.bytes.count();
-  if (piece.no_room) position_ = {};
-  if (piece.file_ends) {
-    position_.files.pop_front();
-    position_.offset = 0;
-  }
-  pause_.arm(Clock::now() + kPause, [this] {
-    under_way_ = false;
-    next_piece();
-  });
+  if (spare && spare() < bytes) return {.no_room = true, .bytes = {}, .file_ends = false};
+  const Bytes got(file.read(offset, bytes.count()));
+  return {.no_room = false, .bytes = got, .file_ends = got == left || got < bytes};
 }
 
 }  // namespace minerva

@@ -1,10 +1,11 @@
 // ReadAhead of files: has the kernel read models' files into its page cache before engines want them.
 //
-// Of a model that will be loaded as soon as there is room, at once. Of one that is only likely to be asked for, a piece
-// at a time, one model after the other, and only while nothing else goes on and there is memory that nobody uses at
-// all, not even as page cache: so it pushes nothing out. What cannot go on is given up.
+// Files are read, a piece at a time, one after the other: of advice (POSIX_FADV_WILLNEED) the kernel takes as much as its
+// own read-ahead has at once, however much it was about. Those of a model that will be loaded as soon as there is room
+// are read without a pause. Those of one that is only likely to be asked for, only while nothing else goes on and there
+// is memory that nobody uses at all, not even as page cache: so it pushes nothing out. What cannot go on is given up.
 // Threading: the loop's thread; files are opened and read on others, which nobody waits for. Ownership: the Loop
-// outlives it.
+// outlives it; once it is gone, the piece under way is read to its end.
 #pragma once
 
 #include <cstdint>
@@ -28,16 +29,19 @@ class FileReadAhead {
 
   // Counts from the next piece on.
   void set_spare(std::function<Bytes()> spare) { spare_ = std::move(spare); }
-  void read(std::vector<std::string> files);
-  void read_if_idle(std::vector<std::string> files);
+  void read(const std::vector<std::string>& files);
+  void read_if_idle(const std::vector<std::string>& files);
 
-  // Asked for so far by read_if_idle().
+  // Read so far for read_if_idle().
   Bytes read_idly() const { return read_idly_; }
 
  private:
   struct Position {
     std::deque<std::string> files;  // the first one is being read
     std::uint64_t offset = 0;
+    bool under_way = false;  // a piece of it
+
+    void add(const std::vector<std::string>& more);
   };
   // What became of a piece.
   struct Piece {
@@ -45,16 +49,19 @@ class FileReadAhead {
     Bytes bytes;
     bool file_ends = false;
   };
+  // `spare`: nothing to read it whatever there is.
   static Piece read_piece(const std::string& path, std::uint64_t offset, const std::function<Bytes()>& spare);
+  // The next one of `position`, then `done`.
+  void start_piece(Position& position, std::function<Bytes()> spare, std::function<void(const Piece&)> done);
   void next_piece();
-  void done(const Piece& piece);
+  void next_piece_if_idle();
 
   io::Loop& loop_;
   std::function<bool()> nothing_goes_on_;
   std::function<Bytes()> spare_;
   io::Timer pause_;
-  Position position_;
-  bool under_way_ = false;
+  Position wanted_;
+  Position likely_;
   Bytes read_idly_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -1,9 +1,14 @@
 #include "host/read_ahead.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <vector>
 
 namespace minerva {
 namespace {
@@ -19,7 +24,7 @@ class FileReadAheadTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  // Sparse: what is asked for counts here, not what the kernel makes of it.
+  // Sparse: read in no time.
   std::string file(const std::string& name, Bytes size) {
     const std::string path = folder_ + "/" + name;
     std::FILE* const made = std::fopen(path.c_str(), "w");
@@ -38,6 +43,20 @@ class FileReadAheadTest : public testing::Test {
     loop_.run();
   }
 
+  void run_until(const std::function<bool()>& so) {
+    stop_at_ = -1;
+    const TimePoint bound = Clock::now() + std::chrono::seconds(60);
+    io::Timer look(loop_);
+    const std::function<void()> look_again = [&] {
+      const bool late = Clock::now() > bound;
+      if (late) ADD_FAILURE() << "it never came to it";
+      if (late || so()) return loop_.stop();
+      look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
+    };
+    look_again();
+    loop_.run();
+  }
+
   io::Loop loop_;
   std::string folder_;
   bool idle_ = true;
@@ -51,6 +70,66 @@ class FileReadAheadTest : public testing::Test {
                        },
                        [this] { return spare_; }};
 };
+
+// A file on a disk, as long as two pieces and a bit, whose pages come and go.
+class FileOnDisk {
+ public:
+  FileOnDisk() {
+    name_ = std::string(DISK_FOLDER) + "/read-ahead-XXXXXX";
+    fd_ = ::mkstemp(name_.data());
+    const std::string text(kBytes, 'x');
+    EXPECT_EQ(::write(fd_, text.data(), kBytes), static_cast<ssize_t>(kBytes));
+    EXPECT_EQ(::fsync(fd_), 0);
+    EXPECT_EQ(::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED), 0);
+    data_ = ::mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd_, 0);
+  }
+  ~FileOnDisk() {
+    ::munmap(data_, kBytes);
+    ::close(fd_);
+    fs::remove(name_);
+  }
+  FileOnDisk(const FileOnDisk&) = delete;
+  FileOnDisk& operator=(const FileOnDisk&) = delete;
+
+  const std::string& name() const { return name_; }
+  std::size_t in_memory() const {
+    std::vector<unsigned char> there((kBytes + kPage - 1) / kPage);
+    EXPECT_EQ(::mincore(data_, kBytes, there.data()), 0);
+    const auto pages = std::count_if(there.begin(), there.end(), [](auto page) { return (page & 1) != 0; });
+    return std::min(static_cast<std::size_t>(pages) * kPage, kBytes);
+  }
+
+  static constexpr std::size_t kBytes = (std::size_t{32} << 20) + 5000;
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+  std::string name_;
+  int fd_ = -1;
+  void* data_ = nullptr;
+};
+
+TEST_F(FileReadAheadTest, WhatItCountsIsInMemory) {
+  const FileOnDisk file;
+  ASSERT_LT(file.in_memory(), FileOnDisk::kBytes / 8);
+  ahead_.read_if_idle({file.name()});
+  run_until([&] { return ahead_.read_idly().count() == FileOnDisk::kBytes; });
+  EXPECT_EQ(file.in_memory(), FileOnDisk::kBytes);
+}
+
+TEST_F(FileReadAheadTest, OneThatIsWantedIsReadToItsEndWhateverGoesOn) {
+  idle_ = false;
+  spare_ = Bytes();
+  const FileOnDisk first;
+  const FileOnDisk second;
+  ASSERT_LT(first.in_memory() + second.in_memory(), FileOnDisk::kBytes / 8);
+  ahead_.read({first.name(), folder_ + "/missing", first.name()});
+  ahead_.read({second.name()});
+  // One after the other: what is in memory may be dropped again at any time.
+  for (const FileOnDisk* const file : {&first, &second}) {
+    run_until([&] { return file->in_memory() == FileOnDisk::kBytes; });
+  }
+  EXPECT_EQ(ahead_.read_idly(), Bytes());
+}
 
 TEST_F(FileReadAheadTest, ReadsOneFileAfterTheOtherAPieceAtATime) {
   // 3 pieces, 1, none that is there, 1.

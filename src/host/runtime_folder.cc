@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace minerva {
 namespace {
@@ -18,40 +20,97 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "minerva-";
-constexpr std::string_view kLock = "/lock";
+constexpr std::size_t kRandom = 6;  // mkdtemp's
+constexpr const char* kLock = "lock";
+constexpr const char* kNewLock = "lock.new";
+// The lock's first line begins with it.
+constexpr std::string_view kLockBegins = "minerva sockets of process ";
 
 Failure cannot_make(const std::string& base) {
   return fail(ErrorCode::kIo, fmt::format("cannot make a folder for sockets in {}: {}.", base, std::strerror(errno)));
 }
 
-// The file gets its name only once it is locked: one that can be locked belongs to a process that is gone.
-int make_lock(const std::string& folder) {
-  const std::string name = folder + std::string(kLock);
-  const std::string unlocked = name + ".new";
-  const int lock = ::open(unlocked.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (lock < 0) return -1;
-  if (::flock(lock, LOCK_EX | LOCK_NB) == 0 && ::rename(unlocked.c_str(), name.c_str()) == 0) return lock;
-  const int error = errno;
-  ::close(lock);
-  errno = error;
-  return -1;
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  explicit operator bool() const { return fd_ >= 0; }
+  int operator*() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+Descriptor open_folder(const std::string& path) {
+  return Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-void remove_if_abandoned(const std::string& folder) {
+// The file gets its name only once it is written and locked: one that can be locked belongs to a process that is gone.
+// -1, and errno, when that cannot be.
+int make_lock(const std::string& path) {
+  const Descriptor folder = open_folder(path);
+  Descriptor lock(::openat(*folder, kNewLock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const std::string line = fmt::format("{}{}\n", kLockBegins, ::getpid());
+  const bool made = lock && ::write(*lock, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+                    ::flock(*lock, LOCK_EX | LOCK_NB) == 0 && ::renameat(*folder, kNewLock, *folder, kLock) == 0;
+  return made ? lock.release() : -1;
+}
+
+// Whether it has the form of a lock that make_lock() made.
+bool is_lock(int file) {
   struct stat info{};
-  // In /tmp there may be folders of others.
-  if (::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) return;
-  const int lock = ::open((folder + std::string(kLock)).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (lock < 0) return;
-  std::error_code ignored;
-  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) fs::remove_all(folder, ignored);
-  ::close(lock);
+  std::string begin(kLockBegins.size(), '\0');
+  return ::fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == ::geteuid() &&
+         ::pread(file, begin.data(), begin.size(), 0) == static_cast<ssize_t>(begin.size()) && begin == kLockBegins;
+}
+
+// "123-4.sock", see fresh_socket() in engine/engine_surroundings.h.
+bool is_sockets_name(std::string_view name) {
+  constexpr std::string_view kEnd = ".sock";
+  constexpr std::string_view kDigits = "0123456789";
+  if (!name.ends_with(kEnd)) return false;
+  name.remove_suffix(kEnd.size());
+  const std::size_t dash = name.find_first_not_of(kDigits);
+  return dash != 0 && dash < name.size() && name[dash] == '-' && dash + 1 < name.size() &&
+         name.find_first_not_of(kDigits, dash + 1) == std::string_view::npos;
+}
+
+// Sockets and the lock, and the folder if nothing else is in it.
+void remove_what_is_ours(const std::string& path) {
+  const Descriptor folder = open_folder(path);
+  if (!folder) return;
+  std::vector<std::string> sockets;
+  std::error_code error;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    struct stat info{};
+    const bool socket = ::fstatat(*folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(info.st_mode);
+    if (socket && is_sockets_name(name)) sockets.push_back(name);
+  }
+  for (const std::string& name : sockets) ::unlinkat(*folder, name.c_str(), 0);
+  ::unlinkat(*folder, kLock, 0);
+  ::rmdir(path.c_str());
+}
+
+// Of what is not a process's that is gone, nothing is touched: in /tmp there may be anything of anybody.
+void remove_if_abandoned(const std::string& path) {
+  const Descriptor folder = open_folder(path);
+  struct stat info{};
+  if (!folder || ::fstat(*folder, &info) != 0 || info.st_uid != ::geteuid() || (info.st_mode & 07777U) != 0700) return;
+  const Descriptor lock(::openat(*folder, kLock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (lock && is_lock(*lock) && ::flock(*lock, LOCK_EX | LOCK_NB) == 0) remove_what_is_ours(path);
 }
 
 void remove_abandoned(const std::string& base) {
   std::error_code error;
   for (fs::directory_iterator it(base, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().filename().string().starts_with(kPrefix)) remove_if_abandoned(it->path().string());
+    const std::string name = it->path().filename().string();
+    if (name.starts_with(kPrefix) && name.size() == kPrefix.size() + kRandom) remove_if_abandoned(it->path().string());
   }
 }
 
@@ -61,7 +120,7 @@ Result<RuntimeFolder> RuntimeFolder::make() {
   const char* const configured = std::getenv("XDG_RUNTIME_DIR");
   const std::string base = configured == nullptr || ::access(configured, W_OK) != 0 ? "/tmp" : configured;
   remove_abandoned(base);
-  std::string path = fmt::format("{}/{}XXXXXX", base, kPrefix);
+  std::string path = fmt::format("{}/{}{}", base, kPrefix, std::string(kRandom, 'X'));
   if (::mkdtemp(path.data()) == nullptr) return cannot_make(base);
   RuntimeFolder folder(std::move(path), -1);
   folder.lock_ = make_lock(folder.path_);
@@ -73,9 +132,13 @@ RuntimeFolder::RuntimeFolder(RuntimeFolder&& other) noexcept
     : path_(std::exchange(other.path_, {})), lock_(std::exchange(other.lock_, -1)) {}
 
 RuntimeFolder::~RuntimeFolder() {
-  std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
-  if (lock_ >= 0) ::close(lock_);
+  if (lock_ >= 0) {
+    remove_what_is_ours(path_);
+    ::close(lock_);
+  } else if (!path_.empty()) {  // it never came to a lock
+    ::unlink(fmt::format("{}/{}", path_, kNewLock).c_str());
+    ::rmdir(path_.c_str());
+  }
 }
 
 }  // namespace minerva

@@ -24,8 +24,10 @@ struct Loop::Impl {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   asio::signal_set signals{context};
-  // Last: its threads post to the context and are joined first.
-  asio::thread_pool pool{2};
+  // Last: their threads post to the context and are joined first.
+  asio::thread_pool awaited{2};
+  asio::thread_pool disk{2};
+  asio::thread_pool& pool(Lane lane) { return lane == Lane::kAwaited ? awaited : disk; }
 };
 
 }  // namespace minerva::io

@@ -256,6 +256,7 @@ struct HttpServerConnection::Impl {
   bool answer_bodyless = false;
   bool answer_close = false;
   std::uint64_t answer_left = 0;  // bytes promised and not sent yet
+  TimePoint read_limit = TimePoint::max();  // of the body
   TimePoint write_limit = TimePoint::max();
   // The body: what came, and how long it was waited for.
   std::uint64_t body_bytes = 0;
@@ -283,7 +284,8 @@ struct HttpServerConnection::Impl {
   Task<IoResult> fill_body() {
     const TimePoint now = Clock::now();
     const Duration earned = limits.body_timeout * static_cast<std::int64_t>(1 + body_bytes / kBodyStep);
-    const IoResult result = co_await fill(now + std::min(limits.body_timeout, earned - body_waited));
+    const TimePoint until = now + std::min(limits.body_timeout, earned - body_waited);
+    const IoResult result = co_await fill(std::min(until, read_limit));
     body_waited += Clock::now() - now;
     body_bytes += result.bytes;
     co_return result;
@@ -326,7 +328,7 @@ Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   impl.http10 = false;
   impl.head_only = false;
   impl.parser.reset();
-  impl.write_limit = TimePoint::max();
+  impl.read_limit = impl.write_limit = TimePoint::max();
   impl.body_bytes = 0;
   impl.body_waited = Duration::zero();
   if (impl.input.empty()) {
@@ -477,6 +479,8 @@ bool HttpServerConnection::reusable() const {
 
 void HttpServerConnection::watch_peer(std::function<void()> gone) { impl_->stream->watch_peer(std::move(gone)); }
 void HttpServerConnection::unwatch_peer() { impl_->stream->unwatch_peer(); }
+
+void HttpServerConnection::limit_reads(TimePoint when) { impl_->read_limit = when; }
 
 void HttpServerConnection::limit_writes(TimePoint when) {
   impl_->write_limit = when;

@@ -101,6 +101,8 @@ class HttpServerConnection {
 
   // The answer is complete and the connection may carry another request.
   bool reusable() const;
+  // No read of this request's body lasts beyond `when`: it ends with kTimeout. Counts from the next one on.
+  void limit_reads(TimePoint when);
   // No write of this answer lasts beyond `when`, one under way included.
   void limit_writes(TimePoint when);
   // The peer went away while its request is being worked on: `gone` is called once. Only after the body was read.

@@ -265,6 +265,20 @@ TEST(Http, ABodyThatTricklesInTimesOut) {
   });
 }
 
+TEST(Http, ABodyIsNotReadBeyondTheLimitOfItsRequest) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    co_await write_all(*pair.client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na");
+    EXPECT_TRUE((co_await server.read_request()).has_value());
+    server.limit_reads(Clock::now() + std::chrono::milliseconds(20));
+    EXPECT_EQ(co_await server.read_body(), "a");
+    const auto rest = co_await server.read_body();
+    EXPECT_FALSE(rest.has_value());
+    if (!rest) EXPECT_EQ(rest.error().code, ErrorCode::kTimeout);
+  });
+}
+
 TEST(Http, AWriteUnderWayEndsWithItsLimit) {
   run_on_loop([](Loop& loop) -> Task<void> {
     StreamPair pair = co_await connected_pair(loop);  // whose client does not read

@@ -39,8 +39,8 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 }
 
 Loop::~Loop() {
-  impl_->pool.stop();
-  impl_->pool.join();
+  for (const Lane lane : {Lane::kAwaited, Lane::kDisk}) impl_->pool(lane).stop();
+  for (const Lane lane : {Lane::kAwaited, Lane::kDisk}) impl_->pool(lane).join();
 }
 
 void Loop::run() {
@@ -52,8 +52,8 @@ void Loop::stop() { impl_->context.stop(); }
 
 void Loop::post(std::function<void()> fn) { asio::post(impl_->context, std::move(fn)); }
 
-void Loop::offload(std::function<void()> work, std::function<void()> done) {
-  asio::post(impl_->pool, [this, work = std::move(work), done = std::move(done)]() mutable {
+void Loop::offload(Lane lane, std::function<void()> work, std::function<void()> done) {
+  asio::post(impl_->pool(lane), [this, work = std::move(work), done = std::move(done)]() mutable {
     work();
     post(std::move(done));
   });

@@ -1,5 +1,8 @@
 // Loop: the one thread that decides, with its timers and a few threads for work that blocks or burns.
 //
+// Work goes to one of two lanes, each with threads of its own, so that a disk that takes seconds for a sync holds up
+// no request.
+//
 // Threading: everything on the loop's thread, but for post() and stop(), which any thread may call.
 // Ownership: the Loop outlives every Timer, Signal, Stream, Listener and Process made with it.
 #pragma once
@@ -14,6 +17,11 @@
 
 namespace minerva::io {
 
+enum class Lane {
+  kAwaited,  // a request waits for it: a handshake, a look at files
+  kDisk,     // nobody does: what is written and synced, what is read ahead
+};
+
 class Loop {
  public:
   Loop();
@@ -26,8 +34,8 @@ class Loop {
   void stop();
   // Runs `fn` on the loop's thread, later.
   void post(std::function<void()> fn);
-  // Runs `work` on another thread, then `done` on the loop's thread.
-  void offload(std::function<void()> work, std::function<void()> done);
+  // Runs `work` on a thread of `lane`, then `done` on the loop's thread.
+  void offload(Lane lane, std::function<void()> work, std::function<void()> done);
   // Starts a coroutine that nobody awaits.
   void spawn(Task<void> task);
   // Calls `handler` on the loop's thread for each SIGINT, SIGTERM or SIGHUP the process gets.

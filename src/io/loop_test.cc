@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <thread>
 
 #include "io/io_test_support.h"
@@ -15,7 +16,7 @@ TEST(Loop, PostsFromOtherThreadsAndOffloads) {
     Signal done(loop);
     std::thread::id worked_on;
     std::thread::id finished_on;
-    loop.offload([&] { worked_on = std::this_thread::get_id(); },
+    loop.offload(Lane::kAwaited, [&] { worked_on = std::this_thread::get_id(); },
                  [&] {
                    finished_on = std::this_thread::get_id();
                    done.notify();
@@ -28,6 +29,30 @@ TEST(Loop, PostsFromOtherThreadsAndOffloads) {
     std::thread other([&] { loop.post([&] { posted.notify(); }); });
     co_await posted.wait();
     other.join();
+  });
+}
+
+TEST(Loop, AWriterThatBlocksHoldsUpNothingThatARequestWaitsFor) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    constexpr int kWriters = 20;
+    std::promise<void> disk;
+    const std::shared_future<void> disk_answers = disk.get_future().share();
+    int written = 0;
+    Signal all_written(loop);
+    for (int i = 0; i < kWriters; ++i) {
+      loop.offload(Lane::kDisk, [disk_answers] { disk_answers.wait(); },
+                   [&] {
+                     if (++written == kWriters) all_written.notify();
+                   });
+    }
+    Signal answered(loop);
+    loop.offload(Lane::kAwaited, [] {}, [&] { answered.notify(); });
+    const bool in_time = co_await answered.wait_until(Clock::now() + std::chrono::seconds(30));
+    EXPECT_TRUE(in_time);
+    EXPECT_EQ(written, 0);
+    disk.set_value();
+    co_await all_written.wait();
+    if (!in_time) co_await answered.wait();
   });
 }
 

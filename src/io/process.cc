@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 // glibc 2.36's header lacks the linkage declaration that C++ needs.
@@ -28,6 +29,8 @@ constexpr std::size_t kMaxLine = 64 * 1024;
 // Of one stream in a row, so that a child that never stops writing leaves the loop to others. That is more than the
 // kernel keeps of a stream, so that nothing of an ended child is lost.
 constexpr int kMostReads = 128;
+// That a loop that ends waits for a child that was killed, so that whoever goes on has no zombie.
+constexpr auto kLongestDeath = std::chrono::seconds(2);
 
 Failure system_failure(std::string_view what) {
   return fail(ErrorCode::kIo, fmt::format("{}: {}", what, std::strerror(errno)));
@@ -55,9 +58,22 @@ struct Pipe {
   }
 };
 
-int take(int& fd) { return std::exchange(fd, -1); }
+struct OwnedFd {
+  int fd;
+  explicit OwnedFd(int owned) : fd(owned) {}
+  OwnedFd(const OwnedFd&) = delete;
+  OwnedFd& operator=(const OwnedFd&) = delete;
+  ~OwnedFd() {
+    if (fd >= 0) ::close(fd);
+  }
+};
 
-void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+// The descriptor owns `fd` from now on. Throws, and then it does not.
+void adopt(Descriptor& descriptor, int& fd) {
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  descriptor.assign(fd);
+  fd = -1;
+}
 
 struct SpawnAttributes {
   posix_spawn_file_actions_t actions{};
@@ -127,6 +143,15 @@ class ChildProcess final : public Process {
       err.on_line = handlers.on_stderr;
       in.on_line = handlers.on_stdin;
     }
+    // Nobody is left who could learn that it has ended: the loop is at its end, or the child could not be watched.
+    ~State() {
+      if (reaped || pid < 0 || reap()) return;
+      await_end(kLongestDeath);
+      reap();
+    }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
     Handlers handlers;
     LineReader out;
     LineReader err;
@@ -154,20 +179,33 @@ class ChildProcess final : public Process {
 
     void watch_exit() {
       pidfd.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-        if (error || self->abandoned) return;
-        self->exited();
+        if (!error && !self->reaped) self->exited();
       });
     }
 
-    void exited() {
+    // Nothing: it has not ended. Never blocks.
+    std::optional<ExitStatus> reap() {
       siginfo_t info{};
       if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0) {
-        watch_exit();  // a spurious wake-up
-        return;
+        return std::nullopt;
       }
       reaped = true;
       ExitStatus status;
       (info.si_code == CLD_EXITED ? status.code : status.signal) = info.si_status;
+      return status;
+    }
+
+    void await_end(Duration most) const {
+      if (reaped) return;
+      const OwnedFd process(::pidfd_open(pid, 0));
+      pollfd ended{process.fd, POLLIN, 0};
+      ::poll(&ended, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(most).count()));
+    }
+
+    void exited() {
+      const std::optional<ExitStatus> status = reap();
+      if (!status) return watch_exit();  // a spurious wake-up
+      if (abandoned) return close_all();
       read_stdin();
       out.drain();
       err.drain();
@@ -177,14 +215,28 @@ class ChildProcess final : public Process {
       close_all();
       abandoned = true;
       const auto on_exit = std::exchange(handlers.on_exit, nullptr);
-      if (on_exit) on_exit(status);
+      if (on_exit) on_exit(*status);
     }
 
-    void close_all() {
+    // Nobody wants to know any more. It is reaped when it has ended: one that the kernel holds (a disk that does not
+    // answer, much memory to give back) must not hold the loop.
+    void abandon() {
+      abandoned = true;
+      if (!reaped) ::kill(-pid, SIGKILL);
+      if (reaped || reap() || !pidfd.is_open()) return close_all();
+      close_streams();
+    }
+
+    void close_streams() {
       boost::system::error_code ignored;
       out.descriptor.close(ignored);
       err.descriptor.close(ignored);
       in.descriptor.close(ignored);
+    }
+
+    void close_all() {
+      close_streams();
+      boost::system::error_code ignored;
       pidfd.close(ignored);
     }
 
@@ -223,17 +275,7 @@ class ChildProcess final : public Process {
 
   explicit ChildProcess(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-  ~ChildProcess() override {
-    state_->abandoned = true;
-    if (!state_->reaped) {
-      ::kill(-state_->pid, SIGKILL);
-      siginfo_t info{};
-      while (::waitid(P_PID, static_cast<id_t>(state_->pid), &info, WEXITED) != 0 && errno == EINTR) {
-      }
-      state_->reaped = true;
-    }
-    state_->close_all();
-  }
+  ~ChildProcess() override { state_->abandon(); }
 
   pid_t pid() const override { return state_->pid; }
 
@@ -250,11 +292,7 @@ class ChildProcess final : public Process {
 
   void read_stdin() override { state_->read_stdin(); }
 
-  void await_end(Duration most) override {
-    if (state_->reaped) return;
-    pollfd ended{state_->pidfd.native_handle(), POLLIN, 0};
-    ::poll(&ended, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(most).count()));
-  }
+  void await_end(Duration most) override { state_->await_end(most); }
 
   void signal_group(int signal) override {
     if (!state_->reaped) ::kill(-state_->pid, signal);
@@ -314,17 +352,13 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
   state->pid = pid;
   auto process = std::make_unique<ChildProcess>(state);  // from here on its destructor cleans up
-  const int pidfd = ::pidfd_open(pid, 0);
-  if (pidfd < 0) return system_failure("cannot watch the child process");
+  OwnedFd pidfd(::pidfd_open(pid, 0));
+  if (pidfd.fd < 0) return system_failure("cannot watch the child process");
   try {
-    set_nonblocking(pidfd);
-    state->pidfd.assign(pidfd);
-    set_nonblocking(out.read_end);
-    state->out.descriptor.assign(take(out.read_end));
-    set_nonblocking(err.read_end);
-    state->err.descriptor.assign(take(err.read_end));
-    set_nonblocking(in.write_end);
-    state->in.descriptor.assign(take(in.write_end));
+    adopt(state->pidfd, pidfd.fd);
+    adopt(state->out.descriptor, out.read_end);
+    adopt(state->err.descriptor, err.read_end);
+    adopt(state->in.descriptor, in.write_end);
     state->in_is_socket = spec.stdin_is_socket;
   } catch (const boost::system::system_error& failure) {
     return fail(ErrorCode::kIo, fmt::format("cannot watch the child process: {}", failure.what()));

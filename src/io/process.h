@@ -2,7 +2,8 @@
 // instead, on which it can answer.
 //
 // Threading: the loop's thread, which must live as long as the child is meant to (PR_SET_PDEATHSIG is per thread).
-// Ownership: destroying a Process kills its group and reaps it without calling back.
+// Ownership: destroying a Process kills its group and calls nobody back. It is reaped once it has ended, by the loop,
+// which does not wait for one that the kernel holds; at the latest when the loop goes.
 #pragma once
 
 #include <sys/types.h>

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/crc.hpp>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxBytes = 64U << 20;
 constexpr mode_t kOwnerOnly = 0600;
+constexpr std::string_view kFirst = R"({"minerva":)";  // of each file
 
 class Descriptor {
  public:
@@ -68,6 +70,15 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
   }
 }
 
+// Nothing, an empty file, or one that begins as each of Minerva's does, damaged or not.
+bool may_be_replaced(const std::string& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd) return errno == ENOENT;
+  std::string begin(kFirst.size(), '\0');
+  const ssize_t got = ::read(*fd, begin.data(), begin.size());
+  return got == 0 || (got > 0 && kFirst.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got))));
+}
+
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
@@ -81,14 +92,14 @@ bool write_all(int fd, std::string_view text) {
 }  // namespace
 
 std::string StateFile::wrap(const Format& format, std::string_view content) {
-  return fmt::format("{{\"minerva\":\"{}\",\"version\":{},\"crc32\":\"{:08x}\"}}\n{}", format.name, format.version,
+  return fmt::format("{}\"{}\",\"version\":{},\"crc32\":\"{:08x}\"}}\n{}", kFirst, format.name, format.version,
                      checksum(content), content);
 }
 
 Result<std::string> StateFile::unwrap(const Format& format, std::string_view file) {
   const std::size_t end = file.find('\n');
   const std::string_view head = file.substr(0, end == std::string_view::npos ? 0 : end);
-  const std::string whose = fmt::format("{{\"minerva\":\"{}\",\"version\":", format.name);
+  const std::string whose = fmt::format("{}\"{}\",\"version\":", kFirst, format.name);
   if (!head.starts_with(whose)) return fail(ErrorCode::kIo, "it does not begin as such a file does");
   if (!head.starts_with(fmt::format("{}{},", whose, format.version))) {
     return fail(ErrorCode::kIo, "it is of another version of Minerva");
@@ -112,12 +123,16 @@ std::optional<std::string> StateFile::read() const {
 }
 
 void StateFile::set_aside(std::string_view why) const {
-  const std::string aside = path_ + ".damaged";
-  if (::rename(path_.c_str(), aside.c_str()) == 0) {
-    log::warn("{} cannot be used: {}. It is kept as {}; {}", path_, why, aside, format_.loss);
-  } else {
-    log::warn("{} cannot be used: {}. {}", path_, why, format_.loss);
+  constexpr int kMostAside = 20;
+  for (int i = 1; i <= kMostAside; ++i) {
+    const std::string aside = path_ + (i == 1 ? ".damaged" : fmt::format(".damaged.{}", i));
+    if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, aside.c_str(), RENAME_NOREPLACE) == 0) {
+      log::warn("{} cannot be used: {}. It is kept as {}; {}", path_, why, aside, format_.loss);
+      return;
+    }
+    if (errno != EEXIST) break;
   }
+  log::warn("{} cannot be used: {}. {}", path_, why, format_.loss);
 }
 
 Result<void> StateFile::write(std::string_view content) const {
@@ -128,6 +143,9 @@ Result<void> StateFile::write(std::string_view content) const {
     ::unlink(temporary.c_str());
     return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path_, std::strerror(error)));
   };
+  if (!may_be_replaced(path_)) {
+    return fail(ErrorCode::kIo, fmt::format("{} is no file of Minerva's, so it is not replaced: move it away", path_));
+  }
   const fs::path folder = fs::path(path_).parent_path();
   std::error_code ignored;
   fs::create_directories(folder, ignored);
@@ -151,26 +169,42 @@ struct StateSaver::Writer {
   // What is to be written, whichever thread comes first: so a newer content is never replaced by an older one.
   void write() {
     const std::lock_guard one_at_a_time(writing);
-    std::optional<std::string> text;
-    {
-      const std::lock_guard lock(mutex);
-      text = std::exchange(pending, std::nullopt);
-    }
+    std::optional<std::string> text = take();
     if (!text) return;
     const Result<void> done = file.write(*text);
+    if (!done) keep(*std::move(text));
     if (!done && !failing) log::warn("{}", done.error().message);
     failing = !done;
+  }
+  // Nothing is written from now on.
+  void close() {
+    take();
+    const std::lock_guard until_it_is_written(writing);
+    take();
   }
 
   void set(std::string text) {
     const std::lock_guard lock(mutex);
     pending = std::move(text);
   }
+  std::optional<std::string> take() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(pending, std::nullopt);
+  }
+  // It could not be written: unless there is a newer one it stays to be.
+  void keep(std::string text) {
+    const std::lock_guard lock(mutex);
+    if (!pending) pending = std::move(text);
+  }
+  bool has_more() {
+    const std::lock_guard lock(mutex);
+    return pending.has_value();
+  }
 
   const StateFile file;
   std::mutex writing;
   bool failing = false;  // said once
-  std::mutex mutex;
+  std::mutex mutex;      // never held while a file is written
   std::optional<std::string> pending;
 };
 
@@ -181,16 +215,26 @@ StateSaver::StateSaver(Loop& loop, StateFile file, Duration period, Content cont
       timer_(loop),
       writer_(std::make_shared<Writer>(std::move(file))) {}
 
+StateSaver::~StateSaver() { writer_->close(); }
+
 void StateSaver::changed() {
   if (std::exchange(armed_, true)) return;
-  timer_.arm(std::max(Clock::now(), last_ + period_), [this] {
+  const TimePoint now = Clock::now();
+  timer_.arm(last_ ? std::max(now, *last_ + period_) : now, [this] {
     armed_ = false;
-    std::optional<std::string> content = content_();
-    if (!content) return;
-    last_ = Clock::now();
-    writer_->set(*std::move(content));
-    loop_.offload([writer = writer_] { writer->write(); }, [] {});
+    save();
   });
+}
+
+void StateSaver::save() {
+  if (std::optional<std::string> content = content_()) writer_->set(*std::move(content));
+  if (!writer_->has_more()) return;
+  last_ = Clock::now();
+  loop_.offload(Lane::kDisk, [writer = writer_] { writer->write(); },
+                [this, writer = writer_] {
+                  // Then it failed, and this lives: a closed writer has no more.
+                  if (writer->has_more()) changed();
+                });
 }
 
 void StateSaver::finish() {

@@ -2,9 +2,10 @@
 //
 // A file is a line of JSON that says whose it is, in which version and with which checksum, and then the content. It is
 // written beside its place, synced and renamed, for its owner's eyes only. What cannot be used, because it is damaged,
-// truncated or of another version, is set aside under another name, with a warning, and never a failure. Threading: a
-// StateFile may be used by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another
-// one. It does not know what the content means.
+// truncated or of another version, is set aside under a name that is free, with a warning, and never a failure. A file
+// that does not begin as one of Minerva's is somebody else's: it is never replaced. Threading: a StateFile may be used
+// by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another one. It does not know
+// what the content means.
 #pragma once
 
 #include <functional>
@@ -32,7 +33,8 @@ class StateFile {
   std::optional<std::string> read() const;
   // The caller could not make sense of what read() said.
   void set_aside(std::string_view why) const;
-  // Complete or not at all; on disk when it returns. Makes the folder. Blocks. Errors: kIo.
+  // Complete or not at all; on disk when it returns. Makes the folder. Blocks. Errors: kIo, also where there is a file
+  // that is not Minerva's.
   Result<void> write(std::string_view content) const;
 
   // The whole file that holds `content`, and the other way round. Errors: why it is unusable.
@@ -44,14 +46,18 @@ class StateFile {
   Format format_;
 };
 
-// Saves what changes, once for many changes: at most each `period`, and when it is told to.
+// Saves what changes, once for many changes: at most each `period`, and when it is told to. What it was given is its
+// own until it is on disk: a write that fails is tried again, each `period`, with the newest there is.
+// Ownership: when it goes, no write is under way or to come; what was not on disk by then never will be (see finish()).
 class StateSaver {
  public:
-  // `content` is called on the loop's thread; nothing: it is as it was saved last.
+  // `content` is called on the loop's thread; nothing: it is as it was given last.
   using Content = std::function<std::optional<std::string>()>;
   StateSaver(Loop& loop, StateFile file, Duration period, Content content);
   StateSaver(const StateSaver&) = delete;
   StateSaver& operator=(const StateSaver&) = delete;
+  // Waits for the write under way, if any.
+  ~StateSaver();
 
   // To be saved, at once or when the period since the last time is over.
   void changed();
@@ -60,13 +66,14 @@ class StateSaver {
 
  private:
   struct Writer;
+  void save();
 
   Loop& loop_;
   Duration period_;
   Content content_;
   Timer timer_;
   bool armed_ = false;
-  TimePoint last_{};
+  std::optional<TimePoint> last_;  // it was saved
   std::shared_ptr<Writer> writer_;  // shared with the writes under way
 };
 

@@ -6,7 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
+#include <utility>
 
 namespace minerva::io {
 namespace {
@@ -105,6 +107,91 @@ TEST_F(StateFileTest, ManyChangesAreOneWrite) {
   saver.finish();
   EXPECT_EQ(asked, 2);
   EXPECT_EQ(file().read(), "2");
+}
+
+TEST_F(StateFileTest, WhatCouldNotBeWrittenIsWrittenInTheEnd) {
+  fs::create_directories(path_);  // in the way
+  Loop loop;
+  std::optional<std::string> content = "once";
+  StateSaver saver(loop, file(), std::chrono::hours(1), [&] {
+    loop.stop();
+    return std::exchange(content, std::nullopt);
+  });
+  saver.changed();
+  loop.run();
+  saver.finish();
+  EXPECT_TRUE(fs::is_directory(path_));
+  fs::remove(path_);
+  saver.finish();
+  EXPECT_EQ(file().read(), "once") << "although it did not change any more";
+}
+
+TEST_F(StateFileTest, AFailedWriteIsTriedAgainByItself) {
+  fs::create_directories(path_);
+  Loop loop;
+  int asked = 0;
+  StateSaver saver(loop, file(), std::chrono::milliseconds(1), [&]() -> std::optional<std::string> {
+    if (++asked == 1) return "once";
+    if (asked == 3) fs::remove(path_);
+    return std::nullopt;
+  });
+  Timer bound(loop);
+  bound.arm(Clock::now() + std::chrono::seconds(60), [&] {
+    ADD_FAILURE() << "it was never written";
+    loop.stop();
+  });
+  Timer look(loop);
+  const std::function<void()> look_again = [&] {
+    if (!fs::is_directory(path_) && file().read()) return loop.stop();
+    look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
+  };
+  look_again();
+  saver.changed();
+  loop.run();
+  EXPECT_EQ(file().read(), "once");
+}
+
+TEST_F(StateFileTest, NothingIsWrittenOnceTheSaverIsGone) {
+  constexpr int kRounds = 50;
+  for (int i = 0; i < kRounds; ++i) {
+    Loop loop;
+    {
+      StateSaver saver(loop, file(), std::chrono::hours(1), [&]() -> std::optional<std::string> {
+        loop.stop();
+        return std::string(1U << 20, 'x');
+      });
+      saver.changed();
+      loop.run();
+    }
+    std::error_code error;
+    fs::remove_all(path_.substr(0, path_.rfind('/')), error);
+    ASSERT_FALSE(error) << error.message();
+    // A thread would have written by the end of the next task of its lane.
+    loop.offload(Lane::kDisk, [] {}, [&] { loop.stop(); });
+    loop.run();
+    ASSERT_FALSE(fs::exists(path_));
+  }
+}
+
+TEST_F(StateFileTest, WhatIsNotMinervasIsNeverReplaced) {
+  fs::create_directories(fs::path(path_).parent_path());
+  put_raw("my notes\n");
+  const Result<void> refused = file().write("x");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("move it away"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(raw(), "my notes\n");
+  // Read, it makes way, and under a name that nobody else has.
+  for (const char* name : {".damaged", ".damaged.2"}) std::ofstream(path_ + name) << "mine too";
+  EXPECT_EQ(file().read(), std::nullopt);
+  ASSERT_TRUE(file().write("x"));
+  const auto text_of = [](const std::string& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  };
+  EXPECT_EQ(text_of(path_ + ".damaged"), "mine too");
+  EXPECT_EQ(text_of(path_ + ".damaged.2"), "mine too");
+  EXPECT_EQ(text_of(path_ + ".damaged.3"), "my notes\n");
 }
 
 TEST_F(StateFileTest, WhatDidNotChangeIsNotWritten) {

@@ -386,19 +386,30 @@ class SocketListener final : public Listener {
   };
 
   SocketListener(std::shared_ptr<State> state, Address address)
-      : state_(std::move(state)), address_(std::move(address)) {}
+      : state_(std::move(state)), address_(std::move(address)) {
+    if (address_.is_unix() && ::lstat(address_.unix_path.c_str(), &made_) != 0) made_ = {};
+  }
   ~SocketListener() override {
     state_->closed = true;
     boost::system::error_code ignored;
     state_->descriptor.close(ignored);
     state_->pause.cancel();
-    if (address_.is_unix()) ::unlink(address_.unix_path.c_str());
+    if (address_.is_unix()) remove_socket();
   }
   const Address& address() const override { return address_; }
 
  private:
+  // If it still is the one that was made: another program may have been given its place.
+  void remove_socket() const {
+    struct stat now{};
+    const bool same = ::lstat(address_.unix_path.c_str(), &now) == 0 && S_ISSOCK(now.st_mode) &&
+                      now.st_dev == made_.st_dev && now.st_ino == made_.st_ino;
+    if (same) ::unlink(address_.unix_path.c_str());
+  }
+
   std::shared_ptr<State> state_;
   Address address_;
+  struct stat made_{};  // the socket's file
 };
 
 Failure listen_failure(const Address& address, int error) {
@@ -413,10 +424,11 @@ Failure listen_failure(const Address& address, int error) {
   return fail(ErrorCode::kIo, fmt::format("cannot listen on {}: {}{}", address.text(), std::strerror(error), advice));
 }
 
-// A socket file that nobody answers on is a leftover of a killed process.
+// A socket file of this user that nobody answers on is a leftover of a killed process.
 bool remove_stale_socket(const Address& address) {
   struct stat info{};
   if (::lstat(address.unix_path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  if (info.st_uid != ::geteuid()) return false;
   SocketAddress target = to_system(address);
   const OwnedFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (probe.fd < 0) return false;

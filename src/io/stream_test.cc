@@ -6,7 +6,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "io/io_test_support.h"
 
@@ -115,6 +117,31 @@ TEST(Listener, AUnixSocketIsPrivateReplacedWhenStaleAndRemoved) {
     co_return;
   });
   EXPECT_FALSE(std::filesystem::exists(address.unix_path));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Listener, WhatIsNotItsOwnSocketStays) {
+  std::string folder = (std::filesystem::temp_directory_path() / "listener-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const Address address{"", 0, folder + "/s"};
+  run_on_loop([&](Loop& loop) -> Task<void> {
+    std::ofstream(address.unix_path) << "notes";
+    EXPECT_FALSE(Listener::open(loop, address, [](std::unique_ptr<Stream>) {}).has_value());
+    EXPECT_EQ(std::filesystem::file_size(address.unix_path), 5U);
+    std::filesystem::remove(address.unix_path);
+
+    auto first = Listener::open(loop, address, [](std::unique_ptr<Stream>) {});
+    std::filesystem::rename(address.unix_path, folder + "/aside");  // its inode is not given to the second one
+    auto second = Listener::open(loop, address, [](std::unique_ptr<Stream>) {});
+    EXPECT_TRUE(first.has_value() && second.has_value());
+    first->reset();
+    EXPECT_TRUE(std::filesystem::exists(address.unix_path)) << "of the second one";
+    std::filesystem::remove(address.unix_path);
+    std::ofstream(address.unix_path) << "notes";
+    second->reset();
+    EXPECT_TRUE(std::filesystem::exists(address.unix_path));
+    co_return;
+  });
   std::filesystem::remove_all(folder);
 }
 

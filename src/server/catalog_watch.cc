@@ -12,6 +12,8 @@ namespace {
 // For so long a look at files holds where nobody tells of changes.
 constexpr auto kTrusted = std::chrono::seconds(1);
 
+bool trusted(std::optional<TimePoint> looked) { return looked && Clock::now() - *looked < kTrusted; }
+
 }  // namespace
 
 void CatalogWatch::start() {
@@ -33,7 +35,7 @@ io::Task<void> CatalogWatch::refresh() {
 }
 
 io::Task<void> CatalogWatch::refresh_if_changed() {
-  if (watch_ == nullptr || changed() || Clock::now() - last_begun_ > kTrusted) wanted_ = begun_ + 1;
+  if (watch_ == nullptr || changed() || !trusted(last_begun_)) wanted_ = begun_ + 1;
   return finish(wanted_);
 }
 
@@ -42,12 +44,12 @@ io::Task<void> CatalogWatch::check_files(ModelId model) {
   if (finished_ < wanted_) co_return co_await finish(wanted_);
   const ModelSpec* const spec = catalog_.find(model);
   if (spec == nullptr || !spec->command.argv.empty()) co_return;
-  TimePoint& looked_at = looked_at_[spec->id];
-  if (Clock::now() - std::max(looked_at, last_begun_) < kTrusted) co_return;
-  looked_at = Clock::now();
+  const auto looked_at = looked_at_.find(spec->id);
+  if (trusted(last_begun_) || (looked_at != looked_at_.end() && trusted(looked_at->second))) co_return;
+  looked_at_.insert_or_assign(spec->id, Clock::now());
   io::Signal seen(loop_);
   std::string now;
-  loop_.offload([&now, files = *spec] { now = files_identity(files); }, [&seen] { seen.notify(); });
+  loop_.offload(io::Lane::kAwaited, [&now, files = *spec] { now = files_identity(files); }, [&seen] { seen.notify(); });
   const std::string known = spec->identity;
   co_await seen.wait();
   if (now != known) co_await refresh();
@@ -70,7 +72,7 @@ io::Task<void> CatalogWatch::read() {
   last_begun_ = Clock::now();
   io::Signal scanned(loop_);
   ScanResult result;
-  loop_.offload([&, options = catalog_.options()] { result = Catalog::scan(options); }, [&] { scanned.notify(); });
+  loop_.offload(io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); }, [&] { scanned.notify(); });
   co_await scanned.wait();
   const bool again = take(std::move(result));
   finished_ = begun_;

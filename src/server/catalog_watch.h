@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -52,7 +53,7 @@ class CatalogWatch {
   std::function<void()> taken_;
   std::unique_ptr<io::FolderWatch> watch_;  // null where the system has no inotify instance left
   std::set<std::string> problems_;          // of the last reading
-  TimePoint last_begun_{};
+  std::optional<TimePoint> last_begun_;
   std::uint64_t begun_ = 0;  // readings so far
   std::uint64_t finished_ = 0;
   std::uint64_t wanted_ = 0;                // the reading that knows all that is known to have changed

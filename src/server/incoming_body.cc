@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "api/preset.h"
+
 namespace minerva {
 namespace {
 
@@ -18,7 +20,7 @@ io::Task<Result<api::Routing>> IncomingBody::read_routing() {
   };
   if (x_.request.content_length.value_or(0) > limit_.count()) co_return too_large();
   const std::string* content_type = x_.request.headers.find("content-type");
-  auto scan = api::make_scan(content_type == nullptr ? "" : *content_type);
+  auto scan = api::make_scan(content_type == nullptr ? "" : *content_type, /*note_members=*/!config_.presets.empty());
   if (!scan) co_return fail(scan.error());
   scan_ = *std::move(scan);
   while (true) {
@@ -30,7 +32,10 @@ io::Task<Result<api::Routing>> IncomingBody::read_routing() {
     text_ += *piece;
     scan_->feed(*piece);
     if (scan_->failed()) break;
-    if (text_.size() >= kReadAhead && scan_->seen().model && x_.request.content_length) break;
+    const std::optional<std::string>& model = scan_->seen().model;
+    if (text_.size() < kReadAhead || !model || !x_.request.content_length) continue;
+    // What a preset changes may come last.
+    if (api::find_preset(config_.presets, *model) == nullptr) break;
   }
   if (whole() || scan_->failed()) co_return scan_->finish();
   co_return scan_->seen();

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "api/routing_scan.h"
+#include "config/config.h"
 #include "io/task.h"
 #include "server/exchange.h"
 
@@ -17,15 +18,16 @@ namespace minerva {
 
 class IncomingBody {
  public:
-  // `limit`: of the whole body.
-  IncomingBody(Exchange& exchange, Bytes limit) : x_(exchange), limit_(limit) {}
+  IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), config_(config), limit_(config.max_body) {}
 
-  // Reads the whole body, or of a large one as much as it takes to find the model.
+  // Reads the whole body, or of a large one as much as it takes to find the model, if that is no preset.
   // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of HttpServerConnection::read_body.
   io::Task<Result<api::Routing>> read_routing();
 
   // What was read so far.
-  const std::string& text() const { return text_; }
+  std::string& text() { return text_; }
+  // Where the members of text() are; nullptr if there is no body, it is a form, or there are no presets.
+  const std::vector<api::MemberSpan>* members() const { return scan_ == nullptr ? nullptr : scan_->members(); }
   // Whether text() is all of it.
   bool whole() const { return x_.connection.body_done(); }
   // The next piece beyond text(), empty at the end; it is not kept. Errors: the scan's, see refusal(), and those of
@@ -36,7 +38,8 @@ class IncomingBody {
 
  private:
   Exchange& x_;
-  Bytes limit_;
+  const Config& config_;
+  Bytes limit_;  // of the whole body
   std::unique_ptr<api::BodyScan> scan_;
   std::string text_;
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <string_view>
@@ -205,6 +206,17 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   return answer;
 }
 
+// A preset is shown as its model is, under a name of its own. Nothing if there is no such model.
+std::optional<api::ModelAnswer> preset_answer(const Service& service, const api::Preset& preset) {
+  const ModelSpec* const spec = service.catalog.find(preset.model);
+  if (spec == nullptr) return std::nullopt;
+  api::ModelAnswer answer = model_answer(service, *spec);
+  answer.preset_of = answer.id;
+  answer.id = preset.id;
+  answer.aliases = preset.aliases;
+  return answer;
+}
+
 }  // namespace
 
 io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preload) {
@@ -219,6 +231,11 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
     if (!*flag) co_return co_await x.error(flag->error());
   }
   if (parsed->model_path) {
+    if (service.find_preset(id) != nullptr) {
+      co_return co_await x.error(
+          {ErrorCode::kConflict,
+           fmt::format("\"{}\" is a preset; choose another model_id, or leave out model_path", id), "model_path"});
+    }
     const bool is_new = service.catalog.find(id) == nullptr;
     const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path);
     if (!added) co_return co_await x.error(added.error());
@@ -332,13 +349,23 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
 io::Task<void> list_models(Service& service, Exchange& x) {
   co_await service.catalog_watch.refresh_if_changed();
   std::vector<api::ModelAnswer> answers;
-  for (const ModelSpec* spec : service.catalog.list()) answers.push_back(model_answer(service, *spec));
+  for (const ModelSpec* spec : service.catalog.list()) {
+    // What the config says about a name counts before what a folder says.
+    if (service.find_preset(spec->id) == nullptr) answers.push_back(model_answer(service, *spec));
+  }
+  for (const api::Preset& preset : service.config.presets) {
+    if (auto answer = preset_answer(service, preset)) answers.push_back(*std::move(answer));
+  }
+  std::sort(answers.begin(), answers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   co_await x.json(200, api::models_json(answers));
 }
 
 io::Task<void> show_model(Service& service, Exchange& x, ModelId id) {
-  if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  co_await x.json(200, api::model_json(model_answer(service, *service.catalog.find(x.model))));
+  if (!co_await resolve_model(service, x, id)) co_return;
+  std::optional<api::ModelAnswer> answer;
+  if (const api::Preset* const preset = service.find_preset(id)) answer = preset_answer(service, *preset);
+  if (!answer) answer = model_answer(service, *service.catalog.find(x.model));
+  co_await x.json(200, api::model_json(*answer));
 }
 
 io::Task<void> show_stats(Service& service, Exchange& x) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/dialect.h"
+#include "api/preset.h"
 #include "base/log.h"
 #include "server/incoming_body.h"
 
@@ -43,10 +44,11 @@ std::string_view cache_header(CacheOutcome outcome) {
 class Relay {
  public:
   Relay(Service& service, Exchange& exchange, std::optional<TranslatedRequest> translated)
-      : service_(service), x_(exchange), translated_(std::move(translated)), body_(exchange, service.config.max_body) {}
+      : service_(service), x_(exchange), translated_(std::move(translated)), body_(exchange, service.config) {}
 
   io::Task<void> run() {
     if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
+    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
     auto model = co_await service_.resolve(model_);
     if (!model) co_return co_await x_.error(model.error());
     x_.model = *model;
@@ -91,6 +93,30 @@ class Relay {
     if (routing->model) model_ = *routing->model;
     stream_ = routing->stream;
     co_return std::nullopt;
+  }
+
+  // Has the body, which is whole then, say what the preset says, if the request names one.
+  std::optional<Error> apply_preset() {
+    const api::Preset* const preset = service_.find_preset(model_);
+    if (preset == nullptr) return std::nullopt;
+    preset_ = preset->id;
+    api::RoutingScan scan(/*note_members=*/true);
+    if (translated_) scan.feed(translated_->body);
+    if (scan.failed()) return std::nullopt;  // no object: for the engine to refuse
+    const std::vector<api::MemberSpan>* const members = translated_ ? scan.members() : body_.members();
+    if (members == nullptr) return std::nullopt;
+    std::string& text = translated_ ? translated_->body : body_.text();
+    const api::PromptForm form = api::prompt_form(translated_ ? translated_->path : x_.path);
+    Result<std::string> rewritten = api::rewrite(*preset, form, text, *members);
+    if (!rewritten) return rewritten.error();
+    const Bytes limit = service_.config.max_body;
+    if (rewritten->size() > limit.count()) {
+      return Error{ErrorCode::kTooLarge,
+                   fmt::format("The request's body is larger than {} with what the preset adds.", format_bytes(limit))};
+    }
+    if (rewritten->size() > text.size() && !x_.queued.add(rewritten->size() - text.size())) return too_many_bodies();
+    text = *std::move(rewritten);
+    return std::nullopt;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
@@ -172,6 +198,7 @@ class Relay {
   void add_own_headers(io::ResponseHead& head, const Lease* lease) {
     head.headers.add("x-request-id", x_.request_id);
     head.headers.add("x-minerva-model", x_.model);
+    if (!preset_.empty()) head.headers.add("x-minerva-preset", preset_);
     head.headers.add("x-minerva-cache", std::string(cache_header(lease == nullptr ? outcome_ : lease->outcome())));
     if (lease == nullptr) return;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(lease->waited());
@@ -400,8 +427,8 @@ class Relay {
     }
     if (auto smaller = translated_ ? translated_->answer->smaller_body(response.status, body) : std::nullopt) {
       translated_->body = *std::move(smaller);
-      again = true;
-      co_return std::nullopt;
+      again = !apply_preset();
+      if (again) co_return std::nullopt;
     }
     const std::string normalized = api::engine_error_body(x_.dialect, response.status, body);
     x_.status = response.status;
@@ -443,7 +470,8 @@ class Relay {
   Service& service_;
   Exchange& x_;
   std::optional<TranslatedRequest> translated_;
-  std::string model_;  // as the request names it
+  std::string model_;   // as the request names it
+  std::string preset_;  // if that is one: its id
   bool stream_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   IncomingBody body_;

@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "base/log.h"
@@ -24,6 +26,17 @@ constexpr auto kCloseTimeout = std::chrono::seconds(2);
 int cannot_start(const Error& error) {
   fmt::print(stderr, "minerva: {}\n", error.message);
   return error_info(error.code).cli_exit;
+}
+
+// For its owner's eyes only; one that is there already stays as whoever made it wants it (it may be /tmp).
+Result<void> make_state_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), error);
+  const int made = ::mkdir(folder.c_str(), 0700);
+  const int reason = errno;
+  if (made == 0 || std::filesystem::is_directory(folder, error)) return {};
+  return fail(ErrorCode::kIo, fmt::format("cannot make the state folder {}: {}. Choose another one with --state-dir.",
+                                          folder, std::strerror(reason)));
 }
 
 // Where images go; empty where there can be none, which is said.
@@ -48,14 +61,7 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
-  std::error_code error;
-  std::filesystem::create_directories(config.state_dir, error);
-  if (error) {
-    return cannot_start({ErrorCode::kIo, fmt::format("cannot make the state folder {}: {}. Choose another one with "
-                                                     "--state-dir.",
-                                                     config.state_dir, error.message())});
-  }
-  ::chmod(config.state_dir.c_str(), 0700);
+  if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
   if (!runtime) return cannot_start(runtime.error());
   auto policy = make_policy(config.policy);
@@ -84,7 +90,7 @@ int serve(const ConfigSource& source, const Config& given) {
                  {config.stop_grace, config.stall_timeout, config.min_free_memory});
   Service service(loop, config, catalog, host);
   Server server(service, tls);
-  host.on_engine_gone([&](EngineId engine) { service.pool.forget(engine); });
+  host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
   const auto address = server.listen(config.listen);

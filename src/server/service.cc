@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <memory>
+#include <utility>
+
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
@@ -32,6 +35,11 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
     co_return fail(ErrorCode::kInvalidArgument,
                    "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
   }
+  std::string preset;
+  if (const api::Preset* const found = find_preset(name)) {
+    preset = fmt::format("The preset \"{}\" has no model. ", found->id);
+    name = found->model;
+  }
   if (const ModelSpec* spec = catalog.find(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
@@ -39,9 +47,31 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
   }
   if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
-                 fmt::format("There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
-                             name.substr(0, 200)),
+                 fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
+                             preset, name.substr(0, 200)),
                  "model");
+}
+
+io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
+  struct Asked {
+    explicit Asked(io::Loop& loop) : answered(loop) {}
+    io::Signal answered;
+    std::optional<Result<ModelId>> answer;
+  };
+  // Shared, as it may be answered when nobody waits any more.
+  const auto asked = std::make_shared<Asked>(loop);
+  const auto ask = [](Service& service, std::shared_ptr<Asked> question, std::string model) -> io::Task<void> {
+    question->answer = co_await service.resolve(std::move(model));
+    question->answered.notify();
+  };
+  loop.spawn(ask(*this, asked, std::move(name)));
+  if (!asked->answer) co_await asked->answered.wait_until(deadline);
+  co_return std::move(asked->answer);
+}
+
+void Service::engine_gone(EngineId engine) {
+  pool.forget(engine);
+  for (io::Signal* const mourner : mourners) mourner->notify();
 }
 
 std::string Service::progress(const ModelId& model) const {

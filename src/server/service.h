@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -42,6 +43,7 @@ struct Service {
   EnginePool pool;
   api::EventFeed events;
   std::set<io::Signal*> watchers;  // notified of each event
+  std::set<io::Signal*> mourners;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
@@ -53,9 +55,15 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the models folders are now. Errors: kModelNotFound, kInvalidArgument for no name, with what to
-  // do.
+  // By id or alias, as the config is now; nullptr if there is none. Valid until something waits.
+  const api::Preset* find_preset(std::string_view name) const { return api::find_preset(config.presets, name); }
+  // By id or alias, as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
+  // kInvalidArgument for no name, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
+  // The same; nothing if that is not known by `deadline`, as the disk does not answer.
+  io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
+  // An engine's process is gone: nobody connects to it any more.
+  void engine_gone(EngineId engine);
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
 

@@ -2,8 +2,9 @@
 
 usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term] [--child FILE]
 
-The last message's content chooses what it does: "error" a refusal, "die" its end, "hold FILE" a stream that goes on
-once FILE is there; anything else is said again, word by word.
+The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
+"hold FILE" a stream that goes on once FILE is there; anything else is said again, word by word. A body without messages
+is said again too.
 """
 import argparse
 import http.server
@@ -36,16 +37,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200 if ready else 503, {"ready": ready})
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["messages"][-1]["content"]
+        raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        body = json.loads(raw) if self.headers["Content-Type"] == "application/json" else {}
+        text = body["messages"][-1]["content"] if "messages" in body else "body"
         if text == "error":
             return self.answer(418, {"detail": "I am a teapot"})
         if text == "die":
             print("error: told to die", file=sys.stderr, flush=True)
             os._exit(3)
+        if text == "body":
+            text = raw
         if not body.get("stream"):
             message = {"role": "assistant", "content": text}
-            return self.answer(200, {"model": body["model"], "choices": [{"index": 0, "message": message}]})
+            return self.answer(200, {"model": body.get("model"), "choices": [{"index": 0, "message": message}]})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")

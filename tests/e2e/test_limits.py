@@ -134,3 +134,12 @@ def test_a_request_has_a_deadline(serve, slow_model):
     assert json.loads(events[-1])["error"]["code"] == "engine_timeout", events[-1]
     stream.drop()
     wait_until(lambda: m.view("slow")["leases"] == 0, "no lease is left")
+
+
+def test_a_body_is_kept_until_its_answer_begins(serve, slow_model):
+    """From then on it cannot be sent to another engine, however long the answer goes on."""
+    m = serve(models={"slow": slow_model})
+    stream = m.chat_stream("slow", "Hello " * 20, max_tokens=100_000, ignore_eos=True)
+    stream.token()
+    assert m.metric("minerva_queued_body_bytes") == 0
+    stream.drop()

@@ -57,6 +57,16 @@ def cli(m, *args):
                           timeout=harness.PATIENCE, env=m.env)
 
 
+def test_the_state_folder_is_private_and_one_that_is_there_stays_as_it_is(serve):
+    assert (serve(models={}).folder / "state").stat().st_mode & 0o777 == 0o700
+
+    def make_it():
+        os.mkdir("state")
+        os.chmod("state", 0o755)
+
+    assert (serve(models={}, before_exec=make_it).folder / "state").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_killed_daemon_is_followed_by_one_that_goes_on(serve, tmp_path):
     clock = WallClock(tmp_path)
     clock.set(datetime.datetime(2027, 3, 1, 7, 59, tzinfo=UTC))

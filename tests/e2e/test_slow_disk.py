@@ -1,0 +1,66 @@
+"""A disk that answers when it likes holds up those who wait for it, and nobody else (tests/fakes/slow_disk.cc)."""
+import contextlib
+import json
+
+import pytest
+
+import harness
+from harness import wait_until
+
+
+class SlowDisk:
+    """Of the daemons that are started with its `env`."""
+
+    def __init__(self, folder):
+        library = harness.FAKES / "slow_disk.so"
+        assert library.exists(), "slow_disk.so is missing: build the tests"
+        self.folder = folder
+        self.env = {"LD_PRELOAD": str(library), "SLOW_DISK": str(folder)}
+
+    @contextlib.contextmanager
+    def held(self, what):
+        """Meanwhile no `what` ("fsync", "stat") returns."""
+        (self.folder / what).touch()
+        try:
+            yield
+        finally:
+            (self.folder / what).unlink()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return SlowDisk(tmp_path)
+
+
+def test_syncs_hold_up_no_request(serve, models, disk):
+    """All state files are being synced, and a request needs what is done on other threads."""
+    m = serve(models={"a": models["a"], "b": models["b"]}, env=disk.env)
+    m.use("a")
+    state = m.folder / "state"
+    with disk.held("fsync"):
+        assert m.load("b").status == 200
+        wait_until(lambda: all((state / f"{name}.json.new").exists() for name in ("history", "metadata")),
+                   "both are being written")
+        m.add_model("c", models["c"])  # a request for it has the folder read
+        assert m.chat("c").status == 200
+        assert m.chat("a").status == 200
+
+
+def test_a_request_waits_for_the_disk_up_to_its_deadline(serve, models, disk):
+    m = serve(models={"a": models["a"]}, env={**disk.env, "MINERVA_LIMITS_REQUEST_TIMEOUT": "3s"})
+    wait_until(lambda: m.chat("a", max_tokens=1).status == 200, "it is served")
+    with disk.held("stat"):
+        m.add_model("b", models["b"])  # so that the folder is looked at
+        answer = m.chat("a")
+        assert answer.status == 504 and answer.error["code"] == "engine_timeout", answer
+        assert "limits.request_timeout" in answer.error["message"]
+        assert m.get("/health").status == 200
+    wait_until(lambda: m.chat("a", max_tokens=1).status == 200, "it is served again")
+
+
+def test_a_body_that_does_not_come_has_the_request_deadline_too(serve, models):
+    m = serve(models={"a": models["a"]}, env={"MINERVA_LIMITS_REQUEST_TIMEOUT": "100ms",
+                                              "MINERVA_LIMITS_BODY_TIMEOUT": "1h"})
+    answer = m.raw(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 504 "), answer
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "engine_timeout"
