@@ -27,6 +27,10 @@ std::int64_t ns(double ms) { return static_cast<std::int64_t>(ms * 1e6); }
 
 }  // namespace
 
+Failure not_understood(std::string_view what) {
+  return fail(ErrorCode::kEngineCrashed, "The engine's answer was not understood: " + std::string(what) + ".");
+}
+
 void note_work(const api::Json& answer, Work& work) {
   if (const Json* timings = find_member(answer, "timings")) {
     std::uint64_t cached = 0;

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "api/json.h"
 #include "minerva/base/clock.h"
+#include "minerva/base/result.h"
 
 namespace minerva::ollama {
 
@@ -22,6 +24,9 @@ struct Answer {
   TimePoint arrived;  // the request
   std::function<Moment()> now;
 };
+
+// For an engine's answer that is not as it should be. `what`: "it broke off".
+Failure not_understood(std::string_view what);
 
 // What an engine says of its work, as far as it does.
 struct Work {

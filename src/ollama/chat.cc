@@ -138,7 +138,8 @@ Result<EngineRequest> translate(Verb verb, const Request& request, const ModelFa
   if (request.stream) (*engine)["stream_options"] = {{"include_usage", true}};
   result.body = api::dump(*engine);
   if (auto refused = over_limits(result.body)) return fail(*std::move(refused));
-  const bool shortens = request.truncate && engine->contains("messages");
+  // Kept a second time only where there is a turn to leave out.
+  const bool shortens = request.truncate && engine->contains("messages") && turns((*engine)["messages"]) > 1;
   result.answer =
       std::make_unique<ChatAnswer>(verb, request.stream, std::move(answer), shortens ? result.body : std::string());
   return result;

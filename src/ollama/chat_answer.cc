@@ -9,10 +9,6 @@
 namespace minerva::ollama {
 namespace {
 
-Failure not_understood(std::string_view what) {
-  return fail(ErrorCode::kEngineCrashed, "The engine's answer was not understood: " + std::string(what) + ".");
-}
-
 std::string_view text_of(const Json& object, const char* name) {
   const Json* const value = find_member(object, name);
   return value != nullptr && value->is_string() ? std::string_view(value->get_ref<const std::string&>())

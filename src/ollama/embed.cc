@@ -39,10 +39,6 @@ void shorten(Json& vector, std::size_t most) {
   }
 }
 
-Failure not_understood(std::string_view what) {
-  return fail(ErrorCode::kEngineCrashed, "The engine's answer was not understood: " + std::string(what) + ".");
-}
-
 // At most `bytes` of it, whole characters.
 std::string cut(const std::string& text, std::size_t bytes) {
   if (text.size() <= bytes) return text;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <utility>
@@ -137,6 +138,10 @@ Result<Json> openai_messages(const Json& messages) {
     result.push_back(std::move(translated));
   }
   return result;
+}
+
+std::size_t turns(const Json& messages) {
+  return static_cast<std::size_t>(std::count_if(messages.begin(), messages.end(), is_user));
 }
 
 std::optional<Json> without_oldest(const Json& messages, double part) {

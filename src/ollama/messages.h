@@ -25,6 +25,8 @@ std::string image_url(std::string_view base64);
 // Nothing if there is none to leave out.
 std::optional<Json> without_oldest(const Json& messages, double part);
 
+std::size_t turns(const Json& messages);
+
 // OpenAI's tool calls, complete, as Ollama's: their arguments are objects. Calls whose arguments are cut off are left
 // out.
 Json ollama_tool_calls(const Json& calls);

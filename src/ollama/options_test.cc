@@ -105,15 +105,13 @@ TEST(RequestTest, KeepAliveIsATimeOrANumberOfSeconds) {
 
 TEST(RequestTest, WhatFitsIsReadFromARefusal) {
   EXPECT_DOUBLE_EQ(*part_that_fits(R"({"error":{"code":400,"n_prompt_tokens":200,"n_ctx":50}})"), 0.25);
-  EXPECT_DOUBLE_EQ(*part_that_fits(R"({"error":{"code":500,"message":"input (1000 tokens) is too large to process. )"
-                                   R"(increase the physical batch size (current batch size: 500)"
-}
-})"),
+  EXPECT_DOUBLE_EQ(*part_that_fits(R"x({"error":{"code":500,"message":"input (1000 tokens) is too large to process. )x"
+                                   R"x(increase the physical batch size (current batch size: 500)"}})x"),
                    0.5);
-for (const char* other : {"", "{}", R"({"error":"text"})", R"({"error":{"message":"input (x"}})",
-                          R"({"error":{"n_prompt_tokens":0,"n_ctx":5}})"}) {
-  EXPECT_FALSE(part_that_fits(other)) << other;
-}
+  for (const char* other : {"", "{}", R"({"error":"text"})", R"({"error":{"message":"input (x"}})",
+                            R"({"error":{"n_prompt_tokens":0,"n_ctx":5}})"}) {
+    EXPECT_FALSE(part_that_fits(other)) << other;
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "server/events.h"
 #include "server/life_cycle.h"
 #include "server/metrics.h"
+#include "server/ollama_routes.h"
 #include "server/proxy.h"
 
 namespace minerva {
@@ -86,6 +87,7 @@ std::vector<Route> make_routes() {
     if (route.path.starts_with("/v1/messages")) route.dialect = api::Dialect::kAnthropic;
   }
   for (const std::string_view path : kGetInference) table.push_back({"GET", path, "inference: ?model=", infer});
+  for (const Route& route : ollama_routes()) table.push_back(route);
   return table;
 }
 
@@ -102,7 +104,7 @@ const std::map<std::string_view, const Route*>* methods_of(std::string_view path
 
 // Sets `id` to the path's. Errors: kInvalidArgument, kRouteNotFound, kMethodNotAllowed.
 Result<const Route*> find_route(const Exchange& x, ModelId& id) {
-  const auto* methods = methods_of(x.path);
+  const auto* methods = methods_of(ollama_pattern(x.path));
   if (methods == nullptr) {
     const auto model_path = api::parse_model_path(x.path);
     if (!model_path) return fail(model_path.error());
@@ -132,7 +134,11 @@ const std::vector<Route>& routes() {
 io::Task<void> dispatch(Service& service, Exchange& x) {
   ModelId id;
   const Result<const Route*> route = find_route(x, id);
-  if (route) x.dialect = (*route)->dialect;
+  if (route) {
+    x.dialect = (*route)->dialect;
+  } else if (x.path.starts_with("/api/")) {
+    x.dialect = api::Dialect::kOllama;
+  }
   if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
   // Without a key nobody learns which routes there are.
   if (!route || !(*route)->open) {

@@ -15,6 +15,7 @@
 #include "io/loop.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
+#include "server/keep_alive.h"
 
 namespace minerva {
 
@@ -28,6 +29,7 @@ struct Service {
         catalog_watch(event_loop, models, model_host, [this] { plan_schedules(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
+        keep_alive(event_loop, model_host),
         pool(event_loop),
         events(first_event_id()) {
     follow_host();
@@ -40,6 +42,7 @@ struct Service {
   Timetable timetable;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
+  KeepAlive keep_alive;
   EnginePool pool;
   api::EventFeed events;
   std::set<io::Signal*> watchers;  // notified of each event
