@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install build engine configure test check fmt sim cachesim coverage fuzz soak parktest verify bench setup setup-tests demo-models clean
+.PHONY: help run install build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ soak: configure engine ## crowd, evictions, clients that leave, engines that are
 
 parktest: setup-tests engine ## park and wake engines of every architecture, and one of them 10,000 times
 	@MINERVA_BIN_DIR=$(CURDIR)/build/bin python3 -B tests/campaigns/parking.py
+
+distros: ## set-up, build and unit tests in bare trees of Debian 12 and 13 (root): RELEASES="trixie" for one of them
+	@tools/distros.sh $(RELEASES)
 
 verify: setup-tests engine demo-models ## what takes longer than a test should; PARTS="soak fuzz" for some of it
 	@tools/verify.sh $(PARTS)

@@ -55,9 +55,9 @@ void scan(benchmark::State& state, bool note_members) {
 }
 
 // "/100": messages.
-BENCHMARK(rewrite)->Arg(1)->Arg(100)->Arg(2000);
-BENCHMARK_CAPTURE(scan, plain, false)->Arg(1)->Arg(100)->Arg(2000);
-BENCHMARK_CAPTURE(scan, with_notes, true)->Arg(1)->Arg(100)->Arg(2000);
+BENCHMARK(rewrite)->Arg(1)->Arg(100)->Arg(500);
+BENCHMARK_CAPTURE(scan, plain, false)->Arg(1)->Arg(100)->Arg(500);
+BENCHMARK_CAPTURE(scan, with_notes, true)->Arg(1)->Arg(100)->Arg(500);
 
 }  // namespace
 }  // namespace minerva

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, and says which. Works as root and with sudo.
+# Installs the packages that are missing, and says which. Works as root and with sudo. Knows Debian 12, Debian 13 and
+# Ubuntu 24.04; `make distros` tries it in Debian 12 and 13.
 # Usage: tools/setup.sh build|tests
 set -euo pipefail
 
@@ -14,12 +15,22 @@ say() { printf '==> %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-command -v dpkg-query >/dev/null || die "this set-up knows Debian 12 only. Install the counterparts of: ${build_packages[*]} libboost-dev"
+command -v dpkg-query >/dev/null ||
+  die "this set-up knows Debian 12, Debian 13 and Ubuntu 24.04 only. Install the counterparts of: ${build_packages[*]} libboost-dev"
 
 wanted=("${build_packages[@]}")
 [ "${1:-build}" = tests ] && wanted+=("${test_packages[@]}")
-# Boost 1.81 and Debian's default 1.74 exclude each other: what a user has stays, both work.
-if ! installed libboost1.74-dev; then wanted+=(libboost1.81-dev); fi
+case $(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}") in
+  "debian 12")
+    # Boost 1.81 and the default, 1.74, exclude each other there: what a user has stays, both work.
+    installed libboost1.74-dev || wanted+=(libboost1.81-dev)
+    ;;
+  "debian 13" | "ubuntu 24.04") wanted+=(libboost-dev) ;;
+  *)
+    wanted+=(libboost-dev)
+    unknown_system="this set-up knows Debian 12, Debian 13 and Ubuntu 24.04; here it asks for packages by their names there"
+    ;;
+esac
 
 missing=()
 for package in "${wanted[@]}"; do
@@ -30,6 +41,7 @@ for package in "${wanted[@]}"; do
   installed "$package" || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
+[ -z "${unknown_system:-}" ] || say "$unknown_system"
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then

@@ -7,7 +7,7 @@
 # Usage: tools/verify.sh [PART...]     default: all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
-readonly all_parts=(analyzer sim fuzz soak kills overload parking prediction asan tsan)
+readonly all_parts=(analyzer sim fuzz soak kills overload parking prediction distros asan tsan)
 readonly out=build/verify
 
 jobs=${JOBS:-$(nproc)}
@@ -28,6 +28,7 @@ run_part() {
     soak | kills | overload) python3 -B "tests/campaigns/$1.py" ;;
     parking) python3 -B tests/campaigns/parking.py && agent_under_asan ;;
     prediction) python3 -B bench/prediction.py ;;
+    distros) tools/distros.sh ;;
     asan | tsan) make test PRESET="$1" JOBS="$jobs" ;;
   esac
 }

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "arg.h"
-#include "chat.h"
 #include "common.h"
 #include "gguf.h"
 #include "llama.h"
@@ -22,6 +21,11 @@
 #include "log.h"
 #include "mtmd.h"
 #include "prediction.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"  // static functions in its headers
+#include "chat.h"
+#pragma GCC diagnostic pop
 
 namespace minerva::engine {
 namespace {

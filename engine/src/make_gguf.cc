@@ -34,6 +34,7 @@ constexpr const char * kUsage = R"(usage: make_gguf OUT [options]
   --quant TYPE           f32, f16, q8_0 or q4_0 (q8_0)
   --pooling TYPE         bert: mean, cls or rank (mean)
   --chat-template NAME   llama: chatml or none (chatml)
+  --type NAME            general.type, such as adapter or imatrix (none; clip: mmproj)
   --name NAME            general.name (the stem of OUT)
   --parts N              writes N files, OUT's name with "-00001-of-0000N" and so on (1)
   --seed S               (1)
@@ -60,6 +61,7 @@ struct Options {
     std::string arch = "llama";
     std::string vocab;
     std::string name;
+    std::string type;
     std::string quant = "q8_0";
     std::string pooling = "mean";
     std::string chat_template = "chatml";
@@ -245,6 +247,7 @@ GgufPtr make_metadata(const Options & o, const gguf_context * vocab, llama_ftype
 
     gguf_set_val_str(meta.get(), "general.architecture", o.arch.c_str());
     gguf_set_val_str(meta.get(), "general.name", o.name.c_str());
+    if (!o.type.empty()) gguf_set_val_str(meta.get(), "general.type", o.type.c_str());
     gguf_set_val_u32(meta.get(), "general.file_type", static_cast<std::uint32_t>(ftype));
     gguf_set_val_u32(meta.get(), "general.quantization_version", GGML_QNT_VERSION);
 
@@ -413,14 +416,21 @@ std::uint32_t number32(const char * option, const char * text, std::uint64_t max
 }
 
 Options parse(int argc, char ** argv) {
-    static const option kOptions[] = {
-        {"arch", required_argument, nullptr, 'a'},    {"vocab", required_argument, nullptr, 'v'},
-        {"layers", required_argument, nullptr, 'l'},  {"embd", required_argument, nullptr, 'e'},
-        {"ffn", required_argument, nullptr, 'f'},     {"ctx", required_argument, nullptr, 'c'},
-        {"quant", required_argument, nullptr, 'q'},   {"chat-template", required_argument, nullptr, 't'},
-        {"name", required_argument, nullptr, 'n'},    {"seed", required_argument, nullptr, 's'},
-        {"pooling", required_argument, nullptr, 'p'}, {"parts", required_argument, nullptr, 'r'},
-        {"help", no_argument, nullptr, 'h'},          {nullptr, 0, nullptr, 0}};
+    static const option kOptions[] = {{"arch", required_argument, nullptr, 'a'},
+                                      {"vocab", required_argument, nullptr, 'v'},
+                                      {"layers", required_argument, nullptr, 'l'},
+                                      {"embd", required_argument, nullptr, 'e'},
+                                      {"ffn", required_argument, nullptr, 'f'},
+                                      {"ctx", required_argument, nullptr, 'c'},
+                                      {"quant", required_argument, nullptr, 'q'},
+                                      {"chat-template", required_argument, nullptr, 't'},
+                                      {"name", required_argument, nullptr, 'n'},
+                                      {"seed", required_argument, nullptr, 's'},
+                                      {"pooling", required_argument, nullptr, 'p'},
+                                      {"parts", required_argument, nullptr, 'r'},
+                                      {"type", required_argument, nullptr, 'y'},
+                                      {"help", no_argument, nullptr, 'h'},
+                                      {nullptr, 0, nullptr, 0}};
     Options o;
     for (int c = 0; (c = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
         switch (c) {
@@ -456,6 +466,9 @@ Options parse(int argc, char ** argv) {
                 break;
             case 'r':
                 o.parts = number32("parts", optarg, 999);
+                break;
+            case 'y':
+                o.type = optarg;
                 break;
             case 's':
                 o.seed = number("seed", optarg, 0, UINT64_MAX);

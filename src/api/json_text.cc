@@ -30,16 +30,17 @@ std::size_t next_structure(std::string_view text, std::size_t at) { return find(
 // Most strings are short, and some are long: a few bytes one by one, then a search for the quote, which ends the string
 // if it follows no backslash, or an even number of them.
 std::size_t string_end(std::string_view text, std::size_t at) {
-  constexpr std::size_t kFew = 24;
+  constexpr std::size_t kFew = 16;
+  for (const std::size_t few = std::min(at + kFew, text.size()); at < few; ++at) {
+    if (text[at] == '"') return at + 1;
+    if (text[at] == '\\') ++at;
+  }
+  const std::size_t begin = at;
   while (true) {
-    for (const std::size_t few = std::min(at + kFew, text.size()); at < few; ++at) {
-      if (text[at] == '"') return at + 1;
-      if (text[at] == '\\') ++at;
-    }
     const std::size_t quote = text.find('"', at);
     if (quote == std::string_view::npos) return quote;
     std::size_t backslash = quote;
-    while (backslash > at && text[backslash - 1] == '\\') --backslash;
+    while (backslash > begin && text[backslash - 1] == '\\') --backslash;
     at = quote + 1;
     if ((quote - backslash) % 2 == 0) return at;
   }
@@ -91,6 +92,8 @@ std::optional<std::string> string_meaning(std::string_view text) {
 }
 
 bool means(std::string_view text, std::string_view word) {
+  constexpr std::size_t kLongestEscape = 6;  // of one of its characters
+  if (text.size() > kLongestEscape * word.size() + 2) return false;
   if (text.find('\\') != std::string_view::npos) return string_meaning(text) == word;
   return text.size() == word.size() + 2 && text.starts_with('"') && text.substr(1, word.size()) == word;
 }

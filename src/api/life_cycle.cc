@@ -50,6 +50,14 @@ Json model_object(const ModelAnswer& model) {
                {"aliases", model.aliases}};
   if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_shrunk(json, model.shrunk);
+  json["name"] = model.name.empty() ? model.id : model.name;
+  json["architecture"] = nullptr;
+  if (!model.architecture.empty()) {
+    json["architecture"] = {{"name", model.architecture}, {"input_modalities", model.input_modalities}};
+  }
+  json["companions"] = model.companions;
+  json["runs_here"] = or_null(model.runs_here);
+  if (!model.why_not.empty()) json["why_not"] = model.why_not;
   if (model.progress) json["progress"] = std::round(*model.progress * 100) / 100;
   if (!model.next_preload.empty()) json["next_preload"] = model.next_preload;
   if (!model.next_unload.empty()) json["next_unload"] = model.next_unload;
@@ -175,10 +183,10 @@ std::string stats_json(const StatsAnswer& stats) {
 
 std::string model_json(const ModelAnswer& model) { return dump(model_object(model)); }
 
-std::string models_json(const std::vector<ModelAnswer>& models) {
+std::string models_json(const std::vector<ModelAnswer>& models, const std::vector<std::string>& problems) {
   Json data = Json::array();
   for (const ModelAnswer& model : models) data.push_back(model_object(model));
-  return dump({{"object", "list"}, {"data", data}});
+  return dump({{"object", "list"}, {"data", data}, {"problems", problems}});
 }
 
 }  // namespace minerva::api

@@ -94,9 +94,16 @@ struct ModelAnswer {
   std::optional<ShrunkContext> shrunk = {};
   std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
   std::string next_unload = {};
+  std::string name = {};                           // its file's stem; empty: it has no file
+  std::string architecture = {};                   // empty: not known yet
+  std::vector<std::string> input_modalities = {};  // the same
+  std::vector<std::string> companions = {};        // names of files that go with it
+  std::optional<bool> runs_here = {};              // unset: not known yet
+  std::string why_not = {};                        // of one that does not
   ModelId preset_of = {};  // the model that it is a preset of; empty: it is a model
 };
 std::string model_json(const ModelAnswer& model);
-std::string models_json(const std::vector<ModelAnswer>& models);
+// `problems`: what is wrong with the models folders, in sentences.
+std::string models_json(const std::vector<ModelAnswer>& models, const std::vector<std::string>& problems);
 
 }  // namespace minerva::api

@@ -139,13 +139,22 @@ TEST(Models, AreOpenAisListWithMore) {
       {"gpt-4o-mini"}, 0.426,         std::nullopt};
   known.next_preload = "2026-11-30T08:00:00+01:00";
   known.next_unload = "2026-11-30T20:00:00+01:00";
+  known.name = "SmolLM2 135M (\u00e4)";
+  known.architecture = "llama";
+  known.input_modalities = {"text", "image"};
+  known.companions = {"mmproj-f16.gguf"};
+  known.runs_here = true;
   ModelAnswer unknown;
   unknown.id = "x";
+  unknown.runs_here = false;
+  unknown.why_not = "The file is no model that can be loaded.";
   unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};
   ModelAnswer preset;
   preset.id = "smollm2-135m:fast";
   preset.preset_of = "smollm2-135m";
-  expect_golden("models.json", pretty(models_json({known, unknown, preset})));
+  expect_golden("models.json",
+                pretty(models_json({known, unknown, preset},
+                                   {"/m/a.imatrix.gguf is not listed: it is an importance matrix, and no model"})));
   expect_golden("model.json", pretty(model_json(known)));
 }
 

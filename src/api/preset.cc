@@ -346,6 +346,7 @@ Result<void> check_strip(const std::vector<std::string>& names) {
 }
 
 PromptForm prompt_form(std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
   // What counts a prompt's tokens takes the same body.
   for (const std::string_view counting : {"/input_tokens", "/count_tokens"}) {
     if (path.ends_with(counting)) path.remove_suffix(counting.size());

@@ -145,8 +145,8 @@ TEST(PresetTest, TheSystemPromptIsWhereTheApiHasIt) {
 }
 
 TEST(PresetTest, PathsTellTheForm) {
-  for (const std::string_view path :
-       {"/v1/chat/completions", "/chat/completions", "/v1/chat/completions/input_tokens", "/apply-template"}) {
+  for (const std::string_view path : {"/v1/chat/completions", "/chat/completions", "/v1/chat/completions/input_tokens",
+                                      "/apply-template", "/v1/chat/completions/"}) {
     EXPECT_EQ(prompt_form(path), PromptForm::kChat) << path;
   }
   EXPECT_EQ(prompt_form("/v1/messages"), PromptForm::kMessages);

@@ -123,6 +123,15 @@ Result<unsigned> Query::number(std::string_view name, unsigned otherwise, unsign
   return number;
 }
 
+// As its file is called, in any script: whether a model is called so is found by looking.
+bool may_name_a_model(std::string_view text) {
+  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.empty() || text == "stats" || text.size() > kMaxLength) return false;
+  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
+  return fmt::format("/{}/", text).find("/../") == std::string::npos;
+}
+
 Result<std::optional<ModelPath>> parse_model_path(std::string_view path) {
   if (!path.starts_with(kModelsPrefix)) return std::optional<ModelPath>();
   std::string_view id = path.substr(kModelsPrefix.size());
@@ -136,7 +145,7 @@ Result<std::optional<ModelPath>> parse_model_path(std::string_view path) {
   }
   Result<std::string> decoded = percent_decode(id);
   if (!decoded) return fail(decoded.error());
-  if (!is_model_id(*decoded) || *decoded == "stats") {
+  if (!may_name_a_model(*decoded)) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("\"{}\" cannot be the id of a model; GET /v1/models lists them.", *decoded), "model_id");
   }

@@ -72,6 +72,7 @@ TEST(ModelPath, FindsIdAndAction) {
       {"/v1/models/org/a", "org/a", ""},
       {"/v1/models/load", "load", ""},
       {"/v1/models/a:7b@q4/logs", "a:7b@q4", "logs"},
+      {"/v1/models/a%20b%20%28%C3%A4%29/load", "a b (\u00e4)", "load"},
   };
   for (const auto& [path, id, action] : cases) {
     const Result<std::optional<ModelPath>> parsed = parse_model_path(path);
@@ -84,7 +85,7 @@ TEST(ModelPath, FindsIdAndAction) {
     EXPECT_TRUE(parsed && !*parsed) << other;
   }
   for (const std::string_view bad : {"/v1/models/", "/v1/models/..", "/v1/models/a/../b", "/v1/models/a/..%2Fb",
-                                     "/v1/models/%", "/v1/models//load", "/v1/models/stats/load", "/v1/models/a%20b"}) {
+                                     "/v1/models/%", "/v1/models//load", "/v1/models/stats/load", "/v1/models/a%0Ab"}) {
     EXPECT_FALSE(parse_model_path(bad)) << bad;
   }
 }

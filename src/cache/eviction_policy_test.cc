@@ -184,6 +184,24 @@ TEST(Hazard, ABurstProtectsForMinutesAndPopularityForDays) {
   EXPECT_EQ(victim_at(400'000), "burst");
 }
 
+TEST(Hazard, RemembersSoManyModelsAndNoMore) {
+  const auto policy = make_hazard_policy();
+  CacheEntry entry;
+  const auto use = [&](const ModelId& id, std::uint64_t s) {
+    entry.id = id;
+    policy->used(entry, at(s));
+  };
+  for (std::uint64_t s = 0; s < 100; ++s) use("popular", s);
+  use("early", 100);
+  for (std::uint64_t s = 0; s < 3000; ++s) use("passing" + std::to_string(s), 101 + s);
+  EXPECT_TRUE(policy->learned("popular").has_value());
+  EXPECT_FALSE(policy->learned("early").has_value());
+  EXPECT_FALSE(policy->learned("passing0").has_value());
+  EXPECT_TRUE(policy->learned("passing2999").has_value());
+  for (std::uint64_t s = 0; s < 3000; ++s) policy->learn("restored" + std::to_string(s), {at(5000), {1, 1, 1, 1, 1}});
+  EXPECT_FALSE(policy->learned("passing2999").has_value());
+}
+
 TEST(Hazard, TellsWhatAModelIsWorthAndTheClassicsDoNot) {
   for (const std::string& name : policy_names()) {
     ModelCache cache(make_policy(name).value());

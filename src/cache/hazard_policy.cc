@@ -60,6 +60,7 @@ class HazardPolicy final : public EvictionPolicy {
       history.rates[i] = history.rates[i] * std::exp(-passed / kScales[i].seconds) + 1 / kScales[i].seconds;
     }
     history.last = now;
+    if (histories_.size() > kMostHistories) forget_least_likely(entry.id, now);
   }
 
   std::optional<Learned> learned(const ModelId& id) const override {
@@ -74,6 +75,7 @@ class HazardPolicy final : public EvictionPolicy {
     History history{.last = learned.when};
     std::copy(learned.values.begin(), learned.values.end(), history.rates.begin());
     histories_.insert_or_assign(id, history);
+    if (histories_.size() > kMostHistories) forget_least_likely(id, learned.when);
   }
 
   void forget() override { histories_.clear(); }
@@ -96,6 +98,23 @@ class HazardPolicy final : public EvictionPolicy {
     return rate;
   }
 
+  // Names come and go; a model that comes back after so many others is a new one.
+  void forget_least_likely(const ModelId& but, TimePoint now) {
+    auto least = histories_.end();
+    double least_rate = 0;
+    for (auto it = histories_.begin(); it != histories_.end(); ++it) {
+      if (it->first == but) continue;
+      const double its_rate = rate(it->first, now);
+      const bool less =
+          least == histories_.end() || its_rate < least_rate || (its_rate == least_rate && it->first < least->first);
+      if (!less) continue;
+      least = it;
+      least_rate = its_rate;
+    }
+    histories_.erase(least);
+  }
+
+  static constexpr std::size_t kMostHistories = 2000;
   std::unordered_map<ModelId, History> histories_;
 };
 

@@ -3,16 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "catalog/context_search.h"
 #include "catalog/metadata_store.h"
 #include "catalog/model_files.h"
+#include "catalog/names.h"
 #include "engine/engine_arguments.h"
 #include "engine/inspection.h"
 
 namespace minerva {
 namespace {
+
+constexpr Duration kNamesPeriod = std::chrono::seconds(2);
+constexpr unsigned kMostNamesOfAFile = 16;
+constexpr std::size_t kMostAddedByPath = 1000;
 
 // What an inspection's answer depends on. Unit separators keep lists apart from their neighbours.
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
@@ -59,7 +68,8 @@ bool note_time(std::optional<Duration>& known, Duration latest) {
 struct Catalog::Impl {
   struct Known {
     ModelSpec spec;
-    bool by_path = false;  // added by add_path()
+    bool by_path = false;  // added by add_path(), to stay
+    unsigned for_now = 0;  // so many look at it
   };
   using Done = std::function<void(Result<ModelMetadata>)>;
 
@@ -67,7 +77,13 @@ struct Catalog::Impl {
       : options(std::move(catalog_options)),
         driver(engine_driver),
         beside(loop),
-        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json", loop) {}
+        store(options.cache_dir.empty() ? "" : options.cache_dir + "/metadata.json", loop) {
+    if (options.cache_dir.empty()) return;
+    names_file.emplace(options.cache_dir + "/names.json", kFileBookFormat);
+    options.book = read_file_book(*names_file);
+    if (loop == nullptr) return;
+    names_saver.emplace(*loop, *names_file, kNamesPeriod, [this] { return file_book_text(options.book); });
+  }
 
   CatalogOptions options;
   EngineDriver& driver;
@@ -75,6 +91,15 @@ struct Catalog::Impl {
   MetadataStore store;
   std::map<ModelId, Known, std::less<>> models;
   std::map<std::string, ModelId, std::less<>> aliases;
+  std::map<std::string, ModelId, std::less<>> in_any_case;  // ids and aliases in small letters; "": several are meant
+  std::map<std::string, std::vector<ModelId>, std::less<>> repos;  // in small letters: the repository's models
+  std::vector<ModelSpec> unsure;
+  std::vector<std::string> problems;
+  Bytes room{UINT64_MAX};
+  std::optional<io::StateFile> names_file;
+  std::optional<io::StateSaver> names_saver;
+  std::function<void()> surprised;
+  std::vector<std::string> learned;  // places of files that were looked into since the last scan was taken
   std::map<std::string, std::vector<Done>> under_way;  // by key
   std::map<std::string, Error> invalid;                // by key
   // Tells the driver's answers that outlive the catalog that it is gone.
@@ -89,6 +114,81 @@ struct Catalog::Impl {
       if (alias != aliases.end()) it = models.find(alias->second);
     }
     return it == models.end() ? nullptr : &it->second;
+  }
+
+  Known* look_up(std::string_view name) {
+    std::vector<std::string> readings = other_readings(name);
+    readings.insert(readings.begin(), std::string(name));
+    for (const std::string& reading : readings) {
+      if (Known* const known = find(reading); known != nullptr) return known;
+    }
+    for (const std::string& reading : readings) {
+      if (Known* const known = find_in_any_case(reading); known != nullptr) return known;
+    }
+    return nullptr;
+  }
+
+  Known* find_in_any_case(std::string_view name) {
+    const std::string small = lower_case(name);
+    if (const auto repo = repos.find(small); repo != repos.end()) return best_of(repo->second);
+    const auto it = in_any_case.find(small);
+    return it == in_any_case.end() ? nullptr : find(it->second);
+  }
+
+  // The largest that fits as far as is known; if none does, the smallest.
+  Known* best_of(const std::vector<ModelId>& ids) {
+    Known* best = nullptr;
+    Known* smallest = nullptr;
+    for (const ModelId& id : ids) {
+      Known* const known = find(id);
+      if (known == nullptr) continue;
+      const std::string key = key_of(known->spec);
+      const ModelMetadata* const metadata = store.find(key);
+      const bool fits =
+          !invalid.contains(key) &&
+          (metadata == nullptr || known->spec.context_may_shrink ? known->spec.size : metadata->footprint()) <= room;
+      if (fits && (best == nullptr || known->spec.size > best->spec.size)) best = known;
+      if (smallest == nullptr || known->spec.size < smallest->spec.size) smallest = known;
+    }
+    return best != nullptr ? best : smallest;
+  }
+
+  // What find() needs beside the models.
+  void index() {
+    in_any_case.clear();
+    repos.clear();
+    const auto add = [this](const std::string& name, const ModelId& id) {
+      const auto [it, is_new] = in_any_case.emplace(lower_case(name), id);
+      if (!is_new && it->second != id) it->second.clear();
+    };
+    for (const auto& [id, known] : models) {
+      add(id, id);
+      for (const ModelId& alias : known.spec.aliases) add(alias, id);
+      if (!known.spec.repo.empty()) repos[lower_case(known.spec.repo)].push_back(id);
+    }
+  }
+
+  void save_names() {
+    if (names_saver) return names_saver->changed();
+    if (!names_file) return;
+    if (const auto written = names_file->write(file_book_text(options.book)); !written) {
+      log::warn("{}", written.error().message);
+    }
+  }
+
+  // What inspecting a file said that a scan had found.
+  void note_kind(const ModelSpec& spec, FileKind kind) {
+    if (spec.place.empty()) return;
+    const std::string identity = spec.identity.substr(0, spec.identity.find(' ') + 1);  // of its first file
+    FileNote& note = options.book[spec.place];
+    if (note.identity == identity && note.kind == kind) return;
+    const FileKind taken_for = note.kind;
+    note.identity = identity;
+    note.kind = kind;
+    learned.push_back(spec.place);
+    std::erase_if(unsure, [&](const ModelSpec& file) { return file.place == spec.place; });
+    save_names();
+    if (taken_for != kind && surprised) surprised();
   }
 
   std::string key_of(const ModelSpec& spec) const { return inspection_key(spec, driver.fingerprint()); }
@@ -166,19 +266,26 @@ struct Catalog::Impl {
   }
 
   void inspected(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result) {
-    if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
-    look_aside([spec] { return files_identity(spec) == spec.identity; },
-               [this, key, result](bool same) { answer(key, result, same); });
+    look_aside(
+        [spec] { return files_identity(spec) == spec.identity; },
+        [this, spec, key, result = std::move(result)](bool same) { answer(key, keep(spec, key, result, same)); });
   }
 
-  // Files replaced meanwhile (not the `same`): nobody knows which ones the answer is about, so it is not kept.
-  void answer(const std::string& key, const Result<ModelMetadata>& result, bool same) {
+  // Keeps an inspection's answer, and returns it as the answer about a model. Files replaced meanwhile (not the
+  // `same`): nobody knows which ones the answer is about, so it is not kept.
+  Result<ModelMetadata> keep(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result, bool same) {
+    if (same && result) note_kind(spec, result->kind);
+    if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
     if (same && result) {
       store.put(key, *result);
     } else if (same && result.error().code == ErrorCode::kInvalidModel) {
       if (invalid.size() >= kMaxInvalid) invalid.clear();
       invalid[key] = result.error();
     }
+    return result;
+  }
+
+  void answer(const std::string& key, const Result<ModelMetadata>& result) {
     const auto waiting = under_way.extract(key);
     const std::weak_ptr<bool> still_alive = alive;
     for (const Done& done : waiting.mapped()) {
@@ -194,23 +301,40 @@ Catalog::~Catalog() = default;
 
 const CatalogOptions& Catalog::options() const { return impl_->options; }
 
-void Catalog::set_options(std::vector<std::string> models_dirs, std::vector<ModelEntry> entries) {
+void Catalog::set_options(std::vector<std::string> models_dirs, bool folders_may_be_missing,
+                          std::vector<ModelEntry> entries) {
   impl_->options.models_dirs = std::move(models_dirs);
+  impl_->options.folders_may_be_missing = folders_may_be_missing;
   impl_->options.entries = std::move(entries);
 }
 
+void Catalog::set_room(Bytes room) { impl_->room = room; }
+
 Catalog::Changes Catalog::apply(ScanResult result) {
+  impl_->unsure = std::move(result.unsure);
+  impl_->problems = std::move(result.problems);
+  // What was learned while it went on is newer than what it began with.
+  for (const std::string& place : std::exchange(impl_->learned, {})) {
+    const auto scanned = result.book.find(place);
+    if (scanned == result.book.end()) continue;
+    scanned->second.kind = impl_->options.book[place].kind;
+    scanned->second.identity = impl_->options.book[place].identity;
+  }
+  if (impl_->options.book != result.book) {
+    impl_->options.book = std::move(result.book);
+    impl_->save_names();
+  }
   std::map<ModelId, Impl::Known, std::less<>> models;
   for (ModelSpec& spec : result.models) {
     const ModelId id = spec.id;
-    models[id] = {std::move(spec), false};
+    models[id] = {std::move(spec)};
   }
   impl_->aliases.clear();
   for (const auto& [id, known] : models) {
     for (const ModelId& alias : known.spec.aliases) impl_->aliases[alias] = id;
   }
   for (auto& [id, known] : impl_->models) {
-    if (!known.by_path || models.contains(id) || impl_->aliases.contains(id)) continue;
+    if ((!known.by_path && known.for_now == 0) || models.contains(id) || impl_->aliases.contains(id)) continue;
     Impl::Known still = known;
     if (describe_files(still.spec)) models[id] = std::move(still);
   }
@@ -226,11 +350,17 @@ Catalog::Changes Catalog::apply(ScanResult result) {
     if (!models.contains(id)) changes.removed.push_back(id);
   }
   impl_->models = std::move(models);
+  impl_->index();
   return changes;
 }
 
 const ModelSpec* Catalog::find(std::string_view id_or_alias) const {
   const Impl::Known* const known = impl_->find(id_or_alias);
+  return known == nullptr ? nullptr : &known->spec;
+}
+
+const ModelSpec* Catalog::look_up(std::string_view name) const {
+  const Impl::Known* const known = impl_->look_up(name);
   return known == nullptr ? nullptr : &known->spec;
 }
 
@@ -240,28 +370,65 @@ std::vector<const ModelSpec*> Catalog::list() const {
   return specs;
 }
 
-Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view path) {
-  if (!is_model_id(id) || id == "stats") {
+const std::vector<std::string>& Catalog::problems() const { return impl_->problems; }
+
+Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view path, bool for_now) {
+  if (!is_usable_id(id)) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be a model's name", id), "model_id");
   }
   const auto resolved = resolve_model_path(path, impl_->options.models_dirs);
   if (!resolved) return fail(Error{resolved.error().code, resolved.error().message, "model_path"});
-  if (const Impl::Known* const known = impl_->find(id); known != nullptr) {
-    if (known->spec.path == *resolved) return &known->spec;
+  if (Impl::Known* const known = impl_->find(id); known != nullptr) {
+    if (known->spec.path == *resolved) {
+      if (known->for_now > 0) (for_now ? known->for_now += 1 : known->by_path = true);
+      return &known->spec;
+    }
     return fail(ErrorCode::kConflict,
                 fmt::format("\"{}\" already names another file; choose another model_id, or leave out model_path", id),
                 "model_path");
   }
   ModelSpec spec;
+  unsigned names = 0;
+  std::size_t added = 0;
+  for (const auto& [other, known] : impl_->models) {
+    added += known.by_path || known.for_now > 0 ? 1 : 0;
+    if (known.spec.path != *resolved) continue;
+    ++names;
+    if (known.spec.place.empty()) continue;
+    spec.name = known.spec.name;
+    spec.mmproj = known.spec.mmproj;
+    spec.companions = known.spec.companions;
+  }
+  if (names >= kMostNamesOfAFile || added >= kMostAddedByPath) {
+    return fail(ErrorCode::kConflict,
+                names >= kMostNamesOfAFile
+                    ? fmt::format("the file has {} names already; use one of them", names)
+                    : fmt::format("{} models were added by their paths already; use their names", added),
+                "model_path");
+  }
   spec.id = id;
   spec.path = *resolved;
   const auto parts = model_parts(spec.path);
   if (!parts) return fail(Error{parts.error().code, parts.error().message, "model_path"});
   spec.more_files.assign(parts->begin() + 1, parts->end());
-  spec.mmproj = projector_of(*resolved, impl_->options.models_dirs);
+  if (spec.name.empty()) {
+    spec.name = parse_model_file_name(std::filesystem::path(*resolved).filename().string()).stem;
+    spec.mmproj = projector_of(*resolved);
+  }
   const auto described = describe_files(spec);
   if (!described) return fail(Error{described.error().code, described.error().message, "model_path"});
-  return &impl_->models.emplace(id, Impl::Known{std::move(spec), true}).first->second.spec;
+  const auto& made = impl_->models.emplace(id, Impl::Known{std::move(spec), !for_now, for_now ? 1U : 0U}).first->second;
+  impl_->index();
+  return &made.spec;
+}
+
+bool Catalog::drop_path(const ModelId& id) {
+  const auto it = impl_->models.find(id);
+  if (it == impl_->models.end() || it->second.for_now == 0) return false;
+  if (--it->second.for_now > 0 || it->second.by_path) return false;
+  impl_->models.erase(it);
+  impl_->index();
+  return true;
 }
 
 void Catalog::look_again(const ModelId& id, std::function<void(bool replaced)> done) {
@@ -280,6 +447,38 @@ void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<M
     });
   });
 }
+
+void Catalog::inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) {
+  const std::string key = impl_->key_of(spec);
+  impl_->driver.inspect_idly(spec, [impl = impl_.get(), still = std::weak_ptr(impl_->alive), spec, key,
+                                    done = std::move(done)](Result<ModelMetadata> result) {
+    if (still.expired()) return;
+    impl->look_aside(
+        [spec] { return files_identity(spec) == spec.identity; },
+        [impl, spec, key, done, result = std::move(result)](bool same) { done(impl->keep(spec, key, result, same)); });
+  });
+}
+
+std::vector<ModelSpec> Catalog::unknown() const {
+  std::vector<ModelSpec> specs;
+  std::copy_if(impl_->unsure.begin(), impl_->unsure.end(), std::back_inserter(specs),
+               [this](const ModelSpec& spec) { return !impl_->invalid.contains(impl_->key_of(spec)); });
+  for (const auto& [id, known] : impl_->models) {
+    const std::string key = impl_->key_of(known.spec);
+    if (known.spec.command.argv.empty() && impl_->store.find(key) == nullptr && !impl_->invalid.contains(key) &&
+        !impl_->under_way.contains(key)) {
+      specs.push_back(known.spec);
+    }
+  }
+  return specs;
+}
+
+const Error* Catalog::invalid(const ModelSpec& spec) const {
+  const auto it = impl_->invalid.find(impl_->key_of(spec));
+  return it == impl_->invalid.end() ? nullptr : &it->second;
+}
+
+void Catalog::on_surprise(std::function<void()> fn) { impl_->surprised = std::move(fn); }
 
 const ModelMetadata* Catalog::metadata(const ModelSpec& spec) const { return impl_->store.find(impl_->key_of(spec)); }
 
@@ -306,7 +505,10 @@ void Catalog::forget_metadata() {
   impl_->invalid.clear();
 }
 
-void Catalog::finish() { impl_->store.finish(); }
+void Catalog::finish() {
+  impl_->store.finish();
+  if (impl_->names_saver) impl_->names_saver->finish();
+}
 
 std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
   const unsigned whole = conversation_context(spec, metadata.trained_context);

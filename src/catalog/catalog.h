@@ -1,9 +1,9 @@
 // Catalog: which models exist, by id and alias. Scans the models folders, applies the config's entries, enforces the
 // path rule, and keeps what inspecting a model said and what its engines held (in memory and on disk).
 //
-// Threading: the loop's thread; scan() alone touches no member and may run on another one. A model's files are looked at
-// on another thread: a disk that does not answer holds up those who ask about this model only.
-// It does not decide what is loaded.
+// Threading: the loop's thread; scan() alone touches no member and may run on another one. A model's files are looked
+// at on another thread: a disk that does not answer holds up those who ask about this model only. It does not decide
+// what is loaded.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/file_book.h"
 #include "engine/engine.h"
 #include "engine/model_spec.h"
 #include "minerva/base/result.h"
@@ -43,13 +44,19 @@ struct ModelEntry {
 struct CatalogOptions {
   std::vector<std::string> models_dirs;  // absolute
   std::vector<ModelEntry> entries;
-  std::string cache_dir;  // metadata.json lives here; empty: nothing on disk
+  std::string cache_dir;  // metadata.json and names.json live here; empty: nothing on disk
+  // Nobody named the folders: they are where models are on most machines.
+  bool folders_may_be_missing = false;
+  FileBook book = {};  // what earlier scans left to remember
 };
 
 struct ScanResult {
   std::vector<ModelSpec> models;  // by id
-  // In sentences: two files of one name, an unreadable folder, an entry without a file.
+  // In sentences: a file that is no model, an unreadable folder, an entry without a file.
   std::vector<std::string> problems;
+  // Files that are no models by their names, into which nobody has looked; each as if it were a model.
+  std::vector<ModelSpec> unsure;
+  FileBook book;                     // for the next scan
   std::vector<std::string> folders;  // that were read: where models may appear
 };
 
@@ -61,14 +68,18 @@ class Catalog {
   ~Catalog();
 
   // Reads the folders and two levels of folders in them. Blocks: call it where that is fine. A model is called by its
-  // file's stem, the shard suffix dropped, wherever it lies; a projector (mmproj*.gguf) belongs to the model it shares
-  // a subfolder with. Two of one name are a problem that names both, and neither is listed. An entry with a path
-  // renames the file. Symlinks are followed, also out of the folder: they are the operator's.
+  // file's stem, the shard suffix dropped, wherever it lies, or by what comes nearest to it (docs/adr/0019-names.md);
+  // in the Hugging Face cache "org/repo:QUANT". Of two that would be called the same, one is called by its folder too,
+  // and which one is as the book says. Files that go with a model belong to the one beside them, or to the one whose
+  // name they share. An entry with a path renames the file. Symlinks are followed, also out of the folder: they are the
+  // operator's.
   static ScanResult scan(const CatalogOptions& options);
 
   const CatalogOptions& options() const;
   // Counts from the next scan on. The cache folder stays what it was.
-  void set_options(std::vector<std::string> models_dirs, std::vector<ModelEntry> entries);
+  void set_options(std::vector<std::string> models_dirs, bool folders_may_be_missing, std::vector<ModelEntry> entries);
+  // The memory that models may take in all: "org/repo" is the best of that repository that fits into it.
+  void set_room(Bytes room);
 
   struct Changes {
     std::vector<ModelSpec> added_or_changed;
@@ -77,16 +88,26 @@ class Catalog {
   // Takes a scan's result; models added by path stay as long as their file does.
   Changes apply(ScanResult result);
 
-  // By id or alias; nullptr if unknown. Valid until the next apply() or add_path().
+  // By id or alias; nullptr if unknown. Valid until the next apply(), add_path() or drop_path().
   const ModelSpec* find(std::string_view id_or_alias) const;
+  // What a client means: by id or alias; else by the same without ":latest", "hf.co/" or ".gguf"; else without regard
+  // to case, if one model only is meant, or by its repository ("org/repo"). nullptr if unknown. Valid as find().
+  const ModelSpec* look_up(std::string_view name) const;
   // Every model, by id.
   std::vector<const ModelSpec*> list() const;
+  // What the last scan found wrong, in sentences.
+  const std::vector<std::string>& problems() const;
 
   // Makes `id` name the file `path` (absolute or relative to a models folder): the body of POST .../load.
   // Errors: kModelNotFound when the path is missing, not a regular file, unreadable or outside every models folder
   // after resolving symlinks (one message for all); kConflict when `id` already names another file;
-  // kInvalidArgument when it cannot be a name; kInvalidModel when a part of the model is missing.
-  Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path);
+  // kInvalidArgument when it cannot be a name; kInvalidModel when a part of the model is missing; kConflict also when
+  // the file has as many names as a file may have.
+  // `for_now`: only to look at it; the name is gone once each such call was followed by drop_path(), unless it was
+  // added to stay meanwhile.
+  Result<const ModelSpec*> add_path(const ModelId& id, std::string_view path, bool for_now = false);
+  // True if the name is gone now. No effect on what was not added for now.
+  bool drop_path(const ModelId& id);
 
   // Takes the model's files as they are now. `done`, which may be called inside, is told whether they are others than
   // were known, so that an engine it has is outdated; false also if they are gone.
@@ -99,6 +120,15 @@ class Catalog {
   // about the largest that takes no more (shrunk_from() tells), or about the one it is to have if there is none.
   // Errors: as EngineDriver::inspect. kInvalidModel is kept as long as the catalog lives, others are tried anew.
   void inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done);
+  // Inspects a model that nobody asks for, with the context it is to have, only for list() to say more: at idle
+  // priority, and given up (kCancelled) when somebody does ask for something. `done` as above.
+  void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done);
+  // Models and files that go with one whose inspection would tell something new, in the order of their ids.
+  std::vector<ModelSpec> unknown() const;
+  // Why a model cannot be run, as inspecting it said; nullptr if nothing is known against it. Valid as metadata().
+  const Error* invalid(const ModelSpec& spec) const;
+  // Called when a file turned out to be something else than it was taken for: a scan is due.
+  void on_surprise(std::function<void()> fn);
   // If already known; nullptr otherwise. Valid until the next inspect() or note.
   const ModelMetadata* metadata(const ModelSpec& spec) const;
 

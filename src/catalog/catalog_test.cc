@@ -182,13 +182,33 @@ TEST_F(CatalogTest, TwoLevelsOfFoldersAreRead) {
   EXPECT_EQ(ids(scan()), (Ids{"deep"}));
 }
 
-TEST_F(CatalogTest, TwoOfOneNameAreAProblemThatNamesBoth) {
+TEST_F(CatalogTest, OfTwoOfOneNameOneIsCalledByItsFolderToo) {
   put("x/m.gguf");
   put("y/m.gguf");
   put("other.gguf");
   const ScanResult result = scan();
-  EXPECT_EQ(ids(result), (Ids{"other"}));
-  expect_one_problem(result, {"x/m.gguf", "y/m.gguf", "\"m\""});
+  EXPECT_EQ(ids(result), (Ids{"m", "other", "y-m"}));
+  EXPECT_TRUE(result.problems.empty());
+}
+
+TEST_F(CatalogTest, WhatModelsAreCalledIsKnownAfterARestart) {
+  put("y/m.gguf");
+  catalog();
+  put("x/m.gguf");
+  const auto restarted = [this] {
+    auto made = std::make_unique<Catalog>(options_, driver_);
+    made->apply(Catalog::scan(made->options()));
+    return made;
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto made = restarted();
+    ASSERT_NE(made->find("m"), nullptr);
+    EXPECT_EQ(made->find("m")->path, (models_ / "y/m.gguf").string());
+    EXPECT_NE(made->find("x-m"), nullptr);
+  }
+  // Without it the files are as good as new.
+  std::ofstream(fs::path(options_.cache_dir) / "names.json") << "damaged";
+  EXPECT_EQ(restarted()->find("m")->path, (models_ / "x/m.gguf").string());
 }
 
 TEST_F(CatalogTest, TheSameFolderTwiceIsNoProblem) {
@@ -199,13 +219,18 @@ TEST_F(CatalogTest, TheSameFolderTwiceIsNoProblem) {
   EXPECT_TRUE(result.problems.empty());
 }
 
-TEST_F(CatalogTest, NamesThatCannotBeIdsAreProblems) {
+TEST_F(CatalogTest, NamesThatCannotBeIdsComeNearest) {
   put("with space.gguf");
-  expect_one_problem(scan(), {"with space.gguf"});
-  fs::rename(models_ / "with space.gguf", models_ / "stats.gguf");
-  expect_one_problem(scan(), {"stats", "reserved"});
+  put("stats.gguf");
+  const ScanResult result = scan();
+  ASSERT_EQ(result.models.size(), 2U);
+  EXPECT_TRUE(result.problems.empty());
+  EXPECT_EQ(result.models[1].id, "with-space");
+  EXPECT_EQ(result.models[1].aliases, Ids{"with space"});
+  EXPECT_TRUE(result.models[0].id.starts_with("model-")) << "reserved";
+  EXPECT_TRUE(result.models[0].aliases.empty()) << "reserved";
   options_.entries = {{.id = "named", .path = "stats.gguf"}};
-  EXPECT_EQ(ids(scan()), (Ids{"named"}));
+  EXPECT_EQ(ids(scan()), (Ids{"named", "with-space"}));
 }
 
 TEST_F(CatalogTest, AMissingFolderIsAProblem) {
@@ -328,12 +353,12 @@ TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
 
   // What another memory would be is not what was known.
   options_.entries.front().command.memory = Bytes::gib(3);
-  known->set_options(options_.models_dirs, options_.entries);
+  known->set_options(options_.models_dirs, false, options_.entries);
   EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
   EXPECT_EQ(known->metadata(*known->find("whisper")), nullptr);
 
   put("whisper.gguf");
-  expect_one_problem(scan(), {"\"whisper\"", "whisper.gguf", "its command in the config"});
+  EXPECT_EQ(ids(scan()), (Ids{"models-whisper", "whisper"})) << "the config's name is its own";
 }
 
 TEST_F(CatalogTest, AliasesMustNotCollide) {
@@ -401,6 +426,72 @@ TEST_F(CatalogTest, AddPathNamesAFile) {
     ASSERT_FALSE(refused.has_value()) << bad;
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   }
+}
+
+TEST_F(CatalogTest, ClientsMayWriteNamesInOtherWays) {
+  put("My Model.Q4_0.gguf");
+  put("a.gguf");
+  put("A.gguf");
+  put("b:latest.gguf");
+  const auto made = catalog();
+  for (const std::string name : {"My-Model.Q4_0", "My Model.Q4_0", "my-model.q4_0", "MY MODEL.Q4_0",
+                                 "My-Model.Q4_0:latest", "my model.q4_0.gguf", "hf.co/My-Model.Q4_0:latest"}) {
+    ASSERT_NE(made->look_up(name), nullptr) << name;
+    EXPECT_EQ(made->look_up(name)->id, "My-Model.Q4_0") << name;
+  }
+  EXPECT_EQ(made->look_up("a")->id, "a");
+  EXPECT_EQ(made->look_up("A:latest")->id, "A");
+  EXPECT_EQ(made->look_up("b:latest")->id, "b:latest");
+  for (const std::string name : {"", "latest", ":latest", ".gguf", "c", "b", "hf.co/"}) {
+    EXPECT_EQ(made->look_up(name), nullptr) << name;
+  }
+  fs::remove(models_ / "A.gguf");
+  made->apply(scan());
+  EXPECT_EQ(made->look_up("A")->id, "a");
+}
+
+TEST_F(CatalogTest, AnAmbiguousCaseIsNobody) {
+  put("ab.gguf");
+  put("AB.gguf");
+  const auto made = catalog();
+  EXPECT_EQ(made->look_up("Ab"), nullptr);
+  EXPECT_EQ(made->look_up("AB")->id, "AB");
+}
+
+TEST_F(CatalogTest, WhatIsAddedToLookAtItGoesAgain) {
+  put("m.gguf");
+  const auto made = catalog();
+  for (int i = 0; i < 50; ++i) {
+    const ModelId id = "z" + std::to_string(i);
+    ASSERT_TRUE(made->add_path(id, "m.gguf", /*for_now=*/true).has_value()) << i;
+    EXPECT_TRUE(made->drop_path(id));
+    EXPECT_EQ(made->find(id), nullptr);
+  }
+  EXPECT_EQ(made->list().size(), 1U);
+  // Two look at it; then one wants it to stay.
+  ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
+  ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
+  EXPECT_FALSE(made->drop_path("z"));
+  ASSERT_TRUE(made->add_path("z", "m.gguf").has_value());
+  EXPECT_FALSE(made->drop_path("z"));
+  EXPECT_NE(made->find("z"), nullptr);
+  EXPECT_FALSE(made->drop_path("z"));
+  EXPECT_FALSE(made->drop_path("m")) << "what the scan found stays";
+  EXPECT_FALSE(made->drop_path("nobody"));
+}
+
+TEST_F(CatalogTest, AFileHasSoManyNamesAtMost) {
+  put("m.gguf");
+  put("n.gguf");
+  const auto made = catalog();
+  Result<const ModelSpec*> added = nullptr;
+  int names = 0;
+  while ((added = made->add_path("z" + std::to_string(names), "m.gguf")) && names < 100) ++names;
+  ASSERT_FALSE(added.has_value());
+  EXPECT_EQ(added.error().code, ErrorCode::kConflict);
+  EXPECT_EQ(names, 15);
+  EXPECT_TRUE(made->add_path("z0", "m.gguf").has_value()) << "known";
+  EXPECT_TRUE(made->add_path("y", "n.gguf").has_value());
 }
 
 TEST_F(CatalogTest, ThePathRuleGivesOneAnswerForAllItRefuses) {
@@ -801,7 +892,8 @@ class CatalogOnASlowDisk : public CatalogTest {
  protected:
   static constexpr int kThreads = 20;
   void hold_the_disk() {
-    for (int i = 0; i < kThreads; ++i) loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
+    for (int i = 0; i < kThreads; ++i)
+      loop_.offload(io::Lane::kAwaited, [disk = disk_answers_] { disk.wait(); }, [] {});
   }
   void turn() {
     for (int i = 0; i < kThreads; ++i) {

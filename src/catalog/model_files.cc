@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <set>
+#include <map>
 #include <system_error>
+
+#include "catalog/names.h"
 
 namespace minerva {
 namespace {
@@ -73,7 +75,7 @@ std::int64_t modified_ns(const struct stat& status) {
 }  // namespace
 
 ModelFileName parse_model_file_name(std::string_view name) {
-  if (!name.ends_with(kExtension)) return {std::string(name)};
+  if (!lower_case(name).ends_with(kExtension)) return {std::string(name)};
   name.remove_suffix(kExtension.size());
   constexpr std::size_t kSuffix = std::string_view("-00001-of-00003").size();
   if (name.size() <= kSuffix) return {std::string(name)};
@@ -81,20 +83,19 @@ ModelFileName parse_model_file_name(std::string_view name) {
   const unsigned part = part_number(suffix.substr(1, 5));
   const unsigned parts = part_number(suffix.substr(10, 5));
   if (suffix[0] != '-' || suffix.substr(6, 4) != "-of-" || part == 0 || part > parts) return {std::string(name)};
-  return {std::string(name.substr(0, name.size() - kSuffix)), parts};
+  return {std::string(name.substr(0, name.size() - kSuffix)), parts, part};
 }
 
-bool is_projector_file_name(std::string_view name) { return name.starts_with("mmproj") && name.ends_with(kExtension); }
-
-bool is_model_file_name(std::string_view name) {
-  return name.size() > kExtension.size() && name.ends_with(kExtension) && name.front() != '.' &&
-         !is_projector_file_name(name);
+bool is_gguf_file_name(std::string_view name) {
+  return name.size() > kExtension.size() && lower_case(name).ends_with(kExtension) && name.front() != '.';
 }
 
 Result<std::vector<std::string>> model_parts(const std::string& path) {
   const auto gone = [&path] { return fail(ErrorCode::kModelNotFound, fmt::format("the file {} is gone", path)); };
   const fs::path file(path);
-  const ModelFileName name = parse_model_file_name(file.filename().string());
+  const std::string file_name = file.filename().string();
+  const ModelFileName name = parse_model_file_name(file_name);
+  const std::string extension = file.extension().string();  // as it is spelled
   std::error_code error;
   const fs::path canonical = fs::canonical(file, error);
   if (error) return gone();
@@ -104,7 +105,7 @@ Result<std::vector<std::string>> model_parts(const std::string& path) {
   // The parts find each other by their names, so these are kept, also when they are symlinks.
   std::vector<std::string> parts;
   for (unsigned part = 1; part <= name.parts; ++part) {
-    const std::string part_name = fmt::format("{}-{:05}-of-{:05}{}", name.stem, part, name.parts, kExtension);
+    const std::string part_name = fmt::format("{}-{:05}-of-{:05}{}", name.stem, part, name.parts, extension);
     if (!fs::is_regular_file(folder / part_name, error)) {
       return fail(ErrorCode::kInvalidModel, fmt::format("the model \"{}\" in {} is incomplete: {} is missing",
                                                         name.stem, folder.string(), part_name));
@@ -185,21 +186,33 @@ Result<std::string> resolve_model_path(std::string_view path, const std::vector<
   return refused();
 }
 
-std::string projector_of(const std::string& path, const std::vector<std::string>& folders) {
-  const fs::path folder = fs::path(path).parent_path();
-  const std::vector<fs::path> tops = canonical_folders(folders);
-  if (std::find(tops.begin(), tops.end(), folder) != tops.end()) return {};
-  std::set<std::string> models;
-  std::set<std::string> projectors;
+std::string file_identity(const std::string& path) {
+  ModelSpec alone;
+  alone.path = path;
+  return files_identity(alone);
+}
+
+std::string projector_of(const std::string& path) {
+  const std::string stem = parse_model_file_name(fs::path(path).filename().string()).stem;
+  std::vector<std::string> models = {stem};
+  std::map<std::string, std::string> projectors;  // by stem
   std::error_code error;
-  for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+  for (fs::directory_iterator it(fs::path(path).parent_path(), error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (is_projector_file_name(name)) projectors.insert(it->path().string());
-    if (is_model_file_name(name)) models.insert(parse_model_file_name(name).stem);
+    if (!is_gguf_file_name(name)) continue;
+    const std::string other = parse_model_file_name(name).stem;
+    const FileKind kind = kind_by_name(other);
+    if (kind == FileKind::kProjector) projectors.emplace(other, it->path().string());
+    if (kind == FileKind::kModel && other != stem) models.push_back(other);
   }
-  if (models.size() != 1 || projectors.empty()) return {};
-  const fs::path canonical = fs::canonical(*projectors.begin(), error);
-  return error ? std::string() : canonical.string();
+  for (const auto& [name, file] : projectors) {
+    const std::vector<std::size_t> owners = owners_of(name, models);
+    if (owners.empty() || owners.front() != 0) continue;
+    const fs::path canonical = fs::canonical(file, error);
+    if (!error) return canonical.string();
+  }
+  return {};
 }
 
 }  // namespace minerva

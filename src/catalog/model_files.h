@@ -19,11 +19,11 @@ namespace minerva {
 struct ModelFileName {
   std::string stem;
   unsigned parts = 0;  // 0: a model in one file
+  unsigned part = 0;   // which of them this is, from 1
 };
 ModelFileName parse_model_file_name(std::string_view name);
 
-bool is_model_file_name(std::string_view name);      // *.gguf, not hidden, no projector
-bool is_projector_file_name(std::string_view name);  // mmproj*.gguf
+bool is_gguf_file_name(std::string_view name);  // *.gguf, not hidden
 
 // All parts of the model that the file `path` belongs to, the first one first; the folder's symlinks are resolved, and
 // those of a file that is a model by itself.
@@ -44,7 +44,10 @@ std::string files_identity(const ModelSpec& spec);
 // Errors: kModelNotFound with one message for missing, forbidden and unreadable; kInvalidModel for a missing part.
 Result<std::string> resolve_model_path(std::string_view path, const std::vector<std::string>& folders);
 
-// The projector beside the model file `path`, if the two are alone in a folder below one of `folders`; else empty.
-std::string projector_of(const std::string& path, const std::vector<std::string>& folders);
+// What ModelSpec::identity would be of a spec with this file alone.
+std::string file_identity(const std::string& path);
+
+// The projector beside the model file `path` that is its own, as the files' names say; else empty.
+std::string projector_of(const std::string& path);
 
 }  // namespace minerva

@@ -3,11 +3,16 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "catalog/catalog.h"
+#include "catalog/hub_cache.h"
 #include "catalog/model_files.h"
+#include "catalog/names.h"
+#include "engine/inspection.h"
 #include "engine/user_arguments.h"
 
 namespace minerva {
@@ -16,29 +21,63 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned kMaxDepth = 2;  // of folders inside a models folder: publisher/model/file.gguf
-constexpr std::string_view kReserved = "stats";
+
+// "a projector"
+std::string with_article(FileKind kind) {
+  const bool vowel = kind == FileKind::kAdapter || kind == FileKind::kImportanceMatrix;
+  return fmt::format("{} {}", vowel ? "an" : "a",
+                     kind == FileKind::kOther ? "file for something else" : file_kind_name(kind));
+}
 
 class Scan {
  public:
-  explicit Scan(const CatalogOptions& options) : options_(options) {}
+  explicit Scan(const CatalogOptions& options) : options_(options) { result_.book = options.book; }
 
   ScanResult run() {
     for (const std::string& folder : options_.models_dirs) {
       std::error_code error;
       const fs::path canonical = fs::canonical(folder, error);
-      if (error) {
-        problem("the models folder {} cannot be read ({}): create it, or name another one", folder, error.message());
-      } else {
+      if (!error) {
         read_folder(canonical, 0);
+      } else if (error != std::errc::no_such_file_or_directory || !options_.folders_may_be_missing) {
+        problem("the models folder {} cannot be read ({}): create it, or name another one", folder, error.message());
       }
     }
-    apply_entries();
-    settle_names();
+    std::vector<ModelSpec> named = named_by_entries();
+    settle_names(named);
+    for (Candidate& candidate : found_) {
+      stems_.emplace_back(candidate.spec.id, candidate.spec.name);
+      result_.models.push_back(std::move(candidate.spec));
+    }
+    apply_entries_by_id();
+    std::move(named.begin(), named.end(), std::back_inserter(result_.models));
+    std::sort(result_.models.begin(), result_.models.end(),
+              [](const ModelSpec& a, const ModelSpec& b) { return a.id < b.id; });
     settle_aliases();
+    forget_old_notes();
     return std::move(result_);
   }
 
  private:
+  // A GGUF file, or all parts of a model.
+  struct File {
+    std::string place;  // see FileBook
+    std::string stem;
+    fs::path path;
+    ModelId hub_id = {};  // what the Hugging Face cache's rules call it
+    FileKind kind = FileKind::kModel;
+    bool sure = false;  // that it is of that kind: somebody has looked into it
+  };
+  // A model that the folders hold, and what it may be called.
+  struct Candidate {
+    ModelSpec spec;
+    ModelId wanted;      // if it is free
+    ModelId otherwise;   // else this, with a hash if that is not free either
+    bool exact = false;  // `wanted` is not made from another name
+    std::string place;
+    FileNote note = {};
+  };
+
   template <typename... Args>
   void problem(fmt::format_string<Args...> format, Args&&... args) {
     result_.problems.push_back(fmt::format(format, std::forward<Args>(args)...));
@@ -46,57 +85,151 @@ class Scan {
 
   void read_folder(const fs::path& folder, unsigned depth) {
     if (!seen_.insert(folder.string()).second) return;  // named twice, or inside another models folder
+    if (is_hub_repo(folder)) return read_repo(folder);
     result_.folders.push_back(folder.string());
-    std::error_code error;
     std::set<fs::path> entries;  // sorted, so that two scans of the same files agree
+    std::error_code error;
     for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
       if (!it->path().filename().string().starts_with('.')) entries.insert(it->path());
     }
     if (error) problem("the folder {} cannot be read ({})", folder.string(), error.message());
 
-    std::map<std::string, fs::path> models;  // one file per model: stem and number of parts -> a part
-    std::vector<std::string> projectors;
+    std::map<std::string, File> files;  // one per model: stem and number of parts -> a part
+    std::vector<fs::path> folders;
     for (const fs::path& entry : entries) {
       const std::string name = entry.filename().string();
       std::error_code ignored;
       if (fs::is_directory(entry, ignored)) {
-        if (depth < kMaxDepth) read_folder(fs::canonical(entry, ignored), depth + 1);
-      } else if (is_projector_file_name(name)) {
-        projectors.push_back(name);
-      } else if (is_model_file_name(name)) {
-        const ModelFileName parsed = parse_model_file_name(name);
-        models.emplace(fmt::format("{}/{}", parsed.stem, parsed.parts), entry);
+        if (is_hub_repo(entry) || (depth < kMaxDepth && !is_hub_folder_of_others(name))) folders.push_back(entry);
+      } else if (is_gguf_file_name(name)) {
+        ModelFileName parsed = parse_model_file_name(name);
+        std::string key = fmt::format("{}/{}{}", parsed.stem, parsed.parts, entry.extension().string());
+        files.emplace(std::move(key), File{entry.string(), std::move(parsed.stem), entry});
       }
     }
-    for (const auto& [key, file] : models) add_file(file);
-    if (depth > 0 && !projectors.empty()) check_projectors(folder, models.size(), projectors);
-  }
-
-  void check_projectors(const fs::path& folder, std::size_t models, const std::vector<std::string>& projectors) {
-    if (models > 1) {
-      problem(
-          "{} holds {} models and the projector {}: which one it belongs to is unknown, so it is not used; give "
-          "the model and its projector a folder of their own",
-          folder.string(), models, projectors.front());
-    } else if (models == 1 && projectors.size() > 1) {
-      problem("{} holds several projectors ({}): {} is used", folder.string(), fmt::join(projectors, ", "),
-              projectors.front());
+    std::vector<File> list;
+    for (auto& [key, file] : files) list.push_back(std::move(file));
+    take_files(std::move(list), folder.filename().string(), {});
+    for (const fs::path& inner : folders) {
+      std::error_code ignored;
+      read_folder(fs::canonical(inner, ignored), depth + 1);
     }
   }
 
-  void add_file(const fs::path& file) {
-    ModelSpec spec;
-    spec.id = parse_model_file_name(file.filename().string()).stem;
-    if (!is_model_id(spec.id) || spec.id == kReserved) {
-      problem(
-          "{} cannot be a model's name, so {} is not listed; rename the file, or name it in the config "
-          "([model.\"NAME\"] with path)",
-          spec.id == kReserved ? "\"stats\" (reserved)" : "\"" + spec.id + "\"", file.string());
-      // An entry may still give it a name, by its path.
-      return;
+  void read_repo(const fs::path& folder) {
+    HubRepo repo = read_hub_repo(folder);
+    std::move(repo.problems.begin(), repo.problems.end(), std::back_inserter(result_.problems));
+    std::move(repo.folders.begin(), repo.folders.end(), std::back_inserter(result_.folders));
+    std::vector<File> list;
+    std::set<std::string> seen;
+    for (const HubRepo::File& file : repo.files) {
+      ModelFileName parsed = parse_model_file_name(file.path.filename().string());
+      if (!seen.insert(fmt::format("{}/{}/{}", file.path.parent_path().string(), parsed.stem, parsed.parts)).second) {
+        continue;  // another part of it
+      }
+      list.push_back({(folder / file.name).string(), std::move(parsed.stem), file.path});
     }
-    spec.path = file.string();
-    if (describe(spec)) found_[spec.id].push_back(std::move(spec));
+    take_files(std::move(list), folder.filename().string(), repo.name);
+  }
+
+  // Files that lie beside each other: in a folder, or in a repository.
+  void take_files(std::vector<File> files, const std::string& folder, const std::string& repo) {
+    std::vector<File> models;
+    std::vector<File> others;
+    for (File& file : files) {
+      const auto note = options_.book.find(file.place);
+      file.sure = note != options_.book.end() && !note->second.identity.empty() &&
+                  note->second.identity == file_identity(file.path.string());
+      file.kind = file.sure ? note->second.kind : kind_by_name(file.stem);
+      std::error_code error;
+      if (fs::exists(file.path, error) && !fs::is_regular_file(file.path, error)) {
+        problem("{} is not listed: it is no regular file", file.path.string());
+      } else {
+        (file.kind == FileKind::kModel ? models : others).push_back(std::move(file));
+      }
+    }
+    if (!repo.empty()) {
+      std::vector<std::string> stems;
+      for (const File& model : models) stems.push_back(model.stem);
+      const std::vector<ModelId> ids = hub_ids(repo, stems);
+      for (std::size_t i = 0; i < models.size(); ++i) models[i].hub_id = ids[i];
+    }
+    std::vector<ModelSpec> specs(models.size());
+    for (const File& other : others) take_other(other, models, specs);
+    for (std::size_t i = 0; i < models.size(); ++i) add_model(models[i], std::move(specs[i]), folder, repo);
+  }
+
+  // A file that is no model by itself.
+  void take_other(const File& file, const std::vector<File>& models, std::vector<ModelSpec>& specs) {
+    remember(file, {});
+    ModelSpec alone;
+    alone.id = file.stem;  // nobody asks for it by that
+    alone.name = file.stem;
+    alone.place = file.place;
+    alone.path = file.path.string();
+    if (!describe(alone)) return;
+    const std::string path = alone.path;
+    if (!file.sure) result_.unsure.push_back(std::move(alone));
+    if (file.kind == FileKind::kImportanceMatrix || file.kind == FileKind::kOther) {
+      return problem("{} is not listed: it is {}, and no model", file.path.string(), with_article(file.kind));
+    }
+    std::vector<std::string> stems;
+    for (const File& model : models) stems.push_back(model.stem);
+    const std::vector<std::size_t> owners = owners_of(file.stem, stems);
+    for (const std::size_t i : owners) {
+      specs[i].companions.push_back(path);
+      if (file.kind == FileKind::kProjector && specs[i].mmproj.empty()) specs[i].mmproj = path;
+    }
+    if (!owners.empty()) return;
+    if (models.empty()) {
+      problem("{} is {}, and no model is beside it: put it into the folder of the model it belongs to",
+              file.path.string(), with_article(file.kind));
+    } else {
+      problem(
+          "{} is {}, and {} models are beside it: which one it belongs to is unknown, so it is not used; give the "
+          "model "
+          "and the file a folder of their own, or names that begin alike",
+          file.path.string(), with_article(file.kind), models.size());
+    }
+  }
+
+  void add_model(const File& file, ModelSpec spec, const std::string& folder, const std::string& repo) {
+    spec.name = file.stem;
+    spec.place = file.place;
+    spec.repo = repo;
+    spec.path = file.path.string();
+    if (!describe(spec)) return;
+    Candidate candidate;
+    candidate.place = file.place;
+    if (repo.empty()) {
+      candidate.wanted = id_of_stem(file.stem, file.place);
+      candidate.otherwise = id_of_stem(folder + "-" + file.stem, file.place);
+      candidate.exact = candidate.wanted == file.stem;
+    } else {
+      candidate.wanted = file.hub_id;
+      candidate.otherwise = fmt::format("{}/{}", repo, id_of_stem(file.stem, file.place));
+      candidate.exact = true;
+    }
+    candidate.note = note_of(file);
+    candidate.spec = std::move(spec);
+    found_.push_back(std::move(candidate));
+  }
+
+  // What is known of a file now, and what it was called.
+  FileNote note_of(const File& file) const {
+    FileNote note;
+    const auto known = options_.book.find(file.place);
+    if (known != options_.book.end()) note.id = known->second.id;
+    note.kind = file.kind;
+    if (file.sure) note.identity = known->second.identity;
+    return note;
+  }
+
+  void remember(const File& file, const ModelId& id) {
+    FileNote note = note_of(file);
+    if (!id.empty()) note.id = id;
+    result_.book[file.place] = std::move(note);
+    noted_.insert(file.place);
   }
 
   // Fills in what the files say. false: they make no model, which became a problem.
@@ -106,7 +239,6 @@ class Scan {
       problem("{}", parts.error().message);
       return false;
     }
-    spec.mmproj = projector_of(spec.path, options_.models_dirs);
     spec.path = parts->front();
     spec.more_files.assign(parts->begin() + 1, parts->end());
     const auto described = describe_files(spec);
@@ -148,13 +280,14 @@ class Scan {
     return true;
   }
 
-  void apply_entries() {
+  // The models that an entry gives a file or a command of its own. Files so named leave what was found.
+  std::vector<ModelSpec> named_by_entries() {
     std::vector<ModelSpec> named;
-    std::set<std::string> renamed;  // files that an entry gives a name
+    std::set<std::string> renamed;
     for (const ModelEntry& entry : options_.entries) {
+      ModelSpec spec;
+      spec.id = entry.id;
       if (!entry.command.argv.empty()) {
-        ModelSpec spec;
-        spec.id = entry.id;
         spec.command = entry.command;
         apply(entry, spec);
         named.push_back(std::move(spec));
@@ -166,47 +299,76 @@ class Scan {
         problem("model \"{}\" is not listed: {} (path = \"{}\")", entry.id, path.error().message, entry.path);
         continue;
       }
-      ModelSpec spec;
-      spec.id = entry.id;
-      spec.path = *path;
-      if (!describe(spec)) continue;
+      const auto known = std::find_if(found_.begin(), found_.end(),
+                                      [&](const Candidate& candidate) { return candidate.spec.path == *path; });
+      if (known != found_.end()) {
+        spec = known->spec;
+        spec.id = entry.id;
+      } else {
+        spec.path = *path;
+        spec.name = parse_model_file_name(fs::path(*path).filename().string()).stem;
+        spec.mmproj = projector_of(*path);
+        if (!describe(spec)) continue;
+      }
       if (!apply(entry, spec)) continue;
       renamed.insert(spec.path);
       named.push_back(std::move(spec));
     }
-    for (auto& [id, specs] : found_) {
-      std::erase_if(specs, [&renamed](const ModelSpec& spec) { return renamed.contains(spec.path); });
-    }
-    for (ModelSpec& spec : named) found_[spec.id].push_back(std::move(spec));
+    std::erase_if(found_, [&](const Candidate& candidate) {
+      if (!renamed.contains(candidate.spec.path)) return false;
+      noted_.insert(candidate.place);  // what it was called stays known
+      return true;
+    });
+    return named;
+  }
 
+  void settle_names(const std::vector<ModelSpec>& named) {
+    // The same file reached in two ways is one model.
+    std::set<std::pair<std::string, std::string>> files;
+    std::erase_if(found_, [&](const Candidate& candidate) {
+      return !files.emplace(candidate.spec.path, candidate.spec.name).second;
+    });
+    std::set<ModelId, std::less<>> taken;
+    for (const ModelSpec& spec : named) taken.insert(spec.id);
+    const std::set<ModelId, std::less<>> by_config = taken;
+    const auto give = [&](Candidate& candidate, const ModelId& id) {
+      if (!candidate.spec.id.empty() || !is_usable_id(id) || !taken.insert(id).second) return;
+      candidate.spec.id = id;
+    };
+    for (Candidate& candidate : found_) give(candidate, candidate.note.id);
+    for (Candidate& candidate : found_) {
+      if (candidate.exact) give(candidate, candidate.wanted);
+    }
+    for (Candidate& candidate : found_) {
+      give(candidate, candidate.wanted);
+      give(candidate, candidate.otherwise);
+      give(candidate, candidate.otherwise.substr(0, 190) + "-" + short_hash(candidate.place));
+      give(candidate, "model-" + short_hash(candidate.place));
+      // Who gives way to an entry of the config is called by its own name again once that is gone.
+      const bool gives_way = by_config.contains(candidate.note.id.empty() ? candidate.wanted : candidate.note.id);
+      if (!gives_way) candidate.note.id = candidate.spec.id;
+      noted_.insert(candidate.place);
+      result_.book[candidate.place] = candidate.note;
+    }
+    std::erase_if(found_, [](const Candidate& candidate) { return candidate.spec.id.empty(); });
+    // A file that is gone loses its name to one that is there.
+    for (auto& [place, note] : result_.book) {
+      if (!noted_.contains(place) && taken.contains(note.id)) note.id.clear();
+    }
+  }
+
+  void apply_entries_by_id() {
     for (const ModelEntry& entry : options_.entries) {
       if (!entry.path.empty() || !entry.command.argv.empty()) continue;
-      const auto it = found_.find(entry.id);
-      if (it == found_.end() || it->second.empty()) {
+      const auto it = std::find_if(result_.models.begin(), result_.models.end(),
+                                   [&](const ModelSpec& spec) { return spec.id == entry.id; });
+      if (it == result_.models.end()) {
         problem("the config names model \"{}\", but no models folder holds {}.gguf; set its path, or remove the entry",
                 entry.id, entry.id);
-        continue;
-      }
-      std::erase_if(it->second, [&](ModelSpec& spec) { return !apply(entry, spec); });
-    }
-  }
-
-  void settle_names() {
-    for (auto& [id, specs] : found_) {
-      // The same file reached in two ways is one model.
-      const auto same = [](const ModelSpec& a, const ModelSpec& b) { return a.path == b.path; };
-      specs.erase(std::unique(specs.begin(), specs.end(), same), specs.end());
-      if (specs.size() == 1) {
-        result_.models.push_back(std::move(specs.front()));
-      } else if (specs.size() > 1) {
-        problem("two models are called \"{}\", so neither is listed: {} and {}; rename one, or name it in the config",
-                id, place_of(specs[0]), place_of(specs[1]));
+      } else if (!apply(entry, *it)) {
+        result_.models.erase(it);
       }
     }
-  }
-
-  static std::string_view place_of(const ModelSpec& spec) {
-    return spec.command.argv.empty() ? std::string_view(spec.path) : "its command in the config";
   }
 
   void settle_aliases() {
@@ -220,11 +382,25 @@ class Scan {
         return !is_new;
       });
     }
+    // A model's file name is an alias too, of the first one that has it.
+    for (const auto& [id, stem] : stems_) {
+      const auto it = std::lower_bound(result_.models.begin(), result_.models.end(), id,
+                                       [](const ModelSpec& spec, const ModelId& wanted) { return spec.id < wanted; });
+      if (it == result_.models.end() || it->id != id) continue;  // its entry could not be carried out
+      if (!is_reserved_id(stem) && owners.emplace(stem, id).second) it->aliases.push_back(stem);
+    }
+  }
+
+  void forget_old_notes() {
+    if (result_.book.size() < noted_.size() + kMostNotesOfGoneFiles) return;
+    std::erase_if(result_.book, [this](const auto& note) { return !noted_.contains(note.first); });
   }
 
   const CatalogOptions& options_;
-  std::map<ModelId, std::vector<ModelSpec>> found_;
-  std::set<std::string> seen_;  // folders
+  std::vector<Candidate> found_;                        // in the order of the folders
+  std::vector<std::pair<ModelId, std::string>> stems_;  // of what was found, in that order
+  std::set<std::string> seen_;                          // folders
+  std::set<std::string, std::less<>> noted_;            // places of files that are there
   ScanResult result_;
 };
 

@@ -111,6 +111,13 @@ TEST(Cli, ServePassesItsFlagsOn) {
   EXPECT_EQ(outcome.served->models_dirs, (std::vector<std::string>{"/a", "/b"}));
 }
 
+TEST(Cli, AVariableThatNobodyKnowsStopsNoServer) {
+  ::setenv("MINERVA_MAX_MODLES", "1", 1);
+  EXPECT_TRUE(minerva({"serve"}).served);
+  EXPECT_NE(minerva({"serve", "--check"}).err.find("MINERVA_MAX_MODLES"), std::string::npos);
+  ::unsetenv("MINERVA_MAX_MODLES");
+}
+
 TEST(Cli, AFlagThatIsAPairSaysYesAndNo) {
   ::setenv("MINERVA_PARK", "false", 1);
   const std::vector<std::pair<std::vector<const char*>, bool>> cases = {{{"serve"}, false},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace minerva::cli {
@@ -36,13 +37,20 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
   return flags;
 }
 
-Result<ConfigSource> config_source(const ConfigFlags& flags) {
+bool has_config_flags(const ConfigFlags& flags) {
+  const auto given = [](const std::vector<std::string>& values) { return !values.empty(); };
+  return !flags.file.empty() || std::any_of(flags.values.begin(), flags.values.end(), given);
+}
+
+ConfigSource config_source(const ConfigFlags& flags) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-  Result<Settings> from_environment = settings_from_environment(environment);
-  if (!from_environment) return fail(from_environment.error());
+  EnvironmentSettings from_environment = settings_from_environment(environment);
   const char* const named = std::getenv("MINERVA_CONFIG");
-  ConfigSource source{flags.file.empty() && named != nullptr ? named : flags.file, *std::move(from_environment), {}};
+  ConfigSource source{flags.file.empty() && named != nullptr ? named : flags.file,
+                      std::move(from_environment.settings),
+                      {},
+                      std::move(from_environment.warnings)};
   for (std::size_t i = 0; i < config_keys().size(); ++i) {
     for (const std::string& value : flags.values[i]) source.flags.emplace_back(config_keys()[i].name, value);
   }

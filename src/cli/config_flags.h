@@ -19,8 +19,10 @@ struct ConfigFlags {
 
 std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command);
 
+// Whether any of them was given.
+bool has_config_flags(const ConfigFlags& flags);
+
 // Those flags, the file that --config or MINERVA_CONFIG names, and this process's environment.
-// Errors: kInvalidArgument for a MINERVA_ variable that is no setting.
-Result<ConfigSource> config_source(const ConfigFlags& flags);
+ConfigSource config_source(const ConfigFlags& flags);
 
 }  // namespace minerva::cli

@@ -1,7 +1,11 @@
 // minerva doctor: what is wrong with this machine, the config or the models, in sentences.
 //
-// It looks for itself, so it works without a server; one that runs is asked too. It changes nothing.
+// It looks for itself, so it works without a server: then it judges what `serve` would do here. Of a server that runs
+// here it asks what that runs with, and judges that. It changes nothing.
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -28,8 +32,16 @@ std::string_view level_name(Finding::Level level) {
   return "problem";
 }
 
-// What the models of the server there have in memory; nothing if none answers.
-std::optional<Bytes> examine_server(HttpClient& client, const Session& session, const FindingSink& found) {
+// What is judged.
+struct Subject {
+  Config config;
+  std::optional<std::uint64_t> open_files;  // that a server may have; nothing: no limit
+  // A server runs with that config, so its folders are in use.
+  bool runs = false;
+};
+
+// GET /v1/models/stats; null: what answers there is no server as it should be, which was said. Nothing: none answers.
+std::optional<nlohmann::json> examine_server(HttpClient& client, const Session& session, const FindingSink& found) {
   const Result<std::string> answer = client.call({"GET", "/v1/models/stats", {}, {}});
   if (!answer && answer.error().code == ErrorCode::kUnreachable) {
     found({Finding::Level::kNote, "server",
@@ -41,37 +53,108 @@ std::optional<Bytes> examine_server(HttpClient& client, const Session& session, 
     found(
         {Finding::Level::kProblem, "server",
          fmt::format("What listens at {} does not answer as Minerva should: {}", session.url, stats.error().message)});
-    return Bytes();
+    return nlohmann::json();
   }
   found({flag_of(*stats, "memory_pressure") ? Finding::Level::kNote : Finding::Level::kFine, "server",
          fmt::format("The server at {} answers: {:.0f} models are in memory, they take {} of {}.", session.url,
                      number_of(*stats, "total_loaded"), format_mib(number_of(*stats, "estimated_memory_mb")),
                      format_mib(number_of(*stats, "memory_budget_mb")))});
-  return Bytes::mib(static_cast<std::uint64_t>(std::clamp(number_of(*stats, "estimated_memory_mb"), 0.0, 1e9)));
+  return *stats;
+}
+
+Bytes mebibytes(double count) { return Bytes::mib(static_cast<std::uint64_t>(std::clamp(count, 0.0, 1e9))); }
+
+// What the server there runs with.
+Result<Subject> subject_of_server(HttpClient& client, const nlohmann::json& stats) {
+  const Result<std::string> answer = client.call({"GET", "/v1/config", {}, {}});
+  const Result<nlohmann::json> told = answer ? parse_answer(*answer) : fail(answer.error());
+  if (!told) return fail(told.error());
+  Result<Config> config = load_told_config(text_of(*told, "toml"));
+  if (!config) return fail(config.error());
+  Subject subject{*std::move(config), std::nullopt, /*runs=*/true};
+  // A share is of what its cgroup may have, not of what this one may.
+  subject.config.memory_budget = {0, mebibytes(number_of(stats, "memory_budget_mb"))};
+  if (const double files = number_of(*told, "open_files"); files > 0) {
+    subject.open_files = static_cast<std::uint64_t>(files);
+  }
+  return subject;
+}
+
+// What `serve` would run with here. Nothing if it could not, which is said.
+std::optional<Subject> subject_of_flags(const ConfigFlags& flags, const FindingSink& found) {
+  const ConfigSource source = config_source(flags);
+  for (const std::string& warning : source.warnings) found({Finding::Level::kNote, "config", warning});
+  Result<Config> config = source.load();
+  if (!config) {
+    found({Finding::Level::kProblem, "config", fmt::format("The config cannot be used: {}.", config.error().message)});
+    return std::nullopt;
+  }
+  found({Finding::Level::kFine, "config",
+         source.file.empty() ? "There is no config file; defaults, environment and flags are used."
+                             : fmt::format("The config file {} is in order.", source.file)});
+  Subject subject{*std::move(config), std::nullopt, /*runs=*/false};
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur != RLIM_INFINITY) subject.open_files = limit.rlim_cur;
+  return subject;
+}
+
+// `stats`: the server's, null if there is none to ask. Flags ask about another config than the server's.
+std::optional<Subject> find_subject(const ConfigFlags& flags, HttpClient& client, const Session& session,
+                                    const nlohmann::json& stats, const FindingSink& found) {
+  if (stats.is_null() || has_config_flags(flags)) return subject_of_flags(flags, found);
+  const Result<ServerAddress> address = parse_server_url(session.url);
+  if (!address || !address->is_local()) {
+    found({Finding::Level::kNote, "config",
+           fmt::format("The server at {} is looked at as another machine's, so what follows is about what `minerva "
+                       "serve` would do on this one. Run `minerva doctor` there.",
+                       session.url)});
+    return subject_of_flags(flags, found);
+  }
+  Result<Subject> subject = subject_of_server(client, stats);
+  if (!subject) {
+    found(
+        {Finding::Level::kNote, "config",
+         fmt::format("The server does not tell what it runs with, so what follows is about what `minerva serve` would "
+                     "do here: {}.",
+                     subject.error().message)});
+    return subject_of_flags(flags, found);
+  }
+  found({Finding::Level::kFine, "config", "What follows is about what that server runs with."});
+  return *std::move(subject);
+}
+
+// Where it keeps things. Those of a server that another user runs are closed to this one, which is as it should be.
+void examine_folders(const Subject& subject, const FindingSink& found) {
+  struct stat status{};
+  const bool others = subject.runs && ::stat(subject.config.state_dir.c_str(), &status) == 0 &&
+                      status.st_uid != ::geteuid() && ::geteuid() != 0;
+  if (others) {
+    found({Finding::Level::kNote, "state",
+           fmt::format("The server runs as another user, so its folder {} and its parking cannot be looked at: run "
+                       "`minerva doctor` as that user.",
+                       subject.config.state_dir)});
+    return;
+  }
+  examine_state_folder(subject.config, found);
+  examine_parking(subject.config, found);
 }
 
 void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& session, const FindingSink& found) {
-  const std::optional<Bytes> held = examine_server(client, session, found);
-  const Result<ConfigSource> source = config_source(flags);
-  const Result<Config> config = source ? source->load() : fail(source.error());
-  if (!config) {
-    found({Finding::Level::kProblem, "config", fmt::format("The config cannot be used: {}.", config.error().message)});
-    return;
-  }
-  const std::string& file = source->file;
-  found({Finding::Level::kFine, "config",
-         file.empty() ? "There is no config file; defaults, environment and flags are used."
-                      : fmt::format("The config file {} is in order.", file)});
-  if (!held) examine_listen_address(*config, found);
-  const bool engine_works = examine_engine(*config, found);
-  examine_memory(*config, held.value_or(Bytes()), found);
-  examine_descriptors(*config, found);
-  examine_state_folder(*config, found);
-  examine_parking(*config, found);
-  examine_models(*config, engine_works, found);
-  examine_disk(*config, found);
-  examine_use(*config, found);
-  if (held) examine_switching(*config, client, found);
+  const std::optional<nlohmann::json> stats = examine_server(client, session, found);
+  const std::optional<Subject> subject = find_subject(flags, client, session, stats.value_or(nlohmann::json()), found);
+  if (!subject) return;
+  const Config& config = subject->config;
+  if (!stats) examine_listen_address(config, found);
+  const bool engine_works = examine_engine(config, found);
+  const double held_mib = stats ? number_of(*stats, "estimated_memory_mb") : 0;
+  examine_memory(config, mebibytes(held_mib), found);
+  examine_descriptors(config, subject->open_files, found);
+  examine_folders(*subject, found);
+  examine_models(config, engine_works, found);
+  examine_disk(config, found);
+  examine_use(config, found);
+  if (stats) examine_switching(config, client, found);
 }
 
 }  // namespace

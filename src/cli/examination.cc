@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "config/parking.h"
 #include "engine/command_engine.h"
+#include "engine/inspection.h"
 #include "engine/llama_engine.h"
 #include "io/machine_memory.h"
 #include "io/process.h"
@@ -146,6 +146,10 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
         found({Level::kProblem, "models",
                sentence(
                    fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
+      } else if (metadata->kind != FileKind::kModel) {
+        found({Level::kNote, "models",
+               fmt::format("{} is no model by itself: it says that its kind is {}.", spec.path,
+                           file_kind_name(metadata->kind))});
       } else {
         examine_fit(spec, *metadata, budget, found);
         const bool good = metadata->footprint() <= budget || spec.context_may_shrink;
@@ -214,16 +218,14 @@ void examine_memory(const Config& config, Bytes held, const FindingSink& found) 
   }
 }
 
-void examine_descriptors(const Config& config, const FindingSink& found) {
+void examine_descriptors(const Config& config, std::optional<std::uint64_t> allowed, const FindingSink& found) {
   // A client's connection and the engine's beside it; pipes and a handle per engine; the rest of the server.
   const std::uint64_t needed = 2ULL * config.max_connections + 256;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed) {
+  if (allowed && *allowed < needed) {
     found({Level::kNote, "descriptors",
-           fmt::format("A process may open {} files here, and {} connections need up to {}: beyond that clients wait. "
+           fmt::format("The server may open {} files, and {} connections need up to {}: beyond that clients wait. "
                        "Raise the limit (ulimit -n, LimitNOFILE=) or lower limits.max_connections.",
-                       limit.rlim_cur, config.max_connections, needed)});
+                       *allowed, config.max_connections, needed)});
   } else {
     found({Level::kFine, "descriptors",
            fmt::format("{} connections at once need up to {} open files, which are allowed.", config.max_connections,
@@ -267,7 +269,7 @@ void examine_parking(const Config& config, const FindingSink& found) {
 }
 
 void examine_models(const Config& config, bool engine_works, const FindingSink& found) {
-  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, ""});
+  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default});
   for (const std::string& problem : scanned.problems) found({Level::kProblem, "models", sentence(problem)});
   const std::size_t count = scanned.models.size();
   if (count == 0) {

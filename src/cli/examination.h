@@ -4,7 +4,9 @@
 // Threading: one thread; they block, and run the engine as child processes. They change nothing on the machine.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "cli/http_client.h"
@@ -27,7 +29,8 @@ bool examine_engine(const Config& config, const FindingSink& found);
 // The budget against what there is, the cgroup's limit included, and against what other programs leave of it. `held`:
 // what the models of a server that runs here have.
 void examine_memory(const Config& config, Bytes held, const FindingSink& found);
-void examine_descriptors(const Config& config, const FindingSink& found);
+// `allowed`: files that the server may have open, by its limit; nothing: there is none.
+void examine_descriptors(const Config& config, std::optional<std::uint64_t> allowed, const FindingSink& found);
 void examine_state_folder(const Config& config, const FindingSink& found);
 // Whether idle models can be parked, and what that may take.
 void examine_parking(const Config& config, const FindingSink& found);

@@ -33,6 +33,12 @@ void print_models(const nlohmann::json& answer) {
   } else {
     fmt::print("{}", table.text(stdout_has_colour()));
   }
+  const nlohmann::json& problems = list_of(answer, "problems");
+  if (problems.empty()) return;
+  fmt::print("\nProblems:\n");
+  for (const nlohmann::json& problem : problems) {
+    if (problem.is_string()) fmt::print("  {}\n", printable(problem.get<std::string>()));
+  }
 }
 
 }  // namespace

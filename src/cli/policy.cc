@@ -128,8 +128,7 @@ void print_report_json(const Report& report, const Workload& workload, const std
 }
 
 Result<void> compare(const CompareFlags& flags, const Session& session) {
-  const Result<ConfigSource> source = config_source(*flags.config);
-  const Result<Config> config = source ? source->load() : fail(source.error());
+  const Result<Config> config = config_source(*flags.config).load();
   if (!config) return fail(config.error());
   const std::vector<std::string> files = flags.files.empty() ? recorded_traces(*config) : flags.files;
   if (files.empty()) {

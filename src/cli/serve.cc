@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/config_flags.h"
+#include "cli/terminal.h"
 
 namespace minerva::cli {
 
@@ -14,16 +15,17 @@ void add_serve(CLI::App& app, Session& session) {
   command->add_flag("--check", *check, "Only validate, and print the effective config");
   const auto flags = add_config_flags(*command);
   command->callback([flags, check, &app, &session] {
-    Result<ConfigSource> source = config_source(*flags);
+    ConfigSource source = config_source(*flags);
     // Before the command's name it means the same.
-    if (source && app.get_option("--api-key")->count() > 0) source->flags.emplace_back("api_keys", session.api_key);
-    const Result<Config> config = source ? source->load() : fail(source.error());
+    if (app.get_option("--api-key")->count() > 0) source.flags.emplace_back("api_keys", session.api_key);
+    const Result<Config> config = source.load();
     if (!config) {
       session.exit_code = report(config.error());
     } else if (*check) {
+      for (const std::string& warning : source.warnings) fmt::print(stderr, "minerva: {}\n", printable(warning));
       fmt::print("{}", describe_config(*config));
     } else {
-      session.exit_code = session.serve(*source, *config);
+      session.exit_code = session.serve(source, *config);
     }
   });
 }

@@ -20,6 +20,11 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 5> kOtherVariables = {"MINERVA_URL", "MINERVA_CACERT", "MINERVA_CONFIG",
                                                              "MINERVA_CACHE", "MINERVA_LLAMA_SOURCE"};
 
+// What a container platform tells every program of a service that is called minerva.
+bool is_of_platform(std::string_view name) {
+  return name == "MINERVA_PORT" || name.starts_with("MINERVA_PORT_") || name.starts_with("MINERVA_SERVICE_");
+}
+
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> pieces;
   while (true) {
@@ -49,6 +54,16 @@ Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings&
   return {};
 }
 
+Result<void> set_all(Config& config, const std::map<std::string, Setting>& settings) {
+  for (const auto& [name, setting] : settings) {
+    const ConfigRow* const row = find_config_row(name);
+    if (const auto set = row->set(config, setting.values, setting.base); !set) {
+      return fail(Error{ErrorCode::kInvalidArgument, fmt::format("{}: {}", setting.where, set.error().message), name});
+    }
+  }
+  return {};
+}
+
 Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   auto path = expand_path(fmt::format("~/{}", tail), "/");
   if (!path) {
@@ -57,11 +72,29 @@ Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   return path;
 }
 
+// Where huggingface_hub and llama.cpp keep what they fetched: as they ask the environment.
+Result<std::string> hub_cache_folder() {
+  constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
+                                                                           {"HF_HUB_CACHE", ""},
+                                                                           {"HUGGINGFACE_HUB_CACHE", ""},
+                                                                           {"HF_HOME", "/hub"},
+                                                                           {"XDG_CACHE_HOME", "/huggingface/hub"}}};
+  for (const auto& [variable, below] : kPlaces) {
+    const char* const value = std::getenv(variable);
+    if (value != nullptr && *value != 0) return expand_path(std::string(value) + below, "/");
+  }
+  return expand_path("~/.cache/huggingface/hub", "/");
+}
+
 Result<void> fill_defaults(Config& config) {
   if (config.models_dirs.empty()) {
     auto path = home_folder("models", "--models-dir");
     if (!path) return fail(path.error());
     config.models_dirs = {std::move(*path)};
+    if (const auto hub = hub_cache_folder(); hub && *hub != config.models_dirs.front()) {
+      config.models_dirs.push_back(*hub);
+    }
+    config.models_dirs_are_default = true;
   }
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");
@@ -192,8 +225,9 @@ std::vector<std::string> changed_entries(std::string_view kind, const std::vecto
 
 }  // namespace
 
-Result<Settings> settings_from_environment(const std::vector<std::string>& environment) {
-  Settings settings;
+EnvironmentSettings settings_from_environment(const std::vector<std::string>& environment) {
+  EnvironmentSettings result;
+  Settings& settings = result.settings;
   for (const std::string& variable : environment) {
     const std::size_t at = variable.find('=');
     if (!variable.starts_with("MINERVA_") || at == std::string::npos) continue;
@@ -207,15 +241,17 @@ Result<Settings> settings_from_environment(const std::vector<std::string>& envir
     const auto row =
         std::find_if(rows.begin(), rows.end(), [name](const ConfigRow& r) { return environment_name(r) == name; });
     if (row == rows.end()) {
-      if (std::find(kOtherVariables.begin(), kOtherVariables.end(), name) != kOtherVariables.end()) continue;
-      return fail(
-          ErrorCode::kInvalidArgument,
-          fmt::format("environment {}: there is no such setting; unset it, or see minerva serve --check", name));
+      const bool others = std::find(kOtherVariables.begin(), kOtherVariables.end(), name) != kOtherVariables.end();
+      if (others || is_of_platform(name)) continue;
+      result.warnings.push_back(fmt::format(
+          "The variable {} names no setting, so nothing is made of it: `minerva serve --check` lists those there are.",
+          name));
+      continue;
     }
     if (text.empty()) continue;  // as if it were not set
     for (std::string& piece : split(text, row->separator)) settings.emplace_back(row->name, std::move(piece));
   }
-  return settings;
+  return result;
 }
 
 Result<Config> load_config(const std::string& file, const Settings& environment, const Settings& flags) {
@@ -233,15 +269,20 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   if (const auto added = add_layer(settings, environment, from_environment); !added) return fail(added.error());
   if (const auto added = add_layer(settings, flags, from_flags); !added) return fail(added.error());
 
-  for (const auto& [name, setting] : settings) {
-    const ConfigRow* const row = find_config_row(name);
-    if (const auto set = row->set(config, setting.values, setting.base); !set) {
-      return fail(Error{ErrorCode::kInvalidArgument, fmt::format("{}: {}", setting.where, set.error().message), name});
-    }
-  }
+  if (const auto set = set_all(config, settings); !set) return fail(set.error());
   if (const auto filled = fill_defaults(config); !filled) return fail(filled.error());
   if (const auto checked = check_access(config, settings); !checked) return fail(checked.error());
   if (const auto found = find_zone(config); !found) return fail(found.error());
+  return config;
+}
+
+Result<Config> load_told_config(const std::string& text) {
+  auto read = read_config_text("the server's config", text);
+  if (!read) return fail(read.error());
+  Config config;
+  config.models = std::move(read->models);
+  if (const auto set = set_all(config, read->settings); !set) return fail(set.error());
+  if (const auto filled = fill_defaults(config); !filled) return fail(filled.error());
   return config;
 }
 
@@ -287,6 +328,28 @@ std::string describe_config(const Config& config) {
   text += describe_entries("model", model_rows(), config.models);
   text += "\n# [preset.\"NAME\"]: one table per name under which a model is asked in another way.\n";
   return text + describe_entries("preset", preset_rows(), config.presets);
+}
+
+std::string tell_config(const Config& config) {
+  const auto line = [](const auto& row, const auto& target, std::string_view name) {
+    const Values values = row.tell ? row.tell(target) : row.get(target);
+    return values.empty() ? std::string() : fmt::format("{} = {}\n", name, toml_text(values, row.toml));
+  };
+  std::string text;
+  std::string section;
+  for (const ConfigRow& row : config_rows()) {
+    const std::size_t dot = row.name.find('.');
+    if (dot != std::string::npos && row.name.substr(0, dot) != section) {
+      section = row.name.substr(0, dot);
+      text += fmt::format("[{}]\n", section);
+    }
+    text += line(row, config, std::string_view(row.name).substr(dot == std::string::npos ? 0 : dot + 1));
+  }
+  for (const ModelEntry& entry : config.models) {
+    text += fmt::format("[model.{}]\n", toml_string(entry.id));
+    for (const ModelRow& row : model_rows()) text += line(row, entry, row.name);
+  }
+  return text;
 }
 
 std::string trace_folder(const Config& config) { return config.state_dir + "/trace"; }

@@ -34,7 +34,10 @@ struct BudgetSetting {
 
 struct Config {
   io::Address listen{"127.0.0.1", 3000, ""};
-  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default ~/models... see the table
+  std::vector<std::string> models_dirs;  // absolute, ~ expanded; default: ~/models and the Hugging Face cache
+  bool models_dirs_are_default = false;  // nobody named one: those that are not there are no problem
+  std::string default_model;             // of a request that names none; empty: it is refused
+  std::string unknown_model = "refuse";  // or "default": a request for a model that there is not gets default_model
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
   unsigned max_models = 0;
   std::string policy = "hazard";
@@ -100,9 +103,15 @@ struct Config {
 // once per value.
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-// The MINERVA_* variables that name a key, and MINERVA_API_KEY (one key, the client's too). An unknown MINERVA_*
-// variable is an error, but for those of other parts (MINERVA_URL, MINERVA_CONFIG, MINERVA_CACHE, ...).
-Result<Settings> settings_from_environment(const std::vector<std::string>& environment);
+struct EnvironmentSettings {
+  Settings settings;
+  std::vector<std::string> warnings;  // a sentence for each MINERVA_* variable that nobody knows
+};
+
+// The MINERVA_* variables that name a key, and MINERVA_API_KEY (one key, the client's too). Neither settings nor
+// unknown are those of other parts (MINERVA_URL, MINERVA_CONFIG, MINERVA_CACHE, ...), and those that a container
+// platform gives every program beside a service called minerva (MINERVA_SERVICE_*, MINERVA_PORT, MINERVA_PORT_*).
+EnvironmentSettings settings_from_environment(const std::vector<std::string>& environment);
 
 // `file`: empty for none. Errors: kInvalidArgument whose message starts with where: "minerva.toml:12:5: ...",
 // "environment MINERVA_LISTEN: ...", "--listen: ...".
@@ -113,6 +122,7 @@ struct ConfigSource {
   std::string file;  // empty: none
   Settings environment;
   Settings flags;
+  std::vector<std::string> warnings = {};  // of what was passed over, in sentences
 
   Result<Config> load() const { return load_config(file, environment, flags); }
 };
@@ -127,6 +137,12 @@ ConfigChanges compare_configs(const Config& running, Config& next);
 
 // The effective config as TOML with a comment per key (unit, default, meaning): what `serve --check` prints.
 std::string describe_config(const Config& config);
+
+// The same for whoever may use the server, without the comments and without secrets: no keys, not even their hashes,
+// and of models' commands the program alone. load_told_config() reads it.
+std::string tell_config(const Config& config);
+// What a server told. It has no keys, and whether it may be served is not asked. Errors: kInvalidArgument.
+Result<Config> load_told_config(const std::string& text);
 
 // One per key of the table, for `serve`'s flags and the docs.
 struct ConfigKey {

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <limits>
 
+#include "catalog/names.h"
 #include "config/config_table.h"
 #include "config/values.h"
 #include "engine/user_arguments.h"
@@ -174,7 +175,11 @@ ConfigRow models_dirs_row() {
                 "--models-dir",
                 "list of paths",
                 TomlKind::kList,
-                "Folders that hold GGUF models, with two levels of folders in each.",
+                "Folders that hold GGUF models, with two levels of folders in each, or what huggingface_hub and "
+                "llama.cpp fetched (models--org--repo). Of two models of one name, the one in the first folder keeps "
+                "it. Of the default folders, those that are not there are no problem; the second one is LLAMA_CACHE, "
+                "HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub or XDG_CACHE_HOME/huggingface/hub where one of these "
+                "is set.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string& base) -> Result<void> {
@@ -186,12 +191,30 @@ ConfigRow models_dirs_row() {
     }
     if (folders.empty()) return fail(ErrorCode::kInvalidArgument, "name one folder at least");
     config.models_dirs = std::move(folders);
+    config.models_dirs_are_default = false;
     return {};
   };
   row.get = [](const Config& config) { return config.models_dirs; };
-  row.default_text = "[\"~/models\"]";
+  row.default_text = "[\"~/models\", \"~/.cache/huggingface/hub\"]";
   row.separator = ':';
   row.environment = "models_dir";
+  return row;
+}
+
+ConfigRow default_model_row() {
+  ConfigRow row{"default_model",
+                "--default-model",
+                "text",
+                TomlKind::kText,
+                "The model of a request that names none. Empty: such a request is refused.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    config.default_model = values.front();
+    return {};
+  };
+  row.get = [](const Config& config) { return Values{config.default_model}; };
+  row.default_text = "none";
   return row;
 }
 
@@ -290,6 +313,7 @@ ConfigRow keys_row(std::string name, std::string flag, std::string meaning, auto
     return {};
   };
   row.get = [field](const Config& config) { return field(config); };
+  row.tell = [](const Config&) { return Values{}; };
   row.separator = ',';
   return row;
 }
@@ -350,6 +374,11 @@ std::vector<ConfigRow> make_config_rows() {
   std::vector<ConfigRow> rows;
   rows.push_back(at_start_only(listen_row()));
   rows.push_back(models_dirs_row());
+  rows.push_back(default_model_row());
+  rows.push_back(choice_row(
+      "unknown_model", "", {"refuse", "default"},
+      "What a request for a model gets that there is not: refuse (404), or default (default_model, if that is set).",
+      [](auto& c) -> auto& { return c.unknown_model; }));
   rows.push_back(share_row("memory_budget", "--memory-budget",
                            "What all models in memory may take together. A percentage is of the machine's memory, or "
                            "of the lowest limit of the cgroups this program is in; what other programs hold is not "
@@ -602,6 +631,10 @@ std::vector<ModelRow> make_command_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.command.argv; }, "none"});
+  // Arguments and variables may hold keys. Where it listens has to be said, to be a command.
+  rows.back().tell = [](const ModelEntry& entry) {
+    return entry.command.argv.empty() ? Values{} : Values{entry.command.argv.front(), "${PORT}"};
+  };
   rows.push_back({"memory", "", "size", TomlKind::kTextOrInteger, "With command: all the memory that it takes.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     const auto bytes = parse_bytes(values.front());
@@ -645,6 +678,7 @@ std::vector<ModelRow> make_command_rows() {
          return {};
        },
        [](const ModelEntry& entry) { return entry.command.environment; }, "none"});
+  rows.back().tell = [](const ModelEntry&) { return Values{}; };
   return rows;
 }
 
@@ -750,9 +784,9 @@ std::string joined(const Values& values) {
 
 Result<void> check_names(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (is_model_id(name) && name != "stats") continue;
+    if (is_usable_id(name)) continue;
     return fail(ErrorCode::kInvalidArgument,
-                fmt::format("\"{}\" {}cannot be a model's name", name, name == "stats" ? "is reserved: it " : ""));
+                fmt::format("\"{}\" {}cannot be a model's name", name, is_reserved_id(name) ? "is reserved: it " : ""));
   }
   return {};
 }

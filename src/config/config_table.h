@@ -31,6 +31,8 @@ struct KeyRow {
   char separator = 0;             // between the elements of a list in a variable
   bool at_start_only = false;     // a reload cannot change it
   std::string environment = {};   // "models_dir", where the variable is not called as the key is
+  // What others may know of it, as get() has it; empty: nothing. Without this function: all.
+  std::function<Values(const Target&)> tell = {};
 };
 
 using ConfigRow = KeyRow<Config>;
@@ -63,5 +65,7 @@ Result<void> check_names(const std::vector<std::string>& names);
 
 // Errors: kInvalidArgument, starting with the place.
 Result<ConfigFile> read_config_file(const std::string& file);
+// `name`: what stands for the file in errors. Relative paths are relative to the working directory.
+Result<ConfigFile> read_config_text(const std::string& name, std::string_view text);
 
 }  // namespace minerva

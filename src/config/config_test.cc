@@ -60,7 +60,30 @@ TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
 TEST_F(ConfigTest, ALetterThatNeedsQuotesIsAnErrorWithAPlace) {
   expect_error("\n\u00e9 = 1\n", "minerva.toml:2:1: ");
   expect_error("\u3042 = 1\n", "minerva.toml:1:1: ");
-  expect_error("[p\ufedfr]\n", "minerva.toml:1:");
+  expect_error("[p\ufedfr]\n", "minerva.toml:1:3: ", "quotes");
+  expect_error("policy = \"lru\" # \u00e9\nlog_level = info\u00e9\n", "minerva.toml:2:17: ");
+  expect_error("\"\u00e9\u00e9\" = 1; \u00e9\n", "minerva.toml:1:11: ");
+  // Where the quotes end.
+  expect_error("time_zone = \"\"\"x\"\"\"\"\"\u00e9\n", "minerva.toml:1:22: ");
+  expect_error("time_zone = '''x\\'''\u00e9\n", "minerva.toml:1:21: ");
+  expect_error("time_zone = \"x\\\"\"\u00e9\n", "minerva.toml:1:18: ");
+  // Right behind a line's end that was taken away, and where one could be.
+  expect_error("time_zone = \"\"\"x\\\n  \u00e9\"\"\"\n", "minerva.toml:2:3: ", "\\u");
+  expect_error("time_zone = \"\"\"\\\u00e9\"\"\"\n", "minerva.toml:1:17: ");
+}
+
+TEST_F(ConfigTest, LettersOfAllKindsInQuotesAndComments) {
+  const auto config = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n"
+      "[model.\"\u00e9\"]\n");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("cannot be a model's name"), std::string::npos) << config.error().message;
+  const auto folders = load(
+      "\xef\xbb\xbf# \u00e9 \"\nmodels_dirs = [\"/\u00e9\", '/\u3042\\', \"\"\"/\ufedf\"\\\n  x\u00e9\"\"\", "
+      "'''/'\u00e9''']\n");
+  ASSERT_TRUE(folders.has_value()) << folders.error().message;
+  EXPECT_EQ(folders->models_dirs, (std::vector<std::string>{"/\u00e9", "/\u3042\\", "/\ufedf\"x\u00e9", "/'\u00e9"}));
 }
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
@@ -69,7 +92,9 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   const auto config = load_config("", {}, {});
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.text(), "127.0.0.1:3000");
-  EXPECT_EQ(config->models_dirs, std::vector<std::string>{"/home/someone/models"});
+  EXPECT_EQ(config->models_dirs,
+            (std::vector<std::string>{"/home/someone/models", "/home/someone/.cache/huggingface/hub"}));
+  EXPECT_TRUE(config->models_dirs_are_default);
   EXPECT_EQ(config->memory_budget.percent, 80);
   EXPECT_EQ(config->memory_budget.bytes, Bytes(0));
   EXPECT_EQ(config->max_models, 0U);
@@ -80,6 +105,33 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::setenv("XDG_STATE_HOME", "/state", 1);
   EXPECT_EQ(load_config("", {}, {})->state_dir, "/state/minerva");
   ::unsetenv("XDG_STATE_HOME");
+}
+
+TEST_F(ConfigTest, TheHubsFolderIsWhereItsToolsLookForIt) {
+  ::setenv("HOME", "/home/someone", 1);
+  // The later ones count less.
+  const std::pair<const char*, const char*> places[] = {{"XDG_CACHE_HOME", "/a/huggingface/hub"},
+                                                        {"HF_HOME", "/a/hub"},
+                                                        {"HUGGINGFACE_HUB_CACHE", "/a"},
+                                                        {"HF_HUB_CACHE", "/a"},
+                                                        {"LLAMA_CACHE", "/a"}};
+  for (const auto& [variable, folder] : places) {
+    ::setenv(variable, "/a", 1);
+    EXPECT_EQ(load_config("", {}, {})->models_dirs.back(), folder) << variable;
+  }
+  const auto named = load_config("", {}, {{"models_dirs", "/m"}});
+  EXPECT_EQ(named->models_dirs, std::vector<std::string>{"/m"});
+  EXPECT_FALSE(named->models_dirs_are_default);
+  for (const auto& [variable, folder] : places) ::unsetenv(variable);
+}
+
+TEST_F(ConfigTest, WhatIsUnknownIsRefusedUnlessToldOtherwise) {
+  expect_error("unknown_model = \"any\"\n", "minerva.toml:1:", "unknown_model");
+  const auto config = load("default_model = \"a\"\nunknown_model = \"default\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->default_model, "a");
+  EXPECT_EQ(config->unknown_model, "default");
+  EXPECT_EQ(Config().unknown_model, "refuse");
 }
 
 TEST_F(ConfigTest, ReadsTheContractsExample) {
@@ -143,7 +195,9 @@ TEST_F(ConfigTest, ErrorsSayWhere) {
   expect_error("[model.a]\npin = \"yes\"\n", "minerva.toml:2:7: \"pin\" must be true or false");
   expect_error("[model.a]\nweights = \"heavy\"\n", "minerva.toml:2:11: weights: ", "repacked");
   expect_error("[model.\"a b\"]\n", "minerva.toml:1:");
-  expect_error("[model.stats]\n", "minerva.toml:1:", "reserved");
+  for (const std::string id : {"stats", "load", "unload", "sse"}) {
+    expect_error("[model." + id + "]\n", "minerva.toml:1:", "reserved");
+  }
   expect_error("[model.a]\nargs = [\"--port\", \"1\"]\n", "minerva.toml:2:8: args: \"--port\" is not allowed");
   expect_error("[model.a]\nargs = [\"-c\", \"1\"]\n", "minerva.toml:2:8: args: ", "\"context\"");
   expect_error("[model.a]\naliases = [\"b c\"]\n", "minerva.toml:2:11: aliases: ");
@@ -278,12 +332,11 @@ TEST_F(ConfigTest, ParkingIsSwitchedByAKeyAFlagAndAVariable) {
   EXPECT_TRUE(load("")->park);
   EXPECT_FALSE(load("[park]\nenabled = false\n")->park);
   const auto environment = settings_from_environment({"MINERVA_PARK=true", "MINERVA_PARK_MEMORY=10%"});
-  ASSERT_TRUE(environment.has_value()) << environment.error().message;
-  const auto config = load("[park]\nenabled = false\nmemory = \"1GiB\"\n", *environment);
+  const auto config = load("[park]\nenabled = false\nmemory = \"1GiB\"\n", environment.settings);
   EXPECT_TRUE(config->park);
   EXPECT_EQ(config->park_memory.percent, 10);
   EXPECT_EQ(config->park_memory.bytes, Bytes(0));
-  EXPECT_FALSE(load("", *environment, {{"park.enabled", "true"}, {"park.enabled", "false"}})->park);
+  EXPECT_FALSE(load("", environment.settings, {{"park.enabled", "true"}, {"park.enabled", "false"}})->park);
   expect_error("park = true\n", "minerva.toml:1:8: \"park\" must be a table: [park]");
   expect_error("[park]\nenabled = \"yes\"\n", "minerva.toml:2:11: \"enabled\" must be true or false");
   expect_error("[park]\nmemory = \"much\"\n", "minerva.toml:2:10: park.memory: ", "like \"12GiB\"");
@@ -349,8 +402,7 @@ TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
   EXPECT_EQ(describe_config(*config).find("of-the"), std::string::npos);
 
   const auto environment = settings_from_environment({"MINERVA_API_KEY=one,two", "MINERVA_API_KEYS=three,four"});
-  ASSERT_TRUE(environment.has_value()) << environment.error().message;
-  const auto overridden = load(text, *environment);
+  const auto overridden = load(text, environment.settings);
   ASSERT_TRUE(overridden.has_value()) << overridden.error().message;
   for (const char* key : {"one,two", "three", "four", "of-the-file"}) {
     EXPECT_TRUE(overridden->accepted_keys.find(key)) << key;
@@ -441,20 +493,34 @@ TEST_F(ConfigTest, ErrorsOfFlagsAndVariablesSayWhichOne) {
 }
 
 TEST_F(ConfigTest, VariablesOfTheEnvironment) {
-  const auto settings =
-      settings_from_environment({"PATH=/bin", "MINERVA_LISTEN=127.0.0.1:1", "MINERVA_MODELS_DIR=/a:/b",
-                                 "MINERVA_POLICY=", "MINERVA_LIMITS_ALLOWED_HOSTS=a,b", "MINERVA_URL=x",
-                                 "MINERVA_API_KEY=y", "MINERVA_CONFIG=z", "NOEQUALS"});
-  ASSERT_TRUE(settings.has_value()) << settings.error().message;
-  EXPECT_EQ(*settings, (Settings{{"listen", "127.0.0.1:1"},
-                                 {"models_dirs", "/a"},
-                                 {"models_dirs", "/b"},
-                                 {"limits.allowed_hosts", "a"},
-                                 {"limits.allowed_hosts", "b"},
-                                 {"api_keys", "y"}}));
-  const auto unknown = settings_from_environment({"MINERVA_MAX_MODLES=1"});
-  ASSERT_FALSE(unknown.has_value());
-  EXPECT_NE(unknown.error().message.find("MINERVA_MAX_MODLES"), std::string::npos);
+  const auto read = settings_from_environment({"PATH=/bin", "MINERVA_LISTEN=127.0.0.1:1", "MINERVA_MODELS_DIR=/a:/b",
+                                               "MINERVA_POLICY=", "MINERVA_LIMITS_ALLOWED_HOSTS=a,b", "MINERVA_URL=x",
+                                               "MINERVA_API_KEY=y", "MINERVA_CONFIG=z", "NOEQUALS"});
+  EXPECT_EQ(read.settings, (Settings{{"listen", "127.0.0.1:1"},
+                                     {"models_dirs", "/a"},
+                                     {"models_dirs", "/b"},
+                                     {"limits.allowed_hosts", "a"},
+                                     {"limits.allowed_hosts", "b"},
+                                     {"api_keys", "y"}}));
+  EXPECT_TRUE(read.warnings.empty());
+}
+
+TEST_F(ConfigTest, AVariableThatNobodyKnowsIsAWarning) {
+  const auto read = settings_from_environment({"MINERVA_MAX_MODLES=1", "MINERVA_MAX_MODELS=2", "MINERVA_PORTS=3"});
+  EXPECT_EQ(read.settings, (Settings{{"max_models", "2"}}));
+  ASSERT_EQ(read.warnings.size(), 2U);
+  EXPECT_NE(read.warnings[0].find("MINERVA_MAX_MODLES"), std::string::npos) << read.warnings[0];
+  EXPECT_NE(read.warnings[1].find("MINERVA_PORTS"), std::string::npos) << read.warnings[1];
+}
+
+// As in each pod beside a service called minerva.
+TEST_F(ConfigTest, VariablesOfAContainerPlatformAreNothingAtAll) {
+  const auto read = settings_from_environment(
+      {"MINERVA_SERVICE_HOST=10.0.0.1", "MINERVA_SERVICE_PORT=3000", "MINERVA_SERVICE_PORT_HTTP=3000",
+       "MINERVA_PORT=tcp://10.0.0.1:3000", "MINERVA_PORT_3000_TCP=tcp://10.0.0.1:3000",
+       "MINERVA_PORT_3000_TCP_PROTO=tcp", "MINERVA_PORT_3000_TCP_PORT=3000", "MINERVA_PORT_3000_TCP_ADDR=10.0.0.1"});
+  EXPECT_EQ(read.settings, Settings());
+  EXPECT_TRUE(read.warnings.empty());
 }
 
 // A file of keys that is there as long as the tests run.
@@ -488,6 +554,8 @@ const std::map<std::string, std::string>& samples() {
       {"preset.NAME.system", "\"Be brief.\""},
       {"listen", "\"[::1]:8080\""},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
+      {"default_model", "\"org/repo:Q4_K_M\""},
+      {"unknown_model", "\"default\""},
       {"memory_budget", "\"1536MiB\""},
       {"max_models", "7"},
       {"policy", "\"fifo\""},
@@ -598,6 +666,44 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
     same += defaults.find(line) != std::string::npos ? 1U : 0U;
   }
   EXPECT_EQ(same, 0U);
+}
+
+TEST_F(ConfigTest, WhatIsToldOfAConfigHasNoSecretsAndIsReadAgain) {
+  const auto config = load(R"(
+listen = "0.0.0.0:3000"
+api_keys = ["key-one"]
+max_models = 3
+[queue]
+high_priority_keys = ["key-two"]
+low_priority_keys = ["key-three"]
+max_wait = "7s"
+[model.plain]
+context = 4096
+aliases = ["other"]
+[model.command]
+command = ["/bin/server", "--token", "key-four", "--port", "${PORT}"]
+memory = "1GiB"
+env = ["TOKEN=key-five"]
+)");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  const std::string told = tell_config(*config);
+  EXPECT_EQ(told.find("key-"), std::string::npos) << told;
+  EXPECT_EQ(told.find("sha256"), std::string::npos) << told;
+  EXPECT_EQ(told.find("TOKEN"), std::string::npos) << told;
+
+  auto again = load_told_config(told);
+  ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << told;
+  EXPECT_EQ(tell_config(*again), told);
+  EXPECT_EQ(again->listen.text(), "0.0.0.0:3000") << "it needs no key to be told";
+  ASSERT_EQ(again->models.size(), 2U);
+  EXPECT_EQ(again->models[0].command.argv.front(), "/bin/server");
+  EXPECT_EQ(again->models[1], config->models[1]);
+  // All else is the same.
+  const ConfigChanges changes = compare_configs(*config, *again);
+  EXPECT_EQ(changes.at_restart, std::vector<std::string>());
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"api_keys", "queue.high_priority_keys", "queue.low_priority_keys",
+                                                    "model.\"command\""}));
+  EXPECT_FALSE(load_told_config("max_models = \"x\"").has_value());
 }
 
 TEST_F(ConfigTest, TheDefaultDescriptionIsAConfigFile) {

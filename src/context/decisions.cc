@@ -131,7 +131,7 @@ void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candid
   std::vector<std::string> leave;
   for (const DecisionCandidate& c : listed) {
     if (!c.chosen) continue;
-    leave.push_back(fmt::format("{} {} and frees {} MiB{}", quoted(c.model), c.stops ? "is stopped" : "is parked",
+    leave.push_back(fmt::format("{} {} and frees {} MiB{}", in_quotes(c.model), c.stops ? "is stopped" : "is parked",
                                 c.frees.rounded_mib(), c.standing.empty() ? "" : fmt::format(" ({})", c.standing)));
   }
   std::size_t place = 0;

@@ -99,7 +99,7 @@ void ContextManager::Impl::become_cold(Model& m) {
   // An image that would not fit is forgotten with its conversations.
   m.image = Bytes();
   m.cached = Bytes();
-  reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", quoted(m.id))});
+  reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", in_quotes(m.id))});
 }
 
 void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker::Failure failure) {

@@ -10,7 +10,7 @@ namespace {
 
 Error not_found(const ModelId& id) {
   return {ErrorCode::kModelNotFound,
-          fmt::format("there is no model {}; `minerva models` lists those there are", quoted(id)), "model"};
+          fmt::format("there is no model {}; `minerva models` lists those there are", in_quotes(id)), "model"};
 }
 
 // An engine has fewer (the config's `parallel` says how many).
@@ -78,12 +78,11 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   if (must_wait && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject_lease(
-        event.request,
-        refused(*m, {ErrorCode::kQueueFull,
-                     fmt::format("{} works on {} requests already; try again later", quoted(m->id), m->leases.size()),
-                     {},
-                     retry_seconds(expected_wait(*m))}));
+    return reject_lease(event.request, refused(*m, {ErrorCode::kQueueFull,
+                                                    fmt::format("{} works on {} requests already; try again later",
+                                                                in_quotes(m->id), m->leases.size()),
+                                                    {},
+                                                    retry_seconds(expected_wait(*m))}));
   }
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
@@ -132,8 +131,9 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
   if (event.force) {
     force_out(*m, "unloaded");
   } else if (m->pinned && m->state != ModelState::kStopping) {
-    return reject(event.request, {ErrorCode::kConflict,
-                                  fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
+    return reject(
+        event.request,
+        {ErrorCode::kConflict, fmt::format("{} is pinned; unpin it or call again with ?force=true", in_quotes(m->id))});
   }
   m->past.reset();
   wait({.id = event.request,
@@ -151,7 +151,7 @@ void ContextManager::Impl::on(const ParkRequested& event) {
   if (!m->resident() || (m->state == ModelState::kParked && !wakes)) {
     if (m->state == ModelState::kLoading || m->preparing()) {
       return reject(event.request,
-                    {ErrorCode::kConflict, fmt::format("{} is not loaded yet; park it once it is", quoted(m->id))});
+                    {ErrorCode::kConflict, fmt::format("{} is not loaded yet; park it once it is", in_quotes(m->id))});
     }
     return done_unchanged(event.request, *m);
   }
@@ -160,8 +160,9 @@ void ContextManager::Impl::on(const ParkRequested& event) {
   if (event.force) {
     force_out(*m, "parked");
   } else if (m->pinned) {
-    return reject(event.request, {ErrorCode::kConflict,
-                                  fmt::format("{} is pinned; unpin it or call again with ?force=true", quoted(m->id))});
+    return reject(
+        event.request,
+        {ErrorCode::kConflict, fmt::format("{} is pinned; unpin it or call again with ?force=true", in_quotes(m->id))});
   }
   m->not_parked_before = {};  // the operator knows better
   wait({.id = event.request,
@@ -458,7 +459,7 @@ void ContextManager::Impl::done_unchanged(RequestId request, const Model& m) {
 void ContextManager::Impl::force_out(Model& m, std::string_view how) {
   m.pinned = false;
   let_go(m);
-  const std::string who = fmt::format("the model {} was {} by an operator", quoted(m.id), how);
+  const std::string who = fmt::format("the model {} was {} by an operator", in_quotes(m.id), how);
   const int retry_after_s = retry_seconds(guess_load_time(m));
   abort_leases(m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
   reject_wanting(m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});

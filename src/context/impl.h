@@ -365,7 +365,7 @@ class ContextManager::Impl {
 TimePoint after(TimePoint now, Duration span);
 // Whole seconds, rounded up, at least 1: for Retry-After.
 int retry_seconds(Duration span);
-std::string quoted(const ModelId& id);
+std::string in_quotes(const ModelId& id);
 // "1 request", "2 requests".
 std::string count_of(std::size_t n, std::string_view noun);
 // "1 request waits", "2 requests wait".

@@ -52,7 +52,7 @@ ContextManager::Impl::ImageRoom ContextManager::Impl::make_image_room(const Mode
   });
   if (m.image > room) return ImageRoom::kNever;
   for (Model* other : go) {
-    evict(*other, fmt::format("evicted, as the image of {} needs its room on disk", quoted(m.id)), {});
+    evict(*other, fmt::format("evicted, as the image of {} needs its room on disk", in_quotes(m.id)), {});
   }
   return ImageRoom::kLater;
 }
@@ -113,7 +113,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
     m.not_parked_before = after(now_, kParkedAgainAfter);
   }
   reject_parks(m, {ErrorCode::kConflict,
-                   fmt::format("{} stays as it is, since it cannot be parked: {}", quoted(m.id), reason.message)});
+                   fmt::format("{} stays as it is, since it cannot be parked: {}", in_quotes(m.id), reason.message)});
   refresh_evictable(m);
 }
 
@@ -169,10 +169,11 @@ void ContextManager::Impl::advance_park(Model& m) {
     case ImageRoom::kLater:
       return;
     case ImageRoom::kNever:
-      return reject_parks(m, {ErrorCode::kConflict,
-                              fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
-                                          "take {} MiB; raise park.images or unload it instead",
-                                          quoted(m.id), m.image.rounded_mib(), options_.parking.images.rounded_mib())});
+      return reject_parks(m,
+                          {ErrorCode::kConflict,
+                           fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
+                                       "take {} MiB; raise park.images or unload it instead",
+                                       in_quotes(m.id), m.image.rounded_mib(), options_.parking.images.rounded_mib())});
   }
 }
 
@@ -307,7 +308,7 @@ Error ContextManager::Impl::cannot_park(const Model& m) const {
   const std::string_view why = !options_.parking.enabled ? "parking is switched off"
                                : !m.can_park             ? "its engine has no way to"
                                                          : "it was tried in vain a moment ago";
-  return {ErrorCode::kNotSupported, fmt::format("{} cannot be parked: {}; unload it instead", quoted(m.id), why)};
+  return {ErrorCode::kNotSupported, fmt::format("{} cannot be parked: {}; unload it instead", in_quotes(m.id), why)};
 }
 
 Error ContextManager::Impl::memory_short_error(const Model& m) const {
@@ -315,7 +316,7 @@ Error ContextManager::Impl::memory_short_error(const Model& m) const {
   return {ErrorCode::kNoCapacity,
           fmt::format("{} is not loaded, and the machine's memory is short at present; try again later, or end what "
                       "else takes memory",
-                      quoted(m.id)),
+                      in_quotes(m.id)),
           {},
           kRetryAfter};
 }

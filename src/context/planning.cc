@@ -22,7 +22,7 @@ namespace minerva {
 namespace {
 
 Error unloaded_while_loading(const ModelId& id) {
-  return {ErrorCode::kConflict, fmt::format("{} was unloaded while loading; load it again", quoted(id))};
+  return {ErrorCode::kConflict, fmt::format("{} was unloaded while loading; load it again", in_quotes(id))};
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ void ContextManager::Impl::expire() {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.load_timeout).count();
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
-                                                             quoted(id), seconds)};
+                                                             in_quotes(id), seconds)};
     if (m.guess) {
       guess_failed(m);
     } else {
@@ -480,15 +480,15 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     return;
   }
   cause_ = claimant.room_decision;
-  const std::string why = fmt::format("evicted to make room for {}", quoted(claimant.id));
+  const std::string why = fmt::format("evicted to make room for {}", in_quotes(claimant.id));
   for (const auto& [m, stops] : leave) {
     if (forced) {
       m->pinned = false;
-      abort_leases(
-          *m, {ErrorCode::kNoCapacity,
-               fmt::format("cancelled: the model was unloaded by an operator to make room for {}", quoted(claimant.id)),
-               {},
-               1});
+      abort_leases(*m, {ErrorCode::kNoCapacity,
+                        fmt::format("cancelled: the model was unloaded by an operator to make room for {}",
+                                    in_quotes(claimant.id)),
+                        {},
+                        1});
       refresh_evictable(*m);  // it may stay for a while, without its pin
     }
     if (!all_free) {

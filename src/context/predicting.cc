@@ -21,7 +21,7 @@ constexpr std::size_t kMostOnPaper = 8;
 std::string why(const Predictor::Guess& guess) {
   const std::string_view who = guess.by_user ? "this user" : "users";
   if (guess.after.empty()) return fmt::format("{} asked for it {} of {} times", who, guess.times, guess.of);
-  return fmt::format("after {} {} asked for it {} of {} times", quoted(guess.after), who, guess.times, guess.of);
+  return fmt::format("after {} {} asked for it {} of {} times", in_quotes(guess.after), who, guess.times, guess.of);
 }
 
 }  // namespace
@@ -123,7 +123,7 @@ void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
     Model* const m = planted_bug(PlantedBug::kGuessGoesLast) ? nullptr : idle_guess();
     if (m == nullptr) return;
     const Room before = ledger_.after_exits();
-    withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", quoted(claimant.id)), &claimant);
+    withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", in_quotes(claimant.id)), &claimant);
     const Room after = ledger_.after_exits();
     pass.planned.give_back(before.committed - after.committed, after.slots < before.slots);
     read_ahead(claimant);

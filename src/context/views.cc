@@ -89,7 +89,7 @@ int retry_seconds(Duration span) {
   return static_cast<int>(std::clamp<std::int64_t>(seconds.count(), 1, 3600));
 }
 
-std::string quoted(const ModelId& id) { return fmt::format("\"{}\"", id); }
+std::string in_quotes(const ModelId& id) { return fmt::format("\"{}\"", id); }
 
 // ---- views ----
 
@@ -168,7 +168,7 @@ std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoin
 Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint) const {
   const auto it = models_.find(id);
   if (it == models_.end() || !it->second.known) {
-    return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", quoted(id)));
+    return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", in_quotes(id)));
   }
   const Model& m = it->second;
   if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
@@ -241,17 +241,17 @@ std::vector<ModelId> ContextManager::Impl::hot_models() const {
 // ---- sentences ----
 
 std::string ContextManager::Impl::obstacle(const Model& m) const {
-  if (m.state == ModelState::kLoading) return quoted(m.id) + " is loading";
-  if (m.state == ModelState::kStopping) return quoted(m.id) + " is stopping";
-  if (m.state == ModelState::kParking) return quoted(m.id) + " is being parked";
-  if (m.state == ModelState::kWaking) return quoted(m.id) + " is waking";
-  if (m.state == ModelState::kParked && m.pinned) return quoted(m.id) + " is parked and pinned";
+  if (m.state == ModelState::kLoading) return in_quotes(m.id) + " is loading";
+  if (m.state == ModelState::kStopping) return in_quotes(m.id) + " is stopping";
+  if (m.state == ModelState::kParking) return in_quotes(m.id) + " is being parked";
+  if (m.state == ModelState::kWaking) return in_quotes(m.id) + " is waking";
+  if (m.state == ModelState::kParked && m.pinned) return in_quotes(m.id) + " is parked and pinned";
   if (m.state != ModelState::kHot) return {};
   std::vector<std::string> why;
   if (m.pinned) why.emplace_back("pinned");
   if (!m.leases.empty()) why.push_back("serving " + count_of(m.leases.size(), "request"));
   if (why.empty()) return {};
-  return fmt::format("{} is {}", quoted(m.id), fmt::join(why, " and "));
+  return fmt::format("{} is {}", in_quotes(m.id), fmt::join(why, " and "));
 }
 
 std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
@@ -261,7 +261,7 @@ std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
     if (std::string text = obstacle(m); !text.empty()) found.push_back(std::move(text));
   }
   for (const auto& [id, m] : models_) {
-    if (m.preparing() && id != claimant) found.push_back(quoted(id) + " waits for room as well");
+    if (m.preparing() && id != claimant) found.push_back(in_quotes(id) + " waits for room as well");
   }
   if (found.empty()) return "other models hold it";
   constexpr std::size_t kMost = 8;
@@ -277,7 +277,7 @@ Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const 
   return {ErrorCode::kBudgetExceeded,
           fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context, let it "
                       "shrink (context_may_shrink) or raise memory_budget",
-                      quoted(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
+                      in_quotes(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
 }
 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
@@ -285,14 +285,14 @@ Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint)
   const bool slots = room.max_models != 0 && room.slots >= room.max_models;
   const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);
   return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
-                                            quoted(id), what, obstacles(id))};
+                                            in_quotes(id), what, obstacles(id))};
 }
 
 Error ContextManager::Impl::queue_full(const Model& m) const {
   const std::size_t here = queue_.lines(m.id).wanting();
   const bool full_here = here >= options_.max_queue_per_model;
   return {ErrorCode::kQueueFull,
-          full_here ? fmt::format("{} for {} already; try again later", requests_wait(here), quoted(m.id))
+          full_here ? fmt::format("{} for {} already; try again later", requests_wait(here), in_quotes(m.id))
                     : fmt::format("{} already; try again later", requests_wait(queue_.wanting())),
           {},
           retry_seconds(expected_wait(m))};
@@ -302,7 +302,7 @@ Error ContextManager::Impl::quarantined_error(const Model& m) const {
   const int seconds = retry_seconds(m.breaker.open_until() - now_);
   const std::string why = m.last_failure ? m.last_failure->message : "it failed";
   return {ErrorCode::kQuarantined,
-          fmt::format("{} failed recently and is tried again in {} s: {}", quoted(m.id), seconds, why),
+          fmt::format("{} failed recently and is tried again in {} s: {}", in_quotes(m.id), seconds, why),
           {},
           seconds};
 }
@@ -322,33 +322,33 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
         running > 0 ? fmt::format("is still serving {}", count_of(running, "request"))
                     : fmt::format("still has {} waiting", count_of(queue_.lines(m.id).wanting(), "request"));
     return {ErrorCode::kConflict,
-            fmt::format("{}, and {} {}; call again with ?force=true to cancel them", waited, quoted(m.id), busy)};
+            fmt::format("{}, and {} {}; call again with ?force=true to cancel them", waited, in_quotes(m.id), busy)};
   }
   std::string why;
   switch (m.state) {
     case ModelState::kCold:
     case ModelState::kInspecting:
-      why = fmt::format("for the inspection of {}", quoted(m.id));
+      why = fmt::format("for the inspection of {}", in_quotes(m.id));
       break;
     case ModelState::kWaitingForRoom:
       why = fmt::format("for room: {}", obstacles(m.id));
       break;
     case ModelState::kLoading:
-      why = fmt::format("for {}, which is still loading", quoted(m.id));
+      why = fmt::format("for {}, which is still loading", in_quotes(m.id));
       break;
     case ModelState::kHot:
       why = fmt::format("for {}, which has to leave before it can be loaded again: another model's turn came first",
-                        quoted(m.id));
+                        in_quotes(m.id));
       break;
     case ModelState::kParking:
     case ModelState::kParked:
-      why = fmt::format("for room to wake {}: {}", quoted(m.id), obstacles(m.id));
+      why = fmt::format("for room to wake {}: {}", in_quotes(m.id), obstacles(m.id));
       break;
     case ModelState::kWaking:
-      why = fmt::format("for {}, which is waking", quoted(m.id));
+      why = fmt::format("for {}, which is waking", in_quotes(m.id));
       break;
     case ModelState::kStopping:
-      why = fmt::format("for {}, which is stopping before it can be loaded again", quoted(m.id));
+      why = fmt::format("for {}, which is stopping before it can be loaded again", in_quotes(m.id));
       break;
   }
   return {

@@ -257,6 +257,11 @@ class CommandDriver final : public EngineDriver {
     });
   }
 
+  void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
+    if (spec.command.argv.empty()) return others_->inspect_idly(spec, std::move(done));
+    inspect(spec, std::move(done));
+  }
+
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
                                         std::shared_ptr<EngineLog> log, Engine::Handlers handlers) override {
     if (spec.command.argv.empty()) return others_->start(spec, metadata, std::move(log), std::move(handlers));

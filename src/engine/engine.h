@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/model_spec.h"
@@ -112,6 +113,11 @@ class EngineDriver {
   // (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
   virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
+  // The same for nobody who waits: at idle priority. inspect() and start() end it, with kCancelled.
+  // Requires: none is under way.
+  virtual void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) {
+    inspect(spec, std::move(done));
+  }
   // Errors: kIo, kInvalidArgument.
   virtual Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
                                                 std::shared_ptr<EngineLog> log, Engine::Handlers handlers) = 0;

@@ -21,6 +21,7 @@
 #include "engine/process_state.h"
 #include "engine/state_line.h"
 #include "io/process.h"
+#include "minerva/base/check.h"
 
 namespace minerva {
 namespace {
@@ -208,6 +209,7 @@ class LlamaDriver final : public EngineDriver {
   }
 
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
+    end_idle();
     queue_.push_back({spec, std::move(done)});
     // Later, so that `done` is never called from inside this call.
     loop_.post([alive = std::weak_ptr(alive_), this] {
@@ -215,8 +217,19 @@ class LlamaDriver final : public EngineDriver {
     });
   }
 
+  void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
+    check(idle_.empty(), "two inspections for nobody at once");
+    idle_.push_back({spec, std::move(done)});
+    loop_.post([alive = std::weak_ptr(alive_), this] {
+      if (alive.expired() || idle_.empty() || idle_.front().inspection) return;
+      const auto job = idle_.begin();
+      run_stage(job, engine_arguments(job->spec, nullptr, options_.defaults));
+    });
+  }
+
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata& metadata,
                                         std::shared_ptr<EngineLog> log, Engine::Handlers handlers) override {
+    end_idle();
     auto address = fresh_socket(options_.runtime_dir);
     if (!address) return fail(address.error());
     io::ProcessSpec child;
@@ -247,6 +260,18 @@ class LlamaDriver final : public EngineDriver {
     to.insert(to.end(), more.begin(), more.end());
   }
 
+  // Somebody wants something: what is done for nobody makes way.
+  void end_idle() {
+    if (idle_.empty()) return;
+    const auto done = std::move(idle_.front().done);
+    idle_.clear();
+    loop_.post([alive = std::weak_ptr(alive_), done] {
+      if (!alive.expired()) done(fail(ErrorCode::kCancelled, "the inspection made way for a request"));
+    });
+  }
+
+  bool is_idle(Running job) { return !idle_.empty() && job == idle_.begin(); }
+
   void start_queued() {
     const std::weak_ptr<bool> alive = alive_;
     while (!alive.expired() && !queue_.empty() && running_.size() < options_.max_inspections) {
@@ -269,6 +294,7 @@ class LlamaDriver final : public EngineDriver {
     child.argv = {options_.engine_path, "inspect", job->spec.path};
     append(child.argv, job->arguments);
     child.environment = inspect_environment_;
+    child.idle = is_idle(job);
     const auto sandbox = sandbox_environment(options_.sandbox, job->spec, "");
     if (!sandbox) {
       finish(job, fail(sandbox.error()));
@@ -307,7 +333,7 @@ class LlamaDriver final : public EngineDriver {
     const auto done = std::move(job->done);
     // Kept until this returns: we may be inside its callback.
     const auto ended = std::move(job->inspection);
-    running_.erase(job);
+    (is_idle(job) ? idle_ : running_).erase(job);
     const std::weak_ptr<bool> alive = alive_;
     done(std::move(result));
     if (!alive.expired()) start_queued();
@@ -319,6 +345,7 @@ class LlamaDriver final : public EngineDriver {
   std::vector<std::string> serve_environment_;
   std::deque<Job> queue_;
   std::list<Job> running_;
+  std::list<Job> idle_;  // at most one, for nobody
   // Tells calls that outlive the driver that it is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -581,6 +581,34 @@ TEST_F(LlamaEngineTest, InspectionsQueue) {
   EXPECT_EQ(done, kCount);
 }
 
+TEST_F(LlamaEngineTest, AnInspectionForNobodyMakesWay) {
+  std::optional<Result<ModelMetadata>> idle;
+  const auto inspect_idly = [&](const std::string& name, bool stop) {
+    idle.reset();
+    driver_->inspect_idly(spec(name), [&, stop](Result<ModelMetadata> result) {
+      idle = std::move(result);
+      if (stop) loop_.stop();
+    });
+  };
+  inspect_idly("small", true);
+  loop_.run();
+  ASSERT_TRUE(idle && *idle) << "nobody wants anything else";
+  EXPECT_EQ((*idle)->trained_context, 2048U);
+
+  inspect_idly("hang", false);
+  EXPECT_TRUE(inspect(spec("small")).has_value());
+  ASSERT_TRUE(idle && !*idle);
+  EXPECT_EQ(idle->error().code, ErrorCode::kCancelled);
+
+  inspect_idly("hang", false);
+  start(spec("good"));
+  ASSERT_TRUE(idle && !*idle);
+  EXPECT_EQ(idle->error().code, ErrorCode::kCancelled) << "an engine starts";
+  inspect_idly("small", true);
+  loop_.run();
+  EXPECT_TRUE(idle && *idle) << "the next one";
+}
+
 TEST_F(LlamaEngineTest, DestroyingTheDriverForgetsItsInspections) {
   for (int i = 0; i < 3; ++i) {
     driver_->inspect(spec("hang"), [](Result<ModelMetadata>) { FAIL() << "called back"; });

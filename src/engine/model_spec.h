@@ -36,6 +36,10 @@ struct ModelSpec {
   ModelId id;
   std::vector<ModelId> aliases;
   CommandSpec command;                  // instead of a file, and of all that is about files
+  std::string name;                     // its file's stem, in any script
+  std::string place;                    // where a scan found it (catalog/file_book.h); empty: it did not
+  std::string repo;                     // "org/repo", of the Hugging Face cache; empty: it is of none
+  std::vector<std::string> companions;  // absolute: files that go with it, used or not; its projector too
   std::string path;                     // absolute, symlinks resolved; the first shard of several
   std::string mmproj;                   // absolute; empty if the model has no projector
   std::vector<std::string> more_files;  // absolute: its other parts, and what `args` name

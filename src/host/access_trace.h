@@ -2,10 +2,10 @@
 // and tools/cachesim read it. Ids only: no prompts, no addresses, no keys. A user is a number drawn anew in
 // each life of the server, 0 if he is unknown: one that follows from his key would tell whoever guesses it.
 //
-// In its folder (made with 0700) lie a few files (0600) of a bounded size. A file that does not begin as a trace does is
-// somebody else's and stays as it is. access.csv is the newest; full, it becomes
-// access.1.csv, that one access.2.csv, and the oldest goes. A line is added when a lease ended, so lines are not in the
-// order of their arrivals.
+// In its folder (made with 0700) lie a few files (0600) of a bounded size. A file that does not begin as a trace does
+// is somebody else's and stays as it is. access.csv is the newest; full, it becomes access.1.csv, that one
+// access.2.csv, and the oldest goes. A line is added when a lease ended, so lines are not in the order of their
+// arrivals.
 #pragma once
 
 #include <cstdint>

@@ -47,8 +47,8 @@ TEST_F(EmbeddedTest, AnswersAndEnds) {
 
 TEST_F(EmbeddedTest, DoesNotWaitForAnAnswerThatNeverEnds) {
   ASSERT_TRUE(models_->load_model("m", "m.gguf").has_value());
-  auto answer = std::async(std::launch::async,
-                           [&] { return models_->ask("m", "/v1/completions", "{\"stream\": true}"); });
+  auto answer =
+      std::async(std::launch::async, [&] { return models_->ask("m", "/v1/completions", "{\"stream\": true}"); });
   while (models_->cache_stats().hits == 0) std::this_thread::yield();  // it has an engine
   models_.reset();
   const Result<std::string> result = answer.get();

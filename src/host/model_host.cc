@@ -78,7 +78,9 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
       timer_(loop),
       watchdog_(loop),
       fewer_sharers_(loop),
-      read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {}
+      read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {
+  catalog_.set_room(manager_.memory_budget());
+}
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
@@ -147,6 +149,7 @@ void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) {
     shrunk_.erase(id);
     step(ModelRemoved{id});
+    forget_gone(id);
   }
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
@@ -157,6 +160,12 @@ void ModelHost::apply(const Catalog::Changes& changes) {
     }
     step(model_added(spec, anew));
   }
+}
+
+void ModelHost::forget_gone(const ModelId& model) {
+  if (running(model) != nullptr || catalog_.find(model) != nullptr) return;
+  logs_.erase(model);
+  last_deaths_.erase(model);
 }
 
 const ModelHost::Running* ModelHost::running(const ModelId& model) const {
@@ -181,6 +190,7 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   read_ahead_.set_spare(spare_beyond(options.min_free_memory));
   arm_watchdog();
   step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
+  catalog_.set_room(manager_.memory_budget());
   step(PredictionChanged{context.prediction});
   step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
                       context.head_start, context.max_switches_per_second});
@@ -291,9 +301,7 @@ void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
 }
 
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
-  look_again(model, [this, model, done = std::move(done)] {
-    catalog_.inspect(model, manager_.memory_budget(), done);
-  });
+  look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, manager_.memory_budget(), done); });
 }
 
 const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
@@ -386,11 +394,13 @@ void ModelHost::engine_exited(EngineId id, Error reason) {
   const Running& gone = found->second;
   log::info({{"model", gone.model}}, "engine of {} is gone{}: {}", gone.model,
             gone.told_to_stop ? fmt::format(" after {:.0f} ms", ms_since(*gone.told_to_stop)) : "", reason.message);
-  last_deaths_.insert_or_assign(gone.model, std::pair(id, reason));
+  const ModelId model = gone.model;
+  last_deaths_.insert_or_assign(model, std::pair(id, reason));
   engines_.erase(found);
   count_sharers();
   if (engine_gone_) engine_gone_(id);
   step(EngineExited{id, std::move(reason)});
+  forget_gone(model);
 }
 
 void ModelHost::arm_watchdog() {
@@ -576,11 +586,15 @@ void ModelHost::carry_out(ReadAhead& action) {
   }
 }
 
-bool ModelHost::nothing_goes_on() const {
+bool ModelHost::nobody_waits() const {
   return manager_.queued() == 0 && !manager_.under_pressure() &&
-         std::all_of(engines_.begin(), engines_.end(), [](const auto& e) {
-           return e.second.ready && e.second.leases == 0 && !e.second.moving && !e.second.told_to_stop;
-         });
+         std::all_of(engines_.begin(), engines_.end(),
+                     [](const auto& e) { return e.second.ready && !e.second.moving && !e.second.told_to_stop; });
+}
+
+bool ModelHost::nothing_goes_on() const {
+  return nobody_waits() &&
+         std::all_of(engines_.begin(), engines_.end(), [](const auto& e) { return e.second.leases == 0; });
 }
 
 void ModelHost::carry_out(Grant& action) {

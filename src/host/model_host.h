@@ -114,6 +114,8 @@ class ModelHost {
   const ModelMetadata* metadata(const ModelId& model) const;
 
   const ContextManager& context() const { return manager_; }
+  // No request waits, and no engine is on its way into memory or out of it.
+  bool nobody_waits() const;
   // Of files of models that are only likely to be loaded.
   Bytes read_ahead_on_guess() const { return read_ahead_.read_idly(); }
   // Of page cache, by parked models.
@@ -181,6 +183,8 @@ class ModelHost {
   void carry_out(Abort& action);
   void engine_ready(EngineId id);
   void engine_exited(EngineId id, Error reason);
+  // The log and the last death of a model that is in no catalog and has no engine.
+  void forget_gone(const ModelId& model);
   // nullptr if the engine is gone, or has none.
   EngineAgent* agent(EngineId id);
   // Asks what it really holds if it serves nobody and that may have changed: after its load, and when it has served 1,

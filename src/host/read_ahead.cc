@@ -29,8 +29,9 @@ class File {
   // 0 if there is none.
   std::uint64_t size() const {
     struct stat status{};
-    return fd_ >= 0 && ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size)
-                                                                             : 0;
+    return fd_ >= 0 && ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode)
+               ? static_cast<std::uint64_t>(status.st_size)
+               : 0;
   }
   // Reads `bytes` from `offset` on into the page cache, and returns how many of them are there now. Blocks.
   std::uint64_t read(std::uint64_t offset, std::uint64_t bytes) const {

@@ -1,10 +1,10 @@
 // ReadAhead of files: has the kernel read models' files into its page cache before engines want them.
 //
-// Files are read, a piece at a time, one after the other: of advice (POSIX_FADV_WILLNEED) the kernel takes as much as its
-// own read-ahead has at once, however much it was about. Those of a model that will be loaded as soon as there is room
-// are read without a pause. Those of one that is only likely to be asked for, only while nothing else goes on and there
-// is memory that nobody uses at all, not even as page cache: so it pushes nothing out. What cannot go on is given up.
-// Threading: the loop's thread; files are opened and read on others, which nobody waits for. Ownership: the Loop
+// Files are read, a piece at a time, one after the other: of advice (POSIX_FADV_WILLNEED) the kernel takes as much as
+// its own read-ahead has at once, however much it was about. Those of a model that will be loaded as soon as there is
+// room are read without a pause. Those of one that is only likely to be asked for, only while nothing else goes on and
+// there is memory that nobody uses at all, not even as page cache: so it pushes nothing out. What cannot go on is given
+// up. Threading: the loop's thread; files are opened and read on others, which nobody waits for. Ownership: the Loop
 // outlives it; once it is gone, the piece under way is read to its end.
 #pragma once
 

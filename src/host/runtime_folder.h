@@ -1,10 +1,9 @@
 // RuntimeFolder: a private folder with a short path for the engines' sockets (a socket's path has 107 bytes).
 //
-// Ownership: removed, with the sockets in it, when the object goes. A process that is killed leaves its folder; the next
-// make() removes it: each folder has a locked file in it, and a lock ends with its process. A folder is only taken for
-// one of these by its owner, its mode (0700), its name, and the first line of that file; and what is neither a socket of
-// an engine nor that file stays, and its folder with it.
-// Threading: any one thread.
+// Ownership: removed, with the sockets in it, when the object goes. A process that is killed leaves its folder; the
+// next make() removes it: each folder has a locked file in it, and a lock ends with its process. A folder is only taken
+// for one of these by its owner, its mode (0700), its name, and the first line of that file; and what is neither a
+// socket of an engine nor that file stays, and its folder with it. Threading: any one thread.
 #pragma once
 
 #include <string>

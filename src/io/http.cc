@@ -255,7 +255,7 @@ struct HttpServerConnection::Impl {
   bool answer_chunked = false;
   bool answer_bodyless = false;
   bool answer_close = false;
-  std::uint64_t answer_left = 0;  // bytes promised and not sent yet
+  std::uint64_t answer_left = 0;            // bytes promised and not sent yet
   TimePoint read_limit = TimePoint::max();  // of the body
   TimePoint write_limit = TimePoint::max();
   // The body: what came, and how long it was waited for.

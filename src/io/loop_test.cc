@@ -16,11 +16,12 @@ TEST(Loop, PostsFromOtherThreadsAndOffloads) {
     Signal done(loop);
     std::thread::id worked_on;
     std::thread::id finished_on;
-    loop.offload(Lane::kAwaited, [&] { worked_on = std::this_thread::get_id(); },
-                 [&] {
-                   finished_on = std::this_thread::get_id();
-                   done.notify();
-                 });
+    loop.offload(
+        Lane::kAwaited, [&] { worked_on = std::this_thread::get_id(); },
+        [&] {
+          finished_on = std::this_thread::get_id();
+          done.notify();
+        });
     co_await done.wait();
     EXPECT_NE(worked_on, loop_thread);
     EXPECT_EQ(finished_on, loop_thread);
@@ -40,10 +41,11 @@ TEST(Loop, AWriterThatBlocksHoldsUpNothingThatARequestWaitsFor) {
     int written = 0;
     Signal all_written(loop);
     for (int i = 0; i < kWriters; ++i) {
-      loop.offload(Lane::kDisk, [disk_answers] { disk_answers.wait(); },
-                   [&] {
-                     if (++written == kWriters) all_written.notify();
-                   });
+      loop.offload(
+          Lane::kDisk, [disk_answers] { disk_answers.wait(); },
+          [&] {
+            if (++written == kWriters) all_written.notify();
+          });
     }
     Signal answered(loop);
     loop.offload(Lane::kAwaited, [] {}, [&] { answered.notify(); });

@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +75,15 @@ void adopt(Descriptor& descriptor, int& fd) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   descriptor.assign(fd);
   fd = -1;
+}
+
+// What cannot be had is no failure: the child is only less polite.
+void make_idle(pid_t pid) {
+  constexpr int kWeakest = 19;
+  constexpr int kWhoProcess = 1;       // IOPRIO_WHO_PROCESS, of linux/ioprio.h
+  constexpr int kIdleClass = 3 << 13;  // IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kWeakest);
+  ::syscall(SYS_ioprio_set, kWhoProcess, pid, kIdleClass);
 }
 
 struct SpawnAttributes {
@@ -349,6 +360,7 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
     return fail(ErrorCode::kIo, fmt::format("cannot start {}: {}", spec.argv.front(), std::strerror(error)));
   }
 
+  if (spec.idle) make_idle(pid);
   auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
   state->pid = pid;
   auto process = std::make_unique<ChildProcess>(state);  // from here on its destructor cleans up

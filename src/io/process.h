@@ -24,6 +24,7 @@ struct ProcessSpec {
   std::vector<std::string> environment;  // "NAME=value", the whole of it
   std::string working_directory;         // empty: as here
   bool stdin_is_socket = false;          // of a pair (a stream), on which it may write as well
+  bool idle = false;                     // gets the processor and the disk when nobody else wants them
 };
 
 struct ExitStatus {

@@ -12,16 +12,16 @@
 
 #include "io/io_test_support.h"
 
-// What a machine does rarely: these take the place of the C library's. Where threads are sanitized the sanitizer has its
-// own in that place.
+// What a machine does rarely: these take the place of the C library's. Where threads are sanitized the sanitizer has
+// its own in that place.
 #if !__has_feature(thread_sanitizer)
 #define PRETENDS
 
 namespace {
 struct {
-  int not_ended = 0;          // so often waitid() finds nothing
-  int waits_that_block = 0;   // calls of waitid() that would
-  int watches_left = -1;      // then epoll has no room for more; -1: it always has
+  int not_ended = 0;         // so often waitid() finds nothing
+  int waits_that_block = 0;  // calls of waitid() that would
+  int watches_left = -1;     // then epoll has no room for more; -1: it always has
 } pretended;
 }  // namespace
 
@@ -111,6 +111,20 @@ TEST(Process, FeedsStandardInputAndClosesIt) {
     co_await exited.wait();
     EXPECT_EQ(total_size(run.out), 200003u);
     EXPECT_EQ(run.out.back(), "end");
+  });
+}
+
+TEST(Process, AnIdleOneIsTheLastToGetTheProcessorAndTheDisk) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    Recorded run;
+    Signal exited(loop);
+    // It looks once it is told to: then it has been made idle.
+    ProcessSpec spec = shell("read line; nice; ionice; true");
+    spec.idle = true;
+    auto process = Process::spawn(loop, spec, record(run, exited));
+    (*process)->write_stdin("look\n");
+    co_await exited.wait();
+    EXPECT_EQ(run.out, (std::vector<std::string>{"19", "idle"}));
   });
 }
 

@@ -79,6 +79,13 @@ bool may_be_replaced(const std::string& path) {
   return got == 0 || (got > 0 && kFirst.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got))));
 }
 
+// Where there is no file yet; false, and errno, otherwise.
+bool rename_to_free_name(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  // Some network's file system does not know how.
+  return errno == EINVAL && ::link(from.c_str(), to.c_str()) == 0 && ::unlink(from.c_str()) == 0;
+}
+
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
@@ -126,7 +133,7 @@ void StateFile::set_aside(std::string_view why) const {
   constexpr int kMostAside = 20;
   for (int i = 1; i <= kMostAside; ++i) {
     const std::string aside = path_ + (i == 1 ? ".damaged" : fmt::format(".damaged.{}", i));
-    if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, aside.c_str(), RENAME_NOREPLACE) == 0) {
+    if (rename_to_free_name(path_, aside)) {
       log::warn("{} cannot be used: {}. It is kept as {}; {}", path_, why, aside, format_.loss);
       return;
     }
@@ -230,11 +237,12 @@ void StateSaver::save() {
   if (std::optional<std::string> content = content_()) writer_->set(*std::move(content));
   if (!writer_->has_more()) return;
   last_ = Clock::now();
-  loop_.offload(Lane::kDisk, [writer = writer_] { writer->write(); },
-                [this, writer = writer_] {
-                  // Then it failed, and this lives: a closed writer has no more.
-                  if (writer->has_more()) changed();
-                });
+  loop_.offload(
+      Lane::kDisk, [writer = writer_] { writer->write(); },
+      [this, writer = writer_] {
+        // Then it failed, and this lives: a closed writer has no more.
+        if (writer->has_more()) changed();
+      });
 }
 
 void StateSaver::finish() {

@@ -73,7 +73,7 @@ class StateSaver {
   Content content_;
   Timer timer_;
   bool armed_ = false;
-  std::optional<TimePoint> last_;  // it was saved
+  std::optional<TimePoint> last_;   // it was saved
   std::shared_ptr<Writer> writer_;  // shared with the writes under way
 };
 

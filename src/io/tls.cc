@@ -244,7 +244,8 @@ class TlsStream final : public Stream {
       // The arithmetic of one takes as long as a hundred small requests.
       auto step = Session::Step::kFailed;
       Signal done(loop_);
-      loop_.offload(Lane::kAwaited, [session = session_, &step] { step = session->handshake(); }, [&done] { done.notify(); });
+      loop_.offload(
+          Lane::kAwaited, [session = session_, &step] { step = session->handshake(); }, [&done] { done.notify(); });
       co_await done.wait();
       const std::string answer = step == Session::Step::kPlainHttp ? plain_http_answer() : session_->take_out();
       if (!answer.empty()) {

@@ -23,6 +23,7 @@ void CatalogWatch::start() {
   } else {
     log::warn("{}; new models will be noticed late", watch.error().message);
   }
+  catalog_.on_surprise([this] { loop_.spawn(refresh()); });
   last_begun_ = Clock::now();
   bool again = true;
   while (again) again = take(Catalog::scan(catalog_.options()));
@@ -72,7 +73,9 @@ io::Task<void> CatalogWatch::read() {
   last_begun_ = Clock::now();
   io::Signal scanned(loop_);
   ScanResult result;
-  loop_.offload(io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); }, [&] { scanned.notify(); });
+  loop_.offload(
+      io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); },
+      [&] { scanned.notify(); });
   co_await scanned.wait();
   const bool again = take(std::move(result));
   finished_ = begun_;

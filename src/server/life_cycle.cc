@@ -18,6 +18,7 @@ constexpr Bytes kMaxBody = Bytes::mib(1);
 constexpr auto kProgressInterval = std::chrono::milliseconds(200);
 constexpr unsigned kDefaultTail = 200;
 constexpr unsigned kMaxTail = 1000;
+constexpr std::size_t kMaxProblems = 200;      // that the list of models tells
 constexpr std::size_t kMaxFollowQueue = 1000;  // lines a slow reader may be behind
 constexpr auto kFollowHeartbeat = std::chrono::seconds(15);
 
@@ -189,10 +190,25 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   answer.created = spec.modified_ns / 1'000'000'000;
   answer.size = spec.size;
   answer.aliases = spec.aliases;
+  answer.name = spec.name;
+  for (const std::string& file : spec.companions) answer.companions.push_back(file.substr(file.rfind('/') + 1));
+  if (const Error* const invalid = service.catalog.invalid(spec); invalid != nullptr) {
+    answer.runs_here = false;
+    answer.why_not = invalid->message;
+  } else if (metadata != nullptr) {
+    const Bytes budget = service.host.context().memory_budget();
+    answer.runs_here = (spec.context_may_shrink ? spec.size : metadata->footprint()) <= budget;
+    if (!*answer.runs_here) {
+      answer.why_not = fmt::format("It takes {}, and all models together may take {}.",
+                                   format_bytes(metadata->footprint()), format_bytes(budget));
+    }
+  }
   if (metadata != nullptr && spec.command.argv.empty()) {
     answer.parameters = metadata->parameters;
     answer.quantization = metadata->quantization;
     answer.context_length = metadata->context;
+    answer.architecture = metadata->architecture;
+    answer.input_modalities = metadata->input_modalities;
     answer.shrunk = shrunk_context(&spec, metadata);
   }
   if (view) {
@@ -230,6 +246,7 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   for (const Result<bool>* flag : {&force, &wait, &dry_run}) {
     if (!*flag) co_return co_await x.error(flag->error());
   }
+  const ModelId named = id;
   if (parsed->model_path) {
     if (service.find_preset(id) != nullptr) {
       co_return co_await x.error(
@@ -237,13 +254,18 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
            fmt::format("\"{}\" is a preset; choose another model_id, or leave out model_path", id), "model_path"});
     }
     const bool is_new = service.catalog.find(id) == nullptr;
-    const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path);
+    const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path, /*for_now=*/*dry_run);
     if (!added) co_return co_await x.error(added.error());
     // Only what is new: telling it again would undo a pin.
     if (is_new) service.host.apply({{**added}, {}});
   }
-  if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  if (*dry_run) co_return co_await answer_plan(service, x, x.model);
+  const bool there = co_await resolve_model(service, x, std::move(id));
+  if (*dry_run) {
+    if (there) co_await answer_plan(service, x, x.model);
+    if (parsed->model_path && service.catalog.drop_path(named)) service.host.apply({{}, {named}});
+    co_return;
+  }
+  if (!there) co_return;
 
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   if (!*wait) {
@@ -300,7 +322,10 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
   }
   api::ClearAnswer answer{.stats = what.stats, .history = what.history, .images = what.images, .metadata = *all};
   answer.stopped = service.host.clear(what);
-  if (*all) service.host.forget_metadata();
+  if (*all) {
+    service.host.forget_metadata();
+    service.background_inspection.look();
+  }
   log::info("the cache was cleared by an operator: {}", api::cleared_text(answer));
   co_await x.json(200, api::clear_json(answer));
 }
@@ -349,15 +374,20 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
 io::Task<void> list_models(Service& service, Exchange& x) {
   co_await service.catalog_watch.refresh_if_changed();
   std::vector<api::ModelAnswer> answers;
+  std::vector<std::string> problems = service.catalog.problems();
   for (const ModelSpec* spec : service.catalog.list()) {
     // What the config says about a name counts before what a folder says.
-    if (service.find_preset(spec->id) == nullptr) answers.push_back(model_answer(service, *spec));
+    if (service.find_preset(spec->id) != nullptr) continue;
+    answers.push_back(model_answer(service, *spec));
+    if (answers.back().why_not.empty()) continue;
+    problems.push_back(fmt::format("{} cannot be run: {}", spec->id, answers.back().why_not));
   }
+  if (problems.size() > kMaxProblems) problems.resize(kMaxProblems);
   for (const api::Preset& preset : service.config.presets) {
     if (auto answer = preset_answer(service, preset)) answers.push_back(*std::move(answer));
   }
   std::sort(answers.begin(), answers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-  co_await x.json(200, api::models_json(answers));
+  co_await x.json(200, api::models_json(answers, problems));
 }
 
 io::Task<void> show_model(Service& service, Exchange& x, ModelId id) {

@@ -58,7 +58,8 @@ std::string metrics_text(const Service& service) {
   families.counter("minerva_predictions_wasted_bytes_total", "Memory of those that left unused.",
                    guesses.wasted_bytes.count());
   families.gauge("minerva_predictions_paused", "1 while too few of them are used.", guesses.paused ? 1 : 0);
-  families.counter("minerva_read_ahead_bytes_total", "Read into the page cache, of files of models that were likely to be asked for.",
+  families.counter("minerva_read_ahead_bytes_total",
+                   "Read into the page cache, of files of models that were likely to be asked for.",
                    service.host.read_ahead_on_guess().count());
   families.counter("minerva_pages_dropped_bytes_total", "Of page cache, given back by parked models.",
                    service.host.pages_dropped().count());

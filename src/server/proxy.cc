@@ -40,20 +40,40 @@ std::string_view cache_header(CacheOutcome outcome) {
   return "miss";
 }
 
+// Woken when an engine's process is gone.
+class Mourner {
+ public:
+  explicit Mourner(Service& service) : woken(service.loop), service_(service) { service_.mourners.insert(&woken); }
+  Mourner(const Mourner&) = delete;
+  Mourner& operator=(const Mourner&) = delete;
+  ~Mourner() { service_.mourners.erase(&woken); }
+
+  io::Signal woken;
+
+ private:
+  Service& service_;
+};
+
 // One request on its way through. Lives on the coroutine of proxy().
 class Relay {
  public:
   Relay(Service& service, Exchange& exchange, std::optional<TranslatedRequest> translated)
-      : service_(service), x_(exchange), translated_(std::move(translated)), body_(exchange, service.config) {}
+      : service_(service),
+        x_(exchange),
+        deadline_(exchange.arrived + service.config.request_timeout),
+        translated_(std::move(translated)),
+        body_(exchange, service.config) {}
 
   io::Task<void> run() {
-    if (auto failed = co_await read_routing()) co_return co_await x_.error(*failed);
-    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
-    auto model = co_await service_.resolve(model_);
-    if (!model) co_return co_await x_.error(model.error());
-    x_.model = *model;
     io::Timer overdue_timer(service_.loop);
-    overdue_timer.arm(x_.arrived + service_.config.request_timeout, [this] { overdue(); });
+    overdue_timer.arm(deadline_, [this] { overdue(); });
+    x_.connection.limit_reads(deadline_);
+    if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
+    const auto model = co_await service_.resolve_until(model_, deadline_);
+    if (!model) co_return co_await x_.error(too_late());
+    if (!*model) co_return co_await x_.error(model->error());
+    x_.model = **model;
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -70,13 +90,24 @@ class Relay {
  private:
   // The whole request has taken too long. A client that does not read is not waited for either.
   void overdue() {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(service_.config.request_timeout).count();
-    aborted_ = Error{ErrorCode::kEngineTimeout,
-                     fmt::format("The answer was not complete within limits.request_timeout ({} s). Ask for fewer "
-                                 "tokens, or raise it.",
-                                 seconds)};
+    aborted_ = too_late();
     if (engine_) engine_->close();
     x_.connection.limit_writes(Clock::now() + kLastWords);
+  }
+
+  bool is_late() const { return Clock::now() >= deadline_; }
+  Error too_late() const {
+    return {ErrorCode::kEngineTimeout,
+            fmt::format("The answer was not complete within limits.request_timeout ({}). Ask for fewer tokens, or "
+                        "raise it.",
+                        in_words(deadline_ - x_.arrived))};
+  }
+
+  // The body cannot be sent again, or need not be: it is not kept any more.
+  void forget_body() {
+    std::string().swap(body_.text());
+    if (translated_) std::string().swap(translated_->body);
+    x_.queued.release();
   }
 
   // Finds the model and reads (what it takes of) the body.
@@ -130,8 +161,7 @@ class Relay {
     };
     const bool again = lost.has_value();
     if (!again) outcome_ = outcome_now();
-    const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait,
-                                        x_.arrived + service_.config.request_timeout);
+    const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait, deadline_);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
                                     : service_.host.acquire(x_.model, deadline, take_answer, x_.caller);
     // A model that is hot has answered by now.
@@ -237,6 +267,7 @@ class Relay {
       if (aborted_) engine_->close();  // while it was connected
       // What the engine says counts, also when it did not take the whole request.
       co_await send_request(lease);
+      if (!may_retry_) forget_body();
       if (x_.connection.body_done()) watch_client();
       Result<io::ResponseHead> response = co_await read_response(lease);
       if (!response || gone_) {
@@ -331,7 +362,7 @@ class Relay {
       // The rest of a large body is looked at on its way: the engine begins when it has all of it.
       const Result<std::string_view> piece = co_await body_.next();
       if (!piece) {
-        aborted_ = body_.refusal();
+        aborted_ = is_late() ? too_late() : body_.refusal();
         gone_ = !aborted_;
         engine_->close();
         co_return;
@@ -357,7 +388,7 @@ class Relay {
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
-      answered_ = true;
+      if (!std::exchange(answered_, true)) forget_body();
       const bool ends = piece->empty() || engine_->body_done();
       std::optional<std::string> translation;
       if (translated_) {
@@ -447,9 +478,9 @@ class Relay {
   // Why the engine did not answer. Waits a moment for its death to be known.
   io::Task<Error> engine_error(const Lease& lease) {
     const TimePoint give_up = Clock::now() + kDeathWait;
-    while (service_.host.engine_alive(lease.engine()) && Clock::now() < give_up) {
-      co_await io::sleep_until(service_.loop, Clock::now() + std::chrono::milliseconds(5));
-    }
+    Mourner mourner(service_);
+    bool in_time = true;
+    while (in_time && service_.host.engine_alive(lease.engine())) in_time = co_await mourner.woken.wait_until(give_up);
     if (const auto death = service_.host.cause_of_death(lease.engine())) co_return broke_off(*death);
     const std::string last = service_.host.log(x_.model)->last_words();
     co_return broke_off(
@@ -469,6 +500,7 @@ class Relay {
 
   Service& service_;
   Exchange& x_;
+  const TimePoint deadline_;  // of the whole request
   std::optional<TranslatedRequest> translated_;
   std::string model_;   // as the request names it
   std::string preset_;  // if that is one: its id

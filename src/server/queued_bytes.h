@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "minerva/base/bytes.h"
 
@@ -15,7 +16,7 @@ class QueuedBytes {
   QueuedBytes(std::uint64_t& total, Bytes limit) : total_(total), limit_(limit) {}
   QueuedBytes(const QueuedBytes&) = delete;
   QueuedBytes& operator=(const QueuedBytes&) = delete;
-  ~QueuedBytes() { total_ -= mine_; }
+  ~QueuedBytes() { release(); }
   // false: all requests together would hold more than the limit. Nothing is counted then.
   bool add(std::size_t bytes) {
     if (total_ + bytes > limit_.count()) return false;
@@ -23,6 +24,8 @@ class QueuedBytes {
     mine_ += bytes;
     return true;
   }
+  // It holds nothing any more.
+  void release() { total_ -= std::exchange(mine_, 0); }
 
  private:
   std::uint64_t& total_;

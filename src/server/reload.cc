@@ -67,7 +67,7 @@ void Reload::now() {
   const ConfigChanges changes = compare_configs(running_, *next);
   running_ = std::move(*next);
   configure_log(running_);
-  service_.catalog.set_options(running_.models_dirs, running_.models);
+  service_.catalog.set_options(running_.models_dirs, running_.models_dirs_are_default, running_.models);
   Bytes images;
   for (const ModelView& model : service_.host.context().models(Clock::now())) images += model.image;
   service_.host.set_limits(context_options(running_, images),

@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/ollama_routes.h"
 #include "server/proxy.h"
+#include "server/show_config.h"
 
 namespace minerva {
 namespace {
@@ -63,6 +64,8 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
       {"GET", "/v1/decisions", "why things are as they are",
        [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
+      {"GET", "/v1/config", "what it runs with, without secrets",
+       [](Service& s, Exchange& x, ModelId) { return show_config(s, x); }},
       {"POST", "/v1/cache/clear", "forget statistics, history, images or metadata",
        [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
       {"GET", "/v1/events", "what happens, as it happens",

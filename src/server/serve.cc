@@ -61,6 +61,7 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
+  for (const std::string& warning : source.warnings) log::warn("{}", warning);
   if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
   if (!runtime) return cannot_start(runtime.error());
@@ -81,7 +82,8 @@ int serve(const ConfigSource& source, const Config& given) {
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
-  Catalog catalog({config.models_dirs, config.models, config.state_dir}, *driver, &loop);
+  Catalog catalog({config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default}, *driver,
+                  &loop);
   const ContextOptions options = context_options(config, Bytes());
   // Before the host: leases end as late as that.
   std::optional<AccessTrace> trace;

@@ -31,6 +31,11 @@ void Service::tell_watchers() {
 
 void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + config.load_timeout, catalog.list()); }
 
+void Service::catalog_changed() {
+  plan_schedules();
+  background_inspection.look();
+}
+
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
   if (name.empty()) {
     co_return fail(ErrorCode::kInvalidArgument,
@@ -41,16 +46,25 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
     preset = fmt::format("The preset \"{}\" has no model. ", found->id);
     name = found->model;
   }
-  if (const ModelSpec* spec = catalog.find(name)) {
+  if (const ModelSpec* spec = catalog.look_up(name)) {
     co_await catalog_watch.check_files(spec->id);
   } else {
     co_await catalog_watch.refresh_if_changed();
   }
-  if (const ModelSpec* spec = catalog.find(name)) co_return spec->id;
+  if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
                  fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
                              preset, name.substr(0, 200)),
                  "model");
+}
+
+io::Task<std::string> Service::name_for_request(std::string name) {
+  if (config.default_model.empty()) co_return name;
+  if (name.empty()) co_return config.default_model;
+  const auto known = [&] { return find_preset(name) != nullptr || catalog.look_up(name) != nullptr; };
+  if (config.unknown_model != "default" || known()) co_return name;
+  co_await catalog_watch.refresh_if_changed();
+  co_return known() ? name : config.default_model;
 }
 
 io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {

@@ -9,6 +9,7 @@
 #include "api/event_feed.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "host/background_inspection.h"
 #include "host/memory_watch.h"
 #include "host/model_host.h"
 #include "host/timetable.h"
@@ -26,7 +27,8 @@ struct Service {
         catalog(models),
         host(model_host),
         timetable(event_loop, model_host),
-        catalog_watch(event_loop, models, model_host, [this] { plan_schedules(); }),
+        background_inspection(event_loop, models, [this] { return !draining && host.nobody_waits(); }),
+        catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
         keep_alive(event_loop, model_host),
@@ -40,6 +42,7 @@ struct Service {
   Catalog& catalog;
   ModelHost& host;
   Timetable timetable;
+  BackgroundInspection background_inspection;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
   KeepAlive keep_alive;
@@ -60,10 +63,13 @@ struct Service {
   void plan_schedules();
   // By id or alias, as the config is now; nullptr if there is none. Valid until something waits.
   const api::Preset* find_preset(std::string_view name) const { return api::find_preset(config.presets, name); }
-  // By id or alias, as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
+  // As Catalog::look_up(), as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
   // kInvalidArgument for no name, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
-  // The same; nothing if that is not known by `deadline`, as the disk does not answer.
+  // What a request is about that asks for `name`: default_model where it names none ("") or, if the config says so, one
+  // that there is not.
+  io::Task<std::string> name_for_request(std::string name);
+  // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
   // An engine's process is gone: nobody connects to it any more.
   void engine_gone(EngineId engine);
@@ -71,6 +77,8 @@ struct Service {
   std::string progress(const ModelId& model) const;
 
  private:
+  // A scan was taken in.
+  void catalog_changed();
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
   // Everything that it does goes into `events`.

@@ -38,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        body = json.loads(raw) if self.headers["Content-Type"] == "application/json" else {}
+        body = {} if (self.headers["Content-Type"] or "").startswith("multipart/") else json.loads(raw)
         text = body["messages"][-1]["content"] if "messages" in body else "body"
         if text == "error":
             return self.answer(418, {"detail": "I am a teapot"})

@@ -210,3 +210,19 @@ def test_serve_check(cli, tmp_path):
     file.write_text('max_models = 2\nmax_modles = 3\n')
     done = cli("serve", "--check", "--config", str(file), expect=2)
     assert "minerva.toml:2:1" in done.stderr and "max_modles" in done.stderr
+
+
+def test_variables_that_are_no_settings(cli, serve):
+    # As in each pod beside a service called minerva.
+    pod = {"MINERVA_SERVICE_HOST": "10.0.0.1", "MINERVA_SERVICE_PORT": "3000", "MINERVA_PORT": "tcp://10.0.0.1:3000",
+           "MINERVA_PORT_3000_TCP_ADDR": "10.0.0.1"}
+    m = serve(env={**pod, "MINERVA_MAX_MODLES": "1"})
+    assert m.get("/health").status == 200
+    log = m.log()
+    assert log.count("names no setting") == 1 and "MINERVA_MAX_MODLES" in log, log
+    check = [harness.MINERVA, "serve", "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, env={**cli.server.env, **pod}, timeout=harness.PATIENCE)
+    assert done.returncode == 0 and done.stderr == "", done
+    done = subprocess.run(check, capture_output=True, text=True, env={**cli.server.env, "MINERVA_MAX_MODLES": "1"},
+                          timeout=harness.PATIENCE)
+    assert done.returncode == 0 and "MINERVA_MAX_MODLES names no setting" in done.stderr, done

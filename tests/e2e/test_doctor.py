@@ -68,12 +68,59 @@ def test_a_healthy_machine(patient):
     assert not (patient.minerva.folder / "free.sock").exists()
 
 
-def test_beside_a_running_server(serve):
-    m = serve()
+# What `serve` would do here, and no server that runs does.
+ELSEWHERE = {"MINERVA_MODELS_DIR": "/no/such/folder", "MINERVA_STATE_DIR": "/dev/null/state",
+             "MINERVA_ENGINE": "/no/such/engine", "MINERVA_CONFIG": "/no/such/file"}
+
+
+def test_beside_a_running_server_its_config_is_judged(serve):
+    m = serve("--max-models", "1", config="[model.b]\ncontext = 512\n")
     m.use("a")
-    found = Patient(m).findings("--listen", f"127.0.0.1:{m.port}", expect=0, env={"MINERVA_URL": m.url})
+    env = {**ELSEWHERE, "MINERVA_URL": m.url}
+    found = Patient(m).findings(expect=0, env=env)
     assert "1 models are in memory" in found["server"][0][1], found
+    assert found["config"] == [("fine", "What follows is about what that server runs with.")], found
     assert "listen" not in found, "its own server has the port"
+    assert str(m.folder / "state") in found["state"][0][1], found
+    assert found["models"][0][1].endswith(" models can run."), found
+    # The limits are the server's own as well.
+    few = Patient(m).findings(expect=0, env=env,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512)))
+    assert few["descriptors"] == found["descriptors"]
+
+
+def test_what_is_wrong_with_a_running_server(serve, models):
+    m = serve("--memory-budget", "64MiB", config="[model.big]\npath = \"a.gguf\"\ncontext = 4000000\n")
+    (m.models_dir / "broken.gguf").write_bytes(models["a"].read_bytes()[:5000])
+    found = Patient(m).findings(expect=1, env={**ELSEWHERE, "MINERVA_URL": m.url, "MINERVA_MEMORY_BUDGET": "100TiB"})
+    said = [sentence for level, sentence in found["models"] if level == "problem"]
+    assert any('"big" can never run here' in sentence and "64 MiB" in sentence for sentence in said), found
+    assert any('"broken"' in sentence for sentence in said), found
+    assert "The models may take 64 MiB" in found["memory"][-1][1], found
+
+
+def test_flags_ask_about_another_config_than_the_servers(serve):
+    m = serve()
+    sentence = Patient(m).findings("--state-dir", "/dev/null/state", expect=1, env={"MINERVA_URL": m.url})["state"][0][1]
+    assert "/dev/null/state" in sentence
+
+
+def test_a_server_with_keys(serve):
+    m = serve("--api-key", "the-right-key", config="[queue]\nlow_priority_keys = [\"another-key\"]\n")
+    assert m.get("/v1/config").status == 401
+    told = m.get("/v1/config", headers={"x-api-key": "the-right-key"})
+    assert told.json["object"] == "config" and told.json["open_files"] > 0, told
+    assert str(m.models_dir) in told.json["toml"], told
+    assert b"key\"" not in told.body and b"sha256" not in told.body and b"the-right-key" not in told.body, told
+    found = Patient(m).findings(expect=0, env={**ELSEWHERE, "MINERVA_URL": m.url, "MINERVA_API_KEY": "the-right-key"})
+    assert found["config"][0][0] == "fine", found
+    found = Patient(m).findings(expect=1, env={"MINERVA_URL": m.url})
+    assert [level for level, _ in found["server"]] == ["problem"] and "config" in found, found
+
+
+def test_a_variable_that_nobody_knows(patient):
+    found = patient.findings(expect=0, env={"MINERVA_MAX_MODLES": "1", "MINERVA_SERVICE_HOST": "10.0.0.1"})
+    assert [level for level, _ in found["config"]] == ["note", "fine"] and "MINERVA_MAX_MODLES" in found["config"][0][1]
 
 
 def test_something_else_has_the_port(patient):

@@ -9,10 +9,10 @@ HOSTILE = "x\x1b[31m\n{\"level\":\"error\"}\r\x07\u009b\udcff"
 
 def provoke(m):
     """Has the server log about a file of that name, a request and a model."""
-    (m.models_dir / f"{HOSTILE}.gguf").write_bytes(b"")
+    (m.models_dir / f"{HOSTILE}.imatrix.gguf").write_bytes(b"")
     m.get("/v1/models/" + "%1b%5b31m%0a")
     m.use("a")
-    wait_until(lambda: "cannot be a model's name" in m.log() and "/v1/chat/completions" in m.log(), "it is logged")
+    wait_until(lambda: "importance matrix" in m.log() and "/v1/chat/completions" in m.log(), "it is logged")
     raw = m.log_path.read_bytes()
     assert not [byte for byte in raw if (byte < 0x20 and byte != 0x0A) or byte == 0x7F]
     raw.decode()  # UTF-8

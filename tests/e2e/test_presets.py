@@ -58,6 +58,7 @@ def test_calls_on_its_name_act_on_its_model(serve):
     assert m.state("fast") == "hot" and m.loaded() == ["a"]
     assert m.post("/v1/models/fast/pin").json["message"] == "pinned"
     assert m.view("a")["pinned"]
+    assert m.post("/v1/models/fast/unpin").json["message"] == "unpinned"
     assert m.get("/v1/models/fast/logs").body == m.get("/v1/models/a/logs").body
     assert m.delete("/v1/models/fast").json["message"] == "unloaded"
     assert m.state("fast") == "cold"
@@ -72,7 +73,7 @@ def test_the_engine_gets_what_the_preset_makes_of_a_body(serve):
                     '"seed":1, "t\\u006fp_k": 2,"messages":[{"role":"user","content":"body"}], "stop": null }',
                     headers={"Content-Type": "application/json"})
     assert received(answer) == (
-        '{ "model":"again", "chat_template_kwargs" :{"lang": "en","enable_thinking":false} ,"seed":7,'
+        '{ "model":"again",\n "chat_template_kwargs" :{"lang": "en","enable_thinking":false} ,"seed":7,'
         '"messages":[{"role":"system","content":"Answer briefly."},{"role":"user","content":"body"}],'
         '"stop":["x"],"temperature":0.2}')
     assert answer.headers["x-minerva-model"] == "echo" and answer.headers["x-minerva-preset"] == "echo:fast"

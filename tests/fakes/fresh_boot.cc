@@ -1,6 +1,6 @@
-// fresh_boot.so: preloaded into a program, has its steady clock start near zero, as on a machine that was booted a moment
-// ago. For machines that permit no time namespace (tests/fresh_boot.sh). FRESH_BOOT_AGO_S says how many seconds the
-// machine's own clock is ahead. System calls only, so that it works under sanitizers.
+// fresh_boot.so: preloaded into a program, has its steady clock start near zero, as on a machine that was booted a
+// moment ago. For machines that permit no time namespace (tests/fresh_boot.sh). FRESH_BOOT_AGO_S says how many seconds
+// the machine's own clock is ahead. System calls only, so that it works under sanitizers.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>
