@@ -39,17 +39,20 @@ io::Task<std::optional<ollama::Request>> read_request(Exchange& x, Bytes limit) 
   co_return *std::move(request);
 }
 
-// Sets the exchange's model. `name` becomes the one that the model (or preset) is known by, without ":latest" where it
-// has none. false: there is none, and that is answered.
-io::Task<bool> resolve_model(Service& service, Exchange& x, std::string& name) {
+// The model that `name` means. `name` becomes what the model, or the preset, is called by.
+// Errors: as Service::resolve().
+io::Task<Result<ModelId>> find_model(Service& service, std::string& name) {
+  // Of models the catalog knows what a tag means.
+  const auto untagged = ollama::untagged_name(name);
+  if (untagged && service.find_preset(*untagged) != nullptr) name = *untagged;
   Result<ModelId> model = co_await service.resolve(name);
-  if (const auto untagged = ollama::untagged_name(name); !model && untagged) {
-    Result<ModelId> again = co_await service.resolve(*untagged);
-    if (again) {
-      model = std::move(again);
-      name = *untagged;
-    }
-  }
+  if (model && service.find_preset(name) == nullptr) name = *model;
+  co_return model;
+}
+
+// Sets the exchange's model; `name` as in find_model(). false: there is none, and that is answered.
+io::Task<bool> resolve_model(Service& service, Exchange& x, std::string& name) {
+  Result<ModelId> model = co_await find_model(service, name);
   if (!model) {
     co_await x.error(model.error());
     co_return false;
@@ -141,6 +144,7 @@ io::Task<void> chat(Service& service, Exchange& x, ModelId /*id*/) {
   std::optional<ollama::Request> request = co_await read_request(x, service.config.max_body);
   if (!request) co_return;
   const ollama::Answer answer = answer_to(x, *request);
+  request->model = co_await service.name_for_request(std::move(request->model));
   if (!co_await resolve_model(service, x, request->model)) co_return;
   if (ollama::only_loads(kVerb, *request)) {
     co_return co_await load_only(service, x, *request, ollama::loaded_answer(kVerb, *request, answer));
@@ -157,6 +161,7 @@ io::Task<void> embed(Service& service, Exchange& x, ModelId /*id*/) {
   if (!request) co_return;
   request->stream = false;
   const ollama::Answer answer = answer_to(x, *request);
+  request->model = co_await service.name_for_request(std::move(request->model));
   if (!co_await resolve_model(service, x, request->model)) co_return;
   const Result<bool> nothing = ollama::embeds_nothing(kVerb, *request);
   if (!nothing) co_return co_await x.error(nothing.error());
@@ -261,9 +266,7 @@ io::Task<void> pull(Service& service, Exchange& x, ModelId /*id*/) {
   const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
   if (!request) co_return;
   std::string name = request->model;
-  Result<ModelId> model = co_await service.resolve(name);
-  if (const auto untagged = ollama::untagged_name(name); !model && untagged)
-    model = co_await service.resolve(*untagged);
+  const Result<ModelId> model = co_await find_model(service, name);
   if (!model && model.error().code == ErrorCode::kModelNotFound) {
     co_return co_await x.error(
         {ErrorCode::kModelNotFound,
