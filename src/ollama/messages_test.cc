@@ -43,7 +43,7 @@ TEST(MessagesTest, ImagesAreDataByTheirFirstBytes) {
   EXPECT_EQ(image_url("data:image/png;base64,R0lGOD"), "data:image/gif;base64,R0lGOD");
   const auto content = content_of("What?", nullptr, "x");
   EXPECT_EQ(*content, "What?");
-  const Json images = {"/9j/4AAQ"};
+  const Json images = Json::array({"/9j/4AAQ"});
   EXPECT_EQ((*content_of("What?", &images, "x"))[1], (Json{{"type", "text"}, {"text", "What?"}}));
 }
 
@@ -91,7 +91,7 @@ TEST(TurnsTest, AToolsAnswerStaysWithItsCall) {
 TEST(TurnsTest, OneTurnIsTheLastOne) {
   EXPECT_FALSE(without_oldest(Json::array(), 0.5));
   EXPECT_FALSE(without_oldest(Json{message("system", "s"), message("user", "1")}, 0.5));
-  EXPECT_FALSE(without_oldest(Json{message("assistant", "1")}, 0.5));
+  EXPECT_FALSE(without_oldest(Json::array({message("assistant", "1")}), 0.5));
 }
 
 TEST(ToolCallsTest, ArgumentsBecomeObjects) {

@@ -282,28 +282,28 @@ io::Task<void> pull(Service& service, Exchange& x, ModelId /*id*/) {
 }
 
 io::Task<void> no_delete(Service& /*service*/, Exchange& x, ModelId /*id*/) {
-  return x.error(
+  co_await x.error(
       {ErrorCode::kNotSupported,
        "Models' files are the operator's: remove the file from its folder, and the model is gone. To take it "
        "out of memory, send /api/generate without a prompt and with \"keep_alive\": 0."});
 }
 
 io::Task<void> no_create(Service& /*service*/, Exchange& x, ModelId /*id*/) {
-  return x.error(
+  co_await x.error(
       {ErrorCode::kNotSupported,
        "Models are not made over HTTP. Put a GGUF file into one of the models folders; what a Modelfile sets "
        "is a [model] or a [preset] of the config file."});
 }
 
 io::Task<void> no_copy(Service& /*service*/, Exchange& x, ModelId /*id*/) {
-  return x.error(
+  co_await x.error(
       {ErrorCode::kNotSupported,
        "Models are not copied over HTTP. Another name for one is an alias of its [model] in the config file, "
        "or a [preset]."});
 }
 
 io::Task<void> no_push(Service& /*service*/, Exchange& x, ModelId /*id*/) {
-  return x.error(
+  co_await x.error(
       {ErrorCode::kNotSupported, "Models are not uploaded to a registry from here. Publish the GGUF file itself."});
 }
 
