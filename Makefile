@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench setup setup-tests demo-models clean
+.PHONY: help run install ui test-ui build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ setup-tests: setup ## install what only the tests need
 
 engine: setup ## minerva-engine and the stock llama-server, cached outside the tree
 	@tools/build_engine.sh build/bin
+
+ui: setup ## llama.cpp's web UI for /chat/, cached outside the tree (Node 20 or later; minutes, once per machine)
+	@tools/build_ui.sh build/bin
 
 build: engine ## minerva and minerva-engine in build/bin/
 	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
@@ -46,6 +49,11 @@ configure: setup-tests
 test: configure engine demo-models ## all tests (PRESET=asan or tsan for a sanitizer)
 	@cmake --build build/$(PRESET) -j $(JOBS)
 	@ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
+
+test-ui: configure engine ui ## the web UI in a browser, against real engines
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@tools/setup.sh ui
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_UI_DIR=$(CURDIR)/build/bin/ui tests/e2e/web_ui/run.sh
 
 check: configure ## format, include directions, clang-tidy
 	@tools/check.sh build/$(PRESET)

@@ -13,6 +13,7 @@
 #
 # Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF).
 # Usage: tools/build_engine.sh [DIR]     where the links go (default: build/bin)
+#        tools/build_engine.sh --source   fetches the source if it has to, prints its folder, and builds nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,12 +22,13 @@ readonly npm_sha512="6e5b488a9b9699cd76dc7eed30880318a4ac4ab866865418795502e3c5d
 readonly bundle_sha256="5f5d1105d5df040738d87b8290e5d17e7362131cdcfdb0831618e0ea528b4a51"
 readonly llama_version="v0.5.0-de3ff81"
 
-bin_dir=${1:-build/bin}
+source_only=$([ "${1:-}" = --source ] && echo yes || true)
+bin_dir=$([ -n "$source_only" ] && echo build/bin || echo "${1:-build/bin}")
 cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
 native=${MINERVA_ENGINE_NATIVE:-ON}
 mkdir -p "$cache/engine" "$bin_dir"
 
-say() { printf '==> %s\n' "$*"; }
+say() { printf '==> %s\n' "$*" >&"$([ -n "$source_only" ] && echo 2 || echo 1)"; }
 die() { printf 'build_engine: %s\n' "$*" >&2; exit 1; }
 
 # temporary NAME: a fresh folder in the cache, gone in the end.
@@ -44,12 +46,18 @@ free_name() {
 
 CC=${CC_ENGINE:-gcc} CXX=${CXX_ENGINE:-g++}
 missing=()
-for tool in git cmake ninja flock "$CC" "$CXX"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+tools=(git flock)
+[ -n "$source_only" ] || tools+=(cmake ninja "$CC" "$CXX")
+for tool in "${tools[@]}"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
 [ -n "${MINERVA_LLAMA_SOURCE:-}" ] || [ -f "$cache/llama.cpp-$llama_version/.complete" ] || command -v npm >/dev/null ||
   missing+=(npm)
 [ ${#missing[@]} -eq 0 ] ||
   die "missing: ${missing[*]}. On Debian: apt-get install git cmake ninja-build util-linux gcc g++ npm; then run this again."
 
+if [ -n "$source_only" ] && [ -f "$cache/llama.cpp-$llama_version/.complete" ]; then
+  echo "$cache/llama.cpp-$llama_version"
+  exit 0
+fi
 # One build at a time per cache: two checkouts may share it.
 exec 9>"$cache/engine/.lock"
 flock -n 9 || { say "another build of the engine is running; waiting for it"; flock 9; }
@@ -75,6 +83,11 @@ if [ -z "$llama" ]; then
     touch "$fetch/source/.complete"
     mv "$fetch/source" "$llama"
   fi
+fi
+
+if [ -n "$source_only" ]; then
+  echo "$llama"
+  exit 0
 fi
 
 cpu=$(if [ "$native" = ON ]; then grep -m1 -E '^(flags|Features)' /proc/cpuinfo; else echo portable; fi)

@@ -6,7 +6,14 @@
 namespace minerva::api {
 
 void EventLog::append(std::string_view name, std::string_view data) {
-  events_.push_back(sse_event(++last_id_, name, data));
+  keep(sse_event(last_id_ + 1, name, data));
+}
+
+void EventLog::append_plain(std::string_view data) { keep(sse_data(data)); }
+
+void EventLog::keep(std::string event) {
+  ++last_id_;
+  events_.push_back(std::move(event));
   bytes_ += events_.back().size();
   while (events_.size() > kMostEvents || (bytes_ > kMostBytes && events_.size() > 1)) {
     bytes_ -= events_.front().size();
@@ -16,8 +23,8 @@ void EventLog::append(std::string_view name, std::string_view data) {
 
 std::string EventLog::read(std::uint64_t& cursor, std::size_t most) const {
   std::string text;
-  const std::uint64_t first = last_id_ - events_.size() + 1;
-  if (cursor + 1 < first || cursor > last_id_) {
+  const std::uint64_t first = first_id();
+  if (lost(cursor)) {
     // With the id of the event before: who goes away now comes back to the first one.
     text = sse_event(first - 1, "gap", dump(Json{{"last_event_id", cursor}, {"resumes_at", first}}));
     cursor = first - 1;

@@ -22,6 +22,10 @@ class EventLog {
 
   // `data`: JSON on one line.
   void append(std::string_view name, std::string_view data);
+  // The same for clients that want neither names nor ids.
+  void append_plain(std::string_view data);
+  // Whether some after the event `cursor` are not kept any more, or it is none of this log's.
+  bool lost(std::uint64_t cursor) const { return cursor + 1 < first_id() || cursor > last_id_; }
   // Of the newest event, or what the constructor was given.
   std::uint64_t last_id() const { return last_id_; }
 
@@ -32,6 +36,9 @@ class EventLog {
   std::string read(std::uint64_t& cursor, std::size_t most) const;
 
  private:
+  std::uint64_t first_id() const { return last_id_ - events_.size() + 1; }
+  void keep(std::string event);
+
   std::deque<std::string> events_;  // framed; the newest has last_id_, and there are no holes
   std::size_t bytes_ = 0;
   std::uint64_t last_id_;

@@ -37,6 +37,15 @@ void say_shrunk(Json& json, const std::optional<ShrunkContext>& shrunk) {
   json["context_shrunk_from"] = shrunk->instead_of;
 }
 
+Json status_object(const RouterStatus& status) {
+  Json json = {{"value", status.value}};
+  if (status.exit_code) {
+    json["failed"] = true;
+    json["exit_code"] = *status.exit_code;
+  }
+  return json;
+}
+
 Json model_object(const ModelAnswer& model) {
   Json json = {{"id", model.id},
                {"object", "model"},
@@ -47,14 +56,16 @@ Json model_object(const ModelAnswer& model) {
                {"parameters", or_null(model.parameters)},
                {"quantization", model.quantization.empty() ? Json(nullptr) : Json(model.quantization)},
                {"context_length", or_null(model.context_length)},
-               {"aliases", model.aliases}};
+               {"aliases", model.aliases},
+               {"status", status_object(model.status)}};
   if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_shrunk(json, model.shrunk);
   json["name"] = model.name.empty() ? model.id : model.name;
-  json["architecture"] = nullptr;
-  if (!model.architecture.empty()) {
-    json["architecture"] = {{"name", model.architecture}, {"input_modalities", model.input_modalities}};
-  }
+  // Clients of llama.cpp's router read what is in it without a look whether it is there.
+  json["architecture"] = {
+      {"name", model.architecture.empty() ? Json(nullptr) : Json(model.architecture)},
+      {"input_modalities", model.input_modalities.empty() ? Json::array({"text"}) : Json(model.input_modalities)},
+      {"output_modalities", Json::array({"text"})}};
   json["companions"] = model.companions;
   json["runs_here"] = or_null(model.runs_here);
   if (!model.why_not.empty()) json["why_not"] = model.why_not;

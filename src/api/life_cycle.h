@@ -79,6 +79,12 @@ struct ClearAnswer {
 std::string cleared_text(const ClearAnswer& answer);
 std::string clear_json(const ClearAnswer& answer);
 
+// How llama.cpp's router says how a model is.
+struct RouterStatus {
+  std::string_view value;           // "loaded", "sleeping", "loading", "unloaded"
+  std::optional<int> exit_code = {};  // it failed
+};
+
 // One model of the catalog, in OpenAI's shape with Minerva's fields added.
 struct ModelAnswer {
   ModelId id;
@@ -94,13 +100,14 @@ struct ModelAnswer {
   std::optional<ShrunkContext> shrunk = {};
   std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
   std::string next_unload = {};
+  RouterStatus status = {"unloaded"};
   std::string name = {};                           // its file's stem; empty: it has no file
   std::string architecture = {};                   // empty: not known yet
-  std::vector<std::string> input_modalities = {};  // the same
+  std::vector<std::string> input_modalities = {};  // the same: then it is text
   std::vector<std::string> companions = {};        // names of files that go with it
   std::optional<bool> runs_here = {};              // unset: not known yet
   std::string why_not = {};                        // of one that does not
-  ModelId preset_of = {};  // the model that it is a preset of; empty: it is a model
+  ModelId preset_of = {};                          // the model that it is a preset of; empty: it is a model
 };
 std::string model_json(const ModelAnswer& model);
 // `problems`: what is wrong with the models folders, in sentences.

@@ -140,6 +140,7 @@ TEST(Models, AreOpenAisListWithMore) {
   known.next_preload = "2026-11-30T08:00:00+01:00";
   known.next_unload = "2026-11-30T20:00:00+01:00";
   known.name = "SmolLM2 135M (\u00e4)";
+  known.status = {"loading"};
   known.architecture = "llama";
   known.input_modalities = {"text", "image"};
   known.companions = {"mmproj-f16.gguf"};
@@ -149,6 +150,7 @@ TEST(Models, AreOpenAisListWithMore) {
   unknown.runs_here = false;
   unknown.why_not = "The file is no model that can be loaded.";
   unknown.failure = Error{ErrorCode::kInvalidModel, "\"x\" is \xff no model.", "", 0};
+  unknown.status.exit_code = 1;
   ModelAnswer preset;
   preset.id = "smollm2-135m:fast";
   preset.preset_of = "smollm2-135m";

@@ -2,20 +2,26 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 
 namespace minerva::api {
 namespace {
-
-constexpr std::string_view kModelsPrefix = "/v1/models/";
-constexpr std::array<std::string_view, 7> kActions = {"load", "preload", "unload", "park", "pin", "unpin", "logs"};
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
+}
+
+// As its file is called, in any script: whether a model is called so is found by looking.
+bool may_name_a_model(std::string_view text) {
+  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.empty() || is_reserved_id(text) || text.size() > kMaxLength) return false;
+  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
+  return fmt::format("/{}/", text).find("/../") == std::string::npos;
 }
 
 }  // namespace
@@ -123,22 +129,12 @@ Result<unsigned> Query::number(std::string_view name, unsigned otherwise, unsign
   return number;
 }
 
-// As its file is called, in any script: whether a model is called so is found by looking.
-bool may_name_a_model(std::string_view text) {
-  constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  if (text.empty() || text == "stats" || text.size() > kMaxLength) return false;
-  if (text.front() == '/' || text.back() == '/' || std::any_of(text.begin(), text.end(), control)) return false;
-  return fmt::format("/{}/", text).find("/../") == std::string::npos;
-}
-
-Result<std::optional<ModelPath>> parse_model_path(std::string_view path) {
-  if (!path.starts_with(kModelsPrefix)) return std::optional<ModelPath>();
-  std::string_view id = path.substr(kModelsPrefix.size());
+Result<ModelPath> parse_model_path(std::string_view rest, std::span<const std::string_view> actions) {
   ModelPath result;
+  std::string_view id = rest;
   const std::size_t slash = id.rfind('/');
   if (slash != std::string_view::npos) {
-    for (const std::string_view action : kActions) {
+    for (const std::string_view action : actions) {
       if (id.substr(slash + 1) == action) result.action = action;
     }
     if (!result.action.empty()) id = id.substr(0, slash);
@@ -150,7 +146,17 @@ Result<std::optional<ModelPath>> parse_model_path(std::string_view path) {
                 fmt::format("\"{}\" cannot be the id of a model; GET /v1/models lists them.", *decoded), "model_id");
   }
   result.id = *std::move(decoded);
-  return std::optional<ModelPath>(std::move(result));
+  return result;
+}
+
+std::string normalized_path(std::string_view path) {
+  std::string result;
+  result.reserve(path.size());
+  for (const char c : path) {
+    if (c != '/' || result.empty() || result.back() != '/') result.push_back(c);
+  }
+  if (result.size() > 1 && result.back() == '/') result.pop_back();
+  return result;
 }
 
 }  // namespace minerva::api

@@ -3,7 +3,7 @@
 // Plain functions; any thread. Which routes exist is the server's business.
 #pragma once
 
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,14 +44,17 @@ class Query {
   std::vector<std::pair<std::string, std::string>> parameters_;
 };
 
-// "/v1/models/ID" or "/v1/models/ID/ACTION". An ID may hold slashes, raw or as %2F: the last raw segment is the action
-// if it is the name of one. So an id that ends in such a word needs its slash escaped ("org%2Fload").
+// What follows "/v1/models/" and the like: "ID" or "ID/ACTION". An ID may hold slashes, raw or as %2F: the last raw
+// segment is the action if it is one of `actions`. So an id that ends in such a word needs its slash escaped
+// ("org%2Fload").
 struct ModelPath {
   ModelId id;
-  std::string_view action;  // "load", "preload", "unload", "park", "pin", "unpin", "logs", or empty; static storage
+  std::string_view action;  // one of `actions`, or empty
 };
-// Nothing if `path` is not below /v1/models/. "/v1/models/stats" is a route of its own: try it first.
 // Errors: kInvalidArgument if the id is none.
-Result<std::optional<ModelPath>> parse_model_path(std::string_view path);
+Result<ModelPath> parse_model_path(std::string_view rest, std::span<const std::string_view> actions);
+
+// As routes are looked up: each run of slashes is one, and there is none at the end ("/" stays).
+std::string normalized_path(std::string_view path);
 
 }  // namespace minerva::api

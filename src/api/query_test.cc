@@ -62,32 +62,43 @@ TEST(QueryParameters, AreBoundedAndChecked) {
 }
 
 TEST(ModelPath, FindsIdAndAction) {
+  constexpr std::string_view kActions[] = {"load", "preload", "unpin", "logs"};
   const std::tuple<std::string_view, std::string_view, std::string_view> cases[] = {
-      {"/v1/models/a", "a", ""},
-      {"/v1/models/a/load", "a", "load"},
-      {"/v1/models/org/a/preload", "org/a", "preload"},
-      {"/v1/models/org%2Fa/unpin", "org/a", "unpin"},
-      {"/v1/models/org%2Fload", "org/load", ""},
-      {"/v1/models/org%2Fload/load", "org/load", "load"},
-      {"/v1/models/org/a", "org/a", ""},
-      {"/v1/models/load", "load", ""},
-      {"/v1/models/a:7b@q4/logs", "a:7b@q4", "logs"},
-      {"/v1/models/a%20b%20%28%C3%A4%29/load", "a b (\u00e4)", "load"},
+      {"a", "a", ""},
+      {"a/load", "a", "load"},
+      {"org/a/preload", "org/a", "preload"},
+      {"org%2Fa/unpin", "org/a", "unpin"},
+      {"org%2Fload", "org/load", ""},
+      {"org%2Fload/load", "org/load", "load"},
+      {"org/a", "org/a", ""},
+      {"a:7b@q4/logs", "a:7b@q4", "logs"},
+      {"a/park", "a/park", ""},
+      {"a%20b%20%28%C3%A4%29/load", "a b (\u00e4)", "load"},
   };
   for (const auto& [path, id, action] : cases) {
-    const Result<std::optional<ModelPath>> parsed = parse_model_path(path);
-    ASSERT_TRUE(parsed && *parsed) << path;
-    EXPECT_EQ((*parsed)->id, id) << path;
-    EXPECT_EQ((*parsed)->action, action) << path;
+    const Result<ModelPath> parsed = parse_model_path(path, kActions);
+    ASSERT_TRUE(parsed) << path;
+    EXPECT_EQ(parsed->id, id) << path;
+    EXPECT_EQ(parsed->action, action) << path;
   }
-  for (const std::string_view other : {"/v1/models", "/v2/models/a", "/", ""}) {
-    const Result<std::optional<ModelPath>> parsed = parse_model_path(other);
-    EXPECT_TRUE(parsed && !*parsed) << other;
+  for (const std::string_view bad :
+       {"", "..", "a/../b", "a/..%2Fb", "%", "/load", "stats/load", "load", "sse", "unload/load", "a%0Ab"}) {
+    EXPECT_FALSE(parse_model_path(bad, kActions)) << bad;
   }
-  for (const std::string_view bad : {"/v1/models/", "/v1/models/..", "/v1/models/a/../b", "/v1/models/a/..%2Fb",
-                                     "/v1/models/%", "/v1/models//load", "/v1/models/stats/load", "/v1/models/a%0Ab"}) {
-    EXPECT_FALSE(parse_model_path(bad)) << bad;
-  }
+}
+
+TEST(NormalizedPath, HasSingleSlashesAndNoneAtItsEnd) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"/v1/models", "/v1/models"},
+      {"/v1/models/", "/v1/models"},
+      {"//v1///models//", "/v1/models"},
+      {"/", "/"},
+      {"//", "/"},
+      {"", ""},
+      {"a", "a"},
+      {"/a%2F/", "/a%2F"},
+  };
+  for (const auto& [path, normalized] : cases) EXPECT_EQ(normalized_path(path), normalized) << path;
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ TEST(ErrorTable, KeepsWhatClientsRelyOn) {
   EXPECT_EQ(error_info(ErrorCode::kModelNotFound).openai_type, "invalid_request_error");
   EXPECT_EQ(error_info(ErrorCode::kModelNotFound).cli_exit, 4);
   EXPECT_EQ(error_info(ErrorCode::kConflict).http_status, 409);
+  EXPECT_EQ(error_info(ErrorCode::kModelNotLoaded).name, "model_not_loaded");
+  EXPECT_EQ(error_info(ErrorCode::kModelNotLoaded).http_status, 409);
+  EXPECT_EQ(error_info(ErrorCode::kUnsupported).http_status, 400);
   EXPECT_EQ(error_info(ErrorCode::kInvalidModel).http_status, 422);
   EXPECT_EQ(error_info(ErrorCode::kBudgetExceeded).http_status, 422);
   EXPECT_EQ(error_info(ErrorCode::kQueueFull).http_status, 429);

@@ -1,8 +1,14 @@
 #include "minerva/base/ids.h"
 
 #include <algorithm>
+#include <array>
 
 namespace minerva {
+
+bool is_reserved_id(std::string_view text) {
+  constexpr std::array<std::string_view, 4> kReserved = {"load", "sse", "stats", "unload"};
+  return std::find(kReserved.begin(), kReserved.end(), text) != kReserved.end();
+}
 
 bool is_model_id(std::string_view text) {
   constexpr std::size_t kMaxLength = 200;

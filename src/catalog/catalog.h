@@ -26,6 +26,7 @@ struct ModelEntry {
   std::string path = {};     // relative to a models folder or absolute inside one; empty: found by its id
   CommandSpec command = {};  // without a path then, and without context, parallel, weights and args
   std::vector<ModelId> aliases = {};
+  std::vector<std::string> default_for = {};  // paths, with all below them, whose requests name no model
   std::optional<unsigned> context = {};
   std::optional<bool> context_may_shrink = {};
   std::optional<unsigned> parallel = {};

@@ -98,8 +98,6 @@ bool begins_with(const std::vector<std::string>& whole, const std::vector<std::s
 
 }  // namespace
 
-bool is_reserved_id(std::string_view id) { return id == "load" || id == "unload" || id == "sse" || id == "stats"; }
-
 bool is_usable_id(std::string_view id) { return is_model_id(id) && !is_reserved_id(id); }
 
 std::string short_hash(std::string_view text) {

@@ -12,8 +12,6 @@
 
 namespace minerva {
 
-// Of routes: no model is called so.
-bool is_reserved_id(std::string_view id);
 // Whether a model may be called so.
 bool is_usable_id(std::string_view id);
 

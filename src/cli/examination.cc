@@ -167,12 +167,17 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
 
 void examine_listen_address(const Config& config, const FindingSink& found) {
   io::Loop loop;
-  const auto listener = io::Listener::open(loop, config.listen, [](std::unique_ptr<io::Stream>) {});
-  if (!listener) {
-    found({Level::kProblem, "listen",
-           sentence(fmt::format("A server could not start here: {}", listener.error().message))});
-  } else {
-    found({Level::kFine, "listen", fmt::format("A server could listen on {}.", config.listen.text())});
+  for (std::size_t i = 0; i < config.listen.size(); ++i) {
+    const io::Address& address = config.listen[i];
+    const auto listener = io::Listener::open(loop, address, [](std::unique_ptr<io::Stream>) {});
+    if (listener) {
+      found({Level::kFine, "listen", fmt::format("A server could listen on {}.", address.text())});
+    } else if (i > 0 && address.host == "::1") {
+      found({Level::kFine, "listen", sentence(fmt::format("A server would do without: {}", listener.error().message))});
+    } else {
+      found({Level::kProblem, "listen",
+             sentence(fmt::format("A server could not start here: {}", listener.error().message))});
+    }
   }
 }
 

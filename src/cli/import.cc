@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 
+#include "catalog/names.h"
 #include "cli/command.h"
 #include "config/toml_text.h"
 
@@ -130,7 +131,7 @@ ModelId take_name(Imported& into, std::string_view name, std::vector<std::string
       id += '-';
     }
   }
-  if (!is_model_id(id) || id == "stats") id = "model";
+  if (!is_usable_id(id)) id = "model";
   std::string free = id;
   for (unsigned i = 2; into.names.contains(free); ++i) free = fmt::format("{}-{}", id, i);
   if (free != name) notes.push_back(fmt::format("It was called \"{}\".", name));
@@ -142,7 +143,7 @@ void take_aliases(Imported& into, const std::vector<std::string>& aliases, std::
                   std::vector<std::string>& notes) {
   for (const std::string& alias : aliases) {
     if (std::find(to.begin(), to.end(), alias) != to.end()) continue;
-    if (!is_model_id(alias) || alias == "stats") {
+    if (!is_usable_id(alias)) {
       notes.push_back(fmt::format("The alias \"{}\" cannot be a model's name.", alias));
     } else if (!into.names.insert(alias).second) {
       notes.push_back(fmt::format("The alias \"{}\" is another model's or preset's name.", alias));

@@ -68,12 +68,27 @@ api::Json plain(const std::string& text) {
   return text;
 }
 
+// Lines that begin with # go before macros are put in, which may be several lines.
+std::string without_comments(std::string_view command) {
+  std::string result;
+  while (!command.empty()) {
+    const std::size_t end = std::min(command.find('\n'), command.size());
+    const std::string_view line = command.substr(0, end);
+    command.remove_prefix(std::min(end + 1, command.size()));
+    const std::size_t begin = line.find_first_not_of(" \t");
+    if (begin != std::string_view::npos && line[begin] == '#') continue;
+    result += line;
+    result += '\n';
+  }
+  return result;
+}
+
+// As a shell takes a command apart, but for all that a shell replaces.
 std::vector<std::string> split_words(std::string_view command) {
   std::vector<std::string> words;
   std::string word;
   bool in_word = false;
   char quote = 0;
-  bool at_line_begin = true;
   for (std::size_t i = 0; i < command.size(); ++i) {
     const char c = command[i];
     if (quote != 0) {
@@ -86,18 +101,12 @@ std::vector<std::string> split_words(std::string_view command) {
       }
       continue;
     }
-    if (c == '#' && at_line_begin) {
-      i = std::min(command.find('\n', i), command.size() - 1);
-      continue;
-    }
     const bool is_break = c == '\\' && i + 1 < command.size() && (command[i + 1] == '\n' || command[i + 1] == '\r');
     if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || is_break) {
       if (in_word) words.push_back(std::exchange(word, {}));
       in_word = false;
-      at_line_begin = c == '\n' || (at_line_begin && !is_break);
       continue;
     }
-    at_line_begin = false;
     in_word = true;
     if (c == '"' || c == '\'') {
       quote = c;
@@ -143,6 +152,10 @@ class SwapImport {
 
   std::string text_of(const YAML::Node& node, const Macros& macros) {
     return node.IsDefined() && node.IsScalar() ? expanded(node.Scalar(), macros, 0) : "";
+  }
+
+  std::string command_of(const YAML::Node& node, const Macros& macros) {
+    return node.IsDefined() && node.IsScalar() ? expanded(without_comments(node.Scalar()), macros, 0) : "";
   }
 
   std::string expanded(std::string_view text, const Macros& macros, unsigned depth) {
@@ -295,7 +308,7 @@ class SwapImport {
     std::vector<std::string> notes;
     const Filters filters = filters_of(at(node, "filters"), macros, notes);
     const std::string engines_name = text_of(at(node, "useModelName"), macros);
-    const std::vector<std::string> words = split_words(text_of(at(node, "cmd"), macros));
+    const std::vector<std::string> words = split_words(command_of(at(node, "cmd"), macros));
     if (words.empty()) {
       into_.notes.push_back(fmt::format("The model \"{}\" has no cmd.", name));
       return;

@@ -47,7 +47,7 @@ Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings&
     Setting& setting = own[name];
     setting.where = where(*row);
     setting.base = base;
-    if (row->toml != TomlKind::kList) setting.values.clear();  // the last one counts
+    if (!is_list(row->toml)) setting.values.clear();  // the last one counts
     setting.values.push_back(text);
   }
   for (auto& [name, setting] : own) settings[name] = std::move(setting);
@@ -105,11 +105,10 @@ Result<void> fill_defaults(Config& config) {
     config.state_dir = std::move(*path);
   }
   if (config.park_folder.empty()) config.park_folder = config.state_dir + "/images";
-  if (config.engine.empty()) {
-    std::error_code error;
-    const fs::path self = fs::read_symlink("/proc/self/exe", error);
-    config.engine = (self.parent_path() / "minerva-engine").string();
-  }
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path();
+  if (config.engine.empty()) config.engine = (beside / "minerva-engine").string();
+  if (config.ui_dir.empty()) config.ui_dir = (beside / "ui").string();
   return {};
 }
 
@@ -130,13 +129,23 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);
-  if (!config.listen.is_loopback() && config.accepted_keys.empty()) {
+  const auto open = std::find_if(config.listen.begin(), config.listen.end(),
+                                 [](const io::Address& address) { return !address.is_loopback(); });
+  if (open != config.listen.end() && config.accepted_keys.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: {} can be reached from other machines, and without an API key everybody there could "
                             "use this server. Give a key with --api-key, MINERVA_API_KEY or api_key_file, or listen "
                             "on a loopback address such as 127.0.0.1:{}",
-                            where("listen"), config.listen.text(), config.listen.port),
+                            where("listen"), open->text(), open->port),
                 "listen");
+  }
+  const auto& origins = config.allowed_origins;
+  if (config.accepted_keys.empty() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: with \"*\" every page that somebody here visits could use this server. Name the origins, "
+                            "such as \"http://localhost:*\", or give an API key",
+                            where("limits.allowed_origins")),
+                "limits.allowed_origins");
   }
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
     const std::string given = config.tls_key.empty() ? "tls.certificate" : "tls.key";
@@ -168,7 +177,7 @@ Result<void> find_zone(Config& config) {
 std::string toml_text(const Values& values, TomlKind kind) {
   if (kind == TomlKind::kInteger || kind == TomlKind::kBoolean) return values.front();
   if (kind == TomlKind::kTable) return toml_value(api::Json::parse(values.front()));
-  if (kind != TomlKind::kList) return toml_string(values.front());
+  if (!is_list(kind)) return toml_string(values.front());
   std::vector<std::string> elements;
   std::transform(values.begin(), values.end(), std::back_inserter(elements), toml_string);
   return fmt::format("[{}]", fmt::join(elements, ", "));
@@ -276,6 +285,10 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
   return config;
 }
 
+bool Config::is_loopback() const {
+  return std::all_of(listen.begin(), listen.end(), [](const io::Address& address) { return address.is_loopback(); });
+}
+
 Result<Config> load_told_config(const std::string& text) {
   auto read = read_config_text("the server's config", text);
   if (!read) return fail(read.error());
@@ -299,7 +312,7 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
     }
   }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
-  if (!next.listen.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
+  if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);
   for (std::string& name : changed_entries("preset", running.presets, next.presets)) changes.live.push_back(name);
   return changes;

@@ -33,7 +33,7 @@ struct BudgetSetting {
 };
 
 struct Config {
-  io::Address listen{"127.0.0.1", 3000, ""};
+  std::vector<io::Address> listen = {{"127.0.0.1", 3000, ""}, {"::1", 3000, ""}};  // one at least
   std::vector<std::string> models_dirs;  // absolute, ~ expanded; default: ~/models and the Hugging Face cache
   bool models_dirs_are_default = false;  // nobody named one: those that are not there are no problem
   std::string default_model;             // of a request that names none; empty: it is refused
@@ -43,6 +43,7 @@ struct Config {
   std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
   std::string engine;     // path of minerva-engine; default: beside this program
+  std::string ui_dir;     // of the built web UI, which need not be there; default: beside this program
   std::string sandbox = "auto";
   std::string time_zone;  // empty: the machine's
   TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
@@ -50,8 +51,11 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
-  ApiKeys accepted_keys;                   // those of both, and those of other priorities
-  std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: Host names beside loopback's own
+  ApiKeys accepted_keys;                     // those of both, and those of other priorities
+  std::vector<std::string> allowed_hosts;    // [limits] allowed_hosts: Host names beside loopback's own
+  std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
+
+  bool is_loopback() const;  // whether every address it listens on is
 
   // [tls] both or none
   std::string tls_certificate;

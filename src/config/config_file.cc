@@ -42,6 +42,8 @@ std::string_view kind_name(TomlKind kind) {
       return "true or false";
     case TomlKind::kList:
       return "a list of texts in brackets";
+    case TomlKind::kTextOrList:
+      return "text in quotes or a list of texts in brackets";
     case TomlKind::kTable:
       return "a table of texts, numbers, booleans, lists and tables";
   }
@@ -79,7 +81,7 @@ std::optional<api::Json> json_of(const toml::node& node) {
 
 // Nothing if the node is of another type.
 std::optional<Values> values_of(const toml::node& node, TomlKind kind) {
-  const bool takes_text = kind == TomlKind::kText || kind == TomlKind::kTextOrInteger;
+  const bool takes_text = kind == TomlKind::kText || kind == TomlKind::kTextOrInteger || kind == TomlKind::kTextOrList;
   const bool takes_integer = kind == TomlKind::kInteger || kind == TomlKind::kTextOrInteger;
   if (const auto* const text = node.as_string(); text != nullptr && takes_text) return Values{text->get()};
   if (const auto* const integer = node.as_integer(); integer != nullptr && takes_integer) {
@@ -88,7 +90,7 @@ std::optional<Values> values_of(const toml::node& node, TomlKind kind) {
   if (const auto* const boolean = node.as_boolean(); boolean != nullptr && kind == TomlKind::kBoolean) {
     return Values{boolean->get() ? "true" : "false"};
   }
-  if (const auto* const array = node.as_array(); array != nullptr && kind == TomlKind::kList) {
+  if (const auto* const array = node.as_array(); array != nullptr && is_list(kind)) {
     Values values;
     for (const toml::node& element : *array) {
       if (!element.is_string()) return std::nullopt;

@@ -154,19 +154,29 @@ ConfigRow optional_path_row(std::string name, std::string flag, std::string mean
 ConfigRow listen_row() {
   ConfigRow row{"listen",
                 "--listen",
-                "address",
-                TomlKind::kText,
-                "Where clients connect: ADDRESS:PORT or unix:PATH. Beyond loopback it needs an API key; port 0 takes a "
-                "free one.",
+                "list of addresses",
+                TomlKind::kTextOrList,
+                "Where clients connect: ADDRESS:PORT or unix:PATH, one or several. Beyond loopback it needs an API key; "
+                "port 0 takes a free one. It starts without [::1] where the machine does not have that.",
                 {},
                 {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
-    auto address = io::parse_address(values.front());
-    if (!address) return fail(address.error());
-    config.listen = std::move(*address);
+    std::vector<io::Address> addresses;
+    for (const std::string& value : values) {
+      auto address = io::parse_address(value);
+      if (!address) return fail(address.error());
+      addresses.push_back(std::move(*address));
+    }
+    if (addresses.empty()) return fail(ErrorCode::kInvalidArgument, "name one address at least");
+    config.listen = std::move(addresses);
     return {};
   };
-  row.get = [](const Config& config) { return Values{config.listen.text()}; };
+  row.get = [](const Config& config) {
+    Values values;
+    for (const io::Address& address : config.listen) values.push_back(address.text());
+    return values;
+  };
+  row.separator = ',';
   return row;
 }
 
@@ -344,6 +354,35 @@ ConfigRow allowed_hosts_row() {
   return row;
 }
 
+ConfigRow allowed_origins_row() {
+  ConfigRow row{"limits.allowed_origins",
+                "",
+                "list of text",
+                TomlKind::kList,
+                "Pages that may use this server from a browser, by their origin: \"http://localhost:*\", "
+                "\"chrome-extension://*\", \"app://*\"; a * stands for anything but a slash. \"*\" is every page, and "
+                "needs an API key.",
+                {},
+                {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    for (const std::string& origin : values) {
+      const std::size_t scheme = origin.find("://");
+      const bool plain = scheme != std::string::npos && scheme > 0 && origin.size() > scheme + 3 &&
+                         origin.find('/', scheme + 3) == std::string::npos &&
+                         std::all_of(origin.begin(), origin.end(), [](char c) { return c > ' ' && c < 0x7f; });
+      if (origin != "*" && !plain) {
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("\"{}\" is no origin: SCHEME://HOST or SCHEME://HOST:PORT, without a path", origin));
+      }
+    }
+    config.allowed_origins = values;
+    return {};
+  };
+  row.get = [](const Config& config) { return config.allowed_origins; };
+  row.separator = ',';
+  return row;
+}
+
 ConfigRow time_zone_row() {
   ConfigRow row{"time_zone",
                 "",
@@ -401,6 +440,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(
       at_start_only(path_row("engine", "--engine", "minerva-engine beside this program",
                              "The program that runs one model.", [](auto& c) -> auto& { return c.engine; })));
+  rows.push_back(at_start_only(path_row("ui_dir", "--ui-dir", "ui beside this program",
+                                        "The folder of llama.cpp's web UI, as `make ui` builds it, for /chat/. Without "
+                                        "it /chat/ says how to build it.",
+                                        [](auto& c) -> auto& { return c.ui_dir; })));
   rows.push_back(at_start_only(choice_row(
       "sandbox", "", {"auto", "required", "off"},
       "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "
@@ -414,6 +457,7 @@ std::vector<ConfigRow> make_config_rows() {
                             [](auto& c) -> auto& { return c.log_level; }));
 
   rows.push_back(allowed_hosts_row());
+  rows.push_back(allowed_origins_row());
   rows.push_back(size_row("limits.max_head", Bytes(1024), Bytes::mib(1),
                           "Of a request's first line and header fields; more is answered with 431.",
                           [](auto& c) -> auto& { return c.http.max_head; }));
@@ -704,6 +748,18 @@ std::vector<ModelRow> make_model_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.aliases; }, "none"});
+  rows.push_back({"default_for", "", "list of text", TomlKind::kList,
+                  "Paths whose requests go to it if they name no model: \"/sdapi/v1\" and all below.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    for (const std::string& path : values) {
+                      if (path.size() > 1 && path.starts_with('/') && !path.ends_with('/')) continue;
+                      return fail(ErrorCode::kInvalidArgument,
+                                  fmt::format("\"{}\" is no path: it begins with a slash and ends without one", path));
+                    }
+                    entry.default_for = values;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.default_for; }, "none"});
   rows.push_back(model_count_row("context", 1U << 24, "the smaller of what it was trained with and 8192",
                                  "Tokens per conversation.", [](auto& e) -> auto& { return e.context; }));
   rows.push_back(model_flag_row("context_may_shrink",
@@ -827,7 +883,7 @@ const std::vector<ConfigKey>& config_keys() {
     for (const ConfigRow& row : config_rows()) {
       list.push_back({row.name, row.flag, environment_name(row), row.type,
                       row.default_text.empty() ? joined(row.get(defaults)) : row.default_text, row.meaning,
-                      row.toml == TomlKind::kList, row.at_start_only});
+                      is_list(row.toml), row.at_start_only});
     }
     for (const ModelRow& row : model_rows()) {
       list.push_back({"model.NAME." + row.name, "", "", row.type, row.default_text, row.meaning, false});

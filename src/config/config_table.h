@@ -11,7 +11,9 @@
 namespace minerva {
 
 // What a key's value may be in a TOML file.
-enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList, kTable };
+enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList, kTextOrList, kTable };
+
+inline bool is_list(TomlKind kind) { return kind == TomlKind::kList || kind == TomlKind::kTextOrList; }
 
 // A value as text: one element, but for lists. Booleans are "true" and "false", tables are JSON.
 using Values = std::vector<std::string>;

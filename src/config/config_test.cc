@@ -91,7 +91,9 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::unsetenv("XDG_STATE_HOME");
   const auto config = load_config("", {}, {});
   ASSERT_TRUE(config.has_value()) << config.error().message;
-  EXPECT_EQ(config->listen.text(), "127.0.0.1:3000");
+  ASSERT_EQ(config->listen.size(), 2U);
+  EXPECT_EQ(config->listen[0].text(), "127.0.0.1:3000");
+  EXPECT_EQ(config->listen[1].text(), "[::1]:3000");
   EXPECT_EQ(config->models_dirs,
             (std::vector<std::string>{"/home/someone/models", "/home/someone/.cache/huggingface/hub"}));
   EXPECT_TRUE(config->models_dirs_are_default);
@@ -387,6 +389,47 @@ TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
   }
   EXPECT_TRUE(load("listen = \"unix:/tmp/x.sock\"\n").has_value());
   EXPECT_TRUE(load("listen = \"[::1]:0\"\n").has_value());
+  // Each of several.
+  const std::string both = "listen = [\"127.0.0.1:3000\", \"192.168.1.1:3000\"]\n";
+  expect_error(both, "minerva.toml:1:10: listen: 192.168.1.1:3000", "--api-key");
+  EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + both).has_value());
+}
+
+TEST_F(ConfigTest, ItListensOnBothLoopbacksOrWhereItIsTold) {
+  const auto texts = [](const Result<Config>& config) {
+    std::vector<std::string> result;
+    for (const io::Address& address : config.value().listen) result.push_back(address.text());
+    return result;
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(texts(load("")), (Texts{"127.0.0.1:3000", "[::1]:3000"}));
+  EXPECT_EQ(texts(load("listen = [\"127.0.0.1:1\", \"unix:/x\"]\n")), (Texts{"127.0.0.1:1", "unix:/x"}));
+  EXPECT_EQ(texts(load("", {}, {{"listen", "127.0.0.1:1"}, {"listen", "[::1]:2"}})), (Texts{"127.0.0.1:1", "[::1]:2"}));
+  const auto variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
+  EXPECT_EQ(texts(load("", *variable)), (Texts{"127.0.0.1:1", "[::1]:2"}));
+  expect_error("listen = []\n", "minerva.toml:1:10: listen: ", "one address");
+}
+
+TEST_F(ConfigTest, OriginsAreOriginsAndEveryPageTakesAKey) {
+  const auto config = load("[limits]\nallowed_origins = [\"http://localhost:*\", \"app://*\"]\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->allowed_origins, (std::vector<std::string>{"http://localhost:*", "app://*"}));
+  for (const std::string bad : {"localhost", "http://", "http://a/", "http://a/b", "://a", "http://a b", ""}) {
+    expect_error("[limits]\nallowed_origins = [\"" + bad + "\"]\n", "minerva.toml:2:19: limits.allowed_origins: ",
+                 "no origin");
+  }
+  const std::string all = "[limits]\nallowed_origins = [\"*\"]\n";
+  expect_error(all, "minerva.toml:2:19: limits.allowed_origins: ", "API key");
+  EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + all).has_value());
+}
+
+TEST_F(ConfigTest, DefaultPathsArePaths) {
+  const auto config = load("[model.a]\ndefault_for = [\"/sdapi/v1\"]\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->models[0].default_for, (std::vector<std::string>{"/sdapi/v1"}));
+  for (const std::string bad : {"", "/", "sdapi", "/sdapi/"}) {
+    EXPECT_FALSE(load("[model.a]\ndefault_for = [\"" + bad + "\"]\n").has_value()) << bad;
+  }
 }
 
 TEST_F(ConfigTest, KeysOfAllSourcesAreTakenAndNoneIsTold) {
@@ -552,7 +595,7 @@ const std::map<std::string, std::string>& samples() {
       {"preset.NAME.default", "{ seed = 7, temperature = 0.25 }"},
       {"preset.NAME.set", "{ a = { \"b c\" = [true, \"x\"] } }"},
       {"preset.NAME.system", "\"Be brief.\""},
-      {"listen", "\"[::1]:8080\""},
+      {"listen", "[\"[::1]:8080\", \"127.0.0.1:8081\"]"},
       {"models_dirs", "[\"/a \\\"quoted\\\" folder\", \"/b\\\\c\"]"},
       {"default_model", "\"org/repo:Q4_K_M\""},
       {"unknown_model", "\"default\""},
@@ -561,11 +604,13 @@ const std::map<std::string, std::string>& samples() {
       {"policy", "\"fifo\""},
       {"state_dir", "\"/state\""},
       {"engine", "\"/opt/engine\""},
+      {"ui_dir", "\"/opt/ui\""},
       {"sandbox", "\"required\""},
       {"time_zone", "\"Europe/Berlin\""},
       {"log_format", "\"json\""},
       {"log_level", "\"debug\""},
       {"limits.allowed_hosts", "[\"box.local\"]"},
+      {"limits.allowed_origins", "[\"http://localhost:*\"]"},
       {"limits.max_head", "\"4KiB\""},
       {"limits.max_headers", "55"},
       {"limits.head_timeout", "\"1s\""},
@@ -599,6 +644,7 @@ const std::map<std::string, std::string>& samples() {
       {"park.folder", "\"/images\""},
       {"model.NAME.path", "\"x.gguf\""},
       {"model.NAME.aliases", "[\"y\", \"z\"]"},
+      {"model.NAME.default_for", "[\"/sdapi/v1\"]"},
       {"model.NAME.context", "4096"},
       {"model.NAME.context_may_shrink", "true"},
       {"model.NAME.parallel", "3"},
@@ -653,7 +699,8 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << described;
   EXPECT_EQ(describe_config(*again), described);
   EXPECT_EQ(again->models, config->models);
-  EXPECT_EQ(again->listen.text(), "[::1]:8080");
+  ASSERT_EQ(again->listen.size(), 2U);
+  EXPECT_EQ(again->listen[0].text(), "[::1]:8080");
   EXPECT_EQ(again->models_dirs, (std::vector<std::string>{"/a \"quoted\" folder", "/b\\c"}));
   EXPECT_EQ(again->http.body_timeout, 1500ms);
 

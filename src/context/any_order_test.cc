@@ -33,7 +33,7 @@ class AnyOrder : public CoreTest {
       case 2:
       case 3:
       case 4:
-        return LeaseRequested{next_id(), any_model(), any_time()};
+        return LeaseRequested{next_id(), any_model(), any_time(), {}, pick(4) == 0};
       case 5:
         return LoadRequested{next_id(), any_model(), pick(2) == 0, pick(3) == 0, any_time()};
       case 6:

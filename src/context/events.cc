@@ -62,6 +62,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject_lease(event.request, not_found(event.model));
   if (draining_) return reject_lease(event.request, draining_error());
+  if (event.looking) return look(event, *m);
   if (options_.prediction.preload || options_.prediction.read_ahead) {
     predictor_.asked(event.caller.user, m->id, now_);
     asked_last_ = event.caller.user;
@@ -78,11 +79,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   if (must_wait && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
   if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject_lease(event.request, refused(*m, {ErrorCode::kQueueFull,
-                                                    fmt::format("{} works on {} requests already; try again later",
-                                                                in_quotes(m->id), m->leases.size()),
-                                                    {},
-                                                    retry_seconds(expected_wait(*m))}));
+    return reject_lease(event.request, refused(*m, too_many_leases(*m)));
   }
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
@@ -96,6 +93,32 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
         .priority = event.caller.priority});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
+}
+
+Error ContextManager::Impl::too_many_leases(const Model& m) const {
+  return {ErrorCode::kQueueFull,
+          fmt::format("{} works on {} requests already; try again later", in_quotes(m.id), m.leases.size()),
+          {},
+          retry_seconds(expected_wait(m))};
+}
+
+void ContextManager::Impl::look(const LeaseRequested& event, Model& m) {
+  const bool leaves = m.draining || m.stalled || m.outdated || queue_.lines(m.id).first_leave() != UINT64_MAX;
+  if (m.state != ModelState::kHot || leaves) {
+    return reject_lease(event.request, {ErrorCode::kModelNotLoaded,
+                                        fmt::format("{} is not loaded, and this request does not load it; add "
+                                                    "?autoload=true to a GET, or load the model first",
+                                                    in_quotes(m.id)),
+                                        "model"});
+  }
+  if (m.leases.size() >= kMostSlots + options_.max_queue_per_model) {
+    return reject_lease(event.request, too_many_leases(m));
+  }
+  // Its engine stays as long as somebody looks at it; nothing else is noted.
+  m.leases.emplace(event.request, false);
+  leases_.emplace(event.request, Lease{m.id, *m.engine, now_, CacheOutcome::kHit, /*retried=*/false, /*looking=*/true});
+  refresh_evictable(m);
+  actions_.emplace_back(Grant{event.request, m.id, *m.engine, CacheOutcome::kHit, Duration::zero()});
 }
 
 void ContextManager::Impl::on(const LoadRequested& event) {
@@ -203,9 +226,9 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   if (found == models_.end() || found->second.engine != lease.engine) return;
   Model& m = found->second;
   m.leases.erase(event.request);
-  cache_.touch(m.id, now_);
+  if (!lease.looking) cache_.touch(m.id, now_);
   note_ttl(m);
-  if (event.end == LeaseEnd::kCompleted) {
+  if (event.end == LeaseEnd::kCompleted && !lease.looking) {
     m.breaker.served();
     learn_service_time(m, now_ - lease.granted);
     m.last_failure.reset();
@@ -228,7 +251,7 @@ void ContextManager::Impl::on(const LeaseLost& event) {
   if (m == nullptr) return reject_lease(event.request, not_found(lease.model));
   if (draining_) return reject_lease(event.request, draining_error());
   const bool open = m->breaker.open(now_);
-  if (open || (lease.retried && !planted_bug(PlantedBug::kRetryWithoutEnd))) {
+  if (open || lease.looking || (lease.retried && !planted_bug(PlantedBug::kRetryWithoutEnd))) {
     Error error = m->last_failure.value_or(Error{ErrorCode::kEngineCrashed, "the engine died twice under the request"});
     if (open) error.retry_after_s = retry_seconds(m->breaker.open_until() - now_);
     return reject_lease(event.request, std::move(error));

@@ -66,7 +66,8 @@ class ContextManager::Impl {
     EngineId engine;
     TimePoint granted;
     CacheOutcome outcome;
-    bool retried;  // this is its second engine
+    bool retried;          // this is its second engine
+    bool looking = false;  // no use of the model
   };
   // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
   // claims made so far are met.
@@ -93,6 +94,9 @@ class ContextManager::Impl {
   void on(const ModelAdded& event);
   void on(const ModelRemoved& event);
   void on(const LeaseRequested& event);
+  void look(const LeaseRequested& event, Model& m);
+  // Counted together with those it has no slot for.
+  Error too_many_leases(const Model& m) const;
   void on(const LoadRequested& event);
   void on(const UnloadRequested& event);
   void on(const ParkRequested& event);

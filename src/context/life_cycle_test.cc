@@ -12,6 +12,7 @@ using Unload = CoreTest;
 using Failing = CoreTest;
 using Catalog = CoreTest;
 using Drain = CoreTest;
+using Look = CoreTest;
 
 // ---- load ----
 
@@ -577,6 +578,78 @@ TEST_F(Drain, LetsLeasesFinishAndThenStopsEverything) {
   exited("busy");
   EXPECT_TRUE(core_->drained());
   EXPECT_EQ(core_->cache_stats().evictions, 0U);
+}
+
+// ---- looks ----
+
+TEST_F(Look, AtAHotModelIsNoUse) {
+  start(1000, 2);
+  add("a", 100);
+  add("b", 100);
+  heat("a");
+  heat("b");
+  now_ += seconds(10);
+  const ModelView before = view("a");
+  const CacheStats stats = core_->cache_stats();
+  const Grant grant = only<Grant>(step(LeaseRequested{kR1, "a", TimePoint::max(), {}, /*looking=*/true}));
+  EXPECT_EQ(grant.engine, engine_.at("a"));
+  EXPECT_EQ(grant.waited, Duration::zero());
+  EXPECT_EQ(view("a").leases, 1U);
+  EXPECT_TRUE(release(kR1).empty());
+  EXPECT_EQ(view("a").access_count, before.access_count);
+  EXPECT_EQ(view("a").since_last_use, before.since_last_use);
+  EXPECT_EQ(core_->cache_stats().hits, stats.hits);
+  EXPECT_EQ(core_->cache_stats().misses, stats.misses);
+  // It stays the least recently used.
+  add("c", 900);
+  lease(kR2, "c");
+  EXPECT_EQ(all<Stop>(inspected("c")).at(0).model, "a");
+}
+
+TEST_F(Look, KeepsTheEngineAndHasNoTtlOfItsOwn) {
+  start(1000, 2);
+  footprint_["a"] = Bytes::mib(100);
+  step(ModelAdded{.model = "a", .unload_ttl = seconds(60)});
+  heat("a");
+  now_ += seconds(50);
+  only<Grant>(step(LeaseRequested{kR1, "a", TimePoint::max(), {}, /*looking=*/true}));
+  now_ += seconds(20);
+  EXPECT_TRUE(all<Stop>(step(TimerFired{})).empty());
+  release(kR1);
+  EXPECT_EQ(all<Stop>(step(TimerFired{})).size(), 1U);
+}
+
+TEST_F(Look, LoadsAndWakesNothing) {
+  start(1000, 2);
+  engines_can_park();
+  add("a", 100);
+  const auto look = [this](const char* model) {
+    return only<Reject>(step(LeaseRequested{next_id(), model, TimePoint::max(), {}, /*looking=*/true})).error.code;
+  };
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);
+  EXPECT_EQ(look("nosuch"), ErrorCode::kModelNotFound);
+  lease(kR1, "a");
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // is inspected
+  inspected("a");
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // loads
+  ready("a");
+  release(kR1);
+  park(kR2, "a");
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // parks
+  parked("a", 10);
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);
+  EXPECT_EQ(residency("a"), Residency::kParked);
+  EXPECT_EQ(core_->cache_stats().hits + core_->cache_stats().misses, 1U);
+}
+
+TEST_F(Look, AtAnEngineThatDiesIsNotTriedAgain) {
+  start(1000, 2);
+  add("a", 100);
+  heat("a");
+  only<Grant>(step(LeaseRequested{kR1, "a", TimePoint::max(), {}, /*looking=*/true}));
+  exited("a");
+  EXPECT_EQ(only<Reject>(lost(kR1)).error.code, ErrorCode::kEngineCrashed);
+  EXPECT_EQ(residency("a"), Residency::kCold);
 }
 
 }  // namespace

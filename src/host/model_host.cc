@@ -41,6 +41,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   host_ = std::exchange(other.host_, nullptr);
   grant_ = std::move(other.grant_);
   user_ = other.user_;
+  looking_ = other.looking_;
   granted_ = other.granted_;
   address_ = std::move(other.address_);
   return *this;
@@ -52,8 +53,9 @@ void Lease::release(LeaseEnd end) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
-  host->remove_lease(grant_.engine, end);
-  if (host->accessed_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
+  // A look is no work that would say what the engine holds, and no access.
+  host->remove_lease(grant_.engine, looking_ ? LeaseEnd::kCancelled : end);
+  if (host->accessed_ && !looking_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 
@@ -86,10 +88,11 @@ ModelHost::~ModelHost() { *alive_ = false; }
 
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
-RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller) {
+RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller,
+                             bool looking) {
   const RequestId request = next_request();
-  lease_answers_[request] = {std::move(answer), caller.user};
-  step(LeaseRequested{request, model, deadline, caller});
+  lease_answers_[request] = {std::move(answer), caller.user, looking};
+  step(LeaseRequested{request, model, deadline, caller, looking});
   return request;
 }
 
@@ -609,6 +612,7 @@ void ModelHost::carry_out(Grant& action) {
   // Without an answer to call, the lease is released on the way out.
   if (answer.empty()) return;
   lease.user_ = answer.mapped().user;
+  lease.looking_ = answer.mapped().looking;
   answer.mapped().answer(std::move(lease));
 }
 

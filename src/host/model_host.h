@@ -61,6 +61,7 @@ class Lease {
   ModelHost* host_ = nullptr;
   Grant grant_{};
   UserId user_{};
+  bool looking_ = false;
   TimePoint granted_{};
   io::Address address_;
 };
@@ -81,7 +82,9 @@ class ModelHost {
   using DoneCallback = std::function<void(Result<Done>)>;
 
   // Each is answered once, unless cancelled first. The id serves cancel().
-  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {});
+  // `looking`: see LeaseRequested; it is no access either.
+  RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {},
+                    bool looking = false);
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
@@ -240,6 +243,7 @@ class ModelHost {
   struct LeaseWaiter {
     LeaseCallback answer;
     UserId user;
+    bool looking = false;
   };
   std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;

@@ -1,5 +1,6 @@
 #include "io/http.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/status.hpp>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "minerva/base/check.h"
@@ -228,6 +230,18 @@ std::size_t Headers::count(std::string_view name) const {
       fields_.begin(), fields_.end(), [&](const HeaderField& field) { return equal_ignoring_case(field.name, name); }));
 }
 
+std::string_view http_date() {
+  // Most answers of a second share its text.
+  thread_local std::time_t second = 0;
+  thread_local std::string text;
+  const std::time_t now = std::time(nullptr);
+  if (now != second || text.empty()) {
+    second = now;
+    text = fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(now));
+  }
+  return text;
+}
+
 std::string_view reason_phrase(int status) {
   if (status == 422) return "Unprocessable Content";
   const beast::string_view text = http::obsolete_reason(static_cast<http::status>(status));
@@ -250,6 +264,7 @@ struct HttpServerConnection::Impl {
   bool continue_wanted = false;
   std::string piece;  // what read_body handed out
   // The answer.
+  Headers more_headers;
   bool answer_started = false;
   bool answer_finished = false;
   bool answer_chunked = false;
@@ -302,6 +317,8 @@ struct HttpServerConnection::Impl {
     text.reserve(512);
     fmt::format_to(std::back_inserter(text), "HTTP/1.1 {} {}\r\n", head.status, reason_phrase(head.status));
     append_headers(text, head.headers);
+    append_headers(text, more_headers);
+    if (head.headers.find("date") == nullptr) fmt::format_to(std::back_inserter(text), "Date: {}\r\n", http_date());
     if (length && may_have_body(head.status)) {
       fmt::format_to(std::back_inserter(text), "Content-Length: {}\r\n", *length);
     } else if (answer_chunked) {
@@ -324,6 +341,7 @@ HttpServerConnection::~HttpServerConnection() = default;
 Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   Impl& impl = *impl_;
   impl.answer_started = impl.answer_finished = false;
+  impl.more_headers = {};
   impl.keep_alive = false;
   impl.http10 = false;
   impl.head_only = false;
@@ -419,6 +437,10 @@ Task<Result<std::string_view>> HttpServerConnection::read_body() {
 }
 
 bool HttpServerConnection::body_done() const { return impl_->body_done(); }
+
+void HttpServerConnection::add_to_answer(std::string name, std::string value) {
+  impl_->more_headers.add(std::move(name), std::move(value));
+}
 
 Task<bool> HttpServerConnection::respond(ResponseHead head, std::string_view body) {
   Impl& impl = *impl_;

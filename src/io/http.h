@@ -88,6 +88,8 @@ class HttpServerConnection {
   Task<Result<std::string_view>> read_body();
   bool body_done() const;
 
+  // Every answer carries a Date. This adds to the answer of the request read last, whoever makes it.
+  void add_to_answer(std::string name, std::string value);
   // A whole answer. false: the peer is gone.
   Task<bool> respond(ResponseHead head, std::string_view body);
   // An answer in pieces: start(), send()*, finish(). With head.content_length unset it is sent chunked (or, to a client
@@ -150,6 +152,9 @@ class HttpClientConnection {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Now, as a Date field has it: "Sun, 29 Nov 2026 07:39:23 GMT". Valid until the next call.
+std::string_view http_date();
 
 // The reason phrase of a status: 404 -> "Not Found".
 std::string_view reason_phrase(int status);

@@ -69,6 +69,35 @@ TEST(Http, SeveralRequestsOverOneConnection) {
   });
 }
 
+TEST(Http, EachAnswerHasADateAndWhatWasAddedToIt) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    HttpClientConnection client(std::move(pair.client));
+    for (const bool added : {true, false}) {
+      RequestHead head;
+      head.method = "GET";
+      head.target = "/";
+      EXPECT_TRUE(co_await client.send_request(head, ""));
+      EXPECT_TRUE((co_await server.read_request()).has_value());
+      ResponseHead answer;
+      if (added) {
+        server.add_to_answer("Vary", "Origin");
+      } else {
+        answer.headers.add("date", "another server's");
+      }
+      EXPECT_TRUE(co_await server.respond(answer, "x"));
+      const auto response = co_await client.read_response();
+      EXPECT_EQ(response->headers.count("date"), 1U);
+      EXPECT_EQ(*response->headers.find("date") == "another server's", !added);
+      EXPECT_EQ(response->headers.count("vary"), added ? 1U : 0U) << "it is of one request";
+      EXPECT_EQ(co_await whole_body(client), "x");
+    }
+    EXPECT_TRUE(http_date().ends_with(" GMT"));
+    EXPECT_EQ(http_date().size(), 29U);
+  });
+}
+
 // Found by fuzzing: the parser asserts how the bytes of a last chunk come.
 TEST(Http, TheEndOfAChunkedBodyMayComeByteByByte) {
   run_on_loop([](Loop& loop) -> Task<void> {

@@ -18,11 +18,59 @@ bool host_allowed(const Config& config, std::string_view authority) {
   const std::string name(host_name(authority));
   if (name.empty()) return false;
   if (io::equal_ignoring_case(name, "localhost") || io::Address{name, 0, ""}.is_loopback()) return true;
-  if (io::equal_ignoring_case(name, config.listen.host)) return true;
-  // Whoever names an address has not been led here by a name.
-  if (config.listen.is_wildcard() && io::is_ip_address(name)) return true;
+  const bool is_address = io::is_ip_address(name);
+  for (const io::Address& listens : config.listen) {
+    if (io::equal_ignoring_case(name, listens.host)) return true;
+    // Whoever names an address has not been led here by a name.
+    if (listens.is_wildcard() && is_address) return true;
+  }
   return std::any_of(config.allowed_hosts.begin(), config.allowed_hosts.end(),
                      [&](const std::string& allowed) { return io::equal_ignoring_case(allowed, name); });
+}
+
+// Each * of the pattern stands for anything but a slash.
+bool matches(std::string_view pattern, std::string_view text) {
+  std::size_t star = std::string_view::npos;  // the last one seen, and how far its part of the text reaches
+  std::size_t reach = 0;
+  std::size_t p = 0;
+  std::size_t t = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      reach = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos && text[reach] != '/') {
+      p = star + 1;
+      t = ++reach;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+// nullptr if the request comes from no page of limits.allowed_origins.
+const std::string* allowed_origin(const Config& config, const io::RequestHead& request) {
+  if (config.allowed_origins.empty() || request.headers.count("origin") != 1) return nullptr;
+  const std::string* const origin = request.headers.find("origin");
+  const bool allowed =
+      std::any_of(config.allowed_origins.begin(), config.allowed_origins.end(),
+                  [&](const std::string& pattern) { return pattern == "*" || matches(pattern, *origin); });
+  return allowed ? origin : nullptr;
+}
+
+bool is(const io::RequestHead& request, std::string_view header, std::string_view value) {
+  const std::string* const field = request.headers.find(header);
+  return field != nullptr && *field == value;
+}
+
+// Somebody followed a link: what comes back is a page of its own, which nobody else can read.
+bool is_followed_link(const io::RequestHead& request) {
+  return (request.method == "GET" || request.method == "HEAD") && request.headers.find("origin") == nullptr &&
+         is(request, "sec-fetch-mode", "navigate") && is(request, "sec-fetch-dest", "document");
 }
 
 std::string_view media_type(std::string_view content_type) {
@@ -62,7 +110,7 @@ Result<Caller> key_holder(const Config& config, const io::RequestHead& request) 
 
 }  // namespace
 
-std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request) {
+std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request, ForBrowsers route) {
   if (request.headers.count("host") != 1) {
     return Error{ErrorCode::kInvalidArgument, "The request needs exactly one Host header."};
   }
@@ -72,7 +120,16 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
                  "The Host header names a host this server does not answer for. Use the address it listens on, or add "
                  "the name to limits.allowed_hosts."};
   }
-  const auto foreign = [] { return Error{ErrorCode::kForbidden, "Pages of another origin may not use this server."}; };
+  const std::string* const site = request.headers.find("sec-fetch-site");
+  if (site != nullptr && route.acts) {
+    return Error{ErrorCode::kForbidden, "A browser's GET changes nothing here. Send it from a program, or POST."};
+  }
+  if (allowed_origin(config, request) != nullptr) return std::nullopt;
+  if (route.linkable && is_followed_link(request)) return std::nullopt;
+  const auto foreign = [] {
+    return Error{ErrorCode::kForbidden,
+                 "Pages of another origin may not use this server, unless limits.allowed_origins has them."};
+  };
   if (const std::string* origin = request.headers.find("origin")) {
     const std::size_t scheme = origin->find("://");
     const bool same =
@@ -80,9 +137,39 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
     if (!same || request.headers.count("origin") != 1) return foreign();
   }
   // Sent by browsers where they send no Origin, as with images: also a GET can load a model.
-  const std::string* site = request.headers.find("sec-fetch-site");
   if (site != nullptr && *site != "same-origin" && *site != "none") return foreign();
   return std::nullopt;
+}
+
+io::Headers cors_headers(const Config& config, const io::RequestHead& request) {
+  io::Headers headers;
+  if (config.allowed_origins.empty()) return headers;
+  headers.add("Vary", "Origin");  // also where there is none: what is kept of that answer is for no page
+  if (const std::string* const origin = allowed_origin(config, request)) {
+    headers.add("Access-Control-Allow-Origin", *origin);
+    headers.add("Access-Control-Expose-Headers",
+                "Retry-After, x-request-id, x-minerva-model, x-minerva-preset, x-minerva-cache, x-minerva-wait-ms");
+  }
+  return headers;
+}
+
+bool is_preflight(const Config& config, const io::RequestHead& request) {
+  return request.method == "OPTIONS" && request.headers.find("access-control-request-method") != nullptr &&
+         allowed_origin(config, request) != nullptr;
+}
+
+io::Headers preflight_headers(const io::RequestHead& request) {
+  io::Headers headers;
+  // What is asked is allowed, without a look at the route: without a key nobody learns which there are.
+  headers.add("Access-Control-Allow-Methods", *request.headers.find("access-control-request-method"));
+  if (const std::string* const asked = request.headers.find("access-control-request-headers")) {
+    headers.add("Access-Control-Allow-Headers", *asked);
+  }
+  if (is(request, "access-control-request-private-network", "true")) {
+    headers.add("Access-Control-Allow-Private-Network", "true");
+  }
+  headers.add("Access-Control-Max-Age", "600");
+  return headers;
 }
 
 std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form) {

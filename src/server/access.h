@@ -12,9 +12,24 @@
 
 namespace minerva {
 
-// A page of another origin must not reach the server through its visitor's browser, and a name that somebody rebinds to
-// this address must not either. Programs send neither Origin nor Sec-Fetch-Site. Errors: kInvalidArgument, kForbidden.
-std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request);
+// What a route lets browsers do.
+struct ForBrowsers {
+  bool acts = false;      // a GET that changes something: they are refused, as an image is a GET too
+  bool linkable = false;  // a GET that changes nothing: a link of another page may lead there
+};
+
+// A page of another origin must not reach the server through its visitor's browser, unless limits.allowed_origins has
+// it; and a name that somebody rebinds to this address must not either. Programs send neither Origin nor
+// Sec-Fetch-Site. Errors: kInvalidArgument, kForbidden.
+std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead& request, ForBrowsers route = {});
+
+// What the answer carries so that a browser shows it to a page of limits.allowed_origins. Requires: not refused above.
+io::Headers cors_headers(const Config& config, const io::RequestHead& request);
+
+// Whether a browser only asks if a page of limits.allowed_origins may send a request. It sends no key with that.
+bool is_preflight(const Config& config, const io::RequestHead& request);
+// What such a question is answered with, beside cors_headers(). Requires: is_preflight().
+io::Headers preflight_headers(const io::RequestHead& request);
 
 // What a form of a page can send without asking first is no request of ours: a browser's body is JSON (or, for a route
 // that takes uploads, a form). Errors: kForbidden.

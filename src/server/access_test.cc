@@ -21,7 +21,7 @@ int host_status(const Config& config, const std::string& host) {
 
 TEST(Access, TheAddressItListensOnIsAName) {
   Config config;
-  config.listen = {"192.0.2.7", 3000, ""};
+  config.listen = {{"127.0.0.1", 3000, ""}, {"192.0.2.7", 3000, ""}};
   EXPECT_EQ(host_status(config, "192.0.2.7:3000"), 200);
   EXPECT_EQ(host_status(config, "localhost"), 200);
   EXPECT_EQ(host_status(config, "192.0.2.8:3000"), 403);
@@ -35,7 +35,7 @@ TEST(Access, TheAddressItListensOnIsAName) {
 TEST(Access, OnEveryAddressEachIsANameAndNamesAreNot) {
   for (const char* any : {"0.0.0.0", "::"}) {
     Config config;
-    config.listen = {any, 3000, ""};
+    config.listen = {{any, 3000, ""}};
     EXPECT_EQ(host_status(config, "198.51.100.4:3000"), 200);
     EXPECT_EQ(host_status(config, "[2001:db8::1]:3000"), 200);
     for (const char* host : {"evil.example", "198.51.100.4.evil.example", "", "[", "[]", "[evil]", ":3000"}) {
@@ -59,6 +59,90 @@ TEST(Access, PagesOfOtherOriginsAreForeign) {
   EXPECT_EQ(with({{"Sec-Fetch-Site", "none"}}), 200);
   EXPECT_EQ(with({{"Sec-Fetch-Site", "cross-site"}}), 403);
   EXPECT_EQ(with({{"Sec-Fetch-Site", "same-site"}}), 403);
+}
+
+// The answer's headers; "403" if it is refused.
+std::string granted(const Config& config, std::vector<io::HeaderField> fields, std::string method = "POST") {
+  fields.push_back({"Host", "localhost:3000"});
+  io::RequestHead head = request(std::move(fields));
+  head.method = std::move(method);
+  if (refuse_foreign(config, head)) return "403";
+  std::string text;
+  for (const io::HeaderField& field : cors_headers(config, head)) text += field.name + ": " + field.value + "\n";
+  return text;
+}
+
+TEST(Access, PagesOfAllowedOriginsMayRead) {
+  Config config;
+  const io::HeaderField page{"Origin", "http://localhost:5173"};
+  EXPECT_EQ(granted(config, {}), "");
+  EXPECT_EQ(granted(config, {page}), "403");
+  config.allowed_origins = {"http://localhost:*", "app://*", "https://*.example.com"};
+  const std::string seen = granted(config, {page, {"Sec-Fetch-Site", "same-site"}});
+  EXPECT_NE(seen.find("Access-Control-Allow-Origin: http://localhost:5173\n"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("x-minerva-cache"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("Vary: Origin\n"), std::string::npos) << seen;
+  EXPECT_EQ(granted(config, {}), "Vary: Origin\n");
+  for (const char* origin : {"app://obsidian.md", "http://localhost:1", "https://a.example.com"}) {
+    EXPECT_NE(granted(config, {{"Origin", origin}}), "403") << origin;
+  }
+  for (const char* origin : {"https://localhost:5173", "http://localhost", "http://localhost.evil.example:80", "null", "",
+                             "http://localhost:1/", "app://a/b", "app:/", "https://example.com",
+                             "https://evil.example/.example.com", "http://evil.example/http://localhost:1"}) {
+    EXPECT_EQ(granted(config, {{"Origin", origin}}), "403") << origin;
+  }
+  EXPECT_EQ(granted(config, {page, page}), "403");
+  // A name that was rebound is none of theirs.
+  EXPECT_TRUE(refuse_foreign(config, request({page, {"Host", "rebound.example"}})));
+  // An image names no origin.
+  EXPECT_EQ(granted(config, {{"Sec-Fetch-Site", "cross-site"}}, "GET"), "403");
+  config.allowed_origins = {"*"};
+  EXPECT_NE(granted(config, {{"Origin", "https://any.example"}}), "403");
+  EXPECT_NE(granted(config, {{"Origin", "null"}}), "403");
+}
+
+TEST(Access, APreflightIsGrantedWhatItAsks) {
+  Config config;
+  config.allowed_origins = {"http://localhost:*"};
+  io::RequestHead head = request({{"Origin", "http://localhost:1"},
+                                  {"Access-Control-Request-Method", "DELETE"},
+                                  {"Access-Control-Request-Headers", "authorization,x-stainless-os"},
+                                  {"Access-Control-Request-Private-Network", "true"}});
+  EXPECT_FALSE(is_preflight(config, head));
+  head.method = "OPTIONS";
+  EXPECT_TRUE(is_preflight(config, head));
+  EXPECT_FALSE(is_preflight(Config(), head));
+  const io::Headers headers = preflight_headers(head);
+  EXPECT_EQ(*headers.find("Access-Control-Allow-Methods"), "DELETE");
+  EXPECT_EQ(*headers.find("Access-Control-Allow-Headers"), "authorization,x-stainless-os");
+  EXPECT_EQ(*headers.find("Access-Control-Allow-Private-Network"), "true");
+  EXPECT_EQ(headers.find("Access-Control-Allow-Credentials"), nullptr);
+  io::RequestHead plain = request({{"Origin", "http://localhost:1"}});
+  plain.method = "OPTIONS";
+  EXPECT_FALSE(is_preflight(config, plain));
+}
+
+TEST(Access, AFollowedLinkIsLetInWhereItChangesNothing) {
+  const auto with = [](ForBrowsers route, std::vector<io::HeaderField> fields, std::string method = "GET") {
+    fields.push_back({"Host", "localhost:3000"});
+    io::RequestHead head = request(std::move(fields));
+    head.method = std::move(method);
+    return status(refuse_foreign(Config(), head, route));
+  };
+  const io::HeaderField site{"Sec-Fetch-Site", "cross-site"};
+  const io::HeaderField mode{"Sec-Fetch-Mode", "navigate"};
+  const io::HeaderField page{"Sec-Fetch-Dest", "document"};
+  EXPECT_EQ(with({.linkable = true}, {site, mode, page}), 200);
+  EXPECT_EQ(with({.linkable = false}, {site, mode, page}), 403);
+  EXPECT_EQ(with({.linkable = true}, {site, mode, page}, "POST"), 403);
+  EXPECT_EQ(with({.linkable = true}, {site, mode, page, {"Origin", "http://evil.example"}}), 403);
+  EXPECT_EQ(with({.linkable = true}, {site, mode, {"Sec-Fetch-Dest", "iframe"}}), 403);
+  EXPECT_EQ(with({.linkable = true}, {site, {"Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Dest", "image"}}), 403);
+  // What acts is not even for pages of its own: an image in a conversation is one of theirs.
+  EXPECT_EQ(with({.acts = true}, {}), 200);
+  for (const char* any : {"same-origin", "none", "same-site", "cross-site"}) {
+    EXPECT_EQ(with({.acts = true}, {{"Sec-Fetch-Site", any}}), 403) << any;
+  }
 }
 
 TEST(Access, APageSendsJsonAProgramWhatItLikes) {

@@ -43,18 +43,13 @@ Result<std::optional<std::uint64_t>> last_seen(const Exchange& x) {
 
 }  // namespace
 
-io::Task<void> show_events(Service& service, Exchange& x) {
-  const Result<std::optional<std::uint64_t>> seen = last_seen(x);
-  if (!seen) co_return co_await x.error(seen.error());
-  const api::EventLog& log = service.events.log();
-  std::uint64_t cursor = seen->value_or(log.last_id());
+io::Task<void> stream_events(Service& service, Exchange& x, std::string first,
+                             std::function<std::string(std::size_t most)> read) {
   io::ResponseHead head;
   head.headers.add("Content-Type", "text/event-stream");
   head.headers.add("Cache-Control", "no-cache");
   head.headers.add("x-request-id", x.request_id);
   x.status = 200;
-  // An id alone, so that who loses the connection before the first event knows where to go on.
-  const std::string first = fmt::format("{}id: {}\n\n", api::sse_comment("watching"), cursor);
   Watcher watcher(service);
   bool gone = x.request.method == "HEAD";
   x.connection.watch_peer([&] {
@@ -63,7 +58,7 @@ io::Task<void> show_events(Service& service, Exchange& x) {
   });
   bool open = co_await x.connection.start_with(head, first);
   while (open && !gone) {
-    std::string text = log.read(cursor, kMostAtOnce);
+    std::string text = read(kMostAtOnce);
     if (text.empty()) {
       if (service.draining) break;
       if (co_await watcher.woken.wait_until(Clock::now() + kHeartbeat)) continue;
@@ -73,6 +68,16 @@ io::Task<void> show_events(Service& service, Exchange& x) {
   }
   x.connection.unwatch_peer();
   co_await x.connection.finish();
+}
+
+io::Task<void> show_events(Service& service, Exchange& x) {
+  const Result<std::optional<std::uint64_t>> seen = last_seen(x);
+  if (!seen) co_return co_await x.error(seen.error());
+  const api::EventLog& log = service.events.log();
+  std::uint64_t cursor = seen->value_or(log.last_id());
+  // An id alone, so that who loses the connection before the first event knows where to go on.
+  std::string first = fmt::format("{}id: {}\n\n", api::sse_comment("watching"), cursor);
+  co_await stream_events(service, x, std::move(first), [&](std::size_t most) { return log.read(cursor, most); });
 }
 
 }  // namespace minerva

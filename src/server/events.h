@@ -4,11 +4,19 @@
 // told what it lost. How many there are is bounded by limits.max_connections.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "io/task.h"
 #include "server/exchange.h"
 #include "server/service.h"
 
 namespace minerva {
+
+// Answers with events: `first`, then what `read` returns of at most so many bytes (empty: there is nothing new), and a
+// comment where nothing comes for long. Until the client goes or the server drains.
+io::Task<void> stream_events(Service& service, Exchange& x, std::string first,
+                             std::function<std::string(std::size_t most)> read);
 
 // From now on, or after the event that the header Last-Event-ID (or ?last_event_id=) names.
 io::Task<void> show_events(Service& service, Exchange& x);

@@ -16,10 +16,12 @@
 
 namespace minerva {
 
+struct Route;
+
 struct Exchange {
   io::HttpServerConnection& connection;
   io::RequestHead request;
-  std::string path;       // as it came, without the query
+  std::string path;       // without the query: as it came; once it has a route, as an engine is asked
   std::string raw_query;  // as it came, without "?"
   api::Query query;       // once the caller may ask
   std::string request_id;
@@ -29,6 +31,9 @@ struct Exchange {
   ModelId model = {};  // once known
   Caller caller = {};  // once let in
   api::Dialect dialect = api::Dialect::kOpenAi;  // its route's
+  const Route* route = nullptr;                  // once found; static storage
+  std::string path_model = {};  // the model that its path names: neither its body nor its query is asked for one
+  bool opaque_body = false;     // may be of any type: only JSON and forms are looked at
 
   // Answers with JSON. Adds x-request-id.
   io::Task<void> json(int code, std::string body);

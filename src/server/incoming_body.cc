@@ -4,47 +4,59 @@
 
 #include <utility>
 
-#include "api/preset.h"
-
 namespace minerva {
 namespace {
 
 // A body up to this size is read before the model is asked for; of a larger one, as much as it takes to find the model.
 constexpr std::size_t kReadAhead = std::size_t{1} << 20;
 
+// Whether a body of any type is one that is looked at.
+bool is_known_type(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  return type.empty() || type.find("json") != std::string_view::npos || type.starts_with("multipart/");
+}
+
 }  // namespace
 
 io::Task<Result<api::Routing>> IncomingBody::read_routing() {
-  const auto too_large = [this] {
-    return fail(ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit_)));
-  };
-  if (x_.request.content_length.value_or(0) > limit_.count()) co_return too_large();
+  if (x_.request.content_length.value_or(0) > limit_.count()) co_return fail(too_large());
   const std::string* content_type = x_.request.headers.find("content-type");
-  auto scan = api::make_scan(content_type == nullptr ? "" : *content_type, /*note_members=*/!config_.presets.empty());
-  if (!scan) co_return fail(scan.error());
-  scan_ = *std::move(scan);
-  while (true) {
+  const std::string_view type = content_type == nullptr ? std::string_view() : *content_type;
+  if (!x_.opaque_body || is_known_type(type)) {
+    auto scan = api::make_scan(type, /*note_members=*/!config_.presets.empty());
+    if (!scan) co_return fail(scan.error());
+    scan_ = *std::move(scan);
+  }
+  co_return co_await read(/*all=*/false);
+}
+
+io::Task<Result<api::Routing>> IncomingBody::read_rest() { return read(/*all=*/true); }
+
+io::Task<Result<api::Routing>> IncomingBody::read(bool all) {
+  while (scan_ == nullptr || !scan_->failed()) {
     const Result<std::string_view> piece = co_await x_.connection.read_body();
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) break;
-    if (text_.size() + piece->size() > limit_.count()) co_return too_large();
+    if (text_.size() + piece->size() > limit_.count()) co_return fail(too_large());
     if (!x_.queued.add(piece->size())) co_return fail(too_many_bodies());
     text_ += *piece;
-    scan_->feed(*piece);
-    if (scan_->failed()) break;
-    const std::optional<std::string>& model = scan_->seen().model;
-    if (text_.size() < kReadAhead || !model || !x_.request.content_length) continue;
-    // What a preset changes may come last.
-    if (api::find_preset(config_.presets, *model) == nullptr) break;
+    if (scan_ != nullptr) scan_->feed(*piece);
+    const bool named = !x_.path_model.empty() || (scan_ != nullptr && scan_->seen().model);
+    if (!all && text_.size() >= kReadAhead && named && x_.request.content_length) break;
   }
+  if (scan_ == nullptr) co_return api::Routing{};
   if (whole() || scan_->failed()) co_return scan_->finish();
   co_return scan_->seen();
+}
+
+Error IncomingBody::too_large() const {
+  return {ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit_))};
 }
 
 io::Task<Result<std::string_view>> IncomingBody::next() {
   const Result<std::string_view> piece = co_await x_.connection.read_body();
   if (!piece) co_return piece;
-  scan_->feed(*piece);
+  if (scan_ != nullptr) scan_->feed(*piece);
   if (auto refused = refusal()) co_return fail(*refused);
   co_return piece;
 }

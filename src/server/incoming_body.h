@@ -20,9 +20,11 @@ class IncomingBody {
  public:
   IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), config_(config), limit_(config.max_body) {}
 
-  // Reads the whole body, or of a large one as much as it takes to find the model, if that is no preset.
+  // Reads the whole body, or of a large one as much as it takes to find the model.
   // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of HttpServerConnection::read_body.
   io::Task<Result<api::Routing>> read_routing();
+  // Reads the rest too. What it says of the routing counts. Requires: read_routing() found no error. Errors: as there.
+  io::Task<Result<api::Routing>> read_rest();
 
   // What was read so far.
   std::string& text() { return text_; }
@@ -37,6 +39,9 @@ class IncomingBody {
   std::optional<Error> refusal();
 
  private:
+  io::Task<Result<api::Routing>> read(bool all);
+  Error too_large() const;
+
   Exchange& x_;
   const Config& config_;
   Bytes limit_;  // of the whole body

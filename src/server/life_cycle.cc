@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <functional>
 #include <string_view>
 
 #include "api/life_cycle.h"
 #include "api/sse.h"
 #include "base/log.h"
+#include "router_api/status.h"
+#include "server/engine_logs.h"
+#include "server/waiting.h"
 
 namespace minerva {
 namespace {
@@ -18,30 +20,7 @@ constexpr Bytes kMaxBody = Bytes::mib(1);
 constexpr auto kProgressInterval = std::chrono::milliseconds(200);
 constexpr unsigned kDefaultTail = 200;
 constexpr unsigned kMaxTail = 1000;
-constexpr std::size_t kMaxProblems = 200;      // that the list of models tells
-constexpr std::size_t kMaxFollowQueue = 1000;  // lines a slow reader may be behind
-constexpr auto kFollowHeartbeat = std::chrono::seconds(15);
-
-// Waits for the answer of a life-cycle call, or for the client's end.
-struct Waiting {
-  explicit Waiting(io::Loop& loop) : woken(loop) {}
-  io::Signal woken;
-  std::optional<Result<Done>> answer;
-  bool gone = false;
-
-  ModelHost::DoneCallback callback() {
-    return [this](Result<Done> result) {
-      answer = std::move(result);
-      woken.notify();
-    };
-  }
-  void watch(io::HttpServerConnection& connection) {
-    connection.watch_peer([this] {
-      gone = true;
-      woken.notify();
-    });
-  }
-};
+constexpr std::size_t kMaxProblems = 200;  // that the list of models tells
 
 // What is said of a call that succeeded, and how its model is now.
 using Wording = std::function<std::string(const Done& done, const ModelView& now)>;
@@ -92,22 +71,15 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
 }
 
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
-  io::Signal inspected(service.loop);
-  std::optional<Result<ModelMetadata>> metadata;
-  // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
-  service.host.inspect(id, [&](Result<ModelMetadata> result) {
-    metadata = std::move(result);
-    inspected.notify();
-  });
-  while (!metadata) co_await inspected.wait();
-  if (!*metadata) co_return co_await x.error(metadata->error());
-  const auto plan = service.host.context().plan_load(id, (*metadata)->footprint());
+  const Result<ModelMetadata> metadata = co_await service.inspect(id);
+  if (!metadata) co_return co_await x.error(metadata.error());
+  const auto plan = service.host.context().plan_load(id, metadata->footprint());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
   answer.state = view_of(service, id).residency;
   answer.plan = *plan;
-  answer.shrunk = shrunk_context(service.catalog.find(id), &**metadata);
+  answer.shrunk = shrunk_context(service.catalog.find(id), &*metadata);
   co_await x.json(200, api::plan_json(answer));
 }
 
@@ -214,6 +186,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   if (view) {
     answer.state = view->residency;
     answer.failure = view->last_failure;
+    answer.status = router_api::status_of(view->residency, view->last_failure);
     if (view->residency == Residency::kLoading) answer.progress = service.host.load_progress(spec.id);
   }
   const Timetable::Next next = service.timetable.next(spec.id);
@@ -224,7 +197,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
 
 // A preset is shown as its model is, under a name of its own. Nothing if there is no such model.
 std::optional<api::ModelAnswer> preset_answer(const Service& service, const api::Preset& preset) {
-  const ModelSpec* const spec = service.catalog.find(preset.model);
+  const ModelSpec* const spec = service.catalog.look_up(preset.model);
   if (spec == nullptr) return std::nullopt;
   api::ModelAnswer answer = model_answer(service, *spec);
   answer.preset_of = answer.id;
@@ -295,6 +268,18 @@ io::Task<void> unload_model(Service& service, Exchange& x, ModelId id) {
   return move_out(service, x, std::move(id), &ModelHost::unload, either("unloaded", "not loaded"));
 }
 
+io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& x, ModelId model) {
+  Waiting waiting(service.loop);
+  const TimePoint deadline = x.arrived + service.config.unload_timeout;
+  const RequestId request = service.host.unload(model, /*force=*/false, deadline, waiting.callback());
+  waiting.watch(x.connection);
+  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
+  x.connection.unwatch_peer();
+  if (waiting.answer) co_return *std::move(waiting.answer);
+  service.host.cancel(request);
+  co_return fail(ErrorCode::kCancelled, "the client went away");
+}
+
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
@@ -336,39 +321,9 @@ io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
   if (!tail) co_return co_await x.error(tail.error());
   if (!follow) co_return co_await x.error(follow.error());
   if (!co_await resolve_model(service, x, std::move(id))) co_return;
-  const std::shared_ptr<EngineLog> log = service.host.log(x.model);
-  std::string text;
-  for (const std::string& line : log->tail(*tail)) text += line + "\n";
-  if (!*follow) co_return co_await x.respond(200, "text/plain; charset=utf-8", std::move(text));
-
-  io::Signal woken(service.loop);
-  bool gone = false;
-  std::deque<std::string> lines;
-  const std::shared_ptr<void> following = log->follow([&](std::string_view line) {
-    if (lines.size() >= kMaxFollowQueue) lines.pop_front();
-    lines.emplace_back(line);
-    woken.notify();
-  });
-  io::ResponseHead head;
-  head.headers.add("Content-Type", "text/plain; charset=utf-8");
-  head.headers.add("x-request-id", x.request_id);
-  x.status = 200;
-  x.connection.watch_peer([&] {
-    gone = true;
-    woken.notify();
-  });
-  bool open = co_await x.connection.start_with(head, text);
-  while (open && !gone && !service.draining) {
-    if (lines.empty()) {
-      co_await woken.wait_until(Clock::now() + kFollowHeartbeat);
-      continue;
-    }
-    const std::string line = std::move(lines.front()) + "\n";
-    lines.pop_front();
-    open = co_await x.connection.send(line);
-  }
-  x.connection.unwatch_peer();
-  co_await x.connection.finish();
+  const NamedLogs logs = {{"", service.host.log(x.model)}};
+  if (*follow) co_return co_await follow_logs(service, x, logs, *tail);
+  co_await x.respond(200, "text/plain; charset=utf-8", log_text(logs, *tail));
 }
 
 io::Task<void> list_models(Service& service, Exchange& x) {

@@ -13,6 +13,8 @@ io::Task<void> load_model(Service& service, Exchange& exchange, ModelId id, bool
 io::Task<void> park_model(Service& service, Exchange& exchange, ModelId id);
 // DELETE /v1/models/{id} and POST /v1/models/{id}/unload.
 io::Task<void> unload_model(Service& service, Exchange& exchange, ModelId id);
+// For other ways to ask for the same. Errors: those of ModelHost::unload; kCancelled: the client went away.
+io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& exchange, ModelId model);
 // POST /v1/models/{id}/pin and /unpin.
 io::Task<void> pin_model(Service& service, Exchange& exchange, ModelId id, bool pinned);
 // POST /v1/cache/clear?stats=&history=&images=&all=: at least one of them has to be true.

@@ -20,7 +20,6 @@ using std::chrono::system_clock;
 constexpr Bytes kMaxBody = Bytes::mib(1);  // of a request without a prompt
 // For a model that stays as long as it may: clients want a time.
 constexpr auto kLongTime = std::chrono::years(100);
-constexpr std::string_view kBlobs = "/api/blobs/{digest}";
 
 // ---- what all of them do ----
 
@@ -317,7 +316,7 @@ io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
 
 }  // namespace
 
-std::vector<Route> ollama_routes() {
+void add_ollama_routes(std::vector<Route>& table) {
   using ollama::EmbedVerb;
   using ollama::Verb;
   std::vector<Route> rows = {
@@ -335,12 +334,12 @@ std::vector<Route> ollama_routes() {
       {"POST", "/api/create", "Ollama: models are files and config", no_create},
       {"POST", "/api/copy", "Ollama: another name is an alias or a preset", no_copy},
       {"POST", "/api/push", "Ollama: nothing is uploaded", no_push},
-      {"POST", kBlobs, "Ollama: models are files and config", no_create},
+      {"POST", "/api/blobs/{path}", "Ollama: models are files and config", no_create},
   };
-  for (Route& row : rows) row.dialect = api::Dialect::kOllama;
-  return rows;
+  for (Route& row : rows) {
+    row.dialect = api::Dialect::kOllama;
+    table.push_back(row);
+  }
 }
-
-std::string_view ollama_pattern(std::string_view path) { return path.starts_with("/api/blobs/") ? kBlobs : path; }
 
 }  // namespace minerva

@@ -8,10 +8,7 @@
 
 namespace minerva {
 
-// The rows of the route table. Their dialect is Ollama's.
-std::vector<Route> ollama_routes();
-
-// The row's path of a path that has a part of its own ("/api/blobs/sha256:..."); `path` itself if it has none.
-std::string_view ollama_pattern(std::string_view path);
+// Adds the rows of the route table. Their dialect is Ollama's.
+void add_ollama_routes(std::vector<Route>& table);
 
 }  // namespace minerva

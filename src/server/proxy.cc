@@ -8,8 +8,10 @@
 
 #include "api/dialect.h"
 #include "api/preset.h"
+#include "api/props.h"
 #include "base/log.h"
 #include "server/incoming_body.h"
+#include "server/routes.h"
 
 namespace minerva {
 namespace {
@@ -69,11 +71,12 @@ class Relay {
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
     if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
-    if (auto failed = apply_preset()) co_return co_await x_.error(*failed);
+    if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
     const auto model = co_await service_.resolve_until(model_, deadline_);
     if (!model) co_return co_await x_.error(too_late());
     if (!*model) co_return co_await x_.error(model->error());
     x_.model = **model;
+    if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -84,10 +87,53 @@ class Relay {
       // Its engine died before it answered. Whether it gets another one is the core's decision.
       lease = co_await wait_for_lease(std::move(*lease));
     }
+    if (lease.error().code == ErrorCode::kModelNotLoaded && x_.path == "/props") co_return co_await tell_props();
     co_await refuse(lease.error());
   }
 
  private:
+  // Whether this is a look or a use, and of a model whose engine has the route.
+  std::optional<Error> settle_reach() {
+    const Reach reach = x_.route->reach;
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (reach == Reach::kCommand && spec != nullptr && spec->command.argv.empty()) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("\"{}\" is run by llama.cpp's server, which has no {}. A model with a `command` in the "
+                               "config can have it.",
+                               x_.model, x_.path),
+                   "model"};
+    }
+    if (reach != Reach::kLook) return std::nullopt;
+    looking_ = true;
+    if (x_.request.method == "POST") return std::nullopt;
+    const Result<bool> autoload = x_.query.flag("autoload", false);
+    if (!autoload) return autoload.error();
+    if (!*autoload) return std::nullopt;
+    if (x_.request.headers.find("sec-fetch-site") != nullptr) {
+      return Error{ErrorCode::kForbidden, "A browser's GET loads nothing: POST /v1/models/{id}/load does."};
+    }
+    looking_ = service_.host.context().residency(x_.model, Clock::now()) == Residency::kHot;
+    return std::nullopt;
+  }
+
+  // What an engine would say, were there one.
+  io::Task<void> tell_props() {
+    const Result<ModelMetadata> metadata = co_await service_.inspect(x_.model);
+    if (!metadata) co_return co_await x_.error(metadata.error());
+    api::PropsAnswer answer;
+    answer.model = x_.model;
+    answer.state = service_.host.context().residency(x_.model, Clock::now());
+    answer.quantization = metadata->quantization;
+    answer.chat_template = metadata->chat_template;
+    answer.context = metadata->context;
+    answer.input_modalities = metadata->input_modalities;
+    if (const ModelSpec* const spec = service_.catalog.find(x_.model)) {
+      answer.path = spec->path;
+      answer.slots = spec->parallel;
+    }
+    co_await x_.json(200, api::props_json(answer));
+  }
+
   // The whole request has taken too long. A client that does not read is not waited for either.
   void overdue() {
     aborted_ = too_late();
@@ -118,15 +164,29 @@ class Relay {
       co_return std::nullopt;
     }
     if (const std::string* model = x_.query.find("model")) model_ = *model;
-    if (!x_.request.has_body()) co_return std::nullopt;
-    const Result<api::Routing> routing = co_await body_.read_routing();
-    if (!routing) co_return routing.error();
-    if (routing->model) model_ = *routing->model;
-    stream_ = routing->stream;
+    if (x_.request.has_body()) {
+      const Result<api::Routing> routing = co_await body_.read_routing();
+      if (!routing) co_return routing.error();
+      if (routing->model) model_ = *routing->model;
+      stream_ = routing->stream;
+    }
+    if (!x_.path_model.empty()) model_ = x_.path_model;
+    if (model_.empty()) model_ = service_.default_for(x_.path);
     co_return std::nullopt;
   }
 
-  // Has the body, which is whole then, say what the preset says, if the request names one.
+  // If the request names a preset: reads the whole body, since what a preset changes may come last, and changes it.
+  io::Task<std::optional<Error>> take_preset() {
+    if (service_.find_preset(model_) == nullptr) co_return std::nullopt;
+    if (!translated_ && x_.request.has_body() && !body_.whole()) {
+      const Result<api::Routing> routing = co_await body_.read_rest();
+      if (!routing) co_return routing.error();
+      stream_ = routing->stream;
+    }
+    co_return apply_preset();
+  }
+
+  // Has the body, which is whole, say what the preset says, if there is one called so.
   std::optional<Error> apply_preset() {
     const api::Preset* const preset = service_.find_preset(model_);
     if (preset == nullptr) return std::nullopt;
@@ -163,7 +223,7 @@ class Relay {
     if (!again) outcome_ = outcome_now();
     const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait, deadline_);
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
-                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller);
+                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_);
     // A model that is hot has answered by now.
     if (!answer && x_.connection.body_done()) {
       x_.connection.watch_peer([&] {
@@ -278,7 +338,8 @@ class Relay {
         }
         co_return co_await broken(lease);
       }
-      const bool good = response->status >= 200 && response->status < 300;
+      // An engine that is talked to by itself may redirect.
+      const bool good = response->status >= 200 && response->status < (x_.path_model.empty() ? 300 : 400);
       bool again = false;
       const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response, again);
       if (again) {
@@ -322,6 +383,7 @@ class Relay {
 
   // "?a=b", or nothing.
   std::string query_without_model() const {
+    if (!x_.path_model.empty()) return x_.raw_query.empty() ? std::string() : "?" + x_.raw_query;
     std::string result;
     std::string_view rest = x_.raw_query;
     while (!rest.empty()) {
@@ -337,7 +399,7 @@ class Relay {
 
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
-    head.method = x_.request.method;
+    head.method = x_.request.method == "HEAD" ? "GET" : x_.request.method;  // the connection drops the body
     head.target = translated_ ? translated_->path : x_.path + query_without_model();
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
@@ -505,6 +567,7 @@ class Relay {
   std::string model_;   // as the request names it
   std::string preset_;  // if that is one: its id
   bool stream_ = false;
+  bool looking_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;

@@ -75,6 +75,7 @@ void Reload::now() {
   service_.memory_watch.set_min_free(running_.min_free_memory);
   warn_of_budget(running_, service_.host.context().reserved_memory());
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
+  service_.statuses.take_listing();  // presets come and go
   service_.events.take_config(changes.live, changes.at_restart, std::chrono::system_clock::now());
   service_.tell_watchers();
   log::info("config reloaded: {}",

@@ -3,43 +3,86 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <map>
+#include <string>
 
 #include "server/access.h"
 #include "server/decisions.h"
 #include "server/events.h"
 #include "server/life_cycle.h"
+#include "server/llama_swap_routes.h"
 #include "server/metrics.h"
 #include "server/ollama_routes.h"
 #include "server/proxy.h"
+#include "server/router_routes.h"
 #include "server/show_config.h"
+#include "server/upstream.h"
 
 namespace minerva {
 namespace {
 
-// What llama.cpp's server offers and is routed by the request's model. Not routed: /v1/stream*, /tools, /cors-proxy and
-// /slots/{id}, whose effects are Minerva's own.
-constexpr std::array<std::string_view, 17> kPostInference = {"/v1/chat/completions",
-                                                             "/v1/completions",
-                                                             "/v1/embeddings",
-                                                             "/v1/rerank",
-                                                             "/v1/responses",
-                                                             "/v1/messages",
-                                                             "/v1/messages/count_tokens",
-                                                             "/v1/chat/completions/input_tokens",
-                                                             "/v1/responses/input_tokens",
-                                                             "/v1/audio/transcriptions",
-                                                             "/infill",
-                                                             "/tokenize",
-                                                             "/detokenize",
-                                                             "/apply-template",
-                                                             "/completion",
-                                                             "/props",
-                                                             "/lora-adapters"};
-constexpr std::array<std::string_view, 3> kGetInference = {"/props", "/slots", "/lora-adapters"};
+struct InferenceRoute {
+  std::string_view path;
+  std::string_view same_as = {};
+  std::string_view engine_path = {};  // where the engine has none of that name
+};
 
-constexpr std::string_view kModelPath = "/v1/models/{id}";
+// What llama.cpp's server offers and is routed by the request's model, by all its names: each has the shape of answer
+// that it has there. Below /v/ it is as clients of llama-swap know it: the engine gets what follows. Not routed:
+// /v1/stream*, /tools, /cors-proxy and /slots/{id}, whose effects are Minerva's own.
+constexpr InferenceRoute kPostInference[] = {
+    {"/v1/chat/completions"},
+    {"/chat/completions", "/v1/chat/completions"},
+    {"/v/chat/completions", "/v1/chat/completions", "/chat/completions"},
+    {"/v1/chat/completions/input_tokens"},
+    {"/chat/completions/input_tokens", "/v1/chat/completions/input_tokens"},
+    {"/v1/completions"},
+    {"/completion"},
+    {"/completions", "/completion"},
+    {"/v/completions", "/completion", "/completions"},
+    {"/v1/embeddings"},
+    {"/embeddings"},
+    {"/embedding", "/embeddings"},
+    {"/v/embeddings", "/embeddings", "/embeddings"},
+    {"/v1/rerank"},
+    {"/v1/reranking", "/v1/rerank"},
+    {"/rerank", "/v1/rerank"},
+    {"/reranking", "/v1/rerank"},
+    {"/v/rerank", "/v1/rerank", "/rerank"},
+    {"/v/reranking", "/v1/rerank", "/reranking"},
+    {"/v1/responses"},
+    {"/responses", "/v1/responses"},
+    {"/v/responses", "/v1/responses", "/responses"},
+    {"/v1/responses/input_tokens"},
+    {"/responses/input_tokens", "/v1/responses/input_tokens"},
+    {"/v1/messages"},
+    {"/messages", "/v1/messages", "/v1/messages"},
+    {"/v/messages", "/v1/messages", "/v1/messages"},
+    {"/v1/messages/count_tokens"},
+    {"/messages/count_tokens", "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
+    {"/v/messages/count_tokens", "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
+    {"/v1/audio/transcriptions"},
+    {"/audio/transcriptions", "/v1/audio/transcriptions"},
+    {"/infill"},
+    {"/tokenize"},
+    {"/detokenize"},
+    {"/apply-template"},
+    {"/lora-adapters"},
+};
+constexpr std::string_view kGetLooks[] = {"/props", "/slots", "/lora-adapters"};
+// Of those, what takes files.
+constexpr std::string_view kForms[] = {"/v1/audio/transcriptions", "/audio/transcriptions", "/v1/audio/translations",
+                                       "/v1/images/edits",         "/v1/images/variations", "/v1/videos"};
+// What llama.cpp's server does not have, but programs of operators' own do.
+constexpr std::string_view kPostCommand[] = {
+    "/v1/audio/speech", "/v1/audio/translations", "/v1/audio/voices", "/v1/images/generations",
+    "/v1/images/edits", "/v1/images/variations",  "/v1/videos",       "/sdapi/v1/{path}"};
+constexpr std::string_view kGetCommand[] = {"/v1/audio/voices", "/sdapi/v1/{path}"};
+
+constexpr std::string_view kId = "{id}";
+constexpr std::string_view kPath = "{path}";
+constexpr std::string_view kChat = "/chat";
 
 io::Task<void> health(Service&, Exchange& x, ModelId) { co_await x.json(200, R"({"status":"ok"})"); }
 
@@ -49,17 +92,90 @@ io::Task<void> ready(Service& service, Exchange& x, ModelId) {
 }
 
 io::Task<void> metrics(Service& service, Exchange& x, ModelId) {
+  if (x.query.find("model") != nullptr) co_return co_await proxy(service, x);
   co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service));
 }
 
 io::Task<void> infer(Service& service, Exchange& x, ModelId) { return proxy(service, x); }
 
+io::Task<void> upstream(Service& service, Exchange& x, ModelId) { return talk_to_engine(service, x); }
+
+io::Task<void> refuse_props(Service&, Exchange& x, ModelId) {
+  co_await x.error({ErrorCode::kNotSupported,
+                    "An engine's settings are the config's: set them in [model.NAME] of the config file."});
+}
+
+void add_inference(std::vector<Route>& table) {
+  const std::size_t first = table.size();
+  for (const InferenceRoute& row : kPostInference) {
+    table.push_back({.method = "POST",
+                     .path = row.path,
+                     .meaning = "inference",
+                     .handle = infer,
+                     .same_as = row.same_as,
+                     .engine_path = row.engine_path,
+                     .reach = Reach::kUse});
+  }
+  for (const std::string_view path : kGetLooks) {
+    table.push_back({.method = "GET",
+                     .path = path,
+                     .meaning = "a look at a hot engine: ?model=",
+                     .handle = path == "/props" ? router_props : infer,
+                     .reach = Reach::kLook});
+  }
+  table.push_back({.method = "POST",
+                   .path = "/v1/chat/completions/control",
+                   .meaning = "control of an answer under way",
+                   .handle = infer,
+                   .reach = Reach::kLook});
+  table.push_back({"POST", "/props", "refused: the config has an engine's settings", refuse_props});
+  const auto add_command = [&](std::string_view method, std::string_view path) {
+    table.push_back({.method = method,
+                     .path = path,
+                     .meaning = "inference by an engine of the operator's own",
+                     .handle = infer,
+                     .reach = Reach::kCommand});
+  };
+  for (const std::string_view path : kPostCommand) add_command("POST", path);
+  for (const std::string_view path : kGetCommand) add_command("GET", path);
+  for (const std::string_view method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
+    table.push_back({.method = method,
+                     .path = "/upstream/{id}/{path}",
+                     .meaning = "an engine by itself",
+                     .handle = upstream,
+                     .reach = Reach::kEngine});
+  }
+  for (std::size_t i = first; i < table.size(); ++i) {
+    Route& route = table[i];
+    const bool has_body = route.method != "GET" && route.method != "DELETE";
+    route.takes_form = (route.reach == Reach::kEngine && has_body) ||
+                       std::find(std::begin(kForms), std::end(kForms), route.path) != std::end(kForms);
+    const std::string_view contract = route.same_as.empty() ? route.path : route.same_as;
+    if (contract.starts_with("/v1/messages")) route.dialect = api::Dialect::kAnthropic;
+  }
+}
+
 std::vector<Route> make_routes() {
   std::vector<Route> table = {
       {"GET", "/health", "the process is alive", health, /*open=*/true},
+      {.method = "GET",
+       .path = "/v1/health",
+       .meaning = "the process is alive",
+       .handle = health,
+       .open = true,
+       .same_as = "/health"},
       {"GET", "/ready", "it can serve; 503 while draining", ready},
-      {"GET", "/metrics", "Prometheus metrics", metrics},
+      {.method = "GET",
+       .path = "/metrics",
+       .meaning = "Prometheus metrics; an engine's own with ?model=",
+       .handle = metrics,
+       .reach = Reach::kLook},
       {"GET", "/v1/models", "the catalog", [](Service& s, Exchange& x, ModelId) { return list_models(s, x); }},
+      {.method = "GET",
+       .path = "/models",
+       .meaning = "the catalog",
+       .handle = [](Service& s, Exchange& x, ModelId) { return list_models(s, x); },
+       .same_as = "/v1/models"},
       {"GET", "/v1/models/stats", "cache statistics and memory",
        [](Service& s, Exchange& x, ModelId) { return show_stats(s, x); }},
       {"GET", "/v1/decisions", "why things are as they are",
@@ -70,7 +186,7 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
       {"GET", "/v1/events", "what happens, as it happens",
        [](Service& s, Exchange& x, ModelId) { return show_events(s, x); }},
-      {"GET", kModelPath, "one model", show_model},
+      {"GET", "/v1/models/{id}", "one model", show_model},
       {"GET", "/v1/models/{id}/logs", "its engine's log", model_logs},
       {"POST", "/v1/models/{id}/load", "load it",
        [](Service& s, Exchange& x, ModelId id) { return load_model(s, x, std::move(id), /*preload=*/false); }},
@@ -82,49 +198,114 @@ std::vector<Route> make_routes() {
       {"POST", "/v1/models/{id}/unpin", "it may be evicted again",
        [](Service& s, Exchange& x, ModelId id) { return pin_model(s, x, std::move(id), /*pinned=*/false); }},
       {"POST", "/v1/models/{id}/unload", "unload it", unload_model},
-      {"DELETE", kModelPath, "unload it", unload_model},
+      {"DELETE", "/v1/models/{id}", "unload it", unload_model},
   };
-  for (const std::string_view path : kPostInference) table.push_back({"POST", path, "inference", infer});
-  for (Route& route : table) {
-    route.takes_form = route.path == "/v1/audio/transcriptions";
-    if (route.path.starts_with("/v1/messages")) route.dialect = api::Dialect::kAnthropic;
-  }
-  for (const std::string_view path : kGetInference) table.push_back({"GET", path, "inference: ?model=", infer});
-  for (const Route& route : ollama_routes()) table.push_back(route);
+  add_inference(table);
+  add_router_routes(table);
+  add_llama_swap_routes(table);
+  add_ollama_routes(table);
   return table;
 }
 
-// The routes of a path, by method; nothing if there is none.
-const std::map<std::string_view, const Route*>* methods_of(std::string_view path) {
-  static const auto table = [] {
-    std::map<std::string_view, std::map<std::string_view, const Route*>> by_path;
-    for (const Route& route : routes()) by_path[route.path][route.method] = &route;
-    return by_path;
-  }();
-  const auto found = table.find(path);
-  return found == table.end() ? nullptr : &found->second;
-}
+using Methods = std::map<std::string_view, const Route*>;
 
-// Sets `id` to the path's. Errors: kInvalidArgument, kRouteNotFound, kMethodNotAllowed.
-Result<const Route*> find_route(const Exchange& x, ModelId& id) {
-  const auto* methods = methods_of(ollama_pattern(x.path));
-  if (methods == nullptr) {
-    const auto model_path = api::parse_model_path(x.path);
-    if (!model_path) return fail(model_path.error());
-    if (*model_path) {
-      id = (*model_path)->id;
-      std::string pattern(kModelPath);
-      if (!(*model_path)->action.empty()) pattern += fmt::format("/{}", (*model_path)->action);
-      methods = methods_of(pattern);
+// Routes whose paths begin alike, up to their "{id}" or "{path}".
+struct Family {
+  std::map<std::string_view, Methods> by_action;  // of "{id}" and "{id}/action"
+  std::vector<std::string_view> actions;
+  Methods any;  // of those that end in "{path}"
+};
+
+struct RouteIndex {
+  std::map<std::string_view, Methods> by_path;
+  std::map<std::string_view, Family> families;  // by what they begin with
+
+  RouteIndex() {
+    for (const Route& route : routes()) {
+      const std::size_t id = route.path.find(kId);
+      if (route.path.ends_with(kPath)) {
+        families[route.path.substr(0, route.path.find('{'))].any[route.method] = &route;
+      } else if (id == std::string_view::npos) {
+        by_path[route.path][route.method] = &route;
+      } else {
+        Family& family = families[route.path.substr(0, id)];
+        const std::string_view rest = route.path.substr(id + kId.size());
+        const std::string_view action = rest.substr(std::min<std::size_t>(1, rest.size()));
+        if (!action.empty() && !family.by_action.contains(action)) family.actions.push_back(action);
+        family.by_action[action][route.method] = &route;
+      }
     }
   }
-  if (methods == nullptr) {
+};
+
+// What a path stands for. `methods`: nullptr if there is no such route.
+struct Target {
+  const Methods* methods = nullptr;
+  bool below_chat = false;  // and none of a route's own paths
+  ModelId id;
+  std::string normalized;
+};
+
+// Errors: kInvalidArgument for what cannot be a model's id.
+Result<Target> find_target(std::string_view path) {
+  static const RouteIndex index;
+  Target target;
+  target.normalized = api::normalized_path(path);
+  for (const std::string_view exact : {path, std::string_view(target.normalized)}) {
+    const auto found = index.by_path.find(exact);
+    if (found == index.by_path.end()) continue;
+    target.methods = &found->second;
+    return target;
+  }
+  // A longer beginning sorts behind a shorter one.
+  for (auto family = index.families.rbegin(); family != index.families.rend(); ++family) {
+    if (!path.starts_with(family->first)) continue;
+    target.methods = family->second.any.empty() ? nullptr : &family->second.any;
+    target.below_chat = family->first == "/chat/";
+    if (family->second.by_action.empty()) return target;
+    Result<api::ModelPath> named = api::parse_model_path(path.substr(family->first.size()), family->second.actions);
+    if (!named) return fail(named.error());
+    target.id = std::move(named->id);
+    const auto action = family->second.by_action.find(named->action);
+    if (action != family->second.by_action.end()) target.methods = &action->second;
+    return target;
+  }
+  return target;
+}
+
+// "GET, HEAD, POST".
+std::string allow_field(const Methods& methods) {
+  std::string text;
+  for (const auto& [method, route] : methods) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", method);
+    if (method == "GET") text += ", HEAD";
+  }
+  return text;
+}
+
+// Errors: kRouteNotFound, kMethodNotAllowed.
+Result<const Route*> find_route(const Exchange& x, const Target& target) {
+  if (target.methods == nullptr) {
     return fail(ErrorCode::kRouteNotFound, fmt::format("There is no route {}.", x.path.substr(0, 200)));
   }
-  const auto found = methods->find(x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method));
-  if (found != methods->end()) return found->second;
+  const auto found = target.methods->find(x.request.method == "HEAD" ? "GET" : std::string_view(x.request.method));
+  if (found != target.methods->end()) return found->second;
   return fail(ErrorCode::kMethodNotAllowed,
-              fmt::format("{} is not allowed for {}.", x.request.method.substr(0, 20), x.path));
+              fmt::format("{} is not allowed for {}; it takes {}.", x.request.method.substr(0, 20), x.path,
+                          allow_field(*target.methods)));
+}
+
+ForBrowsers what_browsers_may(const Route& route) {
+  const bool loads = route.reach != Reach::kNone && route.reach != Reach::kLook;
+  return {.acts = route.acts, .linkable = route.method == "GET" && !route.acts && !loads};
+}
+
+io::Task<void> grant(Exchange& x, io::Headers headers) {
+  io::ResponseHead head;
+  head.status = x.status = 204;
+  head.headers = std::move(headers);
+  head.headers.add("x-request-id", x.request_id);
+  co_await x.connection.respond(std::move(head), {});
 }
 
 }  // namespace
@@ -135,26 +316,47 @@ const std::vector<Route>& routes() {
 }
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
-  ModelId id;
-  const Result<const Route*> route = find_route(x, id);
+  Result<Target> target = find_target(x.path);
+  // What is below /chat/ and no file of the web UI there is what that UI asks its server for.
+  if (target && target->below_chat && !service.web_ui.has(x.path)) {
+    x.path.erase(0, kChat.size());
+    target = find_target(x.path);
+  }
+  const Result<const Route*> route = target ? find_route(x, *target) : Result<const Route*>(fail(target.error()));
   if (route) {
-    x.dialect = (*route)->dialect;
+    x.route = *route;
+    x.dialect = x.route->dialect;
   } else if (x.path.starts_with("/api/")) {
     x.dialect = api::Dialect::kOllama;
   }
-  if (const auto refused = refuse_foreign(service.config, x.request)) co_return co_await x.error(*refused);
+  const ForBrowsers for_browsers = x.route == nullptr ? ForBrowsers{} : what_browsers_may(*x.route);
+  if (const auto refused = refuse_foreign(service.config, x.request, for_browsers)) {
+    co_return co_await x.error(*refused);
+  }
+  for (const io::HeaderField& field : cors_headers(service.config, x.request)) {
+    x.connection.add_to_answer(field.name, field.value);
+  }
+  if (is_preflight(service.config, x.request)) co_return co_await grant(x, preflight_headers(x.request));
   // Without a key nobody learns which routes there are.
-  if (!route || !(*route)->open) {
+  if (!route || !x.route->open) {
     const Result<Caller> caller = identify(service.config, x.request);
     if (!caller) co_return co_await x.error(caller.error());
     x.caller = *caller;
   }
-  if (!route) co_return co_await x.error(route.error());
+  if (!route) {
+    if (target && target->methods != nullptr) x.connection.add_to_answer("Allow", allow_field(*target->methods));
+    co_return co_await x.error(route.error());
+  }
   Result<api::Query> query = api::Query::parse(x.raw_query);
   if (!query) co_return co_await x.error(query.error());
   x.query = *std::move(query);
-  if (const auto refused = refuse_form(x.request, (*route)->takes_form)) co_return co_await x.error(*refused);
-  co_await (*route)->handle(service, x, std::move(id));
+  if (const auto refused = refuse_form(x.request, x.route->takes_form)) co_return co_await x.error(*refused);
+  if (!x.route->engine_path.empty()) {
+    x.path = x.route->engine_path;
+  } else if (!x.route->path.ends_with(kPath)) {
+    x.path = std::move(target->normalized);
+  }
+  co_await x.route->handle(service, x, std::move(target->id));
 }
 
 }  // namespace minerva

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "base/log.h"
 #include "config/parking.h"
@@ -56,6 +57,27 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
   return options;
 }
 
+// Opens every address of the config. Returns the first one, with the port that was taken: [::1] beside it gets the
+// same. Errors: kIo, but not for such an [::1], which not every machine has.
+Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls) {
+  std::optional<io::Address> first;
+  for (io::Address address : config.listen) {
+    const bool optional = first && address.host == "::1";
+    if (address.port == 0 && first && !first->is_unix()) address.port = first->port;
+    const Result<io::Address> bound = server.listen(address);
+    if (!bound && !optional) return fail(bound.error());
+    if (!bound) log::warn("{} is not listened on: {}", address.text(), bound.error().message);
+    if (!bound) continue;
+    if (!first) first = *bound;
+    if (bound->is_loopback() || has_tls) continue;
+    log::warn(
+        "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
+        "tls.key, or put a proxy that speaks HTTPS before it",
+        bound->text());
+  }
+  return *first;
+}
+
 }  // namespace
 
 int serve(const ConfigSource& source, const Config& given) {
@@ -95,18 +117,12 @@ int serve(const ConfigSource& source, const Config& given) {
   host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
-  const auto address = server.listen(config.listen);
+  const auto address = listen_everywhere(server, config, tls != nullptr);
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
   HistoryKeeper history(loop, host, config.state_dir + "/history.json", config.restore);
   const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
-  if (!config.listen.is_loopback() && !tls) {
-    log::warn(
-        "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
-        "tls.key, or put a proxy that speaks HTTPS before it",
-        address->text());
-  }
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet

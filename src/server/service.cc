@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "catalog/names.h"
+
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
@@ -15,12 +17,14 @@ std::uint64_t Service::first_event_id() {
 void Service::follow_host() {
   host.on_step([this](const Event& event, const std::vector<Action>& actions) {
     if (const auto* const lease = std::get_if<LeaseRequested>(&event)) keep_alive.forget(lease->model);
-    const std::uint64_t before = events.log().last_id();
+    const std::uint64_t before = events.log().last_id() + statuses.log().last_id();
     events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
-    if (events.log().last_id() != before) tell_watchers();
+    statuses.take(event, host.context(), Clock::now());
+    if (events.log().last_id() + statuses.log().last_id() != before) tell_watchers();
   });
   host.on_progress([this](const ModelId& model, double fraction) {
     events.take_progress(model, fraction, std::chrono::system_clock::now());
+    statuses.take_progress(model, fraction);
     tell_watchers();
   });
 }
@@ -34,6 +38,16 @@ void Service::plan_schedules() { timetable.set(config.zone, config.max_wait + co
 void Service::catalog_changed() {
   plan_schedules();
   background_inspection.look();
+}
+
+const api::Preset* Service::find_preset(std::string_view name) const {
+  if (config.presets.empty()) return nullptr;
+  const api::Preset* found = api::find_preset(config.presets, name);
+  if (found != nullptr || catalog.find(name) != nullptr) return found;
+  for (const std::string& reading : other_readings(name)) {
+    if (found = api::find_preset(config.presets, reading); found != nullptr) return found;
+  }
+  return nullptr;
 }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {
@@ -84,9 +98,40 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
   co_return std::move(asked->answer);
 }
 
+io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
+  io::Signal inspected(loop);
+  std::optional<Result<ModelMetadata>> metadata;
+  // The answer may come after a client has gone, but never after this coroutine: it waits.
+  host.inspect(id, [&](Result<ModelMetadata> result) {
+    metadata = std::move(result);
+    inspected.notify();
+  });
+  while (!metadata) co_await inspected.wait();
+  co_return *std::move(metadata);
+}
+
+ModelId Service::default_for(std::string_view path) const {
+  for (const ModelEntry& entry : config.models) {
+    for (const std::string& prefix : entry.default_for) {
+      if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/')) return entry.id;
+    }
+  }
+  return {};
+}
+
 void Service::engine_gone(EngineId engine) {
   pool.forget(engine);
   for (io::Signal* const mourner : mourners) mourner->notify();
+}
+
+std::vector<ModelId> Service::names_of(const ModelId& model) const {
+  std::vector<ModelId> names;
+  if (find_preset(model) == nullptr) names.push_back(model);
+  for (const api::Preset& preset : config.presets) {
+    const ModelSpec* const spec = catalog.find(preset.model);
+    if (spec != nullptr && spec->id == model) names.push_back(preset.id);
+  }
+  return names;
 }
 
 std::string Service::progress(const ModelId& model) const {

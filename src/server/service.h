@@ -14,9 +14,11 @@
 #include "host/model_host.h"
 #include "host/timetable.h"
 #include "io/loop.h"
+#include "router_api/status_feed.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
+#include "server/web_ui.h"
 
 namespace minerva {
 
@@ -33,7 +35,9 @@ struct Service {
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
         keep_alive(event_loop, model_host),
         pool(event_loop),
-        events(first_event_id()) {
+        events(first_event_id()),
+        statuses([this](const ModelId& model) { return names_of(model); }),
+        web_ui(settings.ui_dir) {
     follow_host();
   }
 
@@ -48,7 +52,9 @@ struct Service {
   KeepAlive keep_alive;
   EnginePool pool;
   api::EventFeed events;
-  std::set<io::Signal*> watchers;  // notified of each event
+  router_api::StatusFeed statuses;
+  std::set<io::Signal*> watchers;  // notified of each event of both
+  const WebUi web_ui;
   std::set<io::Signal*> mourners;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
@@ -61,8 +67,9 @@ struct Service {
   void tell_watchers();
   // Takes the schedules of the catalog's models, by the config's time zone.
   void plan_schedules();
-  // By id or alias, as the config is now; nullptr if there is none. Valid until something waits.
-  const api::Preset* find_preset(std::string_view name) const { return api::find_preset(config.presets, name); }
+  // By id or alias, as the config is now, or by what else a client may mean (names.h), if no model is called exactly
+  // so. nullptr if there is none. Valid until something waits.
+  const api::Preset* find_preset(std::string_view name) const;
   // As Catalog::look_up(), as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
   // kInvalidArgument for no name, with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
@@ -71,8 +78,14 @@ struct Service {
   io::Task<std::string> name_for_request(std::string name);
   // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
+  // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
+  io::Task<Result<ModelMetadata>> inspect(ModelId id);
+  // The model that requests for `path` go to if they name none; empty if there is none.
+  ModelId default_for(std::string_view path) const;
   // An engine's process is gone: nobody connects to it any more.
   void engine_gone(EngineId engine);
+  // The names that GET /v1/models has for a model: its id, unless a preset is called so, and its presets.
+  std::vector<ModelId> names_of(const ModelId& model) const;
   // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
 

@@ -85,6 +85,12 @@ class Answer:
         assert isinstance(error["type"], str) and isinstance(error["code"], str), error
         return error
 
+    @property
+    def error_message(self):
+        """Of an error in any API's shape."""
+        error = self.json["error"]
+        return error if isinstance(error, str) else error["message"]
+
     def __repr__(self):
         return f"{self.status} {self.body[:500]!r}"
 

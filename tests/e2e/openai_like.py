@@ -4,7 +4,7 @@ usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term
 
 The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
 "hold FILE" a stream that goes on once FILE is there; anything else is said again, word by word. A body without messages
-is said again too.
+is said again too, with its path, and of a GET the path alone; "/redirect" redirects.
 """
 import argparse
 import http.server
@@ -33,11 +33,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
+        if self.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         ready = options.wait_for is None or options.wait_for.exists()
-        self.answer(200 if ready else 503, {"ready": ready})
+        self.answer(200 if ready else 503, {"ready": ready, "method": self.command, "path": self.path})
+
+    do_DELETE = do_GET
+
+    def read_body(self):
+        """As it came, in one piece or chunked."""
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def do_PUT(self):
+        body = self.read_body()
+        self.answer(200, {"method": self.command, "path": self.path, "body": body.decode(errors="replace"), "bytes": len(body)})
+
+    do_PATCH = do_PUT
 
     def do_POST(self):
-        raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        body = self.read_body()
+        raw = body.decode(errors="replace")
+        if "/chat/" not in self.path:
+            return self.answer(200, {"path": self.path, "body": raw, "bytes": len(body)})
         body = {} if (self.headers["Content-Type"] or "").startswith("multipart/") else json.loads(raw)
         text = body["messages"][-1]["content"] if "messages" in body else "body"
         if text == "error":

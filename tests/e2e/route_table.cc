@@ -10,7 +10,12 @@ int main() {
                                  {"path", route.path},
                                  {"meaning", route.meaning},
                                  {"open", route.open},
-                                 {"takes_form", route.takes_form}};
+                                 {"takes_form", route.takes_form},
+                                 {"same_as", route.same_as},
+                                 {"dialect", static_cast<int>(route.dialect)},
+                                 {"engine_path", route.engine_path},
+                                 {"reach", static_cast<int>(route.reach)},
+                                 {"acts", route.acts}};
     std::puts(line.dump().c_str());
   }
   return 0;

@@ -68,7 +68,7 @@ def test_not_http(serve):
 
 def test_wrong_route_and_method(serve):
     m = serve()
-    for path in ("/", "/v1", "/v1/nothing", "/v1/stream/x", "/tools", "/cors-proxy", "/slots/0", "/v1/chat/completions/"):
+    for path in ("/", "/v1", "/v1/nothing", "/v1/stream/x", "/tools", "/cors-proxy", "/slots/0"):
         refused(m.post(path, {"model": "a"}), 404, "route_not_found")
     refused(m.get("/v1/chat/completions"), 405, "method_not_allowed")
     refused(m.post("/v1/models"), 405, "method_not_allowed")

@@ -6,24 +6,32 @@ from test_route_matrix import route_table
 
 
 def documented():
-    """(method, path) -> the operation's lines. The file keeps to one layout: paths by 2 spaces, methods by 4."""
+    """(method, path) -> the operation's lines, and path -> the path it only refers to. The file keeps to one layout:
+    paths by 2 spaces, methods by 4."""
     text = (harness.ROOT / "docs/openapi.yaml").read_text()
     paths = text.split("\npaths:\n", 1)[1].split("\ncomponents:\n", 1)[0]
-    operations, path, lines = {}, None, None
+    operations, aliases, path, lines = {}, {}, None, None
     for line in paths.splitlines():
-        if match := re.fullmatch(r"  (/\S*):", line):
+        if match := re.fullmatch(r"  (/\S*): {\$ref: '#/paths/(\S+)'}", line):
+            aliases[match[1]] = match[2].replace("~1", "/")
+        elif match := re.fullmatch(r"  (/\S*):", line):
             path = match[1]
         elif match := re.fullmatch(r"    (get|post|delete|put|patch|head|options):", line):
             lines = operations.setdefault((match[1].upper(), path), [])
         else:
             assert line.startswith("      "), f"not in the layout of the file: {line!r}"
             lines.append(line.strip())
-    return operations
+    return operations, aliases
 
 
 def test_routes_and_documentation_are_the_same():
     table = {(route["method"], route["path"]): route for route in route_table()}
-    operations = documented()
+    operations, aliases = documented()
+    # One that means the same as another is a line that says which.
+    assert {path: route["same_as"] for (_, path), route in table.items() if route["same_as"]} == aliases
+    for alias, path in aliases.items():
+        assert {m for m, p in table if p == alias} == {m for m, p in table if p == path}, alias
+    table = {key: route for key, route in table.items() if not route["same_as"]}
     assert sorted(table) == sorted(operations)
     for key, route in table.items():
         lines = operations[key]

@@ -39,7 +39,7 @@ def test_it_is_listed_like_a_model(serve):
     model, preset = listed["a"], listed["a:fast"]
     assert preset.pop("preset_of") == "a" and preset.pop("aliases") == ["fast"] and "preset_of" not in model
     assert {**preset, "id": "a", "aliases": []} == model
-    for name in ("a:fast", "fast"):
+    for name in ("a:fast", "fast", "fast:latest"):
         shown = m.get(f"/v1/models/{name}").json
         assert shown["id"] == "a:fast" and shown["preset_of"] == "a"
     shown = subprocess.run([MINERVA, "models", "--url", m.url], capture_output=True, text=True, check=True,
@@ -138,10 +138,12 @@ def test_faces_of_one_model_share_its_engine_and_its_conversations(serve):
 def test_a_long_body_is_rewritten_whole(serve):
     m = serve(config=ENGINE + FAST, models={})
     long = "x" * (3 << 20)
-    body = json.loads(received(m.post("/v1/chat/completions", {
-        "model": "fast", "messages": [{"role": "user", "content": long}, USER], "top_k": 1})))
-    assert body["messages"] == [SYSTEM, {"role": "user", "content": long}, USER]
-    assert "top_k" not in body and body["seed"] == 7
+    for name in ("fast", "fast:latest"):
+        # The name comes first, and what is to be changed after all that is read before a model is asked for.
+        body = json.loads(received(m.post("/v1/chat/completions", {
+            "model": name, "messages": [{"role": "user", "content": long}, USER], "top_k": 1})))
+        assert body["messages"] == [SYSTEM, {"role": "user", "content": long}, USER]
+        assert "top_k" not in body and body["seed"] == 7
 
 
 def test_limits_hold_for_what_a_preset_makes(serve):

@@ -21,22 +21,49 @@ KEYS = {"none": {}, "wrong": {"Authorization": "Bearer wrong"}, "right": {"Autho
         "x-api-key": {"x-api-key": KEY}}
 HOSTS = {"own": None, "rebound": "rebound.example"}
 ORIGINS = {"none": {}, "own": "own", "foreign": {"Origin": "http://evil.example"}, "opaque": {"Origin": "null"},
-           "image": {"Sec-Fetch-Site": "cross-site"}}
+           "allowed": {"Origin": ALLOWED, "Sec-Fetch-Site": "same-site"}, "image": {"Sec-Fetch-Site": "cross-site"},
+           "link": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}}
+ALLOWED = "http://localhost:5173"  # of limits.allowed_origins
 TYPES = {"json": "application/json", "text": "text/plain", "form": "application/x-www-form-urlencoded",
          "upload": "multipart/form-data; boundary=x", "none": None}
 
 
+REFUSED = ("/tools", "/cors-proxy")  # to everybody
+
+
 def expected(route, key, host, origin, content_type):
     """The door's status, or None: past it."""
-    if host == "rebound" or origin in ("foreign", "opaque", "image"):
+    loads = route["reach"] not in (0, 2)
+    may_be_linked = route["method"] == "GET" and not loads and not route["acts"]
+    if host == "rebound" or origin in ("foreign", "opaque", "image") or (origin == "link" and not may_be_linked):
+        return 403
+    if route["acts"] and origin in ("allowed", "link"):
         return 403
     if key in ("none", "wrong") and not route["open"]:
         return 401
-    from_page_with_body = origin == "own" and route["method"] != "GET"
+    from_page_with_body = origin in ("own", "allowed") and route["method"] != "GET"
     allowed = ("json", "upload") if route["takes_form"] else ("json",)
     if from_page_with_body and content_type not in allowed:
         return 403
+    if route["path"] in REFUSED:
+        return 403
     return None
+
+
+def address(route):
+    if route["path"] == "/chat/{path}":  # what is no file of the web UI there is routed as if /chat were not there
+        return "/chat/index.html"
+    return route["path"].replace("{id}", "nosuch").replace("{path}", "x")
+
+
+def cases(route, number):
+    """Every key, host and origin with each route; of the content types each meets every one of the others' values over
+    the routes, and all of them are tried where they decide."""
+    types = ["none"] if route["method"] == "GET" else list(TYPES)
+    for at, (key, host, origin) in enumerate(itertools.product(KEYS, HOSTS, ORIGINS)):
+        decides = key == "right" and host == "own" and origin in ("none", "own", "allowed")
+        for content_type in types if decides else [types[(number + at) % len(types)]]:
+            yield route, key, host, origin, content_type
 
 
 def send(m, connection, route, key, host, origin, content_type):
@@ -49,43 +76,40 @@ def send(m, connection, route, key, host, origin, content_type):
         body = "{"  # broken for every route that reads it, so that nothing is loaded
         if TYPES[content_type]:
             headers["Content-Type"] = TYPES[content_type]
-    connection.request(route["method"], route["path"].replace("{id}", "nosuch"), body, headers)
+    connection.request(route["method"], address(route), body, headers)
     response = connection.getresponse()
-    if response.getheader("content-type") == "text/event-stream":  # without an end: past the door
+    endless = response.status == 200 and route["path"].startswith("/logs/stream")
+    if endless or response.getheader("content-type") == "text/event-stream":  # past the door
         connection.close()
         return harness.Answer(response.status, response.getheaders(), b"")
     return harness.Answer(response.status, response.getheaders(), response.read())
 
 
-def message(answer):
-    """Of an error, in whatever API's shape it is."""
-    error = answer.json["error"]
-    return error if isinstance(error, str) else error["message"]
-
-
 @pytest.fixture
-def m(serve):
-    return serve("--api-key", KEY)
+def m(serve, tmp_path):
+    (tmp_path / "index.html").write_text("the web UI")
+    return serve("--api-key", KEY, "--ui-dir", tmp_path, config='[limits]\nallowed_origins = ["http://localhost:*"]\n')
 
 
 def test_the_matrix(m):
     table = route_table()
     assert len(table) > 20
-    assert [route["path"] for route in table if route["open"]] == ["/health"]
+    assert [route["path"] for route in table if route["open"]] == ["/health", "/v1/health", "/chat", "/chat/", "/chat/{path}"]
     connection = m.connect()
     count = 0
-    for route in table:
-        types = ["none"] if route["method"] == "GET" else TYPES
-        for case in itertools.product([route], KEYS, HOSTS, ORIGINS, types):
+    for number, route in enumerate(table):
+        for case in cases(route, number):
             answer = send(m, connection, *case)
             wanted = expected(*case)
             if wanted:
                 assert answer.status == wanted, (case, answer)
-                assert message(answer), case
+                assert answer.error_message, case
             else:
                 assert answer.status not in (401, 403, 405, 500), (case, answer)
             cors = [name for name in answer.headers if name.startswith("access-control-")]
-            assert not cors, (case, answer.headers)
+            past_host = case[2] == "own" and not (case[0]["acts"] and case[3] == "allowed")
+            assert bool(cors) == (case[3] == "allowed" and past_host), (case, answer.headers)
+            assert answer.headers["date"], case
             count += 1
     connection.close()
     assert count > 2000
@@ -94,7 +118,7 @@ def test_the_matrix(m):
 
 def test_preflights_grant_nothing(m):
     for route in route_table():
-        answer = m.request("OPTIONS", route["path"].replace("{id}", "a"),
+        answer = m.request("OPTIONS", address(route),
                            headers={**KEYS["right"], "Origin": "http://evil.example",
                                     "Access-Control-Request-Method": route["method"]})
         assert answer.status == 403, (route, answer)

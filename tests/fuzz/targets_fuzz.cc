@@ -9,12 +9,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
 
   const api::Target target = api::split_target(text);
-  if (const auto path = api::parse_model_path(target.path); path && *path) {
-    const ModelId& id = (*path)->id;
-    check(is_model_id(id), "a path names what is no model id");
-    check(id.size() <= 200 && ("/" + id + "/").find("/../") == std::string::npos, "a model id could leave its folder");
-    const auto again = api::parse_model_path("/v1/models/" + api::percent_encode(id));
-    check(again && *again && (*again)->id == id && (*again)->action.empty(), "an escaped id means something else");
+  constexpr std::string_view kActions[] = {"load", "preload", "unload", "park", "pin", "unpin", "logs"};
+  if (const auto path = api::parse_model_path(target.path, kActions); path) {
+    const ModelId& id = path->id;
+    check(id.size() <= 800 && ("/" + id + "/").find("/../") == std::string::npos, "a model id could leave its folder");
+    const auto again = api::parse_model_path(api::percent_encode(id), kActions);
+    check(again && again->id == id && again->action.empty(), "an escaped id means something else");
   }
   if (const auto query = api::Query::parse(target.query); query) {
     query->find("model");

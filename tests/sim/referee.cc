@@ -98,6 +98,7 @@ void Referee::note(const Event& event) {
                    open(e.request, {.kind = SimRequest::Kind::kLease,
                                     .model = e.model,
                                     .deadline = e.deadline,
+                                    .looking = e.looking,
                                     .outcome = engine == nullptr   ? CacheOutcome::kMiss
                                                : engine->serving() ? CacheOutcome::kHit
                                                                    : CacheOutcome::kParked});
@@ -351,11 +352,12 @@ void Referee::end_lease(const LeaseReleased& event) {
   --granted_;
   SimEngine& engine = engines_.at(it->second.engine);
   engine.leases.erase(event.request);
-  engine.touched = true;
-  if (!engine.dead) models_[engine.model].last_active = now_;
+  const bool looking = it->second.looking;
+  engine.touched |= !looking;
+  if (!engine.dead && !looking) models_[engine.model].last_active = now_;
   const bool completed = event.end == LeaseEnd::kCompleted;
   ++(completed ? counts_.completed : event.end == LeaseEnd::kFailed ? counts_.failed : counts_.cancelled);
-  if (completed && !engine.dead) models_[engine.model].deaths = 0;
+  if (completed && !engine.dead && !looking) models_[engine.model].deaths = 0;
 }
 
 // It waits again, as if it had just come.
@@ -713,17 +715,21 @@ void Referee::see(const Grant& action) {
   expect(++request.engines_had <= 2, "a request gets a third engine");
   if (request.engines_had == 2) ++coverage_["grant of a second engine"];
   const auto view = manager_.model(request.model, now_);
-  if (view && view->breaker == BreakerState::kHalfOpen) {
+  if (view && view->breaker == BreakerState::kHalfOpen && !request.looking) {
     expect(engine->second.leases.empty(), "a second request is let in before the first proved the model");
     ++coverage_["probe"];
   }
   if (action.waited > Duration::zero() && request.outcome == CacheOutcome::kHit) ++coverage_["hit that had to wait"];
-  models_[request.model].last_active = now_;
+  if (!request.looking) models_[request.model].last_active = now_;
   close(action.request);
   ++granted_;
   request.status = SimRequest::Status::kGranted;
   request.engine = action.engine;
   engine->second.leases.insert(action.request);
+  if (request.looking) {
+    ++coverage_["look"];
+    return;  // no use
+  }
   ++engine->second.grants;
   engine->second.served = true;
   engine->second.touched = true;
@@ -770,6 +776,9 @@ void Referee::see(const Reject& action) {
     case ErrorCode::kDraining:
       expect(draining_, "a request is refused for draining, but nothing drains");
       break;
+    case ErrorCode::kModelNotLoaded:
+      expect(request.looking, "a use of a model is refused as it is not loaded");
+      break;
     case ErrorCode::kNoCapacity:
       expect(now_ >= request.deadline || force_seen_ || pressure_, "a request gave up before its deadline");
       break;
@@ -806,7 +815,10 @@ void Referee::see(const Abort& action) {
 void Referee::check_state(const Event& event) {
   manager_.check_invariants();
 
-  if (const auto* lease = std::get_if<LeaseRequested>(&event)) {
+  const auto* const lease = std::get_if<LeaseRequested>(&event);
+  if (lease != nullptr && lease->looking) {
+    expect(requests_.at(lease->request).status != SimRequest::Status::kOpen, "a look has to wait");
+  } else if (lease != nullptr) {
     // A lookup for each accepted request: one that was not turned away at the door.
     const SimRequest& request = requests_.at(lease->request);
     const auto code = request.rejected;

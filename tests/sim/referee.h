@@ -67,6 +67,7 @@ struct SimRequest {
   TimePoint deadline = TimePoint::max();
   bool force = false;
   bool preload = false;
+  bool looking = false;
   std::optional<CacheOutcome> outcome{};  // as it was found at its arrival
   bool aborted = false;
   int engines_had = 0;  // grants: a retried request has two

@@ -42,6 +42,8 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "grant",
                            "grant of a second engine",
                            "hit that had to wait",
+                           "look",
+                           "reject model_not_loaded",
                            "image cleared",
                            "inspect",
                            "kill",

@@ -16,6 +16,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr std::uint64_t kClientsForALook = 4;
+constexpr auto kLook = milliseconds(2);
 constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
@@ -374,6 +376,10 @@ void World::client_arrives(const ModelId& model, Caller caller) {
   look_at_file(model, "request");
   asked_[request] = file_[model];
   deliver(LeaseRequested{request, model, some_deadline(), caller});
+  if (static_cast<std::uint64_t>(request) % kClientsForALook != 0) return;
+  const RequestId look = new_request();
+  asked_[look] = 0;  // at whatever its engine has
+  deliver(LeaseRequested{look, model, TimePoint::max(), caller, /*looking=*/true});
 }
 
 void World::steady_traffic(const ModelId& model, TimePoint end) {
@@ -771,6 +777,9 @@ void World::carry_out(const Grant& action) {
   const EngineId engine = action.engine;
   expect(read_.at(engine) >= asked_.at(request), "a request is granted an engine of a file that was replaced before");
   expect(!torn_.contains(engine), "a request is granted an engine that read parts of two files");
+  if (referee_.requests().at(request).looking) {
+    return at(kLook, [=, this] { release(request, LeaseEnd::kCompleted); });
+  }
   perhaps_replace_file(action.model, kLeaseMax, "it is used");
   if (hanging_.contains(engine)) return watchdog_notices(engine);
   if (poison_.contains(request)) {

@@ -58,7 +58,8 @@ std::string to_text(const Event& event) {
           },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
           [](const LeaseRequested& e) {
-            return fmt::format("LeaseRequested #{} {} until {}", n(e.request), e.model, until(e.deadline));
+            return fmt::format("LeaseRequested #{} {} until {}{}", n(e.request), e.model, until(e.deadline),
+                               if_set(e.looking, " looking"));
           },
           [](const LoadRequested& e) {
             return fmt::format("LoadRequested #{} {} until {}{}{}", n(e.request), e.model, until(e.deadline),

@@ -15,6 +15,7 @@ enum class ErrorCode : std::uint8_t {
   kUnauthorized,      // no key or a wrong one
   kForbidden,         // Host or Origin not allowed
   kModelNotFound,     // no such model; also a model_path that is missing, forbidden or unreadable
+  kModelNotLoaded,    // it would have to be loaded first, which this request does not do
   kRouteNotFound,     // no such route
   kMethodNotAllowed,  // the route exists, the method does not
   kConflict,          // a life-cycle call that would need a busy or pinned model
@@ -22,11 +23,12 @@ enum class ErrorCode : std::uint8_t {
   kHeadersTooLarge,   // request head over its limit
   kInvalidModel,      // the file is there but cannot be run
   kBudgetExceeded,    // needs more than the whole memory budget
+  kUnsupported,       // the model cannot do that
   kQueueFull,         // a queue's limit
   kNoCapacity,        // not served before its deadline
   kQuarantined,       // failed recently; may be tried again later
   kDraining,          // the server is shutting down
-  kNotSupported,      // the model cannot do that
+  kNotSupported,      // the server never does that
   kEngineCrashed,     // the engine died
   kEngineTimeout,     // the engine missed a deadline
   kCancelled,         // the client went away, or an operator cancelled it

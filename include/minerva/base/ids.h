@@ -19,6 +19,8 @@ enum class EngineId : std::uint64_t {};
 // Whoever asks, as far as requests can be told apart: by their API key. 0: unknown.
 enum class UserId : std::uint64_t {};
 
+// A word that routes have in an id's place: load, unload, sse, stats.
+bool is_reserved_id(std::string_view text);
 bool is_model_id(std::string_view text);
 
 }  // namespace minerva

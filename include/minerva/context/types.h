@@ -115,6 +115,9 @@ struct LeaseRequested {
   ModelId model;
   TimePoint deadline;  // waiting longer than this is answered with kNoCapacity
   Caller caller{};
+  // A look at an engine: no use of the model. Granted at once or rejected at once, with kModelNotLoaded where the model
+  // would have to be loaded or woken, or is about to leave.
+  bool looking = false;
 };
 // load or preload. Answered by Done or Reject, once.
 struct LoadRequested {

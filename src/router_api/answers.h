@@ -1,0 +1,26 @@
+// What llama.cpp's router answers and is asked, as JSON.
+//
+// Plain functions over plain values; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "minerva/base/result.h"
+
+namespace minerva::router_api {
+
+// What GET /props without a model says of the router itself.
+struct RouterProps {
+  std::size_t max_models = 0;  // 0: bounded by memory only
+  std::string version;         // of this program
+};
+std::string props_json(const RouterProps& props);
+
+// The body of POST /models/load and /models/unload. Errors: kInvalidArgument with the field at fault.
+Result<std::string> parse_model_body(std::string_view body);
+
+// That both succeeded.
+std::string success_json();
+
+}  // namespace minerva::router_api

@@ -1,0 +1,56 @@
+#include "router_api/status_feed.h"
+
+#include <variant>
+
+namespace minerva::router_api {
+namespace {
+
+constexpr int kProgressStep = 5;  // percent
+
+}  // namespace
+
+void StatusFeed::take(const Event& event, const ContextManager& core, TimePoint now) {
+  if (const auto* added = std::get_if<ModelAdded>(&event)) {
+    if (told_.try_emplace(added->model).second) take_listing();
+  }
+  for (const ResidencyChange& change : core.changes()) take_change(change, core, now);
+  if (const auto* removed = std::get_if<ModelRemoved>(&event)) {
+    if (told_.erase(removed->model) > 0) log_.append_plain(remove_event(removed->model));
+  }
+}
+
+void StatusFeed::take_change(const ResidencyChange& change, const ContextManager& core, TimePoint now) {
+  // Told when it has stopped: until then its memory is taken.
+  if (change.to == Residency::kStopping) return;
+  const auto told = told_.find(change.model);
+  if (told == told_.end()) return;
+  const bool wanted = change.from == Residency::kPreparing || change.from == Residency::kLoading ||
+                      change.from == Residency::kWaking || change.to == Residency::kQuarantined;
+  std::optional<Error> failure;  // of this change: an old one says nothing about an unload
+  if (wanted) failure = core.model(change.model, now).value_or(ModelView{}).last_failure;
+  const api::RouterStatus status = status_of(change.to, failure);
+  if (status.value == told->second.status && !status.exit_code) return;
+  told->second.percent = 0;
+  tell(change.model, status);
+}
+
+void StatusFeed::take_progress(const ModelId& model, double fraction) {
+  const auto told = told_.find(model);
+  if (told == told_.end() || told->second.status != status_name(Residency::kLoading)) return;
+  const int percent = static_cast<int>(fraction * 100) / kProgressStep * kProgressStep;
+  if (percent <= told->second.percent) return;
+  told->second.percent = percent;
+  for (const ModelId& name : names_(model)) {
+    log_.append_plain(status_event(name, {.value = told->second.status}, percent / 100.0));
+  }
+}
+
+void StatusFeed::take_listing() { log_.append_plain(reload_event()); }
+
+void StatusFeed::tell(const ModelId& model, const api::RouterStatus& status) {
+  const auto told = told_.find(model);
+  if (told != told_.end()) told->second.status = status.value;
+  for (const ModelId& name : names_(model)) log_.append_plain(status_event(name, status));
+}
+
+}  // namespace minerva::router_api

@@ -1,0 +1,34 @@
+// Waiting: for the answer of a life-cycle call, or for its client's end.
+//
+// Threading: the loop's thread. Lives in the coroutine that waits, at least until the call was answered or cancelled.
+#pragma once
+
+#include <optional>
+
+#include "host/model_host.h"
+#include "io/http.h"
+#include "io/loop.h"
+
+namespace minerva {
+
+struct Waiting {
+  explicit Waiting(io::Loop& loop) : woken(loop) {}
+  io::Signal woken;
+  std::optional<Result<Done>> answer;
+  bool gone = false;
+
+  ModelHost::DoneCallback callback() {
+    return [this](Result<Done> result) {
+      answer = std::move(result);
+      woken.notify();
+    };
+  }
+  void watch(io::HttpServerConnection& connection) {
+    connection.watch_peer([this] {
+      gone = true;
+      woken.notify();
+    });
+  }
+};
+
+}  // namespace minerva
