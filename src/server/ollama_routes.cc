@@ -11,6 +11,7 @@
 #include "ollama/embed.h"
 #include "ollama/listing.h"
 #include "server/proxy.h"
+#include "server/waiting.h"
 
 namespace minerva {
 namespace {
@@ -64,39 +65,19 @@ ollama::Answer answer_to(const Exchange& x, const ollama::Request& request) {
   return {request.model, x.arrived, [] { return ollama::Moment{Clock::now(), system_clock::now()}; }};
 }
 
-// What inspecting the model says, without loading it.
-io::Task<Result<ModelMetadata>> inspected(Service& service, ModelId id) {
-  io::Signal answered(service.loop);
-  std::optional<Result<ModelMetadata>> metadata;
-  service.host.inspect(id, [&](Result<ModelMetadata> result) {
-    metadata = std::move(result);
-    answered.notify();
-  });
-  while (!metadata) co_await answered.wait();
-  co_return *std::move(metadata);
-}
-
 // ---- requests without a prompt: the model comes, or goes ----
 
 io::Task<Result<Done>> moved(Service& service, Exchange& x, bool goes) {
-  io::Signal woken(service.loop);
-  std::optional<Result<Done>> answer;
-  bool gone = false;
-  const auto take = [&](Result<Done> result) {
-    answer = std::move(result);
-    woken.notify();
-  };
+  Waiting waiting(service.loop);
   const TimePoint unload_by = x.arrived + service.config.unload_timeout;
   const TimePoint load_by = x.arrived + service.config.max_wait + service.config.load_timeout;
-  const RequestId request = goes ? service.host.unload(x.model, /*force=*/false, unload_by, take)
-                                 : service.host.load(x.model, /*preload=*/false, /*force=*/false, load_by, take);
-  x.connection.watch_peer([&] {
-    gone = true;
-    woken.notify();
-  });
-  while (!answer && !gone) co_await woken.wait();
+  const RequestId request =
+      goes ? service.host.unload(x.model, /*force=*/false, unload_by, waiting.callback())
+           : service.host.load(x.model, /*preload=*/false, /*force=*/false, load_by, waiting.callback());
+  waiting.watch(x.connection);
+  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
   x.connection.unwatch_peer();
-  if (answer) co_return *std::move(answer);
+  if (waiting.answer) co_return *std::move(waiting.answer);
   service.host.cancel(request);
   co_return fail(ErrorCode::kCancelled, "the client went away");
 }
@@ -132,7 +113,7 @@ io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool 
   }
   if (!needs_template) co_return facts;
   // What is wrong with the model is said when it is loaded.
-  if (const Result<ModelMetadata> metadata = co_await inspected(service, id)) {
+  if (const Result<ModelMetadata> metadata = co_await service.inspect(id)) {
     facts = {metadata->has_chat_template, metadata->context};
   }
   co_return facts;
@@ -238,7 +219,7 @@ io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
   const bool is_command = !spec->command.argv.empty();
   answer.can_generate = is_command;
   if (!is_command) {
-    const Result<ModelMetadata> metadata = co_await inspected(service, x.model);
+    const Result<ModelMetadata> metadata = co_await service.inspect(x.model);
     if (!metadata) co_return co_await x.error(metadata.error());
     spec = service.catalog.find(x.model);
     if (spec == nullptr) {
