@@ -71,6 +71,7 @@ class Relay {
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
     if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    model_ = co_await service_.name_for_request(model_);
     if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
     const auto model = co_await service_.resolve_until(model_, deadline_);
     if (!model) co_return co_await x_.error(too_late());

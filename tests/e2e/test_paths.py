@@ -7,7 +7,7 @@ import pytest
 
 import harness
 from harness import chat_body
-from test_route_matrix import route_table
+from test_route_matrix import ENDLESS, route_table
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_head_works_where_get_does(m):
         path = route["path"].replace("{id}", "a")
         if route["reach"] == 2 and path != "/metrics":
             path += "?model=a"
-        got = m.get(path) if path not in ("/v1/events",) else None
+        got = m.get(path) if route["path"] not in ENDLESS and not route["acts"] else None
         answer = head(m, path)
         status = int(answer.split()[1])
         assert answer.endswith(b"\r\n\r\n") and answer.count(b"\r\n\r\n") == 1, (path, answer)
