@@ -405,8 +405,8 @@ TEST_F(ConfigTest, ItListensOnBothLoopbacksOrWhereItIsTold) {
   EXPECT_EQ(texts(load("")), (Texts{"127.0.0.1:3000", "[::1]:3000"}));
   EXPECT_EQ(texts(load("listen = [\"127.0.0.1:1\", \"unix:/x\"]\n")), (Texts{"127.0.0.1:1", "unix:/x"}));
   EXPECT_EQ(texts(load("", {}, {{"listen", "127.0.0.1:1"}, {"listen", "[::1]:2"}})), (Texts{"127.0.0.1:1", "[::1]:2"}));
-  const auto variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
-  EXPECT_EQ(texts(load("", *variable)), (Texts{"127.0.0.1:1", "[::1]:2"}));
+  const EnvironmentSettings variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
+  EXPECT_EQ(texts(load("", variable.settings)), (Texts{"127.0.0.1:1", "[::1]:2"}));
   expect_error("listen = []\n", "minerva.toml:1:10: listen: ", "one address");
 }
 
@@ -741,7 +741,8 @@ env = ["TOKEN=key-five"]
   auto again = load_told_config(told);
   ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << told;
   EXPECT_EQ(tell_config(*again), told);
-  EXPECT_EQ(again->listen.text(), "0.0.0.0:3000") << "it needs no key to be told";
+  ASSERT_EQ(again->listen.size(), 1U) << "it needs no key to be told";
+  EXPECT_EQ(again->listen[0].text(), "0.0.0.0:3000");
   ASSERT_EQ(again->models.size(), 2U);
   EXPECT_EQ(again->models[0].command.argv.front(), "/bin/server");
   EXPECT_EQ(again->models[1], config->models[1]);

@@ -27,7 +27,9 @@ NamedLogs all_logs(const Service& service) {
 io::Task<void> swap_running(Service& service, Exchange& x, ModelId) {
   std::vector<llama_swap::Running> models;
   for (const ModelView& view : service.host.context().models(Clock::now())) {
-    llama_swap::Running running{.model = view.id, .state = view.residency};
+    llama_swap::Running running;
+    running.model = view.id;
+    running.state = view.residency;
     if (const ModelSpec* const spec = service.catalog.find(view.id)) {
       running.command = fmt::format("{}", fmt::join(spec->command.argv, " "));
       running.ttl = spec->ttl;

@@ -16,6 +16,7 @@ std::uint64_t Service::first_event_id() {
 
 void Service::follow_host() {
   host.on_step([this](const Event& event, const std::vector<Action>& actions) {
+    if (const auto* const lease = std::get_if<LeaseRequested>(&event)) keep_alive.forget(lease->model);
     const std::uint64_t before = events.log().last_id() + statuses.log().last_id();
     events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
     statuses.take(event, host.context(), Clock::now());

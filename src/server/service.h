@@ -17,6 +17,7 @@
 #include "router_api/status_feed.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
+#include "server/keep_alive.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -32,6 +33,7 @@ struct Service {
         catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
+        keep_alive(event_loop, model_host),
         pool(event_loop),
         events(first_event_id()),
         statuses([this](const ModelId& model) { return names_of(model); }),
@@ -47,6 +49,7 @@ struct Service {
   BackgroundInspection background_inspection;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
+  KeepAlive keep_alive;
   EnginePool pool;
   api::EventFeed events;
   router_api::StatusFeed statuses;

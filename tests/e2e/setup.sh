@@ -24,7 +24,7 @@ if [ ! -f "$out/.complete" ]; then
   flock 9
 fi
 if [ ! -f "$out/.complete" ]; then
-  printf '==> installing the OpenAI clients for the end-to-end tests (pip and npm, once)\n' >&2
+  printf '==> installing the clients for the end-to-end tests (pip and npm, once)\n' >&2
   rm -rf "$out"
   mkdir -p "$out/node"
   "$python" -m venv "$out/python" || die "python3 cannot make an environment; is python3-venv installed?"
