@@ -405,7 +405,7 @@ TEST_F(ConfigTest, ItListensOnBothLoopbacksOrWhereItIsTold) {
   EXPECT_EQ(texts(load("")), (Texts{"127.0.0.1:3000", "[::1]:3000"}));
   EXPECT_EQ(texts(load("listen = [\"127.0.0.1:1\", \"unix:/x\"]\n")), (Texts{"127.0.0.1:1", "unix:/x"}));
   EXPECT_EQ(texts(load("", {}, {{"listen", "127.0.0.1:1"}, {"listen", "[::1]:2"}})), (Texts{"127.0.0.1:1", "[::1]:2"}));
-  const EnvironmentSettings variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
+  const auto variable = settings_from_environment({"MINERVA_LISTEN=127.0.0.1:1,[::1]:2"});
   EXPECT_EQ(texts(load("", variable.settings)), (Texts{"127.0.0.1:1", "[::1]:2"}));
   expect_error("listen = []\n", "minerva.toml:1:10: listen: ", "one address");
 }
