@@ -98,6 +98,15 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
   co_return std::move(asked->answer);
 }
 
+std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {
+  const auto inspection = std::make_shared<Inspection>(loop);
+  host.inspect(model, [inspection](const Result<ModelMetadata>&) {
+    inspection->done = true;
+    inspection->woken.notify();
+  });
+  return inspection;
+}
+
 io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
   io::Signal inspected(loop);
   std::optional<Result<ModelMetadata>> metadata;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -78,6 +79,14 @@ struct Service {
   io::Task<std::string> name_for_request(std::string name);
   // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
+  // An inspection that somebody waits for. Shared, as it may end when nobody does any more.
+  struct Inspection {
+    explicit Inspection(io::Loop& loop) : woken(loop) {}
+    io::Signal woken;
+    bool done = false;
+  };
+  // Has the model inspected, if it is not known what that says (ModelHost::metadata).
+  std::shared_ptr<Inspection> begin_inspection(const ModelId& model);
   // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
   io::Task<Result<ModelMetadata>> inspect(ModelId id);
   // The model that requests for `path` go to if they name none; empty if there is none.
