@@ -415,8 +415,8 @@ TEST_F(ConfigTest, OriginsAreOriginsAndEveryPageTakesAKey) {
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->allowed_origins, (std::vector<std::string>{"http://localhost:*", "app://*"}));
   for (const std::string bad : {"localhost", "http://", "http://a/", "http://a/b", "://a", "http://a b", ""}) {
-    expect_error("[limits]\nallowed_origins = [\"" + bad + "\"]\n", "minerva.toml:2:19: limits.allowed_origins: ",
-                 "no origin");
+    expect_error("[limits]\nallowed_origins = [\"" + bad + "\"]\n",
+                 "minerva.toml:2:19: limits.allowed_origins: ", "no origin");
   }
   const std::string all = "[limits]\nallowed_origins = [\"*\"]\n";
   expect_error(all, "minerva.toml:2:19: limits.allowed_origins: ", "API key");

@@ -1,5 +1,5 @@
-// Requests of Ollama's API and the engine's answers to them, as the translation reads both: what a client sent, and what
-// a model was brought to say. The first line of an input is the request; the rest is the engine's answer.
+// Requests of Ollama's API and the engine's answers to them, as the translation reads both: what a client sent, and
+// what a model was brought to say. The first line of an input is the request; the rest is the engine's answer.
 #include "fuzz/input.h"
 #include "ollama/chat.h"
 #include "ollama/embed.h"
