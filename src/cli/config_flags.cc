@@ -29,7 +29,7 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
       continue;
     }
     command.add_option(key.flag, flags->values[i], meaning)
-        ->type_name(key.repeatable ? "text" : key.type)
+        ->type_name(key.type == "list of text" ? "text" : key.type)
         ->expected(1, key.repeatable ? kMaxRepeated : 1)
         ->allow_extra_args(false)
         ->multi_option_policy(key.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);

@@ -68,8 +68,11 @@ def test_not_http(serve):
 
 def test_wrong_route_and_method(serve):
     m = serve()
-    for path in ("/", "/v1", "/v1/nothing", "/v1/stream/x", "/tools", "/cors-proxy", "/slots/0"):
+    for path in ("/v1", "/v1/nothing", "/v1/stream/x", "/slots/0"):
         refused(m.post(path, {"model": "a"}), 404, "route_not_found")
+    for path in ("/tools", "/cors-proxy"):
+        refused(m.post(path, {"model": "a"}), 403, "forbidden")
+    refused(m.post("/"), 405, "method_not_allowed")
     refused(m.get("/v1/chat/completions"), 405, "method_not_allowed")
     refused(m.post("/v1/models"), 405, "method_not_allowed")
     refused(m.request("PUT", "/v1/models/a"), 405, "method_not_allowed")
