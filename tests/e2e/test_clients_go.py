@@ -14,8 +14,8 @@ VERSIONS = pytest.mark.parametrize("version", ["v1", "v3"])
 
 
 def start(version, m, *arguments):
-    return subprocess.Popen([pathlib.Path(PROGRAMS) / version, m.url, *arguments], env={"HOME": str(m.folder)}, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([pathlib.Path(PROGRAMS) / version, m.url, *arguments], env={"HOME": str(m.folder)},
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(program):

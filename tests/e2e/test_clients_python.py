@@ -75,7 +75,8 @@ def test_langchain_calls_tools(one_at_a_time):
 
 
 def test_langchain_gets_structured_output(one_at_a_time):
-    place = chat(one_at_a_time, "a", 400).with_structured_output(PLACE, method="json_schema", strict=True).invoke("Hello")
+    former = chat(one_at_a_time, "a", 400).with_structured_output(PLACE, method="json_schema", strict=True)
+    place = former.invoke("Hello")
     assert place["city"] in ("Rome", "Oslo")
 
 
@@ -118,8 +119,8 @@ def llm(m, *arguments):
 
 
 def ask(m, model, *arguments, tokens=8):
-    return llm(m, "openai", f"{m.url}/v1", "Hello", "-m", model, "-o", "temperature", "0", "-o", "max_tokens", str(tokens),
-               *arguments)
+    return llm(m, "openai", f"{m.url}/v1", "Hello", "-m", model, "-o", "temperature", "0",
+               "-o", "max_tokens", str(tokens), *arguments)
 
 
 def finish(program):

@@ -39,7 +39,8 @@ func check(good bool, what ...any) {
 }
 
 func ask(model string, tokens int64) openai.ChatCompletionNewParams {
-	return openai.ChatCompletionNewParams{Model: model, Messages: hello, MaxTokens: openai.Int(tokens), Temperature: openai.Float(0)}
+	return openai.ChatCompletionNewParams{
+		Model: model, Messages: hello, MaxTokens: openai.Int(tokens), Temperature: openai.Float(0)}
 }
 
 func chat(params openai.ChatCompletionNewParams) openai.ChatCompletionMessage {
