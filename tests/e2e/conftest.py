@@ -50,9 +50,11 @@ def serve(models):
 
 @pytest.fixture(scope="module")
 def one_at_a_time(models, slow_model):
-    """A server of a file's tests: one model fits, `a` calls tools (see tool_calls.jinja), `slow` takes its time."""
+    """A server of a file's tests: one model fits, `a` calls tools (see tool_calls.jinja), `e` has a name that clients of
+    OpenAI know, `slow` takes its time."""
     template = "tool_calls.jinja"
-    minerva = harness.Minerva({**models, "slow": slow_model}, "--max-models", 1, config=CALLING,
+    known = '[model."e"]\npath = "e.gguf"\naliases = ["text-embedding-3-small"]\n'
+    minerva = harness.Minerva({**models, "slow": slow_model}, "--max-models", 1, config=CALLING + known,
                               extra={template: pathlib.Path(__file__).parent / template},
                               env={"MINERVA_QUEUE_MIN_RESIDENCY": "100ms"})
     try:

@@ -147,6 +147,9 @@ def test_llm_switches_models(one_at_a_time):
     schema = json.dumps(PLACE)
     assert json.loads(answer(ask(m, "a", "--schema", schema, tokens=400)))["city"] in ("Rome", "Oslo")
     assert m.loaded() == ["a"]
+    # Embeds with OpenAI's models alone.
+    assert len(json.loads(answer(llm(m, "embed", "-m", "text-embedding-3-small", "-c", "one")))) == 64
+    assert m.loaded() == ["e"]
     assert answer(ask(m, "b", "--no-stream")) == streamed
 
 
