@@ -14,6 +14,8 @@ listed = subprocess.run([ctest, "--test-dir", folder, "--show-only=json-v1"], ca
 problems = []
 tests = json.loads(listed.stdout)["tests"]
 for test in tests:
+    if test["name"].endswith("_NOT_BUILT"):  # a program whose tests are not known yet: it fails under that name
+        continue
     limits = [float(p["value"]) for p in test.get("properties", []) if p["name"] == "TIMEOUT"]
     if not limits or not 0 < limits[0] <= LONGEST_S:
         problems.append(f"{test['name']}: " + (f"{limits[0]:.0f} s is not between 0 and {LONGEST_S}" if limits else

@@ -28,7 +28,12 @@ die() { printf 'distros: %s\n' "$*" >&2; exit 1; }
 # ---- on this machine ----
 
 # What apt knows of a source of packages whose label is $1, by the field $2; empty if this machine has none.
-source_of() { apt-get indextargets --format "\$($2)" 'Created-By: Packages' "Label: $1" | head -n 1; }
+source_of() { apt-get indextargets --format "\$($2)" 'Created-By: Packages' "Label: $1" | sed -n 1p; }
+
+# Runs a command that nothing outlives, mounts included, and that ends with this process.
+in_namespace() {
+  setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child "$@"
+}
 
 make_tree() { # RELEASE
   local tree=$place/$1 mirror security
@@ -37,7 +42,8 @@ make_tree() { # RELEASE
   say "making a bare Debian ($1)"
   rm -rf --one-file-system "$tree.new"
   # shellcheck disable=SC2086  # no mirror, no argument
-  debootstrap --variant=minbase --include=make "$1" "$tree.new" $mirror || die "debootstrap failed (see above)"
+  # It mounts in the tree as well.
+  in_namespace --mount-proc debootstrap --variant=minbase --include=make "$1" "$tree.new" $mirror || die "debootstrap failed (see above)"
   if [ -n "$mirror" ]; then
     printf 'deb %s %s main\n' "$mirror" "$1" "$mirror" "$1-updates" ${security:+"$security" "$1-security"} \
       >"$tree.new/etc/apt/sources.list"

@@ -4,10 +4,9 @@
 # Usage: tools/setup.sh build|tests|ui     ui: a browser, for `make test-ui`
 set -euo pipefail
 
-build_packages=(clang-19 lld-19 cmake ninja-build ccache gcc g++ git npm python3 python3-pip
-  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libexpected-dev
-  prometheus-cpp-dev libcurl4-openssl-dev libssl-dev libseccomp-dev libxxhash-dev libhowardhinnant-date-dev
-  libyaml-cpp-dev tzdata)
+build_packages=(clang-19 lld-19 cmake ninja-build ccache gcc g++ git npm python3 python3-pip nlohmann-json3-dev
+  libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libexpected-dev prometheus-cpp-dev libcurl4-openssl-dev
+  libssl-dev zlib1g-dev libzstd-dev libseccomp-dev libxxhash-dev libhowardhinnant-date-dev libyaml-cpp-dev tzdata)
 test_packages=(libgtest-dev libbenchmark-dev clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19 python3-venv curl
   openssl zsh fish mandoc)
 

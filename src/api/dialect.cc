@@ -1,6 +1,5 @@
 #include "api/dialect.h"
 
-#include "api/error_json.h"
 #include "api/json.h"
 #include "api/sse.h"
 
@@ -41,8 +40,9 @@ std::string error_body(Dialect dialect, const Error& error) {
   return error_text(dialect, error_info(error.code).http_status, error_body(error));
 }
 
-std::string engine_error_body(Dialect dialect, int status, std::string_view body) {
-  return error_text(dialect, status, normalize_engine_error(status, body));
+EngineError engine_error(Dialect dialect, int status, std::string_view body) {
+  const EngineError openai = normalize_engine_error(status, body);
+  return {openai.status, error_text(dialect, openai.status, openai.body)};
 }
 
 std::string_view stream_type(Dialect dialect) {

@@ -1,13 +1,14 @@
 // Dialect: how an API words its errors and frames its streams. One service answers several APIs; each client has to see
 // errors in the shape that its own library reads.
 //
-// Plain functions; any thread. They decide no status: error_info() has ours, and an engine's status is kept.
+// Plain functions; any thread. error_info() has our statuses; an engine's is kept where it fits.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "api/error_json.h"
 #include "minerva/base/error.h"
 
 namespace minerva::api {
@@ -21,8 +22,8 @@ enum class Dialect : std::uint8_t {
 // The body of an error answer.
 std::string error_body(Dialect dialect, const Error& error);
 
-// The same for what an engine answered with `status` (not a 2xx), whatever its shape.
-std::string engine_error_body(Dialect dialect, int status, std::string_view body);
+// The same for what an engine answered with `status` (not a 2xx), whatever its shape; and the status that it has then.
+EngineError engine_error(Dialect dialect, int status, std::string_view body);
 
 // Content-Type of a stream.
 std::string_view stream_type(Dialect dialect);

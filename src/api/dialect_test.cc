@@ -18,9 +18,18 @@ TEST(DialectTest, EachApiHasItsOwnErrorShape) {
 
 TEST(DialectTest, AnEnginesErrorKeepsItsMessageInEachShape) {
   const std::string engine = R"({"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}})";
-  EXPECT_EQ(engine_error_body(Dialect::kAnthropic, 400, engine),
+  EXPECT_EQ(engine_error(Dialect::kAnthropic, 400, engine).body,
             R"({"type":"error","error":{"type":"invalid_request_error","message":"too long"}})");
-  EXPECT_EQ(engine_error_body(Dialect::kOllama, 400, engine), R"({"error":"too long"})");
+  EXPECT_EQ(engine_error(Dialect::kOllama, 400, engine).body, R"({"error":"too long"})");
+}
+
+TEST(DialectTest, AnEnginesStatusIsWhatItMeans) {
+  const std::string engine = R"({"error":{"code":501,"message":"This server does not support embeddings. Start it"}})";
+  for (const Dialect dialect : {Dialect::kOpenAi, Dialect::kAnthropic, Dialect::kOllama}) {
+    const EngineError error = engine_error(dialect, 501, engine);
+    EXPECT_EQ(error.status, 400);
+    EXPECT_EQ(error.body.find("Start it"), std::string::npos) << error.body;
+  }
 }
 
 TEST(DialectTest, AnthropicsTypesFollowTheStatus) {
@@ -39,7 +48,7 @@ TEST(DialectTest, AStreamEndsWithAnErrorThatItsClientsSee) {
 }
 
 TEST(DialectTest, LinesOfJsonHaveNoHeartbeat) {
-  EXPECT_EQ(heartbeat(Dialect::kOpenAi, "waking"), ": waking\n\n");
+  EXPECT_EQ(heartbeat(Dialect::kOpenAi, "waking"), ": waking\n");
   EXPECT_EQ(heartbeat(Dialect::kOllama, "waking"), "");
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/engine_words.h"
 #include "api/json.h"
 
 namespace minerva::api {
@@ -27,6 +28,8 @@ const ErrorInfo& info_of_status(int status) {
       return error_info(ErrorCode::kConflict);
     case 413:
       return error_info(ErrorCode::kTooLarge);
+    case 415:
+      return error_info(ErrorCode::kUnsupportedMedia);
     case 429:
       return error_info(ErrorCode::kQueueFull);
     case 431:
@@ -128,8 +131,12 @@ std::string error_body(const Error& error) {
   return dump(Json{{"error", std::move(json)}});
 }
 
-std::string normalize_engine_error(int status, std::string_view body) {
-  return dump(Json{{"error", normalized(status, body)}});
+EngineError normalize_engine_error(int status, std::string_view body) {
+  const Json given = normalized(status, body);
+  if (const auto own = in_own_words(text_member(given, "message"))) {
+    return {error_info(own->code).http_status, error_body(*own)};
+  }
+  return {status, dump(Json{{"error", given}})};
 }
 
 Error error_from_answer(int status, std::string_view body) {

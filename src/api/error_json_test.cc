@@ -39,16 +39,26 @@ TEST(EngineError, BecomesOpenAisShape) {
       {500, "[1,2"},
   };
   std::string text;
-  for (const auto& [status, body] : cases) text += normalize_engine_error(status, body) + "\n";
+  for (const auto& [status, body] : cases) text += normalize_engine_error(status, body).body + "\n";
   expect_golden("engine_errors.json", text);
+}
+
+TEST(EngineError, ItsStatusIsWhatItMeans) {
+  const auto status_of = [](int status, const std::string& message) {
+    return normalize_engine_error(status, R"({"error":{"code":500,"message":")" + message + R"("}})").status;
+  };
+  EXPECT_EQ(status_of(501, "This server does not support embeddings. Start it with `--embeddings`"), 400);
+  EXPECT_EQ(status_of(500, "[json.exception.type_error.302] type must be string, but is number"), 400);
+  EXPECT_EQ(status_of(500, "oops"), 500);
+  EXPECT_EQ(status_of(501, "something else"), 501);
 }
 
 TEST(EngineError, IsBounded) {
   const std::string long_text(100'000, 'x');
-  EXPECT_LT(normalize_engine_error(500, long_text).size(), 3'000U);
+  EXPECT_LT(normalize_engine_error(500, long_text).body.size(), 3'000U);
   const std::string deep =
       R"({"error":{"message":"m","extra":)" + std::string(200'000, '[') + std::string(200'000, ']') + "}}";
-  EXPECT_EQ(Json::parse(normalize_engine_error(500, deep))["error"]["message"], "m");
+  EXPECT_EQ(Json::parse(normalize_engine_error(500, deep).body)["error"]["message"], "m");
 }
 
 TEST(ErrorFromAnswer, FindsTheCodeByNameThenByStatus) {

@@ -5,9 +5,7 @@
 
 namespace minerva::api {
 
-void EventLog::append(std::string_view name, std::string_view data) {
-  keep(sse_event(last_id_ + 1, name, data));
-}
+void EventLog::append(std::string_view name, std::string_view data) { keep(sse_event(last_id_ + 1, name, data)); }
 
 void EventLog::append_plain(std::string_view data) { keep(sse_data(data)); }
 

@@ -20,10 +20,10 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-// A string member; nothing if it is absent or null.
+// A string member; nothing if it is absent.
 Result<std::optional<std::string>> text_field(const Json& body, const char* name) {
   const auto member = body.find(name);
-  if (member == body.end() || member->is_null()) return std::optional<std::string>();
+  if (member == body.end()) return std::optional<std::string>();
   if (!member->is_string()) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" must be a string.", name), name);
   }

@@ -81,7 +81,7 @@ std::string clear_json(const ClearAnswer& answer);
 
 // How llama.cpp's router says how a model is.
 struct RouterStatus {
-  std::string_view value;           // "loaded", "sleeping", "loading", "unloaded"
+  std::string_view value;             // "loaded", "sleeping", "loading", "unloaded"
   std::optional<int> exit_code = {};  // it failed
 };
 

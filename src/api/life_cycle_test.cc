@@ -18,7 +18,7 @@ TEST(LoadBody, ReadsWhatIsThere) {
   EXPECT_FALSE(parse_load_body("", "a")->model_path);
   EXPECT_FALSE(parse_load_body(" \r\n", "a")->model_path);
   EXPECT_FALSE(parse_load_body("{}", "a")->model_path);
-  EXPECT_FALSE(parse_load_body(R"({"model_id":null,"model_path":null,"priority":[1]})", "a")->model_path);
+  EXPECT_FALSE(parse_load_body(R"({"priority":[1]})", "a")->model_path);
   EXPECT_EQ(parse_load_body(R"({"model_id":"org/a","model_path":"/m/a.gguf"})", "org/a")->model_path, "/m/a.gguf");
 }
 
@@ -30,7 +30,9 @@ TEST(LoadBody, RefusesWithTheFieldAtFault) {
       {"null", ""},
       {R"({"model_id":7})", "model_id"},
       {R"({"model_id":"b"})", "model_id"},
+      {R"({"model_id":null})", "model_id"},
       {R"({"model_path":["x"]})", "model_path"},
+      {R"({"model_path":null})", "model_path"},
       {R"({"model_path":""})", "model_path"},
       {R"({"model_path":"a\u0000b"})", "model_path"},
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 
 #include "minerva/base/check.h"
@@ -163,6 +164,7 @@ void RoutingScan::start_value(char c) {
   } else if (c == '{' || c == '[') {
     state_ = State::kNested;
     depth_ = 0;
+    if (c == '{' && limit_ != nullptr && limit_->name == "response_format") routing_.response_format = true;
     enter(c);
   } else if ((c >= '0' && c <= '9') || c == '-' || c == 't' || c == 'f' || c == 'n') {
     state_ = State::kScalar;
@@ -180,6 +182,10 @@ void RoutingScan::end_scalar() {
   }
   if (number && limit_ != nullptr && limit_->is_number() && (text_overflow_ || !within(*limit_, text_))) {
     return over_limit();
+  }
+  // Of two names for one thing the last one counts here; which one does there is for the engine to say.
+  if (number && limit_ != nullptr && (limit_->name == "n" || limit_->name == "n_cmpl")) {
+    routing_.answers = static_cast<unsigned>(std::strtod(text_.c_str(), nullptr));
   }
   if (member_ == Member::kStream) routing_.stream = text_ == "true";
   if (member_ == Member::kModel && text_ == "null") model_is_no_text_ = false;

@@ -22,6 +22,8 @@ namespace minerva::api {
 struct Routing {
   std::optional<std::string> model;  // not set: the body names none. Not validated, may hold any bytes
   bool stream = false;
+  unsigned answers = 1;          // "n" of a JSON body: so many to one request
+  bool response_format = false;  // a JSON body has one that is an object
 };
 
 // Where a member of the body's outermost object is: offsets in bytes.

@@ -283,5 +283,17 @@ TEST(MakeScan, ChoosesByContentType) {
   }
 }
 
+TEST(RoutingScan, ReadsHowManyAnswersAreAskedFor) {
+  EXPECT_EQ(scan_json(R"({"model":"m"})")->answers, 1U);
+  EXPECT_EQ(scan_json(R"({"model":"m","n":3})")->answers, 3U);
+  EXPECT_EQ(scan_json(R"({"model":"m","n_cmpl":3e0,"tools":[{"n":9}]})")->answers, 3U);
+}
+
+TEST(RoutingScan, SeesAResponseFormat) {
+  EXPECT_TRUE(scan_json(R"({"model":"m","response_format":{}})")->response_format);
+  EXPECT_FALSE(scan_json(R"({"model":"m","response_format":null})")->response_format);
+  EXPECT_FALSE(scan_json(R"({"model":"m","tools":[{"response_format":{}}]})")->response_format);
+}
+
 }  // namespace
 }  // namespace minerva::api

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "api/error_json.h"
 
 namespace minerva::api {
@@ -9,7 +11,22 @@ namespace minerva::api {
 std::string sse_comment(std::string_view text) {
   std::string result = ": ";
   for (const char c : text) result.push_back(c == '\n' || c == '\r' ? ' ' : c);
-  return result + "\n\n";
+  return result + "\n";
+}
+
+std::optional<std::string> SseComments::without_blank_lines(std::string_view piece) {
+  const bool at_event = std::exchange(at_event_, piece.ends_with("\n\n"));
+  // A comment by itself, as an engine sends it when it has nothing else to say. What else comes with it stays.
+  if (!at_event || !piece.starts_with(':')) return std::nullopt;
+  std::string result;
+  while (piece.starts_with(':')) {
+    const std::size_t end = piece.find('\n');
+    if (end == std::string_view::npos) break;
+    result += piece.substr(0, end + 1);
+    piece.remove_prefix(end + 1);
+    if (piece.starts_with('\n')) piece.remove_prefix(1);
+  }
+  return result += piece;
 }
 
 std::string sse_data(std::string_view data) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,8 +10,20 @@
 
 namespace minerva::api {
 
-// ": loading 42%" and a blank line: clients skip it, connections stay alive. Line ends in `text` become spaces.
+// ": loading 42%" and no blank line, which some clients take for the end of an event without data
+// (docs/adr/0021-heartbeats.md): clients skip it, connections stay alive. Line ends in `text` become spaces.
 std::string sse_comment(std::string_view text);
+
+// Takes the blank lines from behind the comments of a stream that somebody else writes. It looks where a piece begins:
+// that is where a comment is that was sent because there was nothing else.
+class SseComments {
+ public:
+  // The next piece without them; nothing if it can stay as it is.
+  std::optional<std::string> without_blank_lines(std::string_view piece);
+
+ private:
+  bool at_event_ = true;  // the piece before has ended with an event, or there was none
+};
 
 // One event whose data is `data`; each of its lines becomes a data line.
 std::string sse_data(std::string_view data);

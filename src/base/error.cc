@@ -23,6 +23,7 @@ constexpr std::array kTable = {
     ErrorInfo{ErrorCode::kMethodNotAllowed, "method_not_allowed", 405, kRequest, 1},
     ErrorInfo{ErrorCode::kConflict, "conflict", 409, kRequest, 1},
     ErrorInfo{ErrorCode::kTooLarge, "body_too_large", 413, kRequest, 1},
+    ErrorInfo{ErrorCode::kUnsupportedMedia, "unsupported_media_type", 415, kRequest, 1},
     ErrorInfo{ErrorCode::kHeadersTooLarge, "headers_too_large", 431, kRequest, 1},
     ErrorInfo{ErrorCode::kInvalidModel, "invalid_model", 422, kRequest, 1},
     ErrorInfo{ErrorCode::kBudgetExceeded, "memory_budget_exceeded", 422, kRequest, 1},

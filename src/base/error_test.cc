@@ -37,6 +37,7 @@ TEST(ErrorTable, KeepsWhatClientsRelyOn) {
   EXPECT_EQ(error_info(ErrorCode::kBudgetExceeded).http_status, 422);
   EXPECT_EQ(error_info(ErrorCode::kQueueFull).http_status, 429);
   EXPECT_EQ(error_info(ErrorCode::kQueueFull).openai_type, "rate_limit_error");
+  EXPECT_EQ(error_info(ErrorCode::kUnsupportedMedia).http_status, 415);
   EXPECT_EQ(error_info(ErrorCode::kNotSupported).http_status, 501);
   EXPECT_EQ(error_info(ErrorCode::kEngineCrashed).http_status, 502);
   EXPECT_EQ(error_info(ErrorCode::kNoCapacity).http_status, 503);

@@ -6,7 +6,8 @@ namespace minerva {
 namespace {
 
 TEST(ModelIdRule, AcceptsAndRefuses) {
-  for (std::string_view good : {"a", "7b", "llama-7b.Q4_K_M", "org/model:tag@1", "a..b", "a/..b", "a/b../c", "org/load", "loads"}) {
+  for (std::string_view good :
+       {"a", "7b", "llama-7b.Q4_K_M", "org/model:tag@1", "a..b", "a/..b", "a/b../c", "org/load", "loads"}) {
     EXPECT_TRUE(is_model_id(good)) << good;
   }
   for (std::string_view bad : {"", ".a", "-a", "/a", "a/../b", "a/..", "a b", "a\n", "a%2Fb", "\xc3\xa9", "a\\b"}) {

@@ -11,12 +11,19 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::string_view kPath = "/v1/chat/completions";
+constexpr std::string_view kChatPath = "/v1/chat/completions";
+constexpr std::string_view kTextPath = "/v1/completions";
 
-std::string request_body(const CompletionOptions& options, const nlohmann::json& messages, bool stream) {
-  nlohmann::json body = {{"model", options.model}, {"messages", nlohmann::json::array()}, {"stream", stream}};
-  if (!options.system.empty()) body["messages"].push_back({{"role", "system"}, {"content", options.system}});
-  for (const nlohmann::json& message : messages) body["messages"].push_back(message);
+std::string request_body(std::string_view path, const CompletionOptions& options, const nlohmann::json& messages,
+                         bool stream) {
+  nlohmann::json body = {{"model", options.model}, {"stream", stream}};
+  if (path == kTextPath) {
+    body["prompt"] = text_of(messages.front(), "content");
+  } else {
+    body["messages"] = nlohmann::json::array();
+    if (!options.system.empty()) body["messages"].push_back({{"role", "system"}, {"content", options.system}});
+    for (const nlohmann::json& message : messages) body["messages"].push_back(message);
+  }
   if (options.max_tokens) body["max_tokens"] = *options.max_tokens;
   if (options.temperature) body["temperature"] = *options.temperature;
   return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -26,6 +33,12 @@ const nlohmann::json& first_choice(const nlohmann::json& answer) {
   static const nlohmann::json none = nlohmann::json::object();
   const nlohmann::json& choices = list_of(answer, "choices");
   return choices.empty() ? none : choices.front();
+}
+
+// Of a chat, or of a text that goes on.
+std::string said(const nlohmann::json& choice, const char* member) {
+  std::string text = text_of(object_of(choice, member), "content");
+  return text.empty() ? text_of(choice, "text") : text;
 }
 
 // Writes the answer to stdout as it comes. A terminal also gets the model's reasoning, dimmed if it can show that.
@@ -93,7 +106,7 @@ Result<Answer> complete_as_json(HttpClient& client, const HttpCall& call, const 
   const Result<nlohmann::json> json = parse_answer(body);
   if (!json) return fail(json.error());
   print_json(body);
-  return Answer{text_of(object_of(first_choice(*json), "message"), "content"), false};
+  return Answer{said(first_choice(*json), "message"), false};
 }
 
 }  // namespace
@@ -131,7 +144,7 @@ void CompletionStream::event(std::string_view data) {
   if (const std::string reasoning = text_of(delta, "reasoning_content"); !reasoning.empty()) {
     handlers_.on_reasoning(reasoning);
   }
-  if (const std::string text = text_of(delta, "content"); !text.empty()) {
+  if (const std::string text = said(choice, "delta"); !text.empty()) {
     text_ += text;
     handlers_.on_text(text);
   }
@@ -145,9 +158,11 @@ Result<void> CompletionStream::finish() const {
   return {};
 }
 
-Result<Answer> complete(HttpClient& client, const CompletionOptions& options, const nlohmann::json& messages, bool json,
-                        const std::atomic<bool>* cancelled) {
-  const HttpCall call{"POST", std::string(kPath), request_body(options, messages, !json), {}};
+namespace {
+
+Result<Answer> ask(HttpClient& client, std::string_view path, const CompletionOptions& options,
+                   const nlohmann::json& messages, bool json, const std::atomic<bool>* cancelled) {
+  const HttpCall call{"POST", std::string(path), request_body(path, options, messages, !json), {}};
   if (json) return complete_as_json(client, call, cancelled);
   Writer writer;
   CompletionStream stream({[&](std::string_view text) { writer.text(text); },
@@ -165,6 +180,17 @@ Result<Answer> complete(HttpClient& client, const CompletionOptions& options, co
     fmt::print(stderr, "(cut: the limit of tokens is reached)\n");
   }
   return Answer{stream.text(), false};
+}
+
+}  // namespace
+
+Result<Answer> complete(HttpClient& client, const CompletionOptions& options, const nlohmann::json& messages, bool json,
+                        const std::atomic<bool>* cancelled) {
+  Result<Answer> answer = ask(client, kChatPath, options, messages, json, cancelled);
+  // A model without a chat template goes on with a text, if that is all there is.
+  const bool is_text = messages.size() == 1 && options.system.empty();
+  if (answer || answer.error().code != ErrorCode::kUnsupported || !is_text) return answer;
+  return ask(client, kTextPath, options, messages, json, cancelled);
 }
 
 }  // namespace minerva::cli

@@ -1,4 +1,5 @@
-// One answer of a model: asks /v1/chat/completions and shows the text as it comes. What `chat` and `run` share.
+// One answer of a model: asks /v1/chat/completions, or /v1/completions where a model has no chat template, and shows
+// the text as it comes. What `chat` and `run` share.
 //
 // Threading: one thread.
 #pragma once

@@ -141,11 +141,12 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   }
   const auto& origins = config.allowed_origins;
   if (config.accepted_keys.empty() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: with \"*\" every page that somebody here visits could use this server. Name the origins, "
-                            "such as \"http://localhost:*\", or give an API key",
-                            where("limits.allowed_origins")),
-                "limits.allowed_origins");
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("{}: with \"*\" every page that somebody here visits could use this server. Name the origins, "
+                    "such as \"http://localhost:*\", or give an API key",
+                    where("limits.allowed_origins")),
+        "limits.allowed_origins");
   }
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
     const std::string given = config.tls_key.empty() ? "tls.certificate" : "tls.key";

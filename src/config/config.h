@@ -143,7 +143,7 @@ ConfigChanges compare_configs(const Config& running, Config& next);
 std::string describe_config(const Config& config);
 
 // The same for whoever may use the server, without the comments and without secrets: no keys, not even their hashes,
-// and of models' commands the program alone. load_told_config() reads it.
+// of models' commands the program alone, and no presets. load_told_config() reads it.
 std::string tell_config(const Config& config);
 // What a server told. It has no keys, and whether it may be served is not asked. Errors: kInvalidArgument.
 Result<Config> load_told_config(const std::string& text);

@@ -152,14 +152,15 @@ ConfigRow optional_path_row(std::string name, std::string flag, std::string mean
 // ---- the rows that are unlike others ----
 
 ConfigRow listen_row() {
-  ConfigRow row{"listen",
-                "--listen",
-                "list of addresses",
-                TomlKind::kTextOrList,
-                "Where clients connect: ADDRESS:PORT or unix:PATH, one or several. Beyond loopback it needs an API key; "
-                "port 0 takes a free one. It starts without [::1] where the machine does not have that.",
-                {},
-                {}};
+  ConfigRow row{
+      "listen",
+      "--listen",
+      "list of addresses",
+      TomlKind::kTextOrList,
+      "Where clients connect: ADDRESS:PORT or unix:PATH, one or several. Beyond loopback it needs an API key; "
+      "port 0 takes a free one. It starts without [::1] where the machine does not have that.",
+      {},
+      {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
     std::vector<io::Address> addresses;
     for (const std::string& value : values) {

@@ -485,6 +485,8 @@ void ContextManager::Impl::force_out(Model& m, std::string_view how) {
   const std::string who = fmt::format("the model {} was {} by an operator", in_quotes(m.id), how);
   const int retry_after_s = retry_seconds(guess_load_time(m));
   abort_leases(m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
+  // Who asked for the load has been overruled; who asked the model may come again.
+  reject_loads(m, UINT64_MAX, {ErrorCode::kConflict, who + "; load it again"});
   reject_wanting(m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});
 }
 

@@ -55,7 +55,8 @@ void Lease::release(LeaseEnd end) {
   host->aborts_.erase(grant_.request);
   // A look is no work that would say what the engine holds, and no access.
   host->remove_lease(grant_.engine, looking_ ? LeaseEnd::kCancelled : end);
-  if (host->accessed_ && !looking_) host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
+  if (host->accessed_ && !looking_)
+    host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
   host->step(LeaseReleased{grant_.request, end});
 }
 

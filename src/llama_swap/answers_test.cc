@@ -10,9 +10,9 @@ namespace {
 TEST(LlamaSwapTest, RunningModels) {
   EXPECT_EQ(running_json({}), R"({"running":[]})");
   std::vector<Running> models;
-  for (const Residency state : {Residency::kCold, Residency::kPreparing, Residency::kLoading, Residency::kHot,
-                                Residency::kParking, Residency::kParked, Residency::kWaking, Residency::kStopping,
-                                Residency::kQuarantined}) {
+  for (const Residency state :
+       {Residency::kCold, Residency::kPreparing, Residency::kLoading, Residency::kHot, Residency::kParking,
+        Residency::kParked, Residency::kWaking, Residency::kStopping, Residency::kQuarantined}) {
     models.push_back({ModelId(residency_name(state)), state, "", std::chrono::minutes(5)});
   }
   models.push_back({"own", Residency::kHot, "server --port 1", {}});

@@ -37,8 +37,7 @@ std::string_view status_name(Residency residency) {
 
 api::RouterStatus status_of(Residency residency, const std::optional<Error>& failure) {
   api::RouterStatus status{.value = status_name(residency)};
-  const bool failed =
-      residency == Residency::kQuarantined || (residency == Residency::kCold && failure.has_value());
+  const bool failed = residency == Residency::kQuarantined || (residency == Residency::kCold && failure.has_value());
   if (failed) status.exit_code = kFailed;
   return status;
 }

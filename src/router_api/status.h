@@ -19,7 +19,8 @@ std::string_view status_name(Residency residency);
 // As listings say it. `failure`: the last one that was not forgiven; it counts only of a model that has no process.
 api::RouterStatus status_of(Residency residency, const std::optional<Error>& failure);
 
-// One event of GET /models/sse: `{"model":..,"event":"model_status","data":{"status":..}}`. `progress`: of a load, 0 to 1.
+// One event of GET /models/sse: `{"model":..,"event":"model_status","data":{"status":..}}`. `progress`: of a load, 0
+// to 1.
 std::string status_event(const ModelId& model, const api::RouterStatus& status,
                          std::optional<double> progress = std::nullopt);
 // The list of models is another one: clients ask for it again.

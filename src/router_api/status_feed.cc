@@ -24,10 +24,10 @@ void StatusFeed::take_change(const ResidencyChange& change, const ContextManager
   if (change.to == Residency::kStopping) return;
   const auto told = told_.find(change.model);
   if (told == told_.end()) return;
-  const bool wanted = change.from == Residency::kPreparing || change.from == Residency::kLoading ||
-                      change.from == Residency::kWaking || change.to == Residency::kQuarantined;
-  std::optional<Error> failure;  // of this change: an old one says nothing about an unload
-  if (wanted) failure = core.model(change.model, now).value_or(ModelView{}).last_failure;
+  // An orderly end comes by way of stopping, and a quarantine ends by itself: an old failure says nothing about those.
+  const bool orderly = change.from == Residency::kStopping || change.from == Residency::kQuarantined;
+  std::optional<Error> failure;
+  if (!orderly) failure = core.model(change.model, now).value_or(ModelView{}).last_failure;
   const api::RouterStatus status = status_of(change.to, failure);
   if (status.value == told->second.status && !status.exit_code) return;
   told->second.percent = 0;

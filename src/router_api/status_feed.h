@@ -1,8 +1,9 @@
-// StatusFeed: the events of GET /models/sse, as llama.cpp's router has them, made from what each step of the core changed.
+// StatusFeed: the events of GET /models/sse, as llama.cpp's router has them, made from what each step of the core
+// changed.
 //
-// Events have no names and no numbers: clients read their data only. A model is told of by all names that the listing has
-// for it, since a client waits for the one that it asked for.
-// Pure. Threading: one thread. It does not send anything.
+// Events have no names and no numbers: clients read their data only. A model is told of by all names that the listing
+// has for it, since a client waits for the one that it asked for. Pure. Threading: one thread. It does not send
+// anything.
 #pragma once
 
 #include <functional>

@@ -84,6 +84,22 @@ TEST_F(StatusFeedTest, AFailedLoadHasAnExitCodeAndAnUnloadAfterwardsHasNone) {
   EXPECT_EQ(told(), "data: {\"model\":\"b\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\"}}\n\n");
 }
 
+TEST_F(StatusFeedTest, ACrashHasAnExitCodeOnce) {
+  step(ModelAdded{.model = "b"});
+  const EngineId engine = load("b", 1, 10);
+  step(EngineReady{engine});
+  step(LeaseReleased{RequestId{1}});
+  told();
+  step(EngineExited{engine, Error{ErrorCode::kEngineCrashed, "signal 11"}});
+  const std::string text = told();
+  EXPECT_EQ(
+      text,
+      "data: {\"model\":\"b\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\",\"exit_code\":1}}\n\n");
+  now_ += std::chrono::hours(1);
+  step(TimerFired{});
+  EXPECT_EQ(told(), "");
+}
+
 TEST_F(StatusFeedTest, WhatIsAskedForIsToldAgain) {
   step(ModelAdded{.model = "a"});
   told();

@@ -86,8 +86,8 @@ TEST(Access, PagesOfAllowedOriginsMayRead) {
   for (const char* origin : {"app://obsidian.md", "http://localhost:1", "https://a.example.com"}) {
     EXPECT_NE(granted(config, {{"Origin", origin}}), "403") << origin;
   }
-  for (const char* origin : {"https://localhost:5173", "http://localhost", "http://localhost.evil.example:80", "null", "",
-                             "http://localhost:1/", "app://a/b", "app:/", "https://example.com",
+  for (const char* origin : {"https://localhost:5173", "http://localhost", "http://localhost.evil.example:80", "null",
+                             "", "http://localhost:1/", "app://a/b", "app:/", "https://example.com",
                              "https://evil.example/.example.com", "http://evil.example/http://localhost:1"}) {
     EXPECT_EQ(granted(config, {{"Origin", origin}}), "403") << origin;
   }

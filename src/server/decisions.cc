@@ -22,6 +22,9 @@ io::Task<void> show_decisions(Service& service, Exchange& x) {
   if (!limit) co_return co_await x.error(limit.error());
   std::optional<ModelId> model;
   if (const std::string* name = x.query.find("model")) {
+    if (name->empty()) {
+      co_return co_await x.error({ErrorCode::kInvalidArgument, "\"model\" must be a model's id or alias.", "model"});
+    }
     // One that the catalog lost is still to be found here.
     const Result<ModelId> id = co_await service.resolve(*name);
     model = id ? *id : ModelId(*name);

@@ -3,10 +3,12 @@
 // Threading: the loop's thread. Lives on its connection's coroutine.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "api/content_decoder.h"
 #include "api/dialect.h"
 #include "api/query.h"
 #include "io/http.h"
@@ -41,11 +43,26 @@ struct Exchange {
   io::Task<void> error(const Error& error);
   // Any answer of a known length.
   io::Task<void> respond(int code, std::string content_type, std::string body);
-  // The whole body, at most `limit` bytes. Errors: kTooLarge, kQueueFull, and those of
-  // HttpServerConnection::read_body.
+  // The next piece of the body, without its Content-Encoding; empty at its end. Valid until the next call.
+  // Errors: kUnsupportedMedia, kInvalidArgument (not what its encoding says, or cut), kTooLarge (it grows too much),
+  // kQueueFull, and those of HttpServerConnection::read_body.
+  io::Task<Result<std::string_view>> read_body();
+  // All of it was read.
+  bool body_done() const { return encoded ? decoded : connection.body_done(); }
+  // It is encoded. Known once some of it was read.
+  bool decodes() const { return encoded; }
+  // The whole body, at most `limit` bytes. Errors: kTooLarge, kQueueFull, and those of read_body().
   io::Task<Result<std::string>> body(Bytes limit);
+
+  // Of read_body().
+  bool reads_body = false;
+  bool encoded = false;
+  bool decoded = false;
+  std::unique_ptr<api::ContentDecoder> decoder = {};
+  std::size_t decoder_memory = 0;  // that was counted
 };
 
+Error body_too_large(Bytes limit);
 // All bodies that are kept together are larger than limits.max_queued_bytes.
 Error too_many_bodies();
 

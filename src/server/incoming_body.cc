@@ -1,7 +1,5 @@
 #include "server/incoming_body.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
 namespace minerva {
@@ -19,7 +17,7 @@ bool is_known_type(std::string_view content_type) {
 }  // namespace
 
 io::Task<Result<api::Routing>> IncomingBody::read_routing() {
-  if (x_.request.content_length.value_or(0) > limit_.count()) co_return fail(too_large());
+  if (x_.request.content_length.value_or(0) > limit_.count()) co_return fail(body_too_large(limit_));
   const std::string* content_type = x_.request.headers.find("content-type");
   const std::string_view type = content_type == nullptr ? std::string_view() : *content_type;
   if (!x_.opaque_body || is_known_type(type)) {
@@ -34,27 +32,25 @@ io::Task<Result<api::Routing>> IncomingBody::read_rest() { return read(/*all=*/t
 
 io::Task<Result<api::Routing>> IncomingBody::read(bool all) {
   while (scan_ == nullptr || !scan_->failed()) {
-    const Result<std::string_view> piece = co_await x_.connection.read_body();
+    const Result<std::string_view> piece = co_await x_.read_body();
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) break;
-    if (text_.size() + piece->size() > limit_.count()) co_return fail(too_large());
+    if (text_.size() + piece->size() > limit_.count()) co_return fail(body_too_large(limit_));
     if (!x_.queued.add(piece->size())) co_return fail(too_many_bodies());
     text_ += *piece;
     if (scan_ != nullptr) scan_->feed(*piece);
     const bool named = !x_.path_model.empty() || (scan_ != nullptr && scan_->seen().model);
-    if (!all && text_.size() >= kReadAhead && named && x_.request.content_length) break;
+    // The engine is told the size ahead, which is known of what came as it is.
+    const bool sized = x_.request.content_length && !x_.decodes();
+    if (!all && text_.size() >= kReadAhead && named && sized) break;
   }
   if (scan_ == nullptr) co_return api::Routing{};
   if (whole() || scan_->failed()) co_return scan_->finish();
   co_return scan_->seen();
 }
 
-Error IncomingBody::too_large() const {
-  return {ErrorCode::kTooLarge, fmt::format("The request's body is larger than {}.", format_bytes(limit_))};
-}
-
 io::Task<Result<std::string_view>> IncomingBody::next() {
-  const Result<std::string_view> piece = co_await x_.connection.read_body();
+  const Result<std::string_view> piece = co_await x_.read_body();
   if (!piece) co_return piece;
   if (scan_ != nullptr) scan_->feed(*piece);
   if (auto refused = refusal()) co_return fail(*refused);

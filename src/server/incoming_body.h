@@ -21,7 +21,7 @@ class IncomingBody {
   IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), config_(config), limit_(config.max_body) {}
 
   // Reads the whole body, or of a large one as much as it takes to find the model.
-  // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of HttpServerConnection::read_body.
+  // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of Exchange::read_body.
   io::Task<Result<api::Routing>> read_routing();
   // Reads the rest too. What it says of the routing counts. Requires: read_routing() found no error. Errors: as there.
   io::Task<Result<api::Routing>> read_rest();
@@ -30,17 +30,16 @@ class IncomingBody {
   std::string& text() { return text_; }
   // Where the members of text() are; nullptr if there is no body, it is a form, or there are no presets.
   const std::vector<api::MemberSpan>* members() const { return scan_ == nullptr ? nullptr : scan_->members(); }
-  // Whether text() is all of it.
-  bool whole() const { return x_.connection.body_done(); }
+  // Whether text() is all of it. So it is when it came compressed: an engine is told its size ahead.
+  bool whole() const { return x_.body_done(); }
   // The next piece beyond text(), empty at the end; it is not kept. Errors: the scan's, see refusal(), and those of
-  // HttpServerConnection::read_body.
+  // Exchange::read_body.
   io::Task<Result<std::string_view>> next();
   // What the scan found wrong; nothing if the connection failed.
   std::optional<Error> refusal();
 
  private:
   io::Task<Result<api::Routing>> read(bool all);
-  Error too_large() const;
 
   Exchange& x_;
   const Config& config_;

@@ -27,7 +27,9 @@ NamedLogs all_logs(const Service& service) {
 io::Task<void> swap_running(Service& service, Exchange& x, ModelId) {
   std::vector<llama_swap::Running> models;
   for (const ModelView& view : service.host.context().models(Clock::now())) {
-    llama_swap::Running running{.model = view.id, .state = view.residency};
+    llama_swap::Running running;
+    running.model = view.id;
+    running.state = view.residency;
     if (const ModelSpec* const spec = service.catalog.find(view.id)) {
       running.command = fmt::format("{}", fmt::join(spec->command.argv, " "));
       running.ttl = spec->ttl;
@@ -72,7 +74,8 @@ io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
   co_await x.respond(200, "text/plain; charset=utf-8", log_text(all_logs(service), kTail));
 }
 
-// GET /logs/stream: those, and each line as it comes, of the models that there are now; /logs/stream/{id}: of one model.
+// GET /logs/stream: those, and each line as it comes, of the models that there are now; /logs/stream/{id}: of one
+// model.
 io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
   NamedLogs logs;
   // What llama-swap calls its own log and all engines' log.
@@ -90,7 +93,8 @@ io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
 }  // namespace
 
 void add_llama_swap_routes(std::vector<Route>& table) {
-  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning, Route::Handler handle) {
+  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning,
+                       Route::Handler handle) {
     table.push_back({.method = method, .path = path, .meaning = meaning, .handle = handle});
   };
   add("GET", "/running", "llama-swap: models in memory", swap_running);

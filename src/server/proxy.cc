@@ -7,9 +7,13 @@
 #include <utility>
 
 #include "api/dialect.h"
+#include "api/needs.h"
 #include "api/preset.h"
 #include "api/props.h"
+#include "api/response_format.h"
+#include "api/sse.h"
 #include "base/log.h"
+#include "server/abilities.h"
 #include "server/incoming_body.h"
 #include "server/routes.h"
 
@@ -71,16 +75,19 @@ class Relay {
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
     if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    model_ = co_await service_.name_for_request(model_);
     if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await mend_body()) co_return co_await x_.error(is_late() ? too_late() : *failed);
     const auto model = co_await service_.resolve_until(model_, deadline_);
     if (!model) co_return co_await x_.error(too_late());
     if (!*model) co_return co_await x_.error(model->error());
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
+    if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
-      may_retry_ = x_.connection.body_done();
+      may_retry_ = body_.whole();
       const std::optional<LeaseEnd> end = co_await relay(*lease);
       x_.connection.unwatch_peer();
       if (end) co_return lease->release(*end);
@@ -168,21 +175,45 @@ class Relay {
       const Result<api::Routing> routing = co_await body_.read_routing();
       if (!routing) co_return routing.error();
       if (routing->model) model_ = *routing->model;
-      stream_ = routing->stream;
+      take(*routing);
     }
     if (!x_.path_model.empty()) model_ = x_.path_model;
     if (model_.empty()) model_ = service_.default_for(x_.path);
     co_return std::nullopt;
   }
 
+  void take(const api::Routing& routing) {
+    stream_ = routing.stream;
+    answers_ = routing.answers;
+    has_response_format_ = routing.response_format;
+  }
+
+  // Reads what is missing of the body. What it says of the model does not count any more.
+  io::Task<std::optional<Error>> read_whole_body() {
+    if (translated_ || !x_.request.has_body() || body_.whole()) co_return std::nullopt;
+    const Result<api::Routing> routing = co_await body_.read_rest();
+    if (!routing) co_return routing.error();
+    take(*routing);
+    co_return std::nullopt;
+  }
+
+  // What the engine gets.
+  std::string_view engine_path() const { return translated_ ? translated_->path : x_.path; }
+  std::string& engine_body() { return translated_ ? translated_->body : body_.text(); }
+
+  // Puts another body in the place of the whole one.
+  std::optional<Error> replace_body(std::string body) {
+    std::string& text = engine_body();
+    if (body.size() > service_.config.max_body.count()) return body_too_large(service_.config.max_body);
+    if (body.size() > text.size() && !x_.queued.add(body.size() - text.size())) return too_many_bodies();
+    text = std::move(body);
+    return std::nullopt;
+  }
+
   // If the request names a preset: reads the whole body, since what a preset changes may come last, and changes it.
   io::Task<std::optional<Error>> take_preset() {
     if (service_.find_preset(model_) == nullptr) co_return std::nullopt;
-    if (!translated_ && x_.request.has_body() && !body_.whole()) {
-      const Result<api::Routing> routing = co_await body_.read_rest();
-      if (!routing) co_return routing.error();
-      stream_ = routing->stream;
-    }
+    if (auto failed = co_await read_whole_body()) co_return failed;
     co_return apply_preset();
   }
 
@@ -196,25 +227,69 @@ class Relay {
     if (scan.failed()) return std::nullopt;  // no object: for the engine to refuse
     const std::vector<api::MemberSpan>* const members = translated_ ? scan.members() : body_.members();
     if (members == nullptr) return std::nullopt;
-    std::string& text = translated_ ? translated_->body : body_.text();
-    const api::PromptForm form = api::prompt_form(translated_ ? translated_->path : x_.path);
-    Result<std::string> rewritten = api::rewrite(*preset, form, text, *members);
+    Result<std::string> rewritten = api::rewrite(*preset, api::prompt_form(engine_path()), engine_body(), *members);
     if (!rewritten) return rewritten.error();
-    const Bytes limit = service_.config.max_body;
-    if (rewritten->size() > limit.count()) {
-      return Error{ErrorCode::kTooLarge,
-                   fmt::format("The request's body is larger than {} with what the preset adds.", format_bytes(limit))};
+    return replace_body(*std::move(rewritten));
+  }
+
+  // A response_format that other servers take is put as the engine takes it.
+  io::Task<std::optional<Error>> mend_body() {
+    if (!has_response_format_) co_return std::nullopt;
+    if (auto failed = co_await read_whole_body()) co_return failed;
+    std::optional<std::string> mended = api::mend_response_format(body_.text());
+    co_return mended ? replace_body(*std::move(mended)) : std::nullopt;
+  }
+
+  // The reason why the model cannot do what is asked: known before anything is loaded, woken or evicted for it.
+  // A model that nobody has looked at is inspected first; one that cannot be is for the core to refuse.
+  io::Task<std::optional<Error>> refuse_what_it_cannot() {
+    const api::Work work = api::work_of(engine_path());
+    const ModelSpec* spec = service_.catalog.find(x_.model);
+    if (work == api::Work::kAny || spec == nullptr || !spec->command.argv.empty()) co_return std::nullopt;
+    const ModelMetadata* known = service_.host.metadata(x_.model);
+    if (known == nullptr) {
+      const auto inspection = service_.begin_inspection(x_.model);
+      if (!co_await wait_for(inspection->woken, deadline_, [&] { return inspection->done; })) co_return gone_error();
+      spec = service_.catalog.find(x_.model);
+      known = service_.host.metadata(x_.model);
     }
-    if (rewritten->size() > text.size() && !x_.queued.add(rewritten->size() - text.size())) return too_many_bodies();
-    text = *std::move(rewritten);
-    return std::nullopt;
+    if (spec == nullptr || known == nullptr) co_return std::nullopt;
+    if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
+    if (auto refused = refuse_answers(*spec, work, answers_)) co_return refused;
+    if (!takes_no_media(*known, work)) co_return std::nullopt;
+    if (auto failed = co_await read_whole_body()) co_return failed;
+    const std::optional<api::Media> media = api::find_media(engine_body());
+    if (media) co_return refuse_media(x_.model, *media);
+    co_return std::nullopt;
+  }
+
+  static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
+
+  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away.
+  template <typename Done>
+  io::Task<bool> wait_for(io::Signal& woken, TimePoint end, Done done) {
+    bool gone = false;
+    if (!done() && body_.whole()) {
+      x_.connection.watch_peer([&] {
+        gone = true;
+        woken.notify();
+      });
+    }
+    TimePoint next_beat = x_.arrived + kHoldStatus;
+    while (!done() && !gone && Clock::now() < end) {
+      const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat, end) : end);
+      if (notified || done() || gone || Clock::now() >= end) continue;
+      next_beat = Clock::now() + kHeartbeat;
+      gone = !co_await heartbeat();
+    }
+    x_.connection.unwatch_peer();
+    co_return !gone;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
   io::Task<Result<Lease>> wait_for_lease(std::optional<Lease> lost) {
     io::Signal woken(service_.loop);
     std::optional<Result<Lease>> answer;
-    bool gone = false;
     const auto take_answer = [&](Result<Lease> result) {
       answer = std::move(result);
       woken.notify();
@@ -225,24 +300,10 @@ class Relay {
     const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
                                     : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_);
     // A model that is hot has answered by now.
-    if (!answer && x_.connection.body_done()) {
-      x_.connection.watch_peer([&] {
-        gone = true;
-        woken.notify();
-      });
-    }
-    TimePoint next_beat = x_.arrived + kHoldStatus;
-    while (!answer && !gone) {
-      const bool notified = co_await woken.wait_until(stream_ ? next_beat : TimePoint::max());
-      if (notified || answer || gone) continue;
-      next_beat = Clock::now() + kHeartbeat;
-      gone = !co_await heartbeat();
-    }
-    x_.connection.unwatch_peer();
-    if (gone) {
+    if (!co_await wait_for(woken, TimePoint::max(), [&] { return answer.has_value(); })) {
       // Also when the answer came at the same time: nothing is started for who is gone.
       if (!answer) service_.host.cancel(request);
-      co_return fail(ErrorCode::kCancelled, "the client went away");
+      co_return fail(gone_error());
     }
     const bool died_again = again && !*answer && is_death(answer->error().code);
     if (died_again) co_return fail(broke_off(answer->error()));
@@ -320,7 +381,7 @@ class Relay {
       if (engine_) engine_->close();
     });
     // The engine may close a kept connection at any moment. What is not kept could not be sent again then.
-    for (bool fresh = !x_.connection.body_done();; fresh = true) {
+    for (bool fresh = !body_.whole();; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
       if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
@@ -328,7 +389,7 @@ class Relay {
       // What the engine says counts, also when it did not take the whole request.
       co_await send_request(lease);
       if (!may_retry_) forget_body();
-      if (x_.connection.body_done()) watch_client();
+      if (body_.whole()) watch_client();
       Result<io::ResponseHead> response = co_await read_response(lease);
       if (!response || gone_) {
         // A kept connection may have been closed by the engine just now: it has seen nothing of the request.
@@ -362,7 +423,7 @@ class Relay {
     std::optional<Error> error;
     if (!gone_ && !aborted_) error = co_await engine_error(lease);
     if (gone_) {
-      co_await refuse({ErrorCode::kCancelled, "the client went away"});
+      co_await refuse(gone_error());
       co_return LeaseEnd::kCancelled;
     }
     if (aborted_) {
@@ -400,7 +461,7 @@ class Relay {
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
     head.method = x_.request.method == "HEAD" ? "GET" : x_.request.method;  // the connection drops the body
-    head.target = translated_ ? translated_->path : x_.path + query_without_model();
+    head.target = std::string(engine_path()) + (translated_ ? std::string() : query_without_model());
     head.headers.add("Host", "localhost");
     for (const io::HeaderField& field : x_.request.headers) {
       const auto matches = [&](std::string_view name) { return io::equal_ignoring_case(name, field.name); };
@@ -409,7 +470,7 @@ class Relay {
       }
     }
     if (translated_) head.headers.set("Content-Type", "application/json");
-    const std::string& body = translated_ ? translated_->body : body_.text();
+    const std::string& body = engine_body();
     if (!body_.whole()) {
       head.content_length = x_.request.content_length;
     } else if (x_.request.has_body()) {
@@ -446,13 +507,15 @@ class Relay {
     const std::string* type = response.headers.find("content-type");
     const bool is_stream = translated_ ? stream_ : type != nullptr && type->starts_with("text/event-stream");
     stream_began_ = stream_began_ || is_stream;
+    const bool may_have_comments = is_stream && !translated_ && !response.content_length;
+    api::SseComments comments;
     x_.status = response.status;
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
       if (!std::exchange(answered_, true)) forget_body();
       const bool ends = piece->empty() || engine_->body_done();
-      std::optional<std::string> translation;
+      std::optional<std::string> translation;  // of the piece, if it is not sent as it is
       if (translated_) {
         Result<std::string> text = translate(*piece, ends);
         if (!text) {
@@ -461,6 +524,8 @@ class Relay {
         }
         translation = *std::move(text);
         if (translation->empty() && !ends) continue;
+      } else if (may_have_comments) {
+        translation = comments.without_blank_lines(*piece);
       }
       const std::string_view out = translation ? std::string_view(*translation) : *piece;
       bool taken = false;
@@ -468,7 +533,7 @@ class Relay {
         taken = co_await x_.connection.send(out);
       } else {
         io::ResponseHead head = answer_head(lease, response);
-        if (translation && ends) head.content_length = out.size();
+        if (translated_ && ends) head.content_length = out.size();
         taken = co_await x_.connection.start_with(std::move(head), out);
       }
       if (!taken) {
@@ -523,17 +588,17 @@ class Relay {
       again = !apply_preset();
       if (again) co_return std::nullopt;
     }
-    const std::string normalized = api::engine_error_body(x_.dialect, response.status, body);
-    x_.status = response.status;
+    const api::EngineError refusal = api::engine_error(x_.dialect, response.status, body);
+    x_.status = refusal.status;
     if (x_.connection.started()) {
-      co_await end_stream(normalized);
+      co_await end_stream(refusal.body);
       co_return LeaseEnd::kCompleted;
     }
     io::ResponseHead head;
-    head.status = response.status;
+    head.status = refusal.status;
     head.headers.add("Content-Type", "application/json");
     add_own_headers(head, &lease);
-    co_await x_.connection.respond(std::move(head), normalized);
+    co_await x_.connection.respond(std::move(head), refusal.body);
     co_return LeaseEnd::kCompleted;
   }
 
@@ -567,6 +632,8 @@ class Relay {
   std::string model_;   // as the request names it
   std::string preset_;  // if that is one: its id
   bool stream_ = false;
+  unsigned answers_ = 1;
+  bool has_response_format_ = false;
   bool looking_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   IncomingBody body_;

@@ -52,8 +52,8 @@ void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>
   service.tell_watchers();
 }
 
-// POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was nothing
-// to load.
+// POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was
+// nothing to load.
 io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   if (!co_await named_model(service, x)) co_return;
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
@@ -125,13 +125,15 @@ io::Task<void> router_props(Service& service, Exchange& x, ModelId) {
 }
 
 void add_router_routes(std::vector<Route>& table) {
-  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning, Route::Handler handle) {
+  const auto add = [&](std::string_view method, std::string_view path, std::string_view meaning,
+                       Route::Handler handle) {
     table.push_back({.method = method, .path = path, .meaning = meaning, .handle = handle});
   };
   add("POST", "/models/load", "llama.cpp's router: load a model", router_load);
   add("POST", "/models/unload", "llama.cpp's router: unload a model", router_unload);
   add("GET", "/models/sse", "llama.cpp's router: how models are, as they change", router_events);
-  add("POST", "/v1/streams/lookup", "llama.cpp's router: streams that go on without their clients; none", router_streams);
+  add("POST", "/v1/streams/lookup", "llama.cpp's router: streams that go on without their clients; none",
+      router_streams);
   for (const std::string_view path : {"/tools", "/cors-proxy"}) {
     for (const std::string_view method : {"GET", "POST"}) {
       add(method, path, "refused: Minerva runs no tools and fetches nothing", router_forbidden);

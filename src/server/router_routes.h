@@ -1,5 +1,5 @@
-// llama.cpp's router API, and its web UI: what that and its users' scripts call beside inference. Each handler answers its
-// exchange in exactly one way.
+// llama.cpp's router API, and its web UI: what that and its users' scripts call beside inference. Each handler answers
+// its exchange in exactly one way.
 #pragma once
 
 #include <vector>

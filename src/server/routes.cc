@@ -13,6 +13,7 @@
 #include "server/life_cycle.h"
 #include "server/llama_swap_routes.h"
 #include "server/metrics.h"
+#include "server/ollama_routes.h"
 #include "server/proxy.h"
 #include "server/router_routes.h"
 #include "server/show_config.h"
@@ -202,6 +203,7 @@ std::vector<Route> make_routes() {
   add_inference(table);
   add_router_routes(table);
   add_llama_swap_routes(table);
+  add_ollama_routes(table);
   return table;
 }
 
@@ -324,6 +326,8 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
   if (route) {
     x.route = *route;
     x.dialect = x.route->dialect;
+  } else if (x.path.starts_with("/api/")) {
+    x.dialect = api::Dialect::kOllama;
   }
   const ForBrowsers for_browsers = x.route == nullptr ? ForBrowsers{} : what_browsers_may(*x.route);
   if (const auto refused = refuse_foreign(service.config, x.request, for_browsers)) {

@@ -25,8 +25,8 @@ struct Route {
 
   std::string_view method;  // a GET route answers HEAD too
   // "{id}" stands for a model's id, "{path}" at the end for anything, slashes included. Without slashes at its end:
-  // a path is looked up as it is first, then without doubled slashes and those at its end. Only /chat/ has one: what its
-  // page refers to is below it.
+  // a path is looked up as it is first, then without doubled slashes and those at its end. Only /chat/ has one: what
+  // its page refers to is below it.
   std::string_view path;
   std::string_view meaning;                      // for people
   Handler handle;                                // `id`: the path's, empty if it has none or ends in "{path}"

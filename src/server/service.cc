@@ -16,6 +16,7 @@ std::uint64_t Service::first_event_id() {
 
 void Service::follow_host() {
   host.on_step([this](const Event& event, const std::vector<Action>& actions) {
+    if (const auto* const lease = std::get_if<LeaseRequested>(&event)) keep_alive.forget(lease->model);
     const std::uint64_t before = events.log().last_id() + statuses.log().last_id();
     events.take(event, actions, host.context(), Clock::now(), std::chrono::system_clock::now());
     statuses.take(event, host.context(), Clock::now());
@@ -97,6 +98,15 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
   co_return std::move(asked->answer);
 }
 
+std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {
+  const auto inspection = std::make_shared<Inspection>(loop);
+  host.inspect(model, [inspection](const Result<ModelMetadata>&) {
+    inspection->done = true;
+    inspection->woken.notify();
+  });
+  return inspection;
+}
+
 io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
   io::Signal inspected(loop);
   std::optional<Result<ModelMetadata>> metadata;
@@ -127,7 +137,7 @@ std::vector<ModelId> Service::names_of(const ModelId& model) const {
   std::vector<ModelId> names;
   if (find_preset(model) == nullptr) names.push_back(model);
   for (const api::Preset& preset : config.presets) {
-    const ModelSpec* const spec = catalog.find(preset.model);
+    const ModelSpec* const spec = catalog.look_up(preset.model);
     if (spec != nullptr && spec->id == model) names.push_back(preset.id);
   }
   return names;

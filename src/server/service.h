@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,6 +18,7 @@
 #include "router_api/status_feed.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
+#include "server/keep_alive.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -32,6 +34,7 @@ struct Service {
         catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
         memory_watch(event_loop, settings.min_free_memory,
                      [&model_host](const PressureChanged& event) { model_host.set_pressure(event); }),
+        keep_alive(event_loop, model_host),
         pool(event_loop),
         events(first_event_id()),
         statuses([this](const ModelId& model) { return names_of(model); }),
@@ -47,6 +50,7 @@ struct Service {
   BackgroundInspection background_inspection;
   CatalogWatch catalog_watch;
   MemoryWatch memory_watch;
+  KeepAlive keep_alive;
   EnginePool pool;
   api::EventFeed events;
   router_api::StatusFeed statuses;
@@ -75,6 +79,14 @@ struct Service {
   io::Task<std::string> name_for_request(std::string name);
   // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
+  // An inspection that somebody waits for. Shared, as it may end when nobody does any more.
+  struct Inspection {
+    explicit Inspection(io::Loop& loop) : woken(loop) {}
+    io::Signal woken;
+    bool done = false;
+  };
+  // Has the model inspected, if it is not known what that says (ModelHost::metadata).
+  std::shared_ptr<Inspection> begin_inspection(const ModelId& model);
   // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
   io::Task<Result<ModelMetadata>> inspect(ModelId id);
   // The model that requests for `path` go to if they name none; empty if there is none.

@@ -1,8 +1,8 @@
 // WebUi: the files of llama.cpp's own web UI, below /chat/, out of the folder where `make ui` put them.
 //
-// What may be served is found once, at the start: a request names one of these files or none, and no path is made of what
-// it says. Threading: the loop's thread; files are read on another one. It does not build the UI, and knows nothing of
-// what it calls.
+// What may be served is found once, at the start: a request names one of these files or none, and no path is made of
+// what it says. Threading: the loop's thread; files are read on another one. It does not build the UI, and knows
+// nothing of what it calls.
 #pragma once
 
 #include <map>

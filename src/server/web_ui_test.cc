@@ -56,8 +56,8 @@ TEST_F(WebUiTest, ALinkToTheFolderIsFollowed) {
 }
 
 TEST(WebUiPolicyTest, NamesTheHashesOfInlineScripts) {
-  const std::string policy =
-      content_security_policy("<script src=\"x.js\"></script><script>alert(1)</script><script type=\"module\">\n</script>");
+  const std::string policy = content_security_policy(
+      "<script src=\"x.js\"></script><script>alert(1)</script><script type=\"module\">\n</script>");
   // echo -n 'alert(1)' | openssl dgst -sha256 -binary | base64
   EXPECT_NE(policy.find("script-src 'self' 'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI=' 'sha256-"),
             std::string::npos)

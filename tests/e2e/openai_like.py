@@ -3,8 +3,9 @@
 usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term] [--child FILE]
 
 The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
-"hold FILE" a stream that goes on once FILE is there; anything else is said again, word by word. A body without messages
-is said again too, with its path, and of a GET the path alone; "/redirect" redirects.
+"hold FILE" a stream that goes on once FILE is there, "break" a stream that ends with an error as llama.cpp's do; anything
+else is said again, word by word. A body without messages is said again too, with its path, and of a GET the path alone;
+"/redirect" redirects.
 """
 import argparse
 import http.server
@@ -64,7 +65,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.read_body()
         raw = body.decode(errors="replace")
-        if "/chat/" not in self.path:
+        if "/chat/" not in self.path and "/messages" not in self.path:
             return self.answer(200, {"path": self.path, "body": raw, "bytes": len(body)})
         body = {} if (self.headers["Content-Type"] or "").startswith("multipart/") else json.loads(raw)
         text = body["messages"][-1]["content"] if "messages" in body else "body"
@@ -82,6 +83,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+        if text == "break":
+            error = {"code": 500, "message": "told to break", "type": "server_error"}
+            self.wfile.write(b"event: error\ndata: " + json.dumps(error).encode() + b"\n\n")
+            self.close_connection = True
+            return None
         for word in text.split():
             self.event({"choices": [{"index": 0, "delta": {"content": word}}]})
             if word == "hold":

@@ -36,7 +36,7 @@ def test_a_bad_request_is_answered_by_the_engine_in_openai_shape(serve):
     answer = m.post("/v1/chat/completions", {"model": "a", "messages": "not a list"})
     assert 400 <= answer.status < 600 and answer.error["message"], answer
     answer = m.post("/v1/embeddings", {"model": "a", "input": "x"})
-    assert refused(answer, 501, "not_supported")["message"]
+    assert refused(answer, 400, "unsupported")["param"] == "model"
 
 
 def test_body_too_large(serve):
@@ -80,7 +80,8 @@ def test_wrong_route_and_method(serve):
 def test_wrong_parameters(serve):
     m = serve()
     for answer in (m.load("a", "?force=perhaps"), m.load("a", "?wait=%zz"), m.get("/v1/models/a/logs?tail=-1"),
-                   m.post("/v1/models/a/load", [1]), m.post("/v1/models/a/load", {"model_path": 7})):
+                   m.post("/v1/models/a/load", [1]), m.post("/v1/models/a/load", {"model_path": 7}),
+                   m.post("/v1/models/a/load", {"model_path": None}), m.get("/v1/decisions?model=")):
         assert answer.status == 400 and answer.error["message"], answer
     assert m.loaded() == []
 

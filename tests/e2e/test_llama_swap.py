@@ -43,7 +43,7 @@ def test_an_image_in_a_page_unloads_nothing(serve):
 
 def test_an_unload_waits_for_what_runs(serve, slow_model):
     m = serve(models={"slow": slow_model})
-    stream = m.chat_stream("slow", max_tokens=40)
+    stream = m.chat_stream("slow", max_tokens=12)
     stream.token()
     unload = in_background(m.get, "/unload")
     assert stream.rest()[-1] == "[DONE]"

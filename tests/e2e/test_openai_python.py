@@ -134,9 +134,12 @@ def test_errors_are_the_clients_own(serve, tmp_path, models):
     with pytest.raises(openai.PermissionDeniedError):
         client.with_options(default_headers={"Origin": "http://evil.example"}).models.list()
 
-    with pytest.raises(openai.InternalServerError) as unsupported:
-        client.embeddings.create(model="a", input="x")
-    assert unsupported.value.status_code == 501 and unsupported.value.code == "not_supported"
+    # Once: the client tries again what has a 5xx.
+    before = m.cache()
+    with pytest.raises(openai.BadRequestError) as unsupported:
+        client.with_options(max_retries=2).embeddings.create(model="a", input="x")
+    assert unsupported.value.code == "unsupported" and unsupported.value.param == "model"
+    assert m.cache() == before
 
     m.terminate()
     assert m.wait() == 0

@@ -7,7 +7,7 @@ import pytest
 
 import harness
 from harness import chat_body
-from test_route_matrix import route_table
+from test_route_matrix import ENDLESS, route_table
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +107,9 @@ def test_every_answer_has_one_date(m):
 
 
 def head(m, path):
-    """What comes back for a HEAD and a GET after it, in one connection."""
+    """What comes back for a HEAD, to the last byte."""
     with socket.create_connection(("127.0.0.1", m.port), harness.PATIENCE) as sock:
-        sock.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        sock.shutdown(socket.SHUT_WR)
+        sock.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while piece := sock.recv(65536):
             answer += piece
@@ -125,7 +124,7 @@ def test_head_works_where_get_does(m):
         path = route["path"].replace("{id}", "a")
         if route["reach"] == 2 and path != "/metrics":
             path += "?model=a"
-        got = m.get(path) if path not in ("/v1/events",) else None
+        got = m.get(path) if route["path"] not in ENDLESS and not route["acts"] else None
         answer = head(m, path)
         status = int(answer.split()[1])
         assert answer.endswith(b"\r\n\r\n") and answer.count(b"\r\n\r\n") == 1, (path, answer)

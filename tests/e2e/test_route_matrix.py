@@ -17,18 +17,19 @@ def route_table():
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+ALLOWED = "http://localhost:5173"  # of limits.allowed_origins
 KEYS = {"none": {}, "wrong": {"Authorization": "Bearer wrong"}, "right": {"Authorization": f"Bearer {KEY}"},
         "x-api-key": {"x-api-key": KEY}}
 HOSTS = {"own": None, "rebound": "rebound.example"}
 ORIGINS = {"none": {}, "own": "own", "foreign": {"Origin": "http://evil.example"}, "opaque": {"Origin": "null"},
            "allowed": {"Origin": ALLOWED, "Sec-Fetch-Site": "same-site"}, "image": {"Sec-Fetch-Site": "cross-site"},
            "link": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}}
-ALLOWED = "http://localhost:5173"  # of limits.allowed_origins
 TYPES = {"json": "application/json", "text": "text/plain", "form": "application/x-www-form-urlencoded",
          "upload": "multipart/form-data; boundary=x", "none": None}
 
 
 REFUSED = ("/tools", "/cors-proxy")  # to everybody
+ENDLESS = ("/v1/events", "/models/sse", "/logs/stream", "/logs/stream/{id}")  # streams
 
 
 def expected(route, key, host, origin, content_type):

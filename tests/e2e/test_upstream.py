@@ -69,7 +69,7 @@ def test_of_llama_cpps_server_what_has_a_route_here(m):
     assert m.get("/upstream/a/props").json["default_generation_settings"]["params"]
     assert m.get("/upstream/a//slots/").status == 200
     wrong = m.post("/upstream/a/v1/messages", {"model": "a"})
-    assert wrong.status == 400 and wrong.json["type"] == "error", wrong
+    assert wrong.status >= 400 and wrong.json["type"] == "error", wrong
     uses = m.view("a")["access_count"]
     for method, path in (("POST", "/props"), ("POST", "/slots/0?action=save"), ("GET", "/v1/stream"),
                          ("DELETE", "/v1/stream"), ("POST", "/v1/streams/lookup"), ("GET", "/tools"), ("POST", "/tools"),

@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(comment.data.empty() && comment.comments.size() == 1, "a comment is taken for something else");
 
   const int status = 400 + input.steer;
-  const std::string normalized = api::normalize_engine_error(status, input.text);
+  const std::string normalized = api::normalize_engine_error(status, input.text).body;
   const auto error = nlohmann::json::parse(normalized, nullptr, /*allow_exceptions=*/false);
   check(error.is_object() && error["error"].is_object() && error["error"]["message"].is_string(),
         "an engine's error is not in OpenAI's shape");

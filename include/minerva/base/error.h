@@ -20,6 +20,7 @@ enum class ErrorCode : std::uint8_t {
   kMethodNotAllowed,  // the route exists, the method does not
   kConflict,          // a life-cycle call that would need a busy or pinned model
   kTooLarge,          // body over its limit
+  kUnsupportedMedia,  // a body in an encoding that is not read
   kHeadersTooLarge,   // request head over its limit
   kInvalidModel,      // the file is there but cannot be run
   kBudgetExceeded,    // needs more than the whole memory budget

@@ -69,8 +69,8 @@ await assert.rejects(client.chat.completions.create({ model: '', messages }), (e
   return true;
 });
 await assert.rejects(client.embeddings.create({ model: 'a', input: 'x' }), (error) => {
-  assert.ok(error instanceof OpenAI.InternalServerError);
-  assert.equal(error.status, 501);
+  assert.ok(error instanceof OpenAI.BadRequestError);
+  assert.equal(error.code, 'unsupported');
   return true;
 });
 

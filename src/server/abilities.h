@@ -1,0 +1,26 @@
+// What a model can do, by what inspecting it said and by what the operator set; and the refusal of what it cannot.
+//
+// Pure; the loop's thread. A command engine is not judged: nobody but the engine knows what it can.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "api/needs.h"
+#include "engine/model_spec.h"
+#include "minerva/base/error.h"
+
+namespace minerva {
+
+// The reason why the model cannot do `work`, with what to do instead; nothing if it can, or if arguments of the
+// operator's decide that. Code: kUnsupported.
+std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& known, api::Work work);
+
+// The same for so many answers to one request.
+std::optional<Error> refuse_answers(const ModelSpec& spec, api::Work work, unsigned answers);
+
+// Whether a body for `work` has to be looked through for media that the model cannot take.
+bool takes_no_media(const ModelMetadata& known, api::Work work);
+Error refuse_media(const ModelId& model, const api::Media& media);
+
+}  // namespace minerva

@@ -1,0 +1,37 @@
+#include "server/keep_alive.h"
+
+#include <algorithm>
+
+namespace minerva {
+
+void KeepAlive::set(const ModelId& model, Duration time) {
+  forget(model);
+  if (time <= Duration::zero()) return move_out(model, time);
+  Leaving& leaving = leaving_.try_emplace(model, loop_).first->second;
+  leaving.at = Clock::now() + time;
+  leaving.timer.arm(leaving.at, [this, model, time] { move_out(model, time); });
+}
+
+std::optional<TimePoint> KeepAlive::leaves_at(const ModelId& model) const {
+  const auto found = leaving_.find(model);
+  return found == leaving_.end() ? std::nullopt : std::optional(found->second.at);
+}
+
+void KeepAlive::move_out(const ModelId& model, Duration time) {
+  forget(model);
+  const auto view = host_.context().model(model, Clock::now());
+  if (!view || view->residency != Residency::kHot) return;
+  if (view->leases > 0 || view->waiting > 0) {
+    // Requests that came before are still under way: it is not idle yet.
+    if (time > Duration::zero()) set(model, time);
+    return;
+  }
+  // With a deadline of now: only what is idle moves.
+  const TimePoint now = Clock::now();
+  host_.park(model, /*force=*/false, now, [this, model, now](const Result<Done>& done) {
+    if (done || done.error().code != ErrorCode::kNotSupported) return;
+    host_.unload(model, /*force=*/false, now, [](const Result<Done>&) {});
+  });
+}
+
+}  // namespace minerva

@@ -1,0 +1,326 @@
+#include "server/ollama_routes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "ollama/chat.h"
+#include "ollama/embed.h"
+#include "ollama/listing.h"
+#include "server/proxy.h"
+#include "server/waiting.h"
+
+namespace minerva {
+namespace {
+
+using std::chrono::system_clock;
+
+constexpr Bytes kMaxBody = Bytes::mib(1);  // of a request without a prompt
+// For a model that stays as long as it may: clients want a time.
+constexpr auto kLongTime = std::chrono::years(100);
+
+// ---- what all of them do ----
+
+// The request; nothing if it is refused, which is answered then.
+io::Task<std::optional<ollama::Request>> read_request(Exchange& x, Bytes limit) {
+  const Result<std::string> body = co_await x.body(limit);
+  if (!body) {
+    co_await x.error(body.error());
+    co_return std::nullopt;
+  }
+  Result<ollama::Request> request = ollama::parse_request(*body);
+  if (!request) {
+    co_await x.error(request.error());
+    co_return std::nullopt;
+  }
+  co_return *std::move(request);
+}
+
+// The model that `name` means. `name` becomes what the model, or the preset, is called by.
+// Errors: as Service::resolve().
+io::Task<Result<ModelId>> find_model(Service& service, std::string& name) {
+  // Of models the catalog knows what a tag means.
+  const auto untagged = ollama::untagged_name(name);
+  if (untagged && service.find_preset(*untagged) != nullptr) name = *untagged;
+  Result<ModelId> model = co_await service.resolve(name);
+  if (model && service.find_preset(name) == nullptr) name = *model;
+  co_return model;
+}
+
+// Sets the exchange's model; `name` as in find_model(). false: there is none, and that is answered.
+io::Task<bool> resolve_model(Service& service, Exchange& x, std::string& name) {
+  Result<ModelId> model = co_await find_model(service, name);
+  if (!model) {
+    co_await x.error(model.error());
+    co_return false;
+  }
+  x.model = *std::move(model);
+  co_return true;
+}
+
+ollama::Answer answer_to(const Exchange& x, const ollama::Request& request) {
+  return {request.model, x.arrived, [] { return ollama::Moment{Clock::now(), system_clock::now()}; }};
+}
+
+// ---- requests without a prompt: the model comes, or goes ----
+
+io::Task<Result<Done>> moved(Service& service, Exchange& x, bool goes) {
+  Waiting waiting(service.loop);
+  const TimePoint unload_by = x.arrived + service.config.unload_timeout;
+  const TimePoint load_by = x.arrived + service.config.max_wait + service.config.load_timeout;
+  const RequestId request =
+      goes ? service.host.unload(x.model, /*force=*/false, unload_by, waiting.callback())
+           : service.host.load(x.model, /*preload=*/false, /*force=*/false, load_by, waiting.callback());
+  waiting.watch(x.connection);
+  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
+  x.connection.unwatch_peer();
+  if (waiting.answer) co_return *std::move(waiting.answer);
+  service.host.cancel(request);
+  co_return fail(ErrorCode::kCancelled, "the client went away");
+}
+
+// Answers with `done` once the model came or went.
+io::Task<void> load_only(Service& service, Exchange& x, const ollama::Request& request, std::string done) {
+  const bool goes = request.keep_alive && request.keep_alive->leaves_at_once();
+  const Result<Done> result = co_await moved(service, x, goes);
+  if (!result) co_return co_await x.error(result.error());
+  if (request.keep_alive && request.keep_alive->time && !goes) {
+    service.keep_alive.set(x.model, *request.keep_alive->time);
+  }
+  co_await x.json(200, std::move(done));
+}
+
+// ---- inference ----
+
+io::Task<void> relay(Service& service, Exchange& x, ollama::Request request, ollama::EngineRequest translated) {
+  request.body = {};  // it was taken over into the translated one
+  co_await proxy(service, x,
+                 {std::move(request.model), std::move(translated.path), std::move(translated.body), request.stream,
+                  std::move(translated.answer)});
+  if (request.keep_alive && request.keep_alive->time) service.keep_alive.set(x.model, *request.keep_alive->time);
+}
+
+io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool needs_template) {
+  ollama::ModelFacts facts;
+  const ModelSpec* const spec = service.catalog.find(id);
+  // Of a program of the operator's nothing is known but that it speaks OpenAI's API.
+  if (spec == nullptr || !spec->command.argv.empty()) co_return facts;
+  if (const ModelMetadata* known = service.host.metadata(id)) {
+    co_return ollama::ModelFacts{known->has_chat_template, known->context};
+  }
+  if (!needs_template) co_return facts;
+  // What is wrong with the model is said when it is loaded.
+  if (const Result<ModelMetadata> metadata = co_await service.inspect(id)) {
+    facts = {metadata->has_chat_template, metadata->context};
+  }
+  co_return facts;
+}
+
+template <ollama::Verb kVerb>
+io::Task<void> chat(Service& service, Exchange& x, ModelId /*id*/) {
+  std::optional<ollama::Request> request = co_await read_request(x, service.config.max_body);
+  if (!request) co_return;
+  const ollama::Answer answer = answer_to(x, *request);
+  request->model = co_await service.name_for_request(std::move(request->model));
+  if (!co_await resolve_model(service, x, request->model)) co_return;
+  if (ollama::only_loads(kVerb, *request)) {
+    co_return co_await load_only(service, x, *request, ollama::loaded_answer(kVerb, *request, answer));
+  }
+  const ollama::ModelFacts facts = co_await facts_of(service, x.model, kVerb == ollama::Verb::kGenerate);
+  Result<ollama::EngineRequest> translated = ollama::translate(kVerb, *request, facts, answer);
+  if (!translated) co_return co_await x.error(translated.error());
+  co_await relay(service, x, *std::move(request), *std::move(translated));
+}
+
+template <ollama::EmbedVerb kVerb>
+io::Task<void> embed(Service& service, Exchange& x, ModelId /*id*/) {
+  std::optional<ollama::Request> request = co_await read_request(x, service.config.max_body);
+  if (!request) co_return;
+  request->stream = false;
+  const ollama::Answer answer = answer_to(x, *request);
+  request->model = co_await service.name_for_request(std::move(request->model));
+  if (!co_await resolve_model(service, x, request->model)) co_return;
+  const Result<bool> nothing = ollama::embeds_nothing(kVerb, *request);
+  if (!nothing) co_return co_await x.error(nothing.error());
+  if (*nothing) {
+    co_return co_await load_only(service, x, *request, ollama::empty_embedding(kVerb, answer));
+  }
+  Result<ollama::EngineRequest> translated = ollama::translate(kVerb, *request, answer);
+  if (!translated) co_return co_await x.error(translated.error());
+  co_await relay(service, x, *std::move(request), *std::move(translated));
+}
+
+// ---- listings ----
+
+ollama::TagAnswer tag_answer(const Service& service, const ModelSpec& spec) {
+  ollama::TagAnswer tag;
+  tag.id = spec.id;
+  tag.identity = spec.identity;
+  tag.modified = system_clock::time_point(
+      std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(spec.modified_ns)));
+  tag.size = spec.size;
+  const ModelMetadata* const metadata = service.host.metadata(spec.id);
+  if (metadata == nullptr || !spec.command.argv.empty()) return tag;
+  tag.details = {metadata->architecture, metadata->parameters, metadata->quantization};
+  return tag;
+}
+
+io::Task<void> tags(Service& service, Exchange& x, ModelId /*id*/) {
+  co_await service.catalog_watch.refresh_if_changed();
+  std::vector<ollama::TagAnswer> answers;
+  for (const ModelSpec* const spec : service.catalog.list()) {
+    if (service.find_preset(spec->id) == nullptr) answers.push_back(tag_answer(service, *spec));
+  }
+  for (const api::Preset& preset : service.config.presets) {
+    const ModelSpec* const spec = service.catalog.find(preset.model);
+    if (spec == nullptr) continue;
+    answers.push_back(tag_answer(service, *spec));
+    answers.back().id = preset.id;
+  }
+  std::sort(answers.begin(), answers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  co_await x.json(200, ollama::tags_json(answers));
+}
+
+// When an idle model leaves by itself.
+system_clock::time_point expires(const Service& service, const ModelSpec& spec, const ModelView& view) {
+  const auto now = system_clock::now();
+  const auto in = [&](Duration time) { return now + std::chrono::duration_cast<system_clock::duration>(time); };
+  if (const auto at = service.keep_alive.leaves_at(spec.id)) return in(*at - Clock::now());
+  const Duration ttl = spec.ttl > Duration::zero() ? spec.ttl : spec.unload_ttl;
+  if (ttl <= Duration::zero() || view.pinned) return now + kLongTime;
+  return in(std::max(ttl - view.since_last_use.value_or(Duration::zero()), Duration::zero()));
+}
+
+io::Task<void> running(Service& service, Exchange& x, ModelId /*id*/) {
+  std::vector<ollama::RunningAnswer> answers;
+  for (const ModelSpec* const spec : service.catalog.list()) {
+    const auto view = service.host.context().model(spec->id, Clock::now());
+    if (!view || view->residency != Residency::kHot) continue;
+    ollama::RunningAnswer answer;
+    answer.model = tag_answer(service, *spec);
+    answer.memory = view->memory;
+    answer.expires = expires(service, *spec, *view);
+    if (const ModelMetadata* metadata = service.host.metadata(spec->id)) answer.context = metadata->context;
+    answers.push_back(std::move(answer));
+  }
+  co_await x.json(200, ollama::ps_json(answers));
+}
+
+io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  if (!request) co_return;
+  std::string name = request->model;
+  if (!co_await resolve_model(service, x, name)) co_return;
+  ollama::ShowAnswer answer;
+  const ModelSpec* spec = service.catalog.find(x.model);
+  const bool is_command = !spec->command.argv.empty();
+  answer.can_generate = is_command;
+  if (!is_command) {
+    const Result<ModelMetadata> metadata = co_await service.inspect(x.model);
+    if (!metadata) co_return co_await x.error(metadata.error());
+    spec = service.catalog.find(x.model);
+    if (spec == nullptr) {
+      co_return co_await x.error({ErrorCode::kModelNotFound, "The model's file was removed meanwhile.", "model"});
+    }
+    answer.trained_context = metadata->trained_context;
+    answer.context = metadata->context;
+    answer.chat_template = metadata->chat_template;
+    answer.can_generate = metadata->can_generate;
+    answer.can_embed = metadata->can_embed;
+    answer.supports_tools = metadata->supports_tools;
+    answer.supports_thinking = metadata->supports_thinking;
+    answer.sees = metadata->multimodal;
+    answer.values = metadata->file_values;
+  }
+  answer.model = tag_answer(service, *spec);
+  answer.model.id = name;
+  co_await x.json(200, ollama::show_json(answer));
+}
+
+// ---- models' files ----
+
+io::Task<void> pull(Service& service, Exchange& x, ModelId /*id*/) {
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  if (!request) co_return;
+  std::string name = request->model;
+  const Result<ModelId> model = co_await find_model(service, name);
+  if (!model && model.error().code == ErrorCode::kModelNotFound) {
+    co_return co_await x.error(
+        {ErrorCode::kModelNotFound,
+         fmt::format("There is no model \"{}\" here, and this server does not download models. Put its GGUF file into "
+                     "one of the models folders: it is found at once.",
+                     name.substr(0, 200)),
+         "model"});
+  }
+  if (!model) co_return co_await x.error(model.error());
+  const std::string success = R"({"status":"success"})";
+  if (!request->stream) co_return co_await x.json(200, success);
+  co_await x.respond(200, std::string(api::stream_type(api::Dialect::kOllama)), success + "\n");
+}
+
+io::Task<void> no_delete(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.error(
+      {ErrorCode::kNotSupported,
+       "Models' files are the operator's: remove the file from its folder, and the model is gone. To take it "
+       "out of memory, send /api/generate without a prompt and with \"keep_alive\": 0."});
+}
+
+io::Task<void> no_create(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.error(
+      {ErrorCode::kNotSupported,
+       "Models are not made over HTTP. Put a GGUF file into one of the models folders; what a Modelfile sets "
+       "is a [model] or a [preset] of the config file."});
+}
+
+io::Task<void> no_copy(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.error(
+      {ErrorCode::kNotSupported,
+       "Models are not copied over HTTP. Another name for one is an alias of its [model] in the config file, "
+       "or a [preset]."});
+}
+
+io::Task<void> no_push(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.error(
+      {ErrorCode::kNotSupported, "Models are not uploaded to a registry from here. Publish the GGUF file itself."});
+}
+
+io::Task<void> version(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.json(200, ollama::version_json());
+}
+
+io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  co_await x.respond(200, "text/plain; charset=utf-8", "Minerva is running");
+}
+
+}  // namespace
+
+void add_ollama_routes(std::vector<Route>& table) {
+  using ollama::EmbedVerb;
+  using ollama::Verb;
+  std::vector<Route> rows = {
+      {"GET", "/", "Ollama: it is there", root},
+      {"GET", "/api/version", "Ollama: which version of its API is spoken", version},
+      {"GET", "/api/tags", "Ollama: the catalog", tags},
+      {"GET", "/api/ps", "Ollama: the models in memory", running},
+      {"POST", "/api/show", "Ollama: one model", show},
+      {"POST", "/api/chat", "Ollama: a chat", chat<Verb::kChat>},
+      {"POST", "/api/generate", "Ollama: a prompt", chat<Verb::kGenerate>},
+      {"POST", "/api/embed", "Ollama: embeddings", embed<EmbedVerb::kEmbed>},
+      {"POST", "/api/embeddings", "Ollama: one embedding", embed<EmbedVerb::kEmbedding>},
+      {"POST", "/api/pull", "Ollama: a model that is here is there", pull},
+      {"DELETE", "/api/delete", "Ollama: files are the operator's", no_delete},
+      {"POST", "/api/create", "Ollama: models are files and config", no_create},
+      {"POST", "/api/copy", "Ollama: another name is an alias or a preset", no_copy},
+      {"POST", "/api/push", "Ollama: nothing is uploaded", no_push},
+      {"POST", "/api/blobs/{path}", "Ollama: models are files and config", no_create},
+  };
+  for (Route& row : rows) {
+    row.dialect = api::Dialect::kOllama;
+    table.push_back(row);
+  }
+}
+
+}  // namespace minerva

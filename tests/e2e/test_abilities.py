@@ -1,0 +1,128 @@
+"""What a model cannot do: refused with the reason before anything is loaded, evicted or counted."""
+import pytest
+
+import harness
+from tiny_models import generate
+
+CHAT = [{"role": "user", "content": "Hello"}]
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+# Each kind of request: its route and its body.
+REQUESTS = {
+    "chat": ("/v1/chat/completions", {"messages": CHAT, "max_tokens": 2}),
+    "messages": ("/v1/messages", {"messages": CHAT, "max_tokens": 2}),
+    "responses": ("/v1/responses", {"input": "Hello", "max_output_tokens": 2}),
+    "count": ("/v1/messages/count_tokens", {"messages": CHAT}),
+    "completions": ("/v1/completions", {"prompt": "Hello", "max_tokens": 2}),
+    "completion": ("/completion", {"prompt": "Hello", "n_predict": 2}),
+    "embeddings": ("/v1/embeddings", {"input": "Hello"}),
+    "rerank": ("/v1/rerank", {"query": "Hello", "documents": ["Hello", "Bye"]}),
+    "two answers": ("/v1/chat/completions", {"messages": CHAT, "max_tokens": 2, "n": 3}),
+    "image": ("/v1/chat/completions", {"messages": [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PIXEL}}]}]}),
+    "image to messages": ("/v1/messages", {"max_tokens": 2, "messages": [
+        {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png",
+                                                                  "data": "iVBORw0KGgo="}}]}]}),
+    "image to responses": ("/v1/responses", {"input": [
+        {"role": "user", "content": [{"type": "input_image", "image_url": PIXEL}]}]}),
+    "audio": ("/v1/chat/completions", {"messages": [
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}]}]}),
+}
+MEDIA = {"image", "image to messages", "image to responses", "audio"}
+CANNOT = {
+    "chat": {"embeddings", "rerank", "two answers", *MEDIA},
+    "base": {"chat", "messages", "responses", "count", "embeddings", "rerank", "two answers", *MEDIA},
+    "embedding": {"chat", "messages", "responses", "count", "completions", "completion", "rerank", "two answers",
+                  *MEDIA},
+}
+
+
+@pytest.fixture
+def kinds(models):
+    return {"chat": models["a"], "base": generate("base", ["--seed", "5", "--chat-template", "none"]),
+            "embedding": models["e"], "resident": models["b"]}
+
+
+def reason(path, answer):
+    """The sentence, in the shape of the API that was called."""
+    body = answer.json
+    if path.startswith("/v1/messages"):
+        assert body["type"] == "error" and body["error"]["type"] == "invalid_request_error", body
+        assert set(body["error"]) == {"type", "message"}, body
+    else:
+        assert answer.error["code"] == "unsupported" and answer.error["param"], body
+    return body["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", CANNOT)
+def test_nobody_leaves_for_what_cannot_be_done(serve, kinds, kind):
+    m = serve("--max-models", 1, models=kinds)
+    m.use("resident")
+    before = m.cache()
+    for name in CANNOT[kind]:
+        path, body = REQUESTS[name]
+        answer = m.post(path, {"model": kind, **body})
+        assert answer.status == 400, (name, answer)
+        message = reason(path, answer)
+        assert "--" not in message.replace("--chat-template", "") and "mmproj to" not in message, message
+    assert m.loaded() == ["resident"]
+    assert m.cache() == before
+
+
+@pytest.mark.parametrize("kind", CANNOT)
+def test_what_can_be_done_is_done(serve, kinds, kind):
+    m = serve(models=kinds)
+    for name in REQUESTS.keys() - CANNOT[kind]:
+        path, body = REQUESTS[name]
+        answer = m.post(path, {"model": kind, **body})
+        assert answer.status == 200, (name, answer)
+
+
+def test_a_stream_is_refused_with_its_status(serve, kinds):
+    m = serve(models=kinds)
+    answer = m.post("/v1/chat/completions", {"model": "embedding", "messages": CHAT, "stream": True})
+    assert answer.status == 400 and answer.error["code"] == "unsupported", answer
+
+
+def test_an_image_at_the_end_of_a_large_body(serve, kinds):
+    m = serve("--max-models", 1, models=kinds)
+    m.use("resident")
+    messages = [{"role": "user", "content": "x" * (3 << 20)}, *REQUESTS["image"][1]["messages"]]
+    answer = m.post("/v1/chat/completions", {"model": "chat", "messages": messages})
+    assert answer.status == 400 and answer.error["code"] == "unsupported", answer
+    assert answer.error["param"] == "messages"
+    assert m.loaded() == ["resident"]
+
+
+def test_words_about_images_are_no_images(serve, kinds):
+    m = serve(models=kinds)
+    answer = m.chat("chat", 'What is {"type": "image_url"}?')
+    assert answer.status == 200, answer
+
+
+def test_a_template_of_the_operators_makes_it_a_chat_model(serve, kinds):
+    m = serve(models={"base": kinds["base"]},
+              config='[model."base"]\npath = "base.gguf"\nargs = ["--chat-template", "chatml"]\n')
+    assert m.chat("base").status == 200
+
+
+def test_what_the_engine_cannot_read_is_the_clients_fault(serve):
+    m = serve()
+    headers = {"Content-Type": "application/json"}
+    for body in (r'{"model":"a","messages":[{"role":"user","content":"\ud800"}]}',
+                 r'{"model":"a","messages":[{"role":"user","content":"x"]}',
+                 r'{"model":"a","messages":[{"role":7,"content":"x"}],"stop":[7]}',
+                 r'{"model":"a","messages":[{"role":"user","content":"x"}],"temperature":"warm"}'):
+        answer = m.request("POST", "/v1/chat/completions", body, headers)
+        assert answer.status == 400, (body, answer)
+        assert "exception" not in answer.error["message"], answer
+
+
+def test_a_schema_as_huggingface_hub_sends_it(serve):
+    m = serve()
+    schema = {"type": "object", "properties": {"tall": {"type": "boolean"}}, "required": ["tall"],
+              "additionalProperties": False}
+    answer = m.chat("a", max_tokens=100, temperature=0, response_format={"type": "json_object", "value": schema})
+    assert answer.status == 200, answer
+    said = harness.json.loads(answer.json["choices"][0]["message"]["content"])
+    assert set(said) == {"tall"} and isinstance(said["tall"], bool), said
