@@ -119,7 +119,7 @@ def llm(m, *arguments):
 
 
 def ask(m, model, *arguments, tokens=8):
-    return llm(m, "openai", f"{m.url}/v1", "Hello", "-m", model, "-o", "temperature", "0",
+    return llm(m, "openai", "endpoint", f"{m.url}/v1", "Hello", "-m", model, "-o", "temperature", "0",
                "-o", "max_tokens", str(tokens), *arguments)
 
 
@@ -140,7 +140,7 @@ def answer(program):
 
 def test_llm_switches_models(one_at_a_time):
     m = one_at_a_time
-    listed = answer(llm(m, "openai", f"{m.url}/v1", "--models"))
+    listed = answer(llm(m, "openai", "endpoint", f"{m.url}/v1", "--models"))
     assert {"a", "b", "c", "d", "e", "slow"} <= set(listed.split())
     streamed = answer(ask(m, "b"))
     assert streamed.strip() and m.loaded() == ["b"]
