@@ -20,7 +20,10 @@ command -v dpkg-query >/dev/null ||
 wanted=("${build_packages[@]}")
 [ "${1:-build}" = tests ] && wanted+=("${test_packages[@]}")
 [ "${1:-build}" = ui ] && wanted+=(chromium)
-case $(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}") in
+system=$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
+# For the Go clients of the end-to-end tests. Debian 12's (1.19) is older than they are, and they are skipped there.
+[ "${1:-build}" = tests ] && [ "$system" != "debian 12" ] && wanted+=(golang-go)
+case $system in
   "debian 12")
     # Boost 1.81 and the default, 1.74, exclude each other there: what a user has stays, both work.
     installed libboost1.74-dev || wanted+=(libboost1.81-dev)
@@ -37,6 +40,7 @@ for package in "${wanted[@]}"; do
   case $package in
     # Also to be had without Debian's packages.
     npm | python3 | python3-pip | cmake | git) command -v "${package/python3-pip/pip3}" >/dev/null && continue ;;
+    golang-go) command -v go >/dev/null && continue ;;
   esac
   installed "$package" || missing+=("$package")
 done

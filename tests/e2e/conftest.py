@@ -7,6 +7,9 @@ import harness
 from tiny_models import SLOW, TINY, generate
 
 
+CALLING = '[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "tool_calls.jinja"]\n'
+
+
 @pytest.fixture(scope="session")
 def models():
     """id -> file: a, b, c, d chat (3 MB each), e embeds."""
@@ -22,8 +25,7 @@ def slow_model():
 def tool_calls():
     """What to serve() with, so that model `a` calls tools (see tool_calls.jinja)."""
     template = "tool_calls.jinja"
-    return {"config": f'[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "{template}"]\n',
-            "extra": {template: pathlib.Path(__file__).parent / template}}
+    return {"config": CALLING, "extra": {template: pathlib.Path(__file__).parent / template}}
 
 
 @pytest.fixture
@@ -44,6 +46,22 @@ def serve(models):
     finally:
         for minerva in started:
             minerva.clean()
+
+
+@pytest.fixture(scope="module")
+def one_at_a_time(models, slow_model):
+    """A server of a file's tests: one model fits, `a` calls tools (see tool_calls.jinja), `e` has a name that clients of
+    OpenAI know, `slow` takes its time."""
+    template = "tool_calls.jinja"
+    known = '[model."e"]\npath = "e.gguf"\naliases = ["text-embedding-3-small"]\n'
+    minerva = harness.Minerva({**models, "slow": slow_model}, "--max-models", 1, config=CALLING + known,
+                              extra={template: pathlib.Path(__file__).parent / template},
+                              env={"MINERVA_QUEUE_MIN_RESIDENCY": "100ms"})
+    try:
+        yield minerva.start()
+        minerva.stop()
+    finally:
+        minerva.clean()
 
 
 @pytest.hookimpl(hookwrapper=True)

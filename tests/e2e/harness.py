@@ -269,6 +269,26 @@ class Minerva:
             self.delete(f"/v1/models/{model}?force=true")
         raise AssertionError("the engine was never caught while loading")
 
+    def keep_waiting(self, model, begin):
+        """Calls `begin()`, which asks the model for a stream, and holds the load until streams have had heartbeats.
+        Returns the process id of the loading engine, which is stopped (SIGSTOP)."""
+        pid = self.catch_loading(model, begin)
+        probe = self.chat_stream(model, max_tokens=1)
+        wait_until(lambda: self.view(model)["waiting"] >= 2, "the client under test waits beside the probe")
+        for _ in range(2):
+            probe.heartbeat("loading")
+        probe.drop()
+        return pid
+
+    def resume(self, model):
+        os.kill(self.engine(model), signal.SIGCONT)
+
+    def fail_load(self, model, first):
+        """Kills the loading engine and the one that the request gets after it."""
+        os.kill(first, signal.SIGKILL)
+        second = wait_until(lambda: [pid for pid in self.engines(model) if pid != first], "another engine is tried")[0]
+        os.kill(second, signal.SIGKILL)
+
     def wait(self):
         """Waits for the daemon's end and returns its exit code."""
         return self.process.wait(PATIENCE)

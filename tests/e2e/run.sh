@@ -5,4 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")"
 environment=$(./setup.sh | tail -n 1)
 export MINERVA_E2E_NODE="$environment/node" PYTHONDONTWRITEBYTECODE=1
+[ ! -d "$environment/go" ] || export MINERVA_E2E_GO="$environment/go"
 exec "$environment/python/bin/python" -m pytest -q "$@"

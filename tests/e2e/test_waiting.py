@@ -19,20 +19,13 @@ def test_a_stream_gets_heartbeats_while_its_model_loads(serve, slow_model):
     assert len(events) > 1 and events[-1] == "[DONE]"
 
 
-def kill_both(m, first):
-    """Kills the loading engine and the one that the request gets after it."""
-    os.kill(first, signal.SIGKILL)
-    second = wait_until(lambda: [pid for pid in m.engines("slow") if pid != first], "another engine is tried")[0]
-    os.kill(second, signal.SIGKILL)
-
-
 def test_a_late_refusal_arrives_as_an_event(serve, slow_model):
     m = serve(models={"slow": slow_model})
     opened = []
     pid = m.catch_loading("slow", lambda: opened.append(in_background(m.chat_stream, "slow", max_tokens=3)))
     stream = opened[-1].result()
     stream.heartbeat("loading")
-    kill_both(m, pid)
+    m.fail_load("slow", pid)
     events = [event for event in stream.rest() if not event.startswith(":")]
     assert len(events) == 1 and '"code":"engine_crashed"' in events[0].replace(" ", ""), events
 
