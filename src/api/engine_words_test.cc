@@ -22,8 +22,9 @@ TEST(EngineWords, FlagsAndExceptionsBecomeMinervasTerms) {
       "This server does not support slots action. Start it with `--slot-save-path`",
       "file:// URLs are not allowed unless --media-path is specified",
       "tools param requires --jinja flag",
-      R"([json.exception.parse_error.101] parse error at line 1, column 60: syntax error while parsing value - invalid )"
-      R"(string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF; last read: '"\ud800"')",
+      // Parentheses: one text in two lines, no missing comma.
+      (R"([json.exception.parse_error.101] parse error at line 1, column 60: syntax error while parsing value - invalid )"
+       R"(string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF; last read: '"\ud800"')"),
       "[json.exception.parse_error.101] parse error",
       "[json.exception.type_error.302] type must be string, but is number",
       "[json.exception.type_error.316] invalid UTF-8 byte at index 0: 0xFF",

@@ -9,6 +9,13 @@
 namespace minerva::cli {
 namespace {
 
+// What is given each time: "list of paths" -> "path".
+std::string type_of_one(const std::string& type) {
+  if (type == "list of paths") return "path";
+  if (type == "list of addresses") return "address";
+  return type == "list of text" ? "text" : type;
+}
+
 constexpr int kMaxRepeated = 1000;  // of one flag
 
 }  // namespace
@@ -29,7 +36,7 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
       continue;
     }
     command.add_option(key.flag, flags->values[i], meaning)
-        ->type_name(key.type == "list of text" ? "text" : key.type)
+        ->type_name(type_of_one(key.type))
         ->expected(1, key.repeatable ? kMaxRepeated : 1)
         ->allow_extra_args(false)
         ->multi_option_policy(key.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
