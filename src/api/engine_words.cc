@@ -157,6 +157,19 @@ std::optional<Error> of_part(std::string_view message) {
   return std::nullopt;
 }
 
+// "input (1502 tokens) is too large to process. increase the physical batch size (current batch size: 512)": what an
+// embedding model or reranker reads has to fit into one batch.
+std::optional<Error> of_length(std::string_view message) {
+  const std::string_view tokens = between(message, "input (", " tokens) is too large to process");
+  const std::string_view most = between(message, "current batch size: ", ")");
+  if (tokens.empty() || most.empty()) return std::nullopt;
+  return Error{ErrorCode::kInvalidArgument,
+               fmt::format("The input has {} tokens, and this model takes {} at once. Send less text, or raise the "
+                           "batch (args = [\"--ubatch-size\", ...]) in its [model] section.",
+                           tokens, most),
+               "input"};
+}
+
 }  // namespace
 
 std::optional<Error> in_own_words(std::string_view message) {
@@ -164,7 +177,7 @@ std::optional<Error> in_own_words(std::string_view message) {
     if (message.find(sentence.of_engine) == std::string_view::npos) continue;
     return Error{sentence.code, std::string(sentence.own), std::string(sentence.param)};
   }
-  for (const auto reads : {of_field, of_part, of_parser}) {
+  for (const auto reads : {of_length, of_field, of_part, of_parser}) {
     if (auto error = reads(message)) return error;
   }
   for (const Beginning& beginning : kAboutTheRequest) {

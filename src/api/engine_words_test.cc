@@ -25,6 +25,7 @@ TEST(EngineWords, FlagsAndExceptionsBecomeMinervasTerms) {
       // Parentheses: one text in two lines, no missing comma.
       (R"([json.exception.parse_error.101] parse error at line 1, column 60: syntax error while parsing value - invalid )"
        R"(string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF; last read: '"\ud800"')"),
+      "input (1502 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
       "[json.exception.parse_error.101] parse error",
       "[json.exception.type_error.302] type must be string, but is number",
       "[json.exception.type_error.316] invalid UTF-8 byte at index 0: 0xFF",

@@ -328,6 +328,8 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     x.dialect = x.route->dialect;
   } else if (x.path.starts_with("/api/")) {
     x.dialect = api::Dialect::kOllama;
+  } else if (x.path.starts_with("/v1/messages") || x.path.starts_with("/messages")) {
+    x.dialect = api::Dialect::kAnthropic;
   }
   const ForBrowsers for_browsers = x.route == nullptr ? ForBrowsers{} : what_browsers_may(*x.route);
   if (const auto refused = refuse_foreign(service.config, x.request, for_browsers)) {

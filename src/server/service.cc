@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -47,7 +48,16 @@ const api::Preset* Service::find_preset(std::string_view name) const {
   for (const std::string& reading : other_readings(name)) {
     if (found = api::find_preset(config.presets, reading); found != nullptr) return found;
   }
-  return nullptr;
+  // Without regard to case, if one preset only is meant and no model is.
+  if (catalog.look_up(name) != nullptr) return nullptr;
+  const std::string small = lower_case(name);
+  for (const api::Preset& preset : config.presets) {
+    const auto is_it = [&](const ModelId& id) { return lower_case(id) == small; };
+    if (!is_it(preset.id) && std::none_of(preset.aliases.begin(), preset.aliases.end(), is_it)) continue;
+    if (found != nullptr) return nullptr;
+    found = &preset;
+  }
+  return found;
 }
 
 io::Task<Result<ModelId>> Service::resolve(std::string name) {

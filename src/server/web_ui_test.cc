@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 // A folder like that of a built UI, with what must not get out of it.
 class WebUiTest : public testing::Test {
- protected:
+ public:
   WebUiTest() {
     folder_ = fs::path(testing::TempDir()) / ("web_ui_" + std::to_string(::getpid()));
     fs::create_directories(folder_ / "ui/_app/immutable");

@@ -39,7 +39,7 @@ def test_it_is_listed_like_a_model(serve):
     model, preset = listed["a"], listed["a:fast"]
     assert preset.pop("preset_of") == "a" and preset.pop("aliases") == ["fast"] and "preset_of" not in model
     assert {**preset, "id": "a", "aliases": []} == model
-    for name in ("a:fast", "fast", "fast:latest"):
+    for name in ("a:fast", "fast", "fast:latest", "A:FAST"):
         shown = m.get(f"/v1/models/{name}").json
         assert shown["id"] == "a:fast" and shown["preset_of"] == "a"
     shown = subprocess.run([MINERVA, "models", "--url", m.url], capture_output=True, text=True, check=True,
