@@ -57,7 +57,7 @@ Result<Json> chat_body(const Request& request, Json messages) {
     if (!tools->is_array()) return fail(wrong_type("tools", "a list"));
     engine["tools"] = *tools;
   }
-  const Result<Json> schema = schema_of(request.body);
+  Result<Json> schema = schema_of(request.body);
   if (!schema) return schema;
   if (schema->is_object() && schema->empty()) {
     engine["response_format"] = {{"type", "json_object"}};
@@ -70,7 +70,7 @@ Result<Json> chat_body(const Request& request, Json messages) {
 
 // What goes to it as a prompt.
 Result<Json> raw_body(const Request& request, const Prompt& prompt) {
-  const Result<Json> schema = schema_of(request.body);
+  Result<Json> schema = schema_of(request.body);
   if (!schema) return schema;
   if (const Json* images = find_member(request.body, "images"); images != nullptr && !images->empty()) {
     return fail(ErrorCode::kInvalidArgument,
@@ -92,7 +92,7 @@ Result<Json> raw_body(const Request& request, const Prompt& prompt) {
 bool only_loads(Verb verb, const Request& request) {
   const auto is_empty = [&](const char* name) {
     const Json* const value = find_member(request.body, name);
-    return value == nullptr || value->empty() || *value == "";
+    return value == nullptr || value->empty() || is_empty_text(*value);
   };
   if (verb == Verb::kChat) return is_empty("messages");
   return is_empty("prompt") && is_empty("suffix") && is_empty("images");

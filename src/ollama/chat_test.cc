@@ -32,7 +32,7 @@ Result<std::string> told(api::AnswerTranslation& answer, std::string_view text, 
     if (!piece) return piece;
     out += *piece;
   }
-  const auto rest = answer.finish();
+  auto rest = answer.finish();
   if (!rest) return rest;
   return out + *rest;
 }

@@ -108,7 +108,7 @@ std::optional<Error> add_options(const Json& request, unsigned context, Json& en
 
 Result<Json> schema_of(const Json& request) {
   const Json* const format = find_member(request, "format");
-  if (format == nullptr || *format == "") return Json(nullptr);
+  if (format == nullptr || is_empty_text(*format)) return Json(nullptr);
   if (*format == "json") return Json::object();
   if (!format->is_object()) return fail(wrong_type("format", "\"json\" or a JSON schema"));
   return *format;
@@ -116,7 +116,7 @@ Result<Json> schema_of(const Json& request) {
 
 std::optional<Error> add_thinking(const Json& request, Json& engine) {
   const Json* const think = find_member(request, "think");
-  if (think == nullptr || *think == "") return std::nullopt;
+  if (think == nullptr || is_empty_text(*think)) return std::nullopt;
   if (think->is_boolean()) {
     engine["chat_template_kwargs"] = {{"enable_thinking", *think}};
     return std::nullopt;

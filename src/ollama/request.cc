@@ -73,6 +73,8 @@ Error wrong_type(std::string_view name, std::string_view expected) {
   return {ErrorCode::kInvalidArgument, fmt::format("\"{}\" must be {}.", name, expected), std::string(name)};
 }
 
+bool is_empty_text(const Json& value) { return value.is_string() && value.get_ref<const std::string&>().empty(); }
+
 const Json* find_member(const Json& object, const char* name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);

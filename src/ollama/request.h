@@ -46,6 +46,8 @@ Result<std::string> text_member(const Json& object, const char* name);
 Result<bool> flag_member(const Json& object, const char* name, bool otherwise);
 // nullptr if it is absent or null.
 const Json* find_member(const Json& object, const char* name);
+// Whether it is the text "", which clients of Ollama send for what they do not set.
+bool is_empty_text(const Json& value);
 
 // Of an engine's refusal: what part of the request's tokens its context has room for (0 to 1); nothing if it was
 // refused for another reason.
