@@ -6,20 +6,22 @@ import re
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from harness import PATIENCE
+from harness import PATIENCE, chat_body
 
 SCREENSHOTS = os.environ.get("MINERVA_SCREENSHOTS")
 
 
+KEY = "the-right-key"
+
+
 @pytest.fixture
-def m(serve, models):
+def start(serve, models):
     names = {"alpha": models["a"], "beta": models["b"]}
-    return serve("--max-models", 1, "--no-park", "--ui-dir", os.environ["MINERVA_UI_DIR"], models=names)
+    return lambda *args: serve("--max-models", 1, "--ui-dir", os.environ["MINERVA_UI_DIR"], *args, models=names)
 
 
 class Page:
-    def __init__(self, m, page):
-        self.m = m
+    def __init__(self, page):
         self.page = page
         self.refused = []  # by the page's policy, or by the server
         self.shots = 0
@@ -30,8 +32,8 @@ class Page:
             self.shots += 1
             self.page.screenshot(path=str(pathlib.Path(SCREENSHOTS) / f"{self.shots:02}-{name}.png"))
 
-    def open(self):
-        self.page.goto(self.m.url + "/chat/")
+    def open(self, m):
+        self.page.goto(m.url + "/chat/")
         expect(self.trigger()).to_be_visible()
 
     def trigger(self):
@@ -85,20 +87,21 @@ class Page:
 
 
 @pytest.fixture
-def ui(m):
+def ui():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1200, "height": 800})
         context.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
         # The page's own setting: answers of models that talk at random have no end.
-        context.add_init_script("localStorage.setItem('LlamaUi.config', JSON.stringify({max_tokens: 8}))")
-        yield Page(m, context.new_page())
+        context.add_init_script("localStorage['LlamaUi.config'] ??= JSON.stringify({max_tokens: 8})")
+        yield Page(context.new_page())
         browser.close()
 
 
-def test_models_are_loaded_unloaded_and_evicted(m, ui):
-    ui.open()
+def test_models_are_loaded_unloaded_and_evicted(start, ui):
+    m = start("--no-park")
+    ui.open(m)
     ui.options()
     ui.shot("models")
     ui.press("alpha", "Load model")
@@ -120,8 +123,9 @@ def test_models_are_loaded_unloaded_and_evicted(m, ui):
     ui.shot("unloaded")
 
 
-def test_chat_switch_and_reload(m, ui):
-    ui.open()
+def test_chat_switch_and_reload(start, ui):
+    m = start("--no-park")
+    ui.open(m)
     ui.choose("alpha")
     ui.say("First words", "alpha")
     ui.shot("chat")
@@ -137,3 +141,31 @@ def test_chat_switch_and_reload(m, ui):
     # Nothing that it needs is kept from it.
     blocked = [text for text in ui.refused if "Content Security Policy" in text and "sw.js" not in text]
     assert blocked == [], blocked
+
+
+def test_parked_models_behind_a_key(start, ui):
+    m = start("--api-key", KEY)
+    ui.page.goto(m.url + "/chat/")
+    ui.page.get_by_role("button", name="Enter API Key").click()
+    ui.shot("key")
+    ui.page.get_by_placeholder("Enter your API key").fill(KEY)
+    ui.page.keyboard.press("Enter")
+    expect(ui.trigger()).to_be_visible()
+
+    ui.press("alpha", "Load model")
+    ui.has_button("alpha", "Unload model")
+    # Parked by somebody else's request, it can be used and unloaded as one that is loaded.
+    key = {"Authorization": f"Bearer {KEY}"}
+    assert m.post("/v1/chat/completions", chat_body("beta", max_tokens=2), headers=key).status == 200
+    statuses = {model["id"]: model["status"]["value"] for model in m.get("/v1/models", headers=key).json["data"]}
+    assert statuses == {"alpha": "sleeping", "beta": "loaded"}
+    ui.has_button("beta", "Unload model")
+    ui.has_button("alpha", "Unload model")
+    ui.shot("parked")
+    ui.choose("alpha")
+    ui.say("First words", "alpha")
+    for model in ("beta", "alpha"):
+        ui.press(model, "Unload model")
+        expect(ui.page.get_by_text(f"Model unloaded: {model}")).to_be_visible()
+    assert m.engines() == []
+    ui.shot("unloaded")
