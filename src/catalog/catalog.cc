@@ -440,11 +440,12 @@ void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<M
     if (!described) return done(fail(Error(described.error())));
     const ModelSpec& spec = impl->find(id)->spec;
     if (!spec.context_may_shrink) return impl->inspect(spec, std::move(done));
-    impl->inspect(spec, [impl, spec, room, done = std::move(done)](Result<ModelMetadata> result) mutable {
-      if (!result || result->footprint() <= room) return done(std::move(result));
-      const ContextSearch search(room, result->context, result->footprint());
-      impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
-    });
+    impl->inspect(spec,
+                  [impl, spec = ModelSpec(spec), room, done = std::move(done)](Result<ModelMetadata> result) mutable {
+                    if (!result || result->footprint() <= room) return done(std::move(result));
+                    const ContextSearch search(room, result->context, result->footprint());
+                    impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
+                  });
   });
 }
 

@@ -43,8 +43,9 @@ def test_a_stream_that_waits(one_at_a_time, version):
 
 
 @VERSIONS
-def test_an_error_after_a_wait(one_at_a_time, version):
-    m = one_at_a_time
+def test_an_error_after_a_wait(serve, slow_model, version):
+    # A server of its own: what failed twice is refused for a while.
+    m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(version, m, "wait"))))
     code, text, errors = finish(asked[-1])

@@ -37,8 +37,9 @@ def test_a_stream_that_waits(one_at_a_time):
     assert code == 0 and text.strip(), errors
 
 
-def test_an_error_after_a_wait(one_at_a_time):
-    m = one_at_a_time
+def test_an_error_after_a_wait(serve, slow_model):
+    # A server of its own: what failed twice is refused for a while.
+    m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(m, "wait"))))
     code, text, errors = finish(asked[-1])

@@ -99,8 +99,9 @@ def test_langchain_raises_the_clients_errors(one_at_a_time):
     assert unsupported.value.code == "unsupported"
 
 
-def test_langchain_raises_an_error_after_a_wait(one_at_a_time):
-    m = one_at_a_time
+def test_langchain_raises_an_error_after_a_wait(serve, slow_model):
+    # A server of its own: what failed twice is refused for a while.
+    m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(harness.in_background(streamed, m, "slow"))))
     with pytest.raises(openai.APIError) as crashed:

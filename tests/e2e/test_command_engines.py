@@ -170,9 +170,13 @@ def test_a_changed_command_counts_from_the_next_load_on(begin):
 
 
 def test_a_name_that_is_a_file_too(serve, models):
+    """The config's name is the stronger one; the file is called by its folder too (docs/adr/0019-names.md)."""
     m = serve(config=entry("a"), models={"a": models["a"]})
-    assert m.get("/v1/models/a").status == 404
-    assert "its command in the config" in m.log()
+    assert m.get("/v1/models/a").json["size_bytes"] == 0
+    (other,) = [model["id"] for model in m.get("/v1/models").json["data"] if model["id"] != "a"]
+    assert other.endswith("-a") and m.get(f"/v1/models/{other}").json["size_bytes"] > 0
+    m.use("a")
+    assert m.loaded() == ["a"]
 
 
 def test_llama_cpps_own_server(serve, models):

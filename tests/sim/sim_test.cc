@@ -10,7 +10,7 @@ namespace {
 TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
   catch_failed_checks();
   Coverage coverage;
-  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
     const ScheduleResult result = run_schedule(seed, /*keep_log=*/false);
     ASSERT_FALSE(result.broken) << "seed " << seed << ": " << *result.broken;
     for (const auto& [what, count] : result.coverage) coverage[what] += count;
