@@ -28,7 +28,9 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
       embeds ? (std::max(context, defaults.batch) + parallel - 1) / parallel * parallel : defaults.batch;
   const WeightsMode weights = spec.weights == WeightsMode::kAuto ? defaults.weights : spec.weights;
 
-  std::vector<std::string> arguments = {"--offline", "--no-ui", "--no-warmup", "-fit", "off"};
+  // No --no-ui: it becomes `"ui": false` in the engine's /props, and llama.cpp's web UI hides such a model once it is
+  // loaded. There is nothing to turn off: minerva-engine is built without the UI's files.
+  std::vector<std::string> arguments = {"--offline", "--no-warmup", "-fit", "off"};
   const auto add = [&arguments](std::string_view name, std::string value) {
     arguments.emplace_back(name);
     arguments.push_back(std::move(value));

@@ -41,6 +41,12 @@ TEST(EngineArguments, ContextIsPerConversation) {
   EXPECT_EQ(value_of(engine_arguments(set, nullptr, {}), "-c"), "1024000000000");
 }
 
+TEST(EngineArguments, NoModelIsHiddenFromTheWebUi) {
+  const auto arguments = engine_arguments(spec_of(1), nullptr, {});
+  EXPECT_FALSE(has(arguments, "--no-ui"));
+  EXPECT_FALSE(has(arguments, "--no-webui"));
+}
+
 TEST(EngineArguments, MetadataChoosesTheModeOfServing) {
   ModelMetadata chat;
   chat.trained_context = 512;

@@ -10,7 +10,7 @@ import tempfile
 
 from harness import ENGINE, PATIENCE, UnixConnection
 
-FLAGS = ["--offline", "--no-ui", "--no-warmup", "-fit", "off", "-t", "1", "-b", "256", "-ub", "256",
+FLAGS = ["--offline", "--no-warmup", "-fit", "off", "-t", "1", "-b", "256", "-ub", "256",
          "--ctx-checkpoints", "4"]
 NO_LIMIT = 1 << 40
 

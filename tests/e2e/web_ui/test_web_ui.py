@@ -6,20 +6,22 @@ import re
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from harness import PATIENCE
+from harness import PATIENCE, chat_body
 
 SCREENSHOTS = os.environ.get("MINERVA_SCREENSHOTS")
 
 
+KEY = "the-right-key"
+
+
 @pytest.fixture
-def m(serve, models):
+def start(serve, models):
     names = {"alpha": models["a"], "beta": models["b"]}
-    return serve("--max-models", 1, "--no-park", "--ui-dir", os.environ["MINERVA_UI_DIR"], models=names)
+    return lambda *args: serve("--max-models", 1, "--ui-dir", os.environ["MINERVA_UI_DIR"], *args, models=names)
 
 
 class Page:
-    def __init__(self, m, page):
-        self.m = m
+    def __init__(self, page):
         self.page = page
         self.refused = []  # by the page's policy, or by the server
         self.shots = 0
@@ -30,13 +32,13 @@ class Page:
             self.shots += 1
             self.page.screenshot(path=str(pathlib.Path(SCREENSHOTS) / f"{self.shots:02}-{name}.png"))
 
-    def open(self):
-        self.page.goto(self.m.url + "/chat/")
+    def open(self, m):
+        self.page.goto(m.url + "/chat/")
         expect(self.trigger()).to_be_visible()
 
     def trigger(self):
-        return self.page.locator("[data-slot=dropdown-menu-trigger]").filter(
-            has_text=re.compile("Select model|alpha|beta")).first
+        """What opens the list of models, below the message that is being written. It has the chosen one's name."""
+        return self.page.locator("form").get_by_role("button", name=re.compile("^(Select model|alpha|beta)$"))
 
     def options(self):
         """Opens the list of models if it is not."""
@@ -46,7 +48,7 @@ class Page:
 
     def option(self, model):
         self.options()
-        return self.page.get_by_role("option").filter(has_text=model).first
+        return self.page.get_by_role("option").filter(has_text=model)
 
     def press(self, model, what):
         """A button of the model's row, which is there while the mouse is on it."""
@@ -57,46 +59,55 @@ class Page:
         self.option(model).hover()
         expect(self.option(model).get_by_role("button", name=what)).to_be_visible()
 
-    def close_options(self):
-        while self.page.get_by_role("option").first.is_visible():
-            self.page.keyboard.press("Escape")
-            self.page.wait_for_function("true")
-
     def choose(self, model):
         self.option(model).click()
-        expect(self.trigger()).to_contain_text(model)
-        self.close_options()
+        expect(self.page.get_by_role("option")).to_have_count(0)
+        expect(self.trigger()).to_have_text(model)
 
-    def say(self, text):
-        """Sends a message, and waits for the end of its answer."""
-        box = self.page.locator("textarea, [contenteditable=true]").first
-        box.click()
+    def messages(self, whose):
+        return self.page.get_by_role("group", name=f"{whose} message")
+
+    def say(self, text, model):
+        """Sends a message, and waits for the end of the model's answer."""
+        before = self.messages("Assistant").count()
+        box = self.page.get_by_role("textbox", name="Type a message")
         box.fill(text)
         with self.page.expect_response(lambda r: r.url.endswith("/chat/v1/chat/completions")) as answer:
-            self.page.keyboard.press("Enter")
+            box.press("Enter")
         assert answer.value.status == 200, answer.value
         assert answer.value.finished() is None
-        expect(self.page.get_by_text(text).first).to_be_visible()
+        assert answer.value.request.post_data_json["model"] == model
+        expect(self.messages("User").last).to_contain_text(text)
+        expect(self.messages("Assistant")).to_have_count(before + 1)
+        # How long the answer is, is said of a finished one.
+        last = self.messages("Assistant").last
+        expect(last.get_by_role("button", name=re.compile("tokens$"))).to_be_visible()
+        expect(last.get_by_role("button", name=model, exact=True)).to_be_visible()
+        expect(self.page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
 
 
 @pytest.fixture
-def ui(m):
+def ui():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1200, "height": 800})
         context.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
-        yield Page(m, context.new_page())
+        # The page's own setting: answers of models that talk at random have no end.
+        context.add_init_script("localStorage['LlamaUi.config'] ??= JSON.stringify({max_tokens: 8})")
+        yield Page(context.new_page())
         browser.close()
 
 
-def test_models_are_loaded_unloaded_and_evicted(m, ui):
-    ui.open()
+def test_models_are_loaded_unloaded_and_evicted(start, ui):
+    m = start("--no-park")
+    ui.open(m)
     ui.options()
     ui.shot("models")
     ui.press("alpha", "Load model")
     expect(ui.page.get_by_text("Model loaded: alpha")).to_be_visible()
     assert m.loaded() == ["alpha"]
+    # It is still one of the page's models now that its own properties are known.
     ui.has_button("alpha", "Unload model")
     ui.shot("loaded")
 
@@ -112,21 +123,49 @@ def test_models_are_loaded_unloaded_and_evicted(m, ui):
     ui.shot("unloaded")
 
 
-def test_chat_switch_and_reload(m, ui):
-    ui.open()
+def test_chat_switch_and_reload(start, ui):
+    m = start("--no-park")
+    ui.open(m)
     ui.choose("alpha")
-    ui.say("First words")
+    ui.say("First words", "alpha")
     ui.shot("chat")
     assert m.loaded() == ["alpha"]
     ui.choose("beta")
-    ui.say("Second words")
+    ui.say("Second words", "beta")
     assert m.loaded() == ["beta"]
     ui.shot("switched")
     ui.page.reload()
-    expect(ui.page.get_by_text("First words").first).to_be_visible()
-    expect(ui.page.get_by_text("Second words").first).to_be_visible()
-    ui.say("Third words")
+    expect(ui.messages("User")).to_contain_text(["First words", "Second words"])
+    ui.say("Third words", "beta")
     ui.shot("reloaded")
     # Nothing that it needs is kept from it.
     blocked = [text for text in ui.refused if "Content Security Policy" in text and "sw.js" not in text]
     assert blocked == [], blocked
+
+
+def test_parked_models_behind_a_key(start, ui):
+    m = start("--api-key", KEY)
+    ui.page.goto(m.url + "/chat/")
+    ui.page.get_by_role("button", name="Enter API Key").click()
+    ui.shot("key")
+    ui.page.get_by_placeholder("Enter your API key").fill(KEY)
+    ui.page.keyboard.press("Enter")
+    expect(ui.trigger()).to_be_visible()
+
+    ui.press("alpha", "Load model")
+    ui.has_button("alpha", "Unload model")
+    # Parked by somebody else's request, it can be used and unloaded as one that is loaded.
+    key = {"Authorization": f"Bearer {KEY}"}
+    assert m.post("/v1/chat/completions", chat_body("beta", max_tokens=2), headers=key).status == 200
+    statuses = {model["id"]: model["status"]["value"] for model in m.get("/v1/models", headers=key).json["data"]}
+    assert statuses == {"alpha": "sleeping", "beta": "loaded"}
+    ui.has_button("beta", "Unload model")
+    ui.has_button("alpha", "Unload model")
+    ui.shot("parked")
+    ui.choose("alpha")
+    ui.say("First words", "alpha")
+    for model in ("beta", "alpha"):
+        ui.press(model, "Unload model")
+        expect(ui.page.get_by_text(f"Model unloaded: {model}")).to_be_visible()
+    assert m.engines() == []
+    ui.shot("unloaded")
