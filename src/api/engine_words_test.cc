@@ -34,8 +34,8 @@ TEST(EngineWords, FlagsAndExceptionsBecomeMinervasTerms) {
       "Failed to parse messages: [json.exception.type_error.302] type must be string, but is number",
       "Failed to parse messages: Missing 'role' in message",
       "Failed to parse tools: [json.exception.out_of_range.403] key 'function' not found; tools = [\n  {}\n]",
-      "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] parse error at line 1, column 1: "
-      "syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal",
+      ("Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] parse error at line 1, column 1: "
+       "syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal"),
       "Field 'stop': [json.exception.type_error.302] type must be string, but is number",
       "Field 'n_cmpl': Value must be between 1 <= value <= 2, but got 3",
       "Field 'temperature': type must be number, but is string",
