@@ -90,7 +90,7 @@ TEST_F(RuntimeFolderTest, NothingOfSomebodyElseIsRemoved) {
   foreign.push_back(copy_as("minerva-aaaaaa"));
   std::ofstream(lock_of(foreign.back()), std::ios::trunc) << "a list of locks\n";
   foreign.push_back(copy_as("minerva-bbbbbb"));
-  std::ofstream(lock_of(foreign.back()), std::ios::trunc);  // empty
+  fs::resize_file(lock_of(foreign.back()), 0);
   foreign.push_back(copy_as("minerva-cccccc"));
   fs::permissions(foreign.back(), fs::perms::owner_all | fs::perms::group_read);
   foreign.push_back(copy_as("minerva-dddddd"));
