@@ -33,14 +33,14 @@ def disk(tmp_path):
 
 
 def test_syncs_hold_up_no_request(serve, models, disk):
-    """All state files are being synced, and a request needs what is done on other threads."""
+    """State files are being synced, and a request needs what is done on other threads."""
     m = serve(models={"a": models["a"], "b": models["b"]}, env=disk.env)
     m.use("a")
     state = m.folder / "state"
     with disk.held("fsync"):
         assert m.load("b").status == 200
-        wait_until(lambda: all((state / f"{name}.json.new").exists() for name in ("history", "metadata")),
-                   "both are being written")
+        # Which other state files are due as well depends on what was looked at in the background.
+        wait_until(lambda: (state / "history.json.new").exists(), "it is being written")
         m.add_model("c", models["c"])  # a request for it has the folder read
         assert m.chat("c").status == 200
         assert m.chat("a").status == 200
