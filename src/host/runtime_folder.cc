@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "io/descriptor.h"
+
 namespace minerva {
 namespace {
 
@@ -30,31 +32,15 @@ Failure cannot_make(const std::string& base) {
   return fail(ErrorCode::kIo, fmt::format("cannot make a folder for sockets in {}: {}.", base, std::strerror(errno)));
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  explicit operator bool() const { return fd_ >= 0; }
-  int operator*() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-Descriptor open_folder(const std::string& path) {
-  return Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+io::Descriptor open_folder(const std::string& path) {
+  return io::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 // The file gets its name only once it is written and locked: one that can be locked belongs to a process that is gone.
 // -1, and errno, when that cannot be.
 int make_lock(const std::string& path) {
-  const Descriptor folder = open_folder(path);
-  Descriptor lock(::openat(*folder, kNewLock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const io::Descriptor folder = open_folder(path);
+  io::Descriptor lock(::openat(*folder, kNewLock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   const std::string line = fmt::format("{}{}\n", kLockBegins, ::getpid());
   const bool made = lock && ::write(*lock, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
                     ::flock(*lock, LOCK_EX | LOCK_NB) == 0 && ::renameat(*folder, kNewLock, *folder, kLock) == 0;
@@ -82,7 +68,7 @@ bool is_sockets_name(std::string_view name) {
 
 // Sockets and the lock, and the folder if nothing else is in it.
 void remove_what_is_ours(const std::string& path) {
-  const Descriptor folder = open_folder(path);
+  const io::Descriptor folder = open_folder(path);
   if (!folder) return;
   std::vector<std::string> sockets;
   std::error_code error;
@@ -99,10 +85,10 @@ void remove_what_is_ours(const std::string& path) {
 
 // Of what is not a process's that is gone, nothing is touched: in /tmp there may be anything of anybody.
 void remove_if_abandoned(const std::string& path) {
-  const Descriptor folder = open_folder(path);
+  const io::Descriptor folder = open_folder(path);
   struct stat info{};
   if (!folder || ::fstat(*folder, &info) != 0 || info.st_uid != ::geteuid() || (info.st_mode & 07777U) != 0700) return;
-  const Descriptor lock(::openat(*folder, kLock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const io::Descriptor lock(::openat(*folder, kLock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (lock && is_lock(*lock) && ::flock(*lock, LOCK_EX | LOCK_NB) == 0) remove_what_is_ours(path);
 }
 

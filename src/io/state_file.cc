@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "io/descriptor.h"
 
 namespace minerva::io {
 namespace {
@@ -24,21 +25,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxBytes = 64U << 20;
 constexpr mode_t kOwnerOnly = 0600;
 constexpr std::string_view kFirst = R"({"minerva":)";  // of each file
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  explicit operator bool() const { return fd_ >= 0; }
-  int operator*() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::uint32_t checksum(std::string_view content) {
   boost::crc_32_type crc;

@@ -1,0 +1,30 @@
+// Descriptor: an open file, socket or folder of the kernel's, closed with its owner.
+//
+// Threading: any thread, one at a time. It reads and writes nothing by itself.
+#pragma once
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace minerva::io {
+
+class Descriptor {
+ public:
+  // `fd`: negative where there is none, as open() returns it.
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  explicit operator bool() const { return fd_ >= 0; }
+  int operator*() const { return fd_; }
+  // The caller closes it.
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+}  // namespace minerva::io
