@@ -272,12 +272,7 @@ io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& x, ModelId mo
   Waiting waiting(service.loop);
   const TimePoint deadline = x.arrived + service.config.unload_timeout;
   const RequestId request = service.host.unload(model, /*force=*/false, deadline, waiting.callback());
-  waiting.watch(x.connection);
-  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
-  x.connection.unwatch_peer();
-  if (waiting.answer) co_return *std::move(waiting.answer);
-  service.host.cancel(request);
-  co_return fail(ErrorCode::kCancelled, "the client went away");
+  co_return co_await wait_for_answer(service.host, x.connection, waiting, request);
 }
 
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {

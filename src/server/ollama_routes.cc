@@ -74,12 +74,7 @@ io::Task<Result<Done>> moved(Service& service, Exchange& x, bool goes) {
   const RequestId request =
       goes ? service.host.unload(x.model, /*force=*/false, unload_by, waiting.callback())
            : service.host.load(x.model, /*preload=*/false, /*force=*/false, load_by, waiting.callback());
-  waiting.watch(x.connection);
-  while (!waiting.answer && !waiting.gone) co_await waiting.woken.wait();
-  x.connection.unwatch_peer();
-  if (waiting.answer) co_return *std::move(waiting.answer);
-  service.host.cancel(request);
-  co_return fail(ErrorCode::kCancelled, "the client went away");
+  co_return co_await wait_for_answer(service.host, x.connection, waiting, request);
 }
 
 // Answers with `done` once the model came or went.

@@ -8,6 +8,7 @@
 #include "host/model_host.h"
 #include "io/http.h"
 #include "io/loop.h"
+#include "io/task.h"
 
 namespace minerva {
 
@@ -30,5 +31,10 @@ struct Waiting {
     });
   }
 };
+
+// The answer of the call `request`, which answers into `waiting`. A client that goes away takes its call back.
+// Errors: those of the call; kCancelled: the client went away.
+io::Task<Result<Done>> wait_for_answer(ModelHost& host, io::HttpServerConnection& connection, Waiting& waiting,
+                                       RequestId request);
 
 }  // namespace minerva
