@@ -47,12 +47,14 @@ std::string_view cache_header(CacheOutcome outcome) {
 }
 
 // Woken when an engine's process is gone.
-class Mourner {
+class EngineEndWatcher {
  public:
-  explicit Mourner(Service& service) : woken(service.loop), service_(service) { service_.mourners.insert(&woken); }
-  Mourner(const Mourner&) = delete;
-  Mourner& operator=(const Mourner&) = delete;
-  ~Mourner() { service_.mourners.erase(&woken); }
+  explicit EngineEndWatcher(Service& service) : woken(service.loop), service_(service) {
+    service_.engine_end_watchers.insert(&woken);
+  }
+  EngineEndWatcher(const EngineEndWatcher&) = delete;
+  EngineEndWatcher& operator=(const EngineEndWatcher&) = delete;
+  ~EngineEndWatcher() { service_.engine_end_watchers.erase(&woken); }
 
   io::Signal woken;
 
@@ -249,7 +251,8 @@ class Relay {
     const ModelMetadata* known = service_.host.metadata(x_.model);
     if (known == nullptr) {
       const auto inspection = service_.begin_inspection(x_.model);
-      if (!co_await wait_for(inspection->woken, deadline_, [&] { return inspection->done; })) co_return gone_error();
+      if (!co_await wait_for(inspection->woken, deadline_, [&] { return inspection->answer.has_value(); }))
+        co_return gone_error();
       spec = service_.catalog.find(x_.model);
       known = service_.host.metadata(x_.model);
     }
@@ -605,9 +608,10 @@ class Relay {
   // Why the engine did not answer. Waits a moment for its death to be known.
   io::Task<Error> engine_error(const Lease& lease) {
     const TimePoint give_up = Clock::now() + kDeathWait;
-    Mourner mourner(service_);
+    EngineEndWatcher engine_end(service_);
     bool in_time = true;
-    while (in_time && service_.host.engine_alive(lease.engine())) in_time = co_await mourner.woken.wait_until(give_up);
+    while (in_time && service_.host.engine_alive(lease.engine()))
+      in_time = co_await engine_end.woken.wait_until(give_up);
     if (const auto death = service_.host.cause_of_death(lease.engine())) co_return broke_off(*death);
     const std::string last = service_.host.log(x_.model)->last_words();
     co_return broke_off(

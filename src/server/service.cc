@@ -110,23 +110,17 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
 
 std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {
   const auto inspection = std::make_shared<Inspection>(loop);
-  host.inspect(model, [inspection](const Result<ModelMetadata>&) {
-    inspection->done = true;
+  host.inspect(model, [inspection](Result<ModelMetadata> result) {
+    inspection->answer = std::move(result);
     inspection->woken.notify();
   });
   return inspection;
 }
 
 io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
-  io::Signal inspected(loop);
-  std::optional<Result<ModelMetadata>> metadata;
-  // The answer may come after a client has gone, but never after this coroutine: it waits.
-  host.inspect(id, [&](Result<ModelMetadata> result) {
-    metadata = std::move(result);
-    inspected.notify();
-  });
-  while (!metadata) co_await inspected.wait();
-  co_return *std::move(metadata);
+  const auto inspection = begin_inspection(id);
+  while (!inspection->answer) co_await inspection->woken.wait();
+  co_return *std::move(inspection->answer);
 }
 
 ModelId Service::default_for(std::string_view path) const {
@@ -140,7 +134,7 @@ ModelId Service::default_for(std::string_view path) const {
 
 void Service::engine_gone(EngineId engine) {
   pool.forget(engine);
-  for (io::Signal* const mourner : mourners) mourner->notify();
+  for (io::Signal* const watcher : engine_end_watchers) watcher->notify();
 }
 
 std::vector<ModelId> Service::names_of(const ModelId& model) const {

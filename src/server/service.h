@@ -56,7 +56,7 @@ struct Service {
   router_api::StatusFeed statuses;
   std::set<io::Signal*> watchers;  // notified of each event of both
   const WebUi web_ui;
-  std::set<io::Signal*> mourners;  // notified of each engine's end
+  std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
@@ -83,7 +83,7 @@ struct Service {
   struct Inspection {
     explicit Inspection(io::Loop& loop) : woken(loop) {}
     io::Signal woken;
-    bool done = false;
+    std::optional<Result<ModelMetadata>> answer;
   };
   // Has the model inspected, if it is not known what that says (ModelHost::metadata).
   std::shared_ptr<Inspection> begin_inspection(const ModelId& model);

@@ -185,6 +185,15 @@ def proc_cmdline(pid):
         return []
 
 
+def finish(program):
+    """Waits for the end of a Popen with pipes of text. Returns its exit code, and what it wrote on both."""
+    try:
+        output, errors = program.communicate(timeout=PATIENCE)
+    finally:
+        program.kill()
+    return program.returncode, output, errors
+
+
 class Minerva:
     def __init__(self, models, *args, env=None, config=None, listen="127.0.0.1:0", extra=None, before_exec=None):
         """`models`: id -> file; each appears as ID.gguf in the daemon's models folder. `extra`: other files there, by

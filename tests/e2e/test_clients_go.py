@@ -18,18 +18,9 @@ def start(version, m, *arguments):
                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(program):
-    """Its exit code, and what it wrote."""
-    try:
-        output, errors = program.communicate(timeout=harness.PATIENCE)
-    finally:
-        program.kill()
-    return program.returncode, output, errors
-
-
 @VERSIONS
 def test_a_program_that_switches_models(one_at_a_time, version):
-    assert finish(start(version, one_at_a_time)) == (0, "done\n", "")
+    assert harness.finish(start(version, one_at_a_time)) == (0, "done\n", "")
 
 
 @VERSIONS
@@ -38,7 +29,7 @@ def test_a_stream_that_waits(one_at_a_time, version):
     asked = []
     m.keep_waiting("slow", lambda: asked.append(start(version, m, "wait")))
     m.resume("slow")
-    code, text, errors = finish(asked[-1])
+    code, text, errors = harness.finish(asked[-1])
     assert code == 0 and text.strip(), errors
 
 
@@ -48,5 +39,5 @@ def test_an_error_after_a_wait(serve, slow_model, version):
     m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(version, m, "wait"))))
-    code, text, errors = finish(asked[-1])
+    code, text, errors = harness.finish(asked[-1])
     assert code == 1 and not text and "error while streaming" in errors and "engine_crashed" in errors

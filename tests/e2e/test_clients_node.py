@@ -14,17 +14,8 @@ def start(m, *arguments):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(program):
-    """Its exit code, and what it wrote."""
-    try:
-        output, errors = program.communicate(timeout=harness.PATIENCE)
-    finally:
-        program.kill()
-    return program.returncode, output, errors
-
-
 def test_a_script_that_switches_models(one_at_a_time):
-    code, output, errors = finish(start(one_at_a_time))
+    code, output, errors = harness.finish(start(one_at_a_time))
     assert code == 0 and output == "done\n", errors
 
 
@@ -33,7 +24,7 @@ def test_a_stream_that_waits(one_at_a_time):
     asked = []
     m.keep_waiting("slow", lambda: asked.append(start(m, "wait")))
     m.resume("slow")
-    code, text, errors = finish(asked[-1])
+    code, text, errors = harness.finish(asked[-1])
     assert code == 0 and text.strip(), errors
 
 
@@ -42,5 +33,5 @@ def test_an_error_after_a_wait(serve, slow_model):
     m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(m, "wait"))))
-    code, text, errors = finish(asked[-1])
+    code, text, errors = harness.finish(asked[-1])
     assert code == 1 and not text and "engine_crashed" in errors

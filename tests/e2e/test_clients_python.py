@@ -124,17 +124,8 @@ def ask(m, model, *arguments, tokens=8):
                "-o", "max_tokens", str(tokens), *arguments)
 
 
-def finish(program):
-    """Its exit code, and what it wrote."""
-    try:
-        output, errors = program.communicate(timeout=harness.PATIENCE)
-    finally:
-        program.kill()
-    return program.returncode, output, errors
-
-
 def answer(program):
-    code, output, errors = finish(program)
+    code, output, errors = harness.finish(program)
     assert code == 0, errors
     return output
 
@@ -155,7 +146,7 @@ def test_llm_switches_models(one_at_a_time):
 
 
 def test_llm_shows_errors(one_at_a_time):
-    code, output, errors = finish(ask(one_at_a_time, "nosuch"))
+    code, output, errors = harness.finish(ask(one_at_a_time, "nosuch"))
     assert code == 1 and not output and "nosuch" in errors
 
 
