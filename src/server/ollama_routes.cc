@@ -10,6 +10,7 @@
 #include "ollama/chat.h"
 #include "ollama/embed.h"
 #include "ollama/listing.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/waiting.h"
 
@@ -287,7 +288,10 @@ io::Task<void> version(Service& /*service*/, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, ollama::version_json());
 }
 
+// Ollama's clients look whether it is there; a browser gets the page.
 io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  if (wants_page(x.request)) co_return co_await answer_page(x, "index.html");
+  x.connection.add_to_answer("Vary", "Accept");
   co_await x.respond(200, "text/plain; charset=utf-8", "Minerva is running");
 }
 
@@ -297,7 +301,7 @@ void add_ollama_routes(std::vector<Route>& table) {
   using ollama::EmbedVerb;
   using ollama::Verb;
   std::vector<Route> rows = {
-      {"GET", "/", "Ollama: it is there", root},
+      {"GET", "/", "the page; for Ollama's clients: it is there", root, /*open=*/true},
       {"GET", "/api/version", "Ollama: which version of its API is spoken", version},
       {"GET", "/api/tags", "Ollama: the catalog", tags},
       {"GET", "/api/ps", "Ollama: the models in memory", running},
