@@ -77,12 +77,12 @@ function Said() {
 }
 
 function Connection() {
-  const { connected, problem, draining } = useStore();
+  const { connected, failed, draining } = useStore();
   if (connected === false) {
     return html`<p class="banner" role="alert">The connection to the server is lost. What you see is from before. The page tries again by itself.</p>`;
   }
   if (draining) return html`<p class="banner" role="alert">The server is shutting down: running requests end, new ones are turned away.</p>`;
-  return html`<${Trouble} text=${problem} />`;
+  return html`<${Trouble} text=${[...new Set(failed.values())].join(" ")} />`;
 }
 
 function View() {
@@ -108,8 +108,8 @@ function View() {
 }
 
 function App() {
-  const { session, problem } = useStore();
-  if (session === null) return html`<main class="sign-in"><h1>Minerva</h1><p role="status">${problem || "Asking the server…"}</p></main>`;
+  const { session, failed } = useStore();
+  if (session === null) return html`<main class="sign-in"><h1>Minerva</h1><p role="status">${failed.get("session") ?? "Asking the server…"}</p></main>`;
   if (!isSignedIn()) return html`<${SignIn} />`;
   return html`
     <a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); document.getElementById("content").querySelector("h1").focus(); }}>To the content</a>

@@ -37,7 +37,7 @@ export function Requests() {
   return html`
     <h2>In flight</h2>
     <${Trouble} text=${trouble} />
-    <${LongTable} label="Requests in flight" kind="in-flight" columns=${IN_FLIGHT} rows=${requests.in_flight} height=${56} narrowHeight=${132}
+    <${LongTable} label="Requests in flight" kind="in-flight" columns=${IN_FLIGHT} rows=${requests.in_flight} height=${56} narrowHeight=${152}
       keyOf=${(request) => request.id} empty="No request is running now."
       row=${(request) => [
         request.model ? html`<${ModelLink} id=${request.model} />` : html`<span class="quiet">not known yet</span>`,
@@ -48,7 +48,7 @@ export function Requests() {
         html`<button disabled=${ending.has(request.id)} aria-label=${`Cancel the request to ${request.model} that began ${clock(request.began)}`}
           onClick=${() => end(request)}>Cancel</button>`,
       ]} />
-    <h2>The last ${requests.recent.length || ""}</h2>
+    <h2>The latest that ended</h2>
     <${LongTable} label="Requests that ended" kind="recent" columns=${RECENT} rows=${requests.recent} height=${40} narrowHeight=${116}
       keyOf=${(request) => request.id} empty="No request has ended since the server started."
       row=${(request) => [

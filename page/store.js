@@ -16,7 +16,7 @@ export const state = {
   session: null, // {keys_needed, signed_in}
   connected: null, // null: not tried yet
   draining: false,
-  problem: "", // of the last look, in words
+  failed: new Map(), // looks that failed last time -> why, in words
   stats: null,
   statsAt: 0,
   catalog: [], // GET /v1/models, with presets
@@ -91,11 +91,11 @@ async function look(name, path, take) {
   if (state.missing.has(name)) return;
   try {
     take(await call("GET", path));
-    state.problem = "";
+    state.failed.delete(name);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.isMissingRoute) state.missing.add(name);
-    else if (error.status !== 401) state.problem = error.message;
+    else if (error.status !== 401) state.failed.set(name, error.message);
   }
   changed();
 }
@@ -265,11 +265,12 @@ async function begin() {
     state.session = await call("GET", "v1/session");
   } catch (error) {
     state.connected = false;
-    state.problem = error.message;
+    state.failed.set("session", error.message);
     retry = setTimeout(begin, RETRY_MS);
     return changed();
   }
-  if (isSignedIn()) {
+  state.failed.delete("session");
+  if (isSignedIn() && !document.hidden) {
     openEvents();
     timer = setInterval(tick, TICK_MS);
   }

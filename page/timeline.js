@@ -56,7 +56,7 @@ function options({ width, height, series, unit, incrs, marks, choose }) {
     cursor: { sync: { key: SYNC.key }, drag: { x: false, y: false }, points: { show: false } },
     // Up to now: what was decided since the last sample is there too.
     scales: { x: { time: true, range: (_, min, max) => [min, Math.max(max, Date.now() / 1000)] }, y: { range: (_, min, max) => [0, Math.max(1, (max ?? 0) * 1.08)] } },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((time) => clock(time * 1000).slice(0, 5)), space: 64, size: 26 },
+    axes: [{ ...axis, values: (_, ticks, at, space, step) => ticks.map((time) => clock(time * 1000).slice(0, step < 60 ? 8 : 5)), space: 72, size: 26 },
            { ...axis, size: 72, values: (_, ticks) => ticks.map(unit), space: 28, incrs }],
     hooks: {
       draw: [(plot) => {

@@ -80,7 +80,6 @@ io::Task<void> answer_page(Exchange& x, std::string_view name) {
   head.headers.add("X-Content-Type-Options", "nosniff");
   head.headers.add("Referrer-Policy", "no-referrer");
   head.headers.add("Cross-Origin-Resource-Policy", "same-origin");
-  head.headers.add("Cross-Origin-Opener-Policy", "same-origin");
   head.headers.add("x-request-id", x.request_id);
   const std::string* const seen = x.request.headers.find("if-none-match");
   if (seen != nullptr && is_same(*seen, file->etag)) {
