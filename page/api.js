@@ -58,7 +58,7 @@ export async function call(method, path, options) {
 export const modelPath = (id) => `v1/models/${encodeURIComponent(id)}`;
 
 // The text of an answer, piece by piece.
-export async function* pieces(response) {
+async function* pieces(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {

@@ -19,7 +19,7 @@ function parts(resident, used) {
   return { shown, rest: Math.max(0, used - shown.reduce((sum, model) => sum + model.memory_mb, 0)) };
 }
 
-export function MemoryBar({ resident, budget, used, others }) {
+function MemoryBar({ resident, budget, used, others }) {
   const whole = Math.max(budget, used) + (others ?? 0);
   const width = (amount) => ({ width: `${(100 * amount) / whole}%` });
   const { shown, rest } = parts(resident, used);

@@ -7,7 +7,7 @@ const OVERSCAN = 8; // rows drawn above and below what is seen
 const STEP = 4; // it is drawn anew after so many rows
 
 const NARROW = matchMedia("(max-width: 1099px)");
-export function useNarrow() {
+function useNarrow() {
   const [narrow, set] = useState(NARROW.matches);
   useEffect(() => {
     const listen = () => set(NARROW.matches);

@@ -35,7 +35,7 @@ const listeners = new Set();
 let pending = false;
 
 // Tells the views, once a frame.
-export function changed() {
+function changed() {
   if (pending) return;
   pending = true;
   requestAnimationFrame(() => {
