@@ -1,5 +1,5 @@
-// What a preset costs a request: a chat of 100 kB, in one message and in many, rewritten; and the routing scan of it,
-// with and without a note of where its members are.
+// The cost of a preset for one request: rewriting a chat of 100 kB, in one message and in many, and the routing scan of
+// that chat with and without notes of where its members are.
 //
 // usage: cmake --build build/release --target preset_rewriting && build/release/bin/preset_rewriting
 #include <benchmark/benchmark.h>

@@ -78,9 +78,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
                          queue_.lines(m->id).first_leave() != UINT64_MAX || has_all_it_runs(*m);
   if (must_wait && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
   // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
-  if (m->leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject_lease(event.request, refused(*m, too_many_leases(*m)));
-  }
+  if (has_too_many_leases(*m)) return reject_lease(event.request, refused(*m, too_many_leases(*m)));
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
   wait({.id = event.request,
@@ -93,6 +91,10 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
         .priority = event.caller.priority});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
+}
+
+bool ContextManager::Impl::has_too_many_leases(const Model& m) const {
+  return m.leases.size() >= kMostSlots + options_.max_queue_per_model;
 }
 
 Error ContextManager::Impl::too_many_leases(const Model& m) const {
@@ -111,9 +113,7 @@ void ContextManager::Impl::look(const LeaseRequested& event, Model& m) {
                                                     in_quotes(m.id)),
                                         "model"});
   }
-  if (m.leases.size() >= kMostSlots + options_.max_queue_per_model) {
-    return reject_lease(event.request, too_many_leases(m));
-  }
+  if (has_too_many_leases(m)) return reject_lease(event.request, too_many_leases(m));
   // Its engine stays as long as somebody looks at it; nothing else is noted.
   m.leases.emplace(event.request, false);
   leases_.emplace(event.request, Lease{m.id, *m.engine, now_, CacheOutcome::kHit, /*retried=*/false, /*looking=*/true});

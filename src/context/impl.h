@@ -96,6 +96,7 @@ class ContextManager::Impl {
   void on(const LeaseRequested& event);
   void look(const LeaseRequested& event, Model& m);
   // Counted together with those it has no slot for.
+  bool has_too_many_leases(const Model& m) const;
   Error too_many_leases(const Model& m) const;
   void on(const LoadRequested& event);
   void on(const UnloadRequested& event);

@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "io/descriptor.h"
+
 namespace minerva {
 namespace {
 
@@ -21,17 +23,11 @@ constexpr auto kPause = std::chrono::milliseconds(25);
 class File {
  public:
   explicit File(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
   // 0 if there is none.
   std::uint64_t size() const {
     struct stat status{};
-    return fd_ >= 0 && ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode)
-               ? static_cast<std::uint64_t>(status.st_size)
-               : 0;
+    return fd_ && ::fstat(*fd_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size)
+                                                                         : 0;
   }
   // Reads `bytes` from `offset` on into the page cache, and returns how many of them are there now. Blocks.
   std::uint64_t read(std::uint64_t offset, std::uint64_t bytes) const {
@@ -41,8 +37,8 @@ class File {
       const std::uint64_t slice = std::min(kSlice, bytes - done);
       const std::uint64_t next = done + slice;
       // So that the disk has something to do while this slice is copied. As much of it as the kernel takes.
-      if (next < bytes) ::posix_fadvise(fd_, position(offset + next), position(kSlice), POSIX_FADV_WILLNEED);
-      const ssize_t got = ::pread(fd_, nowhere.get(), slice, position(offset + done));
+      if (next < bytes) ::posix_fadvise(*fd_, position(offset + next), position(kSlice), POSIX_FADV_WILLNEED);
+      const ssize_t got = ::pread(*fd_, nowhere.get(), slice, position(offset + done));
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) break;
       done += static_cast<std::uint64_t>(got);
@@ -53,7 +49,7 @@ class File {
  private:
   static off_t position(std::uint64_t bytes) { return static_cast<off_t>(bytes); }
 
-  int fd_;
+  io::Descriptor fd_;
 };
 
 }  // namespace

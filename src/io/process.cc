@@ -77,7 +77,7 @@ void adopt(Descriptor& descriptor, int& fd) {
   fd = -1;
 }
 
-// What cannot be had is no failure: the child is only less polite.
+// A priority that cannot be set is no failure: the child is only less polite.
 void make_idle(pid_t pid) {
   constexpr int kWeakest = 19;
   constexpr int kWhoProcess = 1;       // IOPRIO_WHO_PROCESS, of linux/ioprio.h

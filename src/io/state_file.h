@@ -1,11 +1,11 @@
 // StateFile: what the daemon has learned, on disk, so that losing power in the middle of a write costs nothing.
 //
 // A file is a line of JSON that says whose it is, in which version and with which checksum, and then the content. It is
-// written beside its place, synced and renamed, for its owner's eyes only. What cannot be used, because it is damaged,
-// truncated or of another version, is set aside under a name that is free, with a warning, and never a failure. A file
-// that does not begin as one of Minerva's is somebody else's: it is never replaced. Threading: a StateFile may be used
-// by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another one. It does not know
-// what the content means.
+// written beside its place, synced and renamed, for its owner's eyes only. A file that is damaged,
+// truncated or of another version cannot be used: it is set aside under a name that is free, with a warning, and never
+// a failure. A file that does not begin as one of Minerva's is somebody else's: it is never replaced. Threading: a
+// StateFile may be used by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another
+// one. It does not know what the content means.
 #pragma once
 
 #include <functional>
