@@ -239,7 +239,8 @@ struct Catalog::Impl {
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;
     driver.inspect(spec, [this, still = std::weak_ptr(alive), key, spec](const Result<ModelMetadata>& result) {
-      if (!still.expired()) inspected(spec, key, result);
+      if (still.expired()) return;
+      conclude(spec, key, result, [this, key](const Result<ModelMetadata>& concluded) { answer(key, concluded); });
     });
   }
 
@@ -265,20 +266,29 @@ struct Catalog::Impl {
     if (change(changed)) store.put(key, changed);
   }
 
-  void inspected(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result) {
+  // Hands an inspection's result to `then` as the answer about a model, and keeps it.
+  void conclude(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result, Done then) {
     look_aside(
-        [spec] { return files_identity(spec) == spec.identity; },
-        [this, spec, key, result = std::move(result)](bool same) { answer(key, keep(spec, key, result, same)); });
+        [before = spec.identity, now = ModelSpec(spec)]() mutable -> Result<bool> {
+          if (const auto described = describe_files(now); !described) return fail(described.error());
+          return now.identity == before;
+        },
+        [this, spec, key, result = std::move(result), then = std::move(then)](const Result<bool>& same) mutable {
+          then(keep(spec, key, std::move(result), same));
+        });
   }
 
-  // Keeps an inspection's answer, and returns it as the answer about a model. Files replaced meanwhile (not the
-  // `same`): nobody knows which ones the answer is about, so it is not kept.
-  Result<ModelMetadata> keep(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result, bool same) {
-    if (same && result) note_kind(spec, result->kind);
+  // `same`: whether the files are still the same. Of files replaced meanwhile nobody knows which ones the answer is
+  // about, so it is not kept.
+  Result<ModelMetadata> keep(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result,
+                             const Result<bool>& same) {
+    if (!same) return fail(same.error());
+    if (*same && result) note_kind(spec, result->kind);
     if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
-    if (same && result) {
-      store.put(key, *result);
-    } else if (same && result.error().code == ErrorCode::kInvalidModel) {
+    if (*same && result) {
+      // Of a model that is known already more is known: what was measured.
+      if (store.find(key) == nullptr) store.put(key, *result);
+    } else if (*same && result.error().code == ErrorCode::kInvalidModel) {
       if (invalid.size() >= kMaxInvalid) invalid.clear();
       invalid[key] = result.error();
     }
@@ -453,10 +463,7 @@ void Catalog::inspect_idly(const ModelSpec& spec, std::function<void(Result<Mode
   const std::string key = impl_->key_of(spec);
   impl_->driver.inspect_idly(spec, [impl = impl_.get(), still = std::weak_ptr(impl_->alive), spec, key,
                                     done = std::move(done)](Result<ModelMetadata> result) {
-    if (still.expired()) return;
-    impl->look_aside(
-        [spec] { return files_identity(spec) == spec.identity; },
-        [impl, spec, key, done, result = std::move(result)](bool same) { done(impl->keep(spec, key, result, same)); });
+    if (!still.expired()) impl->conclude(spec, key, std::move(result), done);
   });
 }
 

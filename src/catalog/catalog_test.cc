@@ -690,6 +690,20 @@ TEST_F(CatalogTest, ADeletedFileIsNotFound) {
   EXPECT_TRUE(driver_.asked.empty());
 }
 
+TEST_F(CatalogTest, AFileDeletedWhileItIsInspectedIsNotFound) {
+  for (const Result<ModelMetadata>& result :
+       {Result<ModelMetadata>(fail(ErrorCode::kInvalidModel, "no such file")), Result<ModelMetadata>(metadata_of(1))}) {
+    put("a.gguf");
+    const auto made = catalog();
+    const auto answer = inspect(*made, "a");
+    fs::remove(models_ / "a.gguf");
+    driver_.answer(result);
+    ASSERT_TRUE(answer->has_value());
+    ASSERT_FALSE((*answer)->has_value());
+    EXPECT_EQ((*answer)->error().code, ErrorCode::kModelNotFound);
+  }
+}
+
 TEST_F(CatalogTest, OnlyTheFilesOwnFailuresAreKept) {
   put("a.gguf");
   const auto made = catalog();
@@ -703,6 +717,19 @@ TEST_F(CatalogTest, OnlyTheFilesOwnFailuresAreKept) {
   ASSERT_TRUE(third->has_value());
   EXPECT_EQ((*third)->error().message, "bad");
   EXPECT_TRUE(driver_.asked.empty());
+}
+
+TEST_F(CatalogTest, AnInspectionForNobodyThatEndsLaterForgetsNothingMeasured) {
+  put("a.gguf");
+  const auto made = catalog();
+  made->inspect_idly(*made->find("a"), [](const Result<ModelMetadata>&) {});
+  inspect(*made, "a");
+  ASSERT_EQ(driver_.asked.size(), 2U);
+  std::swap(driver_.asked[0], driver_.asked[1]);
+  driver_.answer(metadata_of(1000));
+  made->note_measured(made->key(*made->find("a")), Bytes(900));
+  driver_.answer(metadata_of(1000));
+  EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(900));
 }
 
 TEST_F(CatalogTest, AFileThatGoesWithAModelIsNoModel) {

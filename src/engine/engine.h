@@ -111,7 +111,8 @@ class EngineDriver {
   virtual std::string fingerprint() const { return {}; }
   // What the model is and what it will take with its spec's arguments; of a file that is no model by itself, what it is
   // (ModelMetadata::kind). Runs in a child process with limits.
-  // Errors: kInvalidModel with the reason, kModelNotFound when the file is gone, kInternal when the child cannot run.
+  // Errors: kInvalidModel with the reason, also when the file is gone (the daemon's loop asks no disk); kInternal when
+  // the child cannot run.
   virtual void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) = 0;
   // The same for nobody who waits: at idle priority. inspect() and start() end it, with kCancelled.
   // Requires: none is under way.

@@ -283,12 +283,6 @@ class LlamaDriver final : public EngineDriver {
   }
 
   void run_stage(Running job, std::vector<std::string> arguments) {
-    struct stat status{};
-    if (::stat(job->spec.path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-      finish(job, fail(ErrorCode::kModelNotFound,
-                       fmt::format("the file of model \"{}\" is gone: {}", job->spec.id, job->spec.path)));
-      return;
-    }
     job->arguments = std::move(arguments);
     io::ProcessSpec child;
     child.argv = {options_.engine_path, "inspect", job->spec.path};

@@ -551,11 +551,6 @@ TEST_F(LlamaEngineTest, InspectionFailuresSayWhoseFaultItIs) {
     EXPECT_EQ(answer.error().code, code) << name << ": " << answer.error().message;
     EXPECT_NE(answer.error().message.find(words), std::string::npos) << answer.error().message;
   }
-  ModelSpec gone = spec("gone");
-  fs::remove(gone.path);
-  const auto answer = inspect(gone);
-  ASSERT_FALSE(answer.has_value());
-  EXPECT_EQ(answer.error().code, ErrorCode::kModelNotFound);
 }
 
 TEST_F(LlamaEngineTest, AnInspectionThatHangsIsGivenUp) {

@@ -28,7 +28,10 @@ void BackgroundInspection::look() {
 }
 
 void BackgroundInspection::next() {
-  if (at_work_ || queue_.empty()) return;
+  if (at_work_) return;
+  // A request may have had it inspected meanwhile.
+  while (!queue_.empty() && catalog_.metadata(queue_.front()) != nullptr) queue_.pop_front();
+  if (queue_.empty()) return;
   if (!nobody_waits_()) {
     pause_.arm(Clock::now() + kPause, [this] { next(); });
     return;

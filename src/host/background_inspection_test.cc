@@ -17,8 +17,11 @@ namespace fs = std::filesystem;
 // Answers inspections for nobody when told to.
 class IdleDriver final : public EngineDriver {
  public:
-  void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)>) override {
-    FAIL() << "nobody asked for a model";
+  // Of a request.
+  void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
+    ModelMetadata metadata;
+    metadata.predicted = Bytes(1000);
+    done(metadata);
   }
   void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     ASSERT_FALSE(done_) << "two at once";
@@ -98,6 +101,21 @@ TEST_F(BackgroundInspectionTest, WhatMadeWayForARequestIsDoneLater) {
   driver_.answer(a(FileKind::kModel));
   driver_.answer(a(FileKind::kModel));
   EXPECT_EQ(driver_.asked, (std::vector<std::string>{"a", "a", "b"}));
+}
+
+TEST_F(BackgroundInspectionTest, WhatARequestHadInspectedIsNotInspectedAgain) {
+  put("a.gguf");
+  put("b.gguf");
+  Catalog catalog(options_, driver_);
+  catalog.apply(Catalog::scan(catalog.options()));
+  BackgroundInspection inspection(loop_, catalog, [this] { return nobody_waits_; });
+  inspection.look();
+  nobody_waits_ = false;
+  for (const char* const id : {"a", "b"}) catalog.inspect(id, Bytes::gib(1), [](const Result<ModelMetadata>&) {});
+  nobody_waits_ = true;
+  driver_.answer(fail(ErrorCode::kCancelled, "a request came"));
+  EXPECT_FALSE(driver_.at_work());
+  EXPECT_EQ(driver_.asked, (std::vector<std::string>{"a"}));
 }
 
 TEST_F(BackgroundInspectionTest, WhatFailsAgainAndAgainIsLeftAlone) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -15,7 +16,9 @@ namespace minerva {
 namespace {
 
 constexpr Bytes kPiece = Bytes::mib(16);
+// As much as the kernel is told to read at once, and as much as is copied at once.
 constexpr std::uint64_t kSlice = Bytes::mib(2).count();
+constexpr std::uint64_t kCopied = std::uint64_t{64} << 10;
 // Between two pieces that are only likely to be wanted, so that a disk has time for others: at most 640 MiB a second.
 constexpr auto kPause = std::chrono::milliseconds(25);
 
@@ -31,14 +34,16 @@ class File {
   }
   // Reads `bytes` from `offset` on into the page cache, and returns how many of them are there now. Blocks.
   std::uint64_t read(std::uint64_t offset, std::uint64_t bytes) const {
-    const auto nowhere = std::make_unique<char[]>(kSlice);
+    std::array<char, kCopied> nowhere;
     std::uint64_t done = 0;
+    std::uint64_t told = 0;
     while (done < bytes) {
-      const std::uint64_t slice = std::min(kSlice, bytes - done);
-      const std::uint64_t next = done + slice;
-      // So that the disk has something to do while this slice is copied. As much of it as the kernel takes.
-      if (next < bytes) ::posix_fadvise(*fd_, position(offset + next), position(kSlice), POSIX_FADV_WILLNEED);
-      const ssize_t got = ::pread(*fd_, nowhere.get(), slice, position(offset + done));
+      // A slice ahead, so that the disk has something to do meanwhile. As much of it as the kernel takes.
+      while (told < bytes && told <= done + kSlice) {
+        ::posix_fadvise(*fd_, position(offset + told), position(std::min(kSlice, bytes - told)), POSIX_FADV_WILLNEED);
+        told += kSlice;
+      }
+      const ssize_t got = ::pread(*fd_, nowhere.data(), std::min(kCopied, bytes - done), position(offset + done));
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) break;
       done += static_cast<std::uint64_t>(got);

@@ -109,11 +109,17 @@ class FileOnDisk {
 };
 
 TEST_F(FileReadAheadTest, WhatItCountsIsInMemory) {
-  const FileOnDisk file;
-  ASSERT_LT(file.in_memory(), FileOnDisk::kBytes / 8);
-  ahead_.read_if_idle({file.name()});
-  run_until([&] { return ahead_.read_idly().count() == FileOnDisk::kBytes; });
-  EXPECT_EQ(file.in_memory(), FileOnDisk::kBytes);
+  // Where memory is short the kernel drops pages as soon as they are there, hence several files: one that it leaves
+  // alone is enough.
+  bool all_there = false;
+  for (unsigned files = 1; files <= 20 && !all_there; ++files) {
+    const FileOnDisk file;
+    ASSERT_LT(file.in_memory(), FileOnDisk::kBytes / 8);
+    ahead_.read_if_idle({file.name()});
+    run_until([&] { return ahead_.read_idly().count() == files * FileOnDisk::kBytes; });
+    all_there = file.in_memory() == FileOnDisk::kBytes;
+  }
+  EXPECT_TRUE(all_there);
 }
 
 TEST_F(FileReadAheadTest, OneThatIsWantedIsReadToItsEndWhateverGoesOn) {
@@ -124,9 +130,12 @@ TEST_F(FileReadAheadTest, OneThatIsWantedIsReadToItsEndWhateverGoesOn) {
   ASSERT_LT(first.in_memory() + second.in_memory(), FileOnDisk::kBytes / 8);
   ahead_.read({first.name(), folder_ + "/missing", first.name()});
   ahead_.read({second.name()});
-  // One after the other: what is in memory may be dropped again at any time.
+  // One after the other, and asked for anew each time: the kernel may drop pages whenever it likes.
   for (const FileOnDisk* const file : {&first, &second}) {
-    run_until([&] { return file->in_memory() == FileOnDisk::kBytes; });
+    run_until([&] {
+      ahead_.read({file->name()});
+      return file->in_memory() == FileOnDisk::kBytes;
+    });
   }
   EXPECT_EQ(ahead_.read_idly(), Bytes());
 }

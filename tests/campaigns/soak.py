@@ -4,7 +4,7 @@ killed all the time.
 What must hold: a complete answer is the right one (that of an undisturbed engine), an incomplete one is an honest
 error and has a killed engine to blame, every request ends in one of these ways, and when the crowd has left nothing of
 it is left: no lease, no descriptor, no engine. What the kernel counts for the engines stays within the budget throughout,
-which is for models, and what it counts for the daemon stays within a bound of its own.
+which is for models, and what it counts as the daemon's own stays within a bound of its own.
 
 Environment: SOAK_SECONDS (300), SOAK_CLIENTS (40), CAMPAIGN_SEED, SOAK_INSTRUMENTED (the daemon runs under a
 sanitizer).
@@ -26,7 +26,8 @@ SECONDS = common.number_from_environment("SOAK_SECONDS", 300.0)
 CLIENTS = common.number_from_environment("SOAK_CLIENTS", 40)
 PROMPTS = ["Hello", "the cat sat on the mat", "one two three four", "why is the sky blue? " * 12]
 MAX_TOKENS = 12
-DAEMON_BYTES = 16 << 20
+# Its private memory: the pages of its program are page cache.
+DAEMON_BYTES = 8 << 20
 # A sanitizer makes the daemon several times as large as it is: then it is not held against that.
 INSTRUMENTED = "SOAK_INSTRUMENTED" in os.environ
 # One conversation at a time, and none continued from what the last one left in the cache: what is computed together in
@@ -292,8 +293,8 @@ def campaign():
         expect(fd_last <= fd_first + CLIENTS, "descriptors grow")
         expect(memory_last <= memory_first * 1.25 + (4 << 20), "the daemon's memory grows")
         peak = max(watch.total)
-        figure("memory of the daemon", f"peak {mib(max(watch.daemon))}")
-        expect(INSTRUMENTED or max(watch.daemon) <= DAEMON_BYTES, f"the daemon takes more than {mib(DAEMON_BYTES)}")
+        figure("memory of the daemon", f"peak {mib(max(watch.private))} of its own, {mib(max(watch.daemon))} with its program")
+        expect(INSTRUMENTED or max(watch.private) <= DAEMON_BYTES, f"the daemon takes more than {mib(DAEMON_BYTES)}")
         figure("memory of the engines", f"peak {mib(peak)} of a budget of {budget_mib} MiB")
         expect(peak <= budget_mib << 20, "the kernel counts more than the budget")
 
