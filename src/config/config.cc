@@ -96,6 +96,9 @@ Result<void> fill_defaults(Config& config) {
     }
     config.models_dirs_are_default = true;
   }
+  const auto hub = hub_cache_folder();
+  const auto& dirs = config.models_dirs;
+  config.pull_folder = hub && std::find(dirs.begin(), dirs.end(), *hub) != dirs.end() ? *hub : dirs.front();
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");
     // The specification says to ignore a relative one.

@@ -85,6 +85,12 @@ struct Config {
   std::vector<std::string> high_priority_keys;  // as api_keys
   std::vector<std::string> low_priority_keys;
 
+  // [pull]
+  std::vector<std::string> pull_hosts = {"huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co"};
+  Bytes pull_max_rate;  // per second; 0: no limit
+  Duration pull_stall_timeout = std::chrono::seconds(30);
+  std::string pull_folder;  // no key: the Hugging Face cache if it is a models folder, else the first of these
+
   // [park] what it means on this machine: parking.h
   bool park = true;
   BudgetSetting park_memory{25, {}};  // a share is of the memory budget

@@ -127,6 +127,7 @@ int serve(const ConfigSource& source, const Config& given) {
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet
   service.memory_watch.start();
+  service.downloads.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);
@@ -157,6 +158,7 @@ int serve(const ConfigSource& source, const Config& given) {
   std::fflush(stdout);
   loop.run();
   service.pool.clear();
+  service.downloads.finish();
   history.finish();
   catalog.finish();
   log::info("stopped");
