@@ -144,9 +144,10 @@ int serve(const ConfigSource& source, const Config& given) {
     log::info("draining: no new work, running requests may finish within {} s",
               std::chrono::duration_cast<std::chrono::seconds>(config.drain_timeout).count());
     service.draining = true;
-    server.stop_accepting();
+    server.drain();
     service.timetable.stop();
     host.drain(Clock::now() + config.drain_timeout, [&] {
+      server.stop_accepting();
       // The last answers may still be on their way out.
       close_timer.arm(Clock::now() + kCloseTimeout, [&] { server.close_all(); });
       server.when_all_closed([&] { loop.stop(); });
