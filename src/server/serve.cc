@@ -78,6 +78,15 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
   return *first;
 }
 
+void warn_of_default_model(const Service& service) {
+  const std::string& name = service.config.default_model;
+  if (name.empty() || service.find_preset(name) != nullptr || service.catalog.look_up(name) != nullptr) return;
+  log::warn(
+      "default_model is \"{}\", and there is no such model: who names none gets a 404. `minerva models` lists what "
+      "there is",
+      name);
+}
+
 }  // namespace
 
 int serve(const ConfigSource& source, const Config& given) {
@@ -126,6 +135,7 @@ int serve(const ConfigSource& source, const Config& given) {
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet
+  warn_of_default_model(service);
   service.memory_watch.start();
   Reload reload(source, config, service);
   reload.watch_file();
