@@ -79,6 +79,10 @@ class ZstdDecoder final : public ContentDecoder {
 
  protected:
   Result<std::size_t> decode(std::string_view& input, char* output, std::size_t room) override {
+    if (!input.empty() && (complete_ || !begun_)) {
+      if (!may_begin_frame(static_cast<unsigned char>(input.front()))) return broken("zstd", "no frame of RFC 8878");
+      begun_ = true;
+    }
     ZSTD_inBuffer in{input.data(), input.size(), 0};
     ZSTD_outBuffer out{output, room, 0};
     const std::size_t status = ::ZSTD_decompressStream(context_.get(), &out, &in);
@@ -91,10 +95,19 @@ class ZstdDecoder final : public ContentDecoder {
   bool complete() const override { return complete_; }
 
  private:
+  // Libraries of distributions also read the formats before version 1, each in its own way; HTTP knows none of them.
+  static bool may_begin_frame(unsigned char first) {
+    constexpr unsigned char kData = 0x28;
+    constexpr unsigned char kFirstSkipped = 0x50;
+    constexpr unsigned char kLastSkipped = 0x5F;
+    return first == kData || (first >= kFirstSkipped && first <= kLastSkipped);
+  }
+
   struct Free {
     void operator()(ZSTD_DCtx* context) const { ::ZSTD_freeDCtx(context); }
   };
   std::unique_ptr<ZSTD_DCtx, Free> context_;
+  bool begun_ = false;
   bool complete_ = false;
 };
 
