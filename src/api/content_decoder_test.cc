@@ -103,7 +103,7 @@ TEST(ContentDecoder, SeveralInARowAreOneBody) {
   EXPECT_EQ(decode("zstd", with_zstd("a") + with_zstd("b"), 7).value(), "ab");
 }
 
-TEST(ContentDecoder, FramesOfZstdBeforeVersion1AreRefused) {
+TEST(ContentDecoder, FramesOfZstdThatTheLibraryLetsPassAreRefused) {
   for (const char first : {'\x1E', '\x22', '\x23', '\x24', '\x25', '\x26', '\x27'}) {
     for (const std::size_t piece : {1U, 3U, 100U}) {
       for (const std::string& before : {std::string(), with_zstd("a")}) {
@@ -113,6 +113,9 @@ TEST(ContentDecoder, FramesOfZstdBeforeVersion1AreRefused) {
       }
     }
   }
+  // It says that it has 74 bytes, and has none.
+  const std::string empty("\x28\xB5\x2F\xFD\x20\x4A\1\0\0", 9);
+  for (const std::size_t piece : {1U, 3U, 100U}) EXPECT_FALSE(decode("zstd", with_zstd("a") + empty, piece));
   // A frame to be passed over, of 2 bytes.
   const std::string skipped("\x5A\x2A\x4D\x18\2\0\0\0xy", 10);
   EXPECT_EQ(decode("zstd", skipped + with_zstd("a") + skipped, 1).value(), "a");
