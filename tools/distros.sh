@@ -12,7 +12,8 @@
 # What is mounted in a tree is mounted in a namespace of the run's own. It is gone with the run, however that ends, and so is
 # every process in the tree. Needs root, and a Debian or Ubuntu with debootstrap.
 #
-# Environment: MINERVA_CACHE; JOBS; DISTROS_CCACHE (a ccache folder to use in the place of the above, such as the user's).
+# Environment: MINERVA_CACHE; JOBS; DISTROS_CCACHE (a ccache folder to use in the place of the above, such as the user's:
+# then the build has the flags of `make test`, so that the two share what they compile).
 # Usage: tools/distros.sh [RELEASE...]            default: bookworm trixie
 #        tools/distros.sh --shell RELEASE COMMAND   runs a command in a tree, in its copy of the sources
 set -euo pipefail
@@ -127,7 +128,9 @@ inside() {
   make setup-tests
   say "$PRETTY_NAME: build"
   # Whether it compiles and works is asked, not how fast.
-  cmake --preset dev -DCMAKE_CXX_FLAGS_DEBUG="-O0 -g0" -DMINERVA_SIM_SEEDS=2000
+  local flags=()
+  [ -n "${DISTROS_CCACHE:-}" ] || flags=(-DCMAKE_CXX_FLAGS_DEBUG="-O0 -g0")
+  cmake --preset dev "${flags[@]}" -DMINERVA_SIM_SEEDS=2000
   cmake --build build/dev -j "$JOBS"
   say "$PRETTY_NAME: unit tests"
   # What needs no engine. The rest is the same on each of them, and `make test`'s.

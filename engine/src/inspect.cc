@@ -196,6 +196,7 @@ Json describe(common_params & params) {
                         {"can_generate", can_generate(params, model)},
                         {"can_embed", pooled && pooling != LLAMA_POOLING_TYPE_RANK},
                         {"can_rerank", pooling == LLAMA_POOLING_TYPE_RANK},
+                        {"can_infill", can_infill(model)},
                         {"multimodal", !params.mmproj.path.empty()},
                         {"input_modalities", input_modalities(params)},
                         {"values", values(model)},

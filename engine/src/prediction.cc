@@ -269,6 +269,12 @@ bool can_generate(const common_params & params, const llama_model * model) {
     return !params.embedding && causal && llama_model_has_decoder(model);
 }
 
+bool can_infill(const llama_model * model) {
+    const llama_vocab * const vocab = llama_model_get_vocab(model);
+    return llama_vocab_fim_pre(vocab) != LLAMA_TOKEN_NULL && llama_vocab_fim_suf(vocab) != LLAMA_TOKEN_NULL &&
+           llama_vocab_fim_mid(vocab) != LLAMA_TOKEN_NULL;
+}
+
 Memory predict(const common_params & params, const Loaded & target) {
     Memory memory;
     const std::optional<Draft> draft = load_draft(params, target);

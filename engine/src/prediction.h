@@ -40,6 +40,8 @@ struct Memory {
 void settle(common_params & params);
 
 bool can_generate(const common_params & params, const llama_model * model);
+// Whether it has the tokens that mark the text before and after a gap, and the gap.
+bool can_infill(const llama_model * model);
 
 // Requires: settled; `target` was loaded with these parameters just now.
 // Throws std::runtime_error when a draft model or a projector cannot be loaded, or the kernel does not say what this

@@ -103,6 +103,24 @@ TEST(ContentDecoder, SeveralInARowAreOneBody) {
   EXPECT_EQ(decode("zstd", with_zstd("a") + with_zstd("b"), 7).value(), "ab");
 }
 
+TEST(ContentDecoder, FramesOfZstdThatTheLibraryLetsPassAreRefused) {
+  for (const char first : {'\x1E', '\x22', '\x23', '\x24', '\x25', '\x26', '\x27'}) {
+    for (const std::size_t piece : {1U, 3U, 100U}) {
+      for (const std::string& before : {std::string(), with_zstd("a")}) {
+        const auto refused = decode("zstd", before + first + std::string("\xB5\x2F\xFD\0\0\0\0", 7), piece);
+        ASSERT_FALSE(refused) << static_cast<int>(first);
+        EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+      }
+    }
+  }
+  // It says that it has 74 bytes, and has none.
+  const std::string empty("\x28\xB5\x2F\xFD\x20\x4A\1\0\0", 9);
+  for (const std::size_t piece : {1U, 3U, 100U}) EXPECT_FALSE(decode("zstd", with_zstd("a") + empty, piece));
+  // A frame to be passed over, of 2 bytes.
+  const std::string skipped("\x5A\x2A\x4D\x18\2\0\0\0xy", 10);
+  EXPECT_EQ(decode("zstd", skipped + with_zstd("a") + skipped, 1).value(), "a");
+}
+
 TEST(ContentDecoder, TruncatedAndBrokenOnesAreRefused) {
   const std::string text = prose(100'000);
   for (const std::string& name : kNames) {

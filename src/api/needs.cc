@@ -25,7 +25,7 @@ constexpr std::array<std::pair<std::string_view, Work>, 22> kWork = {{
     {"/apply-template", Work::kTemplate},
     {"/completions", Work::kComplete},
     {"/completion", Work::kComplete},
-    {"/infill", Work::kComplete},
+    {"/infill", Work::kInfill},
     {"/v1/embeddings", Work::kEmbed},
     {"/v/embeddings", Work::kEmbed},
     {"/embeddings", Work::kEmbedRaw},
@@ -56,16 +56,16 @@ std::optional<Media::Kind> kind_of_type(std::string_view type) {
   return std::nullopt;
 }
 
-// Whether the body holds one of the words as a whole string.
-bool may_hold_media(std::string_view body) {
+// Whether the body holds one of the words for what is not taken as a whole string.
+bool may_hold_media(std::string_view body, const MediaKinds& taken) {
   const auto ends_with_quoted = [](std::string_view text, std::string_view word) {
     return text.ends_with(word) && text.size() > word.size() && text[text.size() - word.size() - 1] == '"';
   };
   for (std::size_t quote = body.find('"'); quote != std::string_view::npos; quote = body.find('"', quote + 1)) {
     const std::string_view before = body.substr(0, quote);
-    if (ends_with_quoted(before, kMediaMember)) return true;
+    if (taken.empty() && ends_with_quoted(before, kMediaMember)) return true;
     for (const auto& [name, kind] : kTypes) {
-      if (ends_with_quoted(before, name)) return true;
+      if (!taken.contains(kind) && ends_with_quoted(before, name)) return true;
     }
   }
   return false;
@@ -75,6 +75,8 @@ bool may_hold_media(std::string_view body) {
 // call's arguments and the like are passed over: they may hold any words.
 class MediaSearch final : public nlohmann::json_sax<Json> {
  public:
+  explicit MediaSearch(const MediaKinds& taken) : taken_(taken) {}
+
   std::optional<Media> found() const { return found_; }
 
   bool null() override { return true; }
@@ -92,10 +94,10 @@ class MediaSearch final : public nlohmann::json_sax<Json> {
   bool string(string_t& text) override {
     if (frames_.empty()) return true;
     const Frame& frame = frames_.back();
-    if (frame.place == Place::kMedia) return take(Media::Kind::kImage);
+    if (frame.place == Place::kMedia) return !taken_.empty() || take(Media::Kind::kImage);
     if (frame.place != Place::kPart || frame.key != Key::kType) return true;
     const auto kind = kind_of_type(text);
-    return !kind || take(*kind);
+    return !kind || taken_.contains(*kind) || take(*kind);
   }
   bool start_object(std::size_t) override {
     if (frames_.empty()) return enter(Place::kRoot);
@@ -152,6 +154,7 @@ class MediaSearch final : public nlohmann::json_sax<Json> {
     return false;
   }
 
+  const MediaKinds& taken_;
   std::vector<Frame> frames_;
   std::string_view member_;  // of the body, that is being read; static
   std::optional<Media> found_;
@@ -172,9 +175,9 @@ Work work_of(std::string_view path) {
   return Work::kAny;
 }
 
-std::optional<Media> find_media(std::string_view body) {
-  if (!may_hold_media(body)) return std::nullopt;
-  MediaSearch search;
+std::optional<Media> find_media(std::string_view body, const MediaKinds& taken) {
+  if (!may_hold_media(body, taken)) return std::nullopt;
+  MediaSearch search(taken);
   Json::sax_parse(body, &search);
   return search.found();
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string_view>
 
 namespace minerva::api {
@@ -15,6 +16,7 @@ enum class Work : std::uint8_t {
   kChat,        // an answer to messages
   kTemplate,    // messages as one text, or their length
   kComplete,    // text that goes on
+  kInfill,      // text between two texts
   kEmbed,       // vectors, as OpenAI's API has them: one for each input
   kEmbedRaw,    // llama.cpp's own: also one for each token, of a model that pools nothing
   kRerank,      // documents in order
@@ -32,9 +34,12 @@ struct Media {
   bool operator==(const Media&) const = default;
 };
 
-// The first image, recording or film in a JSON body of any of the APIs (OpenAI's chat and responses, Anthropic's
-// messages, llama.cpp's prompts); nothing if there is none, or if the body is no JSON. A body that holds no such word
-// costs one look for quotes, others are parsed once. Memory and nesting are bounded.
-std::optional<Media> find_media(std::string_view body);
+using MediaKinds = std::set<Media::Kind>;
+
+// The first image, recording or film, of a kind that is not among the `taken`, in a JSON body of any of the APIs
+// (OpenAI's chat and responses, Anthropic's messages, llama.cpp's prompts); nothing if there is none, or if the body is
+// no JSON. What llama.cpp's prompts hold may be of any kind. A body that holds no such word costs one look for quotes,
+// others are parsed once. Memory and nesting are bounded.
+std::optional<Media> find_media(std::string_view body, const MediaKinds& taken = {});
 
 }  // namespace minerva::api

@@ -15,9 +15,10 @@ TEST(WorkOf, ARouteWithAndWithoutItsVersionAndSlashes) {
   for (const char* path : {"/v1/messages/count_tokens", "/v1/chat/completions/input_tokens", "/apply-template"}) {
     EXPECT_EQ(work_of(path), Work::kTemplate) << path;
   }
-  for (const char* path : {"/v1/completions", "/completions", "/completion", "/infill"}) {
+  for (const char* path : {"/v1/completions", "/completions", "/completion"}) {
     EXPECT_EQ(work_of(path), Work::kComplete) << path;
   }
+  EXPECT_EQ(work_of("/infill"), Work::kInfill);
   EXPECT_EQ(work_of("/v1/embeddings"), Work::kEmbed);
   EXPECT_EQ(work_of("/embeddings"), Work::kEmbedRaw);
   EXPECT_EQ(work_of("/embedding"), Work::kEmbedRaw);
@@ -77,6 +78,15 @@ TEST(FindMedia, NotWhereTheWordsAreSomethingElse) {
       R"({"messages":[}}"image")",
   };
   for (const char* body : bodies) EXPECT_EQ(find_media(body), std::nullopt) << body;
+}
+
+TEST(FindMedia, OfKindsThatAreNotTaken) {
+  const MediaKinds seen = {Media::Kind::kImage, Media::Kind::kVideo};
+  const std::string_view both = R"({"messages":[{"content":[{"type":"image_url"},{"type":"input_audio"}]}]})";
+  EXPECT_EQ(find_media(both, seen), (Media{Media::Kind::kAudio, "messages"}));
+  EXPECT_EQ(find_media(both, {Media::Kind::kAudio}), image("messages"));
+  EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"image_url"}]}]})", seen), std::nullopt);
+  EXPECT_EQ(find_media(R"({"prompt":{"prompt_string":"<__media__>","multimodal_data":["aGk="]}})", seen), std::nullopt);
 }
 
 TEST(FindMedia, NestingIsBounded) {

@@ -747,6 +747,13 @@ TEST_F(CatalogTest, AFileThatGoesWithAModelIsNoModel) {
   EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
 }
 
+TEST_F(CatalogTest, ALineBreakInAPathIsAProblem) {
+  put("two\nlines.gguf");
+  const ScanResult result = scan();
+  EXPECT_TRUE(result.models.empty());
+  expect_one_problem(result, {"two?lines.gguf", "line break"});
+}
+
 TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
   put("a.gguf");
   auto made = catalog();

@@ -56,6 +56,7 @@ json to_json(const ModelMetadata& metadata, SharedTexts& texts) {
                  {"can_generate", metadata.can_generate},
                  {"can_embed", metadata.can_embed},
                  {"can_rerank", metadata.can_rerank},
+                 {"can_infill", metadata.can_infill},
                  {"has_chat_template", metadata.has_chat_template},
                  {"multimodal", metadata.multimodal},
                  {"chat_template", texts.number(metadata.chat_template)},
@@ -125,6 +126,7 @@ ModelMetadata from_json(const json& object, const json& texts) {
   object.at("can_generate").get_to(metadata.can_generate);
   object.at("can_embed").get_to(metadata.can_embed);
   object.at("can_rerank").get_to(metadata.can_rerank);
+  object.at("can_infill").get_to(metadata.can_infill);
   object.at("has_chat_template").get_to(metadata.has_chat_template);
   object.at("multimodal").get_to(metadata.multimodal);
   texts.at(number_of<std::size_t>(object, "chat_template")).get_to(metadata.chat_template);

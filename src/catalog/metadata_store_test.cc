@@ -31,6 +31,7 @@ class MetadataStoreTest : public testing::Test {
     metadata.can_generate = true;
     metadata.can_embed = true;
     metadata.can_rerank = true;
+    metadata.can_infill = true;
     metadata.has_chat_template = true;
     metadata.multimodal = true;
     metadata.name = "Gemma 3";

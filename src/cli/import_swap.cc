@@ -19,30 +19,52 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostNodes = 10'000;  // of one value: an alias of YAML may stand for many
 constexpr unsigned kMostDepth = 32;
+// Maps that "<<" merges into one, and how deep: a few lines of YAML may stand for any number of them.
+constexpr std::size_t kMostMerged = 16;
+constexpr unsigned kMostMergeDepth = 4;
 
 using Macros = std::map<std::string, YAML::Node>;
 
 // ---- YAML that may be anything ----
-
-// The member of that name; an undefined node if there is none.
-YAML::Node at(const YAML::Node& node, const std::string& name) {
-  if (!node.IsDefined() || !node.IsMap()) return YAML::Node(YAML::NodeType::Undefined);
-  const YAML::Node found = node[name];
-  return found.IsDefined() ? found : YAML::Node(YAML::NodeType::Undefined);
-}
-
-std::vector<std::pair<std::string, YAML::Node>> members_of(const YAML::Node& node) {
-  std::vector<std::pair<std::string, YAML::Node>> members;
-  if (!node.IsDefined() || !node.IsMap()) return members;
-  for (const auto& member : node) members.emplace_back(member.first.Scalar(), member.second);
-  return members;
-}
 
 std::vector<YAML::Node> elements_of(const YAML::Node& node) {
   std::vector<YAML::Node> elements;
   if (!node.IsDefined() || !node.IsSequence()) return elements;
   for (const auto& element : node) elements.push_back(element);
   return elements;
+}
+
+// Those of the maps that "<<" merges in too, where the map has none of that name: yaml-cpp leaves that to its callers.
+std::vector<std::pair<std::string, YAML::Node>> members_of(const YAML::Node& node, unsigned depth = 0) {
+  std::vector<std::pair<std::string, YAML::Node>> members;
+  if (!node.IsDefined() || !node.IsMap() || depth > kMostMergeDepth) return members;
+  std::vector<YAML::Node> merged;
+  for (const auto& member : node) {
+    if (member.first.Scalar() != "<<") {
+      members.emplace_back(member.first.Scalar(), member.second);
+    } else if (member.second.IsSequence()) {
+      merged = elements_of(member.second);
+    } else {
+      merged = {member.second};
+    }
+  }
+  merged.resize(std::min(merged.size(), kMostMerged));
+  for (const YAML::Node& map : merged) {
+    for (auto& member : members_of(map, depth + 1)) {
+      const bool is_there =
+          std::any_of(members.begin(), members.end(), [&](const auto& other) { return other.first == member.first; });
+      if (!is_there && members.size() < kMostNodes) members.push_back(std::move(member));
+    }
+  }
+  return members;
+}
+
+// The member of that name; an undefined node if there is none.
+YAML::Node at(const YAML::Node& node, const std::string& name) {
+  for (auto& [its_name, value] : members_of(node)) {
+    if (its_name == name && value.IsDefined()) return value;
+  }
+  return YAML::Node(YAML::NodeType::Undefined);
 }
 
 // To assign to a node that is there would change what it stands for everywhere.

@@ -154,6 +154,10 @@ models:
     cmdStop: docker stop ${MODEL_ID}
   "nowhere":
     cmd: some-server
+  "merged":
+    <<: [&shared {ttl: 90, cmd: "llama-server -m /srv/models/other.gguf -c 2048"}, {ttl: 7, aliases: ["m"]}]
+    ttl: 30
+  "merged too": {<<: *shared}
 groups:
   forever: {persistent: true, swap: false, members: ["hub"]}
 hooks:
@@ -171,6 +175,11 @@ hooks:
   expect_line("# No counterpart: env.");
   expect_line("# The alias \"not a name\" cannot be a model's name.\n");
   EXPECT_EQ(config.models_dirs, (Strings{"/srv/models"}));
+
+  EXPECT_EQ(model(config, "merged").path, "/srv/models/other.gguf");
+  EXPECT_EQ(model(config, "merged").context, 2048U);
+  EXPECT_EQ(model(config, "merged").ttl, std::chrono::seconds(30));
+  EXPECT_EQ(model(config, "merged").aliases, (Strings{"m"}));
 
   const ModelEntry& hub = model(config, "org/repo:Q4_K_M");
   EXPECT_EQ(hub.aliases, (Strings{"hub"}));

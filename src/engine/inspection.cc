@@ -117,6 +117,7 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   metadata.can_generate = flag_of(data, "can_generate");
   metadata.can_embed = flag_of(data, "can_embed");
   metadata.can_rerank = flag_of(data, "can_rerank");
+  metadata.can_infill = flag_of(data, "can_infill");
   metadata.has_chat_template = flag_of(data, "has_chat_template");
   metadata.multimodal = flag_of(data, "multimodal");
   metadata.chat_template = text_of(data, "chat_template");

@@ -8,7 +8,7 @@ namespace {
 TEST(ParseInspection, ReadsWhatTheInspectorPrints) {
   const auto metadata = parse_inspection(
       R"({"architecture":"llama","name":"x","parameters":134515008,"quantization":"Q4_1","trained_context":8192,)"
-      R"("can_generate":true,"can_embed":false,"can_rerank":false,"has_chat_template":true,"multimodal":false,)"
+      R"("can_generate":true,"can_embed":false,"can_rerank":false,"can_infill":true,"has_chat_template":true,"multimodal":false,)"
       R"("memory":{"host":{"weights":1},"prompt_cache_bytes":500,"checkpoints_bytes":70,)"
       R"("total_bytes":987654321}})");
   ASSERT_TRUE(metadata.has_value()) << metadata.error().message;
@@ -19,6 +19,7 @@ TEST(ParseInspection, ReadsWhatTheInspectorPrints) {
   EXPECT_TRUE(metadata->can_generate);
   EXPECT_FALSE(metadata->can_embed);
   EXPECT_FALSE(metadata->can_rerank);
+  EXPECT_TRUE(metadata->can_infill);
   EXPECT_TRUE(metadata->has_chat_template);
   EXPECT_FALSE(metadata->multimodal);
   EXPECT_EQ(metadata->predicted, Bytes(987654321));

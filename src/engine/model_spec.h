@@ -84,6 +84,7 @@ struct ModelMetadata {
   bool can_generate = false;
   bool can_embed = false;
   bool can_rerank = false;
+  bool can_infill = false;  // has the tokens that mark text before, after and between
   bool has_chat_template = false;
   bool multimodal = false;
   std::string chat_template;                  // its text; empty also where that is longer than 64 KiB

@@ -38,6 +38,7 @@ Json model_json(const TagAnswer& model) {
 Json capabilities(const ShowAnswer& model) {
   Json list = Json::array();
   if (model.can_generate) list.push_back("completion");
+  if (model.can_infill) list.push_back("insert");
   if (model.can_embed && !model.can_generate) list.push_back("embedding");
   if (model.sees) list.push_back("vision");
   if (model.supports_tools) list.push_back("tools");

@@ -55,6 +55,7 @@ struct ShowAnswer {
   std::string chat_template;
   bool can_generate = false;
   bool can_embed = false;
+  bool can_infill = false;
   bool has_chat_template = false;
   bool supports_tools = false;
   bool supports_thinking = false;

@@ -53,6 +53,13 @@ TEST(ListingTest, AnEmbeddingModelSaysSo) {
   EXPECT_NE(show_json(show).find(R"("capabilities":["embedding"])"), std::string::npos);
 }
 
+TEST(ListingTest, AModelThatFillsGapsSaysSo) {
+  ShowAnswer show;
+  show.model = tag("coder");
+  show.can_generate = show.can_infill = true;
+  EXPECT_NE(show_json(show).find(R"("capabilities":["completion","insert"])"), std::string::npos);
+}
+
 TEST(ListingTest, NamesHaveATag) {
   EXPECT_EQ(tagged_name("a"), "a:latest");
   EXPECT_EQ(tagged_name("org/repo:Q4_0"), "org/repo:Q4_0");

@@ -39,12 +39,6 @@ std::string_view kind(const ModelSpec& spec, const ModelMetadata& known) {
   return has_template(spec, known) ? "a chat model" : "a text model without a chat template";
 }
 
-// What a projector takes is known of files that were inspected lately.
-bool takes_audio(const ModelMetadata& known) {
-  const auto& takes = known.input_modalities;
-  return known.multimodal && (takes.empty() || std::find(takes.begin(), takes.end(), "audio") != takes.end());
-}
-
 Error unsupported(std::string message, std::string param = "model") {
   return {ErrorCode::kUnsupported, std::move(message), std::move(param)};
 }
@@ -72,11 +66,17 @@ std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& kno
       break;
     case Work::kChat:
     case Work::kComplete:
-      if (kind_is_set(spec)) break;
+    case Work::kInfill:
+      if (work != Work::kInfill && kind_is_set(spec)) break;
       if (makes_vectors(known) || !known.can_generate) {
         return is_a("it generates no text. Ask a chat model (GET /v1/models lists what there is).");
       }
-      if (work == Work::kComplete) break;
+      if (work == Work::kComplete || (work == Work::kInfill && known.can_infill)) break;
+      if (work == Work::kInfill) {
+        return is_a(
+            "its file has no tokens that mark the text before and after a gap, so it fills none. Ask a model for code "
+            "that has them, or send a prompt to /v1/completions.");
+      }
       [[fallthrough]];
     case Work::kTemplate:
       if (has_template(spec, known)) break;
@@ -93,31 +93,53 @@ std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& kno
       if (known.can_rerank) break;
       return is_a("it puts no documents in order. Ask a reranker (GET /v1/models lists what there is).");
     case Work::kTranscribe:
-      if (takes_audio(known)) break;
-      return refuse_media(spec.id, {api::Media::Kind::kAudio, "model"});
+      if (const api::MediaKinds taken = media_taken(known); !taken.contains(api::Media::Kind::kAudio)) {
+        return refuse_media(spec.id, taken, {api::Media::Kind::kAudio, "model"});
+      }
+      break;
   }
   return std::nullopt;
 }
 
 std::optional<Error> refuse_answers(const ModelSpec& spec, Work work, unsigned answers) {
-  if ((work != Work::kChat && work != Work::kComplete) || answers <= std::max(1U, spec.parallel)) return std::nullopt;
+  const bool generates = work == Work::kChat || work == Work::kComplete || work == Work::kInfill;
+  if (!generates || answers <= std::max(1U, spec.parallel)) return std::nullopt;
   return unsupported(fmt::format("\"{}\" gives {} answers at once, and {} were asked for. Ask for fewer, or raise "
                                  "\"parallel\" in its [model] section.",
                                  spec.id, std::max(1U, spec.parallel), answers),
                      "n");
 }
 
-bool takes_no_media(const ModelMetadata& known, Work work) {
-  const bool reads_parts = work == Work::kChat || work == Work::kTemplate || work == Work::kComplete ||
-                           work == Work::kEmbed || work == Work::kEmbedRaw;
-  return reads_parts && !known.multimodal;
+api::MediaKinds media_taken(const ModelMetadata& known) {
+  using Kind = api::Media::Kind;
+  if (!known.multimodal) return {};
+  const auto& names = known.input_modalities;
+  const auto takes = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  api::MediaKinds kinds;
+  if (names.empty() || takes("image")) kinds = {Kind::kImage, Kind::kVideo};  // a film is a row of images
+  if (names.empty() || takes("audio")) kinds.insert(Kind::kAudio);
+  return kinds;
 }
 
-Error refuse_media(const ModelId& model, const api::Media& media) {
+bool may_hold_untaken(const api::MediaKinds& taken, Work work) {
+  const bool reads_parts = work == Work::kChat || work == Work::kTemplate || work == Work::kComplete ||
+                           work == Work::kInfill || work == Work::kEmbed || work == Work::kEmbedRaw;
+  constexpr std::size_t kAllKinds = 3;
+  return reads_parts && taken.size() < kAllKinds;
+}
+
+Error refuse_media(const ModelId& model, const api::MediaKinds& taken, const api::Media& media) {
+  const std::string_view what = noun(media.kind);
+  if (!taken.empty()) {
+    return unsupported(fmt::format("\"{}\" takes no {}, as its projector is for something else. Ask a model that takes "
+                                   "{}, or leave the {} out.",
+                                   model, what, what, what),
+                       std::string(media.member));
+  }
   return unsupported(
-      fmt::format("\"{}\" takes no {}, as it has no projector for them. Ask a model that takes them, leave the "
+      fmt::format("\"{}\" takes no {}, as it has no projector for that. Ask a model that takes {}, leave the "
                   "{} out, or put its projector (mmproj-*.gguf) beside its file.",
-                  model, noun(media.kind), noun(media.kind)),
+                  model, what, what, what),
       std::string(media.member));
 }
 

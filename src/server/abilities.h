@@ -19,8 +19,10 @@ std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& kno
 // The same for so many answers to one request.
 std::optional<Error> refuse_answers(const ModelSpec& spec, api::Work work, unsigned answers);
 
+// The kinds of media that the model's projector takes: all of them where only the engine knows.
+api::MediaKinds media_taken(const ModelMetadata& known);
 // Whether a body for `work` has to be looked through for media that the model cannot take.
-bool takes_no_media(const ModelMetadata& known, api::Work work);
-Error refuse_media(const ModelId& model, const api::Media& media);
+bool may_hold_untaken(const api::MediaKinds& taken, api::Work work);
+Error refuse_media(const ModelId& model, const api::MediaKinds& taken, const api::Media& media);
 
 }  // namespace minerva

@@ -27,6 +27,8 @@ std::map<std::string, std::pair<Kind, std::set<Work>>> kinds() {
   chat.can_generate = chat.has_chat_template = true;
   ModelMetadata seeing = chat;
   seeing.multimodal = true;
+  ModelMetadata coding = chat;
+  coding.can_infill = true;
   ModelMetadata base;
   base.can_generate = true;
   ModelMetadata embedding;
@@ -38,6 +40,7 @@ std::map<std::string, std::pair<Kind, std::set<Work>>> kinds() {
   return {
       {"chat", {{spec(), chat}, {Work::kChat, Work::kTemplate, Work::kComplete}}},
       {"seeing", {{spec(), seeing}, {Work::kChat, Work::kTemplate, Work::kComplete, Work::kTranscribe}}},
+      {"coding", {{spec(), coding}, {Work::kChat, Work::kTemplate, Work::kComplete, Work::kInfill}}},
       {"base", {{spec(), base}, {Work::kComplete}}},
       {"base with a template of the operator's",
        {{spec({"--chat-template", "chatml"}), base}, {Work::kChat, Work::kTemplate, Work::kComplete}}},
@@ -52,8 +55,8 @@ std::map<std::string, std::pair<Kind, std::set<Work>>> kinds() {
 TEST(Abilities, EachKindOfModelAndEachKindOfWork) {
   for (const auto& [name, row] : kinds()) {
     const auto& [model, can] = row;
-    for (const Work work : {Work::kAny, Work::kChat, Work::kTemplate, Work::kComplete, Work::kEmbed, Work::kEmbedRaw,
-                            Work::kRerank, Work::kTranscribe}) {
+    for (const Work work : {Work::kAny, Work::kChat, Work::kTemplate, Work::kComplete, Work::kInfill, Work::kEmbed,
+                            Work::kEmbedRaw, Work::kRerank, Work::kTranscribe}) {
       const auto refused = refuse_work(model.spec, model.known, work);
       EXPECT_EQ(refused.has_value(), work != Work::kAny && !can.contains(work))
           << name << " " << static_cast<int>(work);
@@ -81,16 +84,32 @@ TEST(Abilities, NoMoreAnswersThanSlots) {
 
 TEST(Abilities, MediaNeedAProjector) {
   ModelMetadata known;
-  EXPECT_TRUE(takes_no_media(known, Work::kChat));
-  EXPECT_TRUE(takes_no_media(known, Work::kComplete));
-  EXPECT_FALSE(takes_no_media(known, Work::kRerank));
-  EXPECT_FALSE(takes_no_media(known, Work::kAny));
-  known.multimodal = true;
-  EXPECT_FALSE(takes_no_media(known, Work::kChat));
-  const Error refused = refuse_media("m", {api::Media::Kind::kAudio, "input"});
+  EXPECT_TRUE(media_taken(known).empty());
+  for (const Work work : {Work::kChat, Work::kTemplate, Work::kComplete, Work::kInfill, Work::kEmbed}) {
+    EXPECT_TRUE(may_hold_untaken({}, work));
+  }
+  EXPECT_FALSE(may_hold_untaken({}, Work::kRerank));
+  EXPECT_FALSE(may_hold_untaken({}, Work::kAny));
+  const Error refused = refuse_media("m", {}, {api::Media::Kind::kAudio, "input"});
   EXPECT_EQ(refused.code, ErrorCode::kUnsupported);
   EXPECT_EQ(refused.param, "input");
-  EXPECT_NE(refused.message.find("takes no audio"), std::string::npos);
+  EXPECT_NE(refused.message.find("takes no audio, as it has no projector"), std::string::npos);
+}
+
+TEST(Abilities, AProjectorIsForSomeKindsOfMedia) {
+  using Kind = api::Media::Kind;
+  ModelMetadata known;
+  known.multimodal = true;
+  EXPECT_FALSE(may_hold_untaken(media_taken(known), Work::kChat)) << "only the engine knows";
+  known.input_modalities = {"text", "image"};
+  EXPECT_EQ(media_taken(known), (api::MediaKinds{Kind::kImage, Kind::kVideo}));
+  EXPECT_TRUE(may_hold_untaken(media_taken(known), Work::kChat));
+  const Error refused = refuse_media("m", media_taken(known), {Kind::kAudio, "messages"});
+  EXPECT_NE(refused.message.find("its projector is for something else"), std::string::npos);
+  known.input_modalities = {"text", "audio"};
+  EXPECT_EQ(media_taken(known), api::MediaKinds{Kind::kAudio});
+  known.input_modalities = {"text", "image", "audio"};
+  EXPECT_FALSE(may_hold_untaken(media_taken(known), Work::kChat));
 }
 
 }  // namespace

@@ -226,6 +226,7 @@ io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
     answer.chat_template = metadata->chat_template;
     answer.can_generate = metadata->can_generate;
     answer.can_embed = metadata->can_embed;
+    answer.can_infill = metadata->can_infill;
     answer.supports_tools = metadata->supports_tools;
     answer.supports_thinking = metadata->supports_thinking;
     answer.sees = metadata->multimodal;
@@ -339,6 +340,7 @@ void add_ollama_routes(std::vector<Route>& table) {
       {"POST", "/api/copy", "Ollama: another name is an alias or a preset", no_copy},
       {"POST", "/api/push", "Ollama: nothing is uploaded", no_push},
       {"POST", "/api/blobs/{path}", "Ollama: models are files and config", no_create},
+      {"GET", "/api/blobs/{path}", "Ollama: models are files and config", no_create},
   };
   for (Route& row : rows) {
     row.dialect = api::Dialect::kOllama;

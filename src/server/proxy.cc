@@ -259,10 +259,10 @@ class Relay {
     if (spec == nullptr || known == nullptr) co_return std::nullopt;
     if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
     if (auto refused = refuse_answers(*spec, work, answers_)) co_return refused;
-    if (!takes_no_media(*known, work)) co_return std::nullopt;
+    const api::MediaKinds taken = media_taken(*known);
+    if (!may_hold_untaken(taken, work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
-    const std::optional<api::Media> media = api::find_media(engine_body());
-    if (media) co_return refuse_media(x_.model, *media);
+    if (const auto media = api::find_media(engine_body(), taken)) co_return refuse_media(x_.model, taken, *media);
     co_return std::nullopt;
   }
 

@@ -78,6 +78,15 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
   return *first;
 }
 
+void warn_of_default_model(const Service& service) {
+  const std::string& name = service.config.default_model;
+  if (name.empty() || service.find_preset(name) != nullptr || service.catalog.look_up(name) != nullptr) return;
+  log::warn(
+      "default_model is \"{}\", and there is no such model: who names none gets a 404. `minerva models` lists what "
+      "there is",
+      name);
+}
+
 }  // namespace
 
 int serve(const ConfigSource& source, const Config& given) {
@@ -126,6 +135,7 @@ int serve(const ConfigSource& source, const Config& given) {
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet
+  warn_of_default_model(service);
   service.memory_watch.start();
   service.downloads.start();
   Reload reload(source, config, service);
@@ -145,9 +155,10 @@ int serve(const ConfigSource& source, const Config& given) {
     log::info("draining: no new work, running requests may finish within {} s",
               std::chrono::duration_cast<std::chrono::seconds>(config.drain_timeout).count());
     service.draining = true;
-    server.stop_accepting();
+    server.drain();
     service.timetable.stop();
     host.drain(Clock::now() + config.drain_timeout, [&] {
+      server.stop_accepting();
       // The last answers may still be on their way out.
       close_timer.arm(Clock::now() + kCloseTimeout, [&] { server.close_all(); });
       server.when_all_closed([&] { loop.stop(); });

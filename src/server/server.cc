@@ -42,6 +42,10 @@ Result<io::Address> Server::listen(const io::Address& address) {
 
 void Server::stop_accepting() {
   listeners_.clear();
+  drain();
+}
+
+void Server::drain() {
   for (const Client& client : clients_) {
     if (!client.busy) client.connection->close();
   }

@@ -24,7 +24,10 @@ class Server {
 
   // Errors: kIo.
   Result<io::Address> listen(const io::Address& address);
-  // No new connections; idle ones are closed, busy ones after their answer.
+  // Connections without a request are closed now, the others after their answer. New ones still get one: that it
+  // drains.
+  void drain();
+  // No new connections, and none that has no request.
   void stop_accepting();
   // Ends every connection now.
   void close_all();

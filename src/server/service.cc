@@ -102,9 +102,9 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
     co_return fail(ErrorCode::kInvalidArgument,
                    "The request names no model. Add \"model\" (GET /v1/models lists what there is).", "model");
   }
-  std::string preset;
+  std::string why = name == config.default_model ? "The config's default_model is not there. " : "";
   if (const api::Preset* const found = find_preset(name)) {
-    preset = fmt::format("The preset \"{}\" has no model. ", found->id);
+    why = fmt::format("The preset \"{}\" has no model. ", found->id);
     name = found->model;
   }
   if (const ModelSpec* spec = catalog.look_up(name)) {
@@ -115,7 +115,7 @@ io::Task<Result<ModelId>> Service::resolve(std::string name) {
   if (const ModelSpec* spec = catalog.look_up(name)) co_return spec->id;
   co_return fail(ErrorCode::kModelNotFound,
                  fmt::format("{}There is no model \"{}\". GET /v1/models (or `minerva models`) lists what there is.",
-                             preset, name.substr(0, 200)),
+                             why, name.substr(0, 200)),
                  "model");
 }
 

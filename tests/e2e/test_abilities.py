@@ -1,11 +1,17 @@
 """What a model cannot do: refused with the reason before anything is loaded, evicted or counted."""
+import base64
+
+import anthropic
+import ollama
+import openai
 import pytest
 
 import harness
-from tiny_models import generate
+from tiny_models import generate, png
 
 CHAT = [{"role": "user", "content": "Hello"}]
-PIXEL = "data:image/png;base64,iVBORw0KGgo="
+GREY = base64.b64encode(png(128, 128, 128)).decode()
+PIXEL = f"data:image/png;base64,{GREY}"
 
 # Each kind of request: its route and its body.
 REQUESTS = {
@@ -15,6 +21,7 @@ REQUESTS = {
     "count": ("/v1/messages/count_tokens", {"messages": CHAT}),
     "completions": ("/v1/completions", {"prompt": "Hello", "max_tokens": 2}),
     "completion": ("/completion", {"prompt": "Hello", "n_predict": 2}),
+    "infill": ("/infill", {"input_prefix": "a", "input_suffix": "b", "n_predict": 2}),
     "embeddings": ("/v1/embeddings", {"input": "Hello"}),
     "rerank": ("/v1/rerank", {"query": "Hello", "documents": ["Hello", "Bye"]}),
     "two answers": ("/v1/chat/completions", {"messages": CHAT, "max_tokens": 2, "n": 3}),
@@ -22,25 +29,35 @@ REQUESTS = {
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PIXEL}}]}]}),
     "image to messages": ("/v1/messages", {"max_tokens": 2, "messages": [
         {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png",
-                                                                  "data": "iVBORw0KGgo="}}]}]}),
+                                                                  "data": GREY}}]}]}),
     "image to responses": ("/v1/responses", {"input": [
         {"role": "user", "content": [{"type": "input_image", "image_url": PIXEL}]}]}),
     "audio": ("/v1/chat/completions", {"messages": [
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}]}]}),
 }
 MEDIA = {"image", "image to messages", "image to responses", "audio"}
+TEXT = {"chat", "messages", "responses", "count", "completions", "completion", "infill", "two answers"}
+TEMPLATE = {"chat", "messages", "responses", "count"}
 CANNOT = {
-    "chat": {"embeddings", "rerank", "two answers", *MEDIA},
-    "base": {"chat", "messages", "responses", "count", "embeddings", "rerank", "two answers", *MEDIA},
-    "embedding": {"chat", "messages", "responses", "count", "completions", "completion", "rerank", "two answers",
-                  *MEDIA},
+    "chat": {"infill", "embeddings", "rerank", "two answers", *MEDIA},
+    "base": {*TEMPLATE, "infill", "embeddings", "rerank", "two answers", *MEDIA},
+    "embedding": {*TEXT, "rerank", *MEDIA},
+    "reranker": {*TEXT, "embeddings", *MEDIA},
+    "seeing": {"infill", "embeddings", "rerank", "two answers", "audio"},
 }
 
 
 @pytest.fixture
 def kinds(models):
+    """One of each kind but "seeing", which is two files; and one that is in memory."""
     return {"chat": models["a"], "base": generate("base", ["--seed", "5", "--chat-template", "none"]),
-            "embedding": models["e"], "resident": models["b"]}
+            "embedding": models["e"], "reranker": generate("reranker", ["--arch", "bert", "--pooling", "rank"]),
+            "resident": models["b"]}
+
+
+@pytest.fixture
+def seeing(models):
+    return {"seeing/seeing.gguf": models["a"], "seeing/mmproj.gguf": generate("mmproj", ["--arch", "clip"])}
 
 
 def reason(path, answer):
@@ -55,8 +72,8 @@ def reason(path, answer):
 
 
 @pytest.mark.parametrize("kind", CANNOT)
-def test_nobody_leaves_for_what_cannot_be_done(serve, kinds, kind):
-    m = serve("--max-models", 1, models=kinds)
+def test_nobody_leaves_for_what_cannot_be_done(serve, kinds, seeing, kind):
+    m = serve("--max-models", 1, models=kinds, extra=seeing)
     m.use("resident")
     before = m.cache()
     for name in CANNOT[kind]:
@@ -70,12 +87,42 @@ def test_nobody_leaves_for_what_cannot_be_done(serve, kinds, kind):
 
 
 @pytest.mark.parametrize("kind", CANNOT)
-def test_what_can_be_done_is_done(serve, kinds, kind):
-    m = serve(models=kinds)
+def test_what_can_be_done_is_done(serve, kinds, seeing, kind):
+    m = serve(models=kinds, extra=seeing)
     for name in REQUESTS.keys() - CANNOT[kind]:
         path, body = REQUESTS[name]
         answer = m.post(path, {"model": kind, **body})
         assert answer.status == 200, (name, answer)
+
+
+@pytest.mark.parametrize("kind", CANNOT)
+def test_clients_ask_once(serve, kinds, seeing, kind):
+    """An SDK tries what may go better three times."""
+    m = serve("--max-models", 1, models=kinds, extra=seeing)
+    m.use("resident")
+    before = m.cache()
+    of_openai = openai.OpenAI(base_url=m.url, api_key="unused", max_retries=2)
+    of_anthropic = anthropic.Anthropic(base_url=m.url, api_key="unused", max_retries=2)
+    for name in CANNOT[kind]:
+        path, body = REQUESTS[name]
+        client, refusal = ((of_anthropic, anthropic.BadRequestError) if path.startswith("/v1/messages") else
+                           (of_openai, openai.BadRequestError))
+        with pytest.raises(refusal) as refused:
+            client.post(path, body={"model": kind, **body}, cast_to=object)
+        assert f'"{kind}"' in refused.value.message, refused.value
+    of_ollama = ollama.Client(m.url)
+    image = {"model": kind, "messages": [{**CHAT[0], "images": [GREY]}]}
+    asked = {"chat": lambda: of_ollama.chat(model=kind, messages=CHAT), "image": lambda: of_ollama.chat(**image),
+             "completions": lambda: of_ollama.generate(model=kind, prompt="Hello"),
+             "infill": lambda: of_ollama.generate(model=kind, prompt="a", suffix="b"),
+             "embeddings": lambda: of_ollama.embed(model=kind, input="Hello")}
+    asked = [call for name, call in asked.items() if name in CANNOT[kind] and (name, kind) != ("chat", "base")]
+    for call in asked:
+        with pytest.raises(ollama.ResponseError) as refused:
+            call()
+        assert refused.value.status_code == 400 and f'"{kind}"' in refused.value.error, refused.value
+    assert m.log().count(" -> 400 in ") == len(CANNOT[kind]) + len(asked)
+    assert m.loaded() == ["resident"] and m.cache() == before
 
 
 def test_a_stream_is_refused_with_its_status(serve, kinds):

@@ -19,6 +19,22 @@ def test_unknown_model(serve):
         assert '"nosuch"' in error["message"] and "/v1/models" in error["message"]
 
 
+def test_who_names_no_model_gets_the_default_one(serve):
+    body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    m = serve(config='default_model = "b"\n')
+    answer = m.post("/v1/chat/completions", body)
+    assert answer.status == 200 and answer.json["model"] == "b", answer
+    refused(m.chat("nosuch"), 404, "model_not_found")
+    m = serve(config='default_model = "b"\nunknown_model = "default"\n')
+    for more in ({}, {"model": "nosuch"}):
+        answer = m.post("/v1/chat/completions", {**body, **more})
+        assert answer.status == 200 and answer.json["model"] == "b", answer
+    m = serve(config='default_model = "nosuch"\n')
+    error = refused(m.post("/v1/chat/completions", body), 404, "model_not_found")
+    assert "default_model" in error["message"] and '"nosuch"' in error["message"], error
+    assert 'default_model is "nosuch"' in m.log()
+
+
 MALFORMED = ["", "{", "[]", '"text"', '{"model": "a"', '{"model": 7}', '{"messages": []}', '{"model": "a" "stream": true}',
              "\0", '{"model": ""}']
 

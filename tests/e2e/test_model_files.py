@@ -2,8 +2,6 @@
 import base64
 import shutil
 import signal
-import struct
-import zlib
 
 import pytest
 
@@ -98,16 +96,6 @@ def test_a_template_and_a_grammar_of_ones_own(serve, models, tmp_path):
     assert prompt.json["prompt"] == "just this", prompt
 
 
-def png(red, green, blue, side=32):
-    """A picture of one colour."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = (b"\0" + bytes([red, green, blue]) * side) * side
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
 def ask_about(m, model, picture):
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
@@ -118,17 +106,17 @@ def ask_about(m, model, picture):
 def test_a_model_that_sees(serve, models):
     extra = {"eye/eye.gguf": models["a"], "eye/mmproj.gguf": tiny_models.generate("mmproj", ["--arch", "clip"])}
     m = serve(config='sandbox = "required"\n', models={"a": models["a"]}, extra=extra)
-    red = ask_about(m, "eye", png(255, 0, 0))
+    red = ask_about(m, "eye", tiny_models.png(255, 0, 0))
     assert text_of(red), red
     # 32 by 32 pixels in patches of 8 are 16 tokens.
     blind = m.chat("eye", text="What is this?", max_tokens=1)
     assert red.json["usage"]["prompt_tokens"] >= blind.json["usage"]["prompt_tokens"] + 16, (red, blind)
-    assert text_of(ask_about(m, "eye", png(255, 0, 0))) == text_of(red)
-    assert text_of(ask_about(m, "eye", png(0, 0, 255))) != text_of(red), "it looks"
-    refused = ask_about(m, "a", png(255, 0, 0))
+    assert text_of(ask_about(m, "eye", tiny_models.png(255, 0, 0))) == text_of(red)
+    assert text_of(ask_about(m, "eye", tiny_models.png(0, 0, 255))) != text_of(red), "it looks"
+    refused = ask_about(m, "a", tiny_models.png(255, 0, 0))
     assert refused.status >= 400 and refused.error["message"], refused
     # What is no picture is refused, and does no harm.
-    for damaged in (b"", b"\x89PNG\r\n\x1a\n" + b"x" * 500, png(1, 2, 3)[:60]):
+    for damaged in (b"", b"\x89PNG\r\n\x1a\n" + b"x" * 500, tiny_models.png(1, 2, 3)[:60]):
         answer = ask_about(m, "eye", damaged)
         assert 400 <= answer.status < 500, answer
     assert m.chat("eye").headers["x-minerva-cache"] == "hit"

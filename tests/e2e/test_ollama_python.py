@@ -1,8 +1,6 @@
 """ollama-python against Minerva, unchanged but for its host."""
 import base64
 import json
-import struct
-import zlib
 
 import ollama
 import pytest
@@ -139,25 +137,16 @@ def test_tools(serve, tool_calls, stream):
     assert client.chat(model="a", messages=messages, tools=[WEATHER], options=SHORT).message.content
 
 
-def png():
-    """A grey square."""
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-    rows = b"".join(b"\0" + b"\x80\x80\x80" * 32 for _ in range(32))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
 def test_images(serve, models):
     extra = {"eye/eye.gguf": models["a"], "eye/mmproj.gguf": tiny_models.generate("mmproj", ["--arch", "clip"])}
     client = client_for(serve(extra=extra))
     assert "vision" in client.show("eye").capabilities
     blind = client.chat(model="eye", messages=HELLO, options=SHORT)
-    messages = [{"role": "user", "content": "Hello", "images": [png()]}]
+    picture = tiny_models.png(128, 128, 128)
+    messages = [{"role": "user", "content": "Hello", "images": [picture]}]
     seen = client.chat(model="eye", messages=messages, options=SHORT)
     assert seen.prompt_eval_count > blind.prompt_eval_count
-    text = client.generate(model="eye", prompt="Hello", images=[base64.b64encode(png()).decode()], options=SHORT)
+    text = client.generate(model="eye", prompt="Hello", images=[base64.b64encode(picture).decode()], options=SHORT)
     assert text.prompt_eval_count == seen.prompt_eval_count
 
 

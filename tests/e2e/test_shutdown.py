@@ -26,22 +26,21 @@ def test_a_running_stream_finishes(serve, slow_model):
     assert m.engines() == []
 
 
-def test_nothing_new_begins(serve, slow_model):
-    m = serve(models={"slow": slow_model})
-    stream = m.chat_stream("slow", max_tokens=60)
+def test_nothing_new_begins(serve, slow_model, models):
+    m = serve(models={"slow": slow_model, "a": models["a"]})
+    stream = m.chat_stream("slow", max_tokens=-1)  # until its context is full
     stream.token()
     m.terminate()
-
-    def refused():
-        try:
-            m.get("/health")
-            return False
-        except (ConnectionError, http.client.HTTPException):
-            return True
-
-    wait_until(refused, "new connections are refused")
-    assert stream.rest()[-1] == "[DONE]"
+    wait_until(lambda: m.get("/ready").status == 503, "it says that it is not ready")
+    assert m.get("/health").status == 200
+    for answer in (m.get("/ready"), m.chat("slow"), m.chat("a"), m.load("a")):
+        assert answer.status == 503 and answer.error["code"] == "draining", answer
+        assert int(answer.headers["retry-after"]) >= 1
+    stream.token()
+    stream.drop()
     assert m.wait() == 0
+    with pytest.raises(ConnectionError):
+        m.get("/health")
 
 
 def test_a_stream_that_takes_too_long_is_ended(serve, slow_model):

@@ -1,9 +1,11 @@
-"""The generated models that tests and campaigns run on; kept between runs."""
+"""The generated models and pictures that tests and campaigns run on; the models are kept between runs."""
 import hashlib
 import os
 import pathlib
+import struct
 import subprocess
 import tempfile
+import zlib
 
 import harness
 
@@ -16,6 +18,16 @@ TINY = {
 }
 # Large enough that a load, a prefill and an answer can be caught under way: 0.1 billion parameters.
 SLOW = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"]
+
+
+def png(red, green, blue, side=32):
+    """A picture of one colour."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes([red, green, blue]) * side) * side
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def generate(name, options, parts=1):

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from harness import PATIENCE, chat_body
+from harness import PATIENCE, chat_body, wait_until
 
 SCREENSHOTS = os.environ.get("MINERVA_SCREENSHOTS")
 
@@ -52,12 +52,16 @@ class Page:
 
     def press(self, model, what):
         """A button of the model's row, which is there while the mouse is on it."""
-        self.option(model).hover()
+        self.has_button(model, what)
         self.option(model).get_by_role("button", name=what).click()
 
     def has_button(self, model, what):
-        self.option(model).hover()
-        expect(self.option(model).get_by_role("button", name=what)).to_be_visible()
+        """Waits for it. A model that is loaded or unloaded moves in the list, away from the mouse."""
+        def there():
+            self.option(model).hover()
+            return self.option(model).get_by_role("button", name=what).is_visible()
+
+        wait_until(there, f"{model} has a button {what!r}")
 
     def choose(self, model):
         self.option(model).click()
