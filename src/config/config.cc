@@ -130,6 +130,10 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
     }
     for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
   }
+  for (const std::string& hash : config.pull_keys) {
+    config.accepted_keys.add(hash);
+    config.pulling_keys.add(hash);
+  }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);
   const auto open = std::find_if(config.listen.begin(), config.listen.end(),

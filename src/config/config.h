@@ -51,7 +51,8 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
-  ApiKeys accepted_keys;                     // those of both, and those of other priorities
+  ApiKeys accepted_keys;                     // those of both, those of other priorities and those that may pull
+  ApiKeys pulling_keys;                      // those of pull.keys
   std::vector<std::string> allowed_hosts;    // [limits] allowed_hosts: Host names beside loopback's own
   std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
 
@@ -89,6 +90,7 @@ struct Config {
   std::vector<std::string> pull_hosts = {"huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co"};
   Bytes pull_max_rate;  // per second; 0: no limit
   Duration pull_stall_timeout = std::chrono::seconds(30);
+  std::vector<std::string> pull_keys;  // as api_keys
   std::string pull_folder;  // no key: the Hugging Face cache if it is a models folder, else the first of these
 
   // [park] what it means on this machine: parking.h

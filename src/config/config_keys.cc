@@ -580,6 +580,9 @@ std::vector<ConfigRow> make_config_rows() {
                              [](auto& c) -> auto& { return c.prediction.read_ahead; }));
 
   rows.push_back(pull_hosts_row());
+  rows.push_back(keys_row("pull.keys", "",
+                          "As api_keys; where keys are needed, only requests with these pull models and cancel that.",
+                          [](auto& c) -> auto& { return c.pull_keys; }));
   rows.push_back(size_row("pull.max_rate", Bytes(0), kMostSize,
                           "Bytes that a download may take from the network each second; 0: as many as come.",
                           [](auto& c) -> auto& { return c.pull_max_rate; }));

@@ -136,7 +136,19 @@ bool PartFile::proven() {
 }
 
 Result<void> PartFile::finish(const fs::path& path) {
-  if (::fsync(fd_) != 0 || ::rename(path_.c_str(), path.c_str()) != 0) return failed("finish");
+  if (::fsync(fd_) != 0) return failed("finish");
+  int renamed = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+  // Not every file system can say no.
+  if (renamed != 0 && errno == EINVAL && ::access(path.c_str(), F_OK) != 0) {
+    renamed = ::rename(path_.c_str(), path.c_str());
+  }
+  if (renamed != 0 && errno == EEXIST) {
+    return fail(ErrorCode::kConflict,
+                fmt::format("There is a file {} already, which is left as it is. Move it away and "
+                            "pull it again.",
+                            path.string()));
+  }
+  if (renamed != 0) return failed("finish");
   // The name too; where a folder cannot be synced, the next start sees the part.
   const io::Descriptor folder(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder) ::fsync(*folder);

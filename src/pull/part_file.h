@@ -40,7 +40,7 @@ class PartFile {
   Result<void> begin_anew();
   // Whether it is what the proof says. Requires: complete(), and no append() after it.
   bool proven();
-  // Synced to disk and renamed. Requires: complete(). Errors: kIo.
+  // Synced to disk and renamed; a file that is there is left. Requires: complete(). Errors: kIo, kConflict.
   Result<void> finish(const std::filesystem::path& path);
   // The file is removed.
   void discard();

@@ -42,6 +42,11 @@ TEST_F(Part, GetsItsNameOnceItIsProven) {
   ASSERT_TRUE(part->append(kText.substr(2)));
   EXPECT_TRUE(part->complete());
   EXPECT_TRUE(part->proven());
+  std::ofstream(folder_ / "of somebody else") << "notes";
+  const auto refused = part->finish(folder_ / "of somebody else");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_EQ(fs::file_size(folder_ / "of somebody else"), 5U);
   ASSERT_TRUE(part->finish(folder_ / "x"));
   EXPECT_FALSE(fs::exists(path_));
   std::stringstream text;

@@ -88,20 +88,21 @@ std::optional<std::string_view> bearer_key(std::string_view field) {
   return field;
 }
 
+// Who shows one of `keys`.
+std::optional<Caller> holder_of(const ApiKeys& keys, const io::RequestHead& request) {
+  if (const std::string* const plain = request.headers.find("x-api-key"); plain != nullptr) {
+    if (const auto caller = keys.find(*plain)) return caller;
+  }
+  const std::string* const authorization = request.headers.find("authorization");
+  const auto key = authorization == nullptr ? std::nullopt : bearer_key(*authorization);
+  return key ? keys.find(*key) : std::nullopt;
+}
+
 // By its key; everybody may do as they like where no key is needed.
 Result<Caller> key_holder(const Config& config, const io::RequestHead& request) {
   if (config.accepted_keys.empty()) return Caller{};
-  const std::string* const authorization = request.headers.find("authorization");
-  const std::string* const plain = request.headers.find("x-api-key");
-  if (plain != nullptr) {
-    if (const auto caller = config.accepted_keys.find(*plain)) return *caller;
-  }
-  if (authorization != nullptr) {
-    const auto key = bearer_key(*authorization);
-    const auto caller = key ? config.accepted_keys.find(*key) : std::nullopt;
-    if (caller) return *caller;
-  }
-  if (authorization == nullptr && plain == nullptr) {
+  if (const auto caller = holder_of(config.accepted_keys, request)) return *caller;
+  if (request.headers.find("authorization") == nullptr && request.headers.find("x-api-key") == nullptr) {
     return fail(ErrorCode::kUnauthorized,
                 "This server needs an API key. Send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\".");
   }
@@ -190,6 +191,11 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request) {
   if (!wanted) return fail(ErrorCode::kInvalidArgument, "The header x-minerva-priority must be low, normal or high.");
   caller->priority = config.accepted_keys.empty() ? *wanted : std::min(*wanted, caller->priority);
   return caller;
+}
+
+std::optional<Error> refuse_pull(const Config& config, const io::RequestHead& request) {
+  if (config.accepted_keys.empty() || holder_of(config.pulling_keys, request)) return std::nullopt;
+  return Error{ErrorCode::kForbidden, "This API key may not pull models: its owner is to name it in pull.keys."};
 }
 
 }  // namespace minerva

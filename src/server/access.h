@@ -40,4 +40,8 @@ std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form
 // it as well. Errors: kUnauthorized; kInvalidArgument: no such priority.
 Result<Caller> identify(const Config& config, const io::RequestHead& request);
 
+// Pulling fills the disk and the line: where keys are needed it takes one of pull.keys. Requires: identified.
+// Errors: kForbidden.
+std::optional<Error> refuse_pull(const Config& config, const io::RequestHead& request);
+
 }  // namespace minerva
