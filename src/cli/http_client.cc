@@ -183,6 +183,10 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
 
   const CURLcode code = curl_easy_perform(curl);
   const long status = transfer.status();
+  // Also where the connection broke just then, before anybody asked whether it goes on.
+  if (code != CURLE_OK && !transfer.ended && on_progress(&transfer, 0, 0, 0, 0) != 0) {
+    return fail(ErrorCode::kCancelled, "cancelled");
+  }
   switch (code) {
     case CURLE_OK:
       break;

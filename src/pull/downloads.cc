@@ -30,7 +30,12 @@ Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
     : loop_(loop),
       hooks_(std::move(hooks)),
       saver_(loop, io::StateFile(file, kJobsFormat), kSavePeriod,
-             [this]() -> std::optional<std::string> { return jobs_text({jobs_.begin(), jobs_.end()}); }) {
+             [this, given = jobs_text({})]() mutable -> std::optional<std::string> {
+               std::string text = jobs_text({jobs_.begin(), jobs_.end()});
+               if (text == given) return std::nullopt;
+               given = text;
+               return text;
+             }) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   const io::StateFile state(file, kJobsFormat);
   const std::optional<std::string> text = state.read();

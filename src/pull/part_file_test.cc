@@ -21,6 +21,7 @@ class Part : public testing::Test {
   Part() {
     std::string pattern = (fs::temp_directory_path() / "part-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
+    path_ = folder_ / "x.minerva.incomplete";
   }
   ~Part() override { fs::remove_all(folder_); }
 
@@ -30,7 +31,7 @@ class Part : public testing::Test {
 
   Stop stop_;
   fs::path folder_;
-  fs::path path_ = folder_ / "x.minerva.incomplete";
+  fs::path path_;
 };
 
 TEST_F(Part, GetsItsNameOnceItIsProven) {
