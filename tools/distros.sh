@@ -68,6 +68,8 @@ in_tree() { # RELEASE COMMAND...
   local tree=$place/$1
   shift
   cp -f /etc/resolv.conf "$tree/etc/resolv.conf"
+  # An installer's doing, which debootstrap is not.
+  [ -e "$tree/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost\n' >"$tree/etc/hosts"
   mkdir -p "$ccache" "$tree/ccache"
   env -u XDG_CACHE_HOME -u XDG_STATE_HOME HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

@@ -751,7 +751,7 @@ TEST_F(CatalogTest, ALineBreakInAPathIsAProblem) {
   put("two\nlines.gguf");
   const ScanResult result = scan();
   EXPECT_TRUE(result.models.empty());
-  expect_one_problem(result, {"two?lines.gguf", "line break"});
+  expect_one_problem(result, {"two\nlines.gguf", "line break"});
 }
 
 TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {

@@ -144,9 +144,10 @@ class Scan {
       std::error_code error;
       if (fs::exists(file.path, error) && !fs::is_regular_file(file.path, error)) {
         problem("{} is not listed: it is no regular file", file.path.string());
-      } else if (std::string path = file.path.string(); path.find('\n') != std::string::npos) {
-        std::replace(path.begin(), path.end(), '\n', '?');
-        problem("{} is not listed: there is a line break in its path, in the place of a \"?\". Rename it", path);
+      } else if (file.kind != FileKind::kImportanceMatrix && file.kind != FileKind::kOther &&
+                 file.path.string().find('\n') != std::string::npos) {
+        problem("{} is not listed: no engine can be told a path with a line break in it. Rename it",
+                file.path.string());
       } else {
         (file.kind == FileKind::kModel ? models : others).push_back(std::move(file));
       }
