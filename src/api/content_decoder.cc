@@ -79,10 +79,9 @@ class ZstdDecoder final : public ContentDecoder {
 
  protected:
   Result<std::size_t> decode(std::string_view& input, char* output, std::size_t room) override {
-    if (!input.empty() && (complete_ || !begun_)) {
-      if (!may_begin_frame(static_cast<unsigned char>(input.front()))) return broken("zstd", "no frame of RFC 8878");
-      begun_ = true;
-      head_read_ = 0;
+    if (!input.empty() && complete_) head_read_ = 0;
+    if (!input.empty() && head_read_ == 0 && !may_begin_frame(static_cast<unsigned char>(input.front()))) {
+      return broken("zstd", "no frame of RFC 8878");
     }
     // The library takes a frame that comes whole in another way, which refuses more: so none does.
     const std::size_t offered = head_read_ < kLongestHead ? std::min<std::size_t>(input.size(), 1) : input.size();
@@ -113,7 +112,6 @@ class ZstdDecoder final : public ContentDecoder {
     void operator()(ZSTD_DCtx* context) const { ::ZSTD_freeDCtx(context); }
   };
   std::unique_ptr<ZSTD_DCtx, Free> context_;
-  bool begun_ = false;
   std::size_t head_read_ = 0;  // of the frame
   bool complete_ = false;
 };

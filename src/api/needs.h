@@ -38,8 +38,8 @@ using MediaKinds = std::set<Media::Kind>;
 
 // The first image, recording or film, of a kind that is not among the `taken`, in a JSON body of any of the APIs
 // (OpenAI's chat and responses, Anthropic's messages, llama.cpp's prompts); nothing if there is none, or if the body is
-// no JSON. What llama.cpp's prompts hold may be of any kind. A body that holds no such word costs one look for quotes,
-// others are parsed once. Memory and nesting are bounded.
+// no JSON. Nobody tells of which kind the media of llama.cpp's prompts are: a model that takes one kind takes them. A
+// body without such a word costs one look for quotes, others are parsed once. Memory and nesting are bounded.
 std::optional<Media> find_media(std::string_view body, const MediaKinds& taken = {});
 
 }  // namespace minerva::api
