@@ -130,9 +130,9 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
     }
     for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
   }
-  for (const std::string& hash : config.pull_keys) {
+  for (const std::string& hash : config.admin_keys) {
     config.accepted_keys.add(hash);
-    config.pulling_keys.add(hash);
+    config.administrators.add(hash);
   }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);

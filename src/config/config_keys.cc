@@ -463,6 +463,9 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
                                    "A file of more keys, one per line, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
+  rows.push_back(keys_row("admin_keys", "--admin-key",
+                          "As api_keys; where keys are needed, only requests with these pull models.",
+                          [](auto& c) -> auto& { return c.admin_keys; }));
   rows.push_back(at_start_only(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
                                         "Where Minerva keeps what it has learned about models. Made with mode 0700.",
                                         [](auto& c) -> auto& { return c.state_dir; })));
@@ -580,9 +583,6 @@ std::vector<ConfigRow> make_config_rows() {
                              [](auto& c) -> auto& { return c.prediction.read_ahead; }));
 
   rows.push_back(pull_hosts_row());
-  rows.push_back(keys_row("pull.keys", "",
-                          "As api_keys; where keys are needed, only requests with these pull models and cancel that.",
-                          [](auto& c) -> auto& { return c.pull_keys; }));
   rows.push_back(size_row("pull.max_rate", Bytes(0), kMostSize,
                           "Bytes that a download may take from the network each second; 0: as many as come.",
                           [](auto& c) -> auto& { return c.pull_max_rate; }));

@@ -648,7 +648,7 @@ const std::map<std::string, std::string>& samples() {
       {"queue.load_timeout", "\"20m\""},
       {"queue.max_switches_per_second", "7"},
       {"queue.head_start", "\"1m\""},
-      {"pull.keys", "[\"sha256:" + std::string(64, 'd') + "\"]"},
+      {"admin_keys", "[\"sha256:" + std::string(64, 'd') + "\"]"},
       {"queue.high_priority_keys", "[\"sha256:" + std::string(64, 'b') + "\"]"},
       {"queue.low_priority_keys", "[\"sha256:" + std::string(64, 'c') + "\"]"},
       {"restart.restore", "false"},

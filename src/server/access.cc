@@ -1,5 +1,7 @@
 #include "server/access.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -193,9 +195,14 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request) {
   return caller;
 }
 
-std::optional<Error> refuse_pull(const Config& config, const io::RequestHead& request) {
-  if (config.accepted_keys.empty() || holder_of(config.pulling_keys, request)) return std::nullopt;
-  return Error{ErrorCode::kForbidden, "This API key may not pull models: its owner is to name it in pull.keys."};
+bool is_admin(const Config& config, const io::RequestHead& request) {
+  return config.accepted_keys.empty() || holder_of(config.administrators, request).has_value();
+}
+
+std::optional<Error> refuse_unless_admin(const Config& config, const io::RequestHead& request, std::string_view deed) {
+  if (is_admin(config, request)) return std::nullopt;
+  return Error{ErrorCode::kForbidden,
+               fmt::format("This API key may not {}: admin_keys of the config does not have it.", deed)};
 }
 
 }  // namespace minerva

@@ -40,8 +40,10 @@ std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form
 // it as well. Errors: kUnauthorized; kInvalidArgument: no such priority.
 Result<Caller> identify(const Config& config, const io::RequestHead& request);
 
-// Pulling fills the disk and the line: where keys are needed it takes one of pull.keys. Requires: identified.
-// Errors: kForbidden.
-std::optional<Error> refuse_pull(const Config& config, const io::RequestHead& request);
+// Whether the caller may do what concerns all callers: by one of admin_keys; everybody where no key is needed.
+// Requires: identified.
+bool is_admin(const Config& config, const io::RequestHead& request);
+// Refuses `deed` ("pull models") to all others. Errors: kForbidden.
+std::optional<Error> refuse_unless_admin(const Config& config, const io::RequestHead& request, std::string_view deed);
 
 }  // namespace minerva

@@ -216,12 +216,12 @@ def test_the_token_is_for_the_hub_only(puller, hub, data):
 
 
 def test_where_keys_are_needed_some_may_pull(puller, hub):
-    m = puller("--api-key", "usual", config='keys = ["puller"]\n')
+    m = puller("--api-key", "usual", "--admin-key", "puller")
     bearer = {key: {"Authorization": f"Bearer {key}"} for key in ("usual", "puller")}
     for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"),
                          ("DELETE", "/v1/downloads/none")):
         answer = m.request(method, path, {"model": REPO} if method == "POST" else None, bearer["usual"])
-        assert answer.status == 403 and b"pull.keys" in answer.body, (path, answer)
+        assert answer.status == 403 and b"admin_keys" in answer.body, (path, answer)
     assert hub.requests == []
     assert m.get("/v1/downloads", headers=bearer["usual"]).json["data"] == []
     assert m.post("/api/pull", {"model": REPO, "stream": False}, headers=bearer["puller"]).status == 200
