@@ -45,12 +45,12 @@ class EventFeed {
   void take_pressure(const Event& event, const ContextManager& core, WallTime now);
 
   EventLog log_;
-  std::set<ModelId> known_;          // models of the catalog
-  std::map<ModelId, int> progress_;  // of the loads under way, in percent, as told last
+  std::set<ModelId> known_;               // models of the catalog
+  std::map<ModelId, int> progress_;       // of the loads under way, in percent, as told last
   std::map<std::string, int> downloads_;  // under way, by id: in percent, as told last
-  std::uint64_t last_decision_ = 0;  // that was told
-  bool pressure_ = false;            // as told last
-  Bytes short_by_;                   // of the machine's memory
+  std::uint64_t last_decision_ = 0;       // that was told
+  bool pressure_ = false;                 // as told last
+  Bytes short_by_;                        // of the machine's memory
 };
 
 }  // namespace minerva::api

@@ -265,7 +265,8 @@ io::Task<void> pull_missing(Service& service, Exchange& x, const std::string& na
                      name.substr(0, 200)),
          "model"});
   }
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models")) co_return co_await x.error(*refused);
+  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+    co_return co_await x.error(*refused);
   const Result<const pull::Job*> job = service.downloads.pull(name);
   if (!job) co_return co_await x.error(job.error());
   const std::string id = (*job)->id;
