@@ -45,7 +45,7 @@ io::Task<void> show_choices(Service& service, Exchange& x, std::string name) {
 
 // POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
@@ -70,7 +70,7 @@ io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
 }
 
 io::Task<void> cancel_download(Service& service, Exchange& x, ModelId id) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<void> cancelled = service.downloads.cancel(id);
   if (!cancelled) co_return co_await x.error(cancelled.error());
