@@ -12,18 +12,17 @@ export function colourOf(id) {
   return given.get(id);
 }
 
-const MOST_PARTS = 40; // of the bar; the smallest are one part together
+const MOST_PARTS = 40; // of the bar; all others are one part together
 
-function parts(resident) {
-  const sorted = [...resident].sort((a, b) => b.memory_mb - a.memory_mb);
-  const rest = sorted.slice(MOST_PARTS).reduce((sum, model) => sum + model.memory_mb, 0);
-  return { shown: sorted.slice(0, MOST_PARTS), rest };
+function parts(resident, used) {
+  const shown = [...resident].sort((a, b) => b.memory_mb - a.memory_mb).slice(0, MOST_PARTS);
+  return { shown, rest: Math.max(0, used - shown.reduce((sum, model) => sum + model.memory_mb, 0)) };
 }
 
 export function MemoryBar({ resident, budget, used, others }) {
   const whole = Math.max(budget, used) + (others ?? 0);
   const width = (amount) => ({ width: `${(100 * amount) / whole}%` });
-  const { shown, rest } = parts(resident);
+  const { shown, rest } = parts(resident, used);
   const free = Math.max(0, budget - used);
   const sentence = `Of a budget of ${mib(budget)}, models have ${mib(used)}: ${
     shown.slice(0, 10).map((model) => `${model.id} ${mib(model.memory_mb)}${model.state === "parked" ? " (parked)" : ""}`).join(", ") || "none"
@@ -68,7 +67,7 @@ export function Memory() {
     ${missing.has("samples") && html`<p class="missing">What other programs hold is not shown, since this server does not
       answer GET /v1/samples.</p>`}
     <h2>Who has it</h2>
-    <${LongTable} label="Models that hold memory" kind="memory" columns=${COLUMNS} rows=${resident} height=${44} narrowHeight=${76}
+    <${LongTable} label="Models that hold memory" kind="memory" columns=${COLUMNS} rows=${resident} height=${44} narrowHeight=${108}
       keyOf=${(model) => model.id} empty="No model holds memory now. The first request for one loads it."
       row=${(model) => [
         html`<span class=${`swatch colour-${colourOf(model.id)} ${model.state === "parked" ? "parked" : ""}`}></span><${ModelLink} id=${model.id} />`,

@@ -6,7 +6,7 @@ import { STATES } from "./words.js";
 const OVERSCAN = 8; // rows drawn above and below what is seen
 const STEP = 4; // it is drawn anew after so many rows
 
-const NARROW = matchMedia("(max-width: 719px)");
+const NARROW = matchMedia("(max-width: 1099px)");
 export function useNarrow() {
   const [narrow, set] = useState(NARROW.matches);
   useEffect(() => {

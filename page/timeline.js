@@ -12,6 +12,7 @@ const MOST_BANDS = 8; // models with an area of their own; the others are one ar
 const REACH = 12; // pixels that a click may be off
 
 const MIB = 1048576;
+const POWERS_OF_TWO = Array.from({ length: 24 }, (_, power) => 2 ** power); // MiB between two lines
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // The models with the most memory over the hour, the largest first.
@@ -44,7 +45,7 @@ const line = (label, name) => ({ label, stroke: colour(name), fill: `${colour(na
 const SYNC = uPlot.sync("timeline");
 const DARK = matchMedia("(prefers-color-scheme: dark)");
 
-function options({ width, height, series, unit, marks, choose }) {
+function options({ width, height, series, unit, incrs, marks, choose }) {
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   return {
     width,
@@ -56,7 +57,7 @@ function options({ width, height, series, unit, marks, choose }) {
     // Up to now: what was decided since the last sample is there too.
     scales: { x: { time: true, range: (_, min, max) => [min, Math.max(max, Date.now() / 1000)] }, y: { range: (_, min, max) => [0, Math.max(1, (max ?? 0) * 1.08)] } },
     axes: [{ ...axis, values: (_, ticks) => ticks.map((time) => clock(time * 1000).slice(0, 5)), space: 64, size: 26 },
-           { ...axis, size: 72, values: (_, ticks) => ticks.map(unit), space: 28 }],
+           { ...axis, size: 72, values: (_, ticks) => ticks.map(unit), space: 28, incrs }],
     hooks: {
       draw: [(plot) => {
         const { ctx, bbox } = plot;
@@ -93,7 +94,7 @@ function options({ width, height, series, unit, marks, choose }) {
 }
 
 // A chart. It is made anew when `shape` changes; else it gets new data.
-function Chart({ label, shape, series, data, unit, height, marks, choose }) {
+function Chart({ label, shape, series, data, unit, incrs, height, marks, choose }) {
   const box = useRef(null);
   const plot = useRef(null);
   const latest = useRef({});
@@ -102,7 +103,7 @@ function Chart({ label, shape, series, data, unit, height, marks, choose }) {
     const make = () => {
       plot.current?.destroy();
       plot.current = new uPlot(options({
-        width: box.current.clientWidth, height, series: series(), unit,
+        width: box.current.clientWidth, height, series: series(), unit, incrs,
         marks: () => latest.current.marks,
         choose: (decision) => latest.current.choose(decision),
       }), data, box.current);
@@ -146,7 +147,7 @@ export function Timeline() {
       <p class="quiet">The last hour, ${from}. The short lines at the top of a chart are switches: choose one to see why.</p>
       <h2>Memory by model</h2>
       <${Chart} shape=${`memory ${ids.join()}`} label=${`Memory by model ${from}; now ${mib(last.used_bytes / MIB)} of ${mib(last.budget_bytes / MIB)}`}
-        series=${() => memorySeries(ids)} data=${memory} unit=${mib} height=${220} ...${marks} />
+        series=${() => memorySeries(ids)} data=${memory} unit=${mib} incrs=${POWERS_OF_TWO} height=${220} ...${marks} />
       <ul class="legend">${ids.map((id) => html`<li><span class=${`swatch colour-${colourOf(id)}`}></span>${id}</li>`)}
         <li><span class="swatch rest"></span>others</li><li><span class="swatch budget"></span>budget</li></ul>
       <h2>Tokens a second</h2>

@@ -42,6 +42,7 @@ trap 'rm -rf "$work"' EXIT
 unpack() { tar -xzOf "$work/$1" "package/$2" >"$work/new/$3" || die "there is no $2 in $1."; }
 
 if [ ! -f "$out/.complete" ]; then
+  [ ! -e "$out" ] || die "$out is not of this script's making: move it away, or set MINERVA_CACHE to another folder."
   for name in "${wanted[@]}"; do
     if [ -n "${MINERVA_PAGE_LIBRARIES:-}" ]; then
       cp "$MINERVA_PAGE_LIBRARIES/$name" "$work/" || die "there is no $name in MINERVA_PAGE_LIBRARIES."
