@@ -1,5 +1,7 @@
 #include "server/access.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -230,6 +232,16 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request, st
   if (!wanted) return fail(ErrorCode::kInvalidArgument, "The header x-minerva-priority must be low, normal or high.");
   caller->priority = config.accepted_keys.empty() ? *wanted : std::min(*wanted, caller->priority);
   return caller;
+}
+
+bool is_admin(const Config& config, const Caller& caller) {
+  return config.accepted_keys.empty() || config.administrators.find_user(caller.user).has_value();
+}
+
+std::optional<Error> refuse_unless_admin(const Config& config, const Caller& caller, std::string_view deed) {
+  if (is_admin(config, caller)) return std::nullopt;
+  return Error{ErrorCode::kForbidden,
+               fmt::format("This API key may not {}: admin_keys of the config does not have it.", deed)};
 }
 
 }  // namespace minerva

@@ -52,4 +52,9 @@ bool is_own_page(const io::RequestHead& request);
 Result<Caller> identify(const Config& config, const io::RequestHead& request,
                         std::optional<UserId> session = std::nullopt);
 
+// Whether the caller may do what concerns all callers: with one of admin_keys; everybody where no key is needed.
+bool is_admin(const Config& config, const Caller& caller);
+// Refuses `deed` ("pull models") to all others. Errors: kForbidden.
+std::optional<Error> refuse_unless_admin(const Config& config, const Caller& caller, std::string_view deed);
+
 }  // namespace minerva

@@ -273,5 +273,20 @@ TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
   EXPECT_NE(before, UserId{});
 }
 
+TEST(Access, AdministratorsAreThoseOfAdminKeys) {
+  Config config;
+  EXPECT_TRUE(is_admin(config, Caller{})) << "everybody where no key is needed";
+  for (const char* const key : {"usual", "admin"}) config.accepted_keys.add(hash_api_key(key).value());
+  config.administrators.add(hash_api_key("admin").value());
+  const auto of = [&](const char* key) { return identify(config, request({{"x-api-key", key}})).value(); };
+  EXPECT_TRUE(is_admin(config, of("admin")));
+  EXPECT_FALSE(is_admin(config, of("usual")));
+  EXPECT_FALSE(is_admin(config, Caller{}));
+  EXPECT_FALSE(refuse_unless_admin(config, of("admin"), "pull models").has_value());
+  const auto refused = refuse_unless_admin(config, of("usual"), "pull models");
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->code, ErrorCode::kForbidden);
+}
+
 }  // namespace
 }  // namespace minerva

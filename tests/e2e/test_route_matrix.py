@@ -91,7 +91,7 @@ def send(m, connection, route, key, host, origin, content_type):
 @pytest.fixture
 def m(serve, tmp_path):
     (tmp_path / "index.html").write_text("the web UI")
-    return serve("--api-key", KEY, "--ui-dir", tmp_path, config='[limits]\nallowed_origins = ["http://localhost:*"]\n')
+    return serve("--api-key", KEY, "--admin-key", KEY, "--ui-dir", tmp_path, config='[limits]\nallowed_origins = ["http://localhost:*"]\n')
 
 
 def test_the_matrix(m):
