@@ -9,6 +9,7 @@ import time
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+import fake_hub
 from harness import PATIENCE, Minerva, wait_until
 
 SCREENSHOTS = os.environ.get("MINERVA_SCREENSHOTS")
@@ -42,6 +43,13 @@ class View:
         title = VIEWS.get(path, path)
         self.page.goto(f"{self.m.url}/#/{path}")
         expect(self.page.get_by_role("heading", level=1, name=title)).to_be_visible()
+
+    def sign_in(self, key):
+        if not self.page.url.startswith(self.m.url):
+            self.page.goto(self.m.url)
+        self.page.get_by_label("API key").fill(key)
+        self.page.keyboard.press("Enter")
+        expect(self.button("Sign out")).to_be_visible()
 
     def go(self, path):
         self.page.get_by_role("navigation").get_by_role("link", name=VIEWS[path], exact=True).click()
@@ -339,35 +347,37 @@ def test_requests_and_their_end(quiet, view):
     assert cancelled == ["req_4"]
 
 
-def test_getting_a_model(quiet, view):
-    v = view(quiet)
-    jobs = []
-    asked = []
-
-    def pull(request):
-        asked.append((request.url.partition("?")[2], request.post_data_json["model"]))
-        if "dry_run" in request.url:
-            return CHOICES
-        jobs.append({**DOWNLOADS["data"][0], "model": request.post_data_json["model"]})
-        return jobs[-1]
-
-    def cancel(request):
-        jobs[-1] = {**jobs[-1], "state": "cancelled"}
-        return jobs[-1]
-
-    v.fake("v1/pull", pull)
-    v.fake("v1/downloads", lambda request: {"object": "list", "data": jobs})
-    v.fake("v1/downloads/d1", cancel)
-    v.open("get")
-    v.page.get_by_label("Repository").fill("org/large-GGUF")
-    v.page.keyboard.press("Enter")
-    expect(v.page.get_by_text("It is the largest that fits this machine's budget.")).to_be_visible()
-    expect(v.row("Q8_0", "What the repository has")).to_contain_text("does not fit this machine")
-    v.button("Get org/large-GGUF:Q4_K_M").click()
-    expect(v.row("org/large-GGUF:Q4_K_M", "Downloads")).to_contain_text("1.2 GiB of 3.7 GiB")
-    v.button("Cancel the download of org/large-GGUF:Q4_K_M").click()
-    expect(v.row("org/large-GGUF:Q4_K_M", "Downloads")).to_contain_text("cancelled; what came is kept")
-    assert asked == [("dry_run=true", "org/large-GGUF"), ("", "org/large-GGUF:Q4_K_M")]
+def test_getting_a_model(serve, models, view):
+    data = models["a"].read_bytes()
+    with fake_hub.running({"org/tiny-GGUF": {"tiny-Q8_0.gguf": data, "README.md": b"# tiny"}}) as hub:
+        m = serve("--api-key", KEY, "--admin-key", "the-admins", models={}, env={"HF_ENDPOINT": hub.url})
+        v = view(m)
+        v.sign_in(KEY)
+        v.go("get")
+        v.page.get_by_label("Repository").fill("org/tiny-GGUF")
+        v.page.keyboard.press("Enter")
+        expect(v.page.get_by_role("alert")).to_contain_text("admin_keys")
+        assert hub.requests == []
+        v.button("Sign out").click()
+        v.sign_in("the-admins")
+        v.page.get_by_label("Repository").fill("org/nosuch")
+        v.button("Show what it has").click()
+        expect(v.page.get_by_role("alert")).to_contain_text("org/nosuch")
+        v.page.get_by_label("Repository").fill("org/tiny-GGUF")
+        v.button("Show what it has").click()
+        expect(v.row("org/tiny-GGUF:Q8_0", "What the repository has")).to_contain_text("fits")
+        expect(v.page.get_by_text("For this machine: org/tiny-GGUF:Q8_0.")).to_be_visible()
+        hub.fault("tiny-Q8_0.gguf", ("stall", len(data) // 2))
+        v.button("Get org/tiny-GGUF:Q8_0").click()
+        job = v.row("org/tiny-GGUF:Q8_0", "Downloads")
+        expect(job).to_contain_text(" of 3 MiB")
+        assert hub.stalled.wait(PATIENCE)
+        v.button("Cancel the download of org/tiny-GGUF:Q8_0").click()
+        expect(job).to_contain_text("cancelled; what came is kept for another try")
+        v.button("Get org/tiny-GGUF:Q8_0").click()
+        expect(job.filter(has_text="done: ask for org/tiny-GGUF:Q8_0")).to_be_visible()
+        v.go("models")
+        expect(v.row("org/tiny-GGUF:Q8_0")).to_contain_text("not in memory")
 
 
 def test_what_the_server_does_not_have_is_said(quiet, view):
