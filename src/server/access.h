@@ -40,4 +40,7 @@ std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form
 // it as well. Errors: kUnauthorized; kInvalidArgument: no such priority.
 Result<Caller> identify(const Config& config, const io::RequestHead& request);
 
+// Whether `caller` may see and cancel what others have asked for: where no key is needed. No key has that right.
+bool sees_all(const Config& config, const Caller& caller);
+
 }  // namespace minerva

@@ -210,6 +210,13 @@ TEST(Access, APriorityIsTheKeysAndTheHeaderLowersIt) {
   EXPECT_EQ(odd.error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST(Access, WhereKeysAreNeededNobodySeesWhatOthersAsk) {
+  Config config;
+  EXPECT_TRUE(sees_all(config, Caller{}));
+  config.accepted_keys.add(hash_api_key("one").value());
+  EXPECT_FALSE(sees_all(config, identify(config, request({{"x-api-key", "one"}})).value()));
+}
+
 TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
   Config config;
   config.accepted_keys.add(hash_api_key("first").value());

@@ -14,6 +14,7 @@
 #include "api/sse.h"
 #include "base/log.h"
 #include "server/abilities.h"
+#include "server/activity.h"
 #include "server/incoming_body.h"
 #include "server/routes.h"
 
@@ -70,19 +71,21 @@ class Relay {
         x_(exchange),
         deadline_(exchange.arrived + service.config.request_timeout),
         translated_(std::move(translated)),
-        body_(exchange, service.config) {}
+        body_(exchange, service.config),
+        note_(service.activity, exchange, exchange.route->reach != Reach::kLook, [this] { cancel(); }) {}
 
   io::Task<void> run() {
     io::Timer overdue_timer(service_.loop);
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
-    if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await read_routing()) co_return co_await refuse(is_late() ? too_late() : *failed);
     model_ = co_await service_.name_for_request(model_);
-    if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
-    if (auto failed = co_await mend_body()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await take_preset()) co_return co_await refuse(is_late() ? too_late() : *failed);
+    if (auto failed = co_await mend_body()) co_return co_await refuse(is_late() ? too_late() : *failed);
+    note_.enter(Activity::Phase::kWaiting);
     const auto model = co_await service_.resolve_until(model_, deadline_);
-    if (!model) co_return co_await x_.error(too_late());
-    if (!*model) co_return co_await x_.error(model->error());
+    if (!model) co_return co_await refuse(too_late());
+    if (!*model) co_return co_await refuse(model->error());
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
@@ -150,6 +153,17 @@ class Relay {
     x_.connection.limit_writes(Clock::now() + kLastWords);
   }
 
+  // An operator ends it, wherever it is: what it waits for ends now, and its client is told so (refuse). Of a client
+  // that does not read no more is waited for than of one whose request is overdue.
+  void cancel() {
+    cancelled_ = true;
+    aborted_ = Error{ErrorCode::kCancelled, "An operator has cancelled the request."};
+    x_.connection.limit_reads(Clock::now());
+    x_.connection.limit_writes(Clock::now() + kLastWords);
+    if (waits_ != nullptr) waits_->notify();
+    if (engine_) engine_->close();
+  }
+
   bool is_late() const { return Clock::now() >= deadline_; }
   Error too_late() const {
     return {ErrorCode::kEngineTimeout,
@@ -170,6 +184,7 @@ class Relay {
     if (translated_) {
       model_ = translated_->model;
       stream_ = translated_->stream;
+      note_.set_stream(stream_);
       co_return std::nullopt;
     }
     if (const std::string* model = x_.query.find("model")) model_ = *model;
@@ -186,6 +201,7 @@ class Relay {
 
   void take(const api::Routing& routing) {
     stream_ = routing.stream;
+    note_.set_stream(stream_);
     answers_ = routing.answers;
     has_response_format_ = routing.response_format;
   }
@@ -268,10 +284,11 @@ class Relay {
 
   static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
 
-  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away.
+  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away, or it was cancelled.
   template <typename Done>
   io::Task<bool> wait_for(io::Signal& woken, TimePoint end, Done done) {
     bool gone = false;
+    waits_ = &woken;
     if (!done() && body_.whole()) {
       x_.connection.watch_peer([&] {
         gone = true;
@@ -279,18 +296,21 @@ class Relay {
       });
     }
     TimePoint next_beat = x_.arrived + kHoldStatus;
-    while (!done() && !gone && Clock::now() < end) {
+    while (!done() && !gone && !cancelled_ && Clock::now() < end) {
       const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat, end) : end);
-      if (notified || done() || gone || Clock::now() >= end) continue;
+      if (notified || done() || gone || cancelled_ || Clock::now() >= end) continue;
       next_beat = Clock::now() + kHeartbeat;
       gone = !co_await heartbeat();
     }
+    waits_ = nullptr;
     x_.connection.unwatch_peer();
-    co_return !gone;
+    co_return !gone && !cancelled_;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
   io::Task<Result<Lease>> wait_for_lease(std::optional<Lease> lost) {
+    if (cancelled_) co_return fail(gone_error());
+    note_.enter(Activity::Phase::kWaiting);
     io::Signal woken(service_.loop);
     std::optional<Result<Lease>> answer;
     const auto take_answer = [&](Result<Lease> result) {
@@ -310,6 +330,7 @@ class Relay {
     }
     const bool died_again = again && !*answer && is_death(answer->error().code);
     if (died_again) co_return fail(broke_off(answer->error()));
+    if (*answer) note_.granted();
     co_return std::move(*answer);
   }
 
@@ -361,6 +382,7 @@ class Relay {
 
   // An error in whatever form the answer still allows.
   io::Task<void> refuse(const Error& error) {
+    if (cancelled_) co_return co_await tell_cancelled();
     if (error.code == ErrorCode::kCancelled) {
       x_.status = error_info(error.code).http_status;
       co_return x_.connection.abort();
@@ -369,6 +391,15 @@ class Relay {
     x_.status = error_info(error.code).http_status;
     if (stream_began_) co_return co_await end_stream(api::error_body(x_.dialect, error));
     x_.connection.abort();  // so that the client does not take the part for the whole
+  }
+
+  io::Task<void> tell_cancelled() {
+    const int status = error_info(ErrorCode::kCancelled).http_status;
+    std::string body = api::error_body(x_.dialect, *aborted_);
+    if (!x_.connection.started()) co_return co_await x_.respond(status, "application/json", std::move(body));
+    x_.status = status;
+    if (stream_began_) co_return co_await end_stream(body);
+    x_.connection.abort();  // as in refuse()
   }
 
   io::Task<void> end_stream(const std::string& error_body) {
@@ -431,7 +462,7 @@ class Relay {
     }
     if (aborted_) {
       co_await refuse(*aborted_);
-      co_return LeaseEnd::kFailed;
+      co_return cancelled_ ? LeaseEnd::kCancelled : LeaseEnd::kFailed;
     }
     if (may_retry_ && !answered_ && !service_.host.engine_alive(lease.engine())) co_return std::nullopt;
     co_await refuse(*error);
@@ -488,7 +519,7 @@ class Relay {
       // The rest of a large body is looked at on its way: the engine begins when it has all of it.
       const Result<std::string_view> piece = co_await body_.next();
       if (!piece) {
-        aborted_ = is_late() ? too_late() : body_.refusal();
+        if (!cancelled_) aborted_ = is_late() ? too_late() : body_.refusal();
         gone_ = !aborted_;
         engine_->close();
         co_return;
@@ -516,6 +547,7 @@ class Relay {
     while (true) {
       const std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
+      note_.take(*piece);
       if (!std::exchange(answered_, true)) forget_body();
       const bool ends = piece->empty() || engine_->body_done();
       std::optional<std::string> translation;  // of the piece, if it is not sent as it is
@@ -531,6 +563,7 @@ class Relay {
         translation = comments.without_blank_lines(*piece);
       }
       const std::string_view out = translation ? std::string_view(*translation) : *piece;
+      note_.answering();
       bool taken = false;
       if (x_.connection.started()) {
         taken = co_await x_.connection.send(out);
@@ -646,7 +679,10 @@ class Relay {
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;
+  bool cancelled_ = false;       // by an operator
+  io::Signal* waits_ = nullptr;  // what it is to be woken by, while it waits
   std::optional<Error> aborted_;
+  Activity::Entry note_;
 };
 
 }  // namespace

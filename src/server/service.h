@@ -16,6 +16,7 @@
 #include "host/timetable.h"
 #include "io/loop.h"
 #include "router_api/status_feed.h"
+#include "server/activity.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
@@ -56,6 +57,7 @@ struct Service {
   router_api::StatusFeed statuses;
   std::set<io::Signal*> watchers;  // notified of each event of both
   const WebUi web_ui;
+  Activity activity;
   std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory

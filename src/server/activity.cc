@@ -1,0 +1,117 @@
+#include "server/activity.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "api/query.h"
+
+namespace minerva {
+namespace {
+
+constexpr std::size_t kMaxPath = 200;  // bytes that are shown
+constexpr std::uint64_t kNamedEventLines = 3;
+
+api::WallTime wall_of(TimePoint when, TimePoint now, api::WallTime wall) {
+  return wall - std::chrono::duration_cast<std::chrono::system_clock::duration>(now - when);
+}
+
+std::string_view phase_name(Activity::Phase phase) {
+  switch (phase) {
+    case Activity::Phase::kReceiving:
+      return "receiving";
+    case Activity::Phase::kWaiting:
+      return "waiting";
+    case Activity::Phase::kReading:
+      return "reading";
+    case Activity::Phase::kGenerating:
+      break;
+  }
+  return "generating";
+}
+
+}  // namespace
+
+Activity::Entry::Entry(Activity& activity, const Exchange& exchange, bool shown, std::function<void()> cancel)
+    : activity_(activity), x_(exchange), cancel_(std::move(cancel)), since_(exchange.arrived) {
+  if (shown) place_ = activity_.in_flight_.insert(activity_.in_flight_.end(), this);
+}
+
+Activity::Entry::~Entry() {
+  if (!place_) return;
+  activity_.in_flight_.erase(*place_);
+  if (activity_.recent_.size() >= kRecent) activity_.recent_.pop_back();
+  activity_.recent_.push_front({x_.caller.user, ended(Clock::now(), std::chrono::system_clock::now())});
+}
+
+void Activity::Entry::enter(Phase phase) {
+  phase_ = phase;
+  since_ = Clock::now();
+}
+
+void Activity::Entry::granted() {
+  granted_ = Clock::now();
+  // When the engine has read the prompt is seen in a stream only.
+  enter(stream_ ? Phase::kReading : Phase::kGenerating);
+}
+
+void Activity::Entry::take(std::string_view piece) {
+  end_.take(piece);
+  if (!stream_) return;
+  if (phase_ == Phase::kReading) {
+    if (piece.empty() || piece.starts_with(':')) return;  // it has nothing to say yet
+    if (piece.starts_with("event:")) lines_per_event_ = kNamedEventLines;
+    enter(Phase::kGenerating);
+  }
+  line_ends_ += static_cast<std::uint64_t>(std::count(piece.begin(), piece.end(), '\n'));
+}
+
+api::TokenCounts Activity::Entry::tokens(TimePoint now) const {
+  api::TokenCounts tokens;
+  if (phase_ != Phase::kGenerating || !stream_) return tokens;
+  tokens.generated = events();
+  const double seconds = std::chrono::duration<double>(now - since_).count();
+  if (*tokens.generated > 1 && seconds > 0) tokens.per_second = static_cast<double>(*tokens.generated) / seconds;
+  return tokens;
+}
+
+api::RequestFacts Activity::Entry::facts(TimePoint now, api::WallTime wall) const {
+  api::RequestFacts facts;
+  facts.id = x_.request_id;
+  facts.model = x_.model;
+  facts.path = api::split_target(x_.request.target).path.substr(0, kMaxPath);
+  facts.stream = stream_;
+  facts.began = wall_of(x_.arrived, now, wall);
+  return facts;
+}
+
+api::InFlightAnswer Activity::Entry::answer(TimePoint now, api::WallTime wall) const {
+  api::InFlightAnswer answer;
+  answer.request = facts(now, wall);
+  answer.phase = phase_name(phase_);
+  answer.tokens = tokens(now);
+  answer.in_phase = now - since_;
+  answer.in_all = now - x_.arrived;
+  return answer;
+}
+
+api::EndedAnswer Activity::Entry::ended(TimePoint now, api::WallTime wall) const {
+  api::EndedAnswer answer;
+  answer.request = facts(now, wall);
+  answer.status = x_.status;
+  answer.waited = granted_.value_or(now) - x_.arrived;
+  answer.took = now - x_.arrived;
+  if (first_byte_) answer.first_byte = *first_byte_ - x_.arrived;
+  answer.tokens = end_.counts();
+  // One that was cut off: what was seen of it.
+  if (!answer.tokens.generated) answer.tokens.generated = tokens(now).generated;
+  if (!answer.tokens.per_second) answer.tokens.per_second = tokens(now).per_second;
+  return answer;
+}
+
+const Activity::Entry* Activity::find(std::string_view id) const {
+  const auto found =
+      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry* e) { return e->x_.request_id == id; });
+  return found == in_flight_.end() ? nullptr : *found;
+}
+
+}  // namespace minerva
