@@ -50,7 +50,40 @@ Json ended_object(const EndedAnswer& answer) {
   return object;
 }
 
+double unix_seconds(WallTime time) { return seconds(time.time_since_epoch()); }
+
+Json sample_object(const Sample& sample) {
+  Json models = Json::object();
+  double tokens_per_second = 0;
+  for (const ModelSample& model : sample.models) {
+    models[model.id] = {{"state", residency_name(model.state)},
+                        {"bytes", model.memory.count()},
+                        {"tokens_per_second", rounded(model.tokens_per_second)}};
+    tokens_per_second += model.tokens_per_second;
+  }
+  return {{"time", std::chrono::floor<std::chrono::seconds>(sample.time).time_since_epoch().count()},
+          {"budget_bytes", sample.budget.count()},
+          {"used_bytes", sample.used.count()},
+          {"others_bytes", sample.others ? Json(sample.others->count()) : Json(nullptr)},
+          {"waiting", sample.waiting},
+          {"running", sample.running},
+          {"tokens_per_second", rounded(tokens_per_second)},
+          {"models", std::move(models)}};
+}
+
 }  // namespace
+
+std::string samples_json(const std::deque<Sample>& samples, double since, Duration interval, WallTime now) {
+  Json answer = {{"interval_seconds", std::chrono::duration_cast<std::chrono::seconds>(interval).count()},
+                 {"now", unix_seconds(now)},
+                 {"samples", Json::array()}};
+  for (const Sample& sample : samples) {
+    // As they are told: in whole seconds.
+    const auto time = std::chrono::floor<std::chrono::seconds>(sample.time).time_since_epoch().count();
+    if (static_cast<double>(time) > since) answer["samples"].push_back(sample_object(sample));
+  }
+  return dump(answer);
+}
 
 std::string_view outcome_name(int status) {
   if (status == error_info(ErrorCode::kCancelled).http_status) return "cancelled";

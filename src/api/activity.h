@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,11 +50,31 @@ struct EndedAnswer {
   TokenCounts tokens;
 };
 
+// How it was at one moment.
+struct ModelSample {
+  ModelId id;
+  Residency state = Residency::kCold;
+  Bytes memory;
+  double tokens_per_second = 0;
+};
+struct Sample {
+  WallTime time = {};
+  Bytes budget;
+  Bytes used;                   // of it
+  std::optional<Bytes> others;  // by other programs, outside of page cache
+  std::size_t waiting = 0;      // requests
+  std::size_t running = 0;
+  std::vector<ModelSample> models;  // resident ones
+};
+
 // "completed", "failed", "shed" or "cancelled".
 std::string_view outcome_name(int status);
 
 // `recent`: the latest first.
 std::string requests_json(const std::vector<InFlightAnswer>& in_flight, const std::vector<EndedAnswer>& recent);
 std::string cancelled_json(std::string_view id);
+
+// Those after `since` (seconds since 1970). `samples`: the oldest first.
+std::string samples_json(const std::deque<Sample>& samples, double since, Duration interval, WallTime now);
 
 }  // namespace minerva::api

@@ -55,6 +55,25 @@ TEST(RequestsJson, AStatusIsAnOutcome) {
   for (const int status : {0, 400, 404, 502, 504}) EXPECT_EQ(outcome_name(status), "failed") << status;
 }
 
+TEST(SamplesJson, HasThoseThatAreNewer) {
+  std::deque<Sample> samples(3);
+  for (int i = 0; i < 3; ++i) {
+    samples[static_cast<std::size_t>(i)].time = WallTime(milliseconds(1'700'000'000'900 + 5000 * i));
+  }
+  samples[2].budget = Bytes(100);
+  samples[2].used = Bytes(60);
+  samples[2].running = 1;
+  samples[2].models = {{"a", Residency::kHot, Bytes(40), 7.9}, {"b", Residency::kParked, Bytes(20)}};
+  const WallTime now(milliseconds(1'700'000'012'500));
+  const std::string text = samples_json(samples, 1'700'000'005.5, std::chrono::seconds(5), now);
+  EXPECT_EQ(text, R"({"interval_seconds":5,"now":1700000012.5,"samples":[{"time":1700000010,"budget_bytes":100,)"
+                  R"("used_bytes":60,"others_bytes":null,"waiting":0,"running":1,"tokens_per_second":7.9,"models":{)"
+                  R"("a":{"state":"hot","bytes":40,"tokens_per_second":7.9},)"
+                  R"("b":{"state":"parked","bytes":20,"tokens_per_second":0.0}}}]})");
+  EXPECT_EQ(samples_json(samples, 1'700'000'010, std::chrono::seconds(5), now),
+            R"({"interval_seconds":5,"now":1700000012.5,"samples":[]})");
+}
+
 TEST(RequestsJson, ACancelledOneIsNamed) { EXPECT_EQ(cancelled_json("req_1"), R"({"id":"req_1","cancelled":true})"); }
 
 }  // namespace

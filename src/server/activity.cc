@@ -41,6 +41,10 @@ Activity::Entry::~Entry() {
   activity_.in_flight_.erase(*place_);
   if (activity_.recent_.size() >= kRecent) activity_.recent_.pop_back();
   activity_.recent_.push_front({x_.caller.user, ended(Clock::now(), std::chrono::system_clock::now())});
+  const api::TokenCounts& tokens = activity_.recent_.front().answer.tokens;
+  if (const std::uint64_t generated = tokens.generated.value_or(0); generated > told_ && !x_.model.empty()) {
+    activity_.untold_[x_.model].push_back({static_cast<double>(generated - told_), tokens.per_second.value_or(0)});
+  }
 }
 
 void Activity::Entry::enter(Phase phase) {
@@ -112,6 +116,23 @@ const Activity::Entry* Activity::find(std::string_view id) const {
   const auto found =
       std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry* e) { return e->x_.request_id == id; });
   return found == in_flight_.end() ? nullptr : *found;
+}
+
+std::map<ModelId, double> Activity::take_generated(Duration span) {
+  const double seconds = std::chrono::duration<double>(span).count();
+  std::map<ModelId, double> generated;
+  for (const auto& [model, ends] : std::exchange(untold_, {})) {
+    for (const Untold& end : ends) {
+      generated[model] += end.per_second > 0 ? std::min(end.tokens, end.per_second * seconds) : end.tokens;
+    }
+  }
+  for (Entry* const entry : in_flight_) {
+    const std::uint64_t now = entry->tokens(Clock::now()).generated.value_or(0);
+    if (now <= entry->told_) continue;
+    generated[entry->x_.model] += static_cast<double>(now - entry->told_);
+    entry->told_ = now;
+  }
+  return generated;
 }
 
 }  // namespace minerva

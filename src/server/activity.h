@@ -81,6 +81,7 @@ class Activity {
     std::uint64_t line_ends_ = 0;
     std::uint64_t lines_per_event_ = 2;
     api::AnswerEnd end_;
+    std::uint64_t told_ = 0;  // by take_generated()
   };
 
   struct Ended {
@@ -96,10 +97,19 @@ class Activity {
   const std::deque<Ended>& recent() const { return recent_; }        // the latest first
   // nullptr: there is none.
   const Entry* find(std::string_view id) const;
+  // Tokens by model, as they were generated since the last call. Of an answer that came as a whole, or ended in
+  // between, as many as its speed has for `span`.
+  std::map<ModelId, double> take_generated(Duration span);
 
  private:
   std::list<Entry*> in_flight_;
   std::deque<Ended> recent_;
+  // Of those that ended since take_generated(): what was not told yet, and how fast it came (0: that is not known).
+  struct Untold {
+    double tokens = 0;
+    double per_second = 0;
+  };
+  std::map<ModelId, std::vector<Untold>> untold_;
 };
 
 }  // namespace minerva

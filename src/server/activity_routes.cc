@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <map>
 #include <utility>
 
@@ -67,10 +68,29 @@ io::Task<void> cancel_request(Service& service, Exchange& x, ModelId id) {
   co_await x.json(200, api::cancelled_json(id));
 }
 
+// A moment, in seconds since 1970; 0 if none is named. Errors: kInvalidArgument.
+Result<double> read_since(const Exchange& x) {
+  const std::string* const text = x.query.find("since");
+  if (text == nullptr || text->empty()) return 0;
+  double since = 0;
+  const char* const end = text->data() + text->size();
+  const auto [parsed, error] = std::from_chars(text->data(), end, since, std::chars_format::fixed);
+  if (error == std::errc() && parsed == end && since >= 0) return since;
+  return fail(ErrorCode::kInvalidArgument, "\"since\" is a time in seconds since 1970.", "since");
+}
+
+io::Task<void> show_samples(Service& service, Exchange& x, ModelId /*id*/) {
+  const Result<double> since = read_since(x);
+  if (!since) co_return co_await x.error(since.error());
+  co_await x.json(
+      200, api::samples_json(service.samples.all(), *since, Samples::kInterval, std::chrono::system_clock::now()));
+}
+
 }  // namespace
 
 void add_activity_routes(std::vector<Route>& table) {
   table.push_back({"GET", "/v1/requests", "requests in flight, and the latest that ended", show_requests});
+  table.push_back({"GET", "/v1/samples", "memory, lines and speeds of the last hour", show_samples});
   table.push_back({"DELETE", "/v1/requests/{id}", "cancel one that is in flight", cancel_request});
 }
 

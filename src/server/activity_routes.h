@@ -1,4 +1,4 @@
-// GET /v1/requests and DELETE /v1/requests/{id}: what goes on, and an end to one of it.
+// GET /v1/requests and DELETE /v1/requests/{id}: what goes on, and an end to one of it. GET /v1/samples: how it was.
 //
 // Where keys are needed, who may not see all sees and cancels only what its own key has asked for (access.h).
 #pragma once

@@ -110,5 +110,31 @@ TEST_F(ActivityTest, TheEnginesOwnCountsAreTheLastWord) {
   EXPECT_TRUE(activity_.recent()[0].answer.first_byte);
 }
 
+TEST_F(ActivityTest, TokensAreToldOnce) {
+  const Exchange x = exchange("req_1");
+  const auto second = std::chrono::seconds(1);
+  {
+    Activity::Entry entry(activity_, x, /*shown=*/true, [] {});
+    entry.set_stream(true);
+    entry.granted();
+    entry.take("data: {}\n\ndata: {}\n\n");
+    EXPECT_EQ(activity_.take_generated(second), (std::map<ModelId, double>{{"m", 2}}));
+    EXPECT_TRUE(activity_.take_generated(second).empty());
+    entry.take("data: {\"timings\":{\"prompt_n\":1,\"predicted_n\":3,\"predicted_per_second\":50.0}}\n\n");
+  }
+  EXPECT_EQ(activity_.take_generated(second), (std::map<ModelId, double>{{"m", 1}}));
+  EXPECT_TRUE(activity_.take_generated(second).empty());
+}
+
+TEST_F(ActivityTest, AnAnswerThatComesAsAWholeIsNoFasterThanItWas) {
+  const Exchange x = exchange("req_1");
+  {
+    Activity::Entry entry(activity_, x, /*shown=*/true, [] {});
+    entry.granted();
+    entry.take(R"({"timings":{"prompt_n":1,"predicted_n":300,"predicted_per_second":10.0}})");
+  }
+  EXPECT_EQ(activity_.take_generated(std::chrono::seconds(5)), (std::map<ModelId, double>{{"m", 50}}));
+}
+
 }  // namespace
 }  // namespace minerva

@@ -137,6 +137,7 @@ int serve(const ConfigSource& source, const Config& given) {
   warn_of_budget(config, Bytes());  // no engine runs yet
   warn_of_default_model(service);
   service.memory_watch.start();
+  service.samples.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);

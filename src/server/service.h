@@ -20,6 +20,7 @@
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
+#include "server/samples.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -39,7 +40,8 @@ struct Service {
         pool(event_loop),
         events(first_event_id()),
         statuses([this](const ModelId& model) { return names_of(model); }),
-        web_ui(settings.ui_dir) {
+        web_ui(settings.ui_dir),
+        samples(event_loop, [this] { return sample(); }) {
     follow_host();
   }
 
@@ -58,6 +60,7 @@ struct Service {
   std::set<io::Signal*> watchers;  // notified of each event of both
   const WebUi web_ui;
   Activity activity;
+  Samples samples;
   std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
@@ -105,6 +108,8 @@ struct Service {
   void catalog_changed();
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
+  // How it is now.
+  api::Sample sample();
   // Everything that it does goes into `events`.
   void follow_host();
 };

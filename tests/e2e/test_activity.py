@@ -234,3 +234,23 @@ def test_what_is_not_in_flight_cannot_be_cancelled(serve):
     for name in ("req_0", "a", "x" * 200):
         answer = m.delete(f"/v1/requests/{name}")
         assert answer.status == 404 and "in flight" in answer.error["message"], answer
+
+
+def test_samples_say_how_it_was(serve):
+    m = serve()
+    first = m.get("/v1/samples").json
+    assert first["interval_seconds"] == 5 and len(first["samples"]) >= 1
+    assert first["samples"][0]["models"] == {} and first["samples"][0]["used_bytes"] == 0
+    m.chat("a", max_tokens=50)
+    wanted = wait_until(lambda: next((s for s in m.get("/v1/samples").json["samples"] if s["tokens_per_second"]), None),
+                        "a sample has the answer")
+    assert set(wanted) == {"time", "budget_bytes", "used_bytes", "others_bytes", "waiting", "running",
+                           "tokens_per_second", "models"}, wanted
+    assert set(wanted["models"]) == {"a"} and wanted["models"]["a"]["state"] == "hot"
+    assert wanted["models"]["a"]["bytes"] == wanted["used_bytes"] <= wanted["budget_bytes"]
+    assert wanted["tokens_per_second"] > 0 and wanted["others_bytes"] > 0
+    newer = m.get(f"/v1/samples?since={wanted['time'] - 0.5}").json["samples"]
+    assert newer[0]["time"] == wanted["time"]
+    assert all(s["time"] > wanted["time"] for s in m.get(f"/v1/samples?since={wanted['time']}").json["samples"])
+    for since in ("abc", "-1", "nan", "1e400"):
+        assert m.get(f"/v1/samples?since={since}").status == 400, since
