@@ -71,6 +71,13 @@ void Activity::Entry::take(std::string_view piece) {
 
 api::TokenCounts Activity::Entry::tokens(TimePoint now) const {
   api::TokenCounts tokens;
+  if (read_) {
+    tokens.prompt = read_->total;
+    tokens.cached = read_->cached;
+  }
+  if (phase_ == Phase::kReading && read_ && read_->seconds > 0) {
+    tokens.per_second = static_cast<double>(read_->tokens - read_->cached) / read_->seconds;
+  }
   if (phase_ != Phase::kGenerating || !stream_) return tokens;
   tokens.generated = events();
   const double seconds = std::chrono::duration<double>(now - since_).count();
@@ -92,6 +99,7 @@ api::InFlightAnswer Activity::Entry::answer(TimePoint now, api::WallTime wall) c
   api::InFlightAnswer answer;
   answer.request = facts(now, wall);
   answer.phase = phase_name(phase_);
+  if (phase_ == Phase::kReading && read_) answer.fraction = read_->fraction();
   answer.tokens = tokens(now);
   answer.in_phase = now - since_;
   answer.in_all = now - x_.arrived;
@@ -106,9 +114,12 @@ api::EndedAnswer Activity::Entry::ended(TimePoint now, api::WallTime wall) const
   answer.took = now - x_.arrived;
   if (first_byte_) answer.first_byte = *first_byte_ - x_.arrived;
   answer.tokens = end_.counts();
-  // One that was cut off: what was seen of it.
-  if (!answer.tokens.generated) answer.tokens.generated = tokens(now).generated;
-  if (!answer.tokens.per_second) answer.tokens.per_second = tokens(now).per_second;
+  // Of one that was cut off, what was seen.
+  const api::TokenCounts seen = tokens(now);
+  if (!answer.tokens.prompt) answer.tokens.prompt = seen.prompt;
+  if (!answer.tokens.cached) answer.tokens.cached = seen.cached;
+  if (!answer.tokens.generated) answer.tokens.generated = seen.generated;
+  if (!answer.tokens.per_second && phase_ == Phase::kGenerating) answer.tokens.per_second = seen.per_second;
   return answer;
 }
 

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "api/activity.h"
+#include "api/prompt_progress.h"
 #include "api/token_counts.h"
 #include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
@@ -48,6 +49,8 @@ class Activity {
     void enter(Phase phase);
     // It has its model: an engine reads its prompt from now on.
     void granted();
+    // How far the engine has read the prompt.
+    void reading(const api::ReadSoFar& so_far) { read_ = so_far; }
     // The next piece of the engine's answer. The first that says something ends the reading.
     void take(std::string_view piece);
     // A byte of the answer's body goes out.
@@ -77,6 +80,7 @@ class Activity {
     TimePoint since_;  // it is in that phase
     std::optional<TimePoint> granted_;
     std::optional<TimePoint> first_byte_;
+    std::optional<api::ReadSoFar> read_;
     // Of a stream each event is about a token; how many lines an event has is seen in the first.
     std::uint64_t line_ends_ = 0;
     std::uint64_t lines_per_event_ = 2;

@@ -86,6 +86,20 @@ TEST_F(ActivityTest, TheFirstEventOfAStreamEndsTheReading) {
   EXPECT_EQ(answer(entry).tokens.generated, 3U);
 }
 
+TEST_F(ActivityTest, HowFarItHasReadIsAFractionAndASpeed) {
+  const Exchange x = exchange("req_1");
+  Activity::Entry entry(activity_, x, /*shown=*/true, [] {});
+  entry.set_stream(true);
+  entry.granted();
+  EXPECT_FALSE(answer(entry).fraction);
+  entry.reading({.tokens = 150, .cached = 100, .total = 200, .seconds = 2});
+  EXPECT_EQ(answer(entry).fraction, 0.75);
+  EXPECT_EQ(answer(entry).tokens, (api::TokenCounts{200, 100, std::nullopt, 25}));
+  entry.take("data: {}\n\n");
+  EXPECT_FALSE(answer(entry).fraction);
+  EXPECT_EQ(answer(entry).tokens.prompt, 200U);
+}
+
 TEST_F(ActivityTest, NamedEventsHaveALineMore) {
   const Exchange x = exchange("req_1");
   Activity::Entry entry(activity_, x, /*shown=*/true, [] {});

@@ -9,6 +9,7 @@
 #include "api/dialect.h"
 #include "api/needs.h"
 #include "api/preset.h"
+#include "api/prompt_progress.h"
 #include "api/props.h"
 #include "api/response_format.h"
 #include "api/sse.h"
@@ -72,6 +73,7 @@ class Relay {
         deadline_(exchange.arrived + service.config.request_timeout),
         translated_(std::move(translated)),
         body_(exchange, service.config),
+        next_beat_(exchange.arrived + kHoldStatus),
         note_(service.activity, exchange, exchange.route->reach != Reach::kLook, [this] { cancel(); }) {}
 
   io::Task<void> run() {
@@ -89,6 +91,7 @@ class Relay {
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
+    ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -225,6 +228,7 @@ class Relay {
     if (body.size() > service_.config.max_body.count()) return body_too_large(service_.config.max_body);
     if (body.size() > text.size() && !x_.queued.add(body.size() - text.size())) return too_many_bodies();
     text = std::move(body);
+    replaced_ = true;
     return std::nullopt;
   }
 
@@ -248,6 +252,20 @@ class Relay {
     Result<std::string> rewritten = api::rewrite(*preset, api::prompt_form(engine_path()), engine_body(), *members);
     if (!rewritten) return rewritten.error();
     return replace_body(*std::move(rewritten));
+  }
+
+  // Has llama.cpp say how far it has read the prompt, where that can be taken out of its stream again. A body that is
+  // too large to be kept goes on as it came.
+  void ask_for_progress() {
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (!stream_ || !body_.whole() || spec == nullptr || !spec->command.argv.empty()) return;
+    const std::vector<api::MemberSpan>* members = body_.members();
+    api::RoutingScan scan(/*note_members=*/true);
+    if (translated_ || replaced_) {
+      scan.feed(engine_body());
+      members = scan.failed() ? nullptr : scan.members();
+    }
+    if (members != nullptr && api::ask_for_progress(engine_path(), engine_body(), *members)) progress_.emplace();
   }
 
   // A response_format that other servers take is put as the engine takes it.
@@ -295,12 +313,10 @@ class Relay {
         woken.notify();
       });
     }
-    TimePoint next_beat = x_.arrived + kHoldStatus;
     while (!done() && !gone && !cancelled_ && Clock::now() < end) {
-      const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat, end) : end);
+      const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat_, end) : end);
       if (notified || done() || gone || cancelled_ || Clock::now() >= end) continue;
-      next_beat = Clock::now() + kHeartbeat;
-      gone = !co_await heartbeat();
+      gone = !co_await heartbeat(service_.progress(x_.model), nullptr);
     }
     waits_ = nullptr;
     x_.connection.unwatch_peer();
@@ -352,20 +368,22 @@ class Relay {
     return code == ErrorCode::kEngineCrashed || code == ErrorCode::kEngineTimeout;
   }
 
-  io::Task<bool> heartbeat() {
-    const std::string beat = api::heartbeat(x_.dialect, service_.progress(x_.model));
+  // false: the client is gone. `lease`: nullptr before there is one.
+  io::Task<bool> heartbeat(std::string progress, const Lease* lease) {
+    next_beat_ = Clock::now() + kHeartbeat;
+    const std::string beat = api::heartbeat(x_.dialect, progress);
     if (beat.empty()) co_return true;
     stream_began_ = true;
     if (x_.connection.started()) co_return co_await x_.connection.send(beat);
-    co_return co_await x_.connection.start_with(stream_head(), beat);
+    co_return co_await x_.connection.start_with(stream_head(lease), beat);
   }
 
-  io::ResponseHead stream_head() {
+  io::ResponseHead stream_head(const Lease* lease) {
     x_.status = 200;
     io::ResponseHead head;
     head.headers.add("Content-Type", std::string(api::stream_type(x_.dialect)));
     head.headers.add("Cache-Control", "no-cache");
-    add_own_headers(head, nullptr);
+    add_own_headers(head, lease);
     return head;
   }
 
@@ -543,13 +561,23 @@ class Relay {
     stream_began_ = stream_began_ || is_stream;
     const bool may_have_comments = is_stream && !translated_ && !response.content_length;
     api::SseComments comments;
+    if (progress_) progress_.emplace();  // the engine before may have begun to read
     x_.status = response.status;
     while (true) {
-      const std::optional<std::string_view> piece = co_await next_piece(lease);
+      std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
+      const bool ends = piece->empty() || engine_->body_done();
+      std::string rest;  // of the piece, where progress is taken out
+      if (is_stream && progress_ && !progress_->done()) {
+        rest = without_progress(*piece, ends);
+        piece = rest;
+        if (rest.empty() && !ends) {
+          if (Clock::now() >= next_beat_ && !co_await heartbeat(reading_, &lease)) co_return client_gone();
+          continue;
+        }
+      }
       note_.take(*piece);
       if (!std::exchange(answered_, true)) forget_body();
-      const bool ends = piece->empty() || engine_->body_done();
       std::optional<std::string> translation;  // of the piece, if it is not sent as it is
       if (translated_) {
         Result<std::string> text = translate(*piece, ends);
@@ -572,16 +600,29 @@ class Relay {
         if (translated_ && ends) head.content_length = out.size();
         taken = co_await x_.connection.start_with(std::move(head), out);
       }
-      if (!taken) {
-        gone_ = true;
-        engine_->close();
-        x_.status = error_info(ErrorCode::kCancelled).http_status;
-        co_return LeaseEnd::kCancelled;
-      }
+      if (!taken) co_return client_gone();
       if (ends) break;
     }
     co_await x_.connection.finish();
     co_return LeaseEnd::kCompleted;
+  }
+
+  // The piece without what says how far the prompt was read, which is noted.
+  std::string without_progress(std::string_view piece, bool ends) {
+    std::string rest = progress_->take(piece);
+    if (ends) rest += progress_->finish();
+    if (const auto& so_far = progress_->so_far()) {
+      note_.reading(*so_far);
+      reading_ = api::reading_text(*so_far);
+    }
+    return rest;
+  }
+
+  LeaseEnd client_gone() {
+    gone_ = true;
+    engine_->close();
+    x_.status = error_info(ErrorCode::kCancelled).http_status;
+    return LeaseEnd::kCancelled;
   }
 
   Result<std::string> translate(std::string_view piece, bool ends) {
@@ -675,7 +716,11 @@ class Relay {
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;
-  bool stream_began_ = false;  // an error is the stream's last piece from now on
+  bool stream_began_ = false;                    // an error is the stream's last piece from now on
+  bool replaced_ = false;                        // the body, by another one
+  std::optional<api::PromptProgress> progress_;  // the engine was asked for it
+  std::string reading_ = "reading";              // for heartbeats
+  TimePoint next_beat_;                          // of a stream
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;

@@ -1,6 +1,7 @@
 """GET /v1/requests shows what goes on and what went on; DELETE /v1/requests/{id} ends one of it, in each phase."""
 import json
 import os
+import re
 import signal
 import socket
 
@@ -120,16 +121,86 @@ def test_while_it_waits_in_line(serve, models, slow_model):
     assert waiting[1].result().status == 200
 
 
+def begin_reading(m, **more):
+    """A stream whose prompt is read now; it was begun in the background. Returns both, the request as it is shown."""
+    body = {"model": "slow", "prompt": LONG_PROMPT, "max_tokens": 5, "stream": True, "cache_prompt": False, **more}
+    opened = in_background(m.stream, "/v1/completions", body)
+    in_flight(m, "reading")
+    request = wait_until(lambda: next((r for r in requests(m)["in_flight"] if r["fraction"] is not None), None),
+                         "it is known how far it has read")
+    assert request["phase"] == "reading", request
+    return opened, request
+
+
 def test_while_its_prompt_is_read(slow):
     m = slow
-    body = {"model": "slow", "prompt": LONG_PROMPT, "max_tokens": 3000, "stream": True}
-    call = in_background(m.post, "/v1/completions", body)
-    request, = in_flight(m, "reading")
+    opened, request = begin_reading(m)
     assert request["generated_tokens"] is None and request["stream"]
-    cancel(m, request)
-    assert is_cancelled(call.result())
+    assert 0 <= request["fraction"] < 1 and request["prompt_tokens"] > 1000 and request["cached_tokens"] < 1000, request
+    ended = cancel(m, request)
+    assert ended["prompt_tokens"] == request["prompt_tokens"] and ended["generated_tokens"] is None, ended
+    stream = opened.result()
+    if stream.status == 499:
+        assert json.loads(stream.response.read())["error"]["code"] == "cancelled"
+    else:  # a heartbeat came first
+        assert stream.status == 200 and ends_cancelled(stream)
     wait_until(lambda: m.busy_slots("slow") == 0, "the slot is free")
     m.settle()
+
+
+def test_a_stream_says_how_far_its_prompt_is_read(slow):
+    m = slow
+    opened, request = begin_reading(m)
+    engine = m.engine("slow")
+    os.kill(engine, signal.SIGSTOP)  # so that it has more to say when a heartbeat is due
+    wait_until(lambda: requests(m)["in_flight"][0]["seconds"] > 2.5, "a heartbeat is due")
+    assert requests(m)["in_flight"][0]["fraction"] < 1
+    os.kill(engine, signal.SIGCONT)
+    stream = opened.result()
+    assert stream.status == 200 and stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.headers["x-minerva-cache"] == "hit" and "x-minerva-wait-ms" in stream.headers
+    events = stream.rest()
+    beats = [event for event in events if event.startswith(":")]
+    assert re.fullmatch(rf": reading \d+% of {request['prompt_tokens']} tokens", beats[0]), beats
+    words = [event for event in events if not event.startswith(":")]
+    assert words[-1] == "[DONE]" and not any("prompt_progress" in event for event in words), words
+    # Beside others nobody is told of what was not asked for; who asks is told as the engine tells it.
+    asked = m.stream("/v1/completions", {"model": "slow", "prompt": "Hello", "max_tokens": 2, "stream": True,
+                                         "return_progress": True})
+    assert "prompt_progress" in asked.rest()[0]
+
+
+def same(text):
+    """Without what differs from answer to answer."""
+    text = re.sub(r'"timings":\{[^}]*\}', '"timings":{}', text)
+    text = re.sub(r'"(created|created_at|completed_at|id_slot|seed)":\d+', r'"\1":0', text)
+    text = re.sub(r"(chatcmpl|cmpl|resp|msg|rs)[-_][A-Za-z0-9]+", "ID", text)
+    return [line for line in text.split("\n") if not line.startswith(":")]
+
+
+def test_a_stream_is_what_its_engine_would_have_said(serve):
+    m = serve()
+    m.use("a")
+    argv = harness.proc_cmdline(m.engine("a"))
+    socket_path = argv[argv.index("--host") + 1]
+    messages = [{"role": "user", "content": "Hello there"}]
+    for path, body in (("/v1/chat/completions", {"messages": messages}),
+                       ("/v1/chat/completions", {"messages": messages, "stream_options": {"include_usage": True}}),
+                       ("/v1/chat/completions", {"messages": messages, "n": 2}),
+                       ("/v1/completions", {"prompt": "Hello there"}),
+                       ("/v1/completions", {"prompt": ["Hello there", "and here"]}),
+                       ("/completion", {"prompt": "Hello there"}),
+                       ("/v1/responses", {"input": "Hello there"}),
+                       ("/v1/messages", {"messages": messages})):
+        body = {"model": "a", "stream": True, "temperature": 0, "max_tokens": 4, "cache_prompt": False, **body}
+        connection = harness.UnixConnection(socket_path, harness.PATIENCE)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        direct = connection.getresponse().read().decode()
+        connection.close()
+        answer = m.post(path, body)
+        assert answer.status == 200 and "prompt_progress" not in answer.body.decode(), answer
+        if body.get("n", 1) == 1 and not isinstance(body.get("prompt"), list):  # of several any may come first
+            assert same(answer.body.decode()) == same(direct), path
 
 
 def test_while_it_is_generated(slow):
@@ -196,7 +267,7 @@ def test_what_ended_is_told_with_its_numbers(serve):
     assert first["outcome"] == "completed" and first["status"] == 200
     assert first["prompt_tokens"] == usage["prompt_tokens"] and first["generated_tokens"] == 5
     assert 0 < first["wait_seconds"] <= first["first_byte_seconds"] <= first["seconds"]
-    assert second["stream"] and second["generated_tokens"] == 6 and second["cached_tokens"] > 0
+    assert second["stream"] and second["generated_tokens"] == 6 and second["cached_tokens"] is not None
     assert third["status"] == refused.status == 404 and third["outcome"] == "failed"
     assert "secret" not in m.get("/v1/requests").body.decode()
     # A look is no use of a model.
