@@ -124,6 +124,47 @@ def test_chat_on_a_terminal_stops_an_answer_on_ctrl_c(serve, slow_model):
     assert os.waitstatus_to_exitcode(status) == 0, seen
 
 
+def test_top(cli):
+    cli("load", "a")
+    out = cli("top").stdout
+    assert out.startswith("memory ") and "No request is in flight." in out and "\033" not in out
+    cli.server.use("a")
+    out = cli("top", "--once").stdout
+    assert "completed" in out and "ENDED" in out
+    assert json.loads(cli("top", "--json").stdout)["recent"][0]["model"] == "a"
+
+
+def test_top_on_a_terminal_cancels(serve, slow_model):
+    m = serve(models={"slow": slow_model})
+    stream = m.chat_stream("slow", max_tokens=3000)
+    stream.token()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(harness.MINERVA, ["minerva", "top", "--url", m.url], {**m.env, "TERM": "xterm"})
+    seen = b""
+
+    def see(text):
+        nonlocal seen
+        if select.select([terminal], [], [], 0)[0]:
+            seen += os.read(terminal, 65536)
+        return text in seen
+
+    wait_until(lambda: see(b"generating"), "it shows what goes on")
+    os.write(terminal, b"c")
+    wait_until(lambda: see(b"any other key: no"), "it asks")
+    os.write(terminal, b"n")
+    wait_until(lambda: see(b"generating") and m.get("/v1/requests").json["in_flight"], "it goes on")
+    stream.token()
+    os.write(terminal, b"\033[Bcy")
+    wait_until(lambda: see(b"is cancelled."), "it is cancelled")
+    assert json.loads(stream.rest()[-1])["error"]["code"] == "cancelled"
+    os.write(terminal, b"q")
+    _, status = os.waitpid(child, 0)
+    see(b"")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, seen
+
+
 def test_a_load_on_a_terminal_shows_where_it_is(serve, slow_model):
     m = serve(models={"slow": slow_model})
     shown = []
