@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -193,6 +194,37 @@ def test_a_load_on_a_terminal_shows_where_it_is(serve, slow_model):
     for process, master in shown:
         process.communicate(timeout=harness.PATIENCE)
         os.close(master)
+
+
+def test_a_question_on_a_terminal_shows_how_far_it_is_read(serve, slow_model):
+    m = serve(models={"slow": slow_model})
+    m.use("slow")
+    master, slave = pty.openpty()
+    process = subprocess.Popen([harness.MINERVA, "run", "slow", "the cat sat on the mat " * 500, "--max-tokens", "2",
+                                "--url", m.url], stderr=slave, text=True, stdout=subprocess.PIPE,
+                               stdin=subprocess.DEVNULL, env={**m.env, "TERM": "xterm"})
+    os.close(slave)
+
+    def in_flight():
+        return m.get("/v1/requests").json["in_flight"]
+
+    wait_until(lambda: any(r["fraction"] is not None for r in in_flight()), "it is known how far it is read")
+    engine = m.engine("slow")
+    os.kill(engine, signal.SIGSTOP)
+    wait_until(lambda: in_flight()[0]["seconds"] > 2.5, "a heartbeat is due")
+    os.kill(engine, signal.SIGCONT)
+    text = b""
+
+    def see():
+        nonlocal text
+        if select.select([master], [], [], 0)[0]:
+            text += os.read(master, 65536)
+        return re.search(rb"reading \d+ % of \d,\d\d\d tokens", text)
+
+    wait_until(see, "it says how far it is read")
+    out, _ = process.communicate(timeout=harness.PATIENCE)
+    os.close(master)
+    assert process.returncode == 0 and out, out
 
 
 def test_logs(cli):
