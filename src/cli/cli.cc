@@ -100,6 +100,7 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_unload(app, session);
   add_pin(app, session);
   add_stats(app, session);
+  add_top(app, session);
   add_cache(app, session);
   add_chat(app, session);
   add_run(app, session);

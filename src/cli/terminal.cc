@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "minerva/base/check.h"
 
@@ -98,19 +100,48 @@ void StatusLine::clear() {
   shown_.clear();
 }
 
+namespace {
+
+// The number that `text` begins with, and what follows. Nothing if it begins with none.
+std::optional<std::pair<double, std::string_view>> leading_number(std::string_view text) {
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  if (error != std::errc()) return std::nullopt;
+  return std::pair(number, std::string_view(stop, end));
+}
+
+// Of "31% of 12000 tokens".
+std::string describe_reading(std::string_view so_far) {
+  constexpr std::string_view kOf = "% of ";
+  const auto percent = leading_number(so_far);
+  if (!percent || !percent->second.starts_with(kOf)) return {};
+  const auto total = leading_number(percent->second.substr(kOf.size()));
+  if (!total || total->second != " tokens") return {};
+  return fmt::format("reading {:.0f} % of {} tokens", percent->first, format_thousands(total->first));
+}
+
+}  // namespace
+
 std::string describe_progress(std::string_view comment, std::string_view model) {
   if (comment == "waking") return fmt::format("waking {}", model);
+  constexpr std::string_view kReading = "reading ";
+  if (comment.starts_with(kReading)) return describe_reading(comment.substr(kReading.size()));
   constexpr std::string_view kLoading = "loading ";
   constexpr std::size_t kBarWidth = 30;
   if (!comment.starts_with(kLoading) || !comment.ends_with('%')) return {};
-  const std::string_view number = comment.substr(kLoading.size(), comment.size() - kLoading.size() - 1);
-  double percent = 0;
-  const char* end = number.data() + number.size();
-  const auto [stop, error] = std::from_chars(number.data(), end, percent, std::chars_format::fixed);
-  if (error != std::errc() || stop != end) return {};
+  const auto percent = leading_number(comment.substr(kLoading.size()));
+  if (!percent || percent->second != "%") return {};
   // The file is read, but its context is still made: a bar that stands at its end would look stuck.
-  if (percent >= 100) return fmt::format("loading {}: read, getting ready to serve", model);
-  return fmt::format("loading {} {}", model, progress_bar(percent / 100, kBarWidth));
+  if (percent->first >= 100) return fmt::format("loading {}: read, getting ready to serve", model);
+  return fmt::format("loading {} {}", model, progress_bar(percent->first / 100, kBarWidth));
+}
+
+std::string format_thousands(double count) {
+  std::string text = fmt::format("{:.0f}", count);
+  constexpr std::size_t kGroup = 3;
+  for (std::size_t at = text.size(); at > kGroup;) text.insert(at -= kGroup, 1, ',');
+  return text;
 }
 
 std::string format_count(double count) {

@@ -59,11 +59,12 @@ class StatusLine {
   std::string shown_;
 };
 
-// "loading 42%" or "waking", the server's comment while a model comes, as a status line; nothing to show if it is
-// another comment.
+// "loading 42%", "waking" or "reading 31% of 12000 tokens", the server's comment while an answer has not begun, as a
+// status line; nothing to show if it is another comment.
 std::string describe_progress(std::string_view comment, std::string_view model);
 
-// For people: "135M", "1.5 s", "3 min ago".
+// For people: "12,000", "135M", "1.5 s", "3 min ago".
+std::string format_thousands(double count);
 std::string format_count(double count);
 std::string format_seconds(double seconds);
 std::string format_ago(double seconds);

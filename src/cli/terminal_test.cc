@@ -40,13 +40,19 @@ TEST(ProgressBar, FillsFromLeftToRight) {
 TEST(Progress, ReadsTheServersComments) {
   EXPECT_EQ(describe_progress("loading 50%", "m"), "loading m " + progress_bar(0.5, 30));
   EXPECT_EQ(describe_progress("waking", "m"), "waking m");
+  EXPECT_EQ(describe_progress("reading 31% of 12000 tokens", "m"), "reading 31 % of 12,000 tokens");
   for (const std::string_view other :
-       {"", "waking 5%", "waiting", "loading", "loading %", "loading x%", "loading 5", "ping 5%"}) {
+       {"", "waking 5%", "waiting", "loading", "loading %", "loading x%", "loading 5", "ping 5%", "reading",
+        "reading 5%", "reading x% of 5 tokens", "reading 5% of tokens", "reading 5% of 5 tokens."}) {
     EXPECT_EQ(describe_progress(other, "m"), "") << other;
   }
 }
 
 TEST(Formats, ReadWell) {
+  EXPECT_EQ(format_thousands(7), "7");
+  EXPECT_EQ(format_thousands(999), "999");
+  EXPECT_EQ(format_thousands(1000), "1,000");
+  EXPECT_EQ(format_thousands(1'234'567), "1,234,567");
   EXPECT_EQ(format_count(0), "0");
   EXPECT_EQ(format_count(999), "999");
   EXPECT_EQ(format_count(134'515'008), "135M");

@@ -37,6 +37,15 @@ std::optional<std::chrono::milliseconds> processor_time(pid_t pid) {
   return std::chrono::milliseconds((user_ticks + system_ticks) * kMsPerSecond / ::sysconf(_SC_CLK_TCK));
 }
 
+std::optional<Bytes> private_memory(pid_t pid) {
+  std::istringstream fields(read_all(fmt::format("/proc/{}/statm", pid)));
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  std::uint64_t shared = 0;
+  if (!(fields >> size >> resident >> shared) || shared > resident) return std::nullopt;
+  return Bytes((resident - shared) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
+}
+
 std::vector<pid_t> group_members(pid_t leader) {
   std::vector<pid_t> members;
   std::error_code error;

@@ -10,10 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "minerva/base/bytes.h"
+
 namespace minerva {
 
 // Processor time of all its threads. Nothing if there is no such process.
 std::optional<std::chrono::milliseconds> processor_time(pid_t pid);
+
+// Memory that it alone has, and that is in no file: page cache and what it shares do not count. Nothing if there is no
+// such process.
+std::optional<Bytes> private_memory(pid_t pid);
 
 // Every process of the group `leader` leads.
 std::vector<pid_t> group_members(pid_t leader);

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 namespace minerva {
 namespace {
@@ -23,6 +24,15 @@ TEST(ProcessState, ProcessorTimeGrowsWithWork) {
 TEST(ProcessState, OfNoProcess) {
   EXPECT_FALSE(processor_time(0).has_value());
   EXPECT_TRUE(thread_states(0).empty());
+  EXPECT_FALSE(private_memory(0).has_value());
+}
+
+TEST(ProcessState, PrivateMemoryIsWhatIsWrittenToAndInNoFile) {
+  const auto before = private_memory(::getpid());
+  ASSERT_TRUE(before.has_value());
+  constexpr std::size_t kSize = std::size_t{64} << 20;
+  const std::vector<char> block(kSize, 'x');
+  EXPECT_GT(private_memory(::getpid())->count() + block.size() / 2, before->count() + kSize);
 }
 
 TEST(ProcessState, AStoppedThreadIsSaidToBeStopped) {

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/log.h"
+#include "engine/process_state.h"
 #include "io/machine_memory.h"
 #include "minerva/base/check.h"
 
@@ -170,6 +171,18 @@ void ModelHost::forget_gone(const ModelId& model) {
   if (running(model) != nullptr || catalog_.find(model) != nullptr) return;
   logs_.erase(model);
   last_deaths_.erase(model);
+}
+
+Bytes ModelHost::private_memory() const {
+  Bytes total;
+  for (const auto& [id, engine] : engines_) {
+    if (!engine.spec.command.argv.empty()) {
+      if (const auto view = manager_.model(engine.model, Clock::now())) total += view->memory;
+    } else if (const auto held = minerva::private_memory(engine.engine->pid())) {
+      total += *held;
+    }
+  }
+  return total;
 }
 
 const ModelHost::Running* ModelHost::running(const ModelId& model) const {

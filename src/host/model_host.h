@@ -126,6 +126,9 @@ class ModelHost {
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
+  // What engines hold now, of memory that is no page cache. Of a program of the operator's, which may have processes of
+  // its own, what is reserved for it.
+  Bytes private_memory() const;
   // Why the engine is gone; nothing if it lives, or died before another one of its model.
   std::optional<Error> cause_of_death(EngineId engine) const;
   // Its engines' log; made on first use.

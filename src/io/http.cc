@@ -244,6 +244,7 @@ std::string_view http_date() {
 
 std::string_view reason_phrase(int status) {
   if (status == 422) return "Unprocessable Content";
+  if (status == 499) return "Cancelled";
   const beast::string_view text = http::obsolete_reason(static_cast<http::status>(status));
   return view(text);
 }
@@ -502,7 +503,10 @@ bool HttpServerConnection::reusable() const {
 void HttpServerConnection::watch_peer(std::function<void()> gone) { impl_->stream->watch_peer(std::move(gone)); }
 void HttpServerConnection::unwatch_peer() { impl_->stream->unwatch_peer(); }
 
-void HttpServerConnection::limit_reads(TimePoint when) { impl_->read_limit = when; }
+void HttpServerConnection::limit_reads(TimePoint when) {
+  impl_->read_limit = when;
+  impl_->stream->set_read_deadline(when);
+}
 
 void HttpServerConnection::limit_writes(TimePoint when) {
   impl_->write_limit = when;

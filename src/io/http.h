@@ -103,7 +103,7 @@ class HttpServerConnection {
 
   // The answer is complete and the connection may carry another request.
   bool reusable() const;
-  // No read of this request's body lasts beyond `when`: it ends with kTimeout. Counts from the next one on.
+  // No read of this request's body lasts beyond `when`, one under way included: it ends with kTimeout.
   void limit_reads(TimePoint when);
   // No write of this answer lasts beyond `when`, one under way included.
   void limit_writes(TimePoint when);

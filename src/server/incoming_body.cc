@@ -21,7 +21,7 @@ io::Task<Result<api::Routing>> IncomingBody::read_routing() {
   const std::string* content_type = x_.request.headers.find("content-type");
   const std::string_view type = content_type == nullptr ? std::string_view() : *content_type;
   if (!x_.opaque_body || is_known_type(type)) {
-    auto scan = api::make_scan(type, /*note_members=*/!config_.presets.empty());
+    auto scan = api::make_scan(type, /*note_members=*/true);
     if (!scan) co_return fail(scan.error());
     scan_ = *std::move(scan);
   }

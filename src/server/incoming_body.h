@@ -18,7 +18,7 @@ namespace minerva {
 
 class IncomingBody {
  public:
-  IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), config_(config), limit_(config.max_body) {}
+  IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), limit_(config.max_body) {}
 
   // Reads the whole body, or of a large one as much as it takes to find the model.
   // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of Exchange::read_body.
@@ -28,7 +28,7 @@ class IncomingBody {
 
   // What was read so far.
   std::string& text() { return text_; }
-  // Where the members of text() are; nullptr if there is no body, it is a form, or there are no presets.
+  // Where the members of text() are, as it came; nullptr if there is no body, or it is none of JSON.
   const std::vector<api::MemberSpan>* members() const { return scan_ == nullptr ? nullptr : scan_->members(); }
   // Whether text() is all of it. So it is when it came compressed: an engine is told its size ahead.
   bool whole() const { return x_.body_done(); }
@@ -42,7 +42,6 @@ class IncomingBody {
   io::Task<Result<api::Routing>> read(bool all);
 
   Exchange& x_;
-  const Config& config_;
   Bytes limit_;  // of the whole body
   std::unique_ptr<api::BodyScan> scan_;
   std::string text_;

@@ -9,11 +9,13 @@
 #include "api/dialect.h"
 #include "api/needs.h"
 #include "api/preset.h"
+#include "api/prompt_progress.h"
 #include "api/props.h"
 #include "api/response_format.h"
 #include "api/sse.h"
 #include "base/log.h"
 #include "server/abilities.h"
+#include "server/activity.h"
 #include "server/incoming_body.h"
 #include "server/routes.h"
 
@@ -70,22 +72,26 @@ class Relay {
         x_(exchange),
         deadline_(exchange.arrived + service.config.request_timeout),
         translated_(std::move(translated)),
-        body_(exchange, service.config) {}
+        body_(exchange, service.config),
+        next_beat_(exchange.arrived + kHoldStatus),
+        note_(service.activity, exchange, exchange.route->reach != Reach::kLook, [this] { cancel(); }) {}
 
   io::Task<void> run() {
     io::Timer overdue_timer(service_.loop);
     overdue_timer.arm(deadline_, [this] { overdue(); });
     x_.connection.limit_reads(deadline_);
-    if (auto failed = co_await read_routing()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await read_routing()) co_return co_await refuse(is_late() ? too_late() : *failed);
     model_ = co_await service_.name_for_request(model_);
-    if (auto failed = co_await take_preset()) co_return co_await x_.error(is_late() ? too_late() : *failed);
-    if (auto failed = co_await mend_body()) co_return co_await x_.error(is_late() ? too_late() : *failed);
+    if (auto failed = co_await take_preset()) co_return co_await refuse(is_late() ? too_late() : *failed);
+    if (auto failed = co_await mend_body()) co_return co_await refuse(is_late() ? too_late() : *failed);
+    note_.enter(Activity::Phase::kWaiting);
     const auto model = co_await service_.resolve_until(model_, deadline_);
-    if (!model) co_return co_await x_.error(too_late());
-    if (!*model) co_return co_await x_.error(model->error());
+    if (!model) co_return co_await refuse(too_late());
+    if (!*model) co_return co_await refuse(model->error());
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
+    ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
       // What went through from the client to the engine without being kept cannot be sent again.
@@ -150,6 +156,17 @@ class Relay {
     x_.connection.limit_writes(Clock::now() + kLastWords);
   }
 
+  // An operator ends it, wherever it is: what it waits for ends now, and its client is told so (refuse). Of a client
+  // that does not read no more is waited for than of one whose request is overdue.
+  void cancel() {
+    cancelled_ = true;
+    aborted_ = Error{ErrorCode::kCancelled, "An operator has cancelled the request."};
+    x_.connection.limit_reads(Clock::now());
+    x_.connection.limit_writes(Clock::now() + kLastWords);
+    if (waits_ != nullptr) waits_->notify();
+    if (engine_) engine_->close();
+  }
+
   bool is_late() const { return Clock::now() >= deadline_; }
   Error too_late() const {
     return {ErrorCode::kEngineTimeout,
@@ -170,6 +187,7 @@ class Relay {
     if (translated_) {
       model_ = translated_->model;
       stream_ = translated_->stream;
+      note_.set_stream(stream_);
       co_return std::nullopt;
     }
     if (const std::string* model = x_.query.find("model")) model_ = *model;
@@ -186,6 +204,7 @@ class Relay {
 
   void take(const api::Routing& routing) {
     stream_ = routing.stream;
+    note_.set_stream(stream_);
     answers_ = routing.answers;
     has_response_format_ = routing.response_format;
   }
@@ -209,6 +228,7 @@ class Relay {
     if (body.size() > service_.config.max_body.count()) return body_too_large(service_.config.max_body);
     if (body.size() > text.size() && !x_.queued.add(body.size() - text.size())) return too_many_bodies();
     text = std::move(body);
+    replaced_ = true;
     return std::nullopt;
   }
 
@@ -232,6 +252,20 @@ class Relay {
     Result<std::string> rewritten = api::rewrite(*preset, api::prompt_form(engine_path()), engine_body(), *members);
     if (!rewritten) return rewritten.error();
     return replace_body(*std::move(rewritten));
+  }
+
+  // Has llama.cpp say how far it has read the prompt, where that can be taken out of its stream again. A body that is
+  // too large to be kept goes on as it came.
+  void ask_for_progress() {
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (!stream_ || !body_.whole() || spec == nullptr || !spec->command.argv.empty()) return;
+    const std::vector<api::MemberSpan>* members = body_.members();
+    api::RoutingScan scan(/*note_members=*/true);
+    if (translated_ || replaced_) {
+      scan.feed(engine_body());
+      members = scan.failed() ? nullptr : scan.members();
+    }
+    if (members != nullptr && api::ask_for_progress(engine_path(), engine_body(), *members)) progress_.emplace();
   }
 
   // A response_format that other servers take is put as the engine takes it.
@@ -268,29 +302,31 @@ class Relay {
 
   static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
 
-  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away.
+  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away, or it was cancelled.
   template <typename Done>
   io::Task<bool> wait_for(io::Signal& woken, TimePoint end, Done done) {
     bool gone = false;
+    waits_ = &woken;
     if (!done() && body_.whole()) {
       x_.connection.watch_peer([&] {
         gone = true;
         woken.notify();
       });
     }
-    TimePoint next_beat = x_.arrived + kHoldStatus;
-    while (!done() && !gone && Clock::now() < end) {
-      const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat, end) : end);
-      if (notified || done() || gone || Clock::now() >= end) continue;
-      next_beat = Clock::now() + kHeartbeat;
-      gone = !co_await heartbeat();
+    while (!done() && !gone && !cancelled_ && Clock::now() < end) {
+      const bool notified = co_await woken.wait_until(stream_ ? std::min(next_beat_, end) : end);
+      if (notified || done() || gone || cancelled_ || Clock::now() >= end) continue;
+      gone = !co_await heartbeat(service_.progress(x_.model), nullptr);
     }
+    waits_ = nullptr;
     x_.connection.unwatch_peer();
-    co_return !gone;
+    co_return !gone && !cancelled_;
   }
 
   // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
   io::Task<Result<Lease>> wait_for_lease(std::optional<Lease> lost) {
+    if (cancelled_) co_return fail(gone_error());
+    note_.enter(Activity::Phase::kWaiting);
     io::Signal woken(service_.loop);
     std::optional<Result<Lease>> answer;
     const auto take_answer = [&](Result<Lease> result) {
@@ -310,6 +346,7 @@ class Relay {
     }
     const bool died_again = again && !*answer && is_death(answer->error().code);
     if (died_again) co_return fail(broke_off(answer->error()));
+    if (*answer) note_.granted();
     co_return std::move(*answer);
   }
 
@@ -331,20 +368,22 @@ class Relay {
     return code == ErrorCode::kEngineCrashed || code == ErrorCode::kEngineTimeout;
   }
 
-  io::Task<bool> heartbeat() {
-    const std::string beat = api::heartbeat(x_.dialect, service_.progress(x_.model));
+  // false: the client is gone. `lease`: nullptr before there is one.
+  io::Task<bool> heartbeat(std::string progress, const Lease* lease) {
+    next_beat_ = Clock::now() + kHeartbeat;
+    const std::string beat = api::heartbeat(x_.dialect, progress);
     if (beat.empty()) co_return true;
     stream_began_ = true;
     if (x_.connection.started()) co_return co_await x_.connection.send(beat);
-    co_return co_await x_.connection.start_with(stream_head(), beat);
+    co_return co_await x_.connection.start_with(stream_head(lease), beat);
   }
 
-  io::ResponseHead stream_head() {
+  io::ResponseHead stream_head(const Lease* lease) {
     x_.status = 200;
     io::ResponseHead head;
     head.headers.add("Content-Type", std::string(api::stream_type(x_.dialect)));
     head.headers.add("Cache-Control", "no-cache");
-    add_own_headers(head, nullptr);
+    add_own_headers(head, lease);
     return head;
   }
 
@@ -361,6 +400,7 @@ class Relay {
 
   // An error in whatever form the answer still allows.
   io::Task<void> refuse(const Error& error) {
+    if (cancelled_) co_return co_await tell_cancelled();
     if (error.code == ErrorCode::kCancelled) {
       x_.status = error_info(error.code).http_status;
       co_return x_.connection.abort();
@@ -369,6 +409,15 @@ class Relay {
     x_.status = error_info(error.code).http_status;
     if (stream_began_) co_return co_await end_stream(api::error_body(x_.dialect, error));
     x_.connection.abort();  // so that the client does not take the part for the whole
+  }
+
+  io::Task<void> tell_cancelled() {
+    const int status = error_info(ErrorCode::kCancelled).http_status;
+    std::string body = api::error_body(x_.dialect, *aborted_);
+    if (!x_.connection.started()) co_return co_await x_.respond(status, "application/json", std::move(body));
+    x_.status = status;
+    if (stream_began_) co_return co_await end_stream(body);
+    x_.connection.abort();  // as in refuse()
   }
 
   io::Task<void> end_stream(const std::string& error_body) {
@@ -431,7 +480,7 @@ class Relay {
     }
     if (aborted_) {
       co_await refuse(*aborted_);
-      co_return LeaseEnd::kFailed;
+      co_return cancelled_ ? LeaseEnd::kCancelled : LeaseEnd::kFailed;
     }
     if (may_retry_ && !answered_ && !service_.host.engine_alive(lease.engine())) co_return std::nullopt;
     co_await refuse(*error);
@@ -488,7 +537,7 @@ class Relay {
       // The rest of a large body is looked at on its way: the engine begins when it has all of it.
       const Result<std::string_view> piece = co_await body_.next();
       if (!piece) {
-        aborted_ = is_late() ? too_late() : body_.refusal();
+        if (!cancelled_) aborted_ = is_late() ? too_late() : body_.refusal();
         gone_ = !aborted_;
         engine_->close();
         co_return;
@@ -512,12 +561,23 @@ class Relay {
     stream_began_ = stream_began_ || is_stream;
     const bool may_have_comments = is_stream && !translated_ && !response.content_length;
     api::SseComments comments;
+    if (progress_) progress_.emplace();  // the engine before may have begun to read
     x_.status = response.status;
     while (true) {
-      const std::optional<std::string_view> piece = co_await next_piece(lease);
+      std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
-      if (!std::exchange(answered_, true)) forget_body();
       const bool ends = piece->empty() || engine_->body_done();
+      std::string rest;  // of the piece, where progress is taken out
+      if (is_stream && progress_ && !progress_->done()) {
+        rest = without_progress(*piece, ends);
+        piece = rest;
+        if (rest.empty() && !ends) {
+          if (Clock::now() >= next_beat_ && !co_await heartbeat(reading_, &lease)) co_return client_gone();
+          continue;
+        }
+      }
+      note_.take(*piece);
+      if (!std::exchange(answered_, true)) forget_body();
       std::optional<std::string> translation;  // of the piece, if it is not sent as it is
       if (translated_) {
         Result<std::string> text = translate(*piece, ends);
@@ -531,6 +591,7 @@ class Relay {
         translation = comments.without_blank_lines(*piece);
       }
       const std::string_view out = translation ? std::string_view(*translation) : *piece;
+      note_.answering();
       bool taken = false;
       if (x_.connection.started()) {
         taken = co_await x_.connection.send(out);
@@ -539,16 +600,29 @@ class Relay {
         if (translated_ && ends) head.content_length = out.size();
         taken = co_await x_.connection.start_with(std::move(head), out);
       }
-      if (!taken) {
-        gone_ = true;
-        engine_->close();
-        x_.status = error_info(ErrorCode::kCancelled).http_status;
-        co_return LeaseEnd::kCancelled;
-      }
+      if (!taken) co_return client_gone();
       if (ends) break;
     }
     co_await x_.connection.finish();
     co_return LeaseEnd::kCompleted;
+  }
+
+  // The piece without what says how far the prompt was read, which is noted.
+  std::string without_progress(std::string_view piece, bool ends) {
+    std::string rest = progress_->take(piece);
+    if (ends) rest += progress_->finish();
+    if (const auto& so_far = progress_->so_far()) {
+      note_.reading(*so_far);
+      reading_ = api::reading_text(*so_far);
+    }
+    return rest;
+  }
+
+  LeaseEnd client_gone() {
+    gone_ = true;
+    engine_->close();
+    x_.status = error_info(ErrorCode::kCancelled).http_status;
+    return LeaseEnd::kCancelled;
   }
 
   Result<std::string> translate(std::string_view piece, bool ends) {
@@ -642,11 +716,18 @@ class Relay {
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
   IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;
-  bool stream_began_ = false;  // an error is the stream's last piece from now on
+  bool stream_began_ = false;                    // an error is the stream's last piece from now on
+  bool replaced_ = false;                        // the body, by another one
+  std::optional<api::PromptProgress> progress_;  // the engine was asked for it
+  std::string reading_ = "reading";              // for heartbeats
+  TimePoint next_beat_;                          // of a stream
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;
+  bool cancelled_ = false;       // by an operator
+  io::Signal* waits_ = nullptr;  // what it is to be woken by, while it waits
   std::optional<Error> aborted_;
+  Activity::Entry note_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "server/access.h"
+#include "server/activity_routes.h"
 #include "server/decisions.h"
 #include "server/events.h"
 #include "server/life_cycle.h"
@@ -205,6 +206,7 @@ std::vector<Route> make_routes() {
   };
   add_inference(table);
   add_pull_routes(table);
+  add_activity_routes(table);
   add_router_routes(table);
   add_llama_swap_routes(table);
   add_ollama_routes(table);

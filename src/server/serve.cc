@@ -138,6 +138,7 @@ int serve(const ConfigSource& source, const Config& given) {
   warn_of_default_model(service);
   service.memory_watch.start();
   service.downloads.start();
+  service.samples.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);

@@ -1,18 +1,43 @@
 #include "server/service.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "catalog/names.h"
+#include "engine/process_state.h"
 
 namespace minerva {
 
 std::uint64_t Service::first_event_id() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
+}
+
+api::Sample Service::sample() {
+  const TimePoint now = Clock::now();
+  const ContextManager& context = host.context();
+  api::Sample sample;
+  sample.time = std::chrono::system_clock::now();
+  sample.budget = context.memory_budget();
+  sample.used = context.reserved_memory();
+  if (const auto& levels = memory_watch.memory().levels; !levels.empty() && levels.front().available) {
+    const Bytes taken = levels.front().limit - std::min(levels.front().limit, *levels.front().available);
+    const Bytes own = host.private_memory() + private_memory(::getpid()).value_or(Bytes());
+    sample.others = taken - std::min(taken, own);
+  }
+  sample.waiting = context.queued();
+  auto generated = activity.take_generated(Samples::kInterval);
+  const double seconds = std::chrono::duration<double>(Samples::kInterval).count();
+  for (const ModelView& model : context.models(now)) {
+    sample.running += model.leases;
+    if (!model.engine) continue;
+    sample.models.push_back({model.id, model.residency, model.memory, generated[model.id] / seconds});
+  }
+  return sample;
 }
 
 void Service::follow_host() {

@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -124,6 +125,47 @@ def test_chat_on_a_terminal_stops_an_answer_on_ctrl_c(serve, slow_model):
     assert os.waitstatus_to_exitcode(status) == 0, seen
 
 
+def test_top(cli):
+    cli("load", "a")
+    out = cli("top").stdout
+    assert out.startswith("memory ") and "No request is in flight." in out and "\033" not in out
+    cli.server.use("a")
+    out = cli("top", "--once").stdout
+    assert "completed" in out and "ENDED" in out
+    assert json.loads(cli("top", "--json").stdout)["recent"][0]["model"] == "a"
+
+
+def test_top_on_a_terminal_cancels(serve, slow_model):
+    m = serve(models={"slow": slow_model})
+    stream = m.chat_stream("slow", max_tokens=3000)
+    stream.token()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(harness.MINERVA, ["minerva", "top", "--url", m.url], {**m.env, "TERM": "xterm"})
+    seen = b""
+
+    def see(text):
+        nonlocal seen
+        if select.select([terminal], [], [], 0)[0]:
+            seen += os.read(terminal, 65536)
+        return text in seen
+
+    wait_until(lambda: see(b"generating"), "it shows what goes on")
+    os.write(terminal, b"c")
+    wait_until(lambda: see(b"any other key: no"), "it asks")
+    os.write(terminal, b"n")
+    wait_until(lambda: see(b"generating") and m.get("/v1/requests").json["in_flight"], "it goes on")
+    stream.token()
+    os.write(terminal, b"\033[Bcy")
+    wait_until(lambda: see(b"is cancelled."), "it is cancelled")
+    assert json.loads(stream.rest()[-1])["error"]["code"] == "cancelled"
+    os.write(terminal, b"q")
+    _, status = os.waitpid(child, 0)
+    see(b"")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, seen
+
+
 def test_a_load_on_a_terminal_shows_where_it_is(serve, slow_model):
     m = serve(models={"slow": slow_model})
     shown = []
@@ -152,6 +194,37 @@ def test_a_load_on_a_terminal_shows_where_it_is(serve, slow_model):
     for process, master in shown:
         process.communicate(timeout=harness.PATIENCE)
         os.close(master)
+
+
+def test_a_question_on_a_terminal_shows_how_far_it_is_read(serve, slow_model):
+    m = serve(models={"slow": slow_model})
+    m.use("slow")
+    master, slave = pty.openpty()
+    process = subprocess.Popen([harness.MINERVA, "run", "slow", "the cat sat on the mat " * 500, "--max-tokens", "2",
+                                "--url", m.url], stderr=slave, text=True, stdout=subprocess.PIPE,
+                               stdin=subprocess.DEVNULL, env={**m.env, "TERM": "xterm"})
+    os.close(slave)
+
+    def in_flight():
+        return m.get("/v1/requests").json["in_flight"]
+
+    wait_until(lambda: any(r["fraction"] is not None for r in in_flight()), "it is known how far it is read")
+    engine = m.engine("slow")
+    os.kill(engine, signal.SIGSTOP)
+    wait_until(lambda: in_flight()[0]["seconds"] > 2.5, "a heartbeat is due")
+    os.kill(engine, signal.SIGCONT)
+    text = b""
+
+    def see():
+        nonlocal text
+        if select.select([master], [], [], 0)[0]:
+            text += os.read(master, 65536)
+        return re.search(rb"reading \d+ % of \d,\d\d\d tokens", text)
+
+    wait_until(see, "it says how far it is read")
+    out, _ = process.communicate(timeout=harness.PATIENCE)
+    os.close(master)
+    assert process.returncode == 0 and out, out
 
 
 def test_logs(cli):

@@ -43,7 +43,7 @@ enum class ErrorCode : std::uint8_t {
 struct ErrorInfo {
   ErrorCode code;
   std::string_view name;         // "model_not_found": the `code` of OpenAI's error shape
-  int http_status;               // 499 for kCancelled: never sent, only logged
+  int http_status;               // 499 for kCancelled: sent if an operator cancelled it, else only logged
   std::string_view openai_type;  // "invalid_request_error", "rate_limit_error", "api_error", ...
   int cli_exit;                  // 1 refused or failed, 2 wrong usage, 3 unreachable, 4 no such model
 };

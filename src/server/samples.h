@@ -1,0 +1,36 @@
+// Samples: how memory, lines and speeds were in the last hour. What GET /v1/samples shows.
+//
+// One each kInterval, kKept in all. A sample holds the models that were resident then, so that it does not grow with
+// the catalog. Taking one costs a walk over the core's models; nothing else is done while nobody looks.
+// Threading: the loop's thread. Ownership: the Loop outlives it, and what `take` refers to.
+#pragma once
+
+#include <deque>
+#include <functional>
+
+#include "api/activity.h"
+#include "io/loop.h"
+
+namespace minerva {
+
+class Samples {
+ public:
+  static constexpr auto kInterval = std::chrono::seconds(5);
+  static constexpr std::size_t kKept = 720;
+
+  Samples(io::Loop& loop, std::function<api::Sample()> take) : timer_(loop), take_(std::move(take)) {}
+
+  // Takes the first sample at once.
+  void start() { look(); }
+  // Takes one. The timer calls it; a test may.
+  void look();
+
+  const std::deque<api::Sample>& all() const { return samples_; }  // the oldest first
+
+ private:
+  std::deque<api::Sample> samples_;
+  io::Timer timer_;
+  std::function<api::Sample()> take_;
+};
+
+}  // namespace minerva
