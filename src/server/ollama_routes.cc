@@ -246,6 +246,11 @@ std::string status_line(std::string_view status) { return fmt::format("{{\"statu
 std::string pull_line(const pull::Job& job) {
   const pull::Progress& progress = job.progress;
   if (job.state == pull::JobState::kDone) return status_line("success");
+  if (job.state == pull::JobState::kPaused) {
+    const Error paused{ErrorCode::kConflict,
+                       fmt::format("The download is paused. POST /v1/downloads/{}/resume goes on.", job.id)};
+    return api::error_body(api::Dialect::kOllama, paused) + "\n";
+  }
   if (job.ended()) {
     const Error cancelled{ErrorCode::kCancelled, "The download was cancelled."};
     return api::error_body(api::Dialect::kOllama, job.error.value_or(cancelled)) + "\n";
