@@ -414,6 +414,42 @@ def test_ollama_pulls_too(puller, hub, data):
     assert m.post("/api/pull", {"model": "org/second", "stream": False}).json == {"status": "success"}
 
 
+def test_what_was_pulled_is_removed(puller, hub, data):
+    hub.repos[REPO]["tiny-F16.gguf"] = data + b"\0"
+    m = puller()
+    for tag in ("Q8_0", "F16"):
+        assert pull(m, f"{REPO}:{tag}")["state"] == "done"
+    assert m.delete(f"/v1/models/{REPO.replace('/', '%2F')}/files").status == 409, "which of them?"
+    path = f"/v1/models/{REPO.replace('/', '%2F')}:Q8_0/files"
+    plan = m.delete(path + "?dry_run=true").json
+    assert plan["removed"] is False and plan["freed_bytes"] == len(data) and len(plan["files"]) == 2, plan
+    assert len(ids(m)) == 2
+    assert m.chat(f"{REPO}:Q8_0").status == 200
+    gone = m.delete(path).json
+    assert gone["removed"] is True and gone["files"] == plan["files"], gone
+    assert ids(m) == [f"{REPO}:F16"] and m.chat(f"{REPO}:Q8_0").status == 404
+    assert m.get("/v1/models/stats").json["loaded_models"] == []
+    assert [blob.name for blob in (folder(m) / "blobs").iterdir()] == [fake_hub.sha256(data + b"\0")]
+    assert m.delete(path).status == 404
+    # It comes again, as it came first.
+    assert pull(m, f"{REPO}:Q8_0")["state"] == "done" and len(ids(m)) == 2
+    assert m.request("DELETE", "/api/delete", {"model": f"hf.co/{REPO}:Q8_0"}).status == 200
+    assert ids(m) == [f"{REPO}:F16"]
+    assert m.request("DELETE", "/api/delete", {"model": "nosuch"}).status == 404
+
+
+def test_what_is_being_fetched_is_not_removed(puller, hub, data):
+    hub.repos[REPO]["tiny-F16.gguf"] = data + b"\0"
+    m = puller()
+    assert pull(m, f"{REPO}:Q8_0")["state"] == "done"
+    hub.fault("tiny-F16.gguf", ("stall", 1000))
+    m.post("/v1/pull", {"model": f"{REPO}:F16"})
+    assert hub.stalled.wait(harness.PATIENCE)
+    refused = m.delete(f"/v1/models/{REPO.replace('/', '%2F')}:Q8_0/files")
+    assert refused.status == 409 and "being fetched" in refused.error["message"], refused
+    assert ids(m) == [f"{REPO}:Q8_0"]
+
+
 def cli(m, *args):
     done = subprocess.run([harness.MINERVA, *args, "--url", m.url], capture_output=True, text=True, timeout=harness.PATIENCE)
     return done.returncode, done.stdout, done.stderr
@@ -483,3 +519,17 @@ def test_the_command_on_a_terminal(puller, hub, data):
     assert code == 0 and REPO in out
     hub.release.set()
     arrived(m, hub, data, pull(m))
+
+
+def test_rm_asks_on_a_terminal(puller, hub):
+    m = puller()
+    pull(m)
+    name = f"{REPO}:Q8_0"
+    for said, left in (("n", [name]), ("y", [])):
+        terminal = Terminal(m, "rm", name)
+        terminal.until("[y/N]")
+        assert "blobs" in terminal.text and "frees" in terminal.text
+        os.write(terminal.fd, f"{said}\n".encode())
+        code = terminal.end()
+        assert (code == 0) == (said == "y"), terminal.text
+        assert ids(m) == left
