@@ -228,7 +228,7 @@ def test_the_token_is_for_the_hub_only(puller, hub, data):
 def test_where_keys_are_needed_some_may_pull(puller, hub):
     m = puller("--api-key", "usual", "--admin-key", "puller")
     bearer = {key: {"Authorization": f"Bearer {key}"} for key in ("usual", "puller")}
-    for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"),
+    for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"), ("POST", "/models"),
                          ("DELETE", "/v1/downloads/none"), ("POST", "/v1/downloads/none/pause"),
                          ("POST", "/v1/downloads/none/resume")):
         answer = m.request(method, path, {"model": REPO} if method == "POST" else None, bearer["usual"])
@@ -412,6 +412,52 @@ def test_ollama_pulls_too(puller, hub, data):
     assert "check the name" in json.loads(streamed.body.decode().splitlines()[-1])["error"]
     hub.repos["org/second"] = {FILE: data}
     assert m.post("/api/pull", {"model": "org/second", "stream": False}).json == {"status": "success"}
+
+
+class Feed:
+    """GET /models/sse, the events about one name."""
+
+    def __init__(self, m, model):
+        connection = m.connect()
+        connection.request("GET", "/models/sse")
+        self.model = model
+        self.stream = harness.Stream(connection, connection.getresponse())
+        assert self.stream.line() is not None
+
+    def until(self, last):
+        told = []
+        while not told or told[-1][0] != last:
+            line = self.stream.line()
+            if line.startswith("data: ") and (event := json.loads(line[len("data: "):]))["model"] == self.model:
+                told.append((event["event"], event["data"]))
+        return told
+
+
+def test_llama_cpps_router_pulls_and_removes_too(puller, hub, data):
+    m = puller()
+    feed = Feed(m, f"{REPO}:Q8_0")
+    assert m.post("/models", {"model": f"{REPO}:Q8_0"}).json == {"success": True}
+    told = feed.until("download_finished")
+    assert told[0] == ("model_status", {"status": "downloading"}), told
+    assert ids(m) == [f"{REPO}:Q8_0"], "it is there when that is told"
+    for event, what in told[1:-1]:
+        if event == "download_progress":
+            assert set(what["progress"]) == {FILE} and what["progress"][FILE]["total"] == len(data), what
+    again = m.post("/models", {"model": f"{REPO}:Q8_0"})
+    assert again.status == 400 and "already" in again.error["message"], again
+    for name, status in (("org/nosuch", 404), (f"{REPO}:Q3_K_S", 400), ("", 400)):
+        assert m.post("/models", {"model": name}).status == status, name
+    assert m.delete("/models").status == 400
+    assert m.delete(f"/models?model={REPO}:Q8_0").json == {"success": True}
+    feed.until("model_remove")
+    assert ids(m) == [] and not list((folder(m) / "blobs").iterdir())
+    # A download ends by /models/unload, as there.
+    hub.fault(FILE, ("stall", 1000))
+    assert m.post("/models", {"model": f"{REPO}:Q8_0"}).status == 200
+    assert hub.stalled.wait(harness.PATIENCE)
+    assert m.post("/models/unload", {"model": f"{REPO}:Q8_0"}).json == {"success": True}
+    feed.until("download_failed")
+    assert m.get("/v1/downloads").json["data"][0]["state"] == "cancelled"
 
 
 def test_what_was_pulled_is_removed(puller, hub, data):

@@ -33,7 +33,7 @@ def test_only_admins_remove(serve):
     m = serve("--api-key", "usual", "--admin-key", "admin")
     usual = {"Authorization": "Bearer usual"}
     for method, path, body in (("DELETE", "/v1/models/a/files", None), ("DELETE", "/v1/models/a/files?dry_run=true", None),
-                               ("DELETE", "/api/delete", {"model": "a"})):
+                               ("DELETE", "/models?model=a", None), ("DELETE", "/api/delete", {"model": "a"})):
         answer = m.request(method, path, body, headers=usual)
         assert answer.status == 403 and b"admin_keys" in answer.body, (path, answer)
     assert (m.models_dir / "a.gguf").exists()
