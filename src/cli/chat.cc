@@ -1,14 +1,13 @@
 // minerva chat: a conversation, line by line.
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <memory>
 
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/input.h"
+#include "cli/interrupt.h"
 #include "cli/terminal.h"
 
 namespace minerva::cli {
@@ -20,26 +19,6 @@ constexpr std::string_view kHelp =
     "/help   this\n"
     "Ctrl-C  stop the answer\n";
 
-// Set by Ctrl-C: the answer under way ends, the program goes on.
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-// Takes Ctrl-C for its lifetime. Without SA_RESTART, so that a wait for input or for the server ends.
-class InterruptGuard {
- public:
-  InterruptGuard() {
-    struct sigaction action{};
-    action.sa_handler = [](int) { interrupted = true; };
-    ::sigaction(SIGINT, &action, &previous_);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-  ~InterruptGuard() { ::sigaction(SIGINT, &previous_, nullptr); }
-
- private:
-  struct sigaction previous_{};
-};
-
 class Conversation {
  public:
   Conversation(HttpClient& client, const CompletionOptions& options, bool json)
@@ -48,8 +27,8 @@ class Conversation {
   // Says `text` and shows the answer. A turn that failed is forgotten, so that it can be tried again.
   Result<void> say(const std::string& text) {
     messages_.push_back({{"role", "user"}, {"content", text}});
-    interrupted = false;
-    const Result<Answer> answer = complete(client_, options_, messages_, json_, &interrupted);
+    InterruptGuard::interrupted = false;
+    const Result<Answer> answer = complete(client_, options_, messages_, json_, &InterruptGuard::interrupted);
     if (!answer || (answer->cancelled && answer->text.empty())) {
       messages_.erase(messages_.size() - 1);
       if (!answer) return fail(answer.error());

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <utility>
 
 #include "api/query.h"
 #include "cli/answers.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/sse_parser.h"
 #include "cli/terminal.h"
 #include "minerva/base/bytes.h"
@@ -20,7 +22,17 @@ struct PullFlags {
   bool list = false;
   bool jobs = false;
   std::string cancel;
+  std::string pause;
+  std::string resume;
 };
+
+// What a repository has.
+HttpCall choices_call(const PullFlags& flags) {
+  return {"POST",
+          "/v1/pull?dry_run=true",
+          nlohmann::json{{"model", flags.name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+          {}};
+}
 
 std::string format_size(double bytes) { return format_bytes(Bytes(static_cast<std::uint64_t>(bytes))); }
 
@@ -31,6 +43,7 @@ std::string describe_download(const nlohmann::json& job) {
   const double rate = number_of(job, "bytes_per_second");
   const std::string doing = text_of(job, "doing");
   if (text_of(job, "state") == "queued") return "waiting for the downloads before it";
+  if (text_of(job, "state") == "paused") return "paused";
   if (size <= 0 || !doing.starts_with("fetching")) return doing;
   std::string text =
       fmt::format("{}  {} of {}", progress_bar(done / size, kBarWidth), format_size(done), format_size(size));
@@ -40,7 +53,26 @@ std::string describe_download(const nlohmann::json& job) {
   return text;
 }
 
-// The job as it ended. Errors: why it failed; kUnreachable: the server went away before.
+// What it will take, to a person, before it begins.
+void announce(HttpClient& client, const PullFlags& flags) {
+  if (!stderr_is_terminal()) return;
+  const Result<std::string> answer = client.call(choices_call(flags));
+  const Result<nlohmann::json> listing = answer ? parse_answer(*answer) : fail(answer.error());
+  if (!listing) return;  // the pull itself says why, or it is an address
+  const std::string chosen = text_of(*listing, "chosen");
+  for (const nlohmann::json& choice : list_of(*listing, "data")) {
+    if (text_of(choice, "model") != chosen) continue;
+    const std::string license = text_of(*listing, "license");
+    std::string text = fmt::format("{}: {} of the disk", chosen, format_size(number_of(choice, "size_bytes")));
+    if (const double free = number_of(*listing, "disk_free_bytes"); free > 0)
+      text += fmt::format(" ({} are free)", format_size(free));
+    text += fmt::format("; licence: {}", license.empty() ? "none is said" : license);
+    if (flag_of(*listing, "gated")) text += " (gated: to be accepted on its page)";
+    fmt::print(stderr, "{}\n", printable(text));
+  }
+}
+
+// The job as it ended. Errors: why it failed; kUnreachable: the server went away before; kCancelled: Ctrl-C.
 Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
   StatusLine status;
   std::string last;
@@ -58,9 +90,18 @@ Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
                       status.show(printable(describe_download(*job)));
                     },
                     [](std::string_view) {}});
-  const Result<void> done =
-      client.stream(call, [&](std::string_view, std::string_view piece) { return parser.feed(piece); });
+  const InterruptGuard guard;
+  const Result<void> done = client.stream(
+      call, [&](std::string_view, std::string_view piece) { return parser.feed(piece); }, &InterruptGuard::interrupted);
   status.clear();
+  if (!done && done.error().code == ErrorCode::kCancelled) {
+    const Result<nlohmann::json> job = parse_answer(last);
+    const std::string id = job ? text_of(*job, "id") : "ID";
+    return fail(ErrorCode::kCancelled,
+                fmt::format("the download goes on in the server. `minerva pull --jobs` shows it, "
+                            "`minerva pull --cancel {}` ends it",
+                            id));
+  }
   if (!done) return fail(done.error());
   Result<nlohmann::json> job = parse_answer(last);
   if (!job) return fail(job.error());
@@ -72,11 +113,16 @@ Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
     return fail(info == nullptr || info->code == ErrorCode::kInvalidArgument ? ErrorCode::kConflict : info->code,
                 text_of(error, "message"));
   }
+  if (state == "paused") {
+    return fail(ErrorCode::kConflict,
+                fmt::format("the download is paused. `minerva pull --resume {}` goes on with it", text_of(*job, "id")));
+  }
   if (state == "cancelled") return fail(ErrorCode::kConflict, "the download was cancelled");
   return fail(ErrorCode::kUnreachable, "the server ended; the download goes on when it is started again");
 }
 
 Result<void> pull_model(HttpClient& client, const Session& session, const PullFlags& flags) {
+  announce(client, flags);
   const HttpCall call{
       "POST", "/v1/pull",
       nlohmann::json{{"model", flags.name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
@@ -128,16 +174,18 @@ Result<void> pull(HttpClient& client, const Session& session, const PullFlags& f
       fmt::print("cancelled {}; what came of it is kept for another try\n", printable(text_of(job, "model")));
     });
   }
+  for (const auto& [id, deed] : {std::pair(flags.pause, "pause"), std::pair(flags.resume, "resume")}) {
+    if (id.empty()) continue;
+    const HttpCall call{"POST", fmt::format("/v1/downloads/{}/{}", api::percent_encode(id), deed), {}, {}};
+    return show(session, client.call(call), [](const nlohmann::json& job) {
+      fmt::print("{}: {}\n", printable(text_of(job, "model")), printable(text_of(job, "state")));
+    });
+  }
   if (flags.name.empty()) {
     return fail(ErrorCode::kInvalidArgument, "say what to pull: org/repo, org/repo:Q4_K_M or org/repo/file.gguf");
   }
   if (!flags.list) return pull_model(client, session, flags);
-  const HttpCall call{
-      "POST",
-      "/v1/pull?dry_run=true",
-      nlohmann::json{{"model", flags.name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-      {}};
-  return show(session, client.call(call), print_choices);
+  return show(session, client.call(choices_call(flags)), print_choices);
 }
 
 }  // namespace
@@ -152,6 +200,8 @@ void add_pull(CLI::App& app, Session& session) {
   command->add_flag("--list", flags->list, "Only show what the repository has, and what of it fits");
   command->add_flag("--jobs", flags->jobs, "Show the downloads under way, and the last that ended");
   command->add_option("--cancel", flags->cancel, "Cancel a download")->type_name("ID");
+  command->add_option("--pause", flags->pause, "Pause a download: it stays so until it is resumed")->type_name("ID");
+  command->add_option("--resume", flags->resume, "Go on with a download that is paused")->type_name("ID");
 }
 
 }  // namespace minerva::cli

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <optional>
@@ -15,6 +16,7 @@ namespace minerva::pull {
 namespace {
 
 constexpr Duration kSavePeriod = std::chrono::seconds(1);
+constexpr int kNice = 10;  // engines answer somebody who waits
 
 std::string make_id() {
   static std::mt19937_64 random{std::random_device{}()};
@@ -46,7 +48,7 @@ Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
     return;
   }
   for (Job& job : *jobs) {
-    if (!job.ended()) job.state = JobState::kQueued;
+    if (job.state == JobState::kRunning) job.state = JobState::kQueued;
     jobs_.push_back(std::move(job));
   }
 }
@@ -71,9 +73,12 @@ Result<const Job*> Downloads::pull(const std::string& name) {
     }
   }
   std::size_t active = 0;
-  for (const Job& job : jobs_) {
+  for (Job& job : jobs_) {
     if (job.ended()) continue;
-    if (job.name == name) return &job;
+    if (job.name == name) {
+      if (job.state == JobState::kPaused) static_cast<void>(resume(job.id));
+      return &job;
+    }
     ++active;
   }
   if (finishing_) return fail(ErrorCode::kDraining, "The server is shutting down.");
@@ -94,7 +99,7 @@ Result<const Job*> Downloads::pull(const std::string& name) {
   return &added;
 }
 
-Result<void> Downloads::cancel(const std::string& id) {
+Result<Job*> Downloads::find_active(const std::string& id) {
   Job* const job = find_job(id);
   if (job == nullptr) {
     return fail(ErrorCode::kModelNotFound,
@@ -104,11 +109,52 @@ Result<void> Downloads::cancel(const std::string& id) {
     return fail(ErrorCode::kConflict,
                 fmt::format("The download {} has ended already ({}).", id, state_text(job->state)));
   }
+  return job;
+}
+
+void Downloads::stop_work(const std::string& job) {
   for (const auto& work : works_) {
-    if (work->job == id) work->stop.set();
+    if (work->job == job) work->stop.set();
   }
-  end(*job, JobState::kCancelled);
+}
+
+Result<void> Downloads::cancel(const std::string& id) {
+  const Result<Job*> job = find_active(id);
+  if (!job) return fail(job.error());
+  stop_work(id);
+  end(**job, JobState::kCancelled);
+  begin_next();
   return {};
+}
+
+Result<void> Downloads::pause(const std::string& id) {
+  const Result<Job*> job = find_active(id);
+  if (!job) return fail(job.error());
+  if ((*job)->state == JobState::kPaused) return {};
+  stop_work(id);
+  change(**job, JobState::kPaused);
+  begin_next();
+  return {};
+}
+
+Result<void> Downloads::resume(const std::string& id) {
+  const Result<Job*> job = find_active(id);
+  if (!job) return fail(job.error());
+  if ((*job)->state != JobState::kPaused) return {};
+  change(**job, JobState::kQueued);
+  begin_next();
+  return {};
+}
+
+bool Downloads::fetches_of(const std::string& repo) const {
+  const auto endpoint = hub_endpoint();
+  if (!endpoint) return false;
+  return std::any_of(works_.begin(), works_.end(), [&](const auto& work) {
+    const Job* const job = find(work->job);
+    if (job == nullptr) return false;
+    const auto asked = parse_asked(job->name, *endpoint);
+    return asked && asked->repo == repo;
+  });
 }
 
 const Job* Downloads::find(const std::string& id) const {
@@ -132,6 +178,7 @@ Result<void> Downloads::begin(std::unique_ptr<Work> work, std::function<std::fun
   works_.push_back(std::move(work));
   try {
     started.thread = std::thread([this, &started, run = std::move(run), still = std::weak_ptr(alive_)] {
+      ::setpriority(PRIO_PROCESS, 0, kNice);  // of this thread, and of those that it starts
       std::function<void()> then = run(started);
       loop_.post([this, &started, still, then = std::move(then)] {
         if (still.expired()) return;
@@ -163,6 +210,7 @@ void Downloads::begin_next() {
   if (busy || settling || next == jobs_.end()) return;
   next->state = JobState::kRunning;
   next->error.reset();
+  counted_ = 0;
   auto work = std::make_unique<Work>();
   work->job = next->id;
   const Fetch::Pinned pinned{next->progress.commit, next->progress.file};
@@ -174,7 +222,10 @@ void Downloads::begin_next() {
                                          if (!still.expired()) take_progress(id, progress);
                                        });
                                      });
-                                     return [this, id, result = fetch.run(name, pinned)] { take_end(id, result); };
+                                     Result<Fetched> result = fetch.run(name, pinned);
+                                     return [this, id, result = std::move(result), received = fetch.received()] {
+                                       take_end(id, result, received);
+                                     };
                                    });
   if (!begun) {
     next->error = begun.error();
@@ -185,6 +236,7 @@ void Downloads::begin_next() {
 }
 
 void Downloads::take_progress(const std::string& id, const Progress& progress) {
+  count_received(progress.received);
   Job* const job = find_job(id);
   if (job == nullptr || job->state != JobState::kRunning) return;
   // What a restart has to know.
@@ -194,7 +246,13 @@ void Downloads::take_progress(const std::string& id, const Progress& progress) {
   hooks_.changed(*job, /*is_progress=*/true);
 }
 
-void Downloads::take_end(const std::string& id, const Result<Fetched>& result) {
+void Downloads::count_received(std::uint64_t in_this_run) {
+  counts_.received += in_this_run - counted_;
+  counted_ = in_this_run;
+}
+
+void Downloads::take_end(const std::string& id, const Result<Fetched>& result, std::uint64_t received) {
+  count_received(received);
   Job* const job = find_job(id);
   if (job != nullptr && job->state == JobState::kRunning && !finishing_) {
     if (result) {
@@ -220,12 +278,17 @@ void Downloads::settle(const std::string& id, const ModelId& model) {
 }
 
 void Downloads::end(Job& job, JobState state) {
+  ++counts_.ended[state];
+  change(job, state);
+  drop_old();
+}
+
+void Downloads::change(Job& job, JobState state) {
   job.state = state;
   job.progress.doing.clear();
   job.progress.rate = 0;
-  hooks_.changed(job, /*is_progress=*/false);
-  drop_old();
   saver_.changed();
+  hooks_.changed(job, /*is_progress=*/false);
 }
 
 void Downloads::drop_old() {

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -48,8 +49,22 @@ class Downloads {
   // Nothing more of it is fetched; what is here of it stays for another try. Errors: kModelNotFound: there is none of
   // that id; kConflict: it has ended.
   Result<void> cancel(const std::string& id);
+  // Nothing more of it is fetched until resume(), also after a restart. No effect on one that is paused.
+  // Errors: as cancel().
+  Result<void> pause(const std::string& id);
+  // It goes on, behind those that wait already. No effect on one that is not paused. Errors: as cancel().
+  Result<void> resume(const std::string& id);
   const Job* find(const std::string& id) const;
   std::vector<const Job*> list() const;  // the newest first
+  // Whether files of that repository are being fetched now.
+  bool fetches_of(const std::string& repo) const;
+
+  // Since the process began.
+  struct Counts {
+    std::uint64_t received = 0;               // bytes over the line
+    std::map<JobState, std::uint64_t> ended;  // by how
+  };
+  const Counts& counts() const { return counts_; }
 
   // What a repository has; `done` is called on the loop's thread, later. Errors: kQueueFull, at once.
   Result<void> list_choices(const std::string& name, std::function<void(Result<Listing>)> done);
@@ -67,10 +82,15 @@ class Downloads {
     std::string job;  // empty: a listing
   };
   Job* find_job(const std::string& id);
+  // One that has not ended. Errors: as cancel().
+  Result<Job*> find_active(const std::string& id);
+  void change(Job& job, JobState state);
+  void stop_work(const std::string& job);
+  void count_received(std::uint64_t in_this_run);
   void begin_next();
   void end(Job& job, JobState state);
   void take_progress(const std::string& id, const Progress& progress);
-  void take_end(const std::string& id, const Result<Fetched>& result);
+  void take_end(const std::string& id, const Result<Fetched>& result, std::uint64_t received);
   // Runs `run` on a thread of its own, and what that returns on the loop's, with its work gone. Errors: kIo.
   Result<void> begin(std::unique_ptr<Work> work, std::function<std::function<void()>(Work&)> run);
   void forget(Work* work);
@@ -82,6 +102,8 @@ class Downloads {
   std::list<std::unique_ptr<Work>> works_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // calls that the loop has yet to make look at it
   bool finishing_ = false;
+  Counts counts_;
+  std::uint64_t counted_ = 0;  // of what the run under way received
   io::StateSaver saver_;
 };
 

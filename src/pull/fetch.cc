@@ -100,13 +100,13 @@ Error Fetch::refused(const Answer& answer, const std::string& repo) const {
 template <typename T>
 Result<T> Fetch::with_retries(const std::function<Result<T>()>& step) {
   int failures = 0;
-  std::uint64_t before = received_;
+  std::uint64_t before = progress_.received;
   while (true) {
     if (stop_.is_set()) return fail(ErrorCode::kCancelled, "cancelled");
     Result<T> result = step();
     if (result || result.error().code != ErrorCode::kUnreachable) return result;
-    if (received_ != before) failures = 0;
-    before = received_;
+    if (progress_.received != before) failures = 0;
+    before = progress_.received;
     if (++failures >= kMostFailures) return result;
     std::chrono::seconds pause = std::min<std::chrono::seconds>(kFirstPause * (1 << (failures - 1)), kLongestPause);
     if (result.error().retry_after_s > 0) pause = std::chrono::seconds(result.error().retry_after_s);
@@ -173,7 +173,7 @@ Result<Listing> Fetch::list(const std::string& name) {
   }
   auto repo = look_up(*std::move(asked), {});
   if (!repo) return fail(repo.error());
-  Listing listing{repo->asked.repo, repo->facts.licence, repo->facts.gated, {}, {}, {}};
+  Listing listing{repo->asked.repo, repo->facts.licence, repo->facts.gated, free_disk(settings_.hub_cache), {}, {}, {}};
   const auto chosen = choose(repo->asked, repo->choices, settings_.budget);
   listing.chosen = chosen ? chosen->choice.name : std::string();
   listing.why = chosen ? chosen->why : chosen.error().message;
@@ -444,15 +444,15 @@ void Fetch::say(std::string doing) {
 }
 
 void Fetch::count(std::uint64_t bytes) {
-  received_ += bytes;
+  progress_.received += bytes;
   const TimePoint now = Clock::now();
   if (rated_ == TimePoint{}) rated_ = now;
   if (now - rated_ < kReportPeriod) return;
   const double seconds = std::chrono::duration<double>(now - rated_).count();
-  const double rate = static_cast<double>(received_ - counted_) / seconds;
+  const double rate = static_cast<double>(progress_.received - counted_) / seconds;
   constexpr double kNew = 0.3;
   progress_.rate = progress_.rate == 0 ? rate : (1 - kNew) * progress_.rate + kNew * rate;
-  counted_ = received_;
+  counted_ = progress_.received;
   rated_ = now;
   report_(progress_);
 }

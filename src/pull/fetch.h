@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ struct Progress {
   std::string licence;
   Bytes size;  // of all files
   Bytes done;
-  double rate = 0;  // bytes per second
+  double rate = 0;             // bytes per second
+  std::uint64_t received = 0;  // bytes over the line, in this run
 };
 
 struct Fetched {
@@ -60,6 +62,7 @@ struct Listing {
   std::string repo;
   std::string licence;
   bool gated = false;
+  std::optional<Bytes> disk_free;  // where they would go
   std::vector<Choice> choices;
   std::string chosen;  // name of the one that a pull would take; empty: none
   std::string why;     // that one, or why none
@@ -82,6 +85,7 @@ class Fetch {
   Result<Fetched> run(const std::string& name, const Pinned& pinned);
   // What there is of it, without fetching any. Errors: as run().
   Result<Listing> list(const std::string& name);
+  std::uint64_t received() const { return progress_.received; }  // bytes over the line
 
  private:
   struct Repo {
@@ -120,8 +124,7 @@ class Fetch {
   HubSettings hub_;
   std::unique_ptr<Transfer> transfer_;
   Progress progress_;
-  std::uint64_t received_ = 0;  // bytes, in this run
-  std::uint64_t counted_ = 0;   // of them, in the rate
+  std::uint64_t counted_ = 0;  // of what was received, in the rate
   TimePoint rated_{};
 };
 

@@ -15,8 +15,9 @@ using api::Json;
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
-constexpr std::array<std::pair<JobState, std::string_view>, 5> kStates = {{{JobState::kQueued, "queued"},
+constexpr std::array<std::pair<JobState, std::string_view>, 6> kStates = {{{JobState::kQueued, "queued"},
                                                                            {JobState::kRunning, "running"},
+                                                                           {JobState::kPaused, "paused"},
                                                                            {JobState::kDone, "done"},
                                                                            {JobState::kFailed, "failed"},
                                                                            {JobState::kCancelled, "cancelled"}}};
@@ -124,6 +125,7 @@ std::string listing_json(const Listing& listing) {
                         {"repo", listing.repo},
                         {"license", text_or_null(listing.licence)},
                         {"gated", listing.gated},
+                        {"disk_free_bytes", listing.disk_free ? Json(listing.disk_free->count()) : Json(nullptr)},
                         {"chosen", text_or_null(listing.chosen)},
                         {"why", listing.why},
                         {"data", std::move(list)}});

@@ -18,7 +18,7 @@
 
 namespace minerva::pull {
 
-enum class JobState { kQueued, kRunning, kDone, kFailed, kCancelled };
+enum class JobState { kQueued, kRunning, kPaused, kDone, kFailed, kCancelled };
 
 struct Job {
   std::string id;
@@ -29,7 +29,7 @@ struct Job {
   std::optional<Error> error;  // why it failed
   std::chrono::system_clock::time_point created;
 
-  bool ended() const { return state != JobState::kQueued && state != JobState::kRunning; }
+  bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
 };
 
 std::string_view state_text(JobState state);  // "queued", ...

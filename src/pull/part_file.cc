@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -21,8 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 constexpr std::uint64_t kWriteBehind = 64 << 20;  // bytes
 }  // namespace
-
-void PartFile::HashDeleter::operator()(evp_md_ctx_st* hash) const { EVP_MD_CTX_free(hash); }
 
 PartFile::PartFile(int fd, fs::path path, Bytes size, Proof proof)
     : fd_(fd), path_(std::move(path)), size_(size.count()), proof_(std::move(proof)) {
@@ -72,14 +68,7 @@ Result<PartFile> PartFile::open(const fs::path& path, Bytes size, const Proof& p
 }
 
 void PartFile::begin_hash() {
-  hash_.reset();
-  if (proof_.kind == Proof::Kind::kNone) return;
-  hash_.reset(EVP_MD_CTX_new());
-  const bool is_git = proof_.kind == Proof::Kind::kGitBlob;
-  EVP_DigestInit_ex(hash_.get(), is_git ? EVP_sha1() : EVP_sha256(), nullptr);
-  if (!is_git) return;
-  const std::string head = fmt::format("blob {}", size_);
-  EVP_DigestUpdate(hash_.get(), head.c_str(), head.size() + 1);  // with its zero
+  hash_ = proof_.kind == Proof::Kind::kNone ? nullptr : std::make_unique<Hasher>(proof_.kind, size_);
 }
 
 Result<void> PartFile::hash_what_is_there(const Stop& stop) {
@@ -90,7 +79,7 @@ Result<void> PartFile::hash_what_is_there(const Stop& stop) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed("read");
     if (got == 0) return {};
-    if (hash_) EVP_DigestUpdate(hash_.get(), buffer.data(), static_cast<std::size_t>(got));
+    if (hash_) hash_->update({buffer.data(), static_cast<std::size_t>(got)});
     have_ += static_cast<std::uint64_t>(got);
   }
 }
@@ -104,7 +93,7 @@ Result<void> PartFile::append(std::string_view bytes) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return failed("write");
     const auto count = static_cast<std::size_t>(written);
-    if (hash_) EVP_DigestUpdate(hash_.get(), bytes.data(), count);
+    if (hash_) hash_->update(bytes.substr(0, count));
     have_ += count;
     bytes.remove_prefix(count);
   }
@@ -125,15 +114,7 @@ Result<void> PartFile::begin_anew() {
   return {};
 }
 
-bool PartFile::proven() {
-  if (!hash_) return true;
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  EVP_DigestFinal_ex(hash_.get(), digest.data(), &size);
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex == proof_.hex;
-}
+bool PartFile::proven() { return !hash_ || hash_->hex() == proof_.hex; }
 
 Result<void> PartFile::finish(const fs::path& path) {
   if (::fsync(fd_) != 0) return failed("finish");

@@ -1,7 +1,7 @@
 // PartFile: a file that is being fetched. Its bytes are hashed as they come, those of an earlier try too, and it gets
 // its name only once it is complete and what it is said to be.
 //
-// Threading: one thread; all calls block.
+// Threading: one thread; all calls block. The hash has one of its own (hasher.h).
 #pragma once
 
 #include <filesystem>
@@ -12,10 +12,9 @@
 
 #include "minerva/base/bytes.h"
 #include "minerva/base/result.h"
+#include "pull/hasher.h"
 #include "pull/hub_answers.h"
 #include "pull/stop.h"
-
-struct evp_md_ctx_st;
 
 namespace minerva::pull {
 
@@ -46,9 +45,6 @@ class PartFile {
   void discard();
 
  private:
-  struct HashDeleter {
-    void operator()(evp_md_ctx_st* hash) const;
-  };
   PartFile(int fd, std::filesystem::path path, Bytes size, Proof proof);
   Result<void> hash_what_is_there(const Stop& stop);
   void begin_hash();
@@ -61,7 +57,7 @@ class PartFile {
   std::uint64_t have_ = 0;
   std::uint64_t behind_ = 0;  // so many bytes are on their way to the disk
   bool resumed_ = false;
-  std::unique_ptr<evp_md_ctx_st, HashDeleter> hash_;
+  std::unique_ptr<Hasher> hash_;  // null: there is no proof
 };
 
 // Bytes that can still be written where `path` is, or will be; nothing if that cannot be told.

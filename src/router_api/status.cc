@@ -1,6 +1,7 @@
 #include "router_api/status.h"
 
 #include <cmath>
+#include <utility>
 
 #include "api/json.h"
 
@@ -56,5 +57,19 @@ std::string status_event(const ModelId& model, const api::RouterStatus& status, 
 std::string reload_event() { return event_text("*", "models_reload", nullptr); }
 
 std::string remove_event(const ModelId& model) { return event_text(model, "model_remove", api::Json::object()); }
+
+std::string downloading_event(const DownloadNow& download) {
+  return event_text(download.model, "model_status", {{"status", "downloading"}});
+}
+
+std::string download_progress_event(const DownloadNow& download) {
+  api::Json progress = api::Json::object();
+  progress[download.file] = {{"done", download.done}, {"total", download.size}};
+  return event_text(download.model, "download_progress", {{"progress", std::move(progress)}});
+}
+
+std::string download_end_event(const DownloadNow& download) {
+  return event_text(download.model, download.succeeded ? "download_finished" : "download_failed", api::Json::object());
+}
 
 }  // namespace minerva::router_api

@@ -3,6 +3,7 @@
 // Plain functions over plain values; any thread.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,5 +27,19 @@ std::string status_event(const ModelId& model, const api::RouterStatus& status,
 // The list of models is another one: clients ask for it again.
 std::string reload_event();
 std::string remove_event(const ModelId& model);
+
+// A download for POST /models, by the name it was asked for.
+struct DownloadNow {
+  std::string id;  // Minerva's own
+  std::string model;
+  std::string file;  // the model's first; empty: not known yet
+  std::uint64_t done = 0;
+  std::uint64_t size = 0;  // bytes
+  bool ended = false;
+  bool succeeded = false;
+};
+std::string downloading_event(const DownloadNow& download);  // it is under way
+std::string download_progress_event(const DownloadNow& download);
+std::string download_end_event(const DownloadNow& download);
 
 }  // namespace minerva::router_api

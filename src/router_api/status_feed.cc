@@ -45,6 +45,21 @@ void StatusFeed::take_progress(const ModelId& model, double fraction) {
   }
 }
 
+void StatusFeed::take_download(const DownloadNow& download) {
+  if (download.ended) {
+    downloads_.erase(download.id);
+    return log_.append_plain(download_end_event(download));
+  }
+  const auto [told, is_new] = downloads_.try_emplace(download.id, -1);
+  if (is_new) log_.append_plain(downloading_event(download));
+  if (download.size == 0) return;
+  const int percent = static_cast<int>(static_cast<double>(download.done) / static_cast<double>(download.size) * 100) /
+                      kProgressStep * kProgressStep;
+  if (percent <= told->second) return;
+  told->second = percent;
+  log_.append_plain(download_progress_event(download));
+}
+
 void StatusFeed::take_listing() { log_.append_plain(reload_event()); }
 
 void StatusFeed::tell(const ModelId& model, const api::RouterStatus& status) {

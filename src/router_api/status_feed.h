@@ -28,6 +28,8 @@ class StatusFeed {
   void take(const Event& event, const ContextManager& core, TimePoint now);
   // A load got so far, 0 to 1. Told in steps that are worth a look.
   void take_progress(const ModelId& model, double fraction);
+  // A download changed. Progress is told as that of a load is.
+  void take_download(const DownloadNow& download);
   // The listing is another one, by no event of the core.
   void take_listing();
   // Tells how a model is, also when that was told before: somebody asked for it.
@@ -44,7 +46,8 @@ class StatusFeed {
 
   Names names_;
   api::EventLog log_{0};
-  std::map<ModelId, Told> told_;  // models of the catalog
+  std::map<ModelId, Told> told_;          // models of the catalog
+  std::map<std::string, int> downloads_;  // under way, by id: in percent, as told last
 };
 
 }  // namespace minerva::router_api

@@ -111,6 +111,33 @@ TEST_F(StatusFeedTest, WhatIsAskedForIsToldAgain) {
   EXPECT_NE(text.find(once, once.size()), std::string::npos);
 }
 
+TEST_F(StatusFeedTest, DownloadsAreToldInSteps) {
+  DownloadNow download;
+  download.id = "1";
+  download.model = "o/r:Q8_0";
+  feed_.take_download(download);
+  feed_.take_download(download);
+  EXPECT_EQ(told(), R"(data: {"model":"o/r:Q8_0","event":"model_status","data":{"status":"downloading"}})"
+                    "\n\n");
+  download.file = "x.gguf";
+  download.size = 1000;
+  for (const std::uint64_t done : {500U, 501U, 549U}) {
+    download.done = done;
+    feed_.take_download(download);
+  }
+  EXPECT_EQ(told(), R"(data: {"model":"o/r:Q8_0","event":"download_progress","data":{"progress":{"x.gguf":{"done":500,)"
+                    R"("total":1000}}}})"
+                    "\n\n");
+  download.ended = true;
+  feed_.take_download(download);
+  EXPECT_EQ(told(), R"(data: {"model":"o/r:Q8_0","event":"download_failed","data":{}})"
+                    "\n\n");
+  download.succeeded = true;
+  feed_.take_download(download);
+  EXPECT_EQ(told(), R"(data: {"model":"o/r:Q8_0","event":"download_finished","data":{}})"
+                    "\n\n");
+}
+
 TEST_F(StatusFeedTest, AReaderThatIsTooLateIsKnown) {
   step(ModelAdded{.model = "a"});
   EXPECT_FALSE(feed_.log().lost(0));

@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace minerva {
@@ -68,6 +69,20 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
+  const pull::Downloads::Counts& pulls = service.downloads.counts();
+  families.counter("minerva_pull_bytes_total", "Received by pulls of models.", pulls.received);
+  for (const pull::JobState state : {pull::JobState::kDone, pull::JobState::kFailed, pull::JobState::kCancelled}) {
+    const auto ended = pulls.ended.find(state);
+    families.counter("minerva_pulls_ended_total", "How pulls of models ended.",
+                     ended == pulls.ended.end() ? 0 : ended->second, {{"outcome", std::string(state_text(state))}});
+  }
+  const auto downloads = service.downloads.list();
+  for (const pull::JobState state : {pull::JobState::kQueued, pull::JobState::kRunning, pull::JobState::kPaused}) {
+    const auto count = std::count_if(downloads.begin(), downloads.end(),
+                                     [state](const pull::Job* job) { return job->state == state; });
+    families.gauge("minerva_pulls_open", "Pulls of models that have not ended.", static_cast<double>(count),
+                   {{"state", std::string(state_text(state))}});
+  }
   const MemoryWatch& watch = service.memory_watch;
   if (const auto available = watch.memory().available()) {
     families.gauge("minerva_memory_available_bytes",

@@ -14,6 +14,7 @@
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/pull_routes.h"
+#include "server/removal.h"
 #include "server/waiting.h"
 
 namespace minerva {
@@ -247,6 +248,11 @@ std::string status_line(std::string_view status) { return fmt::format("{{\"statu
 std::string pull_line(const pull::Job& job) {
   const pull::Progress& progress = job.progress;
   if (job.state == pull::JobState::kDone) return status_line("success");
+  if (job.state == pull::JobState::kPaused) {
+    const Error paused{ErrorCode::kConflict,
+                       fmt::format("The download is paused. POST /v1/downloads/{}/resume goes on.", job.id)};
+    return api::error_body(api::Dialect::kOllama, paused) + "\n";
+  }
   if (job.ended()) {
     const Error cancelled{ErrorCode::kCancelled, "The download was cancelled."};
     return api::error_body(api::Dialect::kOllama, job.error.value_or(cancelled)) + "\n";
@@ -289,11 +295,13 @@ io::Task<void> pull_model(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.respond(200, std::string(api::stream_type(api::Dialect::kOllama)), success + "\n");
 }
 
-io::Task<void> no_delete(Service& /*service*/, Exchange& x, ModelId /*id*/) {
-  co_await x.error(
-      {ErrorCode::kNotSupported,
-       "Models' files are the operator's: remove the file from its folder, and the model is gone. To take it "
-       "out of memory, send /api/generate without a prompt and with \"keep_alive\": 0."});
+// Its files go, as by `minerva rm`. Nothing is asked twice: Ollama's clients did that.
+io::Task<void> delete_model(Service& service, Exchange& x, ModelId /*id*/) {
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  if (!request) co_return;
+  const auto removed = co_await remove_model(service, x, {.name = request->model});
+  if (!removed) co_return co_await x.error(removed.error());
+  co_await x.respond(200, "application/json", "");
 }
 
 io::Task<void> no_create(Service& /*service*/, Exchange& x, ModelId /*id*/) {
@@ -342,7 +350,7 @@ void add_ollama_routes(std::vector<Route>& table) {
       {"POST", "/api/embed", "Ollama: embeddings", embed<EmbedVerb::kEmbed>},
       {"POST", "/api/embeddings", "Ollama: one embedding", embed<EmbedVerb::kEmbedding>},
       {"POST", "/api/pull", "Ollama: pull a model", pull_model},
-      {"DELETE", "/api/delete", "Ollama: files are the operator's", no_delete},
+      {"DELETE", "/api/delete", "Ollama: remove a model's files", delete_model},
       {"POST", "/api/create", "Ollama: models are files and config", no_create},
       {"POST", "/api/copy", "Ollama: another name is an alias or a preset", no_copy},
       {"POST", "/api/push", "Ollama: nothing is uploaded", no_push},

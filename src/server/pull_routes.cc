@@ -17,8 +17,9 @@ namespace {
 constexpr Bytes kMaxBody = Bytes::mib(1);
 constexpr auto kHeartbeat = std::chrono::seconds(15);
 
-// What a repository has, without fetching any of it.
-io::Task<void> show_choices(Service& service, Exchange& x, std::string name) {
+}  // namespace
+
+io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name) {
   struct Asked {
     explicit Asked(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
@@ -30,7 +31,7 @@ io::Task<void> show_choices(Service& service, Exchange& x, std::string name) {
     asked->answer = std::move(listing);
     asked->answered.notify();
   });
-  if (!begun) co_return co_await x.error(begun.error());
+  if (!begun) co_return fail(begun.error());
   bool gone = false;
   x.connection.watch_peer([&gone, asked] {
     gone = true;
@@ -38,10 +39,11 @@ io::Task<void> show_choices(Service& service, Exchange& x, std::string name) {
   });
   while (!asked->answer && !gone) co_await asked->answered.wait();
   x.connection.unwatch_peer();
-  if (!asked->answer) co_return co_await x.error({ErrorCode::kCancelled, "the client went away"});
-  if (!*asked->answer) co_return co_await x.error(asked->answer->error());
-  co_await x.json(200, pull::listing_json(**asked->answer));
+  if (!asked->answer) co_return fail(ErrorCode::kCancelled, "the client went away");
+  co_return *std::move(asked->answer);
 }
+
+namespace {
 
 // POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
@@ -53,7 +55,11 @@ io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
   if (!name) co_return co_await x.error(name.error());
   const Result<bool> dry_run = x.query.flag("dry_run", false);
   if (!dry_run) co_return co_await x.error(dry_run.error());
-  if (*dry_run) co_return co_await show_choices(service, x, *name);
+  if (*dry_run) {
+    const Result<pull::Listing> listing = co_await look_up_choices(service, x, *name);
+    if (!listing) co_return co_await x.error(listing.error());
+    co_return co_await x.json(200, pull::listing_json(*listing));
+  }
   const Result<const pull::Job*> job = service.downloads.pull(*name);
   if (!job) co_return co_await x.error(job.error());
   const std::string* const accept = x.request.headers.find("accept");
@@ -69,11 +75,15 @@ io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, pull::jobs_json(service.downloads.list()));
 }
 
-io::Task<void> cancel_download(Service& service, Exchange& x, ModelId id) {
+// Cancel, pause, resume.
+template <Result<void> (pull::Downloads::*kDeed)(const std::string& id)>
+io::Task<void> change_download(Service& service, Exchange& x, ModelId id) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
-  const Result<void> cancelled = service.downloads.cancel(id);
-  if (!cancelled) co_return co_await x.error(cancelled.error());
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const Result<void> changed = (service.downloads.*kDeed)(id);
+  if (!changed) co_return co_await x.error(changed.error());
   const pull::Job* const job = service.downloads.find(id);
   co_await x.json(200, job == nullptr ? "{}" : pull::job_json(*job));
 }
@@ -98,7 +108,7 @@ io::Task<void> follow_download(Service& service, Exchange& x, std::string id, st
   while (open && !gone) {
     const pull::Job* const job = service.downloads.find(id);
     if (job == nullptr) break;  // so many have ended since that it is not kept
-    const bool ended = job->ended();
+    const bool ended = job->ended() || job->state == pull::JobState::kPaused;
     if (std::string text = tell(*job); !text.empty() && text != told) {
       told = std::move(text);
       open = co_await x.connection.send(told);
@@ -128,6 +138,10 @@ io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string 
     if (!error && job->state == pull::JobState::kCancelled) {
       error = Error{ErrorCode::kConflict, "The download was cancelled."};
     }
+    if (!error && job->state == pull::JobState::kPaused) {
+      error =
+          Error{ErrorCode::kConflict, fmt::format("The download is paused. POST /v1/downloads/{}/resume goes on.", id)};
+    }
     if (!error && service.draining) {
       error = Error{ErrorCode::kDraining, "The server is shutting down; the download goes on when it is there again.",
                     "", 5};
@@ -143,8 +157,12 @@ io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string 
 void add_pull_routes(std::vector<Route>& table) {
   table.push_back({"POST", "/v1/pull", "pull a model; ?dry_run=true: what there is to choose from", begin_pull});
   table.push_back({"GET", "/v1/downloads", "pulls under way, and the last that ended", list_downloads});
-  table.push_back(
-      {"DELETE", "/v1/downloads/{id}", "cancel one; what came of it stays for another try", cancel_download});
+  table.push_back({"DELETE", "/v1/downloads/{id}", "cancel one; what came of it stays for another try",
+                   change_download<&pull::Downloads::cancel>});
+  table.push_back({"POST", "/v1/downloads/{id}/pause",
+                   "nothing more of it comes until it is resumed, restarts included",
+                   change_download<&pull::Downloads::pause>});
+  table.push_back({"POST", "/v1/downloads/{id}/resume", "it goes on", change_download<&pull::Downloads::resume>});
 }
 
 }  // namespace minerva

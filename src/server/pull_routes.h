@@ -1,4 +1,4 @@
-// Pulls over HTTP: POST /v1/pull, GET /v1/downloads, DELETE /v1/downloads/{id}; and how other APIs' pulls follow one.
+// Pulls over HTTP: POST /v1/pull, /v1/downloads; and how other APIs' pulls look up and follow one.
 //
 // A pull belongs to the server: a client that goes away only stops looking.
 #pragma once
@@ -13,11 +13,14 @@
 
 namespace minerva {
 
-// Streams what `tell` says of the download at each of its changes (empty: nothing), until it has ended, the client is
-// gone or the server drains.
+// What a repository has, without fetching any of it. Errors: as pull::Downloads::list_choices; kCancelled: the client
+// went away.
+io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name);
+// Streams what `tell` says of the download at each of its changes (empty: nothing), until it has ended or is paused,
+// the client is gone or the server drains.
 io::Task<void> follow_download(Service& service, Exchange& x, std::string id, std::string content_type,
                                std::function<std::string(const pull::Job&)> tell);
-// Answers once it has ended: with `success`, or why not.
+// Answers once it has ended or is paused: with `success`, or why not.
 io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string id, std::string success);
 
 void add_pull_routes(std::vector<Route>& table);

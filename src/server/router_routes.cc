@@ -5,9 +5,12 @@
 #include "api/sse.h"
 #include "router_api/answers.h"
 #include "router_api/status.h"
+#include "server/access.h"
 #include "server/events.h"
 #include "server/life_cycle.h"
 #include "server/proxy.h"
+#include "server/pull_routes.h"
+#include "server/removal.h"
 
 namespace minerva {
 namespace {
@@ -15,9 +18,8 @@ namespace {
 constexpr Bytes kMaxBody = Bytes::mib(1);
 
 // Sets the exchange's model to the one that the body names. false: there is none, and that is answered.
-io::Task<bool> named_model(Service& service, Exchange& x) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
-  Result<std::string> name = body ? router_api::parse_model_body(*body) : Result<std::string>(fail(body.error()));
+io::Task<bool> named_model(Service& service, Exchange& x, std::string body) {
+  Result<std::string> name = router_api::parse_model_body(body);
   Result<ModelId> model = fail(ErrorCode::kInternal, "");
   if (name) {
     model = co_await service.resolve(*std::move(name));
@@ -55,7 +57,9 @@ void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>
 // POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was
 // nothing to load.
 io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
-  if (!co_await named_model(service, x)) co_return;
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  if (!co_await named_model(service, x, *body)) co_return;
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   // Shared: the answer may come at once, and after this exchange.
   const auto refused = std::make_shared<std::optional<Error>>();
@@ -68,9 +72,74 @@ io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
-// POST /models/unload: answered once the model has left; GET /models/sse tells it, also where it was not loaded.
+// The download under way that was asked for by that name; nullptr: there is none.
+const pull::Job* find_download(const Service& service, std::string_view name) {
+  for (const pull::Job* const job : service.downloads.list()) {
+    if (!job->ended() && job->name == name) return job;
+  }
+  return nullptr;
+}
+
+// Cancels the download of that name. false: there is none under way; else the exchange is answered.
+io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string name) {
+  const pull::Job* const job = find_download(service, name);
+  if (job == nullptr) co_return false;
+  const std::string id = job->id;
+  std::optional<Error> error = refuse_unless_admin(service.config, x.caller, "pull models");
+  if (!error) {
+    if (const Result<void> cancelled = service.downloads.cancel(id); !cancelled) error = cancelled.error();
+  }
+  if (error) {
+    co_await x.error(*error);
+  } else {
+    co_await x.json(200, router_api::success_json());
+  }
+  co_return true;
+}
+
+// POST /models: answered once the hub has said that there is such a model; GET /models/sse tells how it goes on.
+io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
+    co_return co_await x.error(*refused);
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const Result<std::string> name = router_api::parse_model_body(*body);
+  if (!name) co_return co_await x.error(name.error());
+  if (const Result<ModelId> here = co_await service.resolve(*name)) {
+    co_return co_await x.error(
+        {ErrorCode::kInvalidArgument, fmt::format("There is a model \"{}\" already.", *here), "model"});
+  }
+  const Result<pull::Listing> listing = co_await look_up_choices(service, x, *name);
+  if (!listing) co_return co_await x.error(listing.error());
+  if (listing->chosen.empty()) co_return co_await x.error({ErrorCode::kInvalidArgument, listing->why, "model"});
+  const Result<const pull::Job*> job = service.downloads.pull(*name);
+  if (!job) co_return co_await x.error(job.error());
+  co_await x.json(200, router_api::success_json());
+}
+
+// DELETE /models?model=: the model's files go; of a model that is being fetched, the download ends.
+io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const std::string* const name = x.query.find("model");
+  if (name == nullptr || name->empty()) {
+    co_return co_await x.error({ErrorCode::kInvalidArgument, "Say which model: DELETE /models?model=ID.", "model"});
+  }
+  if (co_await cancelled_download(service, x, *name)) co_return;
+  const auto removed = co_await remove_model(service, x, {.name = *name});
+  if (!removed) co_return co_await x.error(removed.error());
+  co_await x.json(200, router_api::success_json());
+}
+
+// POST /models/unload: answered once the model has left; GET /models/sse tells it, also where it was not loaded. As
+// that server has it, the one way to cancel a download too.
 io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
-  if (!co_await named_model(service, x)) co_return;
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  if (const auto name = router_api::parse_model_body(*body)) {
+    if (co_await cancelled_download(service, x, *name)) co_return;
+  }
+  if (!co_await named_model(service, x, *body)) co_return;
   const Result<Done> done = co_await unload_and_wait(service, x, x.model);
   if (!done) co_return co_await x.error(done.error());
   if (!done->changed) {
@@ -131,6 +200,8 @@ void add_router_routes(std::vector<Route>& table) {
   };
   add("POST", "/models/load", "llama.cpp's router: load a model", router_load);
   add("POST", "/models/unload", "llama.cpp's router: unload a model", router_unload);
+  add("POST", "/models", "llama.cpp's router: pull a model", router_pull);
+  add("DELETE", "/models", "llama.cpp's router: remove a model's files", router_remove);
   add("GET", "/models/sse", "llama.cpp's router: how models are, as they change", router_events);
   add("POST", "/v1/streams/lookup", "llama.cpp's router: streams that go on without their clients; none",
       router_streams);

@@ -18,6 +18,7 @@
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/pull_routes.h"
+#include "server/removal.h"
 #include "server/router_routes.h"
 #include "server/sessions.h"
 #include "server/show_config.h"
@@ -207,6 +208,7 @@ std::vector<Route> make_routes() {
   add_inference(table);
   add_pull_routes(table);
   add_activity_routes(table);
+  add_removal_routes(table);
   add_router_routes(table);
   add_llama_swap_routes(table);
   add_ollama_routes(table);

@@ -75,6 +75,13 @@ pull::Downloads::Hooks Service::download_hooks() {
       progress = size > 0 ? static_cast<double>(job.progress.done.count()) / size : 0;
     }
     events.take_download(job.id, pull::job_json(job), progress, std::chrono::system_clock::now());
+    statuses.take_download({.id = job.id,
+                            .model = job.name,
+                            .file = job.progress.file,
+                            .done = job.progress.done.count(),
+                            .size = job.progress.size.count(),
+                            .ended = job.ended(),
+                            .succeeded = job.state == pull::JobState::kDone});
     tell_watchers();
   };
   hooks.fetched = [this](const std::string& id, const pull::Fetched& fetched) {

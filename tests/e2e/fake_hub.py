@@ -225,14 +225,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = body[:fault[1]]
         if kind == "longer":
             body = body + bytes(fault[1])
-        if kind not in ("cut", "stall"):
+        if kind not in ("cut", "stall", "hold"):
             return self.answer(status, body, headers)
         # Says all of it, sends some.
         self.answer(status, body[:fault[1]], [*headers, ("Content-Length", str(len(body)))])
         self.wfile.flush()
-        if kind == "stall":
+        if kind != "cut":
             self.hub.stalled.set()
             self.hub.release.wait(60)
+        if kind == "hold":  # and then the rest
+            return self.wfile.write(body[fault[1]:])
         self.close_connection = True
 
 

@@ -284,12 +284,13 @@ def test_the_list_is_bounded(serve):
 
 
 def test_a_key_shows_its_own_only(serve, slow_model):
-    m = serve("--api-key", "mine", "--api-key", "yours", models={"slow": slow_model})
-    mine, yours = {"x-api-key": "mine"}, {"x-api-key": "yours"}
+    m = serve("--api-key", "mine", "--api-key", "yours", "--admin-key", "all", models={"slow": slow_model})
+    mine, yours, everybody = ({"x-api-key": key} for key in ("mine", "yours", "all"))
     stream = m.stream("/v1/chat/completions", chat_body("slow", max_tokens=3000, stream=True), mine)
     stream.token()
     request, = requests(m, headers=mine)["in_flight"]
     assert requests(m, headers=yours) == {"in_flight": [], "recent": []}
+    assert [r["id"] for r in requests(m, headers=everybody)["in_flight"]] == [request["id"]]
     assert m.delete(f"/v1/requests/{request['id']}", headers=yours).status == 404
     assert m.delete(f"/v1/requests/{request['id']}").status == 401
     assert m.get("/v1/requests").status == 401

@@ -1,6 +1,11 @@
 """Pulling models, from a hub on loopback that does what hubs do, and what goes wrong with them."""
+import contextlib
 import json
 import os
+import pty
+import resource
+import select
+import signal
 import subprocess
 
 import pytest
@@ -33,11 +38,16 @@ def puller(serve, hub):
 
 def pull(m, name=REPO):
     """The job as it ended."""
-    answer = m.post("/v1/pull", {"model": name}, headers={"Accept": "text/event-stream"})
-    assert answer.status == 200, answer
-    job = json.loads([line for line in answer.body.decode().splitlines() if line.startswith("data: ")][-1][len("data: "):])
+    job = follow(m, name)
     assert job["state"] in ("done", "failed", "cancelled"), job
     return job
+
+
+def follow(m, name=REPO):
+    """The job as its stream left it."""
+    answer = m.post("/v1/pull", {"model": name}, headers={"Accept": "text/event-stream"})
+    assert answer.status == 200, answer
+    return json.loads([line for line in answer.body.decode().splitlines() if line.startswith("data: ")][-1][len("data: "):])
 
 
 def failure(m, name=REPO):
@@ -218,8 +228,9 @@ def test_the_token_is_for_the_hub_only(puller, hub, data):
 def test_where_keys_are_needed_some_may_pull(puller, hub):
     m = puller("--api-key", "usual", "--admin-key", "puller")
     bearer = {key: {"Authorization": f"Bearer {key}"} for key in ("usual", "puller")}
-    for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"),
-                         ("DELETE", "/v1/downloads/none")):
+    for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"), ("POST", "/models"),
+                         ("DELETE", "/v1/downloads/none"), ("POST", "/v1/downloads/none/pause"),
+                         ("POST", "/v1/downloads/none/resume")):
         answer = m.request(method, path, {"model": REPO} if method == "POST" else None, bearer["usual"])
         assert answer.status == 403 and b"admin_keys" in answer.body, (path, answer)
     assert hub.requests == []
@@ -269,6 +280,97 @@ def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
     assert hub.count("cdn", "GET") == 2
 
 
+def test_a_pull_is_paused_over_a_restart(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("stall", len(data) // 2))
+    watching = harness.in_background(follow, m)
+    assert hub.stalled.wait(harness.PATIENCE)
+    harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == len(data) // 2, "half of it is there")
+    [job] = m.get("/v1/downloads").json["data"]
+    paused = m.post(f"/v1/downloads/{job['id']}/pause")
+    assert paused.status == 200 and paused.json["state"] == "paused", paused
+    assert m.post(f"/v1/downloads/{job['id']}/pause").status == 200, "twice is once"
+    assert watching.result()["state"] == "paused", "who watches is told"
+    assert 'minerva_pulls_open{state="paused"} 1' in m.get("/metrics").body.decode()
+    # Others go on meanwhile.
+    hub.repos["org/second"] = {FILE: data}
+    assert pull(m, "org/second")["state"] == "done"
+    m.stop()
+    asked = len(hub.requests)
+    m.start()
+    [_, kept] = m.get("/v1/downloads").json["data"]
+    assert kept["id"] == job["id"] and kept["state"] == "paused", kept
+    assert pull(m, "org/second")["state"] == "done", "one that is not paused is not held up"
+    assert not [r for r in hub.requests[asked:] if REPO in r[2]], "nothing is asked for it"
+    resumed = m.post(f"/v1/downloads/{job['id']}/resume")
+    assert resumed.status == 200 and resumed.json["state"] in ("queued", "running"), resumed
+    ended = pull(m)
+    assert ended["id"] == job["id"] and ended["state"] == "done", ended
+    assert (folder(m) / "snapshots" / hub.commit / FILE).read_bytes() == data and not parts(m)
+    ranges = [headers.get("range") for s, method, path, headers in hub.requests if s == "cdn" and method == "GET" and REPO in path]
+    assert ranges == [None, f"bytes={len(data) // 2}-"], "what was there is not fetched again"
+    assert m.post(f"/v1/downloads/{job['id']}/pause").status == 409
+    metrics = m.get("/metrics").body.decode()
+    assert 'minerva_pulls_ended_total{outcome="done"} 2' in metrics
+    assert f"minerva_pull_bytes_total {len(data) - len(data) // 2}" in metrics
+
+
+@contextlib.contextmanager
+def small_disk(folder):
+    """The folder on a disk of its own that takes the model, and little more; yields how to fill it."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", folder], check=True)
+
+    def fill():
+        with contextlib.suppress(OSError), open(folder / "ballast", "wb", buffering=0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+    try:
+        yield fill
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def may_mount():
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+def test_a_disk_that_gets_full(puller, hub, data):
+    m = puller()
+    if not may_mount():  # the same to each write, and anyone may do it
+        resource.prlimit(m.process.pid, resource.RLIMIT_FSIZE, (len(data) // 2, len(data) // 2))
+        assert "cannot write" in failure(m)["message"]
+        assert ids(m) == []
+        return
+    with small_disk(folder(m)) as fill:
+        hub.fault(FILE, ("hold", 1000))
+        watching = harness.in_background(failure, m)
+        assert hub.stalled.wait(harness.PATIENCE)
+        harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == 1000, "its begin is there")
+        fill()
+        hub.release.set()
+        error = watching.result()
+        assert "disk is full" in error["message"] and "Make room" in error["message"], error
+        assert ids(m) == []
+        error = failure(m)
+        assert "make room" in error["message"], "it does not begin where there is none"
+        (folder(m) / "ballast").unlink()
+        arrived(m, hub, data, pull(m))
+        assert len([r for r in hub.requests if r[0] == "cdn" and r[3].get("range")]) == 1, "what was there was kept"
+        m.stop()
+
+
+def test_pulling_it_again_ends_a_pause(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("stall", 1000))
+    job = m.post("/v1/pull", {"model": REPO}).json
+    assert hub.stalled.wait(harness.PATIENCE)
+    assert m.post(f"/v1/downloads/{job['id']}/pause").json["state"] == "paused"
+    ended = pull(m)
+    assert ended["id"] == job["id"]
+    arrived(m, hub, data, ended)
+
+
 def test_a_file_of_another_host(puller, hub, data):
     m = puller()
     hub.fault("x.gguf", ("cut", 1000))
@@ -312,6 +414,88 @@ def test_ollama_pulls_too(puller, hub, data):
     assert m.post("/api/pull", {"model": "org/second", "stream": False}).json == {"status": "success"}
 
 
+class Feed:
+    """GET /models/sse, the events about one name."""
+
+    def __init__(self, m, model):
+        connection = m.connect()
+        connection.request("GET", "/models/sse")
+        self.model = model
+        self.stream = harness.Stream(connection, connection.getresponse())
+        assert self.stream.line() is not None
+
+    def until(self, last):
+        told = []
+        while not told or told[-1][0] != last:
+            line = self.stream.line()
+            if line.startswith("data: ") and (event := json.loads(line[len("data: "):]))["model"] == self.model:
+                told.append((event["event"], event["data"]))
+        return told
+
+
+def test_llama_cpps_router_pulls_and_removes_too(puller, hub, data):
+    m = puller()
+    feed = Feed(m, f"{REPO}:Q8_0")
+    assert m.post("/models", {"model": f"{REPO}:Q8_0"}).json == {"success": True}
+    told = feed.until("download_finished")
+    assert told[0] == ("model_status", {"status": "downloading"}), told
+    assert ids(m) == [f"{REPO}:Q8_0"], "it is there when that is told"
+    for event, what in told[1:-1]:
+        if event == "download_progress":
+            assert set(what["progress"]) == {FILE} and what["progress"][FILE]["total"] == len(data), what
+    again = m.post("/models", {"model": f"{REPO}:Q8_0"})
+    assert again.status == 400 and "already" in again.error["message"], again
+    for name, status in (("org/nosuch", 404), (f"{REPO}:Q3_K_S", 400), ("", 400)):
+        assert m.post("/models", {"model": name}).status == status, name
+    assert m.delete("/models").status == 400
+    assert m.delete(f"/models?model={REPO}:Q8_0").json == {"success": True}
+    feed.until("model_remove")
+    assert ids(m) == [] and not list((folder(m) / "blobs").iterdir())
+    # A download ends by /models/unload, as there.
+    hub.fault(FILE, ("stall", 1000))
+    assert m.post("/models", {"model": f"{REPO}:Q8_0"}).status == 200
+    assert hub.stalled.wait(harness.PATIENCE)
+    assert m.post("/models/unload", {"model": f"{REPO}:Q8_0"}).json == {"success": True}
+    feed.until("download_failed")
+    assert m.get("/v1/downloads").json["data"][0]["state"] == "cancelled"
+
+
+def test_what_was_pulled_is_removed(puller, hub, data):
+    hub.repos[REPO]["tiny-F16.gguf"] = data + b"\0"
+    m = puller()
+    for tag in ("Q8_0", "F16"):
+        assert pull(m, f"{REPO}:{tag}")["state"] == "done"
+    assert m.delete(f"/v1/models/{REPO.replace('/', '%2F')}/files").status == 409, "which of them?"
+    path = f"/v1/models/{REPO.replace('/', '%2F')}:Q8_0/files"
+    plan = m.delete(path + "?dry_run=true").json
+    assert plan["removed"] is False and plan["freed_bytes"] == len(data) and len(plan["files"]) == 2, plan
+    assert len(ids(m)) == 2
+    assert m.chat(f"{REPO}:Q8_0").status == 200
+    gone = m.delete(path).json
+    assert gone["removed"] is True and gone["files"] == plan["files"], gone
+    assert ids(m) == [f"{REPO}:F16"] and m.chat(f"{REPO}:Q8_0").status == 404
+    assert m.get("/v1/models/stats").json["loaded_models"] == []
+    assert [blob.name for blob in (folder(m) / "blobs").iterdir()] == [fake_hub.sha256(data + b"\0")]
+    assert m.delete(path).status == 404
+    # It comes again, as it came first.
+    assert pull(m, f"{REPO}:Q8_0")["state"] == "done" and len(ids(m)) == 2
+    assert m.request("DELETE", "/api/delete", {"model": f"hf.co/{REPO}:Q8_0"}).status == 200
+    assert ids(m) == [f"{REPO}:F16"]
+    assert m.request("DELETE", "/api/delete", {"model": "nosuch"}).status == 404
+
+
+def test_what_is_being_fetched_is_not_removed(puller, hub, data):
+    hub.repos[REPO]["tiny-F16.gguf"] = data + b"\0"
+    m = puller()
+    assert pull(m, f"{REPO}:Q8_0")["state"] == "done"
+    hub.fault("tiny-F16.gguf", ("stall", 1000))
+    m.post("/v1/pull", {"model": f"{REPO}:F16"})
+    assert hub.stalled.wait(harness.PATIENCE)
+    refused = m.delete(f"/v1/models/{REPO.replace('/', '%2F')}:Q8_0/files")
+    assert refused.status == 409 and "being fetched" in refused.error["message"], refused
+    assert ids(m) == [f"{REPO}:Q8_0"]
+
+
 def cli(m, *args):
     done = subprocess.run([harness.MINERVA, *args, "--url", m.url], capture_output=True, text=True, timeout=harness.PATIENCE)
     return done.returncode, done.stdout, done.stderr
@@ -329,3 +513,69 @@ def test_the_command(puller, hub):
     assert code == 4 and "check the name" in err
     code, _, err = cli(m, "pull")
     assert code == 2 and "org/repo" in err
+
+
+class Terminal:
+    """The command on a terminal of its own."""
+
+    def __init__(self, m, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "dumb"
+            os.execv(harness.MINERVA, [str(harness.MINERVA), *args, "--url", m.url])
+        self.text = ""
+
+    def until(self, part):
+        while part not in self.text:
+            readable, _, _ = select.select([self.fd], [], [], harness.PATIENCE)
+            assert readable, self.text
+            try:
+                piece = os.read(self.fd, 65536).decode(errors="replace")
+            except OSError:  # its end
+                piece = ""
+            assert piece, self.text
+            self.text += piece
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            while piece := os.read(self.fd, 65536):
+                self.text += piece.decode(errors="replace")
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_the_command_on_a_terminal(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("stall", len(data) // 2))
+    terminal = Terminal(m, "pull", REPO)
+    terminal.until("apache-2.0")
+    assert f"{REPO}:Q8_0" in terminal.text and "of the disk" in terminal.text and "are free" in terminal.text
+    assert hub.stalled.wait(harness.PATIENCE)
+    harness.wait_until(lambda: m.get("/v1/downloads").json["data"], "it is under way")
+    [job] = m.get("/v1/downloads").json["data"]
+    terminal.until("[")  # a bar
+    os.kill(terminal.pid, signal.SIGINT)
+    code = terminal.end()
+    assert code != 0 and "goes on" in terminal.text and f"--cancel {job['id']}" in terminal.text, terminal.text
+    assert m.get("/v1/downloads").json["data"][0]["state"] == "running"
+    assert cli(m, "pull", "--pause", job["id"])[:2] == (0, f"{REPO}: paused\n")
+    code, _, err = cli(m, "pull", "--pause", "nosuch")
+    assert code == 4, err
+    code, out, _ = cli(m, "pull", "--resume", job["id"])
+    assert code == 0 and REPO in out
+    hub.release.set()
+    arrived(m, hub, data, pull(m))
+
+
+def test_rm_asks_on_a_terminal(puller, hub):
+    m = puller()
+    pull(m)
+    name = f"{REPO}:Q8_0"
+    for said, left in (("n", [name]), ("y", [])):
+        terminal = Terminal(m, "rm", name)
+        terminal.until("[y/N]")
+        assert "blobs" in terminal.text and "frees" in terminal.text
+        os.write(terminal.fd, f"{said}\n".encode())
+        code = terminal.end()
+        assert (code == 0) == (said == "y"), terminal.text
+        assert ids(m) == left
