@@ -3,7 +3,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./htm.js";
 import { percent } from "./format.js";
 import { STATES } from "./words.js";
 
-const OVERSCAN = 8; // rows drawn above and below what is seen
+const OVERSCAN = 5; // rows drawn above and below what is seen
 const STEP = 4; // it is drawn anew after so many rows
 
 const NARROW = matchMedia("(max-width: 1099px)");

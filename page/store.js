@@ -125,6 +125,7 @@ function lookAtSamples() {
   const since = latestSample()?.time;
   return look("samples", since ? `v1/samples?since=${since}` : "v1/samples", (answer) => {
     const fresh = answer.samples.filter((sample) => !since || sample.time > since);
+    if (fresh.length === 0) return;
     const all = state.samples.concat(fresh);
     const begin = (all.at(-1)?.time ?? 0) - HOUR_S;
     state.samples = all.filter((sample) => sample.time >= begin);

@@ -68,7 +68,7 @@ function options({ width, height, series, unit, incrs, marks, choose }) {
         ctx.beginPath();
         let before = -1;
         for (const mark of marks()) {
-          const x = Math.round(plot.valToPos(Date.parse(mark.time) / 1000, "x", true));
+          const x = Math.round(plot.valToPos(mark.at, "x", true));
           if (x < bbox.left || x > bbox.left + bbox.width || x === before) continue;
           before = x;
           ctx.moveTo(x, bbox.top);
@@ -83,8 +83,8 @@ function options({ width, height, series, unit, incrs, marks, choose }) {
           let best = null;
           let distance = REACH;
           for (const mark of marks()) {
-            const off = Math.abs(plot.valToPos(Date.parse(mark.time) / 1000, "x") - at);
-            if (off <= distance) [best, distance] = [mark, off];
+            const off = Math.abs(plot.valToPos(mark.at, "x") - at);
+            if (off <= distance) [best, distance] = [mark.decision, off];
           }
           if (best) choose(best);
         });
@@ -127,12 +127,13 @@ export function Timeline() {
   const { samples, decisions, missing } = useStore();
   const [chosen, setChosen] = useState(null);
   const switches = useMemo(() => decisions.filter(isSwitch), [decisions]);
+  const marked = useMemo(() => switches.map((decision) => ({ at: Date.parse(decision.time) / 1000, decision })), [switches]);
   const ids = useMemo(() => banded(samples), [samples]);
   const memory = useMemo(() => memoryData(samples, ids), [samples, ids.join()]);
   const times = memory[0];
   const tokens = useMemo(() => [times, samples.map((sample) => sample.tokens_per_second)], [memory]);
   const waits = useMemo(() => [times, samples.map((sample) => sample.waiting)], [memory]);
-  const marks = { marks: switches, choose: setChosen };
+  const marks = { marks: marked, choose: setChosen };
   const last = samples.at(-1);
   const panel = useRef(null);
   // A chart that was clicked may be far above it.
