@@ -142,6 +142,7 @@ int serve(const ConfigSource& source, const Config& given) {
   warn_of_budget(config, Bytes());  // no engine runs yet
   warn_of_default_model(service);
   service.memory_watch.start();
+  service.downloads.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);
@@ -177,6 +178,7 @@ int serve(const ConfigSource& source, const Config& given) {
   manager.keep_alive(watchdog);
   loop.run();
   service.pool.clear();
+  service.downloads.finish();
   history.finish();
   catalog.finish();
   log::info("stopped");

@@ -15,10 +15,12 @@
 #include "host/model_host.h"
 #include "host/timetable.h"
 #include "io/loop.h"
+#include "pull/downloads.h"
 #include "router_api/status_feed.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
+#include "server/sessions.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -38,7 +40,8 @@ struct Service {
         pool(event_loop),
         events(first_event_id()),
         statuses([this](const ModelId& model) { return names_of(model); }),
-        web_ui(settings.ui_dir) {
+        web_ui(settings.ui_dir),
+        downloads(event_loop, settings.state_dir + "/downloads.json", download_hooks()) {
     follow_host();
   }
 
@@ -56,6 +59,8 @@ struct Service {
   router_api::StatusFeed statuses;
   std::set<io::Signal*> watchers;  // notified of each event of both
   const WebUi web_ui;
+  pull::Downloads downloads;
+  Sessions sessions;
   std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
@@ -103,6 +108,9 @@ struct Service {
   void catalog_changed();
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
+  pull::Downloads::Hooks download_hooks();
+  // A pull's files are in their places: the catalog is read again, and says what the model is called.
+  io::Task<void> take_fetched(std::string download, pull::Fetched fetched);
   // Everything that it does goes into `events`.
   void follow_host();
 };
