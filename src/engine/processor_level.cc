@@ -67,11 +67,11 @@ unsigned processor_level(const ProcessorFeatures& features) {
 }
 
 std::string engine_in(const std::filesystem::path& folder, unsigned level) {
-  const std::string built_here = folder / "minerva-engine";
+  std::string built_here = folder / "minerva-engine";
   std::error_code error;
   if (std::filesystem::exists(built_here, error)) return built_here;
   for (unsigned n = level; n >= kLowestEngine; --n) {
-    const std::string engine = folder / fmt::format("minerva-engine-x86-64-v{}", n);
+    std::string engine = folder / fmt::format("minerva-engine-x86-64-v{}", n);
     if (std::filesystem::exists(engine, error)) return engine;
   }
   return built_here;

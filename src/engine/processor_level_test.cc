@@ -61,13 +61,16 @@ TEST(ProcessorLevel, OfThisProcessorIsWhatTheCompilersLibrarySays) {
 }
 
 class EngineIn : public testing::Test {
- protected:
+ public:
   EngineIn() : folder_(::mkdtemp(name_.data())) {}
   ~EngineIn() override { std::filesystem::remove_all(folder_); }
+
+ protected:
   void add(const std::string& name) { std::ofstream(folder_ / name) << "an engine"; }
   // The name of the one that is taken.
   std::string taken(unsigned level) const { return std::filesystem::path(engine_in(folder_, level)).filename(); }
 
+ private:
   std::string name_ = testing::TempDir() + "engines-XXXXXX";
   std::filesystem::path folder_;
 };
