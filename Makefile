@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install ui test-ui build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench setup setup-tests demo-models clean
+.PHONY: help run install ui test-ui build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench package try-package setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,8 @@ engine: setup ## minerva-engine and the stock llama-server, cached outside the t
 ui: setup ## llama.cpp's web UI for /chat/, cached outside the tree (Node 20 or later; minutes, once per machine)
 	@tools/build_ui.sh build/bin
 
-build: engine ## minerva and minerva-engine in build/bin/
+build: setup ## minerva and minerva-engine in build/bin/
+	@tools/build_engine.sh --engine-only build/bin
 	@cmake --preset release -DMINERVA_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) --target minerva
 	@cp -f build/release/bin/minerva build/release/bin/minerva-launcher build/bin/
@@ -36,6 +37,13 @@ PREFIX ?= /usr/local
 install: build ## programs, library, man page and completions under PREFIX (/usr/local)
 	@cmake --build build/release -j $(JOBS)
 	@cmake --install build/release --prefix $(PREFIX)
+
+package: build ## a Debian package with an engine for each level of x86-64: build/package/*.deb
+	@tools/setup.sh package
+	@tools/package.sh
+
+try-package: package demo-models ## install the package in a bare Debian 12, serve, park, kill, remove (root)
+	@tools/try_package.sh
 
 demo-models: setup ## the two demo models, hashes checked
 	@tools/fetch_demo_models.sh
@@ -96,7 +104,7 @@ distros: ## set-up, build and unit tests in bare trees of Debian 12 and 13 (root
 verify: setup-tests engine demo-models ## what takes longer than a test should; PARTS="soak fuzz" for some of it
 	@tools/verify.sh $(PARTS)
 
-bench: build setup-tests demo-models ## side by side with the bare engine and the stock router, as ratios
+bench: engine build setup-tests demo-models ## side by side with the bare engine and the stock router, as ratios
 	@python3 bench/bench.py
 
 clean: ## remove the build folder (caches outside the tree stay)

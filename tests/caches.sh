@@ -82,6 +82,14 @@ check "it is built again over its own" build_own >"$work/said"
 out=$(dirname "$(readlink "$work/bin/minerva-engine")")
 check "the binaries are there" test -f "$out/minerva-engine"
 check "nothing temporary is left" test -z "$(find "$cache" -name 'new.*' -o -name 'old.*' -o -name 'fetch.*')"
+only() { MINERVA_CACHE=$cache PATH="$stubs:$PATH" CC_ENGINE=compiler CXX_ENGINE=compiler MINERVA_LLAMA_SOURCE="$llama" "$tools/build_engine.sh" --engine-only "$work/only"; }
+check "who wants the engine alone gets what is there" only >"$work/said"
+check "it is the one that was built" test "$(readlink "$work/only/minerva-engine")" = "$out/minerva-engine"
+check "and nothing else is linked" test "$(ls "$work/only")" = minerva-engine
+mv "$out" "$work/out"
+check "the engine is built alone" only >"$work/said"
+check "only it is kept" test "$(ls "$(dirname "$(readlink "$work/only/minerva-engine")")")" = minerva-engine
+mv "$work/out" "$out"
 rm "$out/.complete"
 put "$out/notes"
 check "what has its place is not removed" refuses "$out" build_own

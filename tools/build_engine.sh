@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Builds minerva-engine, its attention_check, what writes models for tests (make_gguf, test-llama-archs) and the stock
-# llama-server, and links them into build/bin/.
+# Builds minerva-engine, and what only tests and benchmarks need: its attention_check, what writes models (make_gguf,
+# test-llama-archs) and the stock llama-server. Links them into build/bin/.
 #
 # The result is cached outside the source tree, so that a fresh clone on the same machine needs seconds:
 #   $MINERVA_CACHE (default ~/.cache/minerva)
 #     llama.cpp-<version>/   the pinned source, unpacked from npm's bundle, hashes checked
 #     engine/build-<key>/    the build tree; key: llama.cpp version, flags, compiler, processor features
 #     engine/bin-<key>/      the binaries;   key: the same, and engine/'s own sources
+#     engine/only-<key>/     minerva-engine alone
 #
 # Nothing that is not of this script's making is removed: folders of its own have a name with its keys in it and a file
 # .complete, and the others are temporary ones with a random name.
 #
-# Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF).
-# Usage: tools/build_engine.sh [DIR]     where the links go (default: build/bin)
+# Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF),
+# MINERVA_ENGINE_LEVEL (v2|v3|v4: for each processor of this level of x86-64, and not just for this one).
+# Usage: tools/build_engine.sh [--engine-only] [DIR]     where the links go (default: build/bin)
 #        tools/build_engine.sh --source   fetches the source if it has to, prints its folder, and builds nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,10 +24,14 @@ readonly npm_sha512="6e5b488a9b9699cd76dc7eed30880318a4ac4ab866865418795502e3c5d
 readonly bundle_sha256="5f5d1105d5df040738d87b8290e5d17e7362131cdcfdb0831618e0ea528b4a51"
 readonly llama_version="v0.5.0-de3ff81"
 
+engine_only=
+if [ "${1:-}" = --engine-only ]; then engine_only=yes && shift; fi
 source_only=$([ "${1:-}" = --source ] && echo yes || true)
 bin_dir=$([ -n "$source_only" ] && echo build/bin || echo "${1:-build/bin}")
 cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
 native=${MINERVA_ENGINE_NATIVE:-ON}
+level=${MINERVA_ENGINE_LEVEL:-}
+[ -z "$level" ] || native=OFF
 mkdir -p "$cache/engine" "$bin_dir"
 
 say() { printf '==> %s\n' "$*" >&"$([ -n "$source_only" ] && echo 2 || echo 1)"; }
@@ -92,6 +98,16 @@ fi
 
 cpu=$(if [ "$native" = ON ]; then grep -m1 -E '^(flags|Features)' /proc/cpuinfo; else echo portable; fi)
 flags="-G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=$native -DCMAKE_C_COMPILER=$CC -DCMAKE_CXX_COMPILER=$CXX"
+# ggml's own switches, all of them: some are on where nothing is said.
+on() { local name; for name; do flags="$flags -DGGML_$name=ON"; done; }
+off() { local name; for name; do flags="$flags -DGGML_$name=OFF"; done; }
+case $level in
+  "") ;;
+  v2) on SSE42; off AVX AVX2 BMI2 FMA F16C AVX512 ;;
+  v3) on SSE42 AVX AVX2 BMI2 FMA F16C; off AVX512 ;;
+  v4) on SSE42 AVX AVX2 BMI2 FMA F16C AVX512 ;;
+  *) die "MINERVA_ENGINE_LEVEL is \"$level\"; there are v2, v3 and v4." ;;
+esac
 if command -v ccache >/dev/null; then
   flags="$flags -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache"
   export CCACHE_BASEDIR="$cache" CCACHE_NOHASHDIR=1
@@ -100,10 +116,19 @@ base_key=$(printf '%s\n' "$llama" "$llama_version" "$flags" "$($CXX --version)" 
 sources_key=$(find engine -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
 build="$cache/engine/build-$base_key"
 out="$cache/engine/bin-$base_key-$sources_key"
+programs=(minerva-engine)
+vocabularies=()
+if [ -n "$engine_only" ]; then
+  [ -f "$out/.complete" ] || out="$cache/engine/only-$base_key-$sources_key"
+else
+  programs+=(make_gguf test-llama-archs attention_check llama-server)
+  # make_gguf takes its vocabulary from llama.cpp's tree.
+  vocabularies=(ggml-vocab-{llama-spm,bert-bge}.gguf)
+fi
 
 # A checkout of one's own may change under the same key: let ninja look.
 if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
-  [ -d "$build" ] || say "building the engine with $(nproc) jobs (llama.cpp included: about 8 minutes on two cores, once per machine)"
+  [ -d "$build" ] || say "building the engine with $(nproc) jobs (nearly all of it is llama.cpp: about 5 minutes on two cores, once per machine)"
   mkdir -p "$build"
   # The build tree reads a copy, kept by content, so that checkouts in different places share it and only changes compile.
   mkdir -p "$build.src"
@@ -117,23 +142,21 @@ if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
   cmake -S "$build.src" -B "$build" $flags -DMINERVA_LLAMA_SOURCE="$llama" >"$build/configure.log" 2>&1 ||
     { tail -n 30 "$build/configure.log" >&2; die "configuring failed; the whole log: $build/configure.log"; }
   if [ -t 1 ]; then status='[%f/%t %es] '; else status='[%f/%t] '; fi
-  NINJA_STATUS=$status ninja -C "$build" minerva-engine make_gguf test-llama-archs attention_check llama-server ||
+  NINJA_STATUS=$status ninja -C "$build" "${programs[@]}" ||
     die "the build failed (see above)"
   temporary engine/new
   new=${work[-1]}
-  cp "$build"/bin/{minerva-engine,make_gguf,test-llama-archs,attention_check,llama-server} "$new/"
-  # make_gguf takes its vocabulary from llama.cpp's tree.
-  cp "$llama"/models/ggml-vocab-{llama-spm,bert-bge}.gguf "$new/"
+  cp "${programs[@]/#/$build/bin/}" ${vocabularies[@]+"${vocabularies[@]/#/$llama/models/}"} "$new/"
   touch "$new/.complete"
   chmod 755 "$new"
   free_name "$out"
   mv "$new" "$out"
 fi
-for file in minerva-engine make_gguf test-llama-archs attention_check llama-server ggml-vocab-llama-spm.gguf ggml-vocab-bert-bge.gguf; do
+for file in "${programs[@]}" ${vocabularies[@]+"${vocabularies[@]}"}; do
   ln -sfn "$out/$file" "$bin_dir/$file"
 done
 # What no checkout has used for a month goes.
 touch "$out"
-find "$cache/engine" -maxdepth 1 -type d -regextype egrep -regex '.*/bin-[0-9a-f]{16}-[0-9a-f]{16}' -mtime +30 \
+find "$cache/engine" -maxdepth 1 -type d -regextype egrep -regex '.*/(bin|only)-[0-9a-f]{16}-[0-9a-f]{16}' -mtime +30 \
   -exec test -f '{}/.complete' ';' -exec rm -rf {} +
 say "engine: $bin_dir/minerva-engine (from $out)"

@@ -16,6 +16,7 @@
 # then the build has the flags of `make test`, so that the two share what they compile).
 # Usage: tools/distros.sh [RELEASE...]            default: bookworm trixie
 #        tools/distros.sh --shell RELEASE COMMAND   runs a command in a tree, in its copy of the sources
+#        tools/distros.sh --make RELEASE NAME       makes a tree of that name anew, for --shell NAME; without sources
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly all_releases=(bookworm trixie)
@@ -36,8 +37,8 @@ in_namespace() {
   setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child "$@"
 }
 
-make_tree() { # RELEASE
-  local tree=$place/$1 mirror security
+make_tree() { # RELEASE [NAME]
+  local tree=$place/${2:-$1} mirror security
   mirror=$(source_of Debian REPO_URI)
   security=$(source_of Debian-Security REPO_URI)
   say "making a bare Debian ($1)"
@@ -149,6 +150,11 @@ case ${1:-} in
   --enter) shift; enter "$@" ;;
   --inside) inside; exit ;;
   --shell) shift; in_tree "$@"; exit ;;
+  --make)
+    rm -rf --one-file-system "${place:?}/$3"
+    make_tree "$2" "$3"
+    mkdir "$place/$3/minerva"
+    exit ;;
 esac
 
 releases=("$@")

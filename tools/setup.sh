@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the packages that are missing, and says which. Works as root and with sudo. Knows Debian 12, Debian 13 and
 # Ubuntu 24.04; `make distros` tries it in Debian 12 and 13.
-# Usage: tools/setup.sh build|tests|ui     ui: a browser, for `make test-ui`
+# Usage: tools/setup.sh build|tests|ui|package     ui: a browser, for `make test-ui`
 set -euo pipefail
 
 build_packages=(clang-19 lld-19 cmake ninja-build ccache gcc g++ git npm python3 python3-pip nlohmann-json3-dev
@@ -20,6 +20,7 @@ command -v dpkg-query >/dev/null ||
 wanted=("${build_packages[@]}")
 [ "${1:-build}" = tests ] && wanted+=("${test_packages[@]}")
 [ "${1:-build}" = ui ] && wanted+=(chromium)
+[ "${1:-build}" = package ] && wanted+=(dpkg-dev)
 system=$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
 # For the tests of the page. Ubuntu's is a snap, which no test can drive.
 [[ "${1:-build} $system" != "tests debian "* ]] || wanted+=(chromium)

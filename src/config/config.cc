@@ -10,6 +10,7 @@
 #include "config/config_table.h"
 #include "config/toml_text.h"
 #include "config/values.h"
+#include "engine/processor_level.h"
 
 namespace minerva {
 namespace {
@@ -110,7 +111,7 @@ Result<void> fill_defaults(Config& config) {
   if (config.park_folder.empty()) config.park_folder = config.state_dir + "/images";
   std::error_code error;
   const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path();
-  if (config.engine.empty()) config.engine = (beside / "minerva-engine").string();
+  if (config.engine.empty()) config.engine = engine_in(beside, processor_level(processor_features()));
   if (config.ui_dir.empty()) config.ui_dir = (beside / "ui").string();
   return {};
 }

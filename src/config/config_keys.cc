@@ -472,7 +472,9 @@ std::vector<ConfigRow> make_config_rows() {
                                         [](auto& c) -> auto& { return c.state_dir; })));
   rows.push_back(
       at_start_only(path_row("engine", "--engine", "minerva-engine beside this program",
-                             "The program that runs one model.", [](auto& c) -> auto& { return c.engine; })));
+                             "The program that runs one model. Where there are several beside this program, one for "
+                             "each level of x86-64, the best that runs on this processor is taken.",
+                             [](auto& c) -> auto& { return c.engine; })));
   rows.push_back(at_start_only(path_row("ui_dir", "--ui-dir", "ui beside this program",
                                         "The folder of llama.cpp's web UI, as `make ui` builds it, for /chat/. Without "
                                         "it /chat/ says how to build it.",

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "io/asio.h"
+#include "io/service_manager.h"
 #include "minerva/base/check.h"
 
 namespace minerva::io {
@@ -385,16 +386,17 @@ class SocketListener final : public Listener {
     }
   };
 
-  SocketListener(std::shared_ptr<State> state, Address address)
-      : state_(std::move(state)), address_(std::move(address)) {
-    if (address_.is_unix() && ::lstat(address_.unix_path.c_str(), &made_) != 0) made_ = {};
+  // `owns_file`: whether this listener made the file of a Unix socket.
+  SocketListener(std::shared_ptr<State> state, Address address, bool owns_file)
+      : state_(std::move(state)), address_(std::move(address)), owns_file_(owns_file) {
+    if (owns_file_ && ::lstat(address_.unix_path.c_str(), &made_) != 0) owns_file_ = false;
   }
   ~SocketListener() override {
     state_->closed = true;
     boost::system::error_code ignored;
     state_->descriptor.close(ignored);
     state_->pause.cancel();
-    if (address_.is_unix()) remove_socket();
+    if (owns_file_) remove_socket();
   }
   const Address& address() const override { return address_; }
 
@@ -409,6 +411,7 @@ class SocketListener final : public Listener {
 
   std::shared_ptr<State> state_;
   Address address_;
+  bool owns_file_;
   struct stat made_{};  // the socket's file
 };
 
@@ -470,7 +473,14 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Address& addr
   }
   auto state = std::make_shared<SocketListener::State>(loop.impl().context, socket.release(), std::move(accepted));
   state->wait();
-  return std::make_unique<SocketListener>(std::move(state), std::move(bound));
+  return std::make_unique<SocketListener>(std::move(state), std::move(bound), address.is_unix());
+}
+
+std::unique_ptr<Listener> adopt_listener(Loop& loop, int socket, const Address& address,
+                                         std::function<void(std::unique_ptr<Stream>)> accepted) {
+  auto state = std::make_shared<SocketListener::State>(loop.impl().context, socket, std::move(accepted));
+  state->wait();
+  return std::make_unique<SocketListener>(std::move(state), address, /*owns_file=*/false);
 }
 
 namespace {

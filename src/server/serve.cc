@@ -16,6 +16,7 @@
 #include "host/access_trace.h"
 #include "host/history_keeper.h"
 #include "host/runtime_folder.h"
+#include "io/service_manager.h"
 #include "server/reload.h"
 #include "server/server.h"
 
@@ -59,12 +60,12 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
 
 // Opens every address of the config. Returns the first one, with the port that was taken: [::1] beside it gets the
 // same. Errors: kIo, but not for such an [::1], which not every machine has.
-Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls) {
+Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls, io::ServiceManager& manager) {
   std::optional<io::Address> first;
   for (io::Address address : config.listen) {
     const bool optional = first && address.host == "::1";
     if (address.port == 0 && first && !first->is_unix()) address.port = first->port;
-    const Result<io::Address> bound = server.listen(address);
+    const Result<io::Address> bound = server.listen(address, manager.take_socket(address));
     if (!bound && !optional) return fail(bound.error());
     if (!bound) log::warn("{} is not listened on: {}", address.text(), bound.error().message);
     if (!bound) continue;
@@ -74,6 +75,9 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
         "{} is reached without TLS: API keys and conversations can be read on the way. Set tls.certificate and "
         "tls.key, or put a proxy that speaks HTTPS before it",
         bound->text());
+  }
+  for (const std::string& address : manager.sockets_left()) {
+    log::warn("the service manager hands over a socket on {}, which no `listen` names: nobody answers there", address);
   }
   return *first;
 }
@@ -92,6 +96,7 @@ void warn_of_default_model(const Service& service) {
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running one: a reload changes it
   configure_log(config);
+  io::ServiceManager manager;  // while there is one thread
   for (const std::string& warning : source.warnings) log::warn("{}", warning);
   if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
@@ -126,7 +131,7 @@ int serve(const ConfigSource& source, const Config& given) {
   host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
 
-  const auto address = listen_everywhere(server, config, tls != nullptr);
+  const auto address = listen_everywhere(server, config, tls != nullptr, manager);
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
@@ -142,6 +147,7 @@ int serve(const ConfigSource& source, const Config& given) {
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);
+  io::Timer watchdog(loop);
   loop.on_signal([&](int signal) {
     if (signal == SIGHUP) {
       reload.now();
@@ -156,6 +162,7 @@ int serve(const ConfigSource& source, const Config& given) {
     log::info("draining: no new work, running requests may finish within {} s",
               std::chrono::duration_cast<std::chrono::seconds>(config.drain_timeout).count());
     service.draining = true;
+    manager.stopping();
     server.drain();
     service.timetable.stop();
     host.drain(Clock::now() + config.drain_timeout, [&] {
@@ -168,6 +175,8 @@ int serve(const ConfigSource& source, const Config& given) {
   // On stdout, so that whoever started it learns the port; now that signals are understood.
   fmt::print("minerva listens on {}\n", url);
   std::fflush(stdout);
+  manager.ready();
+  manager.keep_alive(watchdog);
   loop.run();
   service.pool.clear();
   service.downloads.finish();

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "io/service_manager.h"
 #include "server/routes.h"
 
 namespace minerva {
@@ -25,15 +26,20 @@ Server::Server(Service& service, std::shared_ptr<io::TlsContext> tls)
                                                          : (service.config.max_connections + 1) / 2,
              /*counts_loopback=*/service.config.max_connections_per_peer > 0) {}
 
-Result<io::Address> Server::listen(const io::Address& address) {
-  auto listener = io::Listener::open(service_.loop, address, [this](std::unique_ptr<io::Stream> stream) {
+Result<io::Address> Server::listen(const io::Address& address, int socket) {
+  const auto accepted = [this](std::unique_ptr<io::Stream> stream) {
     // Over the limit a connection is closed unanswered: answering would take what is short.
     if (service_.connections >= service_.config.max_connections || !peers_.enter(stream->peer_name())) {
       ++service_.refused_connections;
       return;
     }
     service_.loop.spawn(serve_connection(std::move(stream)));
-  });
+  };
+  if (socket >= 0) {
+    listeners_.push_back(io::adopt_listener(service_.loop, socket, address, accepted));
+    return address;
+  }
+  auto listener = io::Listener::open(service_.loop, address, accepted);
   if (!listener) return Failure(listener.error());
   io::Address bound = (*listener)->address();
   listeners_.push_back(std::move(*listener));

@@ -22,8 +22,8 @@ class Server {
   // `tls`: none to speak plain HTTP.
   Server(Service& service, std::shared_ptr<io::TlsContext> tls);
 
-  // Errors: kIo.
-  Result<io::Address> listen(const io::Address& address);
+  // `socket`: one that listens there already (the Server closes it), or -1. Errors: kIo.
+  Result<io::Address> listen(const io::Address& address, int socket = -1);
   // Connections without a request are closed now, the others after their answer. New ones still get one: that it
   // drains.
   void drain();

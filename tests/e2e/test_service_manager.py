@@ -1,0 +1,85 @@
+"""A service manager (systemd's protocols): what it is told, and the sockets that it hands over."""
+import os
+import socket
+import sys
+
+import harness
+import pytest
+
+
+@pytest.fixture
+def manager(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(harness.PATIENCE)
+        yield told
+
+
+def test_it_is_told_of_begin_and_end(serve, manager):
+    m = serve(env={"NOTIFY_SOCKET": manager.getsockname()})
+    assert manager.recv(100) == b"READY=1"
+    assert m.chat("a").status == 200
+    m.terminate()
+    assert manager.recv(100) == b"STOPPING=1"
+    assert m.wait() == 0
+
+
+def test_the_watchdog_is_fed_for_as_long_as_the_server_runs(serve, manager):
+    m = serve(env={"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "20000"})
+    assert manager.recv(100) == b"READY=1"
+    for _ in range(5):
+        assert manager.recv(100) == b"WATCHDOG=1"
+    assert m.get("/health").status == 200
+
+
+def test_a_manager_that_is_gone_is_a_warning(serve, tmp_path):
+    m = serve(env={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    assert m.chat("a").status == 200
+    assert "the service manager is not told READY=1" in m.log()
+
+
+# Stands in for systemd: makes sockets, and becomes the daemon that gets them.
+ACTIVATION = """
+import os, socket, sys
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range({count})]
+arguments = sys.argv[1:]
+arguments[arguments.index("--listen") + 1] = "127.0.0.1:%d" % sockets[0].getsockname()[1]
+for number, one in enumerate([os.dup(s.fileno()) for s in sockets]):
+    os.dup2(os.dup(one), 40 + number)
+for number in range({count}):
+    os.dup2(40 + number, 3 + number)
+os.closerange(3 + {count}, 100)
+os.environ.update(LISTEN_FDS="{count}", LISTEN_PID=str(os.getpid()))
+os.execv({program!r}, [{program!r}, *arguments])
+"""
+
+
+@pytest.fixture
+def activated(tmp_path, monkeypatch):
+    """activated(count): the daemon is started by one that hands over so many sockets, and listens on the first."""
+    def prepare(count):
+        wrapper = tmp_path / "activation"
+        code = ACTIVATION.format(count=count, program=str(harness.MINERVA))
+        wrapper.write_text(f"#!{sys.executable}\n{code}")
+        wrapper.chmod(0o755)
+        monkeypatch.setattr(harness, "MINERVA", wrapper)
+    return prepare
+
+
+def test_a_socket_of_its_address_is_taken(serve, activated):
+    activated(1)
+    m = serve()
+    # Had it made one of its own, it would have found the port in use.
+    assert m.chat("a").status == 200
+    assert "service manager" not in m.log()
+    # Its engines have none of it.
+    links = [os.readlink(f"/proc/{m.engine('a')}/fd/{fd}") for fd in os.listdir(f"/proc/{m.engine('a')}/fd")]
+    listening = [os.readlink(f"/proc/{m.process.pid}/fd/{fd}") for fd in ("3",)]
+    assert not set(listening) & set(links)
+
+
+def test_a_socket_that_no_setting_names_is_warned_of(serve, activated):
+    activated(2)
+    m = serve()
+    assert m.get("/health").status == 200
+    assert "hands over a socket on 127.0.0.1:" in m.log()
