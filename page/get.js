@@ -8,7 +8,7 @@ import { download } from "./words.js";
 
 const FITS = { fits: "fits", "fits smaller": "fits with a smaller context", "does not fit": "does not fit this machine" };
 const CHOICES = ["Model", "File size", "Memory", "Here", "Get it"];
-const JOBS = ["Model", "How it goes", "Cancel"];
+const JOBS = ["Model", "How it goes", "Actions"];
 
 const ended = (job) => job.state === "done" || job.state === "failed" || job.state === "cancelled";
 
@@ -50,6 +50,12 @@ export function Get() {
     say(`The download of ${job.model} was cancelled.`);
     await lookAtDownloads();
   });
+  const pause = (job) => attempt(async () => {
+    const deed = job.state === "paused" ? "resume" : "pause";
+    await call("POST", `v1/downloads/${encodeURIComponent(job.id)}/${deed}`);
+    say(deed === "pause" ? `The download of ${job.model} is paused, also over a restart.` : `The download of ${job.model} goes on.`);
+    await lookAtDownloads();
+  });
   return html`
     <form class="line" onSubmit=${search}>
       <label class="field">Repository <input required size="36" placeholder="org/name or org/name:Q4_K_M" value=${name}
@@ -77,6 +83,8 @@ export function Get() {
         job.model,
         html`<span class=${job.state === "failed" ? "outcome failed" : ""} title=${download(job)}>${download(job)}</span>${!ended(job) &&
           html`<${Progress} fraction=${job.size_bytes ? job.done_bytes / job.size_bytes : undefined} label=${`Download of ${job.model}`} />`}`,
-        html`<button disabled=${busy || ended(job)} aria-label=${`Cancel the download of ${job.model}`} onClick=${() => cancel(job)}>Cancel</button>`,
+        html`<button disabled=${busy || ended(job)} aria-label=${`${job.state === "paused" ? "Resume" : "Pause"} the download of ${job.model}`}
+            onClick=${() => pause(job)}>${job.state === "paused" ? "Resume" : "Pause"}</button>${" "}
+          <button disabled=${busy || ended(job)} aria-label=${`Cancel the download of ${job.model}`} onClick=${() => cancel(job)}>Cancel</button>`,
       ]} />`;
 }

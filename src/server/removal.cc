@@ -19,10 +19,10 @@ constexpr Bytes kMaxBody = Bytes::mib(1);
 
 // Runs `work` on another thread.
 template <typename T>
-io::Task<T> beside(io::Loop& loop, std::function<T()> work) {
+io::Task<T> beside(io::Loop& loop, io::Lane lane, std::function<T()> work) {
   io::Signal done(loop);
   std::optional<T> result;
-  loop.offload(io::Lane::kAwaited, [&] { result = work(); }, [&] { done.notify(); });
+  loop.offload(lane, [&] { result = work(); }, [&] { done.notify(); });
   co_await done.wait();
   co_return *std::move(result);
 }
@@ -54,7 +54,7 @@ io::Task<Result<pull::Removal>> plan(Service& service, ModelId id) {
   std::vector<ModelSpec> all;
   for (const ModelSpec* const spec : service.catalog.list()) all.push_back(*spec);
   co_return co_await beside<Result<pull::Removal>>(
-      service.loop, [spec = *found, all = std::move(all), folders = service.config.models_dirs] {
+      service.loop, io::Lane::kAwaited, [spec = *found, all = std::move(all), folders = service.config.models_dirs] {
         return pull::plan_removal(spec, all, folders);
       });
 }
@@ -110,8 +110,8 @@ io::Task<Result<pull::Removal>> remove_model(Service& service, Exchange& x, Remo
                                "that. Nothing was removed.",
                                repo));
   }
-  const auto removed =
-      co_await beside<Result<void>>(service.loop, [victims = *removal] { return pull::carry_out(victims); });
+  const auto removed = co_await beside<Result<void>>(service.loop, io::Lane::kDisk,
+                                                     [victims = *removal] { return pull::carry_out(victims); });
   co_await service.catalog_watch.refresh();
   if (!removed) co_return fail(removed.error());
   log::info("{} is removed: {} are free", x.model, format_bytes(removal->frees));

@@ -372,7 +372,16 @@ def test_getting_a_model(serve, models, view):
         job = v.row("org/tiny-GGUF:Q8_0", "Downloads")
         expect(job).to_contain_text(" of 3 MiB")
         assert hub.stalled.wait(PATIENCE)
-        v.button("Cancel the download of org/tiny-GGUF:Q8_0").click()
+        v.button("Pause the download of org/tiny-GGUF:Q8_0").click()
+        expect(job).to_contain_text("paused")
+        v.button("Resume the download of org/tiny-GGUF:Q8_0").click()
+        expect(job).to_contain_text("done: ask for org/tiny-GGUF:Q8_0")
+        m.delete("/v1/models/org%2Ftiny-GGUF%3AQ8_0/files", headers={"x-api-key": "the-admins"})
+        hub.fault("tiny-Q8_0.gguf", ("stall", len(data) // 2))
+        v.button("Get org/tiny-GGUF:Q8_0").click()
+        job = job.first  # the newest is first
+        expect(job).to_contain_text(" of 3 MiB")
+        v.button("Cancel the download of org/tiny-GGUF:Q8_0").first.click()
         expect(job).to_contain_text("cancelled; what came is kept for another try")
         v.button("Get org/tiny-GGUF:Q8_0").click()
         expect(job.filter(has_text="done: ask for org/tiny-GGUF:Q8_0")).to_be_visible()
@@ -503,3 +512,19 @@ def test_many_models_and_decisions_are_few_elements(quiet, view):
             wanted = f'[aria-rowindex="{rows}"]' if share == 1 else "[aria-rowindex]"
             expect(box.locator(wanted).last).to_be_visible()
             assert v.page.evaluate("document.getElementsByTagName('*').length") < 1500
+
+def test_a_real_request_is_seen_and_ended(serve, models, slow_model, view):
+    m = serve("--max-models", 1, models={"alpha": models["a"], "slow": slow_model})
+    stream = m.chat_stream("slow", max_tokens=4000, ignore_eos=True)
+    stream.token()
+    v = view(m)
+    v.open("requests")
+    row = v.row("slow", "Requests in flight")
+    expect(row).to_contain_text("generating")
+    row.get_by_role("button").click()
+    expect(v.row("slow", "Requests that ended")).to_contain_text("cancelled")
+    assert json.loads(stream.rest()[-1])["error"]["code"] == "cancelled"
+    v.go("timeline")
+    expect(v.page.locator(".chart canvas")).to_have_count(3)
+    v.go("memory")
+    expect(v.page.get_by_role("img", name="Of a budget of")).to_have_accessible_name(re.compile("Other programs have"))
