@@ -11,6 +11,7 @@
 #include "ollama/embed.h"
 #include "ollama/listing.h"
 #include "server/access.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/pull_routes.h"
 #include "server/removal.h"
@@ -271,7 +272,7 @@ io::Task<void> pull_missing(Service& service, Exchange& x, const std::string& na
                      name.substr(0, 200)),
          "model"});
   }
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<const pull::Job*> job = service.downloads.pull(name);
   if (!job) co_return co_await x.error(job.error());
@@ -326,7 +327,10 @@ io::Task<void> version(Service& /*service*/, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, ollama::version_json());
 }
 
+// Ollama's clients look whether it is there; a browser gets the page.
 io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  if (wants_page(x.request)) co_return co_await answer_page(x, "index.html");
+  x.connection.add_to_answer("Vary", "Accept");
   co_await x.respond(200, "text/plain; charset=utf-8", "Minerva is running");
 }
 
@@ -336,7 +340,7 @@ void add_ollama_routes(std::vector<Route>& table) {
   using ollama::EmbedVerb;
   using ollama::Verb;
   std::vector<Route> rows = {
-      {"GET", "/", "Ollama: it is there", root},
+      {"GET", "/", "the page; for Ollama's clients: it is there", root, /*open=*/true},
       {"GET", "/api/version", "Ollama: which version of its API is spoken", version},
       {"GET", "/api/tags", "Ollama: the catalog", tags},
       {"GET", "/api/ps", "Ollama: the models in memory", running},

@@ -47,7 +47,7 @@ namespace {
 
 // POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
@@ -78,7 +78,7 @@ io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
 // Cancel, pause, resume.
 template <Result<void> (pull::Downloads::*kDeed)(const std::string& id)>
 io::Task<void> change_download(Service& service, Exchange& x, ModelId id) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());

@@ -93,7 +93,7 @@ io::Task<void> remove_files(Service& service, Exchange& x, ModelId id) {
 }  // namespace
 
 io::Task<Result<pull::Removal>> remove_model(Service& service, Exchange& x, RemovalAsked asked) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "remove models")) co_return fail(*refused);
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "remove models")) co_return fail(*refused);
   const Result<ModelId> model = co_await service.resolve(asked.name);
   if (!model) co_return fail(model.error());
   const ModelSpec* const spec = service.catalog.find(*model);

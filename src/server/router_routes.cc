@@ -85,7 +85,7 @@ io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string nam
   const pull::Job* const job = find_download(service, name);
   if (job == nullptr) co_return false;
   const std::string id = job->id;
-  std::optional<Error> error = refuse_unless_admin(service.config, x.request, "pull models");
+  std::optional<Error> error = refuse_unless_admin(service.config, x.caller, "pull models");
   if (!error) {
     if (const Result<void> cancelled = service.downloads.cancel(id); !cancelled) error = cancelled.error();
   }
@@ -99,7 +99,7 @@ io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string nam
 
 // POST /models: answered once the hub has said that there is such a model; GET /models/sse tells how it goes on.
 io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
-  if (const auto refused = refuse_unless_admin(service.config, x.request, "pull models"))
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());

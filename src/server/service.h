@@ -20,6 +20,7 @@
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
+#include "server/sessions.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -59,6 +60,7 @@ struct Service {
   std::set<io::Signal*> watchers;  // notified of each event of both
   const WebUi web_ui;
   pull::Downloads downloads;
+  Sessions sessions;
   std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory

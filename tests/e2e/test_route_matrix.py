@@ -54,6 +54,8 @@ def expected(route, key, host, origin, content_type):
 def address(route):
     if route["path"] == "/chat/{path}":  # what is no file of the web UI there is routed as if /chat were not there
         return "/chat/index.html"
+    if route["path"] == "/page/{path}":
+        return "/page/main.js"
     return route["path"].replace("{id}", "nosuch").replace("{path}", "x")
 
 
@@ -95,7 +97,9 @@ def m(serve, tmp_path):
 def test_the_matrix(m):
     table = route_table()
     assert len(table) > 20
-    assert [route["path"] for route in table if route["open"]] == ["/health", "/v1/health", "/chat", "/chat/", "/chat/{path}"]
+    assert [(route["method"], route["path"]) for route in table if route["open"]] == [
+        ("GET", "/health"), ("GET", "/v1/health"), ("GET", "/chat"), ("GET", "/chat/"), ("GET", "/chat/{path}"), ("GET", "/"),
+        ("GET", "/v1/session"), ("POST", "/v1/session"), ("DELETE", "/v1/session"), ("GET", "/page/{path}")]
     connection = m.connect()
     count = 0
     for number, route in enumerate(table):
