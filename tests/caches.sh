@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The scripts that keep caches (tools/build_engine.sh, tools/fetch_demo_models.sh) remove and replace what they made, and
-# nothing else. Compilers and pip are stand-ins: nothing is built or fetched.
+# The scripts that keep caches (tools/build_engine.sh, page_libraries.sh, fetch_demo_models.sh) remove and replace what
+# they made, and nothing else. Compilers and pip are stand-ins: nothing is built or fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/tools
@@ -90,6 +90,18 @@ source=$cache/llama.cpp-$(sed -n 's/^readonly llama_version="\(.*\)"/\1/p' "$too
 put "$source/notes"
 check "a folder in the place of llama.cpp's is not removed" refuses "$source" build env
 check "a folder in the place of llama.cpp's is as it was" unharmed "$source/notes"
+
+# ---- the page's libraries ----
+
+libraries() { MINERVA_CACHE=$cache MINERVA_PAGE_LIBRARIES=$work "$tools/page_libraries.sh"; }
+key=$(grep -oE '[0-9a-f]{128}' "$tools/page_libraries.sh" | head -n 2 | sha256sum | cut -c1-16)
+put "$cache/page/$key/notes"
+check "a folder in their place is not removed" refuses "$cache/page/$key" libraries
+check "a folder in their place is as it was" unharmed "$cache/page/$key/notes"
+rm -r "${cache:?}/page/$key"
+for name in htm-3.1.1.tgz uplot-1.6.32.tgz; do put "$work/$name"; done
+check "what has another hash is not used" test -z "$(libraries 2>/dev/null)"
+check "nothing is left of it" test -z "$(find "$cache/page" -mindepth 1 ! -name .lock)"
 
 # ---- the demo models ----
 

@@ -1,5 +1,7 @@
 #include "api/event_feed.h"
 
+#include <fmt/format.h>
+
 #include <variant>
 
 #include "api/decisions.h"
@@ -98,6 +100,19 @@ void EventFeed::take_progress(const ModelId& model, double fraction, WallTime no
   if (percent <= told->second) return;
   told->second = percent;
   log_.append("progress", dump(Json{{"time", utc(now)}, {"model", model}, {"progress", percent / 100.0}}));
+}
+
+void EventFeed::take_download(const std::string& id, std::string_view download, std::optional<double> progress,
+                              WallTime now) {
+  if (progress) {
+    const int percent = static_cast<int>(*progress * 100) / kProgressStep * kProgressStep;
+    const auto [told, is_new] = downloads_.try_emplace(id, 0);
+    if (percent <= told->second) return;
+    told->second = percent;
+  } else {
+    downloads_.erase(id);
+  }
+  log_.append("download", fmt::format(R"({{"time":"{}","download":{}}})", utc(now), download));
 }
 
 void EventFeed::take_config(const std::vector<std::string>& changed, const std::vector<std::string>& at_restart,

@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/event_log.h"
@@ -30,6 +32,9 @@ class EventFeed {
   // next start on.
   void take_config(const std::vector<std::string>& changed, const std::vector<std::string>& at_restart, WallTime now);
 
+  // A download changed. `download`: it, as JSON on one line. Progress is told in steps of 5 %.
+  void take_download(const std::string& id, std::string_view download, std::optional<double> progress, WallTime now);
+
   const EventLog& log() const { return log_; }
 
  private:
@@ -40,11 +45,12 @@ class EventFeed {
   void take_pressure(const Event& event, const ContextManager& core, WallTime now);
 
   EventLog log_;
-  std::set<ModelId> known_;          // models of the catalog
-  std::map<ModelId, int> progress_;  // of the loads under way, in percent, as told last
-  std::uint64_t last_decision_ = 0;  // that was told
-  bool pressure_ = false;            // as told last
-  Bytes short_by_;                   // of the machine's memory
+  std::set<ModelId> known_;               // models of the catalog
+  std::map<ModelId, int> progress_;       // of the loads under way, in percent, as told last
+  std::map<std::string, int> downloads_;  // under way, by id: in percent, as told last
+  std::uint64_t last_decision_ = 0;       // that was told
+  bool pressure_ = false;                 // as told last
+  Bytes short_by_;                        // of the machine's memory
 };
 
 }  // namespace minerva::api

@@ -73,6 +73,22 @@ TEST_F(EventFeedTest, TellsWhatHappens) {
   expect_golden("events.txt", told());
 }
 
+TEST_F(EventFeedTest, TellsOfADownloadsChangesAndItsProgressInSteps) {
+  feed_.take_download("d", R"({"state":"queued"})", std::nullopt, wall());
+  for (const double progress : {0.01, 0.06, 0.07, 0.5, 0.2}) {
+    feed_.take_download("d", R"({"state":"running"})", progress, wall());
+  }
+  feed_.take_download("d", R"({"state":"done"})", std::nullopt, wall());
+  std::string events = told();
+  std::size_t count = 0;
+  for (std::size_t at = events.find("event: download"); at != std::string::npos;
+       at = events.find("event: download", at + 1)) {
+    ++count;
+  }
+  EXPECT_EQ(count, 4U) << events;
+  EXPECT_NE(events.find(R"("download":{"state":"done"}})"), std::string::npos) << events;
+}
+
 TEST_F(EventFeedTest, WhatChangesNothingIsNotTold) {
   step(ModelAdded{.model = "a"});
   step(EngineReady{load("a", step(LeaseRequested{RequestId{1}, "a", now() + kPatience}), 60)});

@@ -93,6 +93,7 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_connection_options(app, session);
   add_serve(app, session);
   add_models(app, session);
+  add_pull(app, session);
   add_ps(app, session);
   add_load(app, session);
   add_park(app, session);

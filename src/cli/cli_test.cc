@@ -63,7 +63,7 @@ TEST(Cli, HelpAndVersionAreNoErrors) {
   const Outcome help = minerva({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command : {"serve", "models", "ps", "load", "preload", "park", "unload", "pin", "unpin", "stats",
-                              "top", "chat", "run", "logs", "policy"}) {
+                              "top", "chat", "run", "logs", "policy", "pull"}) {
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
     EXPECT_EQ(minerva({command, "--help"}).exit_code, 0) << command;
   }

@@ -49,6 +49,7 @@ Result<void> show(const Session& session, const Result<std::string>& answer,
 
 void add_serve(CLI::App& app, Session& session);
 void add_models(CLI::App& app, Session& session);
+void add_pull(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
 void add_load(CLI::App& app, Session& session);  // load and preload
 void add_park(CLI::App& app, Session& session);

@@ -27,6 +27,13 @@ std::array<unsigned char, 32> sha256(std::string_view text) {
   return hash;
 }
 
+// The same as long as the key is the same.
+UserId user_of(const std::array<unsigned char, 32>& hash) {
+  std::uint64_t user = 0;
+  std::memcpy(&user, hash.data(), sizeof(user));
+  return UserId{user};
+}
+
 Failure bad_file(const std::string& path, std::string_view problem) {
   return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", path, problem));
 }
@@ -113,9 +120,15 @@ std::optional<Caller> ApiKeys::find(std::string_view key) const {
     priority = same ? own.priority : priority;
   }
   if (!found) return std::nullopt;
-  std::uint64_t user = 0;
-  std::memcpy(&user, hash.data(), sizeof(user));
-  return Caller{UserId{user}, priority};
+  return Caller{user_of(hash), priority};
+}
+
+std::optional<Caller> ApiKeys::find_user(UserId user) const {
+  // As in find(), the priority that was given last counts.
+  const auto own =
+      std::find_if(keys_.rbegin(), keys_.rend(), [&](const Key& key) { return user_of(key.hash) == user; });
+  if (own == keys_.rend()) return std::nullopt;
+  return Caller{user, own->priority};
 }
 
 }  // namespace minerva

@@ -29,6 +29,8 @@ class ApiKeys {
   bool empty() const { return keys_.empty(); }
   // Whose key it is: the same user as long as the key is the same. Nothing if it is none of these.
   std::optional<Caller> find(std::string_view key) const;
+  // The same of somebody whose key was found before. Nothing if that key is none of these (any more).
+  std::optional<Caller> find_user(UserId user) const;
 
  private:
   using Hash = std::array<unsigned char, 32>;

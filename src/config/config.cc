@@ -96,6 +96,9 @@ Result<void> fill_defaults(Config& config) {
     }
     config.models_dirs_are_default = true;
   }
+  const auto hub = hub_cache_folder();
+  const auto& dirs = config.models_dirs;
+  config.pull_folder = hub && std::find(dirs.begin(), dirs.end(), *hub) != dirs.end() ? *hub : dirs.front();
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");
     // The specification says to ignore a relative one.
@@ -126,6 +129,10 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
                   "api_key_file");
     }
     for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
+  }
+  for (const std::string& hash : config.admin_keys) {
+    config.accepted_keys.add(hash);
+    config.administrators.add(hash);
   }
   for (const std::string& hash : config.low_priority_keys) config.accepted_keys.add(hash, Priority::kLow);
   for (const std::string& hash : config.high_priority_keys) config.accepted_keys.add(hash, Priority::kHigh);

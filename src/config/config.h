@@ -51,7 +51,9 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
-  ApiKeys accepted_keys;                     // those of both, and those of other priorities
+  std::vector<std::string> admin_keys;       // as api_keys
+  ApiKeys administrators;                    // those of admin_keys
+  ApiKeys accepted_keys;                     // those of both, of admin_keys and of other priorities
   std::vector<std::string> allowed_hosts;    // [limits] allowed_hosts: Host names beside loopback's own
   std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
 
@@ -84,6 +86,12 @@ struct Config {
   unsigned max_switches_per_second = 20;        // 0: as many as there are
   std::vector<std::string> high_priority_keys;  // as api_keys
   std::vector<std::string> low_priority_keys;
+
+  // [pull]
+  std::vector<std::string> pull_hosts = {"huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co"};
+  Bytes pull_max_rate;  // per second; 0: no limit
+  Duration pull_stall_timeout = std::chrono::seconds(30);
+  std::string pull_folder;  // no key: the Hugging Face cache if it is a models folder, else the first of these
 
   // [park] what it means on this machine: parking.h
   bool park = true;

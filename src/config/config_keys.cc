@@ -384,6 +384,34 @@ ConfigRow allowed_origins_row() {
   return row;
 }
 
+ConfigRow pull_hosts_row() {
+  ConfigRow row{
+      "pull.hosts",
+      "",
+      "list of text",
+      TomlKind::kList,
+      "Hosts that models are fetched from, beside the hub's own (HF_ENDPOINT): \"host\", \"*.host\" for what "
+      "is below it, or \"*\". Redirects are held to it too. One in a private network has to be named exactly.",
+      {},
+      {}};
+  row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
+    for (const std::string& host : values) {
+      const std::string_view name = std::string_view(host).substr(host.starts_with("*.") ? 2 : 0);
+      const bool plain = !name.empty() && name.size() <= 253 && std::all_of(name.begin(), name.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == ':';
+      });
+      if (host != "*" && !plain) {
+        return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is no host name (without a port)", host));
+      }
+    }
+    config.pull_hosts = values;
+    return {};
+  };
+  row.get = [](const Config& config) { return config.pull_hosts; };
+  row.separator = ',';
+  return row;
+}
+
 ConfigRow time_zone_row() {
   ConfigRow row{"time_zone",
                 "",
@@ -435,6 +463,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
                                    "A file of more keys, one per line, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
+  rows.push_back(keys_row("admin_keys", "--admin-key",
+                          "As api_keys; where keys are needed, only requests with these pull models, and see and "
+                          "cancel what others have asked for.",
+                          [](auto& c) -> auto& { return c.admin_keys; }));
   rows.push_back(at_start_only(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
                                         "Where Minerva keeps what it has learned about models. Made with mode 0700.",
                                         [](auto& c) -> auto& { return c.state_dir; })));
@@ -550,6 +582,14 @@ std::vector<ConfigRow> make_config_rows() {
                              "cache, where the models themselves are not loaded: while nothing goes on, and as long as "
                              "limits.min_free_memory stays free.",
                              [](auto& c) -> auto& { return c.prediction.read_ahead; }));
+
+  rows.push_back(pull_hosts_row());
+  rows.push_back(size_row("pull.max_rate", Bytes(0), kMostSize,
+                          "Bytes that a download may take from the network each second; 0: as many as come.",
+                          [](auto& c) -> auto& { return c.pull_max_rate; }));
+  rows.push_back(duration_row("pull.stall_timeout", std::chrono::seconds(1),
+                              "A download without a byte for so long begins its connection anew, some times.",
+                              [](auto& c) -> auto& { return c.pull_stall_timeout; }));
 
   rows.push_back(boolean_row("park.enabled", "--park",
                              "Whether an idle model that makes room for another keeps its process and its "

@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,21 @@ TEST_F(ConfigTest, TheHubsFolderIsWhereItsToolsLookForIt) {
   EXPECT_EQ(named->models_dirs, std::vector<std::string>{"/m"});
   EXPECT_FALSE(named->models_dirs_are_default);
   for (const auto& [variable, folder] : places) ::unsetenv(variable);
+}
+
+TEST_F(ConfigTest, WhatIsPulledGoesIntoTheHubsFolderIfModelsAreLookedForThere) {
+  ::setenv("HF_HUB_CACHE", "/hub", 1);
+  EXPECT_EQ(load_config("", {}, {})->pull_folder, "/hub");
+  EXPECT_EQ(load_config("", {}, {{"models_dirs", "/m"}, {"models_dirs", "/hub"}})->pull_folder, "/hub");
+  EXPECT_EQ(load_config("", {}, {{"models_dirs", "/m"}, {"models_dirs", "/n"}})->pull_folder, "/m");
+  ::unsetenv("HF_HUB_CACHE");
+}
+
+TEST_F(ConfigTest, HostsToPullFromAreNames) {
+  EXPECT_EQ(load("[pull]\nhosts = [\"*\"]\n")->pull_hosts, std::vector<std::string>{"*"});
+  for (const char* const host : {"https://host", "host/path", "*host", "a b", ""}) {
+    EXPECT_FALSE(load(fmt::format("[pull]\nhosts = [\"{}\"]\n", host))) << host;
+  }
 }
 
 TEST_F(ConfigTest, WhatIsUnknownIsRefusedUnlessToldOtherwise) {
@@ -632,9 +648,13 @@ const std::map<std::string, std::string>& samples() {
       {"queue.load_timeout", "\"20m\""},
       {"queue.max_switches_per_second", "7"},
       {"queue.head_start", "\"1m\""},
+      {"admin_keys", "[\"sha256:" + std::string(64, 'd') + "\"]"},
       {"queue.high_priority_keys", "[\"sha256:" + std::string(64, 'b') + "\"]"},
       {"queue.low_priority_keys", "[\"sha256:" + std::string(64, 'c') + "\"]"},
       {"restart.restore", "false"},
+      {"pull.hosts", "[\"mirror.example\", \"*.cdn.example\"]"},
+      {"pull.max_rate", "\"110MiB\""},
+      {"pull.stall_timeout", "\"45s\""},
       {"park.enabled", "false"},
       {"trace.enabled", "false"},
       {"predict.preload", "true"},

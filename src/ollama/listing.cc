@@ -115,6 +115,14 @@ std::string parameter_size(std::uint64_t count) {
   return count == 0 ? "" : std::to_string(count);
 }
 
+std::string pull_json(std::string_view file, std::string_view version, Bytes size, Bytes done) {
+  const std::string which = digest(std::string(file), version);
+  return api::dump(Json{{"status", "pulling " + which.substr(0, 12)},
+                        {"digest", "sha256:" + which},
+                        {"total", size.count()},
+                        {"completed", done.count()}});
+}
+
 std::string digest(const ModelId& id, std::string_view identity) {
   const std::string text = fmt::format("{}\n{}", id, identity);
   std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};

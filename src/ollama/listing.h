@@ -64,6 +64,9 @@ struct ShowAnswer {
 };
 std::string show_json(const ShowAnswer& model);
 
+// A line of POST /api/pull while a file comes. `file`, `version`: which that is.
+std::string pull_json(std::string_view file, std::string_view version, Bytes size, Bytes done);
+
 // How a model is called by who expects a tag: an id that has none gets ":latest".
 std::string tagged_name(const ModelId& id);
 // The id that such a name stands for; nothing if it has no such tag.

@@ -74,6 +74,13 @@ TEST(ListingTest, SizesAreWrittenAsPeopleSayThem) {
   EXPECT_EQ(parameter_size(12'345), "12K");
 }
 
+TEST(ListingTest, APullTellsHowFarItIs) {
+  const std::string which = digest("x.gguf", "c1");
+  EXPECT_EQ(pull_json("x.gguf", "c1", Bytes(100), Bytes(7)), R"({"status":"pulling )" + which.substr(0, 12) +
+                                                                 R"(","digest":"sha256:)" + which +
+                                                                 R"(","total":100,"completed":7})");
+}
+
 TEST(ListingTest, ADigestIsTheFilesOwn) {
   EXPECT_EQ(digest("a", "1").size(), 64U);
   EXPECT_EQ(digest("a", "1"), digest("a", "1"));

@@ -1,11 +1,15 @@
 #include "server/access.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
 
 namespace minerva {
 namespace {
+
+constexpr std::string_view kSessionCookie = "minerva_session";
 
 // The host of "name:port", "[::1]:port" or "name", without brackets.
 std::string_view host_name(std::string_view authority) {
@@ -88,8 +92,17 @@ std::optional<std::string_view> bearer_key(std::string_view field) {
   return field;
 }
 
+// Whether the one Origin of a request is the server itself, by the Host that the request names.
+bool is_same_origin(const io::RequestHead& request) {
+  const std::string* const origin = request.headers.find("origin");
+  const std::string* const host = request.headers.find("host");
+  if (origin == nullptr || host == nullptr || request.headers.count("origin") != 1) return false;
+  const std::size_t scheme = origin->find("://");
+  return scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), *host);
+}
+
 // By its key; everybody may do as they like where no key is needed.
-Result<Caller> key_holder(const Config& config, const io::RequestHead& request) {
+Result<Caller> key_holder(const Config& config, const io::RequestHead& request, std::optional<UserId> session) {
   if (config.accepted_keys.empty()) return Caller{};
   const std::string* const authorization = request.headers.find("authorization");
   const std::string* const plain = request.headers.find("x-api-key");
@@ -102,6 +115,8 @@ Result<Caller> key_holder(const Config& config, const io::RequestHead& request) 
     if (caller) return *caller;
   }
   if (authorization == nullptr && plain == nullptr) {
+    const auto caller = session ? config.accepted_keys.find_user(*session) : std::nullopt;
+    if (caller) return *caller;
     return fail(ErrorCode::kUnauthorized,
                 "This server needs an API key. Send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\".");
   }
@@ -130,12 +145,7 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
     return Error{ErrorCode::kForbidden,
                  "Pages of another origin may not use this server, unless limits.allowed_origins has them."};
   };
-  if (const std::string* origin = request.headers.find("origin")) {
-    const std::size_t scheme = origin->find("://");
-    const bool same =
-        scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), host);
-    if (!same || request.headers.count("origin") != 1) return foreign();
-  }
+  if (request.headers.count("origin") > 0 && !is_same_origin(request)) return foreign();
   // Sent by browsers where they send no Origin, as with images: also a GET can load a model.
   if (site != nullptr && *site != "same-origin" && *site != "none") return foreign();
   return std::nullopt;
@@ -182,8 +192,40 @@ std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form
   return Error{ErrorCode::kForbidden, "A page's request must be JSON: send Content-Type: application/json."};
 }
 
-Result<Caller> identify(const Config& config, const io::RequestHead& request) {
-  Result<Caller> caller = key_holder(config, request);
+std::string session_cookie(const io::RequestHead& request) {
+  const std::string* const host = request.headers.find("host");
+  const std::string_view authority = host == nullptr ? std::string_view() : *host;
+  const std::size_t colon = authority.rfind(':');
+  std::string_view port = colon == std::string_view::npos ? std::string_view() : authority.substr(colon + 1);
+  // The last group of an IPv6 address is no port.
+  if (port.find_first_not_of("0123456789") != std::string_view::npos) port = {};
+  return std::string(kSessionCookie) + (port.empty() ? "" : "_") + std::string(port);
+}
+
+std::optional<std::string_view> session_token(const io::RequestHead& request) {
+  const std::string name = session_cookie(request);
+  for (const io::HeaderField& field : request.headers) {
+    if (!io::equal_ignoring_case(field.name, "cookie")) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      std::string_view pair = rest.substr(0, rest.find(';'));
+      rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+      while (pair.starts_with(' ')) pair.remove_prefix(1);
+      const std::size_t equals = pair.find('=');
+      if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+    }
+  }
+  return std::nullopt;
+}
+
+bool is_own_page(const io::RequestHead& request) {
+  const std::string* const site = request.headers.find("sec-fetch-site");
+  // Browsers send it to no plain address but this machine's.
+  return site == nullptr ? is_same_origin(request) : *site == "same-origin";
+}
+
+Result<Caller> identify(const Config& config, const io::RequestHead& request, std::optional<UserId> session) {
+  Result<Caller> caller = key_holder(config, request, session);
   const std::string* const field = caller ? request.headers.find("x-minerva-priority") : nullptr;
   if (field == nullptr) return caller;
   const auto wanted = parse_priority(*field);
@@ -192,6 +234,14 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request) {
   return caller;
 }
 
-bool sees_all(const Config& config, const Caller& /*caller*/) { return config.accepted_keys.empty(); }
+bool is_admin(const Config& config, const Caller& caller) {
+  return config.accepted_keys.empty() || config.administrators.find_user(caller.user).has_value();
+}
+
+std::optional<Error> refuse_unless_admin(const Config& config, const Caller& caller, std::string_view deed) {
+  if (is_admin(config, caller)) return std::nullopt;
+  return Error{ErrorCode::kForbidden,
+               fmt::format("This API key may not {}: admin_keys of the config does not have it.", deed)};
+}
 
 }  // namespace minerva

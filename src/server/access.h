@@ -4,6 +4,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "config/config.h"
 #include "io/http.h"
@@ -35,12 +37,24 @@ io::Headers preflight_headers(const io::RequestHead& request);
 // that takes uploads, a form). Errors: kForbidden.
 std::optional<Error> refuse_form(const io::RequestHead& request, bool takes_form);
 
-// Who asks, by "Authorization: Bearer KEY", or "x-api-key: KEY" as Anthropic's clients send it; and with which
-// priority: the key's, which "x-minerva-priority: low | normal | high" can lower. Where no key is needed it can raise
-// it as well. Errors: kUnauthorized; kInvalidArgument: no such priority.
-Result<Caller> identify(const Config& config, const io::RequestHead& request);
+// What the cookie of a session is called. Browsers send a host's cookies to all its ports: each has one of its own.
+std::string session_cookie(const io::RequestHead& request);
+// The token of the session that a request's cookie names. Valid as long as the request is.
+std::optional<std::string_view> session_token(const io::RequestHead& request);
+// Whether this server's own page sends the request, as its browser says. Pages of the same host's other ports count as
+// the same site, so that they come with its cookie.
+bool is_own_page(const io::RequestHead& request);
 
-// Whether `caller` may see and cancel what others have asked for: where no key is needed. No key has that right.
-bool sees_all(const Config& config, const Caller& caller);
+// Who asks, by "Authorization: Bearer KEY", or "x-api-key: KEY" as Anthropic's clients send it, or without either by
+// the session whose user is handed in; and with which priority: the key's, which "x-minerva-priority: low | normal |
+// high" can lower. Where no key is needed it can raise it as well. Errors: kUnauthorized; kInvalidArgument: no such
+// priority.
+Result<Caller> identify(const Config& config, const io::RequestHead& request,
+                        std::optional<UserId> session = std::nullopt);
+
+// Whether the caller may do what concerns all callers: with one of admin_keys; everybody where no key is needed.
+bool is_admin(const Config& config, const Caller& caller);
+// Refuses `deed` ("pull models") to all others. Errors: kForbidden.
+std::optional<Error> refuse_unless_admin(const Config& config, const Caller& caller, std::string_view deed);
 
 }  // namespace minerva

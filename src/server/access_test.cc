@@ -210,11 +210,54 @@ TEST(Access, APriorityIsTheKeysAndTheHeaderLowersIt) {
   EXPECT_EQ(odd.error().code, ErrorCode::kInvalidArgument);
 }
 
-TEST(Access, WhereKeysAreNeededNobodySeesWhatOthersAsk) {
+TEST(Access, ASessionStandsForItsKeyAndEndsWithIt) {
   Config config;
-  EXPECT_TRUE(sees_all(config, Caller{}));
-  config.accepted_keys.add(hash_api_key("one").value());
-  EXPECT_FALSE(sees_all(config, identify(config, request({{"x-api-key", "one"}})).value()));
+  config.accepted_keys.add(hash_api_key("first").value(), Priority::kLow);
+  const UserId user = identify(config, request({{"x-api-key", "first"}})).value().user;
+  const auto with = [&](std::vector<io::HeaderField> fields) {
+    return identify(config, request(std::move(fields)), user);
+  };
+  EXPECT_EQ(with({}).value(), (Caller{user, Priority::kLow}));
+  EXPECT_EQ(with({{"x-api-key", "wrong"}}).error().code, ErrorCode::kUnauthorized) << "what is shown counts";
+  config.accepted_keys = {};
+  config.accepted_keys.add(hash_api_key("second").value());
+  EXPECT_EQ(with({}).error().code, ErrorCode::kUnauthorized);
+}
+
+TEST(Access, ASessionsCookieIsThatOfItsPort) {
+  const auto token = [](const char* host, const char* cookie) {
+    io::RequestHead head;
+    head.headers.add("Host", host);
+    head.headers.add("Cookie", cookie);
+    const auto found = session_token(head);
+    return found ? std::string(*found) : "none";
+  };
+  EXPECT_EQ(token("127.0.0.1:3000", "a=b; minerva_session_3000=t; c=d"), "t");
+  EXPECT_EQ(token("[::1]:3000", "minerva_session_3000=t"), "t");
+  EXPECT_EQ(token("[::1]", "minerva_session=t"), "t");
+  EXPECT_EQ(token("name", "minerva_session=t"), "t");
+  EXPECT_EQ(token("127.0.0.1:3000", "minerva_session=t; minerva_session_3001=u"), "none");
+  for (const char* const other :
+       {"", ";", "minerva_session_3000", "xminerva_session_3000=t", "minerva_session_30000=t"}) {
+    EXPECT_EQ(token("127.0.0.1:3000", other), "none") << other;
+  }
+}
+
+TEST(Access, ItsOwnPageSaysSo) {
+  const std::string host = "127.0.0.1:3000";
+  const auto own = [&](std::vector<io::HeaderField> fields) {
+    fields.push_back({"Host", host});
+    return is_own_page(request(std::move(fields)));
+  };
+  EXPECT_TRUE(own({{"Origin", "http://" + host}}));
+  EXPECT_TRUE(own({{"Sec-Fetch-Site", "same-origin"}}));
+  EXPECT_FALSE(own({}));
+  EXPECT_FALSE(own({{"Origin", "null"}}));
+  EXPECT_FALSE(own({{"Origin", "http://localhost:5173"}}));
+  EXPECT_FALSE(own({{"Origin", "http://" + host}, {"Origin", "http://" + host}}));
+  for (const char* const other : {"same-site", "cross-site", "none"}) {
+    EXPECT_FALSE(own({{"Sec-Fetch-Site", other}, {"Origin", "http://" + host}})) << other;
+  }
 }
 
 TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
@@ -228,6 +271,21 @@ TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
   EXPECT_EQ(user("first"), before);
   EXPECT_NE(user("second"), before);
   EXPECT_NE(before, UserId{});
+}
+
+TEST(Access, AdministratorsAreThoseOfAdminKeys) {
+  Config config;
+  EXPECT_TRUE(is_admin(config, Caller{})) << "everybody where no key is needed";
+  for (const char* const key : {"usual", "admin"}) config.accepted_keys.add(hash_api_key(key).value());
+  config.administrators.add(hash_api_key("admin").value());
+  const auto of = [&](const char* key) { return identify(config, request({{"x-api-key", key}})).value(); };
+  EXPECT_TRUE(is_admin(config, of("admin")));
+  EXPECT_FALSE(is_admin(config, of("usual")));
+  EXPECT_FALSE(is_admin(config, Caller{}));
+  EXPECT_FALSE(refuse_unless_admin(config, of("admin"), "pull models").has_value());
+  const auto refused = refuse_unless_admin(config, of("usual"), "pull models");
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->code, ErrorCode::kForbidden);
 }
 
 }  // namespace

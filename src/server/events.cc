@@ -12,20 +12,6 @@ namespace {
 constexpr auto kHeartbeat = std::chrono::seconds(15);
 constexpr std::size_t kMostAtOnce = std::size_t{64} << 10;  // bytes
 
-// Woken by each event while it lives.
-class Watcher {
- public:
-  explicit Watcher(Service& service) : woken(service.loop), service_(service) { service_.watchers.insert(&woken); }
-  Watcher(const Watcher&) = delete;
-  Watcher& operator=(const Watcher&) = delete;
-  ~Watcher() { service_.watchers.erase(&woken); }
-
-  io::Signal woken;
-
- private:
-  Service& service_;
-};
-
 // What the client has seen; nothing if it does not say. Errors: kInvalidArgument.
 Result<std::optional<std::uint64_t>> last_seen(const Exchange& x) {
   const std::string* text = x.request.headers.find("last-event-id");

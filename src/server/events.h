@@ -13,6 +13,20 @@
 
 namespace minerva {
 
+// Woken by each event while it lives.
+class Watcher {
+ public:
+  explicit Watcher(Service& service) : woken(service.loop), service_(service) { service_.watchers.insert(&woken); }
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+  ~Watcher() { service_.watchers.erase(&woken); }
+
+  io::Signal woken;
+
+ private:
+  Service& service_;
+};
+
 // Answers with events: `first`, then what `read` returns of at most so many bytes (empty: there is nothing new), and a
 // comment where nothing comes for long. Until the client goes or the server drains.
 io::Task<void> stream_events(Service& service, Exchange& x, std::string first,

@@ -10,7 +10,10 @@
 #include "ollama/chat.h"
 #include "ollama/embed.h"
 #include "ollama/listing.h"
+#include "server/access.h"
+#include "server/page.h"
 #include "server/proxy.h"
+#include "server/pull_routes.h"
 #include "server/waiting.h"
 
 namespace minerva {
@@ -238,18 +241,47 @@ io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
 
 // ---- models' files ----
 
-io::Task<void> pull(Service& service, Exchange& x, ModelId /*id*/) {
+std::string status_line(std::string_view status) { return fmt::format("{{\"status\":\"{}\"}}\n", status); }
+
+// How a download is, as a line.
+std::string pull_line(const pull::Job& job) {
+  const pull::Progress& progress = job.progress;
+  if (job.state == pull::JobState::kDone) return status_line("success");
+  if (job.ended()) {
+    const Error cancelled{ErrorCode::kCancelled, "The download was cancelled."};
+    return api::error_body(api::Dialect::kOllama, job.error.value_or(cancelled)) + "\n";
+  }
+  if (progress.doing.starts_with("checking")) return status_line("verifying sha256 digest");
+  if (progress.size == Bytes()) return status_line("pulling manifest");
+  return ollama::pull_json(progress.file, progress.commit, progress.size, progress.done) + "\n";
+}
+
+// Of a model that is not here.
+io::Task<void> pull_missing(Service& service, Exchange& x, const std::string& name, bool stream) {
+  if (name.find('/') == std::string::npos) {
+    co_return co_await x.error(
+        {ErrorCode::kModelNotFound,
+         fmt::format("There is no model \"{}\" here. Pull one by its repository, as org/repo or hf.co/org/repo:Q4_K_M; "
+                     "or put its GGUF file into one of the models folders: it is found at once.",
+                     name.substr(0, 200)),
+         "model"});
+  }
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
+    co_return co_await x.error(*refused);
+  const Result<const pull::Job*> job = service.downloads.pull(name);
+  if (!job) co_return co_await x.error(job.error());
+  const std::string id = (*job)->id;
+  if (!stream) co_return co_await answer_ended_download(service, x, id, R"({"status":"success"})");
+  co_await follow_download(service, x, id, std::string(api::stream_type(api::Dialect::kOllama)), pull_line);
+}
+
+io::Task<void> pull_model(Service& service, Exchange& x, ModelId /*id*/) {
   const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
   if (!request) co_return;
   std::string name = request->model;
   const Result<ModelId> model = co_await find_model(service, name);
   if (!model && model.error().code == ErrorCode::kModelNotFound) {
-    co_return co_await x.error(
-        {ErrorCode::kModelNotFound,
-         fmt::format("There is no model \"{}\" here, and this server does not download models. Put its GGUF file into "
-                     "one of the models folders: it is found at once.",
-                     name.substr(0, 200)),
-         "model"});
+    co_return co_await pull_missing(service, x, request->model, request->stream);
   }
   if (!model) co_return co_await x.error(model.error());
   const std::string success = R"({"status":"success"})";
@@ -287,7 +319,10 @@ io::Task<void> version(Service& /*service*/, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, ollama::version_json());
 }
 
+// Ollama's clients look whether it is there; a browser gets the page.
 io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
+  if (wants_page(x.request)) co_return co_await answer_page(x, "index.html");
+  x.connection.add_to_answer("Vary", "Accept");
   co_await x.respond(200, "text/plain; charset=utf-8", "Minerva is running");
 }
 
@@ -297,7 +332,7 @@ void add_ollama_routes(std::vector<Route>& table) {
   using ollama::EmbedVerb;
   using ollama::Verb;
   std::vector<Route> rows = {
-      {"GET", "/", "Ollama: it is there", root},
+      {"GET", "/", "the page; for Ollama's clients: it is there", root, /*open=*/true},
       {"GET", "/api/version", "Ollama: which version of its API is spoken", version},
       {"GET", "/api/tags", "Ollama: the catalog", tags},
       {"GET", "/api/ps", "Ollama: the models in memory", running},
@@ -306,7 +341,7 @@ void add_ollama_routes(std::vector<Route>& table) {
       {"POST", "/api/generate", "Ollama: a prompt", chat<Verb::kGenerate>},
       {"POST", "/api/embed", "Ollama: embeddings", embed<EmbedVerb::kEmbed>},
       {"POST", "/api/embeddings", "Ollama: one embedding", embed<EmbedVerb::kEmbedding>},
-      {"POST", "/api/pull", "Ollama: a model that is here is there", pull},
+      {"POST", "/api/pull", "Ollama: pull a model", pull_model},
       {"DELETE", "/api/delete", "Ollama: files are the operator's", no_delete},
       {"POST", "/api/create", "Ollama: models are files and config", no_create},
       {"POST", "/api/copy", "Ollama: another name is an alias or a preset", no_copy},

@@ -33,7 +33,7 @@ constexpr auto kLastWords = std::chrono::seconds(5);
 
 constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-type", "accept", "anthropic-version",
                                                                       "anthropic-beta", "openai-beta"};
-constexpr std::array<std::string_view, 2> kDroppedResponseHeaders = {"server", "keep-alive"};
+constexpr std::array<std::string_view, 3> kDroppedResponseHeaders = {"server", "keep-alive", "set-cookie"};
 constexpr std::string_view kCorsPrefix = "access-control-";
 
 std::string_view cache_header(CacheOutcome outcome) {

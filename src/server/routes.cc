@@ -15,8 +15,11 @@
 #include "server/llama_swap_routes.h"
 #include "server/metrics.h"
 #include "server/ollama_routes.h"
+#include "server/page.h"
 #include "server/proxy.h"
+#include "server/pull_routes.h"
 #include "server/router_routes.h"
+#include "server/sessions.h"
 #include "server/show_config.h"
 #include "server/upstream.h"
 
@@ -203,9 +206,12 @@ std::vector<Route> make_routes() {
   };
   add_inference(table);
   add_activity_routes(table);
+  add_pull_routes(table);
   add_router_routes(table);
   add_llama_swap_routes(table);
   add_ollama_routes(table);
+  add_session_routes(table);
+  add_page_routes(table);
   return table;
 }
 
@@ -343,7 +349,10 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
   if (is_preflight(service.config, x.request)) co_return co_await grant(x, preflight_headers(x.request));
   // Without a key nobody learns which routes there are.
   if (!route || !x.route->open) {
-    const Result<Caller> caller = identify(service.config, x.request);
+    // The page's cookie lets in its own page only, but for looks: there is nothing else that a browser would not ask.
+    const bool may_use_session = for_browsers.linkable || is_own_page(x.request);
+    const auto session = may_use_session ? session_user(service.sessions, x.request, Clock::now()) : std::nullopt;
+    const Result<Caller> caller = identify(service.config, x.request, session);
     if (!caller) co_return co_await x.error(caller.error());
     x.caller = *caller;
   }

@@ -138,6 +138,7 @@ int serve(const ConfigSource& source, const Config& given) {
   warn_of_default_model(service);
   service.memory_watch.start();
   service.samples.start();
+  service.downloads.start();
   Reload reload(source, config, service);
   reload.watch_file();
   io::Timer close_timer(loop);
@@ -169,6 +170,7 @@ int serve(const ConfigSource& source, const Config& given) {
   std::fflush(stdout);
   loop.run();
   service.pool.clear();
+  service.downloads.finish();
   history.finish();
   catalog.finish();
   log::info("stopped");

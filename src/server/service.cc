@@ -58,6 +58,43 @@ void Service::follow_host() {
   });
 }
 
+pull::Downloads::Hooks Service::download_hooks() {
+  pull::Downloads::Hooks hooks;
+  hooks.settings = [this] {
+    pull::FetchSettings fetching;
+    fetching.hosts = config.pull_hosts;
+    fetching.max_rate = config.pull_max_rate;
+    fetching.stall_timeout = std::chrono::ceil<std::chrono::seconds>(config.pull_stall_timeout);
+    fetching.hub_cache = config.pull_folder;
+    fetching.models_dir = config.models_dirs.front();
+    fetching.budget = host.context().memory_budget();
+    fetching.agent = "minerva/" MINERVA_VERSION;
+    return fetching;
+  };
+  hooks.changed = [this](const pull::Job& job, bool is_progress) {
+    std::optional<double> progress;
+    if (is_progress) {
+      const auto size = static_cast<double>(job.progress.size.count());
+      progress = size > 0 ? static_cast<double>(job.progress.done.count()) / size : 0;
+    }
+    events.take_download(job.id, pull::job_json(job), progress, std::chrono::system_clock::now());
+    tell_watchers();
+  };
+  hooks.fetched = [this](const std::string& id, const pull::Fetched& fetched) {
+    loop.spawn(take_fetched(id, fetched));
+  };
+  return hooks;
+}
+
+io::Task<void> Service::take_fetched(std::string download, pull::Fetched fetched) {
+  co_await catalog_watch.refresh();
+  ModelId name = fetched.name;
+  for (const ModelSpec* const spec : catalog.list()) {
+    if (spec->repo == fetched.repo && spec->place.ends_with("/" + fetched.file)) name = spec->id;
+  }
+  downloads.settle(download, name);
+}
+
 void Service::tell_watchers() {
   for (io::Signal* const watcher : watchers) watcher->notify();
 }

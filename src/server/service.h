@@ -15,12 +15,14 @@
 #include "host/model_host.h"
 #include "host/timetable.h"
 #include "io/loop.h"
+#include "pull/downloads.h"
 #include "router_api/status_feed.h"
 #include "server/activity.h"
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
 #include "server/samples.h"
+#include "server/sessions.h"
 #include "server/web_ui.h"
 
 namespace minerva {
@@ -41,7 +43,8 @@ struct Service {
         events(first_event_id()),
         statuses([this](const ModelId& model) { return names_of(model); }),
         web_ui(settings.ui_dir),
-        samples(event_loop, [this] { return sample(); }) {
+        samples(event_loop, [this] { return sample(); }),
+        downloads(event_loop, settings.state_dir + "/downloads.json", download_hooks()) {
     follow_host();
   }
 
@@ -61,6 +64,8 @@ struct Service {
   const WebUi web_ui;
   Activity activity;
   Samples samples;
+  pull::Downloads downloads;
+  Sessions sessions;
   std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
@@ -110,6 +115,9 @@ struct Service {
   static std::uint64_t first_event_id();
   // How it is now.
   api::Sample sample();
+  pull::Downloads::Hooks download_hooks();
+  // A pull's files are in their places: the catalog is read again, and says what the model is called.
+  io::Task<void> take_fetched(std::string download, pull::Fetched fetched);
   // Everything that it does goes into `events`.
   void follow_host();
 };

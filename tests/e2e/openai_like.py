@@ -5,7 +5,7 @@ usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term
 The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
 "hold FILE" a stream that goes on once FILE is there, "break" a stream that ends with an error as llama.cpp's do; anything
 else is said again, word by word. A body without messages is said again too, with its path, and of a GET the path alone;
-"/redirect" redirects.
+"/redirect" redirects, sets a cookie and says which one came.
 """
 import argparse
 import http.server
@@ -37,6 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/redirect":
             self.send_response(302)
             self.send_header("Location", "/elsewhere")
+            self.send_header("Set-Cookie", "minerva_session=mine")
+            self.send_header("x-seen-cookie", self.headers["Cookie"] or "none")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -54,6 +54,8 @@ def expected(route, key, host, origin, content_type):
 def address(route):
     if route["path"] == "/chat/{path}":  # what is no file of the web UI there is routed as if /chat were not there
         return "/chat/index.html"
+    if route["path"] == "/page/{path}":
+        return "/page/main.js"
     return route["path"].replace("{id}", "nosuch").replace("{path}", "x")
 
 
@@ -89,13 +91,15 @@ def send(m, connection, route, key, host, origin, content_type):
 @pytest.fixture
 def m(serve, tmp_path):
     (tmp_path / "index.html").write_text("the web UI")
-    return serve("--api-key", KEY, "--ui-dir", tmp_path, config='[limits]\nallowed_origins = ["http://localhost:*"]\n')
+    return serve("--api-key", KEY, "--admin-key", KEY, "--ui-dir", tmp_path, config='[limits]\nallowed_origins = ["http://localhost:*"]\n')
 
 
 def test_the_matrix(m):
     table = route_table()
     assert len(table) > 20
-    assert [route["path"] for route in table if route["open"]] == ["/health", "/v1/health", "/chat", "/chat/", "/chat/{path}"]
+    assert [(route["method"], route["path"]) for route in table if route["open"]] == [
+        ("GET", "/health"), ("GET", "/v1/health"), ("GET", "/chat"), ("GET", "/chat/"), ("GET", "/chat/{path}"), ("GET", "/"),
+        ("GET", "/v1/session"), ("POST", "/v1/session"), ("DELETE", "/v1/session"), ("GET", "/page/{path}")]
     connection = m.connect()
     count = 0
     for number, route in enumerate(table):

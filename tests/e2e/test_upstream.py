@@ -55,9 +55,10 @@ def test_a_program_takes_bodies_of_any_type_and_json_within_its_limits(m):
         assert answer.status == 400 and answer.error["param"] == "n", (kind, answer)
 
 
-def test_redirects_come_through_and_websockets_do_not(m):
-    answer = m.get("/upstream/m/redirect")
+def test_redirects_come_through_and_cookies_and_websockets_do_not(m):
+    answer = m.get("/upstream/m/redirect", headers={"Cookie": "minerva_session=secret"})
     assert answer.status == 302 and answer.headers["location"] == "/elsewhere", answer
+    assert answer.headers["x-seen-cookie"] == "none" and "set-cookie" not in answer.headers, answer.headers
     answer = m.get("/upstream/m/x", headers={"Connection": "Upgrade", "Upgrade": "websocket",
                                              "Sec-WebSocket-Key": "x", "Sec-WebSocket-Version": "13"})
     assert answer.status == 501 and answer.error["code"] == "not_supported", answer

@@ -173,3 +173,16 @@ def test_parked_models_behind_a_key(start, ui):
         expect(ui.page.get_by_text(f"Model unloaded: {model}")).to_be_visible()
     assert m.engines() == []
     ui.shot("unloaded")
+
+
+def test_who_signed_in_on_the_page_chats_without_a_key(start, ui):
+    m = start("--api-key", KEY)
+    ui.page.goto(m.url)
+    ui.page.get_by_label("API key").fill(KEY)
+    ui.page.keyboard.press("Enter")
+    ui.page.get_by_role("link", name="Chat").click()
+    ui.page.get_by_role("link", name="Open the chat").click()
+    expect(ui.trigger()).to_be_visible()
+    ui.choose("alpha")
+    ui.say("First words", "alpha")
+    assert "Authorization" not in ui.page.evaluate("JSON.stringify(localStorage)")

@@ -1,0 +1,84 @@
+// Memory: who has how much of the budget.
+import { html } from "./htm.js";
+import { bytes, mib, percent } from "./format.js";
+import { LongTable, ModelLink, State } from "./parts.js";
+import { latestSample, models, useStore } from "./store.js";
+
+const COLOURS = 8;
+const given = new Map();
+// A model keeps its colour as long as the page is open.
+export function colourOf(id) {
+  if (!given.has(id)) given.set(id, given.size % COLOURS);
+  return given.get(id);
+}
+
+const MOST_PARTS = 40; // of the bar; all others are one part together
+
+function parts(resident, used) {
+  const shown = [...resident].sort((a, b) => b.memory_mb - a.memory_mb).slice(0, MOST_PARTS);
+  return { shown, rest: Math.max(0, used - shown.reduce((sum, model) => sum + model.memory_mb, 0)) };
+}
+
+export function MemoryBar({ resident, budget, used, others }) {
+  const whole = Math.max(budget, used) + (others ?? 0);
+  const width = (amount) => ({ width: `${(100 * amount) / whole}%` });
+  const { shown, rest } = parts(resident, used);
+  const free = Math.max(0, budget - used);
+  const sentence = `Of a budget of ${mib(budget)}, models have ${mib(used)}: ${
+    shown.slice(0, 10).map((model) => `${model.id} ${mib(model.memory_mb)}${model.state === "parked" ? " (parked)" : ""}`).join(", ") || "none"
+  }. Free: ${mib(free)}.${others === null ? "" : ` Other programs have ${mib(others)}.`}`;
+  return html`<div class="bar" role="img" aria-label=${sentence}>
+    ${shown.map((model) => html`<span key=${model.id} style=${width(model.memory_mb)} title=${`${model.id}: ${mib(model.memory_mb)}`}
+      class=${`part colour-${colourOf(model.id)} ${model.state === "parked" ? "parked" : ""}`}></span>`)}
+    ${rest > 0 && html`<span class="part rest" style=${width(rest)}></span>`}
+    <span class="part free" style=${width(free)}></span>
+    ${others !== null && html`<span class="part others" style=${width(others)}></span>`}
+  </div>`;
+}
+
+const share = (fraction) => (fraction > 0 && fraction < 0.01 ? "under 1 %" : percent(fraction));
+
+const COLUMNS = ["Model", "State", "Memory", "Of the budget", "Image on disk"];
+
+export function Memory() {
+  const { stats, missing } = useStore();
+  if (!stats) return html`<p class="empty">Asking the server…</p>`;
+  const resident = models().filter((model) => model.memory_mb > 0);
+  resident.sort((a, b) => b.memory_mb - a.memory_mb);
+  const budget = stats.memory_budget_mb;
+  const used = stats.estimated_memory_mb;
+  const sample = latestSample();
+  const others = sample?.others_bytes == null ? null : sample.others_bytes / 1048576;
+  const hot = resident.filter((model) => model.state !== "parked").reduce((sum, model) => sum + model.memory_mb, 0);
+  const parked = resident.filter((model) => model.state === "parked").reduce((sum, model) => sum + model.memory_mb, 0);
+  const cache = stats.cache;
+  const asked = cache.hits + cache.misses;
+  return html`
+    <${MemoryBar} resident=${resident} budget=${budget} used=${used} others=${others} />
+    <dl class="figures">
+      <div><dt>Budget</dt><dd>${mib(budget)}</dd></div>
+      <div><dt><span class="swatch hot"></span>In memory</dt><dd>${mib(hot)}</dd></div>
+      <div><dt><span class="swatch parked"></span>Kept by parked models</dt><dd>${mib(parked)}</dd></div>
+      <div><dt><span class="swatch free"></span>Free</dt><dd>${mib(Math.max(0, budget - used))}</dd></div>
+      <div><dt><span class="swatch others"></span>Other programs</dt><dd>${others === null ? "not told" : bytes(sample.others_bytes)}</dd></div>
+    </dl>
+    ${stats.memory_pressure && html`<p class="trouble">More than four fifths of the budget are taken. The next model may
+      have to wait until another one has left.</p>`}
+    ${missing.has("samples") && html`<p class="missing">What other programs hold is not shown, since this server does not
+      answer GET /v1/samples.</p>`}
+    <h2>Who has it</h2>
+    <${LongTable} label="Models that hold memory" kind="memory" columns=${COLUMNS} rows=${resident} height=${44} narrowHeight=${108}
+      keyOf=${(model) => model.id} empty="No model holds memory now. The first request for one loads it."
+      row=${(model) => [
+        html`<span class=${`swatch colour-${colourOf(model.id)} ${model.state === "parked" ? "parked" : ""}`}></span><${ModelLink} id=${model.id} />`,
+        html`<${State} model=${model} />`,
+        mib(model.memory_mb),
+        budget > 0 ? share(model.memory_mb / budget) : "–",
+        model.image_mb ? mib(model.image_mb) : "none",
+      ]} />
+    <h2>How well it is used</h2>
+    <p>${asked === 0
+      ? "Nobody asked for a model since the statistics began."
+      : `Of ${asked.toLocaleString("en-US")} requests, ${cache.hit_rate} % found their model in memory or parked. Models left for another one ${cache.evictions === 1 ? "once" : `${cache.evictions.toLocaleString("en-US")} times`}.`}
+      ${" "}Who leaves is chosen by the policy “${cache.policy}”.</p>`;
+}

@@ -1,0 +1,123 @@
+// What the server decided, plans and does, in sentences. Text only: nothing here becomes HTML.
+import { bytes, count, list, mib, percent, plural, seconds } from "./format.js";
+
+export const STATES = {
+  cold: "not in memory",
+  preparing: "being inspected",
+  loading: "loading",
+  hot: "in memory",
+  parking: "being parked",
+  parked: "parked",
+  waking: "waking",
+  stopping: "being stopped",
+  quarantined: "failed",
+};
+
+export const KINDS = {
+  load: "loaded",
+  wake: "woken",
+  make_room: "made room",
+  wait: "had to wait",
+  park: "parked",
+  stop: "stopped",
+  refuse: "refused",
+};
+
+// Those that change what is in memory.
+export const isSwitch = (decision) => decision.kind !== "wait" && decision.kind !== "refuse";
+
+export function phase(request) {
+  const part = request.fraction === null ? "" : ` ${percent(request.fraction)}`;
+  switch (request.phase) {
+    case "receiving":
+      return "receiving the request";
+    case "waiting":
+      return request.place ? `waiting for room, number ${request.place} in line` : "waiting for room";
+    case "reading":
+      return `reading${part}${request.prompt_tokens ? `${part ? " of" : ""} ${plural(request.prompt_tokens, "token")}` : ""}`;
+    case "generating":
+      return request.generated_tokens === null ? "generating" : `generating, ${plural(request.generated_tokens, "token")} so far`;
+    default:
+      return `${request.phase}${part}`;
+  }
+}
+
+const CONFIDENCE = {
+  measured: "as its own last loads took",
+  guessed: "guessed from loads of others",
+  unknown: "a guess without experience",
+};
+
+// What a dry run of a load says, as sentences.
+export function plan(answer) {
+  const sentences = [];
+  if (answer.state === "hot") return [`${answer.model_id} is in memory already; nothing has to be done.`];
+  sentences.push(`It takes ${mib(answer.estimated_memory_mb)}; ${mib(answer.free_memory_mb)} of the budget ${answer.free_memory_mb === 1 ? "is" : "are"} free.`);
+  if (answer.context_shrunk_from) {
+    sentences.push(`It gets a context of ${plural(answer.context_length, "token")} instead of ${count(answer.context_shrunk_from)}, as no more fit.`);
+  }
+  if (answer.would_evict.length > 0) {
+    sentences.push(`${list(answer.would_evict)} ${answer.would_evict.length === 1 ? "has" : "have"} to leave for it. To have ${answer.would_evict.length === 1 ? "it" : "them"} back takes about ${seconds(answer.cost_ms / 1000)}. The reason: ${answer.message.replace(/\.$/, "")}.`);
+  } else if (answer.possible) {
+    sentences.push("Nobody has to leave for it.");
+  }
+  sentences.push(answer.expected_load_ms === null
+    ? "How long it takes is not known before its first load."
+    : `It should take about ${seconds(answer.expected_load_ms / 1000)} (${CONFIDENCE[answer.confidence] ?? answer.confidence}).`);
+  if (!answer.possible) sentences.push(`It is not possible at this moment: ${answer.message} It would wait for its turn.`);
+  return sentences;
+}
+
+const running = (model) => model.leases > 0
+  ? [`${plural(model.leases, "request")} of it ${model.leases === 1 ? "is" : "are"} running; it waits for ${model.leases === 1 ? "its" : "their"} end, at most half a minute unless the config says otherwise.`]
+  : [];
+
+// What parking, unloading, pinning and unpinning mean for a model: the server has no dry run of those.
+export const CONSEQUENCES = {
+  park: (model) => [
+    `This frees most of its ${mib(model.memory_mb)}. No other model is displaced.`,
+    "Its conversations go to an image on disk; it is back within moments when it is asked again.",
+    ...running(model),
+  ],
+  unload: (model) => [
+    `This frees ${model.memory_mb ? mib(model.memory_mb) : "what it holds"}. No other model is displaced.`,
+    `Its conversations are dropped${model.image_mb ? `, and so is its image of ${mib(model.image_mb)} on disk` : ""}; the next request loads it anew.`,
+    ...running(model),
+  ],
+  pin: (model) => [
+    model.memory_mb
+      ? `It never leaves memory for another model: ${mib(model.memory_mb)} of the budget are its own until it is unpinned.`
+      : "Once it is in memory it never leaves for another model, until it is unpinned.",
+    "This holds until the server restarts; `pin = true` in the config stays.",
+  ],
+  unpin: () => ["It may leave memory for another model again. Nothing else changes now."],
+};
+
+// A decision and those it follows from, the first cause last.
+export function causes(decision, decisions) {
+  const chain = [];
+  for (let id = decision.because_of; id && chain.length < 5;) {
+    const cause = decisions.find((entry) => entry.id === id);
+    if (!cause) break;
+    chain.push(cause);
+    id = cause.because_of;
+  }
+  return chain;
+}
+
+export function standing(candidate) {
+  const what = candidate.leaves_by === "park" ? "was parked" : "was stopped";
+  const verdict = candidate.chosen ? `${what}, which frees ${mib(candidate.frees_mb)}` : "stayed";
+  return candidate.standing ? `${verdict} (${candidate.standing})` : verdict;
+}
+
+// A download's state.
+export function download(job) {
+  if (job.state === "failed") return job.error?.message ?? "It failed, and the server does not say why.";
+  if (job.state === "done") return job.model_id ? `done: ask for ${job.model_id}` : "done";
+  if (job.state === "cancelled") return "cancelled; what came is kept for another try";
+  if (job.state === "queued") return "waits for its turn";
+  const left = job.seconds_left === null || job.seconds_left === undefined ? "" : `, ${seconds(job.seconds_left)} left`;
+  const rate = job.bytes_per_second ? `, ${bytes(job.bytes_per_second)} a second${left}` : "";
+  return `${job.doing ?? "fetching"}: ${bytes(job.done_bytes)} of ${job.size_bytes ? bytes(job.size_bytes) : "an unknown size"}${rate}`;
+}

@@ -1,0 +1,261 @@
+#include "pull/downloads.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include "base/log.h"
+
+namespace minerva::pull {
+namespace {
+
+constexpr Duration kSavePeriod = std::chrono::seconds(1);
+
+std::string make_id() {
+  static std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("pull-{:016x}", random());
+}
+
+// Addresses may be signed.
+std::string loggable(const Job& job) { return job.name.substr(0, job.name.find('?')); }
+
+}  // namespace
+
+Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
+    : loop_(loop),
+      hooks_(std::move(hooks)),
+      saver_(loop, io::StateFile(file, kJobsFormat), kSavePeriod,
+             [this, given = jobs_text({})]() mutable -> std::optional<std::string> {
+               std::string text = jobs_text({jobs_.begin(), jobs_.end()});
+               if (text == given) return std::nullopt;
+               given = text;
+               return text;
+             }) {
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  const io::StateFile state(file, kJobsFormat);
+  const std::optional<std::string> text = state.read();
+  if (!text) return;
+  auto jobs = parse_jobs(*text);
+  if (!jobs) {
+    state.set_aside(jobs.error().message);
+    return;
+  }
+  for (Job& job : *jobs) {
+    if (!job.ended()) job.state = JobState::kQueued;
+    jobs_.push_back(std::move(job));
+  }
+}
+
+Downloads::~Downloads() {
+  for (const auto& work : works_) work->stop.set();
+  for (const auto& work : works_) work->thread.join();
+}
+
+void Downloads::start() { begin_next(); }
+
+Result<const Job*> Downloads::pull(const std::string& name) {
+  const auto endpoint = hub_endpoint();
+  if (!endpoint) return fail(endpoint.error());
+  const auto asked = parse_asked(name, *endpoint);
+  if (!asked) return fail(asked.error());
+  if (!asked->url.empty()) {
+    const auto url = parse_url(asked->url);
+    if (!url) return fail(url.error());
+    if (const auto allowed = HostRules(*endpoint, hooks_.settings().hosts).check(*url); !allowed) {
+      return fail(allowed.error());
+    }
+  }
+  std::size_t active = 0;
+  for (const Job& job : jobs_) {
+    if (job.ended()) continue;
+    if (job.name == name) return &job;
+    ++active;
+  }
+  if (finishing_) return fail(ErrorCode::kDraining, "The server is shutting down.");
+  if (active >= kMostActive) {
+    return fail(Error{ErrorCode::kQueueFull,
+                      fmt::format("{} downloads are waiting already. Cancel some, or wait.", active), "", 60});
+  }
+  Job job;
+  job.id = make_id();
+  job.name = name;
+  job.created = std::chrono::system_clock::now();
+  jobs_.push_back(std::move(job));
+  const Job& added = jobs_.back();
+  log::info("{} is to be pulled ({})", loggable(added), added.id);
+  saver_.changed();
+  hooks_.changed(added, /*is_progress=*/false);
+  begin_next();
+  return &added;
+}
+
+Result<void> Downloads::cancel(const std::string& id) {
+  Job* const job = find_job(id);
+  if (job == nullptr) {
+    return fail(ErrorCode::kModelNotFound,
+                fmt::format("There is no download {}. GET /v1/downloads lists them.", id.substr(0, 100)));
+  }
+  if (job->ended()) {
+    return fail(ErrorCode::kConflict,
+                fmt::format("The download {} has ended already ({}).", id, state_text(job->state)));
+  }
+  for (const auto& work : works_) {
+    if (work->job == id) work->stop.set();
+  }
+  end(*job, JobState::kCancelled);
+  return {};
+}
+
+const Job* Downloads::find(const std::string& id) const {
+  const auto it = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) { return job.id == id; });
+  return it == jobs_.end() ? nullptr : &*it;
+}
+
+Job* Downloads::find_job(const std::string& id) {
+  const auto it = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) { return job.id == id; });
+  return it == jobs_.end() ? nullptr : &*it;
+}
+
+std::vector<const Job*> Downloads::list() const {
+  std::vector<const Job*> list;
+  std::transform(jobs_.rbegin(), jobs_.rend(), std::back_inserter(list), [](const Job& job) { return &job; });
+  return list;
+}
+
+Result<void> Downloads::begin(std::unique_ptr<Work> work, std::function<std::function<void()>(Work&)> run) {
+  Work& started = *work;
+  works_.push_back(std::move(work));
+  try {
+    started.thread = std::thread([this, &started, run = std::move(run), still = std::weak_ptr(alive_)] {
+      std::function<void()> then = run(started);
+      loop_.post([this, &started, still, then = std::move(then)] {
+        if (still.expired()) return;
+        forget(&started);
+        then();
+      });
+    });
+  } catch (const std::system_error& error) {
+    works_.pop_back();
+    return fail(ErrorCode::kIo, fmt::format("A thread cannot be started: {}. Pull it again later.", error.what()));
+  }
+  return {};
+}
+
+void Downloads::forget(Work* work) {
+  const auto it = std::find_if(works_.begin(), works_.end(), [work](const auto& other) { return other.get() == work; });
+  (*it)->thread.join();
+  works_.erase(it);
+}
+
+void Downloads::begin_next() {
+  if (finishing_) return;
+  // One that was cancelled may still be ending: its files are not another's yet.
+  const bool busy = std::any_of(works_.begin(), works_.end(), [](const auto& work) { return !work->job.empty(); });
+  const auto next =
+      std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kQueued; });
+  const bool settling =
+      std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kRunning; });
+  if (busy || settling || next == jobs_.end()) return;
+  next->state = JobState::kRunning;
+  next->error.reset();
+  auto work = std::make_unique<Work>();
+  work->job = next->id;
+  const Fetch::Pinned pinned{next->progress.commit, next->progress.file};
+  const Result<void> begun = begin(std::move(work),
+                                   [this, settings = hooks_.settings(), name = next->name, id = next->id, pinned,
+                                    still = std::weak_ptr(alive_)](Work& own) -> std::function<void()> {
+                                     Fetch fetch(settings, own.stop, [&](const Progress& progress) {
+                                       loop_.post([this, still, id, progress] {
+                                         if (!still.expired()) take_progress(id, progress);
+                                       });
+                                     });
+                                     return [this, id, result = fetch.run(name, pinned)] { take_end(id, result); };
+                                   });
+  if (!begun) {
+    next->error = begun.error();
+    end(*next, JobState::kFailed);
+    return;
+  }
+  hooks_.changed(*next, /*is_progress=*/false);
+}
+
+void Downloads::take_progress(const std::string& id, const Progress& progress) {
+  Job* const job = find_job(id);
+  if (job == nullptr || job->state != JobState::kRunning) return;
+  // What a restart has to know.
+  const bool pins = job->progress.commit != progress.commit || job->progress.file != progress.file;
+  job->progress = progress;
+  if (pins) saver_.changed();
+  hooks_.changed(*job, /*is_progress=*/true);
+}
+
+void Downloads::take_end(const std::string& id, const Result<Fetched>& result) {
+  Job* const job = find_job(id);
+  if (job != nullptr && job->state == JobState::kRunning && !finishing_) {
+    if (result) {
+      hooks_.fetched(id, *result);
+    } else {
+      job->error = result.error();
+      log::warn("{} was not pulled: {}", loggable(*job), result.error().message);
+      end(*job, JobState::kFailed);
+    }
+  }
+  begin_next();
+}
+
+void Downloads::settle(const std::string& id, const ModelId& model) {
+  Job* const job = find_job(id);
+  if (job != nullptr && !job->ended()) {
+    job->model = model;
+    job->progress.done = job->progress.size;
+    log::info("{} is here: ask for {}", loggable(*job), model);
+    end(*job, JobState::kDone);
+  }
+  begin_next();
+}
+
+void Downloads::end(Job& job, JobState state) {
+  job.state = state;
+  job.progress.doing.clear();
+  job.progress.rate = 0;
+  hooks_.changed(job, /*is_progress=*/false);
+  drop_old();
+  saver_.changed();
+}
+
+void Downloads::drop_old() {
+  auto ended =
+      static_cast<std::size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.ended(); }));
+  for (auto it = jobs_.begin(); it != jobs_.end() && ended > kMostEnded;) {
+    const bool drops = it->ended();
+    it = drops ? jobs_.erase(it) : std::next(it);
+    if (drops) --ended;
+  }
+}
+
+Result<void> Downloads::list_choices(const std::string& name, std::function<void(Result<Listing>)> done) {
+  const auto listings = std::count_if(works_.begin(), works_.end(), [](const auto& work) { return work->job.empty(); });
+  if (static_cast<std::size_t>(listings) >= kMostListings) {
+    return fail(Error{ErrorCode::kQueueFull, "Too many repositories are being looked up. Try again.", "", 1});
+  }
+  return begin(std::make_unique<Work>(),
+               [settings = hooks_.settings(), name, done = std::move(done)](Work& own) -> std::function<void()> {
+                 Fetch fetch(settings, own.stop, [](const Progress&) {});
+                 return [done, listing = fetch.list(name)] { done(listing); };
+               });
+}
+
+void Downloads::finish() {
+  finishing_ = true;
+  for (const auto& work : works_) work->stop.set();
+  for (const auto& work : works_) work->thread.join();
+  works_.clear();
+  saver_.finish();
+}
+
+}  // namespace minerva::pull

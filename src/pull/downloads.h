@@ -1,0 +1,88 @@
+// Downloads: the table of pulls, which belong to the server: they outlive the client that asked, and go on after a
+// restart. One is fetched at a time, in the order they came; the last ones that ended are kept to be looked at.
+//
+// Threading: the loop's thread. Each pull and each listing works on a thread of its own, which tells the loop how far
+// it is. Ownership: the Loop outlives it; when it goes, its threads have ended. It knows nothing of the catalog:
+// whoever makes it says what a fetched file became.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "io/loop.h"
+#include "pull/fetch.h"
+#include "pull/job.h"
+#include "pull/stop.h"
+
+namespace minerva::pull {
+
+class Downloads {
+ public:
+  static constexpr std::size_t kMostActive = 100;
+  static constexpr std::size_t kMostEnded = 100;
+  static constexpr std::size_t kMostListings = 4;  // at once
+
+  struct Hooks {
+    // As the config is now: asked when a work begins.
+    std::function<FetchSettings()> settings;
+    // A job changed: its state, or only how far it is.
+    std::function<void(const Job&, bool is_progress)> changed;
+    // Its files are in their places: settle() is to be called with what the catalog calls the model.
+    std::function<void(const std::string& id, const Fetched&)> fetched;
+  };
+  // `file`: where the table is kept.
+  Downloads(io::Loop& loop, const std::string& file, Hooks hooks);
+  Downloads(const Downloads&) = delete;
+  Downloads& operator=(const Downloads&) = delete;
+  ~Downloads();
+
+  // Goes on with what was under way when the last process ended.
+  void start();
+  // The one under way for that name, or a new one. Valid until something waits.
+  // Errors: kInvalidArgument, kQueueFull, kForbidden (a host that is not allowed).
+  Result<const Job*> pull(const std::string& name);
+  // Nothing more of it is fetched; what is here of it stays for another try. Errors: kModelNotFound: there is none of
+  // that id; kConflict: it has ended.
+  Result<void> cancel(const std::string& id);
+  const Job* find(const std::string& id) const;
+  std::vector<const Job*> list() const;  // the newest first
+
+  // What a repository has; `done` is called on the loop's thread, later. Errors: kQueueFull, at once.
+  Result<void> list_choices(const std::string& name, std::function<void(Result<Listing>)> done);
+
+  // Of a job whose files are fetched: it is done.
+  void settle(const std::string& id, const ModelId& model);
+  // No more is fetched; the table is on disk when it returns. Blocks, at most for some seconds.
+  void finish();
+
+ private:
+  // What is under way beside the loop.
+  struct Work {
+    Stop stop;
+    std::thread thread;
+    std::string job;  // empty: a listing
+  };
+  Job* find_job(const std::string& id);
+  void begin_next();
+  void end(Job& job, JobState state);
+  void take_progress(const std::string& id, const Progress& progress);
+  void take_end(const std::string& id, const Result<Fetched>& result);
+  // Runs `run` on a thread of its own, and what that returns on the loop's, with its work gone. Errors: kIo.
+  Result<void> begin(std::unique_ptr<Work> work, std::function<std::function<void()>(Work&)> run);
+  void forget(Work* work);
+  void drop_old();
+
+  io::Loop& loop_;
+  Hooks hooks_;
+  std::list<Job> jobs_;  // the oldest first
+  std::list<std::unique_ptr<Work>> works_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // calls that the loop has yet to make look at it
+  bool finishing_ = false;
+  io::StateSaver saver_;
+};
+
+}  // namespace minerva::pull

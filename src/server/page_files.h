@@ -1,0 +1,20 @@
+// The page's files, as tools/embed_page.py puts them into the program when it is built.
+//
+// Plain constants; any thread.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace minerva {
+
+struct PageFile {
+  std::string_view name;  // "index.html"
+  std::string_view etag;  // with its quotes
+  std::string_view gzip;  // its content
+};
+
+// By name.
+std::span<const PageFile> page_files();
+
+}  // namespace minerva

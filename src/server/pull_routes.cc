@@ -1,0 +1,150 @@
+#include "server/pull_routes.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "api/dialect.h"
+#include "api/sse.h"
+#include "server/access.h"
+#include "server/events.h"
+
+namespace minerva {
+namespace {
+
+constexpr Bytes kMaxBody = Bytes::mib(1);
+constexpr auto kHeartbeat = std::chrono::seconds(15);
+
+// What a repository has, without fetching any of it.
+io::Task<void> show_choices(Service& service, Exchange& x, std::string name) {
+  struct Asked {
+    explicit Asked(io::Loop& loop) : answered(loop) {}
+    io::Signal answered;
+    std::optional<Result<pull::Listing>> answer;
+  };
+  // Shared, as it may be answered when nobody waits any more.
+  const auto asked = std::make_shared<Asked>(service.loop);
+  const Result<void> begun = service.downloads.list_choices(name, [asked](Result<pull::Listing> listing) {
+    asked->answer = std::move(listing);
+    asked->answered.notify();
+  });
+  if (!begun) co_return co_await x.error(begun.error());
+  bool gone = false;
+  x.connection.watch_peer([&gone, asked] {
+    gone = true;
+    asked->answered.notify();
+  });
+  while (!asked->answer && !gone) co_await asked->answered.wait();
+  x.connection.unwatch_peer();
+  if (!asked->answer) co_return co_await x.error({ErrorCode::kCancelled, "the client went away"});
+  if (!*asked->answer) co_return co_await x.error(asked->answer->error());
+  co_await x.json(200, pull::listing_json(**asked->answer));
+}
+
+// POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
+io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
+    co_return co_await x.error(*refused);
+  const Result<std::string> body = co_await x.body(kMaxBody);
+  if (!body) co_return co_await x.error(body.error());
+  const Result<std::string> name = pull::parse_pull_body(*body);
+  if (!name) co_return co_await x.error(name.error());
+  const Result<bool> dry_run = x.query.flag("dry_run", false);
+  if (!dry_run) co_return co_await x.error(dry_run.error());
+  if (*dry_run) co_return co_await show_choices(service, x, *name);
+  const Result<const pull::Job*> job = service.downloads.pull(*name);
+  if (!job) co_return co_await x.error(job.error());
+  const std::string* const accept = x.request.headers.find("accept");
+  if (accept == nullptr || accept->find("text/event-stream") == std::string::npos) {
+    co_return co_await x.json(202, pull::job_json(**job));
+  }
+  const std::string id = (*job)->id;
+  co_await follow_download(service, x, id, "text/event-stream",
+                           [](const pull::Job& now) { return api::sse_data(pull::job_json(now)); });
+}
+
+io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
+  co_await x.json(200, pull::jobs_json(service.downloads.list()));
+}
+
+io::Task<void> cancel_download(Service& service, Exchange& x, ModelId id) {
+  if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
+    co_return co_await x.error(*refused);
+  const Result<void> cancelled = service.downloads.cancel(id);
+  if (!cancelled) co_return co_await x.error(cancelled.error());
+  const pull::Job* const job = service.downloads.find(id);
+  co_await x.json(200, job == nullptr ? "{}" : pull::job_json(*job));
+}
+
+}  // namespace
+
+io::Task<void> follow_download(Service& service, Exchange& x, std::string id, std::string content_type,
+                               std::function<std::string(const pull::Job&)> tell) {
+  io::ResponseHead head;
+  head.headers.add("Content-Type", std::move(content_type));
+  head.headers.add("Cache-Control", "no-cache");
+  head.headers.add("x-request-id", x.request_id);
+  x.status = 200;
+  Watcher watcher(service);
+  bool gone = false;
+  x.connection.watch_peer([&] {
+    gone = true;
+    watcher.woken.notify();
+  });
+  bool open = co_await x.connection.start(head);
+  std::string told;
+  while (open && !gone) {
+    const pull::Job* const job = service.downloads.find(id);
+    if (job == nullptr) break;  // so many have ended since that it is not kept
+    const bool ended = job->ended();
+    if (std::string text = tell(*job); !text.empty() && text != told) {
+      told = std::move(text);
+      open = co_await x.connection.send(told);
+    }
+    if (ended || service.draining || !open) break;
+    if (co_await watcher.woken.wait_until(Clock::now() + kHeartbeat)) continue;
+    const std::string beat = api::heartbeat(x.dialect, "downloading");
+    if (!beat.empty()) open = co_await x.connection.send(beat);
+  }
+  x.connection.unwatch_peer();
+  co_await x.connection.finish();
+}
+
+io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string id, std::string success) {
+  Watcher watcher(service);
+  bool gone = false;
+  x.connection.watch_peer([&] {
+    gone = true;
+    watcher.woken.notify();
+  });
+  std::optional<Error> error;
+  while (true) {
+    const pull::Job* const job = service.downloads.find(id);
+    if (gone) error = Error{ErrorCode::kCancelled, "the client went away"};
+    if (!gone && job == nullptr) error = Error{ErrorCode::kModelNotFound, "The download is not kept any more."};
+    if (!error && job->state == pull::JobState::kFailed) error = job->error;
+    if (!error && job->state == pull::JobState::kCancelled) {
+      error = Error{ErrorCode::kConflict, "The download was cancelled."};
+    }
+    if (!error && service.draining) {
+      error = Error{ErrorCode::kDraining, "The server is shutting down; the download goes on when it is there again.",
+                    "", 5};
+    }
+    if (error || job->ended()) break;
+    co_await watcher.woken.wait_until(Clock::now() + kHeartbeat);
+  }
+  x.connection.unwatch_peer();
+  if (error) co_return co_await x.error(*error);
+  co_await x.json(200, std::move(success));
+}
+
+void add_pull_routes(std::vector<Route>& table) {
+  table.push_back({"POST", "/v1/pull", "pull a model; ?dry_run=true: what there is to choose from", begin_pull});
+  table.push_back({"GET", "/v1/downloads", "pulls under way, and the last that ended", list_downloads});
+  table.push_back(
+      {"DELETE", "/v1/downloads/{id}", "cancel one; what came of it stays for another try", cancel_download});
+}
+
+}  // namespace minerva

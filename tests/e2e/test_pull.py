@@ -1,0 +1,331 @@
+"""Pulling models, from a hub on loopback that does what hubs do, and what goes wrong with them."""
+import json
+import os
+import subprocess
+
+import pytest
+
+import fake_hub
+import harness
+
+REPO = "org/tiny-GGUF"
+FILE = "tiny-Q8_0.gguf"
+
+
+@pytest.fixture(scope="module")
+def data(models):
+    return models["a"].read_bytes()
+
+
+@pytest.fixture
+def hub(data):
+    with fake_hub.running({REPO: {FILE: data, "README.md": b"# tiny\n"}, "files": {"x.gguf": data, "page.gguf": b"<html>"}}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def puller(serve, hub):
+    """puller(config=..., env=...) -> a server without models that asks this hub."""
+    def start(*args, config="", env=None):
+        return serve(*args, models={}, env={"HF_ENDPOINT": hub.url, **(env or {})}, config=f"[pull]\n{config}")
+    return start
+
+
+def pull(m, name=REPO):
+    """The job as it ended."""
+    answer = m.post("/v1/pull", {"model": name}, headers={"Accept": "text/event-stream"})
+    assert answer.status == 200, answer
+    job = json.loads([line for line in answer.body.decode().splitlines() if line.startswith("data: ")][-1][len("data: "):])
+    assert job["state"] in ("done", "failed", "cancelled"), job
+    return job
+
+
+def failure(m, name=REPO):
+    job = pull(m, name)
+    assert job["state"] == "failed", job
+    return job["error"]
+
+
+def folder(m, repo=REPO):
+    return m.models_dir / f"models--{repo.replace('/', '--')}"
+
+
+def ids(m):
+    return [model["id"] for model in m.get("/v1/models").json["data"]]
+
+
+def parts(m):
+    return list(m.models_dir.glob("**/*.incomplete"))
+
+
+def arrived(m, hub, data, job):
+    assert job["state"] == "done", job
+    assert job["model_id"] == f"{REPO}:Q8_0"
+    assert ids(m) == [job["model_id"]]
+    assert (folder(m) / "snapshots" / hub.commit / FILE).read_bytes() == data
+    assert not parts(m)
+
+
+def test_a_pulled_model_answers_at_once(puller, hub, data):
+    m = puller()
+    job = pull(m)
+    arrived(m, hub, data, job)
+    assert job["size_bytes"] == job["done_bytes"] == len(data)
+    assert "largest" in job["why"] and job["license"] == "apache-2.0" and job["commit"] == hub.commit
+    assert m.chat(job["model_id"]).status == 200
+    # As the hub's own library and llama.cpp lay it out.
+    link = folder(m) / "snapshots" / hub.commit / FILE
+    assert os.readlink(link) == f"../../blobs/{fake_hub.sha256(data)}"
+    assert (folder(m) / "refs/main").read_text() == hub.commit
+    assert (m.models_dir / ".locks" / folder(m).name / f"{fake_hub.sha256(data)}.lock").exists()
+    # What is here is not fetched again, however it is asked for.
+    fetched = hub.count("cdn", "GET")
+    for name in (REPO, f"hf.co/{REPO}:Q8_0", f"{REPO}/{FILE}", f"{hub.url}/{REPO}/resolve/main/{FILE}"):
+        arrived(m, hub, data, pull(m, name))
+    assert hub.count("cdn", "GET") == fetched == 1
+    downloads = m.get("/v1/downloads").json["data"]
+    assert [job["state"] for job in downloads] == ["done"] * 5
+
+
+def test_what_fits_is_chosen_with_its_companions(puller, hub):
+    hub.repos["org/many"] = {
+        "m-F16.gguf": bytes(3 << 20), "m-Q4_K_M.gguf": bytes(1 << 20), "m-Q2_K.gguf": bytes(1 << 19),
+        "big/m-Q8_0-00001-of-00002.gguf": bytes(1 << 20), "big/m-Q8_0-00002-of-00002.gguf": b"\1" * (1 << 20),
+        "mmproj-m-F16.gguf": bytes(1 << 18), "README.md": b"hello"}
+    hub.page = 3  # the list comes in several pages
+    m = puller("--memory-budget", "264MiB")
+    listing = m.post("/v1/pull?dry_run=true", {"model": "org/many"}).json
+    fits = {choice["model"]: choice["fit"] for choice in listing["data"]}
+    assert fits == {"org/many:F16": "fits", "org/many:Q8_0": "fits", "org/many:Q4_K_M": "fits", "org/many:Q2_K": "fits"}
+    assert listing["chosen"] == "org/many:F16" and listing["license"] == "apache-2.0"
+    assert hub.count("cdn", "GET") == 0 and not list(m.models_dir.iterdir()), "a look fetches nothing"
+    # All of its parts, and the projector.
+    job = pull(m, "org/many:Q8_0")
+    assert job["state"] == "done", job
+    snapshot = folder(m, "org/many") / "snapshots" / hub.commit
+    assert sorted(str(path.relative_to(snapshot)) for path in snapshot.rglob("*.gguf")) == [
+        "big/m-Q8_0-00001-of-00002.gguf", "big/m-Q8_0-00002-of-00002.gguf", "mmproj-m-F16.gguf"]
+    error = failure(m, "org/many:Q5_K_M")
+    assert error["code"] == "model_not_found" and "Q4_K_M" in error["message"]
+    m.stop()
+    small = puller("--memory-budget", "2MiB")
+    listing = small.post("/v1/pull?dry_run=true", {"model": "org/many"}).json
+    assert [choice["fit"] for choice in listing["data"]] == ["does not fit", "does not fit", "fits smaller", "fits smaller"]
+
+
+def test_lost_lines_are_gone_on_with(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, *(("cut", len(data) * percent // 100) for percent in (1, 50, 99)))
+    arrived(m, hub, data, pull(m))
+    ranges = [headers["range"] for s, method, _, headers in hub.requests if s == "cdn" and method == "GET" and "range" in headers]
+    # Each goes on where the line was cut: of what was asked for then, so much had come.
+    at, expected = 0, []
+    for percent in (1, 50, 99):
+        at = min(at + len(data) * percent // 100, len(data))
+        expected.append(f"bytes={at}-")
+    assert ranges == [wanted for wanted in expected if wanted != f"bytes={len(data)}-"], ranges
+
+
+@pytest.mark.parametrize("faults", [
+    [("status", 500, {})], [("status", 429, {"Retry-After": "1"})], [("answer", 503, {})], [("answer", 403, {})],
+    [("cut", 1000), ("no ranges",)], [("cut", 1000), ("answer", 416, {})],
+], ids=str)
+def test_what_passes_is_tried_again(puller, hub, data, faults):
+    m = puller()
+    hub.fault(FILE, *faults)
+    arrived(m, hub, data, pull(m))
+    assert not hub.faults[FILE]
+
+
+def test_a_busy_api_is_asked_again(puller, hub, data):
+    m = puller()
+    hub.api_faults += [(429, {"Retry-After": "1"}), (500, {})]
+    arrived(m, hub, data, pull(m))
+
+
+def test_a_line_without_bytes_is_begun_anew(puller, hub, data):
+    m = puller(config='stall_timeout = "1s"')
+    hub.fault(FILE, ("stall", 5000))
+    arrived(m, hub, data, pull(m))
+    assert hub.stalled.is_set()
+
+
+def test_another_content_is_begun_anew(puller, hub, data, models):
+    m = puller()
+    other = models["b"].read_bytes()
+    hub.fault(FILE, ("cut", len(data) // 2), ("replace", other))
+    arrived(m, hub, other, pull(m))
+
+
+@pytest.mark.parametrize("fault, says", [
+    (("wrong",), "hash"), (("shorter", 1000), "1000 bytes"), (("longer", 5), "bytes of"),
+    (("redirect", "https://evil.example/x"), "pull.hosts"), (("redirect", "http://10.0.0.1/x"), "pull.hosts"),
+    (("redirect", "file:///etc/passwd"), "no address"), (("size", 1 << 49), "make room"),
+    (("status", 404, {"X-Error-Code": "EntryNotFound"}), "check the name"),
+], ids=str)
+def test_what_is_not_right_is_not_used(puller, hub, data, fault, says):
+    m = puller()
+    hub.fault(FILE, fault)
+    error = failure(m)
+    assert says in error["message"], error
+    assert ids(m) == [] and not (folder(m) / "snapshots").exists()
+    assert not (folder(m) / "blobs" / fake_hub.sha256(data)).exists()
+    # It passes: what is right then is.
+    arrived(m, hub, data, pull(m))
+
+
+def test_redirects_are_bounded_and_judged(puller, hub):
+    m = puller(config='hosts = ["*"]')
+    hub.fault(FILE, ("redirect", f"{hub.cdn}/loop"))
+    assert "redirects more than" in failure(m)["message"]
+    for where, says in (("https://10.0.0.1/x", "private network"), ("https://169.254.169.254/x", "private network"),
+                        ("http://10.0.0.1/x", "plain HTTP"), ("http://[::ffff:10.0.0.1]/x", "plain HTTP"),
+                        ("http://127.0.0.2/x", "private network"), ("http://localhost/x", "private network")):
+        hub.fault(FILE, ("redirect", where))
+        error = failure(m)
+        assert error["code"] == "forbidden" and says in error["message"], (where, error)
+    assert not hub.faults[FILE]
+
+
+def test_refusals_say_what_to_do(puller, hub):
+    m = puller()
+    hub.gated.add(REPO)
+    error = failure(m)
+    assert error["code"] == "forbidden" and f"licence at {hub.url}/{REPO}" in error["message"] and "HF_TOKEN" in error["message"]
+    assert failure(m, "org/nosuch")["code"] == "model_not_found"
+    hub.repos["org/none"] = {"model.safetensors": b"x"}
+    assert "GGUF" in failure(m, "org/none")["message"]
+    hub.token = "hf_secret"
+    assert "HF_TOKEN" in failure(m, "org/secret")["message"]
+    for name in ("nosuch", "../x", "ftp://host/x.gguf", "o/r:"):
+        answer = m.post("/v1/pull", {"model": name})
+        assert answer.status == 400 and answer.error["param"] == "model", answer
+    answer = m.post("/v1/pull", {"model": "https://elsewhere.example/x.gguf"})
+    assert answer.status == 403 and "pull.hosts" in answer.error["message"]
+    assert m.delete("/v1/downloads/nosuch").status == 404
+    assert ids(m) == []
+
+
+def test_the_token_is_for_the_hub_only(puller, hub, data):
+    hub.token = "hf_secret"
+    m = puller(env={"HF_TOKEN": "hf_secret"})
+    arrived(m, hub, data, pull(m))
+    assert set(hub.sent_tokens("hub")) == {"Bearer hf_secret"} and len(hub.sent_tokens("hub")) > 2
+    assert hub.count("cdn", "GET") == 1 and hub.sent_tokens("cdn") == []
+    assert "hf_secret" not in m.log() + (m.folder / "state/downloads.json").read_text()
+
+
+def test_where_keys_are_needed_some_may_pull(puller, hub):
+    m = puller("--api-key", "usual", "--admin-key", "puller")
+    bearer = {key: {"Authorization": f"Bearer {key}"} for key in ("usual", "puller")}
+    for method, path in (("POST", "/v1/pull"), ("POST", "/v1/pull?dry_run=true"), ("POST", "/api/pull"),
+                         ("DELETE", "/v1/downloads/none")):
+        answer = m.request(method, path, {"model": REPO} if method == "POST" else None, bearer["usual"])
+        assert answer.status == 403 and b"admin_keys" in answer.body, (path, answer)
+    assert hub.requests == []
+    assert m.get("/v1/downloads", headers=bearer["usual"]).json["data"] == []
+    assert m.post("/api/pull", {"model": REPO, "stream": False}, headers=bearer["puller"]).status == 200
+
+
+def test_nothing_is_asked_offline(puller, hub):
+    m = puller(env={"HF_HUB_OFFLINE": "1"})
+    assert "HF_HUB_OFFLINE" in failure(m)["message"]
+    assert hub.requests == []
+
+
+def test_a_pull_survives_its_server(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("stall", len(data) // 2))
+    begun = m.post("/v1/pull", {"model": REPO})
+    assert begun.status == 202 and begun.json["state"] in ("queued", "running"), begun
+    assert m.post("/v1/pull", {"model": REPO}).json["id"] == begun.json["id"], "it is under way"
+    assert hub.stalled.wait(harness.PATIENCE)
+    harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == len(data) // 2, "half of it is there")
+    harness.wait_until(lambda: hub.commit in (m.folder / "state/downloads.json").read_text(), "the commit is kept")
+    assert ids(m) == [], "half a file is no model"
+    m.kill()
+    m.start()
+    harness.wait_until(lambda: m.get("/v1/downloads").json["data"][0]["state"] == "done", "it goes on by itself")
+    jobs = m.get("/v1/downloads").json["data"]
+    assert [job["id"] for job in jobs] == [begun.json["id"]]
+    arrived(m, hub, data, jobs[0])
+    ranges = [headers.get("range") for s, method, _, headers in hub.requests if s == "cdn" and method == "GET"]
+    assert ranges == [None, f"bytes={len(data) // 2}-"]
+
+
+def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("stall", len(data) // 2))
+    watching = harness.in_background(pull, m)
+    assert hub.stalled.wait(harness.PATIENCE)
+    harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == len(data) // 2, "half of it is there")
+    [job] = m.get("/v1/downloads").json["data"]
+    cancelled = m.delete(f"/v1/downloads/{job['id']}")
+    assert cancelled.status == 200 and cancelled.json["state"] == "cancelled"
+    assert watching.result()["state"] == "cancelled"
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 409
+    assert ids(m) == []
+    arrived(m, hub, data, pull(m))
+    assert hub.count("cdn", "GET") == 2
+
+
+def test_a_file_of_another_host(puller, hub, data):
+    m = puller()
+    hub.fault("x.gguf", ("cut", 1000))
+    job = pull(m, f"{hub.cdn}/files/x.gguf")
+    assert job["state"] == "done" and job["model_id"] == "x", job
+    assert (m.models_dir / "x.gguf").read_bytes() == data and ids(m) == ["x"]
+    assert "already" in failure(m, f"{hub.cdn}/files/x.gguf")["message"]
+    assert "no GGUF file" in failure(m, f"{hub.cdn}/files/page.gguf")["message"]
+    assert "404" in failure(m, f"{hub.cdn}/files/nosuch.gguf")["message"]
+    assert ids(m) == ["x"] and not parts(m)
+
+
+def test_events_tell_of_it(puller, hub):
+    m = puller()
+    connection = m.connect()
+    connection.request("GET", "/v1/events")
+    events = harness.Stream(connection, connection.getresponse())
+    assert events.line() is not None
+    pull(m)
+    states = []
+    while not states or states[-1] != "done":
+        line = events.line()
+        if line.startswith("data: ") and '"download"' in line:
+            states.append(json.loads(line[len("data: "):])["download"]["state"])
+    assert states[0] == "queued" and "running" in states
+    events.drop()
+
+
+def test_ollama_pulls_too(puller, hub, data):
+    m = puller()
+    answer = m.post("/api/pull", {"model": f"hf.co/{REPO}:Q8_0"})
+    assert answer.status == 200 and answer.headers["content-type"] == "application/x-ndjson", answer
+    lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+    assert lines[0] == {"status": "pulling manifest"} and lines[-1] == {"status": "success"}
+    assert ids(m) == [f"{REPO}:Q8_0"]
+    refused = m.post("/api/pull", {"model": "org/nosuch", "stream": False})
+    assert refused.status == 404 and isinstance(refused.json["error"], str)
+    streamed = m.post("/api/pull", {"model": "org/nosuch"})
+    assert "check the name" in json.loads(streamed.body.decode().splitlines()[-1])["error"]
+    hub.repos["org/second"] = {FILE: data}
+    assert m.post("/api/pull", {"model": "org/second", "stream": False}).json == {"status": "success"}
+
+
+def cli(m, *args):
+    done = subprocess.run([harness.MINERVA, *args, "--url", m.url], capture_output=True, text=True, timeout=harness.PATIENCE)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command(puller, hub):
+    m = puller()
+    code, out, err = cli(m, "pull", "--list", REPO)
+    assert code == 0 and f"{REPO}:Q8_0" in out and "fits" in out and "apache-2.0" in out, (out, err)
+    code, out, err = cli(m, "pull", REPO)
+    assert code == 0 and f"minerva run {REPO}:Q8_0" in out, (out, err)
+    code, out, _ = cli(m, "pull", "--jobs")
+    assert code == 0 and "done" in out
+    code, _, err = cli(m, "pull", "org/nosuch")
+    assert code == 4 and "check the name" in err
+    code, _, err = cli(m, "pull")
+    assert code == 2 and "org/repo" in err
