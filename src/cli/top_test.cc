@@ -36,7 +36,7 @@ TEST(Top, ShowsMemoryWhatGoesOnAndWhatEnded) {
 
 TEST(Top, AnIdleServerIsShownToo) {
   EXPECT_EQ(top_text(json::object(), json::object(), {}),
-            "memory 0 MiB of 0 MiB  [..............................]   0%\nNo model is in memory.\n"
+            "memory 0 B of 0 B  [..............................]   0%\nNo model is in memory.\n"
             "\nNo request is in flight.\n");
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,8 +32,11 @@ TEST(ProcessState, PrivateMemoryIsWhatIsWrittenToAndInNoFile) {
   const auto before = private_memory(::getpid());
   ASSERT_TRUE(before.has_value());
   constexpr std::size_t kSize = std::size_t{64} << 20;
-  const std::vector<char> block(kSize, 'x');
-  EXPECT_GT(private_memory(::getpid())->count() + block.size() / 2, before->count() + kSize);
+  void* const block =
+      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  ASSERT_NE(block, MAP_FAILED);
+  EXPECT_GT(private_memory(::getpid())->count() + kSize / 2, before->count() + kSize);
+  ::munmap(block, kSize);
 }
 
 TEST(ProcessState, AStoppedThreadIsSaidToBeStopped) {

@@ -173,6 +173,13 @@ void ModelHost::forget_gone(const ModelId& model) {
   last_deaths_.erase(model);
 }
 
+std::vector<ModelId> ModelHost::models_with_engines() const {
+  std::vector<ModelId> models;
+  models.reserve(engines_.size());
+  for (const auto& [id, engine] : engines_) models.push_back(engine.model);
+  return models;
+}
+
 Bytes ModelHost::private_memory() const {
   Bytes total;
   for (const auto& [id, engine] : engines_) {

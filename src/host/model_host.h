@@ -126,6 +126,8 @@ class ModelHost {
   // Of a load under way, 0 to 1; 0 when there is none.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
+  // Those that have an engine, be it on its way.
+  std::vector<ModelId> models_with_engines() const;
   // What engines hold now, of memory that is no page cache. Of a program of the operator's, which may have processes of
   // its own, what is reserved for it.
   Bytes private_memory() const;

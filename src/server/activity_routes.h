@@ -1,6 +1,6 @@
 // GET /v1/requests and DELETE /v1/requests/{id}: what goes on, and an end to one of it. GET /v1/samples: how it was.
 //
-// Where keys are needed, who may not see all sees and cancels only what its own key has asked for (access.h).
+// Where keys are needed, a key that is none of admin_keys shows and cancels only what it has asked for itself.
 #pragma once
 
 #include <vector>

@@ -1,7 +1,7 @@
 // Samples: how memory, lines and speeds were in the last hour. What GET /v1/samples shows.
 //
-// One each kInterval, kKept in all. A sample holds the models that were resident then, so that it does not grow with
-// the catalog. Taking one costs a walk over the core's models; nothing else is done while nobody looks.
+// One each kInterval, kKept in all. A sample holds the models that were resident then, and taking one costs a look at
+// each engine: neither grows with the catalog.
 // Threading: the loop's thread. Ownership: the Loop outlives it, and what `take` refers to.
 #pragma once
 

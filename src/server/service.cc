@@ -32,10 +32,13 @@ api::Sample Service::sample() {
   sample.waiting = context.queued();
   auto generated = activity.take_generated(Samples::kInterval);
   const double seconds = std::chrono::duration<double>(Samples::kInterval).count();
-  for (const ModelView& model : context.models(now)) {
-    sample.running += model.leases;
-    if (!model.engine) continue;
-    sample.models.push_back({model.id, model.residency, model.memory, generated[model.id] / seconds});
+  // Not of each model that there is, of which there may be many.
+  for (ModelId& id : host.models_with_engines()) {
+    const std::optional<ModelView> model = context.model(id, now);
+    if (!model || !model->engine) continue;
+    sample.running += model->leases;
+    const double speed = generated[id] / seconds;
+    sample.models.push_back({std::move(id), model->residency, model->memory, speed});
   }
   return sample;
 }
