@@ -463,10 +463,11 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
                                    "A file of more keys, one per line, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
-  rows.push_back(keys_row("admin_keys", "--admin-key",
-                          "As api_keys; where keys are needed, only these pull and remove models, and see and cancel the requests "
-                          "of others.",
-                          [](auto& c) -> auto& { return c.admin_keys; }));
+  rows.push_back(
+      keys_row("admin_keys", "--admin-key",
+               "As api_keys; where keys are needed, only these pull and remove models, and see and cancel the requests "
+               "of others.",
+               [](auto& c) -> auto& { return c.admin_keys; }));
   rows.push_back(at_start_only(path_row("state_dir", "--state-dir", "$XDG_STATE_HOME/minerva or ~/.local/state/minerva",
                                         "Where Minerva keeps what it has learned about models. Made with mode 0700.",
                                         [](auto& c) -> auto& { return c.state_dir; })));
