@@ -96,10 +96,10 @@ std::string ended_text(const nlohmann::json& requests, const TopLook& look) {
 }  // namespace
 
 std::string phase_text(const nlohmann::json& request) {
-  const std::string phase = text_of(request, "phase");
+  std::string phase = text_of(request, "phase");
   if (says(request, "place")) return fmt::format("{}, place {:.0f}", phase, number_of(request, "place"));
   if (!says(request, "fraction")) return phase;
-  const std::string percent = fmt::format("{} {:.0f} %", phase, 100 * number_of(request, "fraction"));
+  std::string percent = fmt::format("{} {:.0f} %", phase, 100 * number_of(request, "fraction"));
   if (phase != "reading" || !says(request, "prompt_tokens")) return percent;
   return fmt::format("{} of {} tokens", percent, format_thousands(number_of(request, "prompt_tokens")));
 }
