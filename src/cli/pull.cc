@@ -41,7 +41,7 @@ std::string describe_download(const nlohmann::json& job) {
   const double size = number_of(job, "size_bytes");
   const double done = number_of(job, "done_bytes");
   const double rate = number_of(job, "bytes_per_second");
-  const std::string doing = text_of(job, "doing");
+  std::string doing = text_of(job, "doing");
   if (text_of(job, "state") == "queued") return "waiting for the downloads before it";
   if (text_of(job, "state") == "paused") return "paused";
   if (size <= 0 || !doing.starts_with("fetching")) return doing;
