@@ -251,7 +251,7 @@ class Minerva:
         for entry in os.listdir("/proc"):
             if entry.isdigit():
                 argv = proc_cmdline(entry)
-                if "-m" in argv and argv[argv.index("-m") + 1].startswith(wanted):
+                if any(flag == "-m" and value.startswith(wanted) for flag, value in zip(argv, argv[1:])):
                     found.append(int(entry))
         return found
 
