@@ -22,7 +22,7 @@ class Layout : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "layout-XXXXXX").string();
     cache_ = ::mkdtemp(pattern.data());
   }
-  ~Layout() override { fs::remove_all(cache_); }
+  void TearDown() override { fs::remove_all(cache_); }
 
   fs::path cache_;
 };

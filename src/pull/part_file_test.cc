@@ -23,7 +23,7 @@ class Part : public testing::Test {
     folder_ = ::mkdtemp(pattern.data());
     path_ = folder_ / "x.minerva.incomplete";
   }
-  ~Part() override { fs::remove_all(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
 
   Result<PartFile> open(const Proof& proof = kSha256) {
     return PartFile::open(path_, Bytes(kText.size()), proof, stop_);

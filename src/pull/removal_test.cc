@@ -26,7 +26,7 @@ class RemovalTest : public testing::Test {
     models_ = root_ / "models";
     fs::create_directory(models_);
   }
-  ~RemovalTest() override { fs::remove_all(root_); }
+  void TearDown() override { fs::remove_all(root_); }
 
   static void write(const fs::path& path, std::size_t size = 100) {
     fs::create_directories(path.parent_path());
