@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "./htm.js";
 import { call, modelPath } from "./api.js";
 import { list, percent } from "./format.js";
 import { Dialog, Progress, Trouble } from "./parts.js";
-import { ask, models, say, useStore } from "./store.js";
+import { ask, lookAtStats, models, say, useStore } from "./store.js";
 import { CONSEQUENCES, plan } from "./words.js";
 
 const VERBS = {
@@ -44,6 +44,7 @@ function Ask({ verb, model: id }) {
     setTrouble(null);
     try {
       say(done(await call("POST", `${modelPath(id)}/${verb}${force ? "?force=true" : ""}`)));
+      lookAtStats(); // no event tells of pins
       close();
     } catch (error) {
       setTrouble(error);

@@ -43,7 +43,7 @@ export function Requests() {
         request.model ? html`<${ModelLink} id=${request.model} />` : html`<span class="quiet">not known yet</span>`,
         html`<span>${phase(request)}</span>${request.fraction !== null && html`<${Progress} fraction=${request.fraction} label=${phase(request)} />`}`,
         speed(request.tokens_per_second),
-        request.caller ?? html`<span class="quiet">no key</span>`,
+        request.caller ?? html`<span class="quiet">not named</span>`,
         seconds(request.seconds),
         html`<button disabled=${ending.has(request.id)} aria-label=${`Cancel the request to ${request.model} that began ${clock(request.began)}`}
           onClick=${() => end(request)}>Cancel</button>`,

@@ -33,9 +33,11 @@ export const state = {
 
 const listeners = new Set();
 let pending = false;
+let version = 0; // of what is known
 
 // Tells the views, once a frame.
 function changed() {
+  ++version;
   if (pending) return;
   pending = true;
   requestAnimationFrame(() => {
@@ -46,8 +48,10 @@ function changed() {
 
 export function useStore() {
   const [, again] = useReducer((n) => n + 1, 0);
+  const drawn = version;
   useEffect(() => {
     listeners.add(again);
+    if (version !== drawn) again(); // something came between the first drawing and now
     return () => listeners.delete(again);
   }, []);
   return state;
@@ -100,7 +104,7 @@ async function look(name, path, take) {
   changed();
 }
 
-const lookAtStats = () => look("stats", "v1/models/stats", (answer) => {
+export const lookAtStats = () => look("stats", "v1/models/stats", (answer) => {
   state.stats = answer;
   state.statsAt = Date.now();
   for (const id of state.progress.keys()) {

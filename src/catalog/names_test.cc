@@ -459,6 +459,11 @@ TEST_F(HubTest, UnfinishedDownloadsAreProblems) {
   fs::create_directories(models_ / kRepo / "snapshots");
   scan();
   EXPECT_TRUE(has_problem({"org/tiny", "did not end"}));
+  // The table of downloads shows Minerva's own.
+  fs::rename(models_ / kRepo / "blobs/aa.incomplete", models_ / kRepo / "blobs/aa.minerva.incomplete");
+  scan();
+  EXPECT_EQ(last_.problems.size(), 0U);
+  put(fs::path(kRepo) / "blobs/aa.incomplete");
   // Of a repository without such models nobody wants to know.
   put("models--org--other/blobs/bb.incomplete");
   fetch("models--org--other", "c", "model.safetensors", "cc");

@@ -167,6 +167,11 @@ void print_downloads(const nlohmann::json& answer) {
 }
 
 Result<void> pull(HttpClient& client, const Session& session, const PullFlags& flags) {
+  const int deeds = int{flags.list} + int{flags.jobs} + int{!flags.cancel.empty()} + int{!flags.pause.empty()} +
+                    int{!flags.resume.empty()};
+  if (deeds > 1) {
+    return fail(ErrorCode::kInvalidArgument, "give one of --list, --jobs, --cancel, --pause and --resume");
+  }
   if (flags.jobs) return show(session, client.call({"GET", "/v1/downloads", {}, {}}), print_downloads);
   if (!flags.cancel.empty()) {
     const HttpCall call{"DELETE", "/v1/downloads/" + api::percent_encode(flags.cancel), {}, {}};

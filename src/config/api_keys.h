@@ -31,12 +31,14 @@ class ApiKeys {
   std::optional<Caller> find(std::string_view key) const;
   // The same of somebody whose key was found before. Nothing if that key is none of these (any more).
   std::optional<Caller> find_user(UserId user) const;
+  bool operator==(const ApiKeys&) const = default;
 
  private:
   using Hash = std::array<unsigned char, 32>;
   struct Key {
     Hash hash;
     Priority priority;
+    bool operator==(const Key&) const = default;
   };
   std::vector<Key> keys_;
 };

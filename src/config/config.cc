@@ -320,6 +320,11 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
       changes.live.push_back(row.name);
     }
   }
+  const auto is_of_keys = [](const std::string& name) { return name.ends_with("_keys") || name == "api_key_file"; };
+  if (running.accepted_keys != next.accepted_keys &&
+      std::none_of(changes.live.begin(), changes.live.end(), is_of_keys)) {
+    changes.live.emplace_back("api_key_file");  // what is in it
+  }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
   if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);

@@ -92,13 +92,18 @@ std::string size_sentence(const Choice& choice, Bytes budget) {
   return fmt::format("It does not fit this machine's memory budget ({}): it can be fetched, but not run here.", sizes);
 }
 
+bool is_projector(const RemoteFile& file) {
+  return kind_by_name(parse_model_file_name(file_name(file.path)).stem) == FileKind::kProjector;
+}
+
 Result<Chosen> choose_named(const Asked& asked, const std::vector<Choice>& choices, Bytes budget) {
   const std::string small = lower_case(asked.quant);
   for (const Choice& choice : choices) {
     const bool is_it = asked.file.empty()
                            ? lower_case(choice.tag) == small
-                           : std::any_of(choice.files.begin(), choice.files.end(),
-                                         [&](const RemoteFile& file) { return file.path == asked.file; });
+                           : std::any_of(choice.files.begin(), choice.files.end(), [&](const RemoteFile& file) {
+                               return file.path == asked.file && !is_projector(file);
+                             });
     if (is_it) return Chosen{choice, fmt::format("{} was asked for. {}", choice.tag, size_sentence(choice, budget))};
   }
   return fail(ErrorCode::kModelNotFound,

@@ -216,15 +216,14 @@ Result<Fetched> Fetch::run_repo(Asked asked, const Pinned& pinned) {
   if (const auto made = layout.make_folders(); !made) return fail(made.error());
 
   std::vector<std::pair<const RemoteFile*, std::string>> fetched;
-  Bytes complete;
   for (const RemoteFile& file : files) {
     if (!is_file_of(layout.snapshot(commit, file.path), file.size)) {
       auto etag = fetch_file(layout, *repo, file);
       if (!etag) return fail(etag.error());
       fetched.emplace_back(&file, *std::move(etag));
     }
-    complete += file.size;
-    progress_.done = complete;
+    complete_ += file.size;
+    progress_.done = complete_;
   }
   for (const auto& [file, etag] : fetched) {
     if (const auto linked = layout.link(commit, file->path, etag); !linked) return fail(linked.error());
@@ -308,9 +307,8 @@ Result<void> Fetch::prove(PartFile& part, const std::string& name) {
 }
 
 Result<void> Fetch::receive(PartFile& part, const Url& url, const std::string& name, const std::string& repo) {
-  const Bytes before = progress_.done;
   std::uint64_t at_begin = part.have();
-  progress_.done = before + Bytes(part.have());
+  progress_.done = complete_ + Bytes(part.have());
   std::optional<Error> error;
   const auto refuse = [&](ErrorCode code, std::string message) {
     error = Error{code, std::move(message)};
@@ -335,18 +333,19 @@ Result<void> Fetch::receive(PartFile& part, const Url& url, const std::string& n
         // A server that knows no ranges sends all of it.
         if (const auto anew = part.begin_anew(); !anew) return refuse(anew.error().code, anew.error().message);
         at_begin = 0;
-        progress_.done = before;
+        progress_.done = complete_;
         return true;
       },
       [&](std::string_view bytes) {
         if (const auto kept = part.append(bytes); !kept) return refuse(kept.error().code, kept.error().message);
-        progress_.done = before + Bytes(part.have());
+        progress_.done = complete_ + Bytes(part.have());
         count(bytes.size());
         return true;
       }};
   Result<Answer> answer = Answer{};
   if (!part.complete()) answer = transfer_->get(url, part.have(), sink);
-  progress_.done = before;  // as far as files are complete
+  progress_.done = complete_ + Bytes(part.have());
+  report_(progress_);  // also of a line that stopped before the next report was due
   if (error) return fail(*error);
   if (!answer) return fail(answer.error());
   if (part.complete()) return {};

@@ -124,6 +124,7 @@ class Fetch {
   HubSettings hub_;
   std::unique_ptr<Transfer> transfer_;
   Progress progress_;
+  Bytes complete_;             // of the files that are in their places
   std::uint64_t counted_ = 0;  // of what was received, in the rate
   TimePoint rated_{};
 };

@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 
 Failure cannot(std::string_view what, const fs::path& path, const std::string& why) {
   return fail(ErrorCode::kIo,
-              fmt::format("cannot {} {}: {}. Check the folder's owner and mode.", what, path.string(), why));
+              fmt::format("cannot {} {}: {}. Check the folder's owner and mode, and that the server may write there.",
+                          what, path.string(), why));
 }
 
 // Renames `aside` to `path`, or removes it.

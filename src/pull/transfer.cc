@@ -16,7 +16,9 @@ constexpr std::size_t kMostPassedOver = 1 << 20;  // of the body of an answer th
 constexpr std::chrono::seconds kTextLimit{120};
 constexpr long kStalledRate = 100;  // bytes per second
 constexpr long kConnectTimeoutMs = 15'000;
-constexpr long kBuffer = 512 << 10;  // bytes
+constexpr long kLeastBuffer = 1 << 10;  // bytes
+constexpr long kBuffer = 512 << 10;
+constexpr std::uint64_t kBuffersPerSecond = 256;  // at a limited rate
 
 struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -164,6 +166,10 @@ Result<Answer> Transfer::once(Method method, const Url& url, std::uint64_t first
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kBuffer);
   if (options_.max_rate > Bytes()) {
+    // libcurl looks at its limit once for up to 100 buffers that have come: they must not be seconds of the rate.
+    const auto buffer =
+        static_cast<long>(std::min<std::uint64_t>(options_.max_rate.count() / kBuffersPerSecond, kBuffer));
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, std::max(buffer, kLeastBuffer));
     curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE, static_cast<curl_off_t>(options_.max_rate.count()));
   }
   const std::string range = fmt::format("{}-", first);

@@ -234,6 +234,10 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request, st
   return caller;
 }
 
+bool still_welcome(const Config& config, const Caller& caller) {
+  return config.accepted_keys.empty() || config.accepted_keys.find_user(caller.user).has_value();
+}
+
 bool is_admin(const Config& config, const Caller& caller) {
   return config.accepted_keys.empty() || config.administrators.find_user(caller.user).has_value();
 }

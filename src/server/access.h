@@ -52,6 +52,9 @@ bool is_own_page(const io::RequestHead& request);
 Result<Caller> identify(const Config& config, const io::RequestHead& request,
                         std::optional<UserId> session = std::nullopt);
 
+// Whether who was let in would be let in now: a reload may have taken the key away.
+bool still_welcome(const Config& config, const Caller& caller);
+
 // Whether the caller may do what concerns all callers: with one of admin_keys; everybody where no key is needed.
 bool is_admin(const Config& config, const Caller& caller);
 // Refuses `deed` ("pull models") to all others. Errors: kForbidden.

@@ -62,7 +62,12 @@ void Activity::Entry::take(std::string_view piece) {
   end_.take(piece);
   if (!stream_) return;
   if (phase_ == Phase::kReading) {
-    if (piece.empty() || piece.starts_with(':')) return;  // it has nothing to say yet
+    // It has nothing to say yet: a comment, or that an answer begins, as /v1/responses has it before the prompt is
+    // read.
+    if (piece.empty() || piece.starts_with(':') || piece.starts_with("event: response.created") ||
+        piece.starts_with("event: response.in_progress")) {
+      return;
+    }
     if (piece.starts_with("event:")) lines_per_event_ = kNamedEventLines;
     enter(Phase::kGenerating);
   }

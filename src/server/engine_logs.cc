@@ -2,6 +2,8 @@
 
 #include <deque>
 
+#include "server/access.h"
+
 namespace minerva {
 namespace {
 
@@ -40,7 +42,7 @@ io::Task<void> follow_logs(Service& service, Exchange& x, const NamedLogs& logs,
     woken.notify();
   });
   bool open = co_await x.connection.start_with(head, text);
-  while (open && !gone && !service.draining) {
+  while (open && !gone && !service.draining && still_welcome(service.config, x.caller)) {
     if (lines.empty()) {
       co_await woken.wait_until(Clock::now() + kFollowHeartbeat);
       continue;

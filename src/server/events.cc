@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "api/sse.h"
+#include "server/access.h"
 
 namespace minerva {
 namespace {
@@ -43,7 +44,7 @@ io::Task<void> stream_events(Service& service, Exchange& x, std::string first,
     watcher.woken.notify();
   });
   bool open = co_await x.connection.start_with(head, first);
-  while (open && !gone) {
+  while (open && !gone && still_welcome(service.config, x.caller)) {
     std::string text = read(kMostAtOnce);
     if (text.empty()) {
       if (service.draining) break;

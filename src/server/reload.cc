@@ -41,20 +41,36 @@ ContextOptions context_options(const Config& config, Bytes images) {
   return options;
 }
 
+std::vector<std::string> Reload::files() const {
+  std::vector<std::string> files;
+  for (const std::string& file : {source_.file, running_.api_key_file}) {
+    if (!file.empty()) files.push_back(file);
+  }
+  return files;
+}
+
 void Reload::watch_file() {
-  if (source_.file.empty()) return;
+  if (files().empty()) return;
   seen_ = file_state();
-  // The folder: editors and deployments put another file in the place of the old one.
+  // The folders: editors and deployments put another file in the place of the old one.
   auto watch = io::FolderWatch::open(service_.loop, io::FolderWatch::Notice::kWritten, [this] {
     if (const std::string state = file_state(); !state.empty() && state != seen_) now();
   });
   if (!watch) {
-    log::warn("{}; send SIGHUP after changing {}", watch.error().message, source_.file);
+    log::warn("{}; send SIGHUP after changing {}", watch.error().message, fmt::join(files(), " or "));
     return;
   }
   watch_ = std::move(*watch);
-  std::error_code error;
-  watch_->watch({std::filesystem::absolute(source_.file, error).parent_path().string()});
+  watch_folders();
+}
+
+void Reload::watch_folders() {
+  std::vector<std::string> folders;
+  for (const std::string& file : files()) {
+    std::error_code error;
+    folders.push_back(std::filesystem::absolute(file, error).parent_path().string());
+  }
+  watch_->watch(folders);
 }
 
 void Reload::now() {
@@ -65,7 +81,13 @@ void Reload::now() {
     return;
   }
   const ConfigChanges changes = compare_configs(running_, *next);
+  const bool other_files = running_.api_key_file != next->api_key_file;
   running_ = std::move(*next);
+  if (other_files && watch_) {
+    seen_ = file_state();
+    watch_folders();
+  }
+  service_.sessions.keep([&](UserId user) { return running_.accepted_keys.find_user(user).has_value(); });
   configure_log(running_);
   service_.catalog.set_options(running_.models_dirs, running_.models_dirs_are_default, running_.models);
   Bytes images;
@@ -84,10 +106,14 @@ void Reload::now() {
 }
 
 std::string Reload::file_state() const {
-  struct stat status{};
-  if (source_.file.empty() || ::stat(source_.file.c_str(), &status) != 0) return {};
-  return fmt::format("{} {} {} {}.{}", status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec,
-                     status.st_mtim.tv_nsec);
+  std::string state;
+  for (const std::string& file : files()) {
+    struct stat status{};
+    if (::stat(file.c_str(), &status) != 0) return {};
+    state += fmt::format("{} {} {} {}.{} ", status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                         status.st_mtim.tv_nsec);
+  }
+  return state;
 }
 
 }  // namespace minerva

@@ -33,7 +33,10 @@ class Reload {
   void now();
 
  private:
-  // What tells one content of the file from another without reading it; empty while there is no file.
+  // The config's own and that of the keys.
+  std::vector<std::string> files() const;
+  void watch_folders();
+  // What tells one content of them from another without reading it; empty while one of them is not there.
   std::string file_state() const;
 
   ConfigSource source_;

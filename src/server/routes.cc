@@ -352,7 +352,8 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
   // Without a key nobody learns which routes there are.
   if (!route || !x.route->open) {
     // The page's cookie lets in its own page only, but for looks: there is nothing else that a browser would not ask.
-    const bool may_use_session = for_browsers.linkable || is_own_page(x.request);
+    const bool looks = for_browsers.linkable && x.request.headers.find("origin") == nullptr;
+    const bool may_use_session = looks || is_own_page(x.request);
     const auto session = may_use_session ? session_user(service.sessions, x.request, Clock::now()) : std::nullopt;
     const Result<Caller> caller = identify(service.config, x.request, session);
     if (!caller) co_return co_await x.error(caller.error());

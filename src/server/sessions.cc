@@ -113,6 +113,10 @@ std::optional<UserId> Sessions::use(std::string_view token, TimePoint now) {
 
 void Sessions::close(std::string_view token) { sessions_.erase(sha256(token)); }
 
+void Sessions::keep(const std::function<bool(UserId)>& wanted) {
+  std::erase_if(sessions_, [&](const auto& entry) { return !wanted(entry.second.user); });
+}
+
 std::optional<UserId> session_user(Sessions& sessions, const io::RequestHead& request, TimePoint now) {
   const auto token = session_token(request);
   return token ? sessions.use(*token, now) : std::nullopt;

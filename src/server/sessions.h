@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ class Sessions {
   // Whose it is; that counts as a use. Nothing if it ended or there is none.
   std::optional<UserId> use(std::string_view token, TimePoint now);
   void close(std::string_view token);
+  // Ends those of all others.
+  void keep(const std::function<bool(UserId)>& wanted);
 
  private:
   using Hash = std::array<unsigned char, 32>;

@@ -51,5 +51,15 @@ TEST(Sessions, AUserHasSoMany) {
   EXPECT_EQ(sessions.use(bob, now), kBob) << "somebody else's";
 }
 
+TEST(Sessions, WhoseKeyIsGoneHasNone) {
+  Sessions sessions;
+  const TimePoint now = Clock::now();
+  const std::string alice = sessions.open(kAlice, now);
+  const std::string bob = sessions.open(kBob, now);
+  sessions.keep([](UserId user) { return user == kBob; });
+  EXPECT_EQ(sessions.use(alice, now), std::nullopt);
+  EXPECT_EQ(sessions.use(bob, now), kBob);
+}
+
 }  // namespace
 }  // namespace minerva

@@ -148,6 +148,15 @@ def test_while_its_prompt_is_read(slow):
     m.settle()
 
 
+def test_a_response_is_read_before_it_is_generated(slow):
+    opened = in_background(slow.stream, "/v1/responses", {"model": "slow", "input": LONG_PROMPT, "stream": True})
+    request = wait_until(lambda: next((r for r in requests(slow)["in_flight"] if r["fraction"] is not None), None),
+                         "it is known how far it has read")
+    assert request["phase"] == "reading" and request["generated_tokens"] is None, request
+    cancel(slow, request)
+    opened.result()
+
+
 def test_a_stream_says_how_far_its_prompt_is_read(slow):
     m = slow
     opened, request = begin_reading(m)

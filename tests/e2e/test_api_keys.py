@@ -98,3 +98,20 @@ def test_a_hash_may_stand_for_a_key(serve):
     m = serve(config=f'api_keys = ["{hashed}"]\n')
     assert m.get("/v1/models", headers=bearer("secret")).status == 200
     assert m.get("/v1/models", headers=bearer(hashed)).status == 401
+
+
+def test_a_key_is_taken_back_by_removing_its_line(serve, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("anna\nben\n")
+    file.chmod(0o600)
+    m = serve("--api-key-file", file)
+    connection = m.connect()
+    connection.request("GET", "/v1/events", headers=bearer("anna"))
+    stream = connection.getresponse()
+    assert stream.status == 200
+    file.write_text("ben\n")
+    stream.read()  # it ends
+    harness.wait_until(lambda: m.get("/v1/models", headers=bearer("anna")).status == 401, "the key is none any more")
+    assert m.get("/v1/models", headers=bearer("ben")).status == 200
+    assert "config reloaded: changed api_key_file" in m.log()
+    connection.close()

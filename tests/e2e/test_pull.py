@@ -280,6 +280,17 @@ def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
     assert hub.count("cdn", "GET") == 2
 
 
+def test_a_rate_is_kept_and_a_pause_shows_what_came(puller, hub, data):
+    m = puller(config='max_rate = "256KiB"')
+    job = m.post("/v1/pull", {"model": REPO}).json
+    shown = lambda: next(j for j in m.get("/v1/downloads").json["data"] if j["id"] == job["id"])
+    harness.wait_until(lambda: shown()["done_bytes"] > 0, "some of it came")
+    paused = m.post(f"/v1/downloads/{job['id']}/pause").json
+    assert paused["state"] == "paused" and 0 < paused["done_bytes"] < len(data), paused
+    part, = parts(m)
+    assert part.stat().st_size < len(data) // 2, "at such a rate all of it takes 12 s"
+
+
 def test_a_pull_is_paused_over_a_restart(puller, hub, data):
     m = puller()
     hub.fault(FILE, ("stall", len(data) // 2))
