@@ -122,8 +122,11 @@ io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
   const std::string* const name = x.query.find("model");
-  if (name == nullptr || name->empty()) {
-    co_return co_await x.error({ErrorCode::kInvalidArgument, "Say which model: DELETE /models?model=ID.", "model"});
+  const std::string parameters = "&" + x.raw_query;
+  constexpr std::string_view kName = "&model=";
+  const bool once = parameters.find(kName) == parameters.rfind(kName);
+  if (name == nullptr || name->empty() || !once) {
+    co_return co_await x.error({ErrorCode::kInvalidArgument, "Say which one model: DELETE /models?model=ID.", "model"});
   }
   if (co_await cancelled_download(service, x, *name)) co_return;
   const auto removed = co_await remove_model(service, x, {.name = *name});

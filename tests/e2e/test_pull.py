@@ -459,6 +459,7 @@ def test_llama_cpps_router_pulls_and_removes_too(puller, hub, data):
     for name, status in (("org/nosuch", 404), (f"{REPO}:Q3_K_S", 400), ("", 400)):
         assert m.post("/models", {"model": name}).status == status, name
     assert m.delete("/models").status == 400
+    assert m.delete("/models?model=a&model=b").status == 400
     assert m.delete(f"/models?model={REPO}:Q8_0").json == {"success": True}
     feed.until("model_remove")
     assert ids(m) == [] and not list((folder(m) / "blobs").iterdir())
