@@ -32,8 +32,7 @@ TEST(ProcessState, PrivateMemoryIsWhatIsWrittenToAndInNoFile) {
   const auto before = private_memory(::getpid());
   ASSERT_TRUE(before.has_value());
   constexpr std::size_t kSize = std::size_t{64} << 20;
-  void* const block =
-      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void* const block = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   ASSERT_NE(block, MAP_FAILED);
   EXPECT_GT(private_memory(::getpid())->count() + kSize / 2, before->count() + kSize);
   ::munmap(block, kSize);
