@@ -151,6 +151,8 @@ case ${1:-} in
   --inside) inside; exit ;;
   --shell) shift; in_tree "$@"; exit ;;
   --make)
+    [ ! -e "$place/$3" ] || [ -f "$place/$3/etc/apt/apt.conf.d/90-as-the-machine" ] ||
+      die "$place/$3 is no tree of this script's making: move it away, or set MINERVA_CACHE to another folder."
     rm -rf --one-file-system "${place:?}/$3"
     make_tree "$2" "$3"
     mkdir "$place/$3/minerva"

@@ -1,4 +1,4 @@
-// What GET /v1/requests and GET /v1/samples answer, as JSON.
+// The answers of GET /v1/requests and GET /v1/samples, as JSON.
 //
 // Plain functions over plain values; any thread. There is no field for what a request asked or was answered.
 #pragma once
@@ -21,7 +21,7 @@ namespace minerva::api {
 
 using WallTime = std::chrono::system_clock::time_point;
 
-// What is known of a request from its beginning on.
+// The facts of a request that are known from its beginning on.
 struct RequestFacts {
   std::string id;                          // its answer's x-request-id
   ModelId model;                           // empty: not known yet

@@ -17,6 +17,7 @@ constexpr std::string_view kAsks = R"("return_progress":true,)";
 constexpr std::string_view kMember = R"(,"prompt_progress":)";
 constexpr std::string_view kResponseEvent = "event: response.";
 constexpr std::string_view kResponseCreated = "event: response.created\n";
+constexpr std::string_view kResponseInProgress = "event: response.in_progress\n";
 constexpr std::string_view kEventEnd = "\n\n";
 
 // The engine's routes whose streams have it. Its translation of Anthropic's messages drops what asks for it.
@@ -58,6 +59,11 @@ std::optional<ReadSoFar> read_progress(std::string_view value) {
 
 std::string reading_text(const ReadSoFar& so_far) {
   return fmt::format("reading {:.0f}% of {} tokens", 100 * so_far.fraction(), so_far.total);
+}
+
+bool begins_answer(std::string_view piece) {
+  return !piece.empty() && !piece.starts_with(':') && !piece.starts_with(kResponseCreated) &&
+         !piece.starts_with(kResponseInProgress);
 }
 
 bool ask_for_progress(std::string_view path, std::string& body, const std::vector<MemberSpan>& members) {

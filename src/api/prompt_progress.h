@@ -33,6 +33,10 @@ std::string reading_text(const ReadSoFar& so_far);
 // was changed, or the client has asked itself.
 bool ask_for_progress(std::string_view path, std::string& body, const std::vector<MemberSpan>& members);
 
+// Whether the first piece of a stream says something of its answer: no comment does, nor that a response begins, which
+// the responses API says before the prompt is read.
+bool begins_answer(std::string_view piece);
+
 class PromptProgress {
  public:
   static constexpr std::size_t kMaxEvent = std::size_t{16} << 10;  // bytes
@@ -47,7 +51,7 @@ class PromptProgress {
   const std::optional<ReadSoFar>& so_far() const { return so_far_; }
 
  private:
-  // What of a whole event is for the client.
+  // The part of a whole event that is for the client.
   std::string without_progress(std::string_view event);
 
   std::string rest_;  // of an event that has not ended yet

@@ -100,6 +100,11 @@ Result<Query> Query::parse(std::string_view query) {
   return result;
 }
 
+std::size_t Query::count(std::string_view name) const {
+  const auto has_name = [&](const auto& parameter) { return parameter.first == name; };
+  return static_cast<std::size_t>(std::count_if(parameters_.begin(), parameters_.end(), has_name));
+}
+
 const std::string* Query::find(std::string_view name) const {
   const std::string* found = nullptr;
   for (const auto& [own_name, value] : parameters_) {

@@ -3,6 +3,7 @@
 // Plain functions; any thread. Which routes exist is the server's business.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,8 @@ class Query {
   // Errors: kInvalidArgument for a broken escape or too many parameters.
   static Result<Query> parse(std::string_view query);
 
+  // How many parameters have that name.
+  std::size_t count(std::string_view name) const;
   // The last value of that name, or nullptr.
   const std::string* find(std::string_view name) const;
   // "true" and "1" (and the bare name) are true, "false" and "0" are false. Errors: kInvalidArgument naming it.

@@ -41,6 +41,8 @@ TEST(QueryParameters, AreReadByName) {
   EXPECT_EQ(*query.find("wait"), "0");
   EXPECT_EQ(*query.find("text"), "a b+");
   EXPECT_EQ(query.find("nothing"), nullptr);
+  EXPECT_EQ(query.count("nothing"), 0U);
+  EXPECT_EQ(Query::parse("model=a&force&model=b")->count("model"), 2U);
   EXPECT_EQ(query.flag("wait", true), false);
   EXPECT_EQ(query.flag("force", false), true);
   EXPECT_EQ(query.flag("dry_run", false), true);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "api/json.h"
 #include "api/query.h"
 #include "cli/answers.h"
 #include "cli/command.h"
@@ -15,7 +16,7 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::size_t kBarWidth = 24;
+constexpr std::size_t kPullBarWidth = 24;
 
 struct PullFlags {
   std::string name;
@@ -26,13 +27,12 @@ struct PullFlags {
   std::string resume;
 };
 
-// What a repository has.
-HttpCall choices_call(const PullFlags& flags) {
-  return {"POST",
-          "/v1/pull?dry_run=true",
-          nlohmann::json{{"model", flags.name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-          {}};
+// `path`: /v1/pull, which pulls the model, or with ?dry_run=true tells what its repository has.
+HttpCall pull_call(const PullFlags& flags, std::string path, std::string accept) {
+  return {"POST", std::move(path), api::dump({{"model", flags.name}}), std::move(accept)};
 }
+
+HttpCall choices_call(const PullFlags& flags) { return pull_call(flags, "/v1/pull?dry_run=true", {}); }
 
 std::string format_size(double bytes) { return format_bytes(Bytes(static_cast<std::uint64_t>(bytes))); }
 
@@ -46,7 +46,7 @@ std::string describe_download(const nlohmann::json& job) {
   if (text_of(job, "state") == "paused") return "paused";
   if (size <= 0 || !doing.starts_with("fetching")) return doing;
   std::string text =
-      fmt::format("{}  {} of {}", progress_bar(done / size, kBarWidth), format_size(done), format_size(size));
+      fmt::format("{}  {} of {}", progress_bar(done / size, kPullBarWidth), format_size(done), format_size(size));
   if (rate > 0) text += fmt::format(", {}/s", format_size(rate));
   if (const double left = number_of(job, "seconds_left"); left > 0)
     text += fmt::format(", {} left", format_seconds(left));
@@ -123,11 +123,7 @@ Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
 
 Result<void> pull_model(HttpClient& client, const Session& session, const PullFlags& flags) {
   announce(client, flags);
-  const HttpCall call{
-      "POST", "/v1/pull",
-      nlohmann::json{{"model", flags.name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-      "text/event-stream"};
-  const Result<nlohmann::json> job = follow_pull(client, call);
+  const Result<nlohmann::json> job = follow_pull(client, pull_call(flags, "/v1/pull", "text/event-stream"));
   if (!job) return fail(job.error());
   if (session.json) {
     print_json(job->dump());

@@ -33,13 +33,17 @@ std::string freed(const nlohmann::json& answer) {
   return format_bytes(Bytes(static_cast<std::uint64_t>(number_of(answer, "freed_bytes"))));
 }
 
+void print_stays(std::FILE* to, const nlohmann::json& answer) {
+  for (const nlohmann::json& sentence : list_of(answer, "stays")) {
+    if (sentence.is_string()) fmt::print(to, "{}\n", printable(sentence.get<std::string>()));
+  }
+}
+
 void print_plan(std::FILE* to, const nlohmann::json& answer) {
   for (const nlohmann::json& file : list_of(answer, "files")) {
     if (file.is_string()) fmt::print(to, "  {}\n", printable(file.get<std::string>()));
   }
-  for (const nlohmann::json& sentence : list_of(answer, "stays")) {
-    if (sentence.is_string()) fmt::print(to, "{}\n", printable(sentence.get<std::string>()));
-  }
+  print_stays(to, answer);
 }
 
 // Errors: nobody can be asked, or nobody wants it.
@@ -73,9 +77,7 @@ Result<void> remove_model(HttpClient& client, const Session& session, const Remo
   }
   return show(session, client.call(remove_call(flags, /*dry_run=*/false)), [](const nlohmann::json& answer) {
     fmt::print("{} is removed: {} are free.\n", printable(text_of(answer, "id")), freed(answer));
-    for (const nlohmann::json& sentence : list_of(answer, "stays")) {
-      if (sentence.is_string()) fmt::print("{}\n", printable(sentence.get<std::string>()));
-    }
+    print_stays(stdout, answer);
   });
 }
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "api/digest.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
@@ -21,14 +21,8 @@ constexpr std::string_view kHexDigits = "0123456789abcdef";
 constexpr std::size_t kMaxKeyBytes = 512;
 constexpr std::size_t kMaxFileBytes = 1 << 20;
 
-std::array<unsigned char, 32> sha256(std::string_view text) {
-  std::array<unsigned char, 32> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return hash;
-}
-
 // The same as long as the key is the same.
-UserId user_of(const std::array<unsigned char, 32>& hash) {
+UserId user_of(const api::Sha256& hash) {
   std::uint64_t user = 0;
   std::memcpy(&user, hash.data(), sizeof(user));
   return UserId{user};
@@ -75,9 +69,7 @@ Result<std::string> hash_api_key(std::string_view text) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("an API key has 1 to {} printable ASCII characters and no spaces", kMaxKeyBytes));
   }
-  std::string result(kPrefix);
-  for (const unsigned char byte : sha256(text)) result += {kHexDigits[byte >> 4], kHexDigits[byte & 15]};
-  return result;
+  return std::string(kPrefix) + api::hex(api::sha256(text));
 }
 
 Result<std::vector<std::string>> read_api_key_file(const std::string& path) {
@@ -101,7 +93,7 @@ Result<std::vector<std::string>> read_api_key_file(const std::string& path) {
 
 void ApiKeys::add(std::string_view hash, Priority priority) {
   check(hash.size() == kPrefix.size() + 64, "an API key that was not hashed");
-  Hash bytes{};
+  api::Sha256 bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const auto digit = [&](std::size_t at) { return kHexDigits.find(hash[kPrefix.size() + at]); };
     bytes[i] = static_cast<unsigned char>(digit(2 * i) << 4 | digit(2 * i + 1));
@@ -110,7 +102,7 @@ void ApiKeys::add(std::string_view hash, Priority priority) {
 }
 
 std::optional<Caller> ApiKeys::find(std::string_view key) const {
-  const Hash hash = sha256(key);
+  const api::Sha256 hash = api::sha256(key);
   bool found = false;
   Priority priority = Priority::kNormal;
   // No early end: how long it takes must not tell which key it was, or how much of one was right.

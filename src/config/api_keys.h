@@ -3,12 +3,12 @@
 // Plain values; any thread. Errors never repeat a key. Does not know where a request carries its key (server/access.h).
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "api/digest.h"
 #include "minerva/base/result.h"
 #include "minerva/context/types.h"
 
@@ -31,14 +31,11 @@ class ApiKeys {
   std::optional<Caller> find(std::string_view key) const;
   // The same of somebody whose key was found before. Nothing if that key is none of these (any more).
   std::optional<Caller> find_user(UserId user) const;
-  bool operator==(const ApiKeys&) const = default;
 
  private:
-  using Hash = std::array<unsigned char, 32>;
   struct Key {
-    Hash hash;
+    api::Sha256 hash;
     Priority priority;
-    bool operator==(const Key&) const = default;
   };
   std::vector<Key> keys_;
 };

@@ -124,12 +124,13 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
   };
   for (const std::string& hash : config.api_keys) config.accepted_keys.add(hash);
   if (!config.api_key_file.empty()) {
-    const auto hashes = read_api_key_file(config.api_key_file);
+    auto hashes = read_api_key_file(config.api_key_file);
     if (!hashes) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", where("api_key_file"), hashes.error().message),
                   "api_key_file");
     }
-    for (const std::string& hash : *hashes) config.accepted_keys.add(hash);
+    config.file_keys = *std::move(hashes);
+    for (const std::string& hash : config.file_keys) config.accepted_keys.add(hash);
   }
   for (const std::string& hash : config.admin_keys) {
     config.accepted_keys.add(hash);
@@ -320,9 +321,7 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
       changes.live.push_back(row.name);
     }
   }
-  const auto is_of_keys = [](const std::string& name) { return name.ends_with("_keys") || name == "api_key_file"; };
-  if (running.accepted_keys != next.accepted_keys &&
-      std::none_of(changes.live.begin(), changes.live.end(), is_of_keys)) {
+  if (running.api_key_file == next.api_key_file && running.file_keys != next.file_keys) {
     changes.live.emplace_back("api_key_file");  // what is in it
   }
   // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.

@@ -51,6 +51,7 @@ struct Config {
   std::string log_level = "info";
   std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
   std::string api_key_file;
+  std::vector<std::string> file_keys;        // no key: those in that file, as api_keys
   std::vector<std::string> admin_keys;       // as api_keys
   ApiKeys administrators;                    // those of admin_keys
   ApiKeys accepted_keys;                     // those of both, of admin_keys and of other priorities

@@ -1,10 +1,8 @@
 #include "ollama/listing.h"
 
 #include <fmt/format.h>
-#include <openssl/sha.h>
 
-#include <array>
-
+#include "api/digest.h"
 #include "api/json.h"
 
 namespace minerva::ollama {
@@ -124,12 +122,7 @@ std::string pull_json(std::string_view file, std::string_view version, Bytes siz
 }
 
 std::string digest(const ModelId& id, std::string_view identity) {
-  const std::string text = fmt::format("{}\n{}", id, identity);
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  std::string hex;
-  for (const unsigned char byte : hash) hex += fmt::format("{:02x}", byte);
-  return hex;
+  return api::hex(api::sha256(fmt::format("{}\n{}", id, identity)));
 }
 
 }  // namespace minerva::ollama

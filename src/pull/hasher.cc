@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <system_error>
 #include <utility>
+
+#include "api/digest.h"
 
 namespace minerva::pull {
 namespace {
@@ -93,9 +96,7 @@ std::string Hasher::hex() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_DigestFinal_ex(context_.get(), digest.data(), &size);
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  return api::hex(std::span(digest).first(size));
 }
 
 }  // namespace minerva::pull

@@ -62,12 +62,7 @@ void Activity::Entry::take(std::string_view piece) {
   end_.take(piece);
   if (!stream_) return;
   if (phase_ == Phase::kReading) {
-    // It has nothing to say yet: a comment, or that an answer begins, as /v1/responses has it before the prompt is
-    // read.
-    if (piece.empty() || piece.starts_with(':') || piece.starts_with("event: response.created") ||
-        piece.starts_with("event: response.in_progress")) {
-      return;
-    }
+    if (!api::begins_answer(piece)) return;
     if (piece.starts_with("event:")) lines_per_event_ = kNamedEventLines;
     enter(Phase::kGenerating);
   }

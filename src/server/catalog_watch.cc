@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "catalog/model_files.h"
+#include "io/beside.h"
 
 namespace minerva {
 namespace {
@@ -48,11 +49,9 @@ io::Task<void> CatalogWatch::check_files(ModelId model) {
   const auto looked_at = looked_at_.find(spec->id);
   if (trusted(last_begun_) || (looked_at != looked_at_.end() && trusted(looked_at->second))) co_return;
   looked_at_.insert_or_assign(spec->id, Clock::now());
-  io::Signal seen(loop_);
-  std::string now;
-  loop_.offload(io::Lane::kAwaited, [&now, files = *spec] { now = files_identity(files); }, [&seen] { seen.notify(); });
   const std::string known = spec->identity;
-  co_await seen.wait();
+  const auto now =
+      co_await io::beside<std::string>(loop_, io::Lane::kAwaited, [files = *spec] { return files_identity(files); });
   if (now != known) co_await refresh();
 }
 
@@ -71,12 +70,8 @@ io::Task<void> CatalogWatch::finish(std::uint64_t reading) {
 io::Task<void> CatalogWatch::read() {
   ++begun_;
   last_begun_ = Clock::now();
-  io::Signal scanned(loop_);
-  ScanResult result;
-  loop_.offload(
-      io::Lane::kAwaited, [&, options = catalog_.options()] { result = Catalog::scan(options); },
-      [&] { scanned.notify(); });
-  co_await scanned.wait();
+  auto result = co_await io::beside<ScanResult>(loop_, io::Lane::kAwaited,
+                                                [options = catalog_.options()] { return Catalog::scan(options); });
   const bool again = take(std::move(result));
   finished_ = begun_;
   if (again) wanted_ = begun_ + 1;

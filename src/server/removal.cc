@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
 #include "catalog/names.h"
+#include "io/beside.h"
 #include "server/access.h"
 #include "server/waiting.h"
 
@@ -16,16 +16,6 @@ namespace minerva {
 namespace {
 
 constexpr Bytes kMaxBody = Bytes::mib(1);
-
-// Runs `work` on another thread.
-template <typename T>
-io::Task<T> beside(io::Loop& loop, io::Lane lane, std::function<T()> work) {
-  io::Signal done(loop);
-  std::optional<T> result;
-  loop.offload(lane, [&] { result = work(); }, [&] { done.notify(); });
-  co_await done.wait();
-  co_return *std::move(result);
-}
 
 // What is meant has to be clear: "org/repo" stands for the best of several only where one is asked.
 std::optional<Error> refuse_unclear(const Service& service, const std::string& name, const ModelSpec& spec) {
@@ -53,7 +43,7 @@ io::Task<Result<pull::Removal>> plan(Service& service, ModelId id) {
   if (found == nullptr) co_return fail(ErrorCode::kModelNotFound, fmt::format("\"{}\" is not there any more.", id));
   std::vector<ModelSpec> all;
   for (const ModelSpec* const spec : service.catalog.list()) all.push_back(*spec);
-  co_return co_await beside<Result<pull::Removal>>(
+  co_return co_await io::beside<Result<pull::Removal>>(
       service.loop, io::Lane::kAwaited, [spec = *found, all = std::move(all), folders = service.config.models_dirs] {
         return pull::plan_removal(spec, all, folders);
       });
@@ -110,8 +100,8 @@ io::Task<Result<pull::Removal>> remove_model(Service& service, Exchange& x, Remo
                                "that. Nothing was removed.",
                                repo));
   }
-  const auto removed = co_await beside<Result<void>>(service.loop, io::Lane::kDisk,
-                                                     [victims = *removal] { return pull::carry_out(victims); });
+  const auto removed = co_await io::beside<Result<void>>(service.loop, io::Lane::kDisk,
+                                                         [victims = *removal] { return pull::carry_out(victims); });
   co_await service.catalog_watch.refresh();
   if (!removed) co_return fail(removed.error());
   log::info("{} is removed: {} are free", x.model, format_bytes(removal->frees));

@@ -122,10 +122,7 @@ io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
   const std::string* const name = x.query.find("model");
-  const std::string parameters = "&" + x.raw_query;
-  constexpr std::string_view kName = "&model=";
-  const bool once = parameters.find(kName) == parameters.rfind(kName);
-  if (name == nullptr || name->empty() || !once) {
+  if (x.query.count("model") != 1 || name->empty()) {
     co_return co_await x.error({ErrorCode::kInvalidArgument, "Say which one model: DELETE /models?model=ID.", "model"});
   }
   if (co_await cancelled_download(service, x, *name)) co_return;

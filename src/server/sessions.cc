@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <nlohmann/json.hpp>
 
+#include "api/digest.h"
 #include "api/json.h"
 #include "minerva/base/check.h"
 #include "server/access.h"
@@ -17,18 +17,10 @@ namespace {
 
 constexpr Bytes kMaxBody{4096};
 
-std::array<unsigned char, SHA256_DIGEST_LENGTH> sha256(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return hash;
-}
-
 std::string random_token() {
   std::array<unsigned char, 32> bytes{};
   check(RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1, "no random numbers");
-  std::string text;
-  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
-  return text;
+  return api::hex(bytes);
 }
 
 // `token`: empty to end it. The browser drops the cookie when it ends.
@@ -84,7 +76,7 @@ io::Task<void> sign_out(Service& service, Exchange& x, ModelId) {
 std::string Sessions::open(UserId user, TimePoint now) {
   drop_old(user, now);
   std::string token = random_token();
-  sessions_.insert_or_assign(sha256(token), Session{user, now});
+  sessions_.insert_or_assign(api::sha256(token), Session{user, now});
   return token;
 }
 
@@ -101,7 +93,7 @@ void Sessions::drop_old(UserId user, TimePoint now) {
 }
 
 std::optional<UserId> Sessions::use(std::string_view token, TimePoint now) {
-  const auto found = sessions_.find(sha256(token));
+  const auto found = sessions_.find(api::sha256(token));
   if (found == sessions_.end()) return std::nullopt;
   if (now - found->second.used >= kIdle) {
     sessions_.erase(found);
@@ -111,7 +103,7 @@ std::optional<UserId> Sessions::use(std::string_view token, TimePoint now) {
   return found->second.user;
 }
 
-void Sessions::close(std::string_view token) { sessions_.erase(sha256(token)); }
+void Sessions::close(std::string_view token) { sessions_.erase(api::sha256(token)); }
 
 void Sessions::keep(const std::function<bool(UserId)>& wanted) {
   std::erase_if(sessions_, [&](const auto& entry) { return !wanted(entry.second.user); });

@@ -7,7 +7,6 @@
 // the cookie, and whose pages may use it, is in access.h.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -15,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/digest.h"
 #include "io/task.h"
 #include "minerva/base/clock.h"
 #include "minerva/context/types.h"
@@ -38,14 +38,13 @@ class Sessions {
   void keep(const std::function<bool(UserId)>& wanted);
 
  private:
-  using Hash = std::array<unsigned char, 32>;
   struct Session {
     UserId user;
     TimePoint used;
   };
   void drop_old(UserId user, TimePoint now);
 
-  std::map<Hash, Session> sessions_;  // by their tokens' hashes
+  std::map<api::Sha256, Session> sessions_;  // by their tokens' hashes
 };
 
 // Whose session a request's cookie is of.

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 
 #include <array>
 #include <filesystem>
@@ -10,6 +9,9 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+
+#include "api/digest.h"
+#include "io/beside.h"
 
 namespace minerva {
 namespace {
@@ -46,25 +48,17 @@ constexpr std::array kTypes = {
     FileType{".txt", "text/plain; charset=utf-8"},
 };
 
-std::array<unsigned char, SHA256_DIGEST_LENGTH> sha256(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return hash;
-}
-
 // 'sha256-...' of one script, as a policy names it.
 std::string script_source(std::string_view script) {
-  const auto hash = sha256(script);
-  std::array<unsigned char, 4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1> text{};
+  const api::Sha256 hash = api::sha256(script);
+  std::array<unsigned char, 4 * ((std::tuple_size_v<api::Sha256> + 2) / 3) + 1> text{};
   const int length = EVP_EncodeBlock(text.data(), hash.data(), static_cast<int>(hash.size()));
   return fmt::format("'sha256-{}'", std::string(text.begin(), text.begin() + length));
 }
 
 std::string etag_of(std::string_view content) {
-  const auto hash = sha256(content);
-  std::string tag = "\"";
-  for (std::size_t i = 0; i < 16; ++i) tag += fmt::format("{:02x}", hash[i]);
-  return tag + "\"";
+  constexpr std::size_t kDigits = 32;
+  return fmt::format("\"{}\"", api::hex(api::sha256(content)).substr(0, kDigits));
 }
 
 std::optional<std::string> read_file(const std::string& path) {
@@ -115,22 +109,12 @@ io::Task<void> WebUi::answer(io::Loop& loop, Exchange& x, std::string path) cons
                                 "The web UI is not built here. `make ui` builds it; then start minerva again, or say "
                                 "with --ui-dir where it is."});
   }
-  io::Signal done(loop);
-  std::optional<std::string> content;
   std::string etag;
-  bool read = false;
-  // The answer may come after this coroutine's client has gone, but never after the coroutine: it waits.
-  loop.offload(
-      io::Lane::kAwaited,
-      [&] {
-        content = read_file(file->second);
-        if (content) etag = etag_of(*content);
-      },
-      [&] {
-        read = true;
-        done.notify();
-      });
-  while (!read) co_await done.wait();
+  const auto content = co_await io::beside<std::optional<std::string>>(loop, io::Lane::kAwaited, [&] {
+    auto read = read_file(file->second);
+    if (read) etag = etag_of(*read);
+    return read;
+  });
   if (!content) {
     co_return co_await x.error(
         {ErrorCode::kRouteNotFound, "This file of the web UI is gone. `make ui` builds it again."});

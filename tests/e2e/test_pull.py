@@ -264,13 +264,19 @@ def test_a_pull_survives_its_server(puller, hub, data):
     assert ranges == [None, f"bytes={len(data) // 2}-"]
 
 
-def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
-    m = puller()
+def half_of_it(m, hub, data, begin):
+    """A pull that `begin` waits for in the background, held when half of it came; and the job."""
     hub.fault(FILE, ("stall", len(data) // 2))
-    watching = harness.in_background(pull, m)
+    watching = harness.in_background(begin, m)
     assert hub.stalled.wait(harness.PATIENCE)
     harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == len(data) // 2, "half of it is there")
     [job] = m.get("/v1/downloads").json["data"]
+    return watching, job
+
+
+def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
+    m = puller()
+    watching, job = half_of_it(m, hub, data, pull)
     cancelled = m.delete(f"/v1/downloads/{job['id']}")
     assert cancelled.status == 200 and cancelled.json["state"] == "cancelled"
     assert watching.result()["state"] == "cancelled"
@@ -293,11 +299,7 @@ def test_a_rate_is_kept_and_a_pause_shows_what_came(puller, hub, data):
 
 def test_a_pull_is_paused_over_a_restart(puller, hub, data):
     m = puller()
-    hub.fault(FILE, ("stall", len(data) // 2))
-    watching = harness.in_background(follow, m)
-    assert hub.stalled.wait(harness.PATIENCE)
-    harness.wait_until(lambda: parts(m) and parts(m)[0].stat().st_size == len(data) // 2, "half of it is there")
-    [job] = m.get("/v1/downloads").json["data"]
+    watching, job = half_of_it(m, hub, data, follow)
     paused = m.post(f"/v1/downloads/{job['id']}/pause")
     assert paused.status == 200 and paused.json["state"] == "paused", paused
     assert m.post(f"/v1/downloads/{job['id']}/pause").status == 200, "twice is once"
