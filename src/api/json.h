@@ -1,8 +1,10 @@
-// How answers are written as JSON.
+// How answers are written as JSON, and engines' answers read.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 namespace minerva::api {
@@ -12,6 +14,13 @@ using Json = nlohmann::ordered_json;
 
 // On one line; bytes that are no UTF-8 are replaced.
 inline std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+// A whole number that is a member of `object`, which is an object.
+inline std::optional<std::uint64_t> count_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<std::uint64_t>();
+}
 
 // "2023-11-14T22:13:20.042Z".
 std::string utc(std::chrono::system_clock::time_point time);

@@ -34,12 +34,6 @@ bool is_one(std::string_view value) {
   return value.substr(0, end) == "1";
 }
 
-std::optional<std::uint64_t> count_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
-  return found->get<std::uint64_t>();
-}
-
 std::optional<ReadSoFar> read_progress(std::string_view value) {
   const Json json = Json::parse(value, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;

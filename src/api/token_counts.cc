@@ -21,12 +21,6 @@ Json last_object(std::string_view text, std::string_view key) {
   return object.is_object() ? object : Json(nullptr);
 }
 
-std::optional<std::uint64_t> count_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
-  return found->get<std::uint64_t>();
-}
-
 std::optional<std::uint64_t> first_of(const Json& object, const char* one, const char* other) {
   const auto found = count_of(object, one);
   return found ? found : count_of(object, other);

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr unsigned kMaxDepth = 2;  // of folders inside a models folder: publisher/model/file.gguf
+constexpr unsigned kMostNested = 2;  // of folders inside a models folder: publisher/model/file.gguf
 
 // "a projector"
 std::string with_article(FileKind kind) {
@@ -100,7 +100,7 @@ class Scan {
       const std::string name = entry.filename().string();
       std::error_code ignored;
       if (fs::is_directory(entry, ignored)) {
-        if (is_hub_repo(entry) || (depth < kMaxDepth && !is_hub_folder_of_others(name))) folders.push_back(entry);
+        if (is_hub_repo(entry) || (depth < kMostNested && !is_hub_folder_of_others(name))) folders.push_back(entry);
       } else if (is_gguf_file_name(name)) {
         ModelFileName parsed = parse_model_file_name(name);
         std::string key = fmt::format("{}/{}{}", parsed.stem, parsed.parts, entry.extension().string());

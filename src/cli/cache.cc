@@ -12,8 +12,6 @@
 namespace minerva::cli {
 namespace {
 
-constexpr int kUsageError = 2;
-
 struct CacheFlags {
   std::string action;
   bool stats = false;

@@ -15,7 +15,6 @@ namespace minerva::cli {
 namespace {
 
 constexpr std::string_view kDefaultUrl = "http://127.0.0.1:3000";
-constexpr int kUsageError = 2;
 
 std::string environment_or(const char* name, std::string_view otherwise) {
   const char* value = std::getenv(name);

@@ -15,6 +15,9 @@
 
 namespace minerva::cli {
 
+// The exit code for a wrong command line.
+constexpr int kUsageError = 2;
+
 struct Session {
   std::string url;      // of the server
   std::string api_key;  // empty: none

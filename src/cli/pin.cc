@@ -15,7 +15,7 @@ Result<void> pin(HttpClient& client, Session& session, const std::string& id, co
               [&](const nlohmann::json& answer) { fmt::print("{}: {}\n", id, printable(text_of(answer, "message"))); });
 }
 
-void add_one(CLI::App& app, Session& session, const std::string& name, const std::string& description) {
+void add_pin(CLI::App& app, Session& session, const std::string& name, const std::string& description) {
   auto id = std::make_shared<std::string>();
   CLI::App* command = add_command(app, session, name, description, [id, name](HttpClient& client, Session& current) {
     return pin(client, current, *id, name);
@@ -26,8 +26,8 @@ void add_one(CLI::App& app, Session& session, const std::string& name, const std
 }  // namespace
 
 void add_pin(CLI::App& app, Session& session) {
-  add_one(app, session, "pin", "Never evict a model once it is in memory");
-  add_one(app, session, "unpin", "Let a pinned model be evicted again");
+  add_pin(app, session, "pin", "Never evict a model once it is in memory");
+  add_pin(app, session, "unpin", "Let a pinned model be evicted again");
 }
 
 }  // namespace minerva::cli

@@ -11,7 +11,7 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::size_t kBarWidth = 30;
+constexpr std::size_t kTopBarWidth = 30;
 constexpr char kEscape = '\033';
 
 bool says(const nlohmann::json& object, const char* field) {
@@ -35,7 +35,7 @@ std::string memory_text(const nlohmann::json& stats, bool colour) {
   const double used = number_of(stats, "estimated_memory_mb");
   const double budget = number_of(stats, "memory_budget_mb");
   std::string text = fmt::format("memory {} of {}  {}{}\n", format_mib(used), format_mib(budget),
-                                 progress_bar(budget > 0 ? used / budget : 0, kBarWidth),
+                                 progress_bar(budget > 0 ? used / budget : 0, kTopBarWidth),
                                  flag_of(stats, "memory_pressure") ? "  under pressure" : "");
   Table table({{"MODEL"},
                {"STATE"},

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/json_member.h"
+
 namespace minerva {
 namespace {
 
@@ -13,13 +15,8 @@ constexpr std::uint64_t kProtocol = 1;
 constexpr std::size_t kMaxText = 300;
 constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no figure, and sums are to stay right
 
-const json* member(const json& object, const char* name) {
-  const auto it = object.find(name);
-  return it == object.end() ? nullptr : &*it;
-}
-
 // Of a member that may be absent. Nothing: it is there, and not such a value.
-std::optional<std::string> text_of(const json& object, const char* name) {
+std::optional<std::string> text_or_none(const json& object, const char* name) {
   const json* const value = member(object, name);
   if (value == nullptr) return std::string();
   if (!value->is_string()) return std::nullopt;
@@ -46,14 +43,14 @@ std::optional<AgentAnswer> read_hello(const json& data) {
   const json* const can_park = member(data, "can_park");
   if (can_park == nullptr || !can_park->is_boolean()) return std::nullopt;
   if (can_park->get<bool>()) return AgentHello{true, ""};
-  auto why_not = text_of(data, "why_not");
+  auto why_not = text_or_none(data, "why_not");
   if (!why_not) return std::nullopt;
   return AgentHello{true, why_not->empty() ? "the engine does not say why" : *std::move(why_not)};
 }
 
 std::optional<AgentAnswer> read_parking(const json& data) {
   const json& parked = data["parked"];
-  auto refused = text_of(data, "refused");
+  auto refused = text_or_none(data, "refused");
   const auto image_wanted = bytes_of(data, "image_wanted_bytes");
   const auto written = bytes_of(data, "written_bytes");
   const auto image = bytes_of(data, "image_bytes");

@@ -4,18 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "engine/json_member.h"
+
 namespace minerva {
 namespace {
 
 using nlohmann::json;
 
 constexpr std::string_view kPrefix = "cmd_child_to_router:state:";
-
-const json* member(const json& object, const char* name) {
-  if (!object.is_object()) return nullptr;
-  const auto it = object.find(name);
-  return it == object.end() ? nullptr : &*it;
-}
 
 std::optional<double> fraction_of(const json& payload) {
   const json* const stages = member(payload, "stages");

@@ -20,7 +20,7 @@ constexpr Bytes kPiece = Bytes::mib(16);
 constexpr std::uint64_t kSlice = Bytes::mib(2).count();
 constexpr std::uint64_t kCopied = std::uint64_t{64} << 10;
 // Between two pieces that are only likely to be wanted, so that a disk has time for others: at most 640 MiB a second.
-constexpr auto kPause = std::chrono::milliseconds(25);
+constexpr auto kBetweenSlices = std::chrono::milliseconds(25);
 
 // An open file, or none.
 class File {
@@ -95,7 +95,7 @@ void FileReadAhead::next_piece_if_idle() {
   }
   start_piece(likely_, spare_, [this](const Piece& piece) {
     read_idly_ += piece.bytes;
-    pause_.arm(Clock::now() + kPause, [this] {
+    pause_.arm(Clock::now() + kBetweenSlices, [this] {
       likely_.under_way = false;
       next_piece_if_idle();
     });

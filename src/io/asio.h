@@ -16,7 +16,7 @@ namespace minerva::io {
 namespace asio = boost::asio;
 
 // Bound to the one kind of executor there is: Asio's own aliases erase its type, at a price for every operation.
-using Descriptor = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+using StreamDescriptor = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
 using SteadyTimer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
                                                asio::io_context::executor_type>;
 

@@ -69,7 +69,7 @@ class InotifyWatch final : public FolderWatch {
   // Outlives the object while a callback of Asio is under way.
   struct State {
     State(Loop& loop, int descriptor) : inotify(loop.impl().context, descriptor), timer(loop) {}
-    Descriptor inotify;
+    StreamDescriptor inotify;
     Timer timer;
     bool changed = false;
     bool alive = true;
@@ -78,11 +78,12 @@ class InotifyWatch final : public FolderWatch {
   int descriptor() { return state_->inotify.native_handle(); }
 
   void listen() {
-    state_->inotify.async_wait(Descriptor::wait_read, [this, state = state_](const boost::system::error_code& error) {
-      if (error || !state->alive) return;
-      drain();
-      listen();
-    });
+    state_->inotify.async_wait(StreamDescriptor::wait_read,
+                               [this, state = state_](const boost::system::error_code& error) {
+                                 if (error || !state->alive) return;
+                                 drain();
+                                 listen();
+                               });
   }
 
   void drain() {

@@ -71,7 +71,7 @@ struct OwnedFd {
 };
 
 // The descriptor owns `fd` from now on. Throws, and then it does not.
-void adopt(Descriptor& descriptor, int& fd) {
+void adopt(StreamDescriptor& descriptor, int& fd) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   descriptor.assign(fd);
   fd = -1;
@@ -104,7 +104,7 @@ struct SpawnAttributes {
 // Splits what comes through a pipe or socket into lines.
 struct LineReader {
   explicit LineReader(asio::io_context& context) : descriptor(context) {}
-  Descriptor descriptor;
+  StreamDescriptor descriptor;
   std::string partial;
   std::function<void(std::string_view)> on_line;
 
@@ -167,7 +167,7 @@ class ChildProcess final : public Process {
     LineReader out;
     LineReader err;
     LineReader in;  // reads only if it is a socket
-    Descriptor pidfd;
+    StreamDescriptor pidfd;
     bool in_is_socket = false;
     std::string in_queue;
     bool in_writing = false;
@@ -177,7 +177,7 @@ class ChildProcess final : public Process {
     bool abandoned = false;
 
     void watch(LineReader& reader) {
-      reader.descriptor.async_wait(Descriptor::wait_read,
+      reader.descriptor.async_wait(StreamDescriptor::wait_read,
                                    [self = shared_from_this(), &reader](const boost::system::error_code& error) {
                                      if (error || self->abandoned) return;
                                      if (reader.drain() && !self->abandoned) self->watch(reader);
@@ -189,9 +189,10 @@ class ChildProcess final : public Process {
     }
 
     void watch_exit() {
-      pidfd.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-        if (!error && !self->reaped) self->exited();
-      });
+      pidfd.async_wait(StreamDescriptor::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& error) {
+                         if (!error && !self->reaped) self->exited();
+                       });
     }
 
     // Nothing: it has not ended. Never blocks.
@@ -261,7 +262,7 @@ class ChildProcess final : public Process {
         } else if (n < 0 && errno == EAGAIN) {
           if (in_writing) return;
           in_writing = true;
-          in.descriptor.async_wait(Descriptor::wait_write,
+          in.descriptor.async_wait(StreamDescriptor::wait_write,
                                    [self = shared_from_this()](const boost::system::error_code& error) {
                                      self->in_writing = false;
                                      if (!error) self->write_more();

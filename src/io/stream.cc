@@ -52,7 +52,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
   };
 
   asio::io_context& context;
-  Descriptor descriptor;
+  StreamDescriptor descriptor;
   std::array<Pending, 2> pending;
   std::function<void()> gone;
   // The last read took all there was: the next one waits for readiness first, which saves a system call.
@@ -129,7 +129,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
     Pending& p = pending[direction];
     if (p.waiting) return;
     p.waiting = true;
-    descriptor.async_wait(direction == kRead ? Descriptor::wait_read : Descriptor::wait_write,
+    descriptor.async_wait(direction == kRead ? StreamDescriptor::wait_read : StreamDescriptor::wait_write,
                           [self = shared_from_this(), direction](const boost::system::error_code& error) {
                             self->pending[direction].waiting = false;
                             if (direction == kRead) self->drained = false;
@@ -331,17 +331,6 @@ void set_no_delay(int fd, int family) {
   if (family != AF_UNIX) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-struct OwnedFd {
-  int fd = -1;
-  explicit OwnedFd(int value) : fd(value) {}
-  OwnedFd(const OwnedFd&) = delete;
-  OwnedFd& operator=(const OwnedFd&) = delete;
-  ~OwnedFd() {
-    if (fd >= 0) ::close(fd);
-  }
-  int release() { return std::exchange(fd, -1); }
-};
-
 // ---- listening ----
 
 class SocketListener final : public Listener {
@@ -350,15 +339,16 @@ class SocketListener final : public Listener {
     State(asio::io_context& io_context, int fd, std::function<void(std::unique_ptr<Stream>)> callback)
         : context(io_context), descriptor(io_context, fd), pause(io_context), accepted(std::move(callback)) {}
     asio::io_context& context;
-    Descriptor descriptor;
+    StreamDescriptor descriptor;
     SteadyTimer pause;
     std::function<void(std::unique_ptr<Stream>)> accepted;
     bool closed = false;
 
     void wait() {
-      descriptor.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-        if (!error && !self->closed) self->accept_all();
-      });
+      descriptor.async_wait(StreamDescriptor::wait_read,
+                            [self = shared_from_this()](const boost::system::error_code& error) {
+                              if (!error && !self->closed) self->accept_all();
+                            });
     }
 
     void accept_all() {
@@ -433,9 +423,9 @@ bool remove_stale_socket(const Address& address) {
   if (::lstat(address.unix_path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
   if (info.st_uid != ::geteuid()) return false;
   SocketAddress target = to_system(address);
-  const OwnedFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (probe.fd < 0) return false;
-  if (::connect(probe.fd, target.raw(), target.length) == 0 || errno != ECONNREFUSED) return false;
+  const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return false;
+  if (::connect(*probe, target.raw(), target.length) == 0 || errno != ECONNREFUSED) return false;
   return ::unlink(address.unix_path.c_str()) == 0;
 }
 
@@ -444,14 +434,14 @@ bool remove_stale_socket(const Address& address) {
 Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Address& address,
                                                  std::function<void(std::unique_ptr<Stream>)> accepted) {
   SocketAddress target = to_system(address);
-  OwnedFd socket(::socket(target.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket.fd < 0) return listen_failure(address, errno);
+  Descriptor socket(::socket(target.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return listen_failure(address, errno);
   const int on = 1;
-  if (!address.is_unix()) ::setsockopt(socket.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!address.is_unix()) ::setsockopt(*socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 
   const auto bind_private = [&] {
     const mode_t before = ::umask(0177);  // a Unix socket is made 0600 from its first moment
-    const int result = ::bind(socket.fd, target.raw(), target.length);
+    const int result = ::bind(*socket, target.raw(), target.length);
     const int error = errno;
     ::umask(before);
     errno = error;
@@ -462,13 +452,13 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Address& addr
     const bool retry = error == EADDRINUSE && address.is_unix() && remove_stale_socket(address);
     if (!retry || bind_private() != 0) return listen_failure(address, error);
   }
-  if (::listen(socket.fd, kBacklog) != 0) return listen_failure(address, errno);
+  if (::listen(*socket, kBacklog) != 0) return listen_failure(address, errno);
 
   Address bound = address;
   if (!address.is_unix()) {
     sockaddr_storage name{};
     socklen_t length = sizeof name;
-    ::getsockname(socket.fd, reinterpret_cast<sockaddr*>(&name), &length);
+    ::getsockname(*socket, reinterpret_cast<sockaddr*>(&name), &length);
     bound.port = port_of(name);
   }
   auto state = std::make_shared<SocketListener::State>(loop.impl().context, socket.release(), std::move(accepted));
@@ -488,7 +478,7 @@ namespace {
 // Suspends until a descriptor can be written to, or the time has come.
 struct WritableOrTimeout {
   asio::io_context& context;
-  Descriptor& descriptor;
+  StreamDescriptor& descriptor;
   TimePoint deadline;
 
   struct State {
@@ -504,7 +494,7 @@ struct WritableOrTimeout {
     state->timer.async_wait([state](const boost::system::error_code& error) {
       if (!error && state->waiter) std::exchange(state->waiter, nullptr).resume();
     });
-    descriptor.async_wait(Descriptor::wait_write, [state](const boost::system::error_code&) {
+    descriptor.async_wait(StreamDescriptor::wait_write, [state](const boost::system::error_code&) {
       if (!state->waiter) return;
       state->timer.cancel();
       std::exchange(state->waiter, nullptr).resume();
@@ -521,22 +511,22 @@ Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, Address address, TimeP
     return fail(ErrorCode::kIo, fmt::format("cannot connect to {}: {}", address.text(), std::strerror(error)));
   };
   SocketAddress target = to_system(address);
-  OwnedFd socket(::socket(target.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket.fd < 0) co_return failure(errno);
-  set_no_delay(socket.fd, target.family);
+  Descriptor socket(::socket(target.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) co_return failure(errno);
+  set_no_delay(*socket, target.family);
 
-  while (::connect(socket.fd, target.raw(), target.length) != 0) {
+  while (::connect(*socket, target.raw(), target.length) != 0) {
     const int error = errno;
     if (error == EINTR) continue;
     if (error == EINPROGRESS) {
-      Descriptor descriptor(context, socket.fd);
+      StreamDescriptor descriptor(context, *socket);
       co_await WritableOrTimeout{context, descriptor, deadline};
       descriptor.release();
-      pollfd state{socket.fd, POLLOUT, 0};
+      pollfd state{*socket, POLLOUT, 0};
       if (::poll(&state, 1, 0) == 0) co_return failure(ETIMEDOUT);
       int result = 0;
       socklen_t length = sizeof result;
-      ::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &result, &length);
+      ::getsockopt(*socket, SOL_SOCKET, SO_ERROR, &result, &length);
       if (result != 0) co_return failure(result);
       break;
     }

@@ -24,7 +24,7 @@ Fit fit_of(Bytes size, Bytes budget) {
   return size <= budget ? Fit::kFitsSmaller : Fit::kDoesNotFit;
 }
 
-std::string file_name(std::string_view path) { return std::string(path.substr(path.rfind('/') + 1)); }
+std::string base_name(std::string_view path) { return std::string(path.substr(path.rfind('/') + 1)); }
 std::string folder_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return std::string(slash == std::string_view::npos ? std::string_view() : path.substr(0, slash));
@@ -32,7 +32,7 @@ std::string folder_of(std::string_view path) {
 
 // By how a projector is stored: engines run the halves best, and the rest is better than none.
 int projector_rank(const std::string& path) {
-  const std::string name = lower_case(file_name(path));
+  const std::string name = lower_case(base_name(path));
   constexpr std::array<std::string_view, 4> kOrder = {"-f16", "bf16", "q8_0", "f32"};
   for (std::size_t i = 0; i < kOrder.size(); ++i) {
     if (name.find(kOrder[i]) != std::string::npos) return static_cast<int>(i);
@@ -93,7 +93,7 @@ std::string size_sentence(const Choice& choice, Bytes budget) {
 }
 
 bool is_projector(const RemoteFile& file) {
-  return kind_by_name(parse_model_file_name(file_name(file.path)).stem) == FileKind::kProjector;
+  return kind_by_name(parse_model_file_name(base_name(file.path)).stem) == FileKind::kProjector;
 }
 
 Result<Chosen> choose_named(const Asked& asked, const std::vector<Choice>& choices, Bytes budget) {
@@ -124,7 +124,7 @@ std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFi
   std::map<Key, std::map<unsigned, const RemoteFile*>> models;
   std::vector<const RemoteFile*> projectors;
   for (const RemoteFile& file : files) {
-    const std::string name = file_name(file.path);
+    const std::string name = base_name(file.path);
     if (!is_gguf_file_name(name)) continue;
     const ModelFileName parsed = parse_model_file_name(name);
     const FileKind kind = kind_by_name(parsed.stem);
@@ -136,7 +136,7 @@ std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFi
 
   std::vector<std::string> stems;
   for (const auto& [key, parts] : models)
-    stems.push_back(parse_model_file_name(file_name(parts.begin()->second->path)).stem);
+    stems.push_back(parse_model_file_name(base_name(parts.begin()->second->path)).stem);
   const std::vector<ModelId> names = hub_ids(repo, stems);
   std::vector<Choice> choices;
   std::size_t at = 0;

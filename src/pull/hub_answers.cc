@@ -18,7 +18,7 @@ constexpr std::int64_t kLargestFile = std::int64_t{1} << 50U;
 constexpr auto kLongestWait = std::chrono::hours(1);
 constexpr std::size_t kLongestWord = 100;
 
-Failure unreadable(std::string_view what) {
+Failure not_understood(std::string_view what) {
   return fail(
       ErrorCode::kIo,
       fmt::format("The hub's answer cannot be read ({}). Try again, or check that HF_ENDPOINT is a model hub.", what));
@@ -104,10 +104,10 @@ Proof proof_of_etag(std::string_view etag) {
 
 Result<RepoFacts> parse_repo_facts(std::string_view text) {
   const json object = parse(text);
-  if (!object.is_object()) return unreadable("a repository's facts are no JSON object");
+  if (!object.is_object()) return not_understood("a repository's facts are no JSON object");
   RepoFacts facts;
   facts.commit = text_of(object, "sha");
-  if (!is_commit(facts.commit)) return unreadable("it names no commit");
+  if (!is_commit(facts.commit)) return not_understood("it names no commit");
   facts.licence = licence_of(object);
   // false, "auto" or "manual".
   const auto gated = object.find("gated");
@@ -117,8 +117,8 @@ Result<RepoFacts> parse_repo_facts(std::string_view text) {
 
 Result<std::vector<RemoteFile>> parse_tree(std::string_view text, std::size_t most) {
   const json list = parse(text);
-  if (!list.is_array()) return unreadable("a repository's files are no list");
-  if (list.size() > most) return unreadable(fmt::format("it lists more than {} files", most));
+  if (!list.is_array()) return not_understood("a repository's files are no list");
+  if (list.size() > most) return not_understood(fmt::format("it lists more than {} files", most));
   std::vector<RemoteFile> files;
   for (const json& entry : list) {
     if (auto file = read_file(entry)) files.push_back(*std::move(file));

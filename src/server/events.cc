@@ -10,7 +10,6 @@
 namespace minerva {
 namespace {
 
-constexpr auto kHeartbeat = std::chrono::seconds(15);
 constexpr std::size_t kMostAtOnce = std::size_t{64} << 10;  // bytes
 
 // What the client has seen; nothing if it does not say. Errors: kInvalidArgument.
@@ -48,7 +47,7 @@ io::Task<void> stream_events(Service& service, Exchange& x, std::string first,
     std::string text = read(kMostAtOnce);
     if (text.empty()) {
       if (service.draining) break;
-      if (co_await watcher.woken.wait_until(Clock::now() + kHeartbeat)) continue;
+      if (co_await watcher.woken.wait_until(Clock::now() + kFeedHeartbeat)) continue;
       text = api::sse_comment("alive");
     }
     open = co_await x.connection.send(text);

@@ -4,6 +4,7 @@
 // told what it lost. How many there are is bounded by limits.max_connections.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -12,6 +13,9 @@
 #include "server/service.h"
 
 namespace minerva {
+
+// Where nothing happens for so long, a reader gets a comment.
+constexpr auto kFeedHeartbeat = std::chrono::seconds(15);
 
 // Woken by each event while it lives.
 class Watcher {

@@ -20,6 +20,9 @@ namespace minerva {
 
 struct Route;
 
+// The longest body of a request without a prompt.
+constexpr Bytes kMaxSmallBody = Bytes::mib(1);
+
 struct Exchange {
   io::HttpServerConnection& connection;
   io::RequestHead request;

@@ -16,7 +16,6 @@
 namespace minerva {
 namespace {
 
-constexpr Bytes kMaxBody = Bytes::mib(1);
 constexpr auto kProgressInterval = std::chrono::milliseconds(200);
 constexpr unsigned kDefaultTail = 200;
 constexpr unsigned kMaxTail = 1000;
@@ -140,7 +139,7 @@ io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
 
 // park and unload: the model leaves once its running requests have ended, for which it waits `limits.unload_timeout`.
 io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&ModelHost::unload) call, Wording wording) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<bool> force = x.query.flag("force", false);
   if (!force) co_return co_await x.error(force.error());
@@ -209,7 +208,7 @@ std::optional<api::ModelAnswer> preset_answer(const Service& service, const api:
 }  // namespace
 
 io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preload) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<api::LoadBody> parsed = api::parse_load_body(*body, id);
   if (!parsed) co_return co_await x.error(parsed.error());
@@ -276,7 +275,7 @@ io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& x, ModelId mo
 }
 
 io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   if (!co_await resolve_model(service, x, std::move(id))) co_return;
   Waiting waiting(service.loop);
@@ -286,7 +285,7 @@ io::Task<void> pin_model(Service& service, Exchange& x, ModelId id, bool pinned)
 }
 
 io::Task<void> clear_cache(Service& service, Exchange& x) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<bool> all = x.query.flag("all", false);
   const Result<bool> stats = x.query.flag("stats", false);

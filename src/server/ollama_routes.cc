@@ -22,7 +22,6 @@ namespace {
 
 using std::chrono::system_clock;
 
-constexpr Bytes kMaxBody = Bytes::mib(1);  // of a request without a prompt
 // For a model that stays as long as it may: clients want a time.
 constexpr auto kLongTime = std::chrono::years(100);
 
@@ -55,7 +54,7 @@ io::Task<Result<ModelId>> find_model(Service& service, std::string& name) {
 }
 
 // Sets the exchange's model; `name` as in find_model(). false: there is none, and that is answered.
-io::Task<bool> resolve_model(Service& service, Exchange& x, std::string& name) {
+io::Task<bool> resolve_name(Service& service, Exchange& x, std::string& name) {
   Result<ModelId> model = co_await find_model(service, name);
   if (!model) {
     co_await x.error(model.error());
@@ -124,7 +123,7 @@ io::Task<void> chat(Service& service, Exchange& x, ModelId /*id*/) {
   if (!request) co_return;
   const ollama::Answer answer = answer_to(x, *request);
   request->model = co_await service.name_for_request(std::move(request->model));
-  if (!co_await resolve_model(service, x, request->model)) co_return;
+  if (!co_await resolve_name(service, x, request->model)) co_return;
   if (ollama::only_loads(kVerb, *request)) {
     co_return co_await load_only(service, x, *request, ollama::loaded_answer(kVerb, *request, answer));
   }
@@ -141,7 +140,7 @@ io::Task<void> embed(Service& service, Exchange& x, ModelId /*id*/) {
   request->stream = false;
   const ollama::Answer answer = answer_to(x, *request);
   request->model = co_await service.name_for_request(std::move(request->model));
-  if (!co_await resolve_model(service, x, request->model)) co_return;
+  if (!co_await resolve_name(service, x, request->model)) co_return;
   const Result<bool> nothing = ollama::embeds_nothing(kVerb, *request);
   if (!nothing) co_return co_await x.error(nothing.error());
   if (*nothing) {
@@ -209,10 +208,10 @@ io::Task<void> running(Service& service, Exchange& x, ModelId /*id*/) {
 }
 
 io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
-  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxSmallBody);
   if (!request) co_return;
   std::string name = request->model;
-  if (!co_await resolve_model(service, x, name)) co_return;
+  if (!co_await resolve_name(service, x, name)) co_return;
   ollama::ShowAnswer answer;
   const ModelSpec* spec = service.catalog.find(x.model);
   const bool is_command = !spec->command.argv.empty();
@@ -282,7 +281,7 @@ io::Task<void> pull_missing(Service& service, Exchange& x, const std::string& na
 }
 
 io::Task<void> pull_model(Service& service, Exchange& x, ModelId /*id*/) {
-  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxSmallBody);
   if (!request) co_return;
   std::string name = request->model;
   const Result<ModelId> model = co_await find_model(service, name);
@@ -297,7 +296,7 @@ io::Task<void> pull_model(Service& service, Exchange& x, ModelId /*id*/) {
 
 // Its files go, as by `minerva rm`. Nothing is asked twice: Ollama's clients did that.
 io::Task<void> delete_model(Service& service, Exchange& x, ModelId /*id*/) {
-  const std::optional<ollama::Request> request = co_await read_request(x, kMaxBody);
+  const std::optional<ollama::Request> request = co_await read_request(x, kMaxSmallBody);
   if (!request) co_return;
   const auto removed = co_await remove_model(service, x, {.name = request->model});
   if (!removed) co_return co_await x.error(removed.error());

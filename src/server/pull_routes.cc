@@ -12,13 +12,6 @@
 #include "server/events.h"
 
 namespace minerva {
-namespace {
-
-constexpr Bytes kMaxBody = Bytes::mib(1);
-constexpr auto kHeartbeat = std::chrono::seconds(15);
-
-}  // namespace
-
 io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name) {
   struct Asked {
     explicit Asked(io::Loop& loop) : answered(loop) {}
@@ -49,7 +42,7 @@ namespace {
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<std::string> name = pull::parse_pull_body(*body);
   if (!name) co_return co_await x.error(name.error());
@@ -80,7 +73,7 @@ template <Result<void> (pull::Downloads::*kDeed)(const std::string& id)>
 io::Task<void> change_download(Service& service, Exchange& x, ModelId id) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<void> changed = (service.downloads.*kDeed)(id);
   if (!changed) co_return co_await x.error(changed.error());
@@ -114,7 +107,7 @@ io::Task<void> follow_download(Service& service, Exchange& x, std::string id, st
       open = co_await x.connection.send(told);
     }
     if (ended || service.draining || !open) break;
-    if (co_await watcher.woken.wait_until(Clock::now() + kHeartbeat)) continue;
+    if (co_await watcher.woken.wait_until(Clock::now() + kFeedHeartbeat)) continue;
     const std::string beat = api::heartbeat(x.dialect, "downloading");
     if (!beat.empty()) open = co_await x.connection.send(beat);
   }
@@ -147,7 +140,7 @@ io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string 
                     "", 5};
     }
     if (error || job->ended()) break;
-    co_await watcher.woken.wait_until(Clock::now() + kHeartbeat);
+    co_await watcher.woken.wait_until(Clock::now() + kFeedHeartbeat);
   }
   x.connection.unwatch_peer();
   if (error) co_return co_await x.error(*error);

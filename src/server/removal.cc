@@ -15,8 +15,6 @@
 namespace minerva {
 namespace {
 
-constexpr Bytes kMaxBody = Bytes::mib(1);
-
 // What is meant has to be clear: "org/repo" stands for the best of several only where one is asked.
 std::optional<Error> refuse_unclear(const Service& service, const std::string& name, const ModelSpec& spec) {
   if (const api::Preset* const preset = service.find_preset(name)) {
@@ -68,7 +66,7 @@ io::Task<Result<void>> leave(Service& service, Exchange& x, bool force) {
 
 // DELETE /v1/models/{id}/files
 io::Task<void> remove_files(Service& service, Exchange& x, ModelId id) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<bool> force = x.query.flag("force", false);
   const Result<bool> dry_run = x.query.flag("dry_run", false);

@@ -15,8 +15,6 @@
 namespace minerva {
 namespace {
 
-constexpr Bytes kMaxBody = Bytes::mib(1);
-
 // Sets the exchange's model to the one that the body names. false: there is none, and that is answered.
 io::Task<bool> named_model(Service& service, Exchange& x, std::string body) {
   Result<std::string> name = router_api::parse_model_body(body);
@@ -57,7 +55,7 @@ void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>
 // POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was
 // nothing to load.
 io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   if (!co_await named_model(service, x, *body)) co_return;
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
@@ -101,7 +99,7 @@ io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string nam
 io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const Result<std::string> name = router_api::parse_model_body(*body);
   if (!name) co_return co_await x.error(name.error());
@@ -119,7 +117,7 @@ io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
 
 // DELETE /models?model=: the model's files go; of a model that is being fetched, the download ends.
 io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   const std::string* const name = x.query.find("model");
   if (x.query.count("model") != 1 || name->empty()) {
@@ -134,7 +132,7 @@ io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
 // POST /models/unload: answered once the model has left; GET /models/sse tells it, also where it was not loaded. As
 // that server has it, the one way to cancel a download too.
 io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   if (const auto name = router_api::parse_model_body(*body)) {
     if (co_await cancelled_download(service, x, *name)) co_return;
@@ -164,7 +162,7 @@ io::Task<void> router_events(Service& service, Exchange& x, ModelId) {
 
 // POST /v1/streams/lookup: none of a client's streams goes on without it.
 io::Task<void> router_streams(Service&, Exchange& x, ModelId) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   co_await x.json(200, "[]");
 }

@@ -15,7 +15,7 @@
 namespace minerva {
 namespace {
 
-constexpr Bytes kMaxBody{4096};
+constexpr Bytes kMaxSignIn{4096};
 
 std::string random_token() {
   std::array<unsigned char, 32> bytes{};
@@ -52,7 +52,7 @@ io::Task<void> show_session(Service& service, Exchange& x, ModelId) {
 }
 
 io::Task<void> sign_in(Service& service, Exchange& x, ModelId) {
-  const Result<std::string> body = co_await x.body(kMaxBody);
+  const Result<std::string> body = co_await x.body(kMaxSignIn);
   if (!body) co_return co_await x.error(body.error());
   const Result<std::string> key = parse_key(*body);
   if (!key) co_return co_await x.error(key.error());

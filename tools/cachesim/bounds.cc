@@ -20,11 +20,7 @@
 #include "cachesim/reuses.h"
 
 namespace minerva::cachesim {
-namespace {
-
-double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-}  // namespace
+namespace {}  // namespace
 
 double pfoo_lower_bound_s(const Trace& trace, const World& world, Bytes capacity) {
   double bound_s = 0;

@@ -45,8 +45,6 @@ struct Figures {
   double guesses_wasted_gb = 0;
 };
 
-double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 // Nearest rank. Requires: sorted, not empty.
 Duration percentile(const std::vector<Duration>& sorted, double percent) {
   constexpr double kPercent = 100;

@@ -22,8 +22,6 @@
 namespace minerva::cachesim {
 namespace {
 
-double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 class Prices {
  public:
   Prices(const Trace& trace, const World& world, Bytes capacity)

@@ -239,7 +239,7 @@ Result<std::string> read_file(const std::string& path) {
   return csv;
 }
 
-std::string in_seconds(Duration duration) {
+std::string format_seconds(Duration duration) {
   constexpr std::int64_t kMillisecondsInSecond = 1000;
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
   return fmt::format("{}.{:03}", ms / kMillisecondsInSecond, ms % kMillisecondsInSecond);
@@ -282,10 +282,10 @@ std::string to_csv(const Trace& trace) {
   csv += '\n';
   for (const TraceRequest& request : trace.requests) {
     const TraceModel& model = trace.models[request.model];
-    csv += fmt::format("{},{},{},{}", in_seconds(request.arrival), model.id, trace.users[request.user],
-                       in_seconds(request.service));
+    csv += fmt::format("{},{},{},{}", format_seconds(request.arrival), model.id, trace.users[request.user],
+                       format_seconds(request.service));
     if (sizes) csv += fmt::format(",{}", model.size->count());
-    if (reloads) csv += fmt::format(",{}", in_seconds(*model.reload));
+    if (reloads) csv += fmt::format(",{}", format_seconds(*model.reload));
     csv += '\n';
   }
   return csv;

@@ -7,6 +7,7 @@
 // invent what is missing: see world.h.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@
 #include "minerva/base/result.h"
 
 namespace minerva::cachesim {
+
+inline double in_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 struct TraceModel {
   ModelId id;

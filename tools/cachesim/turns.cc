@@ -10,13 +10,13 @@
 namespace minerva::cachesim {
 namespace {
 
-constexpr Bytes kSize = Bytes::mib(1000);
+constexpr Bytes kModelSize = Bytes::mib(1000);
 
 Trace random_trace(const TurnsOptions& options, std::size_t models, Duration switch_takes) {
   Trace trace;
   trace.users = {"everybody"};
   for (std::size_t i = 0; i < models; ++i) {
-    trace.models.push_back({.id = fmt::format("m{}", i), .size = kSize, .reload = switch_takes});
+    trace.models.push_back({.id = fmt::format("m{}", i), .size = kModelSize, .reload = switch_takes});
   }
   std::mt19937_64 random(options.seed);
   const double seconds = std::chrono::duration<double>(options.between).count() / static_cast<double>(models);
@@ -32,8 +32,6 @@ Trace random_trace(const TurnsOptions& options, std::size_t models, Duration swi
   return trace;
 }
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 }  // namespace
 
 std::vector<TurnsRow> measure_turns(const TurnsOptions& options) {
@@ -44,18 +42,18 @@ std::vector<TurnsRow> measure_turns(const TurnsOptions& options) {
       const World world = make_world(trace, options.seed);
       for (const Duration residency : options.residencies) {
         Outcome outcome = replay(trace, world, [](const Progress&) { return make_policy("lru").value(); },
-                                 {.capacity = kSize, .timed = true, .min_residency = residency});
-        const double span = seconds(trace.requests.back().arrival);
+                                 {.capacity = kModelSize, .timed = true, .min_residency = residency});
+        const double span = in_seconds(trace.requests.back().arrival);
         std::sort(outcome.waits.begin(), outcome.waits.end());
         const auto wait_at = [&](double share) {
-          return seconds(
+          return in_seconds(
               outcome.waits[static_cast<std::size_t>(share * static_cast<double>(outcome.waits.size() - 1))]);
         };
         rows.push_back({.models = models,
                         .switch_takes = switch_takes,
                         .residency = residency,
-                        .switches_per_s = seconds(outcome.cold_wait) / seconds(switch_takes) / span,
-                        .switching = 100 * seconds(outcome.cold_wait) / span,
+                        .switches_per_s = in_seconds(outcome.cold_wait) / in_seconds(switch_takes) / span,
+                        .switching = 100 * in_seconds(outcome.cold_wait) / span,
                         .p50_wait_s = wait_at(0.5),
                         .p99_wait_s = wait_at(0.99),
                         .longest_wait_s = wait_at(1)});
@@ -70,7 +68,7 @@ std::string to_text(const std::vector<TurnsRow>& rows) {
                                  "min_residency", "switches/s", "switching", "p50 wait", "p99 wait", "longest");
   for (const TurnsRow& row : rows) {
     text += fmt::format("{:>6} {:>7.1f} s {:>12.1f} s {:>11.3f} {:>8.1f} % {:>7.1f} s {:>7.1f} s {:>7.1f} s\n",
-                        row.models, seconds(row.switch_takes), seconds(row.residency), row.switches_per_s,
+                        row.models, in_seconds(row.switch_takes), in_seconds(row.residency), row.switches_per_s,
                         row.switching, row.p50_wait_s, row.p99_wait_s, row.longest_wait_s);
   }
   return text;
