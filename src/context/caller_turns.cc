@@ -16,8 +16,9 @@ void CallerTurns::begin(UserId caller, Duration estimate, unsigned slots) {
   used_[caller] = now_ + estimate * static_cast<std::int64_t>(slots);
 }
 
-void CallerTurns::correct(UserId caller, Duration estimate, Duration took, unsigned slots) {
+void CallerTurns::end(UserId caller, Duration estimate, Duration took, unsigned slots, std::size_t waiting) {
   const Duration corrected = used(caller) + (took - estimate) * static_cast<std::int64_t>(slots);
+  now_ += took * static_cast<std::int64_t>(slots) / static_cast<std::int64_t>(waiting + 1);
   if (corrected > now_) {
     used_[caller] = corrected;
   } else {

@@ -30,10 +30,22 @@ TEST(CallerTurns, TheTimeThatARequestTookTakesThePlaceOfItsEstimate) {
   CallerTurns turns;
   turns.begin(kAnn, seconds(1), 1);
   turns.begin(kBen, seconds(2), 1);
-  turns.correct(kAnn, seconds(1), seconds(10), 1);
+  turns.end(kAnn, seconds(1), seconds(10), 1, /*waiting=*/100);
   EXPECT_GT(turns.used(kAnn), turns.used(kBen));
-  turns.correct(kAnn, seconds(10), seconds(1), 1);
+  turns.end(kAnn, seconds(10), seconds(1), 1, /*waiting=*/100);
   EXPECT_LT(turns.used(kAnn), turns.used(kBen));
+}
+
+TEST(CallerTurns, NewCallersWithoutEndKeepNobodyFromHisTurn) {
+  CallerTurns turns;
+  turns.begin(kAnn, seconds(5), 1);
+  std::uint64_t newcomer = 100;
+  for (; turns.used(kAnn) > turns.used(UserId{newcomer}); ++newcomer) {
+    ASSERT_LT(newcomer, 200U);
+    turns.begin(UserId{newcomer}, seconds(1), 1);
+    turns.end(UserId{newcomer}, seconds(1), seconds(1), 1, /*waiting=*/10);
+  }
+  EXPECT_GT(newcomer, 110U) << "each of the ten who wait has as much as Ann first";
 }
 
 TEST(CallerTurns, AnIdleCallerHasNoCredit) {

@@ -235,7 +235,7 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   note_ttl(m);
   if (event.end == LeaseEnd::kCompleted && !lease.looking) {
     m.breaker.served();
-    if (lease.slots > 0) learn_service_time(m, now_ - lease.granted);
+    if (lease.slots > 0 || planted_bug(PlantedBug::kVisitIsService)) learn_service_time(m, now_ - lease.granted);
     m.last_failure.reset();
   }
   refresh_evictable(m);

@@ -222,7 +222,7 @@ bool ContextManager::Impl::forced(const Model& m) const {
 RequestQueue::Turn ContextManager::Impl::turn(const Model& m) const {
   RequestQueue::Turn first = queue_.lines(m.id).first_turn();
   // Its line had a turn: those of it who got no slot come again after whoever it left for.
-  if (m.slots > 0) first.first = std::max(first.first, m.had_turn);
+  if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) first.first = std::max(first.first, m.had_turn);
   return std::min(first, {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
 }
 

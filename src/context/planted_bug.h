@@ -46,14 +46,15 @@ enum class PlantedBug {
   kSlotsUnbounded,
   kSlotsKept,
   kWideInParts,
-  kCollectorIsPassed,
   kTooWideWaits,
   kVisitTakesSlot,
   kTurnsIgnored,
   kLineProtects,
+  kLineKeepsTurn,
+  kVisitIsService,
 };
 
-inline constexpr std::array<std::string_view, 42> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 43> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -91,11 +92,12 @@ inline constexpr std::array<std::string_view, 42> kPlantedBugNames = {
     "slots_unbounded",       // an engine gets more requests at once than it has slots
     "slots_kept",            // a slot is not free again when its request has ended
     "wide_in_parts",         // a request for several slots is granted when one is free
-    "collector_is_passed",   // others take the slots that become free for such a request
     "too_wide_waits",        // a request for more slots than there are waits for them
     "visit_takes_slot",      // a request that generates nothing waits for a slot
     "turns_ignored",         // one caller's many requests go before another one's single request
     "line_protects",         // a model with a long line is not moved out for another
+    "line_keeps_turn",       // one that was comes back before the other one is loaded
+    "visit_is_service",      // how long visits take counts for what slots are given
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -34,7 +34,7 @@ bool ContextManager::Impl::is_too_wide(const Model& m, unsigned slots) {
 }
 
 const Waiter* ContextManager::Impl::next_in_line(const Model& m, std::uint64_t end) const {
-  if (m.collects && !planted_bug(PlantedBug::kCollectorIsPassed)) {
+  if (m.collects) {
     const Waiter* const collector = queue_.find(*m.collects);
     if (collector != nullptr && collector->place < end) return collector;
   }
@@ -85,8 +85,9 @@ void ContextManager::Impl::grant(Model& m, RequestId id) {
 void ContextManager::Impl::give_back_slots(Model& m, const Lease& lease) {
   if (lease.slots == 0 || planted_bug(PlantedBug::kSlotsKept)) return;
   m.slots_taken -= lease.slots;
-  m.caller_turns.correct(lease.caller, lease.estimate, now_ - lease.granted, lease.slots);
-  if (m.slots_taken == 0 && queue_.lines(m.id).by_caller.empty()) m.caller_turns.clear();
+  const std::size_t waiting = queue_.lines(m.id).by_caller.size();
+  m.caller_turns.end(lease.caller, lease.estimate, now_ - lease.granted, lease.slots, waiting);
+  if (m.slots_taken == 0 && waiting == 0) m.caller_turns.clear();
 }
 
 Error ContextManager::Impl::too_many_slots(const Model& m, unsigned slots) const {

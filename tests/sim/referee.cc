@@ -359,7 +359,7 @@ void Referee::end_lease(const LeaseReleased& event) {
   engine.leases.erase(event.request);
   engine.slots_taken -= it->second.slots;
   constexpr Duration kQuick = std::chrono::milliseconds(300);
-  if (now_ - it->second.granted < kQuick) models_[engine.model].perhaps_quick = true;
+  if (it->second.slots > 0 && now_ - it->second.granted < kQuick) models_[engine.model].perhaps_quick = true;
   const bool looking = it->second.looking;
   engine.touched |= !looking;
   if (!engine.dead && !looking) models_[engine.model].last_active = now_;

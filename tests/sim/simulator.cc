@@ -18,6 +18,7 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kClientsForALook = 4;
 constexpr auto kLook = milliseconds(2);
+constexpr auto kSlow = milliseconds(300);  // a request that gives its engine no more of them than it has slots
 constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
@@ -816,7 +817,9 @@ void World::carry_out(const Grant& action) {
   }
   if (faulty() && chance(0.3)) return engine_hangs(engine);
   const LeaseEnd end = faulty() ? LeaseEnd::kFailed : LeaseEnd::kCompleted;
-  at(chance(0.2) ? Duration::zero() : between(milliseconds(1), kLeaseMax), [=, this] { answered(request, end); });
+  const bool quick = !profile_.flood || referee_.requests().at(request).slots == 0;
+  const Duration takes = chance(0.2) && quick ? Duration::zero() : between(quick ? milliseconds(1) : kSlow, kLeaseMax);
+  at(takes, [=, this] { answered(request, end); });
 }
 
 void World::carry_out(const Abort& action) {
