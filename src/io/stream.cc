@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "io/asio.h"
+#include "io/descriptor.h"
 #include "io/service_manager.h"
 #include "minerva/base/check.h"
 
