@@ -21,6 +21,7 @@ function facts(model, takes) {
     ["Memory it holds", model.memory_mb ? `${mib(model.memory_mb)} now` : "none now"],
     ["Image on disk", model.image_mb ? mib(model.image_mb) : "none"],
     ["Requests", `${count(model.access_count ?? 0)} so far; ${model.leases} running, ${model.waiting} waiting`],
+    ["Slots", model.slots ? `${model.slots_taken} of ${model.slots} taken` : "–"],
     ["Last use", ago(model.last_used_s)],
     ["Parked and woken", `${count(model.parks ?? 0)} and ${count(model.wakes ?? 0)} times`],
     ["Other names", list(model.aliases) || "none"],

@@ -10,7 +10,8 @@ const ORDER = ["hot", "loading", "waking", "preparing", "parking", "stopping", "
 
 function work(model) {
   if (model.leases === 0 && model.waiting === 0) return "none";
-  return `${model.leases} running${model.waiting ? `, ${model.waiting} waiting` : ""}`;
+  const running = model.slots ? `${Math.min(model.slots_taken, model.slots)} of ${model.slots} slots taken` : `${model.leases} running`;
+  return `${running}${model.waiting ? `, ${model.waiting} waiting` : ""}`;
 }
 
 export function Models() {

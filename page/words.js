@@ -32,7 +32,7 @@ export function phase(request) {
     case "receiving":
       return "receiving the request";
     case "waiting":
-      return request.place ? `waiting for room, number ${request.place} in line` : "waiting for room";
+      return request.place ? `waiting for its turn, number ${request.place} in line` : "waiting for its turn";
     case "reading":
       return `reading${part}${request.prompt_tokens ? `${part ? " of" : ""} ${plural(request.prompt_tokens, "token")}` : ""}`;
     case "generating":

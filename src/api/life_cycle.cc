@@ -167,6 +167,8 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"parks", model.parks},
                       {"wakes", model.wakes},
                       {"leases", model.leases},
+                      {"slots", model.slots > 0 ? Json(model.slots) : Json(nullptr)},
+                      {"slots_taken", model.slots_taken},
                       {"waiting", model.waiting},
                       {"access_count", model.access_count},
                       {"last_used_s", last_used},

@@ -8,12 +8,19 @@
 namespace minerva::cli {
 namespace {
 
+// "2/4": taken, of how many.
+std::string slots_text(const nlohmann::json& model) {
+  const double slots = number_of(model, "slots");
+  return slots > 0 ? fmt::format("{:.0f}/{:.0f}", number_of(model, "slots_taken"), slots) : "-";
+}
+
 void print_ps(const nlohmann::json& answer) {
   Table table({{"ID"},
                {"STATE"},
                {"MEMORY", Table::Align::kRight},
                {"IMAGE", Table::Align::kRight},
                {"LEASES", Table::Align::kRight},
+               {"SLOTS", Table::Align::kRight},
                {"WAITING", Table::Align::kRight},
                {"LAST USED"},
                {"PINNED"},
@@ -23,7 +30,7 @@ void print_ps(const nlohmann::json& answer) {
     const double image = number_of(model, "image_mb");
     table.add({text_of(model, "id"), text_of(model, "state"), format_mib(number_of(model, "memory_mb")),
                image > 0 ? format_mib(image) : "-", fmt::format("{:.0f}", number_of(model, "leases")),
-               fmt::format("{:.0f}", number_of(model, "waiting")),
+               slots_text(model), fmt::format("{:.0f}", number_of(model, "waiting")),
                used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
                flag_of(model, "preloaded") ? "yes" : "no"});
   }

@@ -78,9 +78,9 @@ struct Config {
   std::optional<Bytes> min_free_memory;               // as MemoryLevel::to_stay_free() takes it
 
   // [queue]
-  unsigned max_queue_per_model = 128;
-  unsigned max_queue = 1024;
-  Duration max_wait = std::chrono::minutes(5);
+  unsigned max_queue_per_model = 512;
+  unsigned max_queue = 2048;
+  Duration max_wait = std::chrono::minutes(10);
   Duration min_residency = std::chrono::seconds(2);
   Duration load_timeout = std::chrono::minutes(10);
   Duration head_start = std::chrono::seconds(10);

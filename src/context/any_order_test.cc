@@ -27,13 +27,15 @@ class AnyOrder : public CoreTest {
                           pick(3) == 0 ? PreloadStrategy::kEager : PreloadStrategy::kLazy,
                           pick(3) == 0,
                           std::chrono::seconds(pick(3)),
-                          std::chrono::seconds(pick(5))};
+                          std::chrono::seconds(pick(5)),
+                          static_cast<unsigned>(pick(3))};
       case 1:
         return ModelRemoved{any_model()};
       case 2:
       case 3:
       case 4:
-        return LeaseRequested{next_id(), any_model(), any_time(), {}, pick(4) == 0};
+        return LeaseRequested{next_id(),         any_model(),  any_time(),
+                              {UserId{pick(3)}}, pick(4) == 0, static_cast<unsigned>(pick(4))};
       case 5:
         return LoadRequested{next_id(), any_model(), pick(2) == 0, pick(3) == 0, any_time()};
       case 6:

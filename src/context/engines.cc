@@ -90,6 +90,7 @@ void ContextManager::Impl::become_cold(Model& m) {
   m.outdated = false;
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
   m.leases.clear();
+  m.slots_taken = 0;
   m.draining = false;
   m.stalled = false;
   m.can_park = false;

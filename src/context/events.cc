@@ -1,6 +1,8 @@
 // What each event changes by itself. What follows from the new state is planning.cc's.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "context/impl.h"
 #include "context/planted_bug.h"
 #include "minerva/base/check.h"
@@ -32,6 +34,7 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.preload = event.preload;
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
+  m.slots = event.slots;
   m.outdated = event.outdated && (m.state == ModelState::kLoading || m.resident());
   if (event.outdated) {
     m.breaker = Breaker();
@@ -63,6 +66,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   if (m == nullptr) return reject_lease(event.request, not_found(event.model));
   if (draining_) return reject_lease(event.request, draining_error());
   if (event.looking) return look(event, *m);
+  if (is_too_wide(*m, event.slots)) return reject_lease(event.request, too_many_slots(*m, event.slots));
   if (options_.prediction.preload || options_.prediction.read_ahead) {
     predictor_.asked(event.caller.user, m->id, now_);
     asked_last_ = event.caller.user;
@@ -74,10 +78,8 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   if (pressure_ && !resident && m->state != ModelState::kLoading) {
     return reject_lease(event.request, refused(*m, memory_short_error(*m)));
   }
-  const bool must_wait = !hot || m->draining || m->stalled || m->outdated ||
-                         queue_.lines(m->id).first_leave() != UINT64_MAX || has_all_it_runs(*m);
-  if (must_wait && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
-  // What an engine has no slot for waits in a line of its own, which knows no end: it counts as waiting here.
+  if (must_wait(*m, event.slots) && queue_is_full(*m)) return reject_lease(event.request, refused(*m, queue_full(*m)));
+  // Visits, and the leases of an engine that says nothing of its slots, are bounded by this alone.
   if (has_too_many_leases(*m)) return reject_lease(event.request, refused(*m, too_many_leases(*m)));
   const bool joins = m->state == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) cache_.count_lookup(resident);
@@ -88,7 +90,9 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
         .outcome = hot        ? CacheOutcome::kHit
                    : resident ? CacheOutcome::kParked
                               : CacheOutcome::kMiss,
-        .priority = event.caller.priority});
+        .caller = event.caller.user,
+        .priority = event.caller.priority,
+        .slots = planted_bug(PlantedBug::kVisitTakesSlot) ? std::max(event.slots, 1U) : event.slots});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
 }
@@ -226,11 +230,12 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   if (found == models_.end() || found->second.engine != lease.engine) return;
   Model& m = found->second;
   m.leases.erase(event.request);
+  give_back_slots(m, lease);
   if (!lease.looking) cache_.touch(m.id, now_);
   note_ttl(m);
   if (event.end == LeaseEnd::kCompleted && !lease.looking) {
     m.breaker.served();
-    learn_service_time(m, now_ - lease.granted);
+    if (lease.slots > 0 || planted_bug(PlantedBug::kVisitIsService)) learn_service_time(m, now_ - lease.granted);
     m.last_failure.reset();
   }
   refresh_evictable(m);
@@ -262,6 +267,8 @@ void ContextManager::Impl::on(const LeaseLost& event) {
         .model = m->id,
         .deadline = event.deadline,
         .outcome = lease.outcome,
+        .caller = lease.caller,
+        .slots = lease.slots,
         .retried = true});
   expire_waiters();
   serve(*m, /*just_loaded=*/false);
@@ -506,37 +513,6 @@ void ContextManager::Impl::finish_unloads(Model& m) {
 
 void ContextManager::Impl::reject_parks(Model& m, const Error& error) {
   while (!queue_.lines(m.id).parks.empty()) reject(take(queue_.lines(m.id).parks.begin()->second).id, error);
-}
-
-bool ContextManager::Impl::has_all_it_runs(const Model& m) const {
-  // Half open, one request at a time.
-  return m.breaker.half_open(now_) && !m.leases.empty();
-}
-
-bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
-  const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
-  const bool outdated = m.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
-  const bool can_serve =
-      m.state == ModelState::kHot || (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
-  if (!can_serve || m.draining || outdated || stalled) return false;
-  bool served = false;
-  // Who came after an unload or a park waits for the next load or wake.
-  const std::uint64_t end = queue_.lines(m.id).first_leave();
-  while (!queue_.lines(m.id).loads.empty() && queue_.lines(m.id).loads.begin()->first < end) {
-    answer_load(m, queue_.lines(m.id).loads.begin()->second, just_loaded);
-    served = true;
-  }
-  while (!queue_.lines(m.id).leases.empty() && queue_.lines(m.id).leases.begin()->first < end) {
-    if (has_all_it_runs(m) && !planted_bug(PlantedBug::kProbeLetsAllIn)) break;
-    const Waiter waiter = take(queue_.lines(m.id).leases.begin()->second);
-    m.leases.emplace(waiter.id, false);
-    leases_.emplace(waiter.id, Lease{m.id, *m.engine, now_, waiter.outcome, waiter.retried});
-    cache_.use(m.id, now_);
-    refresh_evictable(m);
-    actions_.emplace_back(Grant{waiter.id, m.id, *m.engine, waiter.outcome, now_ - waiter.arrived});
-    served = true;
-  }
-  return served;
 }
 
 void ContextManager::Impl::answer_load(Model& m, RequestId id, bool just_loaded) {

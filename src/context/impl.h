@@ -3,6 +3,7 @@
 // One decision a file:
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
+//   slots.cc            which of a hot model's waiting requests its engine gets, and when
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
 //                      one that wakes
@@ -14,7 +15,7 @@
 //   invariants.cc       what must hold after each step
 // with the parts predictor.h (what is asked for next), prediction_score.h (whether that pays), ledger.h (memory),
 // requests.h (waiting calls), victims.h (the smallest set that must leave), breaker.h (whether a model that failed is
-// tried again).
+// tried again), caller_turns.h (which caller is next).
 //
 // Threading: one thread.
 #pragma once
@@ -68,6 +69,9 @@ class ContextManager::Impl {
     CacheOutcome outcome;
     bool retried;          // this is its second engine
     bool looking = false;  // no use of the model
+    UserId caller{};
+    unsigned slots = 0;
+    Duration estimate{};  // of the time it takes, as it counted for its caller's turn
   };
   // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
   // claims made so far are met.
@@ -140,11 +144,26 @@ class ContextManager::Impl {
   void done_unchanged(RequestId request, const Model& m);
   void finish_unloads(Model& m);
   void reject_parks(Model& m, const Error& error);
-  // It holds as many leases as it may; more requests wait until one ends.
-  bool has_all_it_runs(const Model& m) const;
+  void answer_load(Model& m, RequestId id, bool just_loaded);
+
+  // ---- slots.cc ----
+  // Its breaker is half open and one request tries it; more requests wait until that one has ended.
+  bool is_being_tried(const Model& m) const;
+  // Its engine takes a request of so many slots at once.
+  bool takes(const Model& m, unsigned slots) const;
+  // It wants more slots than its engine has.
+  static bool is_too_wide(const Model& m, unsigned slots);
+  // The request that gets the next slot, of those that came before `end`; nullptr if none waits.
+  const Waiter* next_in_line(const Model& m, std::uint64_t end) const;
+  // A request for it that comes now, and that takes so many slots, waits.
+  bool must_wait(const Model& m, unsigned slots) const;
+  // Somebody waits for a hot model who can be granted at once.
+  bool can_grant(const Model& m) const;
+  void grant(Model& m, RequestId id);
+  void give_back_slots(Model& m, const Lease& lease);
+  Error too_many_slots(const Model& m, unsigned slots) const;
   // Whatever may be granted of those who wait for a hot model. True if anything was answered.
   bool serve(Model& m, bool just_loaded);
-  void answer_load(Model& m, RequestId id, bool just_loaded);
 
   // ---- engines.cc ----
   void spawn(Model& m);

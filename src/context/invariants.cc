@@ -34,12 +34,17 @@ void ContextManager::Impl::check_invariants() const {
               (m.known && !m.outdated && !draining_ && queue_.lines(id).unloads.empty()) || wanted(m) || m.stalled,
           "a parked model that should leave stays");
     check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
+    unsigned slots_taken = 0;
+    bool used = false;
     for (const auto& [request, aborted] : m.leases) {
       const auto lease = leases_.find(request);
       check(lease != leases_.end() && lease->second.model == id && lease->second.engine == m.engine,
             "a lease is not filed");
       check(queue_.find(request) == nullptr, "a granted request still waits");
+      slots_taken += lease->second.slots;
+      used |= !lease->second.looking;
     }
+    check(slots_taken == m.slots_taken, "the slots are miscounted");
     const RequestQueue::Lines& lines = queue_.lines(id);
     if (m.preparing()) {
       check(wanted(m), "a model is prepared that nobody wants");
@@ -50,9 +55,7 @@ void ContextManager::Impl::check_invariants() const {
     if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
     if (m.state == ModelState::kHot && !m.draining && !m.outdated && !m.stalled) {
       const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
-      check(has_all_it_runs(m) ? first_load >= lines.first_leave()
-                               : lines.oldest().value_or(UINT64_MAX) >= lines.first_leave(),
-            "somebody waits for a hot model in vain");
+      check(first_load >= lines.first_leave() && !can_grant(m), "somebody waits for a hot model in vain");
     }
     check(!m.stalled || m.engine, "a model without an engine is stalled");
     // One that stalled leaves by itself.
@@ -65,8 +68,7 @@ void ContextManager::Impl::check_invariants() const {
               m.state == ModelState::kHot,
           "a guess is kept of a model that is out");
     if (m.guess && m.engine) ++guesses;
-    check(!m.guess || m.preparing() || (m.leases.empty() && lines.wanting() == 0),
-          "a model that is used is taken for a guess");
+    check(!m.guess || m.preparing() || (!used && lines.wanting() == 0), "a model that is used is taken for a guess");
     check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
   }
   check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");

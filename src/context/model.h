@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "context/breaker.h"
+#include "context/caller_turns.h"
 #include "minerva/cache/eviction_policy.h"
 #include "minerva/context/types.h"
 
@@ -42,7 +43,13 @@ struct Model {
   bool outdated = false;           // `engine` is to be replaced by one with other settings
   TimePoint started{};             // its load or wake
   TimePoint hot_since{};
-  std::map<RequestId, bool> leases;    // of `engine`; true: told to end
+  TimePoint had_turn{};              // when it was told to leave for another
+  std::map<RequestId, bool> leases;  // of `engine`; true: told to end
+  unsigned slots = 0;                // that an engine of it has; 0: any number
+  unsigned slots_taken = 0;          // by the leases
+  CallerTurns caller_turns;          // among those who wait for a slot
+  // The request that is next, as long as it waits for more slots than one: nobody takes them from it meanwhile.
+  std::optional<RequestId> collects;
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
   std::optional<CacheEntry> past;      // resident before a restart, or a drain, and to come back
   // It is loaded, or awake, though nobody asked for it so far (predicting.cc).

@@ -220,7 +220,10 @@ bool ContextManager::Impl::forced(const Model& m) const {
 }
 
 RequestQueue::Turn ContextManager::Impl::turn(const Model& m) const {
-  return std::min(queue_.lines(m.id).first_turn(), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
+  RequestQueue::Turn first = queue_.lines(m.id).first_turn();
+  // Its line had a turn: those of it who got no slot come again after whoever it left for.
+  if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) first.first = std::max(first.first, m.had_turn);
+  return std::min(first, {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
 }
 
 TimePoint ContextManager::Impl::residency_ends(const Model& m, const Model& claimant) const {
@@ -431,9 +434,12 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
     } else if (m.pinned) {
       if (forced) pinned.push_back(&m);
     } else {
-      const bool older_waiters = queue_.lines(id).first_turn() < claimant_turn;
+      // They are about to be served, except where they wait for a slot: those wait for what runs, as the claimant does.
+      const bool for_slot = m.state == ModelState::kHot && m.slots > 0 && (m.was_draining || !can_grant(m));
+      const bool next_turn = !for_slot || planted_bug(PlantedBug::kLineProtects);
+      const bool older_waiters = next_turn && turn(m) < claimant_turn;
       const bool must_go = forced || leaving_anyway(m);
-      if (older_waiters && !must_go) continue;  // they are about to be served
+      if (older_waiters && !must_go) continue;
       const bool settled = must_go || m.state == ModelState::kParked || now_ >= residency_ends(m, claimant);
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
@@ -482,6 +488,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
   cause_ = claimant.room_decision;
   const std::string why = fmt::format("evicted to make room for {}", in_quotes(claimant.id));
   for (const auto& [m, stops] : leave) {
+    if (m->state == ModelState::kHot && !m->was_draining) m->had_turn = now_;
     if (forced) {
       m->pinned = false;
       abort_leases(*m, {ErrorCode::kNoCapacity,

@@ -43,9 +43,18 @@ enum class PlantedBug {
   kUnloadedComesBack,
   kComesBackFirst,
   kGivesBackTwice,
+  kSlotsUnbounded,
+  kSlotsKept,
+  kWideInParts,
+  kTooWideWaits,
+  kVisitTakesSlot,
+  kTurnsIgnored,
+  kLineProtects,
+  kLineKeepsTurn,
+  kVisitIsService,
 };
 
-inline constexpr std::array<std::string_view, 34> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 43> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -80,6 +89,15 @@ inline constexpr std::array<std::string_view, 34> kPlantedBugNames = {
     "unloaded_comes_back",   // after a restart, a model comes back that an operator unloaded meanwhile
     "comes_back_first",      // who comes back after a restart does not wait for who asks
     "gives_back_twice",      // a parked model is told to give back page cache that it gave back before
+    "slots_unbounded",       // an engine gets more requests at once than it has slots
+    "slots_kept",            // a slot is not free again when its request has ended
+    "wide_in_parts",         // a request for several slots is granted when one is free
+    "too_wide_waits",        // a request for more slots than there are waits for them
+    "visit_takes_slot",      // a request that generates nothing waits for a slot
+    "turns_ignored",         // one caller's many requests go before another one's single request
+    "line_protects",         // a model with a long line is not moved out for another
+    "line_keeps_turn",       // one that was comes back before the other one is loaded
+    "visit_is_service",      // how long visits take counts for what slots are given
 };
 
 #ifdef MINERVA_PLANTED_BUGS

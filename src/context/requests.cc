@@ -31,6 +31,10 @@ RequestQueue::Line& RequestQueue::line_of(Lines& lines, WaitKind kind) {
   return lines.parks;
 }
 
+RequestQueue::Line& RequestQueue::lease_line(Lines& lines, const Waiter& waiter) {
+  return waiter.slots == 0 ? lines.visits : lines.by_caller[waiter.caller];
+}
+
 void RequestQueue::add(Waiter waiter) {
   waiter.place = next_place();
   line_of(lines_[waiter.model], waiter.kind).emplace(waiter.place, waiter.id);
@@ -39,7 +43,10 @@ void RequestQueue::add(Waiter waiter) {
     ++wanting_;
     lines_[waiter.model].turns.emplace(waiter.counts_from, waiter.place);
   }
-  if (waiter.kind == WaitKind::kLease) ++leases_;
+  if (waiter.kind == WaitKind::kLease) {
+    ++leases_;
+    lease_line(lines_[waiter.model], waiter).emplace(waiter.place, waiter.id);
+  }
   const RequestId id = waiter.id;
   check(waiters_.emplace(id, std::move(waiter)).second, "a request id was used twice");
 }
@@ -53,9 +60,15 @@ Waiter RequestQueue::take(RequestId id) {
   const auto lines = lines_.find(waiter.model);
   line_of(lines->second, waiter.kind).erase(waiter.place);
   lines->second.turns.erase({waiter.counts_from, waiter.place});
-  if (lines->second.empty()) lines_.erase(lines);
   if (wants_model(waiter.kind)) --wanting_;
-  if (waiter.kind == WaitKind::kLease) --leases_;
+  if (waiter.kind == WaitKind::kLease) {
+    --leases_;
+    lease_line(lines->second, waiter).erase(waiter.place);
+    if (waiter.slots > 0 && lines->second.by_caller[waiter.caller].empty()) {
+      lines->second.by_caller.erase(waiter.caller);
+    }
+  }
+  if (lines->second.empty()) lines_.erase(lines);
   return waiter;
 }
 
@@ -107,6 +120,17 @@ void RequestQueue::check_invariants() const {
     in_lines += lines.wanting() + lines.unloads.size() + lines.parks.size();
     wanting += lines.wanting();
     leases += lines.leases.size();
+    std::size_t in_lease_lines = lines.visits.size();
+    for (const auto& [caller, line] : lines.by_caller) {
+      check(!line.empty(), "a caller without requests is kept");
+      in_lease_lines += line.size();
+      for (const auto& [place, id] : line) {
+        const auto lease = lines.leases.find(place);
+        check(lease != lines.leases.end() && lease->second == id && find(id)->caller == caller && find(id)->slots > 0,
+              "a caller's line holds a stranger");
+      }
+    }
+    check(in_lease_lines == lines.leases.size(), "a lease waits in no caller's line");
     for (const Line* line : {&lines.leases, &lines.loads, &lines.unloads, &lines.parks}) {
       for (const auto& [place, id] : *line) {
         const Waiter* waiter = find(id);

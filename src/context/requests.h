@@ -26,7 +26,9 @@ struct Waiter {
   TimePoint counts_from{};                     // its turn among the models that wait for room
   TimePoint deadline = TimePoint::max();       // max: none
   CacheOutcome outcome = CacheOutcome::kMiss;  // lease: as counted at its arrival
+  UserId caller{};                             // lease
   Priority priority = Priority::kNormal;       // lease
+  unsigned slots = 1;                          // lease: those it takes at once; 0: it is a visit
   bool preload = false;                        // load
   bool force = false;                          // load
   bool retried = false;                        // lease: an engine died under it before
@@ -40,6 +42,8 @@ class RequestQueue {
   static constexpr Turn kNoTurn = {TimePoint::max(), UINT64_MAX};
   struct Lines {
     Line leases;
+    Line visits;                       // those of the leases that take no slot
+    std::map<UserId, Line> by_caller;  // the others
     Line loads;
     Line unloads;
     Line parks;
@@ -84,6 +88,8 @@ class RequestQueue {
 
  private:
   static Line& line_of(Lines& lines, WaitKind kind);
+  // The line that a lease has a place in beside the one of all leases.
+  static Line& lease_line(Lines& lines, const Waiter& waiter);
 
   std::map<RequestId, Waiter> waiters_;
   std::unordered_map<ModelId, Lines> lines_;  // no entry for a model without waiters

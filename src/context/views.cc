@@ -137,6 +137,8 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   v.parks = m.parks;
   v.wakes = m.wakes;
   v.leases = m.leases.size();
+  v.slots = m.slots;
+  v.slots_taken = m.slots_taken;
   v.waiting = queue_.lines(m.id).leases.size();
   if (const CacheEntry* entry = cache_.find(m.id)) {
     v.access_count = entry->access_count;
@@ -250,6 +252,9 @@ std::string ContextManager::Impl::obstacle(const Model& m) const {
   std::vector<std::string> why;
   if (m.pinned) why.emplace_back("pinned");
   if (!m.leases.empty()) why.push_back("serving " + count_of(m.leases.size(), "request"));
+  if (const std::size_t waiting = queue_.lines(m.id).leases.size(); waiting > 0) {
+    why.push_back(fmt::format("wanted by {} more", waiting));
+  }
   if (why.empty()) return {};
   return fmt::format("{} is {}", in_quotes(m.id), fmt::join(why, " and "));
 }
@@ -337,6 +342,11 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
       why = fmt::format("for {}, which is still loading", in_quotes(m.id));
       break;
     case ModelState::kHot:
+      if (!m.draining && queue_.lines(m.id).first_leave() == UINT64_MAX) {
+        why = fmt::format("for a slot of {}, which answers {} at once (parallel)", in_quotes(m.id),
+                          count_of(m.slots, "request"));
+        break;
+      }
       why = fmt::format("for {}, which has to leave before it can be loaded again: another model's turn came first",
                         in_quotes(m.id));
       break;

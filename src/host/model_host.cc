@@ -25,7 +25,9 @@ std::function<Bytes()> spare_beyond(std::optional<Bytes> min_free) {
 double ms_since(TimePoint begun) { return std::chrono::duration<double, std::milli>(Clock::now() - begun).count(); }
 
 ModelAdded model_added(const ModelSpec& spec, bool outdated) {
-  return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl};
+  // How many requests a program of the operator's answers at once is its own affair.
+  const unsigned slots = spec.command.argv.empty() ? spec.parallel : 0;
+  return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl, slots};
 }
 
 // Often enough that a stall is noticed not much later than it counts as one.
@@ -91,10 +93,10 @@ ModelHost::~ModelHost() { *alive_ = false; }
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
 RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller,
-                             bool looking) {
+                             bool looking, unsigned slots) {
   const RequestId request = next_request();
   lease_answers_[request] = {std::move(answer), caller.user, looking};
-  step(LeaseRequested{request, model, deadline, caller, looking});
+  step(LeaseRequested{request, model, deadline, caller, looking, slots});
   return request;
 }
 

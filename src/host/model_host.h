@@ -82,9 +82,9 @@ class ModelHost {
   using DoneCallback = std::function<void(Result<Done>)>;
 
   // Each is answered once, unless cancelled first. The id serves cancel().
-  // `looking`: see LeaseRequested; it is no access either.
+  // `looking`, `slots`: see LeaseRequested. A look is no access either.
   RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {},
-                    bool looking = false);
+                    bool looking = false, unsigned slots = 1);
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);

@@ -271,6 +271,10 @@ struct HttpServerConnection::Impl {
   bool answer_chunked = false;
   bool answer_bodyless = false;
   bool answer_close = false;
+  bool keeps_unsent = false;
+  bool has_unsent = false;
+  std::string unsent;
+  std::size_t in_flight = 0;                // bytes that flush() sends
   std::uint64_t answer_left = 0;            // bytes promised and not sent yet
   TimePoint read_limit = TimePoint::max();  // of the body
   TimePoint write_limit = TimePoint::max();
@@ -290,10 +294,25 @@ struct HttpServerConnection::Impl {
 
   Task<bool> write(std::span<std::string_view> buffers) {
     if (broken) co_return false;
+    if (keeps_unsent) co_return write_or_keep(buffers);
     stream->set_write_deadline(std::min(write_limit, Clock::now() + limits.write_timeout));
     const IoResult result = co_await stream->write(buffers);
     if (result.error) broken = true;
     co_return !broken;
+  }
+
+  // What the peer takes now; the rest is kept.
+  bool write_or_keep(std::span<std::string_view> buffers) {
+    if (!has_unsent) {
+      IoResult result;
+      if (stream->try_write(buffers, result)) {
+        if (result.error) broken = true;
+        return !broken;
+      }
+      has_unsent = true;  // even if nothing is left of `buffers`: a stream may hold a part of its own
+    }
+    for (const std::string_view buffer : buffers) unsent += buffer;
+    return true;
   }
 
   // Only waiting counts: a body may be read slowly because the engine takes it slowly.
@@ -491,6 +510,36 @@ Task<bool> HttpServerConnection::finish() {
   if (!impl.answer_chunked) co_return !impl.broken;
   std::array<std::string_view, 1> buffers{"0\r\n\r\n"};
   co_return co_await impl.write(buffers);
+}
+
+void HttpServerConnection::keep_unsent(bool on) { impl_->keeps_unsent = on; }
+
+std::size_t HttpServerConnection::unsent() const {
+  // What a stream holds a part of is not all sent, even if that part is not known here.
+  return impl_->has_unsent ? std::max<std::size_t>(impl_->unsent.size() + impl_->in_flight, 1) : 0;
+}
+
+Task<bool> HttpServerConnection::flush(std::function<void()> progressed) {
+  // As much as a slow peer takes within the time it may go without taking anything.
+  constexpr std::size_t kAtOnce = std::size_t{16} << 10;
+  Impl& impl = *impl_;
+  while (impl.has_unsent && !impl.broken) {
+    const std::string piece = std::exchange(impl.unsent, {});
+    impl.in_flight = piece.size();
+    do {
+      std::array<std::string_view, 1> buffers{
+          std::string_view(piece).substr(piece.size() - impl.in_flight).substr(0, kAtOnce)};
+      const std::size_t size = buffers[0].size();
+      impl.stream->set_write_deadline(std::min(impl.write_limit, Clock::now() + impl.limits.write_timeout));
+      const IoResult result = co_await impl.stream->write(buffers);
+      if (result.error) impl.broken = true;
+      impl.in_flight -= size;
+      progressed();
+    } while (impl.in_flight > 0 && !impl.broken);
+    impl.in_flight = 0;
+    impl.has_unsent = !impl.unsent.empty();
+  }
+  co_return !impl.broken;
 }
 
 bool HttpServerConnection::started() const { return impl_->answer_started; }

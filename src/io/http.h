@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -100,6 +101,15 @@ class HttpServerConnection {
   // Head and first piece in one write.
   Task<bool> start_with(ResponseHead head, std::string_view piece);
   bool started() const;
+
+  // If so, the calls above do not wait for the peer: what it does not take at once is kept until flush() sends it. How
+  // much that becomes is the caller's to bound. Requires: nothing is kept when it ends.
+  void keep_unsent(bool on);
+  // Bytes that are kept, or on their way by flush().
+  std::size_t unsent() const;
+  // Sends what is kept, and what is added meanwhile; `progressed` is called after each part. Requires: no other one is
+  // under way. false: the peer is gone.
+  Task<bool> flush(std::function<void()> progressed);
 
   // The answer is complete and the connection may carry another request.
   bool reusable() const;

@@ -324,6 +324,61 @@ TEST(Http, AWriteUnderWayEndsWithItsLimit) {
   });
 }
 
+TEST(Http, WhatASlowClientDoesNotTakeIsKeptAndSentInOrder) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    HttpClientConnection client(std::move(pair.client));
+    RequestHead head;
+    head.method = "GET";
+    head.target = "/";
+    EXPECT_TRUE(co_await client.send_request(head, {}));
+    co_await server.read_request();
+    server.keep_unsent(true);
+    EXPECT_TRUE(co_await server.start({}));
+    EXPECT_EQ(server.unsent(), 0U) << "the client has room for that";
+    // More than the system takes for a client that does not read, and nobody waits.
+    std::string all;
+    for (char letter = 'a'; letter <= 'z'; ++letter) {
+      const std::string piece(1 << 20, letter);
+      all += piece;
+      EXPECT_TRUE(co_await server.send(piece));
+    }
+    EXPECT_TRUE(co_await server.finish());
+    EXPECT_GT(server.unsent(), 0U);
+    std::string read;
+    Signal all_read(loop);
+    const auto read_all = [](HttpClientConnection& from, std::string& to, Signal& done) -> Task<void> {
+      co_await from.read_response();
+      to = co_await whole_body(from);
+      done.notify();
+    };
+    loop.spawn(read_all(client, read, all_read));
+    int parts = 0;
+    EXPECT_TRUE(co_await server.flush([&] { ++parts; }));
+    EXPECT_GT(parts, 1);
+    EXPECT_EQ(server.unsent(), 0U);
+    co_await all_read.wait();
+    EXPECT_TRUE(read == all);
+    EXPECT_TRUE(server.reusable());
+  });
+}
+
+TEST(Http, WhatIsKeptEndsWithAClientThatGoes) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    StreamPair pair = co_await connected_pair(loop);
+    HttpServerConnection server(std::move(pair.server), {});
+    co_await write_all(*pair.client, "GET / HTTP/1.1\r\n\r\n");
+    co_await server.read_request();
+    server.keep_unsent(true);
+    EXPECT_TRUE(co_await server.respond({}, std::string(64 << 20, 'x')));
+    EXPECT_GT(server.unsent(), 0U);
+    pair.client->close();
+    EXPECT_FALSE(co_await server.flush([] {}));
+    EXPECT_FALSE(server.reusable());
+  });
+}
+
 TEST(Http, BoundsTheHead) {
   run_on_loop([](Loop& loop) -> Task<void> {
     HttpLimits limits;

@@ -147,6 +147,16 @@ std::string metrics_text(const Service& service) {
                    {{"model", model.id}});
   }
   for (const ModelView& model : models) {
+    if (model.slots == 0) continue;
+    families.gauge("minerva_model_slots", "Requests that the model's engine answers at once.", model.slots,
+                   {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
+    if (model.slots == 0) continue;
+    families.gauge("minerva_model_slots_taken", "Slots that the requests on the model take.", model.slots_taken,
+                   {{"model", model.id}});
+  }
+  for (const ModelView& model : models) {
     families.gauge("minerva_model_waiting", "Requests waiting for the model.", static_cast<double>(model.waiting),
                    {{"model", model.id}});
   }

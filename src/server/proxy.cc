@@ -25,6 +25,8 @@ namespace {
 // The status of a stream that waits is held back this long, so that an early refusal still has its own.
 constexpr auto kHoldStatus = std::chrono::seconds(2);
 constexpr auto kHeartbeat = std::chrono::seconds(1);
+// Of an answer, for a client that reads more slowly than its engine generates: more than most generations have.
+constexpr std::size_t kMostUnsent = std::size_t{1} << 20;
 constexpr std::size_t kMaxErrorBody = std::size_t{1} << 20;
 // After a broken connection: how long to wait for the engine's death to be known, so that the error can say why.
 constexpr auto kDeathWait = std::chrono::milliseconds(500);
@@ -74,11 +76,21 @@ class Relay {
         translated_(std::move(translated)),
         body_(exchange, service.config),
         next_beat_(exchange.arrived + kHoldStatus),
+        wrote_(service.loop),
         note_(service.activity, exchange, exchange.route->reach != Reach::kLook, [this] { cancel(); }) {}
 
   io::Task<void> run() {
     io::Timer overdue_timer(service_.loop);
     overdue_timer.arm(deadline_, [this] { overdue(); });
+    co_await work();
+    // A client that reads slowly takes the rest now. Its engine serves others meanwhile.
+    while (writes_) co_await wrote_.wait();
+    if (x_.connection.unsent() > 0) co_await write_unsent();
+    x_.connection.keep_unsent(false);
+  }
+
+ private:
+  io::Task<void> work() {
     x_.connection.limit_reads(deadline_);
     if (auto failed = co_await read_routing()) co_return co_await refuse(is_late() ? too_late() : *failed);
     model_ = co_await service_.name_for_request(model_);
@@ -106,7 +118,6 @@ class Relay {
     co_await refuse(lease.error());
   }
 
- private:
   // Whether this is a look or a use, and of a model whose engine has the route.
   std::optional<Error> settle_reach() {
     const Reach reach = x_.route->reach;
@@ -432,6 +443,7 @@ class Relay {
       aborted_ = std::move(error);
       if (engine_) engine_->close();
     });
+    x_.connection.keep_unsent(true);
     // The engine may close a kept connection at any moment. What is not kept could not be sent again then.
     for (bool fresh = !body_.whole();; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
@@ -600,7 +612,7 @@ class Relay {
         if (translated_ && ends) head.content_length = out.size();
         taken = co_await x_.connection.start_with(std::move(head), out);
       }
-      if (!taken) co_return client_gone();
+      if (!co_await keep_up(taken)) co_return client_gone();
       if (ends) break;
     }
     co_await x_.connection.finish();
@@ -616,6 +628,25 @@ class Relay {
       reading_ = api::reading_text(*so_far);
     }
     return rest;
+  }
+
+  // After each piece of the answer: what the client does not take at once is sent while the engine goes on, as long as
+  // there is room to keep it. false: the client is gone.
+  io::Task<bool> keep_up(bool sent) {
+    if (!sent || x_.connection.unsent() == 0) co_return sent;
+    if (!writes_) {
+      writes_ = true;
+      service_.loop.spawn(write_unsent());
+    }
+    if (most_unsent_ == 0 && x_.queued.add(kMostUnsent)) most_unsent_ = kMostUnsent;
+    while (writes_ && x_.connection.unsent() > most_unsent_) co_await wrote_.wait();
+    co_return taken_;
+  }
+
+  io::Task<void> write_unsent() {
+    taken_ = co_await x_.connection.flush([this] { wrote_.notify(); });
+    writes_ = false;
+    wrote_.notify();
   }
 
   LeaseEnd client_gone() {
@@ -721,6 +752,10 @@ class Relay {
   std::optional<api::PromptProgress> progress_;  // the engine was asked for it
   std::string reading_ = "reading";              // for heartbeats
   TimePoint next_beat_;                          // of a stream
+  io::Signal wrote_;                             // some of what the connection keeps
+  bool writes_ = false;                          // write_unsent() is under way
+  bool taken_ = true;                            // the client was still there when that ended
+  std::size_t most_unsent_ = 0;                  // bytes
   bool may_retry_ = false;
   bool answered_ = false;  // something of the engine's answer went to the client
   bool gone_ = false;

@@ -99,6 +99,9 @@ void Referee::note(const Event& event) {
                                     .model = e.model,
                                     .deadline = e.deadline,
                                     .looking = e.looking,
+                                    .caller = e.caller.user,
+                                    .slots = e.looking ? 0 : e.slots,
+                                    .ahead = count_ahead(e.model),
                                     .outcome = engine == nullptr   ? CacheOutcome::kMiss
                                                : engine->serving() ? CacheOutcome::kHit
                                                                    : CacheOutcome::kParked});
@@ -233,6 +236,7 @@ void Referee::note_added(const ModelAdded& event) {
   model.known = true;
   model.ttl = event.ttl;
   model.unload_ttl = event.unload_ttl;
+  model.slots = event.slots;
   model.eager |= event.preload == PreloadStrategy::kEager;
   if (model.live) {
     SimEngine& engine = engines_.at(*model.live);
@@ -258,6 +262,7 @@ void Referee::note_restored(const HistoryRestored& event) {
       continue;
     }
     if (past.pinned) it->second.pinned = *past.pinned;
+    it->second.perhaps_quick = true;
     if (!past.resident || !event.bring_back) continue;
     it->second.was_resident = true;
     it->second.returns = true;
@@ -352,6 +357,9 @@ void Referee::end_lease(const LeaseReleased& event) {
   --granted_;
   SimEngine& engine = engines_.at(it->second.engine);
   engine.leases.erase(event.request);
+  engine.slots_taken -= it->second.slots;
+  constexpr Duration kQuick = std::chrono::milliseconds(300);
+  if (it->second.slots > 0 && now_ - it->second.granted < kQuick) models_[engine.model].perhaps_quick = true;
   const bool looking = it->second.looking;
   engine.touched |= !looking;
   if (!engine.dead && !looking) models_[engine.model].last_active = now_;
@@ -366,6 +374,7 @@ void Referee::note_lost(const LeaseLost& event) {
   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
   SimRequest& request = it->second;
   engines_.at(request.engine).leases.erase(event.request);
+  engines_.at(request.engine).slots_taken -= request.slots;
   if (SimEngine& engine = engines_.at(request.engine); !engine.dead) {
     models_[request.model].last_active = now_;
     engine.touched = true;
@@ -400,7 +409,7 @@ void Referee::note_ready(SimEngine& engine) {
     ++expected_.preloads;
   } else {
     // It also comes back after an unload that was cancelled.
-    perhaps_preload_ = unasked || engine.on_guess || models_[engine.model].was_resident;
+    perhaps_preload_ = unasked || engine.on_guess || engine.perhaps_on_guess || models_[engine.model].was_resident;
   }
 }
 
@@ -710,7 +719,9 @@ void Referee::see(const Grant& action) {
   expect(!engine->second.outdated, "a lease on an engine whose settings have changed");
   expect(action.outcome == request.outcome, "a hit that is a miss, or the reverse");
   expect(action.waited == now_ - request.arrived, "a wrong waiting time");
-  expect(action.waited <= wait_bound_, "a request starved");
+  const auto turns = static_cast<std::int64_t>(1 + request.ahead);
+  const bool bounded = wait_bound_ != Duration::max() && request.caller != kFlooder;
+  expect(!bounded || action.waited <= turns * wait_bound_, "a request starved");
   expect(now_ < request.deadline, "a request is granted after its deadline");
   expect(++request.engines_had <= 2, "a request gets a third engine");
   if (request.engines_had == 2) ++coverage_["grant of a second engine"];
@@ -726,6 +737,9 @@ void Referee::see(const Grant& action) {
   request.status = SimRequest::Status::kGranted;
   request.engine = action.engine;
   engine->second.leases.insert(action.request);
+  request.granted = now_;
+  check_slots(request, engine->second);
+  engine->second.slots_taken += request.slots;
   if (request.looking) {
     ++coverage_["look"];
     return;  // no use
@@ -734,6 +748,28 @@ void Referee::see(const Grant& action) {
   engine->second.served = true;
   engine->second.touched = true;
   ++coverage_["grant"];
+}
+
+// What its engine has besides.
+void Referee::check_slots(const SimRequest& request, const SimEngine& engine) {
+  const SimModel& model = models_[request.model];
+  if (model.slots == 0 || request.slots == 0) return;
+  expect(request.slots <= model.slots, "a request gets more slots than there are");
+  const unsigned taken = engine.slots_taken + request.slots;
+  if (request.slots > 1) {
+    expect(taken <= model.slots, "a request for several slots is granted before they are free");
+    ++coverage_["grant of several slots"];
+  } else {
+    expect(taken <= model.slots * (model.perhaps_quick ? 2 : 1), "an engine gets more requests than it has slots");
+  }
+  if (taken >= model.slots) ++coverage_["all slots taken"];
+}
+
+std::size_t Referee::count_ahead(const ModelId& model) const {
+  return static_cast<std::size_t>(std::count_if(open_.begin(), open_.end(), [&](const RequestId id) {
+    const SimRequest& request = requests_.at(id);
+    return request.model == model && request.kind == SimRequest::Kind::kLease && request.caller != kFlooder;
+  }));
 }
 
 void Referee::see(const Done& action) {
@@ -822,7 +858,11 @@ void Referee::check_state(const Event& event) {
     // A lookup for each accepted request: one that was not turned away at the door.
     const SimRequest& request = requests_.at(lease->request);
     const auto code = request.rejected;
-    const bool turned_away = code == ErrorCode::kModelNotFound || code == ErrorCode::kDraining ||
+    const SimModel& asked = models_[request.model];
+    const bool too_wide = asked.known && !draining_ && asked.slots > 0 && request.slots > asked.slots;
+    expect(!too_wide || code == ErrorCode::kInvalidArgument, "a request waits for more slots than there are");
+    if (too_wide) ++coverage_["reject a request for too many slots"];
+    const bool turned_away = too_wide || code == ErrorCode::kModelNotFound || code == ErrorCode::kDraining ||
                              code == ErrorCode::kQuarantined || code == ErrorCode::kQueueFull;
     // Nobody is asked to wait for a load while memory is short.
     const auto& live = models_[request.model].live;
@@ -862,6 +902,8 @@ void Referee::check_state(const Event& event) {
     if (first_look && models_[engine.model].was_resident) engine.touched |= view->since_last_use.has_value();
     expect(view->since_last_use.has_value() == engine.touched, "a preload is counted as use, or a use is not");
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
+    expect(view->slots == models_[engine.model].slots, "a model has another number of slots than was said");
+    expect(view->slots_taken == engine.slots_taken, "the slots taken are miscounted");
     expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
     const SimModel& model = models_[engine.model];
     const bool idle = engine.leases.empty() && !model.pinned && !engine.killed && !draining_ &&

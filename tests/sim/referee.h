@@ -42,6 +42,7 @@ struct SimEngine {
   Bytes hot_footprint{};  // what it holds when it is not parked
   bool dead = false;
   std::set<RequestId> leases{};
+  unsigned slots_taken = 0;
   std::uint64_t grants = 0;
   bool counted_on = false;  // `grants` are those before the restart too
   bool served = false;      // somebody, since it became hot
@@ -68,12 +69,19 @@ struct SimRequest {
   bool force = false;
   bool preload = false;
   bool looking = false;
+  UserId caller{};
+  unsigned slots = 0;
+  std::size_t ahead = 0;  // requests for its model that were open when it came, but for the flood
+  TimePoint granted{};
   std::optional<CacheOutcome> outcome{};  // as it was found at its arrival
   bool aborted = false;
   int engines_had = 0;  // grants: a retried request has two
   std::optional<ErrorCode> rejected{};
   EngineId engine{};
 };
+
+// The caller who sends more requests at once than are answered soon. What others wait does not depend on them.
+constexpr UserId kFlooder{1'000};
 
 // How often each thing happened: a simulator that never reaches a case proves nothing about it.
 using Coverage = std::map<std::string, std::uint64_t>;
@@ -84,7 +92,8 @@ class Referee {
 
   // One event, carried through: step, then every check. Returns the actions for the world to carry out.
   std::vector<Action> step(TimePoint now, const Event& event);
-  // No lease may have waited longer than this from now on, nor be shed.
+  // From now on no lease may have waited longer than this, and once more so long for each request that was there before
+  // it and is not the flooder's; nor be shed.
   void bound_waits(Duration bound) { wait_bound_ = bound; }
   // From now on a model is only evicted for another after it served somebody, so that two cannot evict each other
   // without end.
@@ -119,7 +128,9 @@ class Referee {
     std::uint64_t ticket = 0;        // the last Inspect
     std::optional<Bytes> inspected;  // the answer to it, until used
     std::optional<EngineId> live;    // at most one
-    int deaths = 0;                  // in a row, by itself, with nothing served in between
+    unsigned slots = 0;
+    bool perhaps_quick = false;  // some request of it may have taken less than 300 ms
+    int deaths = 0;              // in a row, by itself, with nothing served in between
     TimePoint last_death{};
   };
 
@@ -162,6 +173,9 @@ class Referee {
   void check_switches(const SimEngine& victim, const ModelId& newcomer);
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
+  void check_slots(const SimRequest& request, const SimEngine& engine);
+  // Requests for it that are open and not the flooder's.
+  std::size_t count_ahead(const ModelId& model) const;
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);

@@ -18,6 +18,7 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kClientsForALook = 4;
 constexpr auto kLook = milliseconds(2);
+constexpr auto kSlow = milliseconds(300);  // a request that gives its engine no more of them than it has slots
 constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
@@ -32,6 +33,7 @@ constexpr std::uint64_t kMaxEvents = 200'000;
 struct Profile {
   bool calm = false;
   bool urgent = false;  // calm, with steady traffic of high priority on all models but one
+  bool flood = false;   // calm, with few slots and a caller who sends hundreds of requests for one model
   int models = 4;
   int arrivals = 60;
   Duration span = seconds(20);
@@ -108,6 +110,8 @@ class World {
   void look_at_file(const ModelId& model, const char* by);
   bool runs_another_file(const ModelId& model) const;
   void steady_traffic(const ModelId& model, TimePoint end);
+  void plan_flood();
+  unsigned some_slots(const ModelId& model);
   void release(RequestId request, LeaseEnd end);
   // Its answer is complete, if its engine still works.
   void answered(RequestId request, LeaseEnd end);
@@ -184,11 +188,14 @@ Profile World::make_profile() {
   if (p.calm && chance(0.3)) p.models = chance(0.8) ? 2 : 10;
   p.urgent = p.calm && p.models > 2 && p.models < 10 && chance(0.1);
   if (p.urgent) p.span = seconds(300);
+  p.flood = p.calm && !p.urgent && p.models < 10 && chance(0.4);
+  if (p.flood) p.arrivals = 5 + static_cast<int>(pick(15));
   const std::vector<std::string> policies = policy_names();
   p.policy = policies[pick(policies.size())];
   p.options.memory_budget = chance(0.15) ? Bytes(UINT64_MAX) : Bytes::mib(400 + 100 * pick(12));
   p.options.max_models = chance(0.4) ? 0 : 1 + pick(4);
   p.options.max_queue_per_model = p.calm || chance(0.7) ? 128 : 1 + pick(6);
+  if (p.flood) p.options.max_queue_per_model = 1024;
   p.options.max_queue = p.calm || chance(0.7) ? 1024 : 2 + pick(12);
   p.options.load_timeout = seconds(5);
   p.options.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(2));
@@ -281,7 +288,8 @@ void World::plan_arrivals() {
     // A calm schedule asks for nothing that cannot be had.
     const std::uint64_t most = profile_.calm ? 4 : 8;
     footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
-    add(profile_.calm ? ModelAdded{.model = id} : some_entry(id));
+    add(profile_.calm ? ModelAdded{.model = id, .slots = profile_.flood ? 1 + static_cast<unsigned>(pick(3)) : 0}
+                      : some_entry(id));
   }
   for (int i = 0; i < profile_.models; ++i) {
     if (chance(profile_.schedules)) {
@@ -301,7 +309,8 @@ void World::plan_arrivals() {
     const auto models = static_cast<std::uint64_t>(profile_.models);
     const std::uint64_t busy = profile_.urgent ? models - 1 : profile_.models == 2 ? 2 : pick(models);
     if (profile_.leave == 0) referee_.demand_progress();
-    for (std::uint64_t i = 0; i < busy; ++i) steady_traffic(model_name(i), end);
+    if (profile_.flood) plan_flood();
+    for (std::uint64_t i = 0; i < busy && !profile_.flood; ++i) steady_traffic(model_name(i), end);
   }
   for (int i = 0; i < profile_.arrivals;) {
     const Duration when = between(Duration::zero(), profile_.span);
@@ -315,6 +324,13 @@ void World::plan_arrivals() {
       }
     }
   }
+}
+
+void World::plan_flood() {
+  const int requests = 150 + static_cast<int>(pick(150));
+  outside(between(Duration::zero(), profile_.span / 4), [this, requests, model = any_model()] {
+    for (int i = 0; i < requests; ++i) client_arrives(model, {kFlooder, Priority::kNormal});
+  });
 }
 
 // Faults stop, operators undo what is in the way, and everything must come to an end by itself.
@@ -349,14 +365,25 @@ void World::settle() {
 
 TimePoint World::some_deadline() {
   // The configured maximum wait: nobody may be shed.
-  if (profile_.calm && !settling_) return now_ + longest_wait_;
-  if (settling_ || chance(0.5)) return now_ + std::chrono::hours(10);
+  if (profile_.calm && !profile_.flood && !settling_) return now_ + longest_wait_;
+  if (settling_ || profile_.flood || chance(0.5)) return now_ + std::chrono::hours(10);
   if (chance(0.05)) return chance(0.5) ? now_ : TimePoint::max();
   return now_ + between(milliseconds(1), seconds(10));
 }
 
 Caller World::some_caller() {
+  // Each request is another's, so that all but the flooder's are single ones.
+  if (profile_.flood) return {UserId{2'000 + next_request_}, Priority::kNormal};
   return {UserId{1 + pick(4)}, profile_.urgent || chance(0.5) ? Priority::kNormal : static_cast<Priority>(pick(3))};
+}
+
+unsigned World::some_slots(const ModelId& model) {
+  if (chance(0.1)) return 0;
+  if (chance(0.8)) return 1;
+  const auto entry = catalog_.find(model);
+  const unsigned most = entry == catalog_.end() ? 0 : entry->second.slots;
+  if (profile_.calm) return most == 0 ? 1 : 1 + static_cast<unsigned>(pick(most));
+  return 2 + static_cast<unsigned>(pick(3));
 }
 
 void World::client_arrives(const ModelId& model, Caller caller) {
@@ -375,7 +402,7 @@ void World::client_arrives(const ModelId& model, Caller caller) {
   if (chance(profile_.poison)) poison_.insert(request);
   look_at_file(model, "request");
   asked_[request] = file_[model];
-  deliver(LeaseRequested{request, model, some_deadline(), caller});
+  deliver(LeaseRequested{request, model, some_deadline(), caller, /*looking=*/false, some_slots(model)});
   if (static_cast<std::uint64_t>(request) % kClientsForALook != 0) return;
   const RequestId look = new_request();
   asked_[look] = 0;  // at whatever its engine has
@@ -506,6 +533,7 @@ ModelAdded World::some_entry(const ModelId& model) {
   ModelAdded added{.model = model, .pinned = chance(0.1)};
   if (chance(0.2)) added.preload = PreloadStrategy::kEager;
   if (chance(0.2)) added.ttl = between(milliseconds(100), seconds(4));
+  if (chance(0.6)) added.slots = 1 + static_cast<unsigned>(pick(4));
   if (chance(0.1)) added.unload_ttl = added.ttl + between(milliseconds(100), seconds(4));
   return added;
 }
@@ -789,7 +817,9 @@ void World::carry_out(const Grant& action) {
   }
   if (faulty() && chance(0.3)) return engine_hangs(engine);
   const LeaseEnd end = faulty() ? LeaseEnd::kFailed : LeaseEnd::kCompleted;
-  at(chance(0.2) ? Duration::zero() : between(milliseconds(1), kLeaseMax), [=, this] { answered(request, end); });
+  const bool quick = !profile_.flood || referee_.requests().at(request).slots == 0;
+  const Duration takes = chance(0.2) && quick ? Duration::zero() : between(quick ? milliseconds(1) : kSlow, kLeaseMax);
+  at(takes, [=, this] { answered(request, end); });
 }
 
 void World::carry_out(const Abort& action) {

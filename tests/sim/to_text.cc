@@ -13,6 +13,7 @@ struct Overloaded : Ts... {
 
 std::uint64_t n(RequestId id) { return static_cast<std::uint64_t>(id); }
 std::uint64_t n(EngineId id) { return static_cast<std::uint64_t>(id); }
+std::uint64_t n(UserId id) { return static_cast<std::uint64_t>(id); }
 
 std::string until(TimePoint deadline) {
   if (deadline == TimePoint::max()) return "-";
@@ -58,8 +59,8 @@ std::string to_text(const Event& event) {
           },
           [](const ModelRemoved& e) { return fmt::format("ModelRemoved {}", e.model); },
           [](const LeaseRequested& e) {
-            return fmt::format("LeaseRequested #{} {} until {}{}", n(e.request), e.model, until(e.deadline),
-                               if_set(e.looking, " looking"));
+            return fmt::format("LeaseRequested #{} {} of user {} for {} slots until {}{}", n(e.request), e.model,
+                               n(e.caller.user), e.slots, until(e.deadline), if_set(e.looking, " looking"));
           },
           [](const LoadRequested& e) {
             return fmt::format("LoadRequested #{} {} until {}{}{}", n(e.request), e.model, until(e.deadline),

@@ -103,6 +103,8 @@ struct ModelAdded {
   // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
   Duration ttl{};
   Duration unload_ttl{};
+  // How many requests its engine answers at once. 0: any number.
+  unsigned slots = 0;
 };
 // The catalog no longer has it. Waiters fail; a resident engine is stopped when its leases have ended.
 struct ModelRemoved {
@@ -118,6 +120,9 @@ struct LeaseRequested {
   // A look at an engine: no use of the model. Granted at once or rejected at once, with kModelNotLoaded where the model
   // would have to be loaded or woken, or is about to leave.
   bool looking = false;
+  // How many of the engine's slots the request takes, all at once. 0: a visit, which generates nothing and takes none.
+  // More than the model has: kInvalidArgument.
+  unsigned slots = 1;
 };
 // load or preload. Answered by Done or Reject, once.
 struct LoadRequested {
@@ -409,6 +414,8 @@ struct ModelView {
   Residency residency = Residency::kCold;
   Bytes memory;  // reserved now; 0 when it holds none
   std::size_t leases = 0;
+  unsigned slots = 0;              // of its engine; 0: any number
+  unsigned slots_taken = 0;        // by those leases; may be more than there are, see ContextManager
   std::size_t waiting = 0;         // inference requests in its queue
   std::uint64_t access_count = 0;  // since it became resident
   std::optional<Duration> since_last_use;

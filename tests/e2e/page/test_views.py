@@ -338,7 +338,7 @@ def test_requests_and_their_end(quiet, view):
     v.fake("v1/requests/req_\\d", cancel)
     v.open("requests")
     table = "Requests in flight"
-    for words in ("waiting for room, number 2 in line", "loading 42 %", "reading 31 % of 12,000 tokens",
+    for words in ("waiting for its turn, number 2 in line", "loading 42 %", "reading 31 % of 12,000 tokens",
                   "generating, 17 tokens so far", "receiving the request"):
         expect(v.row(words, table)).to_be_visible()
     expect(v.row("turned away", "Requests that ended")).to_contain_text("429")
