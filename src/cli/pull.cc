@@ -99,7 +99,7 @@ Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
     const std::string id = job ? text_of(*job, "id") : "ID";
     return fail(ErrorCode::kCancelled,
                 fmt::format("the download goes on in the server. `minerva pull --jobs` shows it, "
-                            "`minerva pull --cancel {}` ends it",
+                            "`minerva pull --cancel {}` ends it and keeps nothing of it",
                             id));
   }
   if (!done) return fail(done.error());
@@ -172,7 +172,7 @@ Result<void> pull(HttpClient& client, const Session& session, const PullFlags& f
   if (!flags.cancel.empty()) {
     const HttpCall call{"DELETE", "/v1/downloads/" + api::percent_encode(flags.cancel), {}, {}};
     return show(session, client.call(call), [](const nlohmann::json& job) {
-      fmt::print("cancelled {}; what came of it is kept for another try\n", printable(text_of(job, "model")));
+      fmt::print("cancelled {}; what came of it is not kept\n", printable(text_of(job, "model")));
     });
   }
   for (const auto& [id, deed] : {std::pair(flags.pause, "pause"), std::pair(flags.resume, "resume")}) {
@@ -200,7 +200,7 @@ void add_pull(CLI::App& app, Session& session) {
       ->type_name("");
   command->add_flag("--list", flags->list, "Only show what the repository has, and what of it fits");
   command->add_flag("--jobs", flags->jobs, "Show the downloads under way, and the last that ended");
-  command->add_option("--cancel", flags->cancel, "Cancel a download")->type_name("ID");
+  command->add_option("--cancel", flags->cancel, "Cancel a download: what came of it is not kept")->type_name("ID");
   command->add_option("--pause", flags->pause, "Pause a download: it stays so until it is resumed")->type_name("ID");
   command->add_option("--resume", flags->resume, "Go on with a download that is paused")->type_name("ID");
 }

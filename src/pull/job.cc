@@ -23,6 +23,7 @@ constexpr std::array<std::pair<JobState, std::string_view>, 6> kStates = {{{JobS
                                                                            {JobState::kCancelled, "cancelled"}}};
 constexpr std::size_t kMostJobs = 1000;
 constexpr std::size_t kLongestText = 10'000;
+constexpr std::size_t kMostListed = 20'000;  // as many as a repository's files
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
@@ -67,13 +68,26 @@ std::optional<std::int64_t> read_count(const Json& object, const char* name) {
   return it->get<std::int64_t>();
 }
 
+// Of a table that has none, as it is older: none.
+bool read_list(const Json& object, const char* name, std::vector<std::string>& list) {
+  const auto it = object.find(name);
+  if (it == object.end()) return true;
+  if (!it->is_array() || it->size() > kMostListed) return false;
+  for (const Json& item : *it) {
+    if (!item.is_string() || item.get_ref<const std::string&>().size() > kLongestText) return false;
+    list.push_back(item.get<std::string>());
+  }
+  return true;
+}
+
 std::optional<Job> read_job(const Json& object) {
   Job job;
   std::string state;
   if (!object.is_object() || !read_text(object, "id", job.id) || !read_text(object, "model", job.name) ||
       !read_text(object, "state", state) || !read_text(object, "model_id", job.model) ||
       !read_text(object, "why", job.progress.why) || !read_text(object, "license", job.progress.licence) ||
-      !read_text(object, "commit", job.progress.commit) || !read_text(object, "file", job.progress.file)) {
+      !read_text(object, "commit", job.progress.commit) || !read_text(object, "file", job.progress.file) ||
+      !read_list(object, "made", job.progress.made)) {
     return std::nullopt;
   }
   const auto known = std::find_if(kStates.begin(), kStates.end(), [&](const auto& row) { return row.second == state; });
@@ -135,6 +149,7 @@ std::string jobs_text(const std::vector<Job>& jobs) {
   Json list = Json::array();
   for (const Job& job : jobs) {
     Json json = to_json(job);
+    json["made"] = job.progress.made;
     json["created_ms"] = std::chrono::duration_cast<milliseconds>(job.created.time_since_epoch()).count();
     list.push_back(std::move(json));
   }

@@ -20,7 +20,9 @@ Job sample() {
                   "mit",
                   Bytes(1000),
                   Bytes(250),
-                  50.0};
+                  50.0,
+                  0,
+                  {std::string(64, 'e')}};
   job.created = system_clock::time_point(milliseconds(1'700'000'000'042));
   return job;
 }
@@ -52,6 +54,7 @@ TEST(Job, ComesBackFromTheDisk) {
   EXPECT_EQ((*read)[0].progress.commit, std::string(40, 'a'));
   EXPECT_EQ((*read)[0].progress.file, "r-Q4_K_M.gguf");
   EXPECT_EQ((*read)[0].progress.done, Bytes(250));
+  EXPECT_EQ((*read)[0].progress.made, sample().progress.made);
   EXPECT_EQ((*read)[0].created, sample().created);
   EXPECT_EQ((*read)[1].error->code, ErrorCode::kForbidden);
   EXPECT_EQ((*read)[1].error->message, "It is gated.");
@@ -61,6 +64,8 @@ TEST(Job, ADamagedTableIsNone) {
   for (const char* const text :
        {"", "{}", "[1]", R"([{"id":"x"}])", R"([{"id":7,"model":"m","state":"done"}])",
         R"([{"id":"a","model":"m","state":"odd","size_bytes":1,"done_bytes":1,"created_ms":1}])",
+        R"([{"id":"a","model":"m","state":"done","size_bytes":1,"done_bytes":1,"created_ms":1,"made":[7]}])",
+        R"([{"id":"a","model":"m","state":"done","size_bytes":1,"done_bytes":1,"created_ms":1,"made":"x"}])",
         R"([{"id":"a","model":"m","state":"done","size_bytes":-1,"done_bytes":1,"created_ms":1}])"}) {
     EXPECT_FALSE(parse_jobs(text)) << text;
   }

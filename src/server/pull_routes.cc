@@ -157,7 +157,7 @@ io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string 
 void add_pull_routes(std::vector<Route>& table) {
   table.push_back({"POST", "/v1/pull", "pull a model; ?dry_run=true: what there is to choose from", begin_pull});
   table.push_back({"GET", "/v1/downloads", "pulls under way, and the last that ended", list_downloads});
-  table.push_back({"DELETE", "/v1/downloads/{id}", "cancel one; what came of it stays for another try",
+  table.push_back({"DELETE", "/v1/downloads/{id}", "cancel one; what came of it leaves the disk",
                    change_download<&pull::Downloads::cancel>});
   table.push_back({"POST", "/v1/downloads/{id}/pause",
                    "nothing more of it comes until it is resumed, restarts included",

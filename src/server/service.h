@@ -114,8 +114,11 @@ struct Service {
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
   pull::Downloads::Hooks download_hooks();
-  // A pull's files are in their places: the catalog is read again, and says what the model is called.
+  // A pull's files are in their places: the catalog is read again, and says what the model is called and whether it can
+  // be served.
   io::Task<void> take_fetched(std::string download, pull::Fetched fetched);
+  // What the catalog calls it; empty: it lists no such model.
+  ModelId name_of(const pull::Fetched& fetched) const;
   // How it is now.
   api::Sample sample();
   // Everything that it does goes into `events`.
