@@ -61,12 +61,15 @@ Downloads::~Downloads() {
 
 void Downloads::start() { begin_next(); }
 
-Result<const Job*> Downloads::pull(const std::string& name) {
+Result<const Job*> Downloads::pull(const std::string& name, With with) {
   const auto endpoint = hub_endpoint();
   if (!endpoint) return fail(endpoint.error());
   const auto asked = parse_asked(name, *endpoint);
   if (!asked) return fail(asked.error());
   if (!asked->url.empty()) {
+    if (with.any()) {
+      return fail(ErrorCode::kInvalidArgument, "An address is one file: nothing comes along with it.", "with");
+    }
     const auto url = parse_url(asked->url);
     if (!url) return fail(url.error());
     if (const auto allowed = HostRules(*endpoint, hooks_.settings().hosts).check(*url); !allowed) {
@@ -76,7 +79,7 @@ Result<const Job*> Downloads::pull(const std::string& name) {
   std::size_t active = 0;
   for (Job& job : jobs_) {
     if (job.ended()) continue;
-    if (job.name == name) {
+    if (job.name == name && job.with == with) {
       if (job.state == JobState::kPaused) static_cast<void>(resume(job.id));
       return &job;
     }
@@ -90,6 +93,7 @@ Result<const Job*> Downloads::pull(const std::string& name) {
   Job job;
   job.id = make_id();
   job.name = name;
+  job.with = with;
   job.created = std::chrono::system_clock::now();
   // What an earlier try has left is this one's now.
   for (Job& other : jobs_) {
@@ -237,14 +241,14 @@ void Downloads::begin_next() {
   const Fetch::Pinned pinned{next->progress.commit, next->progress.file, next->progress.made};
   const Result<void> begun =
       begin(std::move(work),
-            [this, settings = hooks_.settings(), name = next->name, id = next->id, pinned,
+            [this, settings = hooks_.settings(), name = next->name, with = next->with, id = next->id, pinned,
              still = std::weak_ptr(alive_)](Work& own) -> std::function<void()> {
               Fetch fetch(settings, own.stop, [&](const Progress& progress) {
                 loop_.post([this, still, id, progress] {
                   if (!still.expired()) take_progress(id, progress);
                 });
               });
-              Result<Fetched> result = fetch.run(name, pinned);
+              Result<Fetched> result = fetch.run(name, with, pinned);
               return [this, id, result = std::move(result), last = fetch.progress()] { take_end(id, result, last); };
             });
   if (!begun) {
@@ -374,15 +378,15 @@ void Downloads::drop_old() {
   }
 }
 
-Result<void> Downloads::list_choices(const std::string& name, std::function<void(Result<Listing>)> done) {
+Result<void> Downloads::list_choices(const std::string& name, With with, std::function<void(Result<Listing>)> done) {
   const auto listings = std::count_if(works_.begin(), works_.end(), [](const auto& work) { return work->job.empty(); });
   if (static_cast<std::size_t>(listings) >= kMostListings) {
     return fail(Error{ErrorCode::kQueueFull, "Too many repositories are being looked up. Try again.", "", 1});
   }
   return begin(std::make_unique<Work>(),
-               [settings = hooks_.settings(), name, done = std::move(done)](Work& own) -> std::function<void()> {
+               [settings = hooks_.settings(), name, with, done = std::move(done)](Work& own) -> std::function<void()> {
                  Fetch fetch(settings, own.stop, [](const Progress&) {});
-                 return [done, listing = fetch.list(name)] { done(listing); };
+                 return [done, listing = fetch.list(name, with)] { done(listing); };
                });
 }
 

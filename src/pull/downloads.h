@@ -44,9 +44,9 @@ class Downloads {
 
   // Goes on with what was under way when the last process ended.
   void start();
-  // The one under way for that name, or a new one. Valid until something waits.
+  // The one under way for the same, or a new one. Valid until something waits.
   // Errors: kInvalidArgument, kQueueFull, kForbidden (a host that is not allowed).
-  Result<const Job*> pull(const std::string& name);
+  Result<const Job*> pull(const std::string& name, With with = {});
   // Nothing more of it is fetched, and what came of it leaves the disk, unless another download goes on with that too.
   // Of one that failed what it left. Errors: kModelNotFound: there is none of that id; kConflict: it has ended, or all
   // of it is in its place.
@@ -69,7 +69,7 @@ class Downloads {
   const Counts& counts() const { return counts_; }
 
   // What a repository has; `done` is called on the loop's thread, later. Errors: kQueueFull, at once.
-  Result<void> list_choices(const std::string& name, std::function<void(Result<Listing>)> done);
+  Result<void> list_choices(const std::string& name, With with, std::function<void(Result<Listing>)> done);
 
   // Of a job whose files are fetched: it is done; or it failed, as `refused` says why the model cannot be served.
   void settle(const std::string& id, const ModelId& model, std::optional<Error> refused = std::nullopt);

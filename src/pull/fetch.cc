@@ -158,13 +158,13 @@ Result<Fetch::Repo> Fetch::look_up(Asked asked, const std::string& commit) {
   if (!commit.empty()) facts->commit = commit;
   const auto files = read_tree(asked, facts->commit);
   if (!files) return fail(files.error());
-  auto choices = choices_of(asked.repo, *files, settings_.budget);
+  auto choices = choices_of(asked.repo, *files, settings_.budget, asked.with);
   return Repo{std::move(asked), *std::move(facts), std::move(choices)};
 }
 
 // ---- what it is for ----
 
-Result<Listing> Fetch::list(const std::string& name) {
+Result<Listing> Fetch::list(const std::string& name, With with) {
   if (const auto connected = connect(); !connected) return fail(connected.error());
   auto asked = parse_asked(name, hub_.endpoint);
   if (!asked) return fail(asked.error());
@@ -172,6 +172,7 @@ Result<Listing> Fetch::list(const std::string& name) {
     return fail(ErrorCode::kInvalidArgument,
                 "An address is one file: there is nothing to choose from. Pull it as it is.", "model");
   }
+  asked->with = with;
   auto repo = look_up(*std::move(asked), {});
   if (!repo) return fail(repo.error());
   Listing listing{repo->asked.repo, repo->facts.licence, repo->facts.gated, free_disk(settings_.hub_cache), {}, {}, {}};
@@ -182,11 +183,12 @@ Result<Listing> Fetch::list(const std::string& name) {
   return listing;
 }
 
-Result<Fetched> Fetch::run(const std::string& name, const Pinned& pinned) {
+Result<Fetched> Fetch::run(const std::string& name, With with, const Pinned& pinned) {
   if (const auto connected = connect(); !connected) return fail(connected.error());
   auto asked = parse_asked(name, hub_.endpoint);
   if (!asked) return fail(asked.error());
   progress_.made = pinned.made;
+  asked->with = with;
   if (asked->repo.empty()) return run_url(*asked);
   return run_repo(*std::move(asked), pinned);
 }

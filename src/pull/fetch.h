@@ -85,9 +85,9 @@ class Fetch {
     std::string file;
     std::vector<std::string> made;
   };
-  Result<Fetched> run(const std::string& name, const Pinned& pinned);
+  Result<Fetched> run(const std::string& name, With with, const Pinned& pinned);
   // What there is of it, without fetching any. Errors: as run().
-  Result<Listing> list(const std::string& name);
+  Result<Listing> list(const std::string& name, With with);
   const Progress& progress() const { return progress_; }  // as it was reported last, or is about to be
 
  private:

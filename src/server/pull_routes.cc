@@ -19,7 +19,7 @@ constexpr auto kHeartbeat = std::chrono::seconds(15);
 
 }  // namespace
 
-io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name) {
+io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with) {
   struct Asked {
     explicit Asked(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
@@ -27,7 +27,7 @@ io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, s
   };
   // Shared, as it may be answered when nobody waits any more.
   const auto asked = std::make_shared<Asked>(service.loop);
-  const Result<void> begun = service.downloads.list_choices(name, [asked](Result<pull::Listing> listing) {
+  const Result<void> begun = service.downloads.list_choices(name, with, [asked](Result<pull::Listing> listing) {
     asked->answer = std::move(listing);
     asked->answered.notify();
   });
@@ -51,16 +51,16 @@ io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxBody);
   if (!body) co_return co_await x.error(body.error());
-  const Result<std::string> name = pull::parse_pull_body(*body);
-  if (!name) co_return co_await x.error(name.error());
+  const Result<pull::PullBody> asked = pull::parse_pull_body(*body);
+  if (!asked) co_return co_await x.error(asked.error());
   const Result<bool> dry_run = x.query.flag("dry_run", false);
   if (!dry_run) co_return co_await x.error(dry_run.error());
   if (*dry_run) {
-    const Result<pull::Listing> listing = co_await look_up_choices(service, x, *name);
+    const Result<pull::Listing> listing = co_await look_up_choices(service, x, asked->name, asked->with);
     if (!listing) co_return co_await x.error(listing.error());
     co_return co_await x.json(200, pull::listing_json(*listing));
   }
-  const Result<const pull::Job*> job = service.downloads.pull(*name);
+  const Result<const pull::Job*> job = service.downloads.pull(asked->name, asked->with);
   if (!job) co_return co_await x.error(job.error());
   const std::string* const accept = x.request.headers.find("accept");
   if (accept == nullptr || accept->find("text/event-stream") == std::string::npos) {

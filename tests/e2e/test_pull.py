@@ -123,6 +123,34 @@ def test_what_fits_is_chosen_with_its_companions(puller, hub):
     assert [choice["fit"] for choice in listing["data"]] == ["does not fit", "does not fit", "fits smaller", "fits smaller"]
 
 
+def test_drafts_come_along_on_request(puller, hub, data, models):
+    draft, head = models["b"].read_bytes(), models["c"].read_bytes()
+    hub.repos["org/fast"] = {"fast-Q8_0.gguf": data, "eagle3-fast-Q8_0.gguf": draft, "mtp-fast-Q8_0.gguf": head}
+    m = puller()
+    [choice] = m.post("/v1/pull?dry_run=true", {"model": "org/fast"}).json["data"]
+    assert choice["files"] == ["fast-Q8_0.gguf"]
+    assert [(each["kind"], each["file"], each["size_bytes"]) for each in choice["companions"]] == [
+        ("draft", "eagle3-fast-Q8_0.gguf", len(draft)), ("mtp", "mtp-fast-Q8_0.gguf", len(head))]
+    [choice] = m.post("/v1/pull?dry_run=true", {"model": "org/fast", "with": ["mtp"]}).json["data"]
+    assert choice["files"] == ["fast-Q8_0.gguf", "mtp-fast-Q8_0.gguf"] and choice["size_bytes"] == len(data) + len(head)
+    assert pull(m, "org/fast")["with"] == []
+    snapshot = folder(m, "org/fast") / "snapshots" / hub.commit
+    assert [path.name for path in snapshot.iterdir()] == ["fast-Q8_0.gguf"]
+    code, out, err = cli(m, "pull", "--with", "mtp", "--with", "draft", "org/fast")
+    assert code == 0 and "org/fast:Q8_0 is here" in out, (out, err)
+    assert m.get("/v1/downloads").json["data"][0]["with"] == ["draft", "mtp"]
+    assert (snapshot / "mtp-fast-Q8_0.gguf").read_bytes() == head and (snapshot / "eagle3-fast-Q8_0.gguf").read_bytes() == draft
+    assert hub.count("cdn", "GET") == 3, "what was here is not fetched again"
+    code, out, err = cli(m, "pull", "--list", "org/fast")
+    assert code == 0 and "mtp (" in out and "draft (" in out, (out, err)
+    code, _, err = cli(m, "pull", "--with", "mtp", REPO)
+    assert code != 0 and "has no mtp file for Q8_0" in err, err
+    assert cli(m, "pull", "--with", "x", REPO)[0] == 2
+    for body in ({"model": REPO, "with": "mtp"}, {"model": REPO, "with": ["x"]}, {"model": f"{hub.cdn}/files/x.gguf", "with": ["mtp"]}):
+        refused = m.post("/v1/pull", body)
+        assert refused.status == 400 and refused.error["param"] == "with", refused
+
+
 def test_lost_lines_are_gone_on_with(puller, hub, data):
     m = puller()
     hub.fault(FILE, *(("cut", len(data) * percent // 100) for percent in (1, 50, 99)))
