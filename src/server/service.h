@@ -66,7 +66,8 @@ struct Service {
   Sessions sessions;
   Activity activity;
   Samples samples;
-  std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
+  std::set<io::Signal*> engine_end_watchers;    // notified of each engine's end
+  std::map<UserId, std::uint32_t> key_numbers;  // of keys that were shown, in that order: as many as there are keys
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
