@@ -115,7 +115,7 @@ export function standing(candidate) {
 export function download(job) {
   if (job.state === "failed") return job.error?.message ?? "It failed, and the server does not say why.";
   if (job.state === "done") return job.model_id ? `done: ask for ${job.model_id}` : "done";
-  if (job.state === "cancelled") return "cancelled; what came is kept for another try";
+  if (job.state === "cancelled") return "cancelled; what came of it is not kept";
   if (job.state === "paused") return "paused; Resume goes on where it was";
   if (job.state === "queued") return "waits for its turn";
   const left = job.seconds_left === null || job.seconds_left === undefined ? "" : `, ${seconds(job.seconds_left)} left`;

@@ -26,7 +26,7 @@ struct RequestFacts {
   std::string id;                          // its answer's x-request-id
   ModelId model;                           // empty: not known yet
   std::string path;                        // as the client wrote it
-  std::optional<std::string> caller = {};  // the name of its key
+  std::optional<std::string> caller = {};  // what people call who asks
   bool stream = false;
   WallTime began = {};
 };

@@ -51,7 +51,8 @@ std::vector<std::string> tokens_of(std::string_view stem) {
   return tokens;
 }
 
-constexpr std::array<std::string_view, 4> kDraftMarks = {"mtp", "eagle3", "dflash", "dspark"};
+constexpr std::string_view kMtpMark = "mtp";
+constexpr std::array<std::string_view, 4> kDraftMarks = {kMtpMark, "eagle3", "dflash", "dspark"};
 
 bool is_draft_mark(std::string_view token) {
   return std::find(kDraftMarks.begin(), kDraftMarks.end(), token) != kDraftMarks.end();
@@ -154,6 +155,10 @@ FileKind kind_by_name(std::string_view stem) {
   // Many models were quantized with one and say so: those have more to say after it.
   if (tokens.front() == "imatrix" || tokens.back() == "imatrix") return FileKind::kImportanceMatrix;
   return FileKind::kModel;
+}
+
+bool is_mtp_name(std::string_view stem) {
+  return kind_by_name(stem) == FileKind::kDraft && tokens_of(stem).front() == kMtpMark;
 }
 
 std::vector<std::size_t> owners_of(std::string_view companion_stem, const std::vector<std::string>& model_stems) {

@@ -27,6 +27,9 @@ std::vector<ModelId> hub_ids(std::string_view repo, const std::vector<std::strin
 
 // What a file's name says of it, until somebody has looked into the file.
 FileKind kind_by_name(std::string_view stem);
+// Whether a draft, by its name, is the model's own head for several tokens at once; the others are models by
+// themselves.
+bool is_mtp_name(std::string_view stem);
 // Which of the models beside it a projector, a draft or an adapter belongs to: the one that is there, in one or several
 // quantizations, else those whose name it shares. Indices of `models`; none where that is not told.
 std::vector<std::size_t> owners_of(std::string_view companion_stem, const std::vector<std::string>& model_stems);

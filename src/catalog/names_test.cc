@@ -82,6 +82,8 @@ TEST(Names, WhatAFileIsByItsName) {
                                                     {"x-draft", FileKind::kModel},
                                                     {"日本語", FileKind::kModel}};
   for (const auto& [stem, kind] : cases) EXPECT_EQ(kind_by_name(stem), kind) << stem;
+  EXPECT_TRUE(is_mtp_name("MTP-x-Q8_0"));
+  for (const char* const stem : {"eagle3-x", "x-MTP", "mtp", "mmproj-mtp", ""}) EXPECT_FALSE(is_mtp_name(stem)) << stem;
 }
 
 TEST(Names, WhomAFileBelongsTo) {

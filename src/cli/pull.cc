@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "api/json.h"
 #include "api/query.h"
@@ -25,11 +27,12 @@ struct PullFlags {
   std::string cancel;
   std::string pause;
   std::string resume;
+  std::vector<std::string> with;
 };
 
 // `path`: /v1/pull, which pulls the model, or with ?dry_run=true tells what its repository has.
 HttpCall pull_call(const PullFlags& flags, std::string path, std::string accept) {
-  return {"POST", std::move(path), api::dump({{"model", flags.name}}), std::move(accept)};
+  return {"POST", std::move(path), api::dump({{"model", flags.name}, {"with", flags.with}}), std::move(accept)};
 }
 
 HttpCall choices_call(const PullFlags& flags) { return pull_call(flags, "/v1/pull?dry_run=true", {}); }
@@ -99,7 +102,7 @@ Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
     const std::string id = job ? text_of(*job, "id") : "ID";
     return fail(ErrorCode::kCancelled,
                 fmt::format("the download goes on in the server. `minerva pull --jobs` shows it, "
-                            "`minerva pull --cancel {}` ends it",
+                            "`minerva pull --cancel {}` ends it and keeps nothing of it",
                             id));
   }
   if (!done) return fail(done.error());
@@ -135,12 +138,18 @@ Result<void> pull_model(HttpClient& client, const Session& session, const PullFl
 }
 
 void print_choices(const nlohmann::json& answer) {
-  Table table({{"NAME"}, {"SIZE", Table::Align::kRight}, {"MEMORY", Table::Align::kRight}, {"FIT"}, {""}});
+  Table table(
+      {{"NAME"}, {"SIZE", Table::Align::kRight}, {"MEMORY", Table::Align::kRight}, {"FIT"}, {"CAN HAVE"}, {""}});
   const std::string chosen = text_of(answer, "chosen");
   for (const nlohmann::json& choice : list_of(answer, "data")) {
     const std::string name = text_of(choice, "model");
+    std::string companions;
+    for (const nlohmann::json& companion : list_of(choice, "companions")) {
+      companions += fmt::format("{}{} ({})", companions.empty() ? "" : ", ", text_of(companion, "kind"),
+                                format_size(number_of(companion, "size_bytes")));
+    }
     table.add({name, format_size(number_of(choice, "size_bytes")),
-               "~" + format_mib(number_of(choice, "expected_memory_mb")), text_of(choice, "fit"),
+               "~" + format_mib(number_of(choice, "expected_memory_mb")), text_of(choice, "fit"), companions,
                name == chosen ? "<- chosen" : ""});
   }
   if (!table.empty()) fmt::print("{}\n", table.text(stdout_has_colour()));
@@ -172,7 +181,7 @@ Result<void> pull(HttpClient& client, const Session& session, const PullFlags& f
   if (!flags.cancel.empty()) {
     const HttpCall call{"DELETE", "/v1/downloads/" + api::percent_encode(flags.cancel), {}, {}};
     return show(session, client.call(call), [](const nlohmann::json& job) {
-      fmt::print("cancelled {}; what came of it is kept for another try\n", printable(text_of(job, "model")));
+      fmt::print("cancelled {}; what came of it is not kept\n", printable(text_of(job, "model")));
     });
   }
   for (const auto& [id, deed] : {std::pair(flags.pause, "pause"), std::pair(flags.resume, "resume")}) {
@@ -198,9 +207,14 @@ void add_pull(CLI::App& app, Session& session) {
                   [flags](HttpClient& client, Session& current) { return pull(client, current, *flags); });
   command->add_option("NAME", flags->name, "org/repo[:QUANTIZATION], org/repo/file.gguf or https://host/file.gguf")
       ->type_name("");
+  command->add_option("--with", flags->with, "What comes along too: draft, mtp or both; the model's `args` use it")
+      ->type_name("KIND")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"draft", "mtp"}));
   command->add_flag("--list", flags->list, "Only show what the repository has, and what of it fits");
   command->add_flag("--jobs", flags->jobs, "Show the downloads under way, and the last that ended");
-  command->add_option("--cancel", flags->cancel, "Cancel a download")->type_name("ID");
+  command->add_option("--cancel", flags->cancel, "Cancel a download: what came of it is not kept")->type_name("ID");
   command->add_option("--pause", flags->pause, "Pause a download: it stays so until it is resumed")->type_name("ID");
   command->add_option("--resume", flags->resume, "Go on with a download that is paused")->type_name("ID");
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "api/digest.h"
 #include "minerva/base/check.h"
@@ -18,7 +19,9 @@ namespace {
 
 constexpr std::string_view kPrefix = "sha256:";
 constexpr std::string_view kHexDigits = "0123456789abcdef";
+constexpr std::string_view kBehindName = ": ";  // no key holds a space
 constexpr std::size_t kMaxKeyBytes = 512;
+constexpr std::size_t kMaxNameBytes = 64;
 constexpr std::size_t kMaxFileBytes = 1 << 20;
 
 // The same as long as the key is the same.
@@ -26,6 +29,18 @@ UserId user_of(const api::Sha256& hash) {
   std::uint64_t user = 0;
   std::memcpy(&user, hash.data(), sizeof(user));
   return UserId{user};
+}
+
+// The name of "NAME: KEY", and the key; without a name that is empty.
+std::pair<std::string_view, std::string_view> split_name(std::string_view text) {
+  const std::size_t at = text.find(kBehindName);
+  if (at == std::string_view::npos) return {{}, text};
+  return {text.substr(0, at), text.substr(at + kBehindName.size())};
+}
+
+bool is_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes && name.front() != ' ' && name.back() != ' ' &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c < 0x7f && c != ':'; });
 }
 
 Failure bad_file(const std::string& path, std::string_view problem) {
@@ -57,6 +72,17 @@ Result<std::string> read_private_file(const std::string& path) {
 }  // namespace
 
 Result<std::string> hash_api_key(std::string_view text) {
+  if (text.find(kBehindName) != std::string_view::npos) {
+    const auto [name, key] = split_name(text);
+    if (!is_name(name)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("before \": \" and a key is its name: 1 to {} printable ASCII characters without \":\"",
+                              kMaxNameBytes));
+    }
+    const Result<std::string> hash = hash_api_key(key);
+    if (!hash) return hash;
+    return fmt::format("{}{}{}", name, kBehindName, *hash);
+  }
   const bool is_hash = text.starts_with(kPrefix);
   const std::string_view digits = text.substr(is_hash ? kPrefix.size() : 0);
   if (is_hash) {
@@ -91,14 +117,15 @@ Result<std::vector<std::string>> read_api_key_file(const std::string& path) {
   return hashes;
 }
 
-void ApiKeys::add(std::string_view hash, Priority priority) {
+void ApiKeys::add(std::string_view key, Priority priority) {
+  const auto [name, hash] = split_name(key);
   check(hash.size() == kPrefix.size() + 64, "an API key that was not hashed");
   api::Sha256 bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const auto digit = [&](std::size_t at) { return kHexDigits.find(hash[kPrefix.size() + at]); };
+    const auto digit = [digits = hash.substr(kPrefix.size())](std::size_t at) { return kHexDigits.find(digits[at]); };
     bytes[i] = static_cast<unsigned char>(digit(2 * i) << 4 | digit(2 * i + 1));
   }
-  keys_.push_back({bytes, priority});
+  keys_.push_back({bytes, priority, std::string(name)});
 }
 
 std::optional<Caller> ApiKeys::find(std::string_view key) const {
@@ -121,6 +148,12 @@ std::optional<Caller> ApiKeys::find_user(UserId user) const {
       std::find_if(keys_.rbegin(), keys_.rend(), [&](const Key& key) { return user_of(key.hash) == user; });
   if (own == keys_.rend()) return std::nullopt;
   return Caller{user, own->priority};
+}
+
+std::string ApiKeys::name_of(UserId user) const {
+  const auto own = std::find_if(keys_.rbegin(), keys_.rend(),
+                                [&](const Key& key) { return !key.name.empty() && user_of(key.hash) == user; });
+  return own == keys_.rend() ? std::string() : own->name;
 }
 
 }  // namespace minerva

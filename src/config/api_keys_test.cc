@@ -33,6 +33,31 @@ TEST(ApiKeys, AcceptsTheKeyAndNotItsHash) {
   EXPECT_FALSE(keys.find(kSecretHash));
 }
 
+TEST(ApiKeys, HaveNames) {
+  EXPECT_EQ(hash_api_key("Anna's phone: secret").value(), "Anna's phone: " + std::string(kSecretHash));
+  EXPECT_EQ(hash_api_key("anna: " + std::string(kSecretHash)).value(), "anna: " + std::string(kSecretHash));
+  EXPECT_EQ(hash_api_key("a:b").value().find("sha256:"), 0U) << "a key";
+  ApiKeys keys;
+  keys.add(hash_api_key("anna: secret").value());
+  keys.add(hash_api_key("secret").value(), Priority::kHigh);
+  keys.add(hash_api_key("other").value());
+  const auto anna = keys.find("secret");
+  ASSERT_TRUE(anna);
+  EXPECT_EQ(anna->priority, Priority::kHigh);
+  EXPECT_EQ(keys.name_of(anna->user), "anna");
+  EXPECT_EQ(keys.name_of(keys.find("other")->user), "");
+  EXPECT_FALSE(keys.find("anna: secret"));
+  EXPECT_EQ(keys.name_of(UserId{7}), "");
+  for (const std::string& bad :
+       {std::string(": secret"), std::string("a:b: secret"), std::string(" a: secret"), std::string("a : secret"),
+        std::string("a\tb: secret"), std::string(65, 'a') + ": secret", std::string("anna: "),
+        std::string("anna: sec ret"), std::string("anna: sha256:12")}) {
+    const auto hash = hash_api_key(bad);
+    ASSERT_FALSE(hash.has_value()) << bad;
+    EXPECT_EQ(hash.error().message.find("sec"), std::string::npos) << bad;
+  }
+}
+
 TEST(ApiKeys, RefusesWhatNoHeaderCanCarryWithoutRepeatingIt) {
   for (const std::string& bad :
        {std::string(), std::string("two words"), std::string("tab\t"), std::string("n\xc3\xa4h"), std::string(513, 'k'),
@@ -64,9 +89,9 @@ class KeyFileTest : public testing::Test {
 };
 
 TEST_F(KeyFileTest, OneKeyPerLine) {
-  const auto hashes = read_api_key_file(write("# ours\nsecret\r\n\n  \nother", 0600));
+  const auto hashes = read_api_key_file(write("# ours\nanna: secret\r\n\n  \nother", 0600));
   ASSERT_TRUE(hashes.has_value()) << hashes.error().message;
-  EXPECT_EQ(*hashes, (std::vector<std::string>{std::string(kSecretHash), hash_api_key("other").value()}));
+  EXPECT_EQ(*hashes, (std::vector<std::string>{"anna: " + std::string(kSecretHash), hash_api_key("other").value()}));
 }
 
 TEST_F(KeyFileTest, MayBeReadByItsOwnerOnly) {

@@ -49,7 +49,7 @@ struct Config {
   TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
   std::string log_format = "text";
   std::string log_level = "info";
-  std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys themselves
+  std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys
   std::string api_key_file;
   std::vector<std::string> file_keys;        // no key: those in that file, as api_keys
   std::vector<std::string> admin_keys;       // as api_keys

@@ -458,10 +458,11 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(at_start_only(policy_row()));
   rows.push_back(keys_row("api_keys", "--api-key",
                           "Keys that clients must show one of. Kept and printed as hashes only, and \"sha256:HEX\" may "
-                          "be written instead of a key. MINERVA_API_KEY gives one key.",
+                          "be written instead of a key. \"NAME: KEY\" names it in /v1/requests. MINERVA_API_KEY gives "
+                          "one key.",
                           [](auto& c) -> auto& { return c.api_keys; }));
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
-                                   "A file of more keys, one per line, that only its owner may read.",
+                                   "A file of more keys, one per line as in api_keys, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
   rows.push_back(
       keys_row("admin_keys", "--admin-key",

@@ -12,12 +12,22 @@
 
 namespace minerva::pull {
 
+// What comes along that a model can do without: it is used where the model's `args` name it.
+struct With {
+  bool draft = false;  // a small model that guesses ahead
+  bool mtp = false;    // the model's own head that does
+
+  bool any() const { return draft || mtp; }
+  bool operator==(const With&) const = default;
+};
+
 struct Asked {
   std::string repo;               // "org/repo"; empty: `url`
   std::string revision = "main";  // a branch, a tag or a commit
   std::string quant;              // "Q4_K_M"; empty: whichever fits best, or `file`
   std::string file;               // "folder/x.gguf", in the repository; of several parts any
   std::string url;                // of a file elsewhere
+  With with = {};                 // not in the text
 
   bool operator==(const Asked&) const = default;
 };

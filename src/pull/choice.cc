@@ -54,6 +54,28 @@ const RemoteFile* find_projector(const std::vector<const RemoteFile*>& projector
   return best;
 }
 
+struct Draft {
+  const RemoteFile* file;
+  std::string stem;
+  std::vector<std::size_t> owners;  // indices of models
+};
+
+// The draft of a kind that the model `at` gets: one of its own precision, else a precise one, else the smallest.
+const RemoteFile* find_draft(const std::vector<Draft>& drafts, bool mtp, std::size_t at, const std::string& tag) {
+  const RemoteFile* best = nullptr;
+  std::tuple<bool, bool, Bytes, std::string> least;
+  for (const Draft& draft : drafts) {
+    if (is_mtp_name(draft.stem) != mtp || std::count(draft.owners.begin(), draft.owners.end(), at) == 0) continue;
+    const std::string name = lower_case(draft.stem);
+    const std::tuple key(!name.ends_with("-" + lower_case(tag)), !name.ends_with("q8_0"), draft.file->size,
+                         draft.file->path);
+    if (best != nullptr && least <= key) continue;
+    best = draft.file;
+    least = key;
+  }
+  return best;
+}
+
 // Whether a tag says at least what Q4_K_M does; one that says no number of bits is taken at its size.
 bool at_least_q4_k_m(std::string_view tag) {
   const std::size_t digit = tag.find_first_of("0123456789");
@@ -119,16 +141,18 @@ std::string_view fit_text(Fit fit) {
   return fit == Fit::kFitsSmaller ? "fits smaller" : "does not fit";
 }
 
-std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFile>& files, Bytes budget) {
+std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFile>& files, Bytes budget, With with) {
   using Key = std::pair<std::string, unsigned>;  // folder and stem, number of parts
   std::map<Key, std::map<unsigned, const RemoteFile*>> models;
   std::vector<const RemoteFile*> projectors;
+  std::vector<Draft> drafts;
   for (const RemoteFile& file : files) {
     const std::string name = base_name(file.path);
     if (!is_gguf_file_name(name)) continue;
     const ModelFileName parsed = parse_model_file_name(name);
     const FileKind kind = kind_by_name(parsed.stem);
     if (kind == FileKind::kProjector) projectors.push_back(&file);
+    if (kind == FileKind::kDraft && parsed.parts <= 1) drafts.push_back({&file, parsed.stem, {}});
     if (kind != FileKind::kModel) continue;
     models[{folder_of(file.path) + "/" + parsed.stem, parsed.parts}][parsed.part] = &file;
   }
@@ -137,17 +161,26 @@ std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFi
   std::vector<std::string> stems;
   for (const auto& [key, parts] : models)
     stems.push_back(parse_model_file_name(base_name(parts.begin()->second->path)).stem);
+  for (Draft& draft : drafts) draft.owners = owners_of(draft.stem, stems);
   const std::vector<ModelId> names = hub_ids(repo, stems);
   std::vector<Choice> choices;
   std::size_t at = 0;
   for (const auto& [key, parts] : models) {
     Choice choice;
-    choice.name = names[at++];
+    choice.name = names[at];
     choice.tag = choice.name.substr(repo.size() + 1);
     for (const auto& [number, file] : parts) choice.files.push_back(*file);
     if (const RemoteFile* projector = find_projector(projectors, folder_of(choice.files.front().path))) {
       choice.files.push_back(*projector);
     }
+    for (const auto& [kind, mtp, wanted] :
+         {std::tuple("draft", false, with.draft), std::tuple("mtp", true, with.mtp)}) {
+      const RemoteFile* const draft = find_draft(drafts, mtp, at, choice.tag);
+      if (draft == nullptr) continue;
+      choice.companions.push_back({kind, *draft});
+      if (wanted) choice.files.push_back(*draft);
+    }
+    ++at;
     for (const RemoteFile& file : choice.files) choice.size += file.size;
     choice.expected_memory = expected_memory(choice.size);
     choice.fit = fit_of(choice.size, budget);
@@ -158,7 +191,9 @@ std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFi
   return choices;
 }
 
-Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, Bytes budget) {
+namespace {
+
+Result<Chosen> choose_model(const Asked& asked, const std::vector<Choice>& choices, Bytes budget) {
   if (choices.empty()) {
     return fail(ErrorCode::kInvalidModel,
                 fmt::format("{} has no GGUF model: look for a repository whose name ends in -GGUF.", asked.repo),
@@ -187,6 +222,22 @@ Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, By
                   "model, or name one of {} to fetch it all the same.",
                   asked.repo, format_bytes(budget), smallest.tag, format_bytes(smallest.size), names_of(choices)),
       "model");
+}
+
+}  // namespace
+
+Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, Bytes budget) {
+  Result<Chosen> chosen = choose_model(asked, choices, budget);
+  if (!chosen) return chosen;
+  const std::vector<Companion>& there = chosen->choice.companions;
+  for (const auto& [kind, wanted] : {std::pair("draft", asked.with.draft), std::pair("mtp", asked.with.mtp)}) {
+    const auto is_it = [name = std::string_view(kind)](const Companion& companion) { return companion.kind == name; };
+    if (!wanted || std::any_of(there.begin(), there.end(), is_it)) continue;
+    return fail(ErrorCode::kModelNotFound,
+                fmt::format("{} has no {} file for {}: pull it without that.", asked.repo, kind, chosen->choice.tag),
+                "with");
+  }
+  return chosen;
 }
 
 }  // namespace minerva::pull

@@ -91,5 +91,42 @@ TEST(Choice, TheProjectorComesAlong) {
   EXPECT_EQ(choices[0].size, Bytes::mib(12));
 }
 
+TEST(Choice, DraftsComeAlongOnRequest) {
+  const std::vector<RemoteFile> files = {file("m-Q8_0.gguf", 20),        file("m-Q4_0.gguf", 10),
+                                         file("mtp-m-Q8_0.gguf", 2),     file("mtp-m-F16.gguf", 4),
+                                         file("sub/mtp-m-Q4_0.gguf", 1), file("eagle3-m-F16.gguf", 3),
+                                         file("dflash-m-F32.gguf", 6)};
+  const auto plain = choices_of("o/m", files, Bytes::gib(1));
+  ASSERT_EQ(plain.size(), 2U);
+  EXPECT_EQ(paths(plain[0]), std::vector<std::string>{"m-Q8_0.gguf"});
+  ASSERT_EQ(plain[0].companions.size(), 2U);
+  EXPECT_EQ(plain[0].companions[0].kind, "draft");
+  EXPECT_EQ(plain[0].companions[0].file.path, "eagle3-m-F16.gguf") << "the smallest";
+  EXPECT_EQ(plain[0].companions[1].kind, "mtp");
+  const auto with = choices_of("o/m", files, Bytes::gib(1), {.mtp = true});
+  EXPECT_EQ(paths(with[0]), (std::vector<std::string>{"m-Q8_0.gguf", "mtp-m-Q8_0.gguf"}));
+  EXPECT_EQ(with[0].size, Bytes::mib(22));
+  EXPECT_EQ(paths(with[1]), (std::vector<std::string>{"m-Q4_0.gguf", "sub/mtp-m-Q4_0.gguf"})) << "of its precision";
+  const auto both = choices_of("o/m", files, Bytes::gib(1), {.draft = true, .mtp = true});
+  EXPECT_EQ(paths(both[0]), (std::vector<std::string>{"m-Q8_0.gguf", "eagle3-m-F16.gguf", "mtp-m-Q8_0.gguf"}));
+}
+
+TEST(Choice, ADraftThatIsNotThereIsRefused) {
+  Asked asked = wanted("Q8_0");
+  asked.with.draft = true;
+  const auto refused = choose(asked, choices_of("o/m", kRepo, Bytes::gib(64), asked.with), Bytes::gib(64));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kModelNotFound);
+  EXPECT_EQ(refused.error().param, "with");
+  asked.with = {.mtp = true};
+  EXPECT_TRUE(choose(asked, choices_of("o/m", kRepo, Bytes::gib(64), asked.with), Bytes::gib(64)));
+  // Another model's is none of this one's.
+  const auto choices = choices_of("o/m", {file("a-Q8_0.gguf", 20), file("b-Q8_0.gguf", 10), file("mtp-b.gguf", 1)},
+                                  Bytes::gib(1), {.mtp = true});
+  ASSERT_EQ(choices.size(), 2U);
+  EXPECT_TRUE(choices[0].companions.empty());
+  EXPECT_EQ(paths(choices[1]), (std::vector<std::string>{"b-Q8_0.gguf", "mtp-b.gguf"}));
+}
+
 }  // namespace
 }  // namespace minerva::pull

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "pull/discard.h"
 
 namespace minerva::pull {
 namespace {
@@ -60,12 +61,15 @@ Downloads::~Downloads() {
 
 void Downloads::start() { begin_next(); }
 
-Result<const Job*> Downloads::pull(const std::string& name) {
+Result<const Job*> Downloads::pull(const std::string& name, With with) {
   const auto endpoint = hub_endpoint();
   if (!endpoint) return fail(endpoint.error());
   const auto asked = parse_asked(name, *endpoint);
   if (!asked) return fail(asked.error());
   if (!asked->url.empty()) {
+    if (with.any()) {
+      return fail(ErrorCode::kInvalidArgument, "An address is one file: nothing comes along with it.", "with");
+    }
     const auto url = parse_url(asked->url);
     if (!url) return fail(url.error());
     if (const auto allowed = HostRules(*endpoint, hooks_.settings().hosts).check(*url); !allowed) {
@@ -75,7 +79,7 @@ Result<const Job*> Downloads::pull(const std::string& name) {
   std::size_t active = 0;
   for (Job& job : jobs_) {
     if (job.ended()) continue;
-    if (job.name == name) {
+    if (job.name == name && job.with == with) {
       if (job.state == JobState::kPaused) static_cast<void>(resume(job.id));
       return &job;
     }
@@ -89,7 +93,13 @@ Result<const Job*> Downloads::pull(const std::string& name) {
   Job job;
   job.id = make_id();
   job.name = name;
+  job.with = with;
   job.created = std::chrono::system_clock::now();
+  // What an earlier try has left is this one's now.
+  for (Job& other : jobs_) {
+    if (other.state != JobState::kFailed || other.name != name) continue;
+    for (std::string& made : std::exchange(other.progress.made, {})) job.progress.made.push_back(std::move(made));
+  }
   jobs_.push_back(std::move(job));
   const Job& added = jobs_.back();
   log::info("{} is to be pulled ({})", loggable(added), added.id);
@@ -109,7 +119,14 @@ Result<Job*> Downloads::find_active(const std::string& id) {
     return fail(ErrorCode::kConflict,
                 fmt::format("The download {} has ended already ({}).", id, state_text(job->state)));
   }
+  if (job->state == JobState::kRunning && !works_for(id)) {
+    return fail(ErrorCode::kConflict, fmt::format("All of the download {} is here. `minerva rm` removes a model.", id));
+  }
   return job;
+}
+
+bool Downloads::works_for(const std::string& id) const {
+  return std::any_of(works_.begin(), works_.end(), [&](const auto& work) { return work->job == id; });
 }
 
 void Downloads::stop_work(const std::string& job) {
@@ -119,9 +136,17 @@ void Downloads::stop_work(const std::string& job) {
 }
 
 Result<void> Downloads::cancel(const std::string& id) {
+  Job* const failed = find_job(id);
+  if (failed != nullptr && failed->state == JobState::kFailed && !failed->progress.made.empty()) {
+    failed->progress.done = Bytes();
+    change(*failed, JobState::kCancelled);
+    begin_next();
+    return {};
+  }
   const Result<Job*> job = find_active(id);
   if (!job) return fail(job.error());
   stop_work(id);
+  (*job)->progress.done = Bytes();
   end(**job, JobState::kCancelled);
   begin_next();
   return {};
@@ -207,26 +232,25 @@ void Downloads::begin_next() {
       std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kQueued; });
   const bool settling =
       std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kRunning; });
-  if (busy || settling || next == jobs_.end()) return;
+  if (busy || begin_discard() || settling || next == jobs_.end()) return;
   next->state = JobState::kRunning;
   next->error.reset();
   counted_ = 0;
   auto work = std::make_unique<Work>();
   work->job = next->id;
-  const Fetch::Pinned pinned{next->progress.commit, next->progress.file};
-  const Result<void> begun = begin(std::move(work),
-                                   [this, settings = hooks_.settings(), name = next->name, id = next->id, pinned,
-                                    still = std::weak_ptr(alive_)](Work& own) -> std::function<void()> {
-                                     Fetch fetch(settings, own.stop, [&](const Progress& progress) {
-                                       loop_.post([this, still, id, progress] {
-                                         if (!still.expired()) take_progress(id, progress);
-                                       });
-                                     });
-                                     Result<Fetched> result = fetch.run(name, pinned);
-                                     return [this, id, result = std::move(result), received = fetch.received()] {
-                                       take_end(id, result, received);
-                                     };
-                                   });
+  const Fetch::Pinned pinned{next->progress.commit, next->progress.file, next->progress.made};
+  const Result<void> begun =
+      begin(std::move(work),
+            [this, settings = hooks_.settings(), name = next->name, with = next->with, id = next->id, pinned,
+             still = std::weak_ptr(alive_)](Work& own) -> std::function<void()> {
+              Fetch fetch(settings, own.stop, [&](const Progress& progress) {
+                loop_.post([this, still, id, progress] {
+                  if (!still.expired()) take_progress(id, progress);
+                });
+              });
+              Result<Fetched> result = fetch.run(name, with, pinned);
+              return [this, id, result = std::move(result), last = fetch.progress()] { take_end(id, result, last); };
+            });
   if (!begun) {
     next->error = begun.error();
     end(*next, JobState::kFailed);
@@ -235,12 +259,55 @@ void Downloads::begin_next() {
   hooks_.changed(*next, /*is_progress=*/false);
 }
 
+std::vector<std::string> Downloads::only_of(const Job& job, const std::string& repo) const {
+  std::vector<std::string> made = job.progress.made;
+  const auto endpoint = hub_endpoint();
+  for (const Job& other : jobs_) {
+    if (other.ended() || other.progress.made.empty() || !endpoint) continue;
+    const auto asked = parse_asked(other.name, *endpoint);
+    if (!asked || asked->repo != repo) continue;
+    for (const std::string& name : other.progress.made) std::erase(made, name);
+  }
+  return made;
+}
+
+bool Downloads::begin_discard() {
+  const auto job = std::find_if(jobs_.begin(), jobs_.end(), [](const Job& other) {
+    return other.state == JobState::kCancelled && !other.progress.made.empty();
+  });
+  if (job == jobs_.end()) return false;
+  const auto forget_made = [this, id = job->id] {
+    Job* const discarded = find_job(id);
+    if (discarded != nullptr) discarded->progress.made.clear();
+    saver_.changed();
+  };
+  const auto endpoint = hub_endpoint();
+  const auto asked = endpoint ? parse_asked(job->name, *endpoint) : fail(endpoint.error());
+  if (!asked) {  // the hub that it came from is another one now
+    forget_made();
+    return begin_discard();
+  }
+  auto work = std::make_unique<Work>();
+  work->job = job->id;
+  return begin(std::move(work),
+               [this, settings = hooks_.settings(), asked = *asked, made = only_of(*job, asked->repo),
+                forget_made](Work& /*own*/) -> std::function<void()> {
+                 discard(settings, asked, made);
+                 return [this, forget_made] {
+                   forget_made();
+                   begin_next();
+                 };
+               })
+      .has_value();
+}
+
 void Downloads::take_progress(const std::string& id, const Progress& progress) {
   count_received(progress.received);
   Job* const job = find_job(id);
   if (job == nullptr || job->state != JobState::kRunning) return;
   // What a restart has to know.
-  const bool pins = job->progress.commit != progress.commit || job->progress.file != progress.file;
+  const bool pins = job->progress.commit != progress.commit || job->progress.file != progress.file ||
+                    job->progress.made != progress.made;
   job->progress = progress;
   if (pins) saver_.changed();
   hooks_.changed(*job, /*is_progress=*/true);
@@ -251,11 +318,15 @@ void Downloads::count_received(std::uint64_t in_this_run) {
   counted_ = in_this_run;
 }
 
-void Downloads::take_end(const std::string& id, const Result<Fetched>& result, std::uint64_t received) {
-  count_received(received);
+void Downloads::take_end(const std::string& id, const Result<Fetched>& result, const Progress& last) {
+  count_received(last.received);
   Job* const job = find_job(id);
+  if (job != nullptr) job->progress.made = last.made;
   if (job != nullptr && job->state == JobState::kRunning && !finishing_) {
     if (result) {
+      job->progress.doing = fmt::format("looking into {}", job->progress.file);
+      job->progress.rate = 0;
+      hooks_.changed(*job, /*is_progress=*/true);
       hooks_.fetched(id, *result);
     } else {
       job->error = result.error();
@@ -266,13 +337,19 @@ void Downloads::take_end(const std::string& id, const Result<Fetched>& result, s
   begin_next();
 }
 
-void Downloads::settle(const std::string& id, const ModelId& model) {
+void Downloads::settle(const std::string& id, const ModelId& model, std::optional<Error> refused) {
   Job* const job = find_job(id);
   if (job != nullptr && !job->ended()) {
     job->model = model;
     job->progress.done = job->progress.size;
-    log::info("{} is here: ask for {}", loggable(*job), model);
-    end(*job, JobState::kDone);
+    job->progress.made.clear();
+    job->error = std::move(refused);
+    if (job->error) {
+      log::warn("{}", job->error->message);
+    } else {
+      log::info("{} is here: ask for {}", loggable(*job), model);
+    }
+    end(*job, job->error ? JobState::kFailed : JobState::kDone);
   }
   begin_next();
 }
@@ -301,15 +378,15 @@ void Downloads::drop_old() {
   }
 }
 
-Result<void> Downloads::list_choices(const std::string& name, std::function<void(Result<Listing>)> done) {
+Result<void> Downloads::list_choices(const std::string& name, With with, std::function<void(Result<Listing>)> done) {
   const auto listings = std::count_if(works_.begin(), works_.end(), [](const auto& work) { return work->job.empty(); });
   if (static_cast<std::size_t>(listings) >= kMostListings) {
     return fail(Error{ErrorCode::kQueueFull, "Too many repositories are being looked up. Try again.", "", 1});
   }
   return begin(std::make_unique<Work>(),
-               [settings = hooks_.settings(), name, done = std::move(done)](Work& own) -> std::function<void()> {
+               [settings = hooks_.settings(), name, with, done = std::move(done)](Work& own) -> std::function<void()> {
                  Fetch fetch(settings, own.stop, [](const Progress&) {});
-                 return [done, listing = fetch.list(name)] { done(listing); };
+                 return [done, listing = fetch.list(name, with)] { done(listing); };
                });
 }
 

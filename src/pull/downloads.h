@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,7 +33,7 @@ class Downloads {
     std::function<FetchSettings()> settings;
     // A job changed: its state, or only how far it is.
     std::function<void(const Job&, bool is_progress)> changed;
-    // Its files are in their places: settle() is to be called with what the catalog calls the model.
+    // Its files are in their places: settle() is to be called with what the catalog says of the model.
     std::function<void(const std::string& id, const Fetched&)> fetched;
   };
   // `file`: where the table is kept.
@@ -43,11 +44,12 @@ class Downloads {
 
   // Goes on with what was under way when the last process ended.
   void start();
-  // The one under way for that name, or a new one. Valid until something waits.
+  // The one under way for the same, or a new one. Valid until something waits.
   // Errors: kInvalidArgument, kQueueFull, kForbidden (a host that is not allowed).
-  Result<const Job*> pull(const std::string& name);
-  // Nothing more of it is fetched; what is here of it stays for another try. Errors: kModelNotFound: there is none of
-  // that id; kConflict: it has ended.
+  Result<const Job*> pull(const std::string& name, With with = {});
+  // Nothing more of it is fetched, and what came of it leaves the disk, unless another download goes on with that too.
+  // Of one that failed what it left. Errors: kModelNotFound: there is none of that id; kConflict: it has ended, or all
+  // of it is in its place.
   Result<void> cancel(const std::string& id);
   // Nothing more of it is fetched until resume(), also after a restart. No effect on one that is paused.
   // Errors: as cancel().
@@ -67,10 +69,10 @@ class Downloads {
   const Counts& counts() const { return counts_; }
 
   // What a repository has; `done` is called on the loop's thread, later. Errors: kQueueFull, at once.
-  Result<void> list_choices(const std::string& name, std::function<void(Result<Listing>)> done);
+  Result<void> list_choices(const std::string& name, With with, std::function<void(Result<Listing>)> done);
 
-  // Of a job whose files are fetched: it is done.
-  void settle(const std::string& id, const ModelId& model);
+  // Of a job whose files are fetched: it is done; or it failed, as `refused` says why the model cannot be served.
+  void settle(const std::string& id, const ModelId& model, std::optional<Error> refused = std::nullopt);
   // No more is fetched; the table is on disk when it returns. Blocks, at most for some seconds.
   void finish();
 
@@ -90,7 +92,12 @@ class Downloads {
   void begin_next();
   void end(Job& job, JobState state);
   void take_progress(const std::string& id, const Progress& progress);
-  void take_end(const std::string& id, const Result<Fetched>& result, std::uint64_t received);
+  void take_end(const std::string& id, const Result<Fetched>& result, const Progress& last);
+  // What a job that was cancelled had made leaves the disk. false: there is none such.
+  bool begin_discard();
+  std::vector<std::string> only_of(const Job& job, const std::string& repo) const;
+  // Whether something is done for that job beside the loop.
+  bool works_for(const std::string& id) const;
   // Runs `run` on a thread of its own, and what that returns on the loop's, with its work gone. Errors: kIo.
   Result<void> begin(std::unique_ptr<Work> work, std::function<std::function<void()>(Work&)> run);
   void forget(Work* work);

@@ -10,6 +10,7 @@
 
 #include "api/query.h"
 #include "catalog/names.h"
+#include "pull/discard.h"
 #include "pull/layout.h"
 #include "pull/part_file.h"
 #include "pull/transfer.h"
@@ -157,13 +158,13 @@ Result<Fetch::Repo> Fetch::look_up(Asked asked, const std::string& commit) {
   if (!commit.empty()) facts->commit = commit;
   const auto files = read_tree(asked, facts->commit);
   if (!files) return fail(files.error());
-  auto choices = choices_of(asked.repo, *files, settings_.budget);
+  auto choices = choices_of(asked.repo, *files, settings_.budget, asked.with);
   return Repo{std::move(asked), *std::move(facts), std::move(choices)};
 }
 
 // ---- what it is for ----
 
-Result<Listing> Fetch::list(const std::string& name) {
+Result<Listing> Fetch::list(const std::string& name, With with) {
   if (const auto connected = connect(); !connected) return fail(connected.error());
   auto asked = parse_asked(name, hub_.endpoint);
   if (!asked) return fail(asked.error());
@@ -171,6 +172,7 @@ Result<Listing> Fetch::list(const std::string& name) {
     return fail(ErrorCode::kInvalidArgument,
                 "An address is one file: there is nothing to choose from. Pull it as it is.", "model");
   }
+  asked->with = with;
   auto repo = look_up(*std::move(asked), {});
   if (!repo) return fail(repo.error());
   Listing listing{repo->asked.repo, repo->facts.licence, repo->facts.gated, free_disk(settings_.hub_cache), {}, {}, {}};
@@ -181,10 +183,12 @@ Result<Listing> Fetch::list(const std::string& name) {
   return listing;
 }
 
-Result<Fetched> Fetch::run(const std::string& name, const Pinned& pinned) {
+Result<Fetched> Fetch::run(const std::string& name, With with, const Pinned& pinned) {
   if (const auto connected = connect(); !connected) return fail(connected.error());
   auto asked = parse_asked(name, hub_.endpoint);
   if (!asked) return fail(asked.error());
+  progress_.made = pinned.made;
+  asked->with = with;
   if (asked->repo.empty()) return run_url(*asked);
   return run_repo(*std::move(asked), pinned);
 }
@@ -229,7 +233,7 @@ Result<Fetched> Fetch::run_repo(Asked asked, const Pinned& pinned) {
     if (const auto linked = layout.link(commit, file->path, etag); !linked) return fail(linked.error());
   }
   if (const auto set = layout.set_ref(repo->asked.revision, commit); !set) return fail(set.error());
-  return Fetched{repo->asked.repo, files.front().path, chosen->choice.name};
+  return Fetched{repo->asked.repo, files.front().path};
 }
 
 Result<void> Fetch::check_disk(const fs::path& where, Bytes needed) const {
@@ -272,6 +276,7 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
     // Another content than the list said: what came of that one is of no use any more.
     std::error_code ignored;
     fs::remove(layout.part(file.proof.hex), ignored);
+    std::erase(progress_.made, file.proof.hex);
   }
   const Bytes size = facts.size.value_or(file.size);
   std::optional<FileLock> lock;
@@ -285,6 +290,7 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
   }
   say(fmt::format("fetching {}", file.path));
   if (is_file_of(layout.blob(proof.hex), size)) return proof.hex;
+  note_made(proof.hex);
   auto part = PartFile::open(layout.part(proof.hex), size, proof, stop_);
   if (!part) return fail(part.error());
   const Bytes missing = Bytes(part->size() - part->have());
@@ -393,7 +399,7 @@ Result<Fetched> Fetch::run_url(const Asked& asked) {
     return true;
   });
   if (!done) return fail(done.error());
-  return Fetched{{}, name, id_of_stem(target.stem().string(), target.string())};
+  return Fetched{{}, name};
 }
 
 Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
@@ -411,13 +417,15 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
     return fail(ErrorCode::kIo, fmt::format("{} does not say how large {} is: it is not fetched.", url->host, name));
   }
   progress_.size = *facts.size;
-  // Hidden: no reader of the models folder takes it for a model.
-  const fs::path folder = settings_.models_dir / ".minerva-pull";
+  const fs::path folder = parts_folder(settings_.models_dir);
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return fail(ErrorCode::kIo, fmt::format("cannot make {}: {}", folder.string(), error.message()));
-  const fs::path path =
-      folder / fmt::format("{}-{}.minerva.incomplete", name, short_hash(asked.url + " " + facts.etag));
+  const fs::path path = folder / fmt::format("{}-{}{}", name, short_hash(asked.url + " " + facts.etag), kPartEnding);
+  // Of another content than there is now, what came is of no use any more.
+  std::erase(progress_.made, path.filename());
+  discard(settings_, asked, std::exchange(progress_.made, {}));
+  note_made(path.filename().string());
   auto part = PartFile::open(path, *facts.size, facts.linked ? proof_of_etag(facts.etag) : Proof{}, stop_);
   if (!part) return fail(part.error());
   // Without a strong ETag nobody knows whether the file is still the same.
@@ -436,6 +444,13 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
 }
 
 // ---- telling ----
+
+void Fetch::note_made(const std::string& name) {
+  std::vector<std::string>& made = progress_.made;
+  if (std::find(made.begin(), made.end(), name) != made.end()) return;
+  made.push_back(name);
+  report_(progress_);
+}
 
 void Fetch::say(std::string doing) {
   progress_.doing = std::move(doing);

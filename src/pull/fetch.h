@@ -50,12 +50,14 @@ struct Progress {
   Bytes done;
   double rate = 0;             // bytes per second
   std::uint64_t received = 0;  // bytes over the line, in this run
+  // What this job has put on the disk, or is about to, that no model has yet: ETags of blobs and their parts; of
+  // another host the name of the part.
+  std::vector<std::string> made = {};
 };
 
 struct Fetched {
   std::string repo;  // empty: of another host
   std::string file;  // its first one: in the repository, or its name in the models folder
-  ModelId name;      // that it probably has in the catalog
 };
 
 struct Listing {
@@ -81,11 +83,12 @@ class Fetch {
   struct Pinned {
     std::string commit;
     std::string file;
+    std::vector<std::string> made;
   };
-  Result<Fetched> run(const std::string& name, const Pinned& pinned);
+  Result<Fetched> run(const std::string& name, With with, const Pinned& pinned);
   // What there is of it, without fetching any. Errors: as run().
-  Result<Listing> list(const std::string& name);
-  std::uint64_t received() const { return progress_.received; }  // bytes over the line
+  Result<Listing> list(const std::string& name, With with);
+  const Progress& progress() const { return progress_; }  // as it was reported last, or is about to be
 
  private:
   struct Repo {
@@ -115,6 +118,7 @@ class Fetch {
   Error refused(const Answer& answer, const std::string& repo) const;
   Url hub_url(const std::string& path) const;
   std::string page_of(const std::string& repo) const;
+  void note_made(const std::string& name);
   void say(std::string doing);
   void count(std::uint64_t bytes);
 

@@ -23,13 +23,40 @@ constexpr std::array<std::pair<JobState, std::string_view>, 6> kStates = {{{JobS
                                                                            {JobState::kCancelled, "cancelled"}}};
 constexpr std::size_t kMostJobs = 1000;
 constexpr std::size_t kLongestText = 10'000;
+constexpr std::size_t kMostListed = 20'000;  // as many as a repository's files
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json to_json(With with) {
+  Json list = Json::array();
+  if (with.draft) list.push_back("draft");
+  if (with.mtp) list.push_back("mtp");
+  return list;
+}
+
+// nullopt: it is no list of these.
+std::optional<With> read_with(const Json& object) {
+  With with;
+  const auto it = object.find("with");
+  if (it == object.end() || it->is_null()) return with;
+  if (!it->is_array()) return std::nullopt;
+  for (const Json& item : *it) {
+    if (item == "draft") {
+      with.draft = true;
+    } else if (item == "mtp") {
+      with.mtp = true;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return with;
+}
 
 Json to_json(const Job& job) {
   const Progress& progress = job.progress;
   Json json = {{"id", job.id},
                {"model", job.name},
+               {"with", to_json(job.with)},
                {"state", state_text(job.state)},
                {"doing", text_or_null(progress.doing)},
                {"model_id", text_or_null(job.model)},
@@ -67,21 +94,37 @@ std::optional<std::int64_t> read_count(const Json& object, const char* name) {
   return it->get<std::int64_t>();
 }
 
+// Of a table that has none, as it is older: none.
+bool read_list(const Json& object, const char* name, std::vector<std::string>& list) {
+  const auto it = object.find(name);
+  if (it == object.end()) return true;
+  if (!it->is_array() || it->size() > kMostListed) return false;
+  for (const Json& item : *it) {
+    if (!item.is_string() || item.get_ref<const std::string&>().size() > kLongestText) return false;
+    list.push_back(item.get<std::string>());
+  }
+  return true;
+}
+
 std::optional<Job> read_job(const Json& object) {
   Job job;
   std::string state;
   if (!object.is_object() || !read_text(object, "id", job.id) || !read_text(object, "model", job.name) ||
       !read_text(object, "state", state) || !read_text(object, "model_id", job.model) ||
       !read_text(object, "why", job.progress.why) || !read_text(object, "license", job.progress.licence) ||
-      !read_text(object, "commit", job.progress.commit) || !read_text(object, "file", job.progress.file)) {
+      !read_text(object, "commit", job.progress.commit) || !read_text(object, "file", job.progress.file) ||
+      !read_list(object, "made", job.progress.made)) {
     return std::nullopt;
   }
   const auto known = std::find_if(kStates.begin(), kStates.end(), [&](const auto& row) { return row.second == state; });
   const auto size = read_count(object, "size_bytes");
   const auto done = read_count(object, "done_bytes");
   const auto created = read_count(object, "created_ms");
-  if (job.id.empty() || job.name.empty() || known == kStates.end() || !size || !done || !created) return std::nullopt;
+  const auto with = read_with(object);
+  if (job.id.empty() || job.name.empty() || !with || known == kStates.end() || !size || !done || !created)
+    return std::nullopt;
   job.state = known->first;
+  job.with = *with;
   job.progress.size = Bytes(static_cast<std::uint64_t>(*size));
   job.progress.done = Bytes(static_cast<std::uint64_t>(*done));
   constexpr std::int64_t kLatest = std::int64_t{1} << 43U;  // ms: some centuries
@@ -115,11 +158,17 @@ std::string listing_json(const Listing& listing) {
   for (const Choice& choice : listing.choices) {
     Json files = Json::array();
     for (const RemoteFile& file : choice.files) files.push_back(file.path);
+    Json companions = Json::array();
+    for (const Companion& companion : choice.companions) {
+      companions.push_back(
+          {{"kind", companion.kind}, {"file", companion.file.path}, {"size_bytes", companion.file.size.count()}});
+    }
     list.push_back({{"model", choice.name},
                     {"size_bytes", choice.size.count()},
                     {"expected_memory_mb", choice.expected_memory.rounded_mib()},
                     {"fit", fit_text(choice.fit)},
-                    {"files", std::move(files)}});
+                    {"files", std::move(files)},
+                    {"companions", std::move(companions)}});
   }
   return api::dump(Json{{"object", "list"},
                         {"repo", listing.repo},
@@ -135,6 +184,7 @@ std::string jobs_text(const std::vector<Job>& jobs) {
   Json list = Json::array();
   for (const Job& job : jobs) {
     Json json = to_json(job);
+    json["made"] = job.progress.made;
     json["created_ms"] = std::chrono::duration_cast<milliseconds>(job.created.time_since_epoch()).count();
     list.push_back(std::move(json));
   }
@@ -153,14 +203,20 @@ Result<std::vector<Job>> parse_jobs(std::string_view text) {
   return jobs;
 }
 
-Result<std::string> parse_pull_body(std::string_view body) {
+Result<PullBody> parse_pull_body(std::string_view body) {
   const Json object = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  std::string name;
-  if (!object.is_object() || !read_text(object, "model", name) || name.empty()) {
+  PullBody read;
+  if (!object.is_object() || !read_text(object, "model", read.name) || read.name.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "The body is a JSON object that says what to pull: {\"model\": \"org/repo:Q4_K_M\"}.", "model");
   }
-  return name;
+  const auto with = read_with(object);
+  if (!with) {
+    return fail(ErrorCode::kInvalidArgument, "\"with\" is a list of what comes along: \"draft\", \"mtp\" or both.",
+                "with");
+  }
+  read.with = *with;
+  return read;
 }
 
 }  // namespace minerva::pull

@@ -23,6 +23,7 @@ enum class JobState { kQueued, kRunning, kPaused, kDone, kFailed, kCancelled };
 struct Job {
   std::string id;
   std::string name;  // what was asked for, as it was written
+  With with = {};
   JobState state = JobState::kQueued;
   Progress progress;
   ModelId model;               // to ask for; empty until it is done
@@ -45,7 +46,11 @@ std::string jobs_text(const std::vector<Job>& jobs);
 // Errors: kIo, what is wrong with it.
 Result<std::vector<Job>> parse_jobs(std::string_view text);
 
-// The body of POST /v1/pull: {"model": "org/repo:Q4_K_M"}. Errors: kInvalidArgument.
-Result<std::string> parse_pull_body(std::string_view body);
+// The body of POST /v1/pull: {"model": "org/repo:Q4_K_M", "with": ["draft"]}. Errors: kInvalidArgument.
+struct PullBody {
+  std::string name;
+  With with;
+};
+Result<PullBody> parse_pull_body(std::string_view body);
 
 }  // namespace minerva::pull

@@ -35,6 +35,8 @@ Result<void> put(const fs::path& aside, const fs::path& path) {
 
 }  // namespace
 
+fs::path parts_folder(const fs::path& models_dir) { return models_dir / ".minerva-pull"; }
+
 HubLayout::HubLayout(fs::path cache, std::string_view repo) {
   std::string name = "models--" + std::string(repo);
   if (const auto slash = name.find('/'); slash != std::string::npos) name.replace(slash, 1, "--");
@@ -43,7 +45,7 @@ HubLayout::HubLayout(fs::path cache, std::string_view repo) {
 }
 
 fs::path HubLayout::part(std::string_view etag) const {
-  return folder_ / "blobs" / fmt::format("{}.minerva.incomplete", etag);
+  return folder_ / "blobs" / fmt::format("{}{}", etag, kPartEnding);
 }
 
 fs::path HubLayout::lock(std::string_view etag) const { return locks_ / fmt::format("{}.lock", etag); }

@@ -12,6 +12,11 @@
 
 namespace minerva::pull {
 
+// What the names of files end in that are still being fetched.
+inline constexpr std::string_view kPartEnding = ".minerva.incomplete";
+// Where those of other hosts are. Hidden: no reader of the models folder takes one for a model.
+std::filesystem::path parts_folder(const std::filesystem::path& models_dir);
+
 class HubLayout {
  public:
   // `cache`: the cache's folder. Requires: is_repo_name(repo).

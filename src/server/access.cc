@@ -234,6 +234,17 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request, st
   return caller;
 }
 
+std::string caller_name(const Config& config, const Caller& caller, std::uint32_t number, std::string_view peer) {
+  if (config.accepted_keys.empty()) {
+    const std::size_t port = peer.rfind(':');
+    std::string_view host = peer.substr(0, port);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    return std::string(host);
+  }
+  std::string name = config.accepted_keys.name_of(caller.user);
+  return name.empty() ? fmt::format("key {}", number) : name;
+}
+
 bool still_welcome(const Config& config, const Caller& caller) {
   return config.accepted_keys.empty() || config.accepted_keys.find_user(caller.user).has_value();
 }

@@ -3,6 +3,7 @@
 // Pure functions of the config and a request's head; any thread. Which routes are exempt is in the route table.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,6 +52,11 @@ bool is_own_page(const io::RequestHead& request);
 // priority.
 Result<Caller> identify(const Config& config, const io::RequestHead& request,
                         std::optional<UserId> session = std::nullopt);
+
+// What people call the one who asks: the name of its key, or "key N" if that has none, where `number` is the one that
+// this process has given it; where no key is needed the address that it comes from. Never the key, and nothing that was
+// made from it. `peer`: as Stream::peer_name() has it.
+std::string caller_name(const Config& config, const Caller& caller, std::uint32_t number, std::string_view peer);
 
 // Whether who was let in would be let in now: a reload may have taken the key away.
 bool still_welcome(const Config& config, const Caller& caller);

@@ -186,6 +186,20 @@ TEST(Access, OneOfTheKeysIsNeeded) {
   }
 }
 
+TEST(Access, WhoAsksHasAName) {
+  Config config;
+  EXPECT_EQ(caller_name(config, {}, 1, "192.168.0.7:51234"), "192.168.0.7");
+  EXPECT_EQ(caller_name(config, {}, 1, "[2001:db8::1]:80"), "2001:db8::1");
+  EXPECT_EQ(caller_name(config, {}, 1, "unix"), "unix");
+  config.accepted_keys.add(hash_api_key("anna: first").value());
+  config.accepted_keys.add(hash_api_key("second").value());
+  const auto name = [&](const char* key, std::uint32_t number) {
+    return caller_name(config, identify(config, request({{"x-api-key", key}})).value(), number, "192.168.0.7:51234");
+  };
+  EXPECT_EQ(name("first", 1), "anna");
+  EXPECT_EQ(name("second", 2), "key 2");
+}
+
 TEST(Access, APriorityIsTheKeysAndTheHeaderLowersIt) {
   Config config;
   const auto priority = [&](const char* key, const char* header) {

@@ -89,6 +89,7 @@ api::RequestFacts Activity::Entry::facts(TimePoint now, api::WallTime wall) cons
   api::RequestFacts facts;
   facts.id = x_.request_id;
   facts.model = x_.model;
+  if (!x_.caller_name.empty()) facts.caller = x_.caller_name;
   facts.path = api::split_target(x_.request.target).path.substr(0, kMaxPath);
   facts.stream = stream_;
   facts.began = wall_of(x_.arrived, now, wall);

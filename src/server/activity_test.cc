@@ -25,7 +25,8 @@ class ActivityTest : public testing::Test {
                     .arrived = Clock::now(),
                     .queued = QueuedBytes(queued_, Bytes(0)),
                     .model = "m",
-                    .caller = {UserId{7}}};
+                    .caller = {UserId{7}},
+                    .caller_name = "anna"};
   }
   api::InFlightAnswer answer(const Activity::Entry& entry) {
     return entry.answer(Clock::now(), std::chrono::system_clock::now());
@@ -48,6 +49,7 @@ TEST_F(ActivityTest, ARequestIsInFlightUntilItsEnd) {
   EXPECT_EQ(activity_.find("req_1"), nullptr);
   ASSERT_EQ(activity_.recent().size(), 1U);
   EXPECT_EQ(activity_.recent()[0].user, UserId{7});
+  EXPECT_EQ(activity_.recent()[0].answer.request.caller, "anna");
   EXPECT_EQ(activity_.recent()[0].answer.request.id, "req_1");
   EXPECT_FALSE(activity_.recent()[0].answer.first_byte);
 }

@@ -31,10 +31,11 @@ struct Exchange {
   api::Query query;       // once the caller may ask
   std::string request_id;
   TimePoint arrived;
-  QueuedBytes queued;  // of its body, as far as that is kept
-  int status = 0;      // of the answer, for the log and the metrics; 499 when the client went away
-  ModelId model = {};  // once known
-  Caller caller = {};  // once let in
+  QueuedBytes queued;            // of its body, as far as that is kept
+  int status = 0;                // of the answer, for the log and the metrics; 499 when the client went away
+  ModelId model = {};            // once known
+  Caller caller = {};            // once let in
+  std::string caller_name = {};  // for people: its key's, or where it is; empty: not known
   api::Dialect dialect = api::Dialect::kOpenAi;  // its route's
   const Route* route = nullptr;                  // once found; static storage
   std::string path_model = {};  // the model that its path names: neither its body nor its query is asked for one

@@ -12,7 +12,7 @@
 #include "server/events.h"
 
 namespace minerva {
-io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name) {
+io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with) {
   struct Asked {
     explicit Asked(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
@@ -20,7 +20,7 @@ io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, s
   };
   // Shared, as it may be answered when nobody waits any more.
   const auto asked = std::make_shared<Asked>(service.loop);
-  const Result<void> begun = service.downloads.list_choices(name, [asked](Result<pull::Listing> listing) {
+  const Result<void> begun = service.downloads.list_choices(name, with, [asked](Result<pull::Listing> listing) {
     asked->answer = std::move(listing);
     asked->answered.notify();
   });
@@ -44,16 +44,16 @@ io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
     co_return co_await x.error(*refused);
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
-  const Result<std::string> name = pull::parse_pull_body(*body);
-  if (!name) co_return co_await x.error(name.error());
+  const Result<pull::PullBody> asked = pull::parse_pull_body(*body);
+  if (!asked) co_return co_await x.error(asked.error());
   const Result<bool> dry_run = x.query.flag("dry_run", false);
   if (!dry_run) co_return co_await x.error(dry_run.error());
   if (*dry_run) {
-    const Result<pull::Listing> listing = co_await look_up_choices(service, x, *name);
+    const Result<pull::Listing> listing = co_await look_up_choices(service, x, asked->name, asked->with);
     if (!listing) co_return co_await x.error(listing.error());
     co_return co_await x.json(200, pull::listing_json(*listing));
   }
-  const Result<const pull::Job*> job = service.downloads.pull(*name);
+  const Result<const pull::Job*> job = service.downloads.pull(asked->name, asked->with);
   if (!job) co_return co_await x.error(job.error());
   const std::string* const accept = x.request.headers.find("accept");
   if (accept == nullptr || accept->find("text/event-stream") == std::string::npos) {
@@ -150,7 +150,7 @@ io::Task<void> answer_ended_download(Service& service, Exchange& x, std::string 
 void add_pull_routes(std::vector<Route>& table) {
   table.push_back({"POST", "/v1/pull", "pull a model; ?dry_run=true: what there is to choose from", begin_pull});
   table.push_back({"GET", "/v1/downloads", "pulls under way, and the last that ended", list_downloads});
-  table.push_back({"DELETE", "/v1/downloads/{id}", "cancel one; what came of it stays for another try",
+  table.push_back({"DELETE", "/v1/downloads/{id}", "cancel one; what came of it leaves the disk",
                    change_download<&pull::Downloads::cancel>});
   table.push_back({"POST", "/v1/downloads/{id}/pause",
                    "nothing more of it comes until it is resumed, restarts included",

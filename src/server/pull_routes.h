@@ -15,7 +15,7 @@ namespace minerva {
 
 // What a repository has, without fetching any of it. Errors: as pull::Downloads::list_choices; kCancelled: the client
 // went away.
-io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name);
+io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with = {});
 // Streams what `tell` says of the download at each of its changes (empty: nothing), until it has ended or is paused,
 // the client is gone or the server drains.
 io::Task<void> follow_download(Service& service, Exchange& x, std::string id, std::string content_type,

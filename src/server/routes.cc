@@ -358,6 +358,10 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     const Result<Caller> caller = identify(service.config, x.request, session);
     if (!caller) co_return co_await x.error(caller.error());
     x.caller = *caller;
+    const auto number = static_cast<std::uint32_t>(service.key_numbers.size() + 1);
+    x.caller_name =
+        caller_name(service.config, x.caller, service.key_numbers.try_emplace(x.caller.user, number).first->second,
+                    x.connection.peer_name());
   }
   if (!route) {
     if (target && target->methods != nullptr) x.connection.add_to_answer("Allow", allow_field(*target->methods));

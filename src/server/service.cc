@@ -95,11 +95,37 @@ pull::Downloads::Hooks Service::download_hooks() {
 
 io::Task<void> Service::take_fetched(std::string download, pull::Fetched fetched) {
   co_await catalog_watch.refresh();
-  ModelId name = fetched.name;
-  for (const ModelSpec* const spec : catalog.list()) {
-    if (spec->repo == fetched.repo && spec->place.ends_with("/" + fetched.file)) name = spec->id;
+  const ModelId name = name_of(fetched);
+  std::string reason;
+  std::string deed;
+  if (name.empty()) {
+    // The catalog names the file in its snapshot.
+    const auto is_about = [&](const std::string& problem) {
+      return problem.find("/" + fetched.file) != std::string::npos;
+    };
+    const auto& problems = catalog.problems();
+    const auto about = std::find_if(problems.begin(), problems.end(), is_about);
+    reason = about != problems.end() ? *about : "GET /v1/models does not list it";
+  } else if (const auto inspected = co_await inspect(name);
+             !inspected && inspected.error().code == ErrorCode::kInvalidModel) {
+    reason = inspected.error().message;
+    deed = fmt::format(" `minerva rm {}` removes it.", name);
   }
-  downloads.settle(download, name);
+  // Of one that could not be looked into now, as its engine is missing, the first request tells.
+  if (reason.empty()) co_return downloads.settle(download, name);
+  while (reason.ends_with('.')) reason.pop_back();
+  downloads.settle(
+      download, name,
+      Error{ErrorCode::kInvalidModel,
+            fmt::format("{} was pulled, but cannot be served: {}.{}", name.empty() ? fetched.file : name, reason, deed),
+            "model"});
+}
+
+ModelId Service::name_of(const pull::Fetched& fetched) const {
+  for (const ModelSpec* const spec : catalog.list()) {
+    if (spec->repo == fetched.repo && spec->place.ends_with("/" + fetched.file)) return spec->id;
+  }
+  return {};
 }
 
 void Service::tell_watchers() {

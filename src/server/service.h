@@ -66,7 +66,8 @@ struct Service {
   Sessions sessions;
   Activity activity;
   Samples samples;
-  std::set<io::Signal*> engine_end_watchers;  // notified of each engine's end
+  std::set<io::Signal*> engine_end_watchers;    // notified of each engine's end
+  std::map<UserId, std::uint32_t> key_numbers;  // of keys that were shown, in that order: as many as there are keys
   bool draining = false;
   std::uint64_t queued_bytes = 0;        // of request bodies held in memory
   std::map<int, std::uint64_t> answers;  // by status
@@ -114,8 +115,11 @@ struct Service {
   // Beyond all that an earlier life gave away.
   static std::uint64_t first_event_id();
   pull::Downloads::Hooks download_hooks();
-  // A pull's files are in their places: the catalog is read again, and says what the model is called.
+  // A pull's files are in their places: the catalog is read again, and says what the model is called and whether it can
+  // be served.
   io::Task<void> take_fetched(std::string download, pull::Fetched fetched);
+  // What the catalog calls it; empty: it lists no such model.
+  ModelId name_of(const pull::Fetched& fetched) const;
   // How it is now.
   api::Sample sample();
   // Everything that it does goes into `events`.

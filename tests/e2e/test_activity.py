@@ -1,9 +1,11 @@
 """GET /v1/requests shows what goes on and what went on; DELETE /v1/requests/{id} ends one of it, in each phase."""
+import hashlib
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -313,6 +315,38 @@ def test_a_key_shows_its_own_only(serve, slow_model):
     stream.token()
     assert m.delete(f"/v1/requests/{stream.headers['x-request-id']}", headers=operators).status == 200
     assert ends_cancelled(stream)
+
+
+def test_who_asks_has_a_name(serve, tmp_path):
+    file = tmp_path / "keys"
+    hashed = hashlib.sha256(b"of-ben").hexdigest()
+    file.write_text(f"anna: of-anna\nben: sha256:{hashed}\nnameless\n")
+    file.chmod(0o600)
+    m = serve("--api-key-file", file, "--admin-key", "operator: of-the-operator")
+    callers = lambda key: [request["caller"] for request in requests(m, headers={"x-api-key": key})["recent"]]
+    for key in ("of-anna", "nameless", "of-ben", "of-the-operator", "nameless"):
+        assert m.request("POST", "/v1/chat/completions", chat_body("a", max_tokens=1), {"x-api-key": key}).status == 200
+    wait_until(lambda: len(callers("of-the-operator")) == 5, "they have ended")
+    assert callers("of-anna") == ["anna"] and callers("of-ben") == ["ben"]
+    number, = set(callers("nameless"))
+    assert re.fullmatch("key [0-9]", number), number
+    assert callers("of-the-operator") == [number, "operator", "ben", number, "anna"]
+    everything = m.request("GET", "/v1/requests", headers={"x-api-key": "of-the-operator"}).body.decode()
+    assert hashed[:8] not in everything and "of-anna" not in everything + m.log()
+    top = subprocess.run([harness.MINERVA, "top", "--url", m.url, "--api-key", "of-the-operator"], capture_output=True, text=True,
+                         timeout=harness.PATIENCE)
+    assert top.returncode == 0 and "anna" in top.stdout and number in top.stdout, (top.stdout, top.stderr)
+    # A new name counts at once, for what comes then.
+    file.write_text("berta: of-anna\nnameless\n")
+    wait_until(lambda: "config reloaded: changed api_key_file" in m.log(), "it is read")
+    m.request("POST", "/v1/chat/completions", chat_body("a", max_tokens=1), {"x-api-key": "of-anna"})
+    wait_until(lambda: callers("of-anna") == ["berta", "anna"], "it has ended")
+
+
+def test_who_needs_no_key_is_shown_by_its_address(serve):
+    m = serve()
+    assert m.chat("a").status == 200
+    wait_until(lambda: [request["caller"] for request in requests(m)["recent"]] == ["127.0.0.1"], "it has ended")
 
 
 def test_what_is_not_in_flight_cannot_be_cancelled(serve):

@@ -111,7 +111,7 @@ def test_what_fits_is_chosen_with_its_companions(puller, hub):
     assert hub.count("cdn", "GET") == 0 and not list(m.models_dir.iterdir()), "a look fetches nothing"
     # All of its parts, and the projector.
     job = pull(m, "org/many:Q8_0")
-    assert job["state"] == "done", job
+    assert job["error"]["code"] == "invalid_model" and job["done_bytes"] == job["size_bytes"], job
     snapshot = folder(m, "org/many") / "snapshots" / hub.commit
     assert sorted(str(path.relative_to(snapshot)) for path in snapshot.rglob("*.gguf")) == [
         "big/m-Q8_0-00001-of-00002.gguf", "big/m-Q8_0-00002-of-00002.gguf", "mmproj-m-F16.gguf"]
@@ -121,6 +121,34 @@ def test_what_fits_is_chosen_with_its_companions(puller, hub):
     small = puller("--memory-budget", "2MiB")
     listing = small.post("/v1/pull?dry_run=true", {"model": "org/many"}).json
     assert [choice["fit"] for choice in listing["data"]] == ["does not fit", "does not fit", "fits smaller", "fits smaller"]
+
+
+def test_drafts_come_along_on_request(puller, hub, data, models):
+    draft, head = models["b"].read_bytes(), models["c"].read_bytes()
+    hub.repos["org/fast"] = {"fast-Q8_0.gguf": data, "eagle3-fast-Q8_0.gguf": draft, "mtp-fast-Q8_0.gguf": head}
+    m = puller()
+    [choice] = m.post("/v1/pull?dry_run=true", {"model": "org/fast"}).json["data"]
+    assert choice["files"] == ["fast-Q8_0.gguf"]
+    assert [(each["kind"], each["file"], each["size_bytes"]) for each in choice["companions"]] == [
+        ("draft", "eagle3-fast-Q8_0.gguf", len(draft)), ("mtp", "mtp-fast-Q8_0.gguf", len(head))]
+    [choice] = m.post("/v1/pull?dry_run=true", {"model": "org/fast", "with": ["mtp"]}).json["data"]
+    assert choice["files"] == ["fast-Q8_0.gguf", "mtp-fast-Q8_0.gguf"] and choice["size_bytes"] == len(data) + len(head)
+    assert pull(m, "org/fast")["with"] == []
+    snapshot = folder(m, "org/fast") / "snapshots" / hub.commit
+    assert [path.name for path in snapshot.iterdir()] == ["fast-Q8_0.gguf"]
+    code, out, err = cli(m, "pull", "--with", "mtp", "--with", "draft", "org/fast")
+    assert code == 0 and "org/fast:Q8_0 is here" in out, (out, err)
+    assert m.get("/v1/downloads").json["data"][0]["with"] == ["draft", "mtp"]
+    assert (snapshot / "mtp-fast-Q8_0.gguf").read_bytes() == head and (snapshot / "eagle3-fast-Q8_0.gguf").read_bytes() == draft
+    assert hub.count("cdn", "GET") == 3, "what was here is not fetched again"
+    code, out, err = cli(m, "pull", "--list", "org/fast")
+    assert code == 0 and "mtp (" in out and "draft (" in out, (out, err)
+    code, _, err = cli(m, "pull", "--with", "mtp", REPO)
+    assert code != 0 and "has no mtp file for Q8_0" in err, err
+    assert cli(m, "pull", "--with", "x", REPO)[0] == 2
+    for body in ({"model": REPO, "with": "mtp"}, {"model": REPO, "with": ["x"]}, {"model": f"{hub.cdn}/files/x.gguf", "with": ["mtp"]}):
+        refused = m.post("/v1/pull", body)
+        assert refused.status == 400 and refused.error["param"] == "with", refused
 
 
 def test_lost_lines_are_gone_on_with(puller, hub, data):
@@ -274,16 +302,98 @@ def half_of_it(m, hub, data, begin):
     return watching, job
 
 
-def test_a_pull_is_cancelled_and_gone_on_with(puller, hub, data):
+def test_nothing_is_kept_of_a_pull_that_is_cancelled(puller, hub, data):
     m = puller()
     watching, job = half_of_it(m, hub, data, pull)
     cancelled = m.delete(f"/v1/downloads/{job['id']}")
-    assert cancelled.status == 200 and cancelled.json["state"] == "cancelled"
+    assert cancelled.status == 200 and cancelled.json["state"] == "cancelled" and cancelled.json["done_bytes"] == 0
     assert watching.result()["state"] == "cancelled"
     assert m.delete(f"/v1/downloads/{job['id']}").status == 409
+    nothing_is_kept(m)
     assert ids(m) == []
     arrived(m, hub, data, pull(m))
-    assert hub.count("cdn", "GET") == 2
+    assert [headers.get("range") for s, method, _, headers in hub.requests if s == "cdn" and method == "GET"] == [None, None]
+
+
+def nothing_is_kept(m):
+    harness.wait_until(lambda: not [path for path in m.models_dir.glob("**/blobs/*")] and not parts(m), "nothing is kept")
+
+
+def test_a_whole_part_of_a_model_is_not_kept_either(puller, hub, data):
+    whole, cut = "m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf"
+    hub.repos["org/two"] = {whole: b"\1" * 5000, cut: data, "other-Q4_0.gguf": b"\2" * 4000}
+    m = puller()
+    pull(m, "org/two/other-Q4_0.gguf")
+    hub.fault(cut, ("stall", 1000))
+    job = m.post("/v1/pull", {"model": "org/two:Q8_0"}).json
+    assert hub.stalled.wait(harness.PATIENCE)
+    blobs = folder(m, "org/two") / "blobs"
+    assert (blobs / fake_hub.sha256(b"\1" * 5000)).exists(), "the first is whole"
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 200
+    kept = [fake_hub.sha256(b"\2" * 4000)]
+    harness.wait_until(lambda: [path.name for path in blobs.iterdir()] == kept, "another model's file alone stays")
+
+
+def test_what_is_cancelled_while_it_is_paused_is_not_kept(puller, hub, data):
+    m = puller()
+    watching, job = half_of_it(m, hub, data, follow)
+    assert m.post(f"/v1/downloads/{job['id']}/pause").status == 200
+    assert watching.result()["state"] == "paused" and parts(m)
+    m.stop()
+    m.start()
+    assert parts(m), "a pause keeps it"
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 200
+    nothing_is_kept(m)
+
+
+def test_what_another_goes_on_with_is_kept(puller, hub, data):
+    m = puller()
+    watching, job = half_of_it(m, hub, data, follow)
+    assert m.post(f"/v1/downloads/{job['id']}/pause").status == 200
+    assert watching.result()["state"] == "paused"
+    hub.stalled.clear()
+    hub.fault(FILE, ("stall", 1000))
+    same = m.post("/v1/pull", {"model": f"{REPO}:Q8_0"}).json
+    assert same["id"] != job["id"] and hub.stalled.wait(harness.PATIENCE)
+    assert m.delete(f"/v1/downloads/{same['id']}").status == 200
+    # Another one's turn comes after that was settled.
+    hub.repos["org/second"] = {FILE: data}
+    assert pull(m, "org/second")["state"] == "done"
+    assert parts(m), "it is the paused one's too"
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 200
+    harness.wait_until(lambda: not parts(m), "nobody wants it any more")
+
+
+def test_what_a_failed_pull_left_goes_when_it_is_cancelled(puller, hub, data):
+    m = puller()
+    hub.fault(FILE, ("cut", 1000), ("redirect", "file:///etc/passwd"))
+    assert "no address" in failure(m)["message"] and parts(m)
+    [job] = m.get("/v1/downloads").json["data"]
+    assert m.delete(f"/v1/downloads/{job['id']}").json["state"] == "cancelled"
+    nothing_is_kept(m)
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 409
+
+
+def test_a_part_of_another_host_is_not_kept(puller, hub):
+    m = puller()
+    hub.fault("x.gguf", ("stall", 1000))
+    job = m.post("/v1/pull", {"model": f"{hub.cdn}/files/x.gguf"}).json
+    assert hub.stalled.wait(harness.PATIENCE)
+    harness.wait_until(lambda: parts(m), "some of it is there")
+    assert m.delete(f"/v1/downloads/{job['id']}").status == 200
+    nothing_is_kept(m)
+
+
+def test_what_came_and_is_no_model_is_said_to_be_none(puller, hub):
+    hub.repos["org/odd"] = {"odd-Q4_0.gguf": b"GGUF" + bytes(5000)}
+    m = puller()
+    code, out, err = cli(m, "pull", "org/odd")
+    assert code != 0 and out == "" and "was pulled, but cannot be served" in err and "minerva rm org/odd:Q4_0" in err, (code, out, err)
+    [job] = m.get("/v1/downloads").json["data"]
+    assert job["state"] == "failed" and job["error"]["code"] == "invalid_model" and job["model_id"] == "org/odd:Q4_0", job
+    assert m.chat("org/odd:Q4_0").status == 422
+    code, out, err = cli(m, "rm", "org/odd:Q4_0", "--yes")
+    assert code == 0 and ids(m) == [], (out, err)
 
 
 def test_a_rate_is_kept_and_a_pause_shows_what_came(puller, hub, data):

@@ -382,7 +382,7 @@ def test_getting_a_model(serve, models, view):
         job = job.first  # the newest is first
         expect(job).to_contain_text(" of 3 MiB")
         v.button("Cancel the download of org/tiny-GGUF:Q8_0").first.click()
-        expect(job).to_contain_text("cancelled; what came is kept for another try")
+        expect(job).to_contain_text("cancelled; what came of it is not kept")
         v.button("Get org/tiny-GGUF:Q8_0").click()
         expect(job.filter(has_text="done: ask for org/tiny-GGUF:Q8_0")).to_be_visible()
         v.go("models")
