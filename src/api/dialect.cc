@@ -1,5 +1,9 @@
 #include "api/dialect.h"
 
+#include <fmt/format.h>
+
+#include <cstdint>
+
 #include "api/json.h"
 #include "api/sse.h"
 
@@ -26,12 +30,27 @@ std::string_view anthropic_type(int status) {
   }
 }
 
+// Anthropic's words for a prompt that is longer than the context. Claude Code reads the two numbers, and then
+// summarizes the conversation and goes on. Empty for another error.
+std::string prompt_too_long(const Json& error) {
+  const auto number = [&error](const char* name) {
+    const auto member = error.find(name);
+    return member != error.end() && member->is_number_integer() ? member->get<std::int64_t>() : 0;
+  };
+  const std::int64_t tokens = number("n_prompt_tokens");
+  const std::int64_t context = number("n_ctx");
+  if (tokens <= 0 || context <= 0) return {};
+  return fmt::format("prompt is too long: {} tokens > {} maximum: ", tokens, context);
+}
+
 std::string error_text(Dialect dialect, int status, const std::string& openai_body) {
   if (dialect == Dialect::kOpenAi) return openai_body;
   const Json openai = Json::parse(openai_body, nullptr, /*allow_exceptions=*/false);
-  const Json& message = openai["error"]["message"];
+  const Json& error = openai["error"];
+  const Json& message = error["message"];
   if (dialect == Dialect::kOllama) return dump(Json{{"error", message}});
-  return dump(Json{{"type", "error"}, {"error", {{"type", anthropic_type(status)}, {"message", message}}}});
+  const std::string text = prompt_too_long(error) + message.get<std::string>();
+  return dump(Json{{"type", "error"}, {"error", {{"type", anthropic_type(status)}, {"message", text}}}});
 }
 
 }  // namespace

@@ -23,6 +23,25 @@ TEST(DialectTest, AnEnginesErrorKeepsItsMessageInEachShape) {
   EXPECT_EQ(engine_error(Dialect::kOllama, 400, engine).body, R"({"error":"too long"})");
 }
 
+TEST(DialectTest, APromptThatIsTooLongSaysWhatToDo) {
+  const std::string engine =
+      R"({"error":{"code":400,"message":"request (20 tokens) exceeds the available context size (8 tokens), )"
+      R"(try increasing it","type":"exceed_context_size_error","n_prompt_tokens":20,"n_ctx":8}})";
+  const std::string said =
+      R"(request (20 tokens) exceeds the available context size (8 tokens): send less, or raise \"context\" in the )"
+      R"(model's [model] section of the server's settings.)";
+  EXPECT_EQ(engine_error(Dialect::kOpenAi, 400, engine).body,
+            R"({"error":{"message":")" + said +
+                R"(","type":"invalid_request_error","param":null,"code":"context_length_exceeded",)"
+                R"("n_prompt_tokens":20,"n_ctx":8}})");
+  EXPECT_EQ(engine_error(Dialect::kOllama, 400, engine).body, R"({"error":")" + said + R"("})");
+  // Claude Code finds the numbers by /prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)/.
+  EXPECT_EQ(engine_error(Dialect::kAnthropic, 400, engine).body,
+            R"({"type":"error","error":{"type":"invalid_request_error",)"
+            R"("message":"prompt is too long: 20 tokens > 8 maximum: )" +
+                said + R"("}})");
+}
+
 TEST(DialectTest, AnEnginesStatusIsWhatItMeans) {
   const std::string engine = R"({"error":{"code":501,"message":"This server does not support embeddings. Start it"}})";
   for (const Dialect dialect : {Dialect::kOpenAi, Dialect::kAnthropic, Dialect::kOllama}) {

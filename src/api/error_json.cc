@@ -92,6 +92,14 @@ Json error_object(const Json& answer) {
   return found;
 }
 
+// The engine says "try increasing it". Its sentence begins as it did: some clients know the error by its words.
+void say_how_to_fit(std::string& message) {
+  constexpr std::string_view kHow = ", try increasing it";
+  if (!message.ends_with(kHow)) return;
+  message.resize(message.size() - kHow.size());
+  message += ": send less, or raise \"context\" in the model's [model] section of the server's settings.";
+}
+
 Json normalized(int status, std::string_view body) {
   // Bounded in depth, since copying and printing recurse.
   const auto shallow = [](int depth, Json::parse_event_t, const Json&) { return depth <= kMaxDepth; };
@@ -112,6 +120,7 @@ Json normalized(int status, std::string_view body) {
     code = foreign.code;
     break;
   }
+  if (code == "context_length_exceeded") say_how_to_fit(message);
   if (const std::string own = text_member(given, "code"); !own.empty()) code = own;
 
   Json error = {{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}};

@@ -104,7 +104,7 @@ std::optional<Subject> find_subject(const ConfigFlags& flags, HttpClient& client
                                     const nlohmann::json& stats, const FindingSink& found) {
   if (stats.is_null() || has_config_flags(flags)) return subject_of_flags(flags, found);
   const Result<ServerAddress> address = parse_server_url(session.url);
-  if (!address || !address->is_local()) {
+  if (!address || !address->leads_here()) {
     found({Finding::Level::kNote, "config",
            fmt::format("The server at {} is looked at as another machine's, so what follows is about what `minerva "
                        "serve` would do on this one. Run `minerva doctor` there.",

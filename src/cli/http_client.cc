@@ -2,8 +2,13 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "cli/answers.h"
 
@@ -61,6 +66,36 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* self)
   return 0;
 }
 
+// The host of an address, an IPv6 one without its brackets; empty if there is none.
+std::string host_of(const std::string& base) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
+  char* part = nullptr;
+  if (curl_url_set(url.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(url.get(), CURLUPART_HOST, &part, 0) != CURLUE_OK) {
+    return {};
+  }
+  std::string host(part);
+  curl_free(part);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  return host;
+}
+
+// "192.0.2.1"; empty for an address that is no IP's.
+std::string numeric(const sockaddr* address) {
+  if (address == nullptr || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) return {};
+  const socklen_t size = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  char text[NI_MAXHOST] = {};
+  return ::getnameinfo(address, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0 ? text : "";
+}
+
+bool is_own(const std::string& address, const ifaddrs* interfaces) {
+  if (address.starts_with("127.")) return true;  // of these an interface shows one
+  for (; interfaces != nullptr; interfaces = interfaces->ifa_next) {
+    if (!address.empty() && numeric(interfaces->ifa_addr) == address) return true;
+  }
+  return false;
+}
+
 int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   const auto& transfer = *static_cast<Transfer*>(self);
   return transfer.cancelled != nullptr && transfer.cancelled->load() ? 1 : 0;
@@ -108,6 +143,23 @@ bool ServerAddress::is_local() const {
   return !unix_socket.empty() || std::any_of(std::begin(kLocal), std::end(kLocal), [&](std::string_view host) {
     return base.find(host) != std::string::npos;
   });
+}
+
+bool ServerAddress::leads_here() const {
+  if (is_local()) return true;
+  const std::string host = host_of(base);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (host.empty() || ::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+  ifaddrs* listed = nullptr;
+  if (::getifaddrs(&listed) != 0) return false;
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> own(listed, &::freeifaddrs);
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    if (!is_own(numeric(address->ai_addr), listed)) return false;
+  }
+  return true;
 }
 
 HttpClient::HttpClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

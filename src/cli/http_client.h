@@ -53,6 +53,9 @@ struct ServerAddress {
   std::string base;         // without a slash at its end
   std::string unix_socket;  // empty: TCP
   bool is_local() const;
+  // Also where its name is one of this machine's, or stands for an address of it: asks the resolver, which may take
+  // seconds.
+  bool leads_here() const;
 };
 Result<ServerAddress> parse_server_url(const std::string& url);
 

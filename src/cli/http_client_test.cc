@@ -1,6 +1,9 @@
 #include "cli/http_client.h"
 
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,6 +82,25 @@ TEST(ServerUrl, IsChecked) {
   EXPECT_TRUE(parse_server_url("unix:/x")->is_local());
   EXPECT_FALSE(parse_server_url("http://gpu.example")->is_local());
   EXPECT_FALSE(HttpClient::connect("http://x", "a\nb"));
+}
+
+TEST(ServerUrl, LeadsHereByAnyNameOrAddressOfThisMachine) {
+  for (const std::string here : {"unix:/x", "https://localhost:3000", "http://127.0.0.1:1", "https://[::1]:3000"}) {
+    EXPECT_TRUE(parse_server_url(here)->leads_here()) << here;
+  }
+  // Addresses of documentation, and a name that there never is.
+  for (const std::string elsewhere : {"http://192.0.2.1:3000", "https://[2001:db8::1]", "https://box.invalid:3000"}) {
+    EXPECT_FALSE(parse_server_url(elsewhere)->leads_here()) << elsewhere;
+  }
+  ifaddrs* interfaces = nullptr;
+  ASSERT_EQ(::getifaddrs(&interfaces), 0);
+  for (const ifaddrs* one = interfaces; one != nullptr; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET) continue;
+    char text[NI_MAXHOST] = {};
+    ASSERT_EQ(::getnameinfo(one->ifa_addr, sizeof(sockaddr_in), text, sizeof text, nullptr, 0, NI_NUMERICHOST), 0);
+    EXPECT_TRUE(parse_server_url(std::string("https://") + text + ":3000/path")->leads_here()) << text;
+  }
+  ::freeifaddrs(interfaces);
 }
 
 TEST(HttpClient, SendsAndReads) {

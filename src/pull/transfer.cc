@@ -208,7 +208,7 @@ Result<Answer> Transfer::once(Method method, const Url& url, std::uint64_t first
     case CURLE_ABORTED_BY_CALLBACK:
       return fail(ErrorCode::kCancelled, "cancelled");
     case CURLE_COULDNT_RESOLVE_HOST:
-      return unreachable("its name is not known; is this machine connected?");
+      return unreachable("its name is not known (is this machine connected?)");
     case CURLE_COULDNT_CONNECT:
       return unreachable("nothing answers there");
     case CURLE_OPERATION_TIMEDOUT:

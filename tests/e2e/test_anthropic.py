@@ -1,5 +1,6 @@
 """anthropic's own Python client against /v1/messages, unchanged but for its base_url."""
 import os
+import re
 import signal
 
 import anthropic
@@ -41,6 +42,18 @@ def test_errors_are_the_clients_own(serve):
     with pytest.raises(anthropic.BadRequestError):
         client.messages.create(model="a", max_tokens=4, messages=[{"role": "user", "content": [image]}])
     assert m.cache() == before and m.loaded() == ["b"]
+
+
+def test_a_prompt_that_is_too_long_says_how_long_in_anthropics_words(serve):
+    client = client_for(serve())
+    for stream in (False, True):
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            client.messages.create(model="a", max_tokens=4, stream=stream,
+                                   messages=[{"role": "user", "content": "Hello " * 10000}])
+        # Claude Code looks for this, and then makes its conversation shorter.
+        message = refused.value.body["error"]["message"]
+        assert re.match(r"prompt is too long: \d+ tokens > \d+ maximum: ", message), message
+        assert message.endswith("settings."), message
 
 
 def test_a_stream_that_waited_raises_its_error(serve, slow_model):
