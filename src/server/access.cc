@@ -1,8 +1,11 @@
 #include "server/access.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <random>
 #include <string>
 #include <string_view>
 
@@ -234,12 +237,22 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request, st
   return caller;
 }
 
+UserId peer_user(std::string_view peer) {
+  const std::string host(host_name(peer));
+  if (host == "unix" || io::Address{host, 0, ""}.is_loopback()) return {};
+  // Nobody can make up a number: it depends on this process.
+  static const std::uint64_t salt = std::random_device()() | std::uint64_t{std::random_device()()} << 32;
+  std::string network = host;
+  in6_addr six{};
+  // A household has as many addresses of IPv6 as it wants, and one network.
+  if (::inet_pton(AF_INET6, host.c_str(), &six) == 1) network.assign(reinterpret_cast<const char*>(six.s6_addr), 8);
+  const auto user = static_cast<std::uint64_t>(std::hash<std::string>()(network)) ^ salt;
+  return UserId{std::max<std::uint64_t>(user, 1)};
+}
+
 std::string caller_name(const Config& config, const Caller& caller, std::uint32_t number, std::string_view peer) {
   if (config.accepted_keys.empty()) {
-    const std::size_t port = peer.rfind(':');
-    std::string_view host = peer.substr(0, port);
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    return std::string(host);
+    return std::string(host_name(peer));
   }
   std::string name = config.accepted_keys.name_of(caller.user);
   return name.empty() ? fmt::format("key {}", number) : name;

@@ -53,6 +53,10 @@ bool is_own_page(const io::RequestHead& request);
 Result<Caller> identify(const Config& config, const io::RequestHead& request,
                         std::optional<UserId> session = std::nullopt);
 
+// Who asks where no key is needed: a number for the address it comes from (of IPv6 its network of 64 bits), so that
+// callers take turns. All of this machine are one. `peer`: as Stream::peer_name() has it.
+UserId peer_user(std::string_view peer);
+
 // What people call the one who asks: the name of its key, or "key N" if that has none, where `number` is the one that
 // this process has given it; where no key is needed the address that it comes from. Never the key, and nothing that was
 // made from it. `peer`: as Stream::peer_name() has it.

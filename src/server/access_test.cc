@@ -287,6 +287,16 @@ TEST(Access, AUserIsTheSameAsLongAsTheKeyIs) {
   EXPECT_NE(before, UserId{});
 }
 
+TEST(Access, WithoutKeysAnAddressIsACaller) {
+  const UserId one = peer_user("192.168.1.7:50000");
+  EXPECT_EQ(peer_user("192.168.1.7:50001"), one);
+  EXPECT_NE(peer_user("192.168.1.8:50000"), one);
+  EXPECT_NE(one, UserId{});
+  EXPECT_EQ(peer_user("[2001:db8::1]:1"), peer_user("[2001:db8::2]:1")) << "one network";
+  EXPECT_NE(peer_user("[2001:db8::1]:1"), peer_user("[2001:db8:0:1::1]:1"));
+  for (const char* const own : {"127.0.0.1:1", "[::1]:1", "unix"}) EXPECT_EQ(peer_user(own), UserId{}) << own;
+}
+
 TEST(Access, AdministratorsAreThoseOfAdminKeys) {
   Config config;
   EXPECT_TRUE(is_admin(config, Caller{})) << "everybody where no key is needed";

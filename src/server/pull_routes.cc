@@ -12,6 +12,7 @@
 #include "server/events.h"
 
 namespace minerva {
+
 io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with) {
   struct Asked {
     explicit Asked(io::Loop& loop) : answered(loop) {}

@@ -362,6 +362,7 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     x.caller_name =
         caller_name(service.config, x.caller, service.key_numbers.try_emplace(x.caller.user, number).first->second,
                     x.connection.peer_name());
+    if (service.config.accepted_keys.empty()) x.caller.user = peer_user(x.connection.peer_name());
   }
   if (!route) {
     if (target && target->methods != nullptr) x.connection.add_to_answer("Allow", allow_field(*target->methods));
