@@ -2,12 +2,13 @@
 """Minerva beside the bare engine and llama.cpp's stock router: one run, interleaved, medians, ratios.
 
 proxying and loading: all three run the same llama.cpp with the same flags (those Minerva gave its engine, read from its
-command line). switching: what parking is worth (switching.py). conversing: the engine beside llama.cpp's server in a
-long conversation. Each measurement goes round the subjects several times, so that a disturbance meets all of them.
+command line). crowding: what a request for another model waits for. switching: what parking is worth (switching.py).
+conversing: the engine beside llama.cpp's server in a long conversation. Each measurement goes round the subjects several times, so that a disturbance meets all of them.
 
 usage: bench/bench.py [--rounds N] [--seconds S] [--only NAME] [--build DIR] [--json FILE]
 """
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import subprocess
@@ -22,7 +23,8 @@ from subjects import BIN, DEMO, Failed, ROOT, Stage, build, engine_of, large_mod
 
 TINY = "tiny"
 STREAMS = 8
-PARTS = ("proxying", "loading", "switching", "conversing")
+CROWD, CROWD_TOKENS, CROWD_ROUNDS = 30, 60, 3
+PARTS = ("proxying", "crowding", "loading", "switching", "conversing")
 SAID = 9  # tokens of a conversation's next turn
 REST = 1  # second, since the threads of llama.cpp's server go on to spin after an answer
 
@@ -78,6 +80,44 @@ def proxying(options, stage, figures, flags):
     direct = stage.direct(models_dir / f"{TINY}.gguf", engine.flags(), engine.settings())
     router = stage.router(models_dir, engine.flags(), engine.settings())
     measure_proxying(options, [minerva, direct, router], figures)
+    stage.stop_all()
+
+
+# ---- crowding ----
+
+def crowd(server, busy, other):
+    """Many requests for one model at once, then one for another: the seconds which that one takes, those until all are
+    answered, and how many of the crowd got no answer."""
+    body = {"model": busy, "prompt": "Once upon a time", "max_tokens": CROWD_TOKENS, "temperature": 0,
+            "ignore_eos": True}
+    server.first_token(busy)
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
+        calls = [pool.submit(server.call, "POST", "/v1/completions", body) for _ in range(CROWD)]
+        # Its own requests run by now.
+        concurrent.futures.wait(calls, return_when=concurrent.futures.FIRST_COMPLETED)
+        single = server.first_token(other)
+        failed = sum(call.exception() is not None or call.result().status != 200 for call in calls)
+    return single, time.monotonic() - start, failed
+
+
+def crowding(options, stage, figures, flags):
+    models_dir = stage.models_dir("crowding", DEMO)
+    busy, other = DEMO
+    minerva = stage.minerva(models_dir)
+    minerva.first_token(busy)
+    engine = engine_of(minerva, busy)
+    flags[busy] = engine.flags()
+    router = stage.router(models_dir, engine.flags(), engine.settings())
+    many = f"{CROWD} requests of {CROWD_TOKENS} tokens at once"
+    rows = (f"another model's request beside {many}", f"{many}, and that one", f"of {many}, without an answer")
+    for _ in range(min(options.rounds, CROWD_ROUNDS)):
+        for server in (minerva, router):
+            for row, unit, value in zip(rows, ("s", "s", "requests"), crowd(server, busy, other), strict=True):
+                figures.add(row, unit, server.name, value)
+    for row in rows[:2]:
+        figures.compare(row, "minerva", "router")
+    figures.compare(rows[2], "minerva", "router", "more", most=0)
     stage.stop_all()
 
 
@@ -169,6 +209,8 @@ def main():
         with Stage(build(options)) as stage:
             if options.only in (None, "proxying"):
                 proxying(options, stage, figures, flags)
+            if options.only in (None, "crowding"):
+                crowding(options, stage, figures, flags)
             if options.only in (None, "loading"):
                 loading(options, stage, figures, flags)
             if options.only in (None, "switching"):
