@@ -1,5 +1,5 @@
 // The cost of a preset for one request: rewriting a chat of 100 kB, in one message and in many, and the routing scan of
-// that chat with and without notes of where its members are.
+// that chat with and without notes of where its members are; and the scan of 100 kB of inputs and of token ids.
 //
 // usage: cmake --build build/release --target preset_rewriting && build/release/bin/preset_rewriting
 #include <benchmark/benchmark.h>
@@ -45,6 +45,16 @@ void rewrite(benchmark::State& state) {
   }
 }
 
+void scan_short_chat(benchmark::State& state) {
+  constexpr std::string_view kBody =
+      R"({"model":"fast","messages":[{"role":"user","content":"Hello"}],"stream":true,"temperature":0.7,"max_tokens":100,"n":1})";
+  for (auto _ : state) {
+    api::RoutingScan scan;
+    scan.feed(kBody);
+    benchmark::DoNotOptimize(scan.finish());
+  }
+}
+
 void scan(benchmark::State& state, bool note_members) {
   const std::string body = chat(static_cast<std::size_t>(state.range(0)));
   for (auto _ : state) {
@@ -54,10 +64,26 @@ void scan(benchmark::State& state, bool note_members) {
   }
 }
 
+// A list of the element, again and again, up to 100 kB.
+void scan_list(benchmark::State& state, std::string_view name, std::string_view element) {
+  std::string body = fmt::format(R"({{"model":"fast","{}":[)", name);
+  for (std::string_view comma; body.size() < kBytes; comma = ",") body += fmt::format("{}{}", comma, element);
+  body += R"(],"max_tokens":100})";
+  for (auto _ : state) {
+    api::RoutingScan scan;
+    scan.feed(body);
+    benchmark::DoNotOptimize(scan.finish());
+  }
+}
+
 // "/100": messages.
 BENCHMARK(rewrite)->Arg(1)->Arg(100)->Arg(500);
+BENCHMARK(scan_short_chat);
 BENCHMARK_CAPTURE(scan, plain, false)->Arg(1)->Arg(100)->Arg(500);
 BENCHMARK_CAPTURE(scan, with_notes, true)->Arg(1)->Arg(100)->Arg(500);
+BENCHMARK_CAPTURE(scan_list, token_ids, "prompt", "12345");
+BENCHMARK_CAPTURE(scan_list, lists_of_token_ids, "input", "[1234,5678,90123]");
+BENCHMARK_CAPTURE(scan_list, words, "input", R"("word")");
 
 }  // namespace
 }  // namespace minerva

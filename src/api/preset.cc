@@ -59,12 +59,15 @@ std::size_t depth_of(const Json& json) {
   return 1 + deepest;
 }
 
-// The limits of a request's fields.
+// The limits of a request's fields, and what no request may name.
 Result<void> check_limits(std::string_view object) {
   RoutingScan scan;
   scan.feed(object);
   const auto routing = scan.finish();
-  return routing ? Result<void>() : fail(routing.error());
+  if (!routing) return fail(routing.error());
+  if (!routing->names_slot) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "\"id_slot\" picks a slot of the engine, in which requests would wait for it: leave it out");
 }
 
 // ---- one object's text, and what becomes of its members ----

@@ -41,7 +41,7 @@ struct Preset {
 const Preset* find_preset(const std::vector<Preset>& presets, std::string_view name);
 
 // The members of an object. Errors: kInvalidArgument when `json` is none, has a name that a preset may not set, or one
-// with a value that no request may have (field_limits.h).
+// with a value that no request may have (field_limits.h; an "id_slot").
 Result<std::vector<PresetValue>> parse_preset_values(std::string_view json);
 // The object they are, as JSON.
 std::string preset_json(const std::vector<PresetValue>& values);

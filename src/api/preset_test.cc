@@ -160,15 +160,16 @@ TEST(PresetTest, PathsTellTheForm) {
 
 TEST(PresetTest, SetsNothingThatARequestMayNotSay) {
   for (const std::string_view json :
-       {R"({"model":"x"})", R"({"messages":[]})", R"({"stream":true})", R"({"n":1000000})", R"({"n_probs":-1})", "[]",
-        "1", R"({"max_tokens":1,"n_predict":1})"}) {
+       {R"({"model":"x"})", R"({"messages":[]})", R"({"stream":true})", R"({"n":1000000})", R"({"n_probs":-1})",
+        R"({"id_slot":0})", "[]", "1", R"({"max_tokens":1,"n_predict":1})"}) {
     EXPECT_FALSE(parse_preset_values(json)) << json;
   }
   std::string deep = "1";
   for (int i = 0; i < 40; ++i) deep = R"({"a":)" + deep + "}";
   EXPECT_FALSE(parse_preset_values(deep));
   EXPECT_FALSE(check_strip({"top_k", "stream"}));
-  EXPECT_TRUE(check_strip({"top_k"}));
+  EXPECT_TRUE(check_strip({"top_k", "id_slot"}));
+  EXPECT_TRUE(parse_preset_values(R"({"id_slot":-1})"));
 }
 
 TEST(PresetTest, WhatIsMergedKeepsTheLimits) {

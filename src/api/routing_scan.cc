@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "minerva/base/check.h"
 
@@ -49,6 +50,39 @@ void RoutingScan::broken(std::string_view why, std::string_view param) {
   error_param_ = param;
 }
 
+RoutingScan::Member RoutingScan::member_named(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, Member>, 10> kMembers = {{{"model", Member::kModel},
+                                                                             {"stream", Member::kStream},
+                                                                             {"id_slot", Member::kIdSlot},
+                                                                             {"n", Member::kN},
+                                                                             {"n_cmpl", Member::kNCmpl},
+                                                                             {"prompt", Member::kPrompt},
+                                                                             {"input", Member::kInput},
+                                                                             {"content", Member::kContent},
+                                                                             {"documents", Member::kDocuments},
+                                                                             {"texts", Member::kTexts}}};
+  const auto* const found =
+      std::find_if(kMembers.begin(), kMembers.end(), [&](const auto& row) { return row.first == name; });
+  return found == kMembers.end() ? Member::kOther : found->second;
+}
+
+// Of the member, which has one.
+void RoutingScan::set_count(unsigned count) {
+  const auto index = [](Member member) {
+    return static_cast<std::size_t>(member) - static_cast<std::size_t>(Member::kN);
+  };
+  static_assert(static_cast<std::size_t>(Member::kTexts) - static_cast<std::size_t>(Member::kN) + 1 == kCounts);
+  counts_[index(member_)] = count;
+  routing_.slots = std::max(counts_[index(Member::kN)], counts_[index(Member::kNCmpl)]);
+  routing_.prompts = *std::max_element(counts_.begin() + index(Member::kPrompt), counts_.end());
+}
+
+// A list of prompts that is still counted: its last element may be a number.
+void RoutingScan::list_ends() {
+  counts_prompts_ = false;
+  if (list_prompts_ > list_commas_) set_count(static_cast<unsigned>(std::min<std::size_t>(list_prompts_, kMaxPrompts)));
+}
+
 void RoutingScan::over_limit() { broken(describe(*limit_), limit_->name); }
 
 void RoutingScan::enter(char bracket) {
@@ -89,7 +123,9 @@ void RoutingScan::feed_piece(std::string_view piece) {
       case State::kString:
       case State::kNestedString:
       case State::kNested: {
-        const std::size_t end = state_ == State::kNested ? skip_nested(piece, at) : skip_string(piece, at);
+        const std::size_t end = state_ != State::kNested ? skip_string(piece, at)
+                                : counts_prompts_        ? skip_nested</*kCountsPrompts=*/true>(piece, at)
+                                                         : skip_nested</*kCountsPrompts=*/false>(piece, at);
         count_bytes(end - at);
         at = end;
         continue;
@@ -152,6 +188,10 @@ void RoutingScan::start_value(char c) {
     model_is_no_text_ = c != '"';
   } else if (member_ == Member::kStream) {
     routing_.stream = false;
+  } else if (member_ == Member::kIdSlot) {
+    routing_.names_slot = true;  // unless the value turns out to be none
+  } else if (is_answers() || is_prompts()) {
+    set_count(1);
   }
   text_.clear();
   text_overflow_ = false;
@@ -166,6 +206,8 @@ void RoutingScan::start_value(char c) {
     depth_ = 0;
     if (c == '{' && limit_ != nullptr && limit_->name == "response_format") routing_.response_format = true;
     enter(c);
+    counts_prompts_ = c == '[' && is_prompts();
+    list_commas_ = list_prompts_ = 0;
   } else if ((c >= '0' && c <= '9') || c == '-' || c == 't' || c == 'f' || c == 'n') {
     state_ = State::kScalar;
     text_limit_ = kMaxScalar;
@@ -183,9 +225,10 @@ void RoutingScan::end_scalar() {
   if (number && limit_ != nullptr && limit_->is_number() && (text_overflow_ || !within(*limit_, text_))) {
     return over_limit();
   }
-  // Of two names for one thing the last one counts here; which one does there is for the engine to say.
-  if (number && limit_ != nullptr && (limit_->name == "n" || limit_->name == "n_cmpl")) {
-    routing_.answers = static_cast<unsigned>(std::strtod(text_.c_str(), nullptr));
+  if (number && is_answers()) set_count(static_cast<unsigned>(std::strtod(text_.c_str(), nullptr)));
+  if (member_ == Member::kIdSlot) {
+    const bool any_slot = number && !text_overflow_ && std::strtod(text_.c_str(), nullptr) == -1;
+    routing_.names_slot = !any_slot && text_ != "null";
   }
   if (member_ == Member::kStream) routing_.stream = text_ == "true";
   if (member_ == Member::kModel && text_ == "null") model_is_no_text_ = false;
@@ -217,22 +260,32 @@ std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at) {
   return at;
 }
 
-// Counts brackets of both kinds together: whether they match is for the engine to say.
+// Counts brackets of both kinds together: whether they match is for the engine to say. A list of prompts, which has
+// no limit of its own, is scanned with counts: the scan of everything else is faster without them.
+template <bool kCountsPrompts>
 std::size_t RoutingScan::skip_nested(std::string_view piece, std::size_t at) {
   for (; at < piece.size(); ++at) {
     const char c = piece[at];
     if (!kIsStructure[static_cast<unsigned char>(c)]) continue;
     if (c == '"') {
+      if (kCountsPrompts && depth_ == 1) ++list_prompts_;
       state_ = State::kNestedString;
       return at + 1;
     }
     if (c == '{' || c == '[') {
+      if (kCountsPrompts && depth_ == 1) ++list_prompts_;
       enter(c);
       if (failed()) return at + 1;
     } else if (c == ',') {
+      if (kCountsPrompts && depth_ == 1 && ++list_commas_ > list_prompts_) {
+        // The element before it was no prompt by itself: the list is one prompt, and needs no counting any more.
+        counts_prompts_ = false;
+        return at + 1;
+      }
       count_member();
       if (failed()) return at + 1;
     } else if (--depth_ == 0) {
+      if (kCountsPrompts) list_ends();
       state_ = State::kCommaOrEnd;
       return at + 1;
     }
@@ -338,10 +391,7 @@ void RoutingScan::append_code_point(std::uint32_t code_point) {
 
 void RoutingScan::string_ends() {
   if (state_ == State::kInKey) {
-    member_ = text_overflow_      ? Member::kOther
-              : text_ == "model"  ? Member::kModel
-              : text_ == "stream" ? Member::kStream
-                                  : Member::kOther;
+    member_ = text_overflow_ ? Member::kOther : member_named(text_);
     limit_ = text_overflow_ ? nullptr : find_field_limit(text_);
     state_ = State::kColon;
     return;

@@ -1,4 +1,5 @@
-// Scans of a request body as it arrives, for what routing needs: which model, and whether the answer is a stream.
+// Scans of a request body as it arrives, for what routing needs: which model, whether the answer is a stream, and how
+// much of an engine the request takes.
 //
 // They take the body in pieces of any size and keep no copy of it. On the way they refuse what would harm an engine
 // (field_limits.h), and look at nothing else: the engine validates the rest. Who will rewrite the body (preset.h) lets
@@ -22,8 +23,16 @@ namespace minerva::api {
 struct Routing {
   std::optional<std::string> model;  // not set: the body names none. Not validated, may hold any bytes
   bool stream = false;
-  unsigned answers = 1;          // "n" of a JSON body: so many to one request
   bool response_format = false;  // a JSON body has one that is an object
+  // Slots that the engine gives the request at once: one for each answer. The larger one of a JSON body's "n" and
+  // "n_cmpl", llama.cpp's name for the same. A fraction is cut, as the engine cuts it; what is no number counts as 1.
+  unsigned slots = 1;
+  // Prompts that the engine answers one by one, as slots come free: elements of "prompt", "input", "content",
+  // "documents" or "texts", kMaxPrompts at most. A list that holds a number is one prompt, made of token ids. What such
+  // a member means is the route's to say: the list of /v1/responses is one conversation.
+  unsigned prompts = 1;
+  // A JSON body has an "id_slot" that is neither -1, which is llama.cpp's word for any slot, nor null.
+  bool names_slot = false;
 };
 
 // Where a member of the body's outermost object is: offsets in bytes.
@@ -53,14 +62,15 @@ class BodyScan {
   virtual Result<Routing> finish() = 0;
 };
 
-// A JSON object: the members "model" (string) and "stream" (bool) of the outermost object. Of several the last counts,
-// as in JSON parsers. A member that is null counts as absent.
+// A JSON object: the members of the outermost object that Routing has. Of several of one name the last counts, as in
+// JSON parsers. A member that is null counts as absent.
 class RoutingScan final : public BodyScan {
  public:
   static constexpr std::size_t kMaxModel = 512;  // bytes of the decoded value
   static constexpr std::size_t kMaxDepth = 256;  // nested arrays and objects
+  static constexpr unsigned kMaxPrompts = 1024;  // that are counted
 
-  explicit RoutingScan(bool note_members = false) : notes_members_(note_members) {}
+  explicit RoutingScan(bool note_members = false) : notes_members_(note_members) { counts_.fill(1); }
 
   void feed(std::string_view piece) override;
   bool failed() const override { return !error_.empty(); }
@@ -86,11 +96,29 @@ class RoutingScan final : public BodyScan {
     kCommaOrEnd,     // after a value
     kEnd,            // after the object
   };
-  enum class Member : std::uint8_t { kOther, kModel, kStream };
+  enum class Member : std::uint8_t {
+    kOther,
+    kModel,
+    kStream,
+    kIdSlot,
+    // Those with a count.
+    kN,
+    kNCmpl,
+    kPrompt,
+    kInput,
+    kContent,
+    kDocuments,
+    kTexts,
+  };
+  static constexpr std::size_t kCounts = 7;
   static constexpr std::uint16_t kList = 0xFFFF;
 
+  static Member member_named(std::string_view name);
+  bool is_answers() const { return member_ == Member::kN || member_ == Member::kNCmpl; }
+  bool is_prompts() const { return member_ >= Member::kPrompt; }
   void feed_piece(std::string_view piece);
   std::size_t skip_string(std::string_view piece, std::size_t at);
+  template <bool kCountsPrompts>
   std::size_t skip_nested(std::string_view piece, std::size_t at);
   std::size_t read_string(std::string_view piece, std::size_t at);
   bool read_escape(char c);
@@ -102,6 +130,8 @@ class RoutingScan final : public BodyScan {
   void count_bytes(std::size_t bytes);
   void enter(char bracket);
   void count_member();
+  void set_count(unsigned count);
+  void list_ends();
   void over_limit();
   void broken(std::string_view why, std::string_view param = {});
 
@@ -112,6 +142,9 @@ class RoutingScan final : public BodyScan {
   std::uint32_t code_unit_ = 0;  // of the \uXXXX being read
   std::uint32_t high_surrogate_ = 0;
   std::size_t depth_ = 0;              // of nested values
+  bool counts_prompts_ = false;        // of the list that is being read, whose elements are at depth 1
+  std::size_t list_commas_ = 0;        // between them
+  std::size_t list_prompts_ = 0;       // those that are texts, lists or objects
   const FieldLimit* limit_ = nullptr;  // of the member
   std::size_t value_bytes_ = 0;        // of its value, if that is limited
   // Members so far of each object around, if its field is limited; kList for a list.
@@ -121,6 +154,7 @@ class RoutingScan final : public BodyScan {
   bool text_overflow_ = false;
   std::string text_;  // a key, the model's name, or a scalar
   Routing routing_;
+  std::array<unsigned, kCounts> counts_;  // of the members from kN on
   bool model_is_no_text_ = false;
   std::string error_;
   std::string error_param_;
@@ -130,7 +164,8 @@ class RoutingScan final : public BodyScan {
   std::vector<MemberSpan> members_;
 };
 
-// multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over.
+// multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over. A form takes one slot
+// and names none: its fields are texts, in which an engine reads no number of answers or slot.
 class MultipartScan final : public BodyScan {
  public:
   static constexpr std::size_t kMaxPartHead = 8 * 1024;

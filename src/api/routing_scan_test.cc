@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <utility>
 
 namespace minerva::api {
 namespace {
@@ -28,7 +30,36 @@ constexpr std::string_view kBodies[] = {
     "{}",
     " \r\n\t{}\n",
     R"({"model":""})",
+    R"({"n":2,"n_cmpl":3,"id_slot":-1,"prompt":["a","b,c","]"],"input":[1,2,3]})",
+    R"({"n":4,"n":null,"id_slot":0,"input":[[1,2],[3],{"prompt_string":"[,"}],"input":"x","content":[1,"a","b"]})",
+    R"({"\u006e":2.5,"n_cmpl":true,"id_slot":-1.0e0,"documents":[ {"text":"a"} , "b" , ["c"] , "d" ],"texts":[]})",
+    R"({"n":"3","id_slot":null,"prompt":{"prompt_string":["a","b"]},"texts":["a",null],"tools":[{"n":9,"id_slot":1}]})",
 };
+
+// What a parser makes of the members that say how much of an engine the request takes.
+unsigned slots_by(const nlohmann::json& json) {
+  unsigned slots = 1;
+  for (const char* name : {"n", "n_cmpl"}) {
+    if (json.contains(name) && json[name].is_number()) slots = std::max(slots, json[name].get<unsigned>());
+  }
+  return slots;
+}
+
+unsigned prompts_by(const nlohmann::json& json) {
+  unsigned prompts = 1;
+  for (const char* name : {"prompt", "input", "content", "documents", "texts"}) {
+    if (!json.contains(name) || !json[name].is_array()) continue;
+    const bool several = std::all_of(json[name].begin(), json[name].end(), [](const auto& element) {
+      return element.is_string() || element.is_structured();
+    });
+    if (several) prompts = std::max(prompts, static_cast<unsigned>(json[name].size()));
+  }
+  return prompts;
+}
+
+bool names_slot_by(const nlohmann::json& json) {
+  return json.contains("id_slot") && !json["id_slot"].is_null() && json["id_slot"] != -1;
+}
 
 TEST(RoutingScan, AgreesWithAJsonParserAtEverySplit) {
   for (const std::string_view body : kBodies) {
@@ -47,6 +78,9 @@ TEST(RoutingScan, AgreesWithAJsonParserAtEverySplit) {
         ASSERT_TRUE(routing) << body << " at " << first << ": " << routing.error().message;
         EXPECT_EQ(routing->model, model) << body << " at " << first;
         EXPECT_EQ(routing->stream, stream) << body << " at " << first;
+        EXPECT_EQ(routing->slots, slots_by(json)) << body << " at " << first;
+        EXPECT_EQ(routing->prompts, prompts_by(json)) << body << " at " << first;
+        EXPECT_EQ(routing->names_slot, names_slot_by(json)) << body << " at " << first;
       }
     }
   }
@@ -61,6 +95,9 @@ TEST(RoutingScan, ReadsByteByByte) {
     ASSERT_TRUE(whole && bytes) << body;
     EXPECT_EQ(bytes->model, whole->model) << body;
     EXPECT_EQ(bytes->stream, whole->stream) << body;
+    EXPECT_EQ(bytes->slots, whole->slots) << body;
+    EXPECT_EQ(bytes->prompts, whole->prompts) << body;
+    EXPECT_EQ(bytes->names_slot, whole->names_slot) << body;
   }
 }
 
@@ -167,11 +204,15 @@ TEST(RoutingScan, SurvivesDamagedBodies) {
     if (whole) {
       ASSERT_EQ(split->model, whole->model) << body;
       ASSERT_EQ(split->stream, whole->stream) << body;
+      ASSERT_EQ(split->slots, whole->slots) << body;
+      ASSERT_EQ(split->prompts, whole->prompts) << body;
+      ASSERT_EQ(split->names_slot, whole->names_slot) << body;
     }
     const nlohmann::json json = nlohmann::json::parse(body, nullptr, false);
     if (!json.is_object() || (json.contains("model") && !json["model"].is_string() && !json["model"].is_null())) {
       continue;
     }
+    if (!whole && (whole.error().param == "n" || whole.error().param == "n_cmpl")) continue;
     ++accepted;
     ASSERT_TRUE(whole) << body << ": " << whole.error().message;
     const bool named = json.contains("model") && json["model"].is_string();
@@ -180,6 +221,9 @@ TEST(RoutingScan, SurvivesDamagedBodies) {
       ASSERT_EQ(*whole->model, json["model"].get<std::string>()) << body;
     }
     ASSERT_EQ(whole->stream, json.contains("stream") && json["stream"] == true) << body;
+    ASSERT_EQ(whole->slots, slots_by(json)) << body;
+    ASSERT_EQ(whole->prompts, prompts_by(json)) << body;
+    ASSERT_EQ(whole->names_slot, names_slot_by(json)) << body;
   }
   EXPECT_GT(accepted, 10'000U);
 }
@@ -207,6 +251,8 @@ constexpr std::string_view kForm =
     "\r\n--XyZ\r\ncontent-disposition: form-data; filename=model; name=model\r\n\r\nno\r\n--XyZ  \r\n"
     "X: y\r\nCONTENT-DISPOSITION:form-data;name = \"model\"\r\n\r\nwhis\r\n-per\r\n--XyZ\r\n"
     "Content-Disposition: form-data; name=\"stream\"\r\n\r\ntrue\r\n--XyZ\r\n"
+    "Content-Disposition: form-data; name=\"id_slot\"\r\n\r\n0\r\n--XyZ\r\n"
+    "Content-Disposition: form-data; name=\"n\"\r\n\r\n3\r\n--XyZ\r\n"
     "Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--XyZ--\r\nepilogue --XyZ";
 
 Result<Routing> scan_form(std::string_view body, std::size_t split) {
@@ -222,6 +268,7 @@ TEST(MultipartScan, FindsFieldsAtEverySplit) {
     ASSERT_TRUE(routing) << split << ": " << routing.error().message;
     EXPECT_EQ(routing->model, "whis\r\n-per") << split;
     EXPECT_TRUE(routing->stream) << split;
+    EXPECT_TRUE(routing->slots == 1 && routing->prompts == 1 && !routing->names_slot) << split;
   }
   MultipartScan scan("XyZ");
   for (const char c : kForm) scan.feed(std::string_view(&c, 1));
@@ -283,10 +330,79 @@ TEST(MakeScan, ChoosesByContentType) {
   }
 }
 
-TEST(RoutingScan, ReadsHowManyAnswersAreAskedFor) {
-  EXPECT_EQ(scan_json(R"({"model":"m"})")->answers, 1U);
-  EXPECT_EQ(scan_json(R"({"model":"m","n":3})")->answers, 3U);
-  EXPECT_EQ(scan_json(R"({"model":"m","n_cmpl":3e0,"tools":[{"n":9}]})")->answers, 3U);
+TEST(RoutingScan, EachAnswerThatIsAskedForTakesASlot) {
+  const std::pair<std::string_view, unsigned> rows[] = {
+      {R"({})", 1},
+      {R"({"n":3})", 3},
+      {R"({"n_cmpl":3})", 3},
+      {R"({"n":2,"n_cmpl":5})", 5},
+      {R"({"n_cmpl":2,"n":5})", 5},
+      {R"({"n_cmpl":3e0,"tools":[{"n":9}]})", 3},
+      {R"({"n":3,"n":2})", 2},
+      {R"({"n":3,"n":null})", 1},
+      {R"({"n":128})", 128},
+      // As the engine cuts it: it runs two.
+      {R"({"n":2.9})", 2},
+      // For the engine to refuse.
+      {R"({"n":"3"})", 1},
+      {R"({"n":[3]})", 1},
+      {R"({"n":{"n":3}})", 1},
+      {R"({"n":true})", 1},
+  };
+  for (const auto& [body, slots] : rows) EXPECT_EQ(scan_json(body)->slots, slots) << body;
+}
+
+TEST(RoutingScan, CountsPromptsByTheKindsOfTheirElements) {
+  const std::pair<std::string_view, unsigned> rows[] = {
+      {R"({})", 1},
+      {R"({"prompt":"a, b"})", 1},
+      {R"({"prompt":[]})", 1},
+      {R"({"prompt":["a"]})", 1},
+      {R"({"prompt":["a","b"]})", 2},
+      {R"({"prompt":[1,2,3]})", 1},
+      {R"({"prompt":[ -1 , 2 ]})", 1},
+      {R"({"prompt":[1,"a",2]})", 1},
+      {R"({"prompt":["a",1]})", 1},
+      {R"({"prompt":["a","b",1]})", 1},
+      {R"({"prompt":[[1,2],[3,4],[5]]})", 3},
+      {R"({"prompt":[[1,"a"],"b,",{"prompt_string":"c"}]})", 3},
+      {R"({"prompt":{"prompt_string":["a","b"]}})", 1},
+      {R"({"prompt":["a","b"],"prompt":"c"})", 1},
+      {R"({"input":["a","b","c"],"documents":["a"]})", 3},
+      {R"({"content":["a","b"]})", 2},
+      {R"({"documents":["a",{"text":"b"}]})", 2},
+      {R"({"texts":["a","b"]})", 2},
+      {R"({"messages":["a","b"],"stop":["a","b"]})", 1},
+      {R"({"x":{"prompt":["a","b"]}})", 1},
+      {R"({"prompt":[["a","b"]],"x":["a","b"]})", 1},
+  };
+  for (const auto& [body, prompts] : rows) EXPECT_EQ(scan_json(body)->prompts, prompts) << body;
+  std::string many = R"({"input":["")";
+  for (unsigned i = 0; i < RoutingScan::kMaxPrompts + 10; ++i) many += R"(,"")";
+  EXPECT_EQ(scan_json(many + "]}")->prompts, RoutingScan::kMaxPrompts);
+}
+
+TEST(RoutingScan, SeesASlotThatIsNamed) {
+  for (const std::string_view body :
+       {R"({"id_slot":0})", R"({"id_slot":1})", R"({"id_slot":-2})", R"({"id_slot":-1.5})",
+        R"({"id_slot":-1,"id_slot":0})", R"({"id_slot":true})", R"({"id_slot":"-1"})", R"({"id_slot":[-1]})",
+        R"({"id_slot":{}})", R"({"id_slot":4294967295})", R"({"id\u005fslot":1})",
+        R"({"id_slot":-1.00000000000000000000000000000001})"}) {
+    EXPECT_TRUE(scan_json(body)->names_slot) << body;
+  }
+  for (const std::string_view body :
+       {R"({})", R"({"id_slot":-1})", R"({"id_slot":null})", R"({"id_slot":0,"id_slot":-1})", R"({"id_slot":-1.0})",
+        R"({"id_slots":0})", R"({"x":{"id_slot":0}})"}) {
+    EXPECT_FALSE(scan_json(body)->names_slot) << body;
+  }
+}
+
+TEST(RoutingScan, SaysWhatItHasSeenBeforeTheEnd) {
+  RoutingScan scan;
+  scan.feed(R"({"n":3,"id_slot":0,"prompt":["a","b"],"x")");
+  EXPECT_EQ(scan.seen().slots, 3U);
+  EXPECT_EQ(scan.seen().prompts, 2U);
+  EXPECT_TRUE(scan.seen().names_slot);
 }
 
 TEST(RoutingScan, SeesAResponseFormat) {

@@ -110,6 +110,15 @@ std::optional<Error> refuse_answers(const ModelSpec& spec, Work work, unsigned a
                      "n");
 }
 
+Error refuse_named_slot() {
+  return {
+      ErrorCode::kInvalidArgument,
+      "\"id_slot\" picks a slot of the engine, and the request would wait for that slot inside the engine, where "
+      "deadlines and other models' turns do not count. Leave \"id_slot\" out: Minerva waits for a free slot, and the "
+      "engine then takes the free slot whose cached prompt is most like the request's.",
+      "id_slot"};
+}
+
 api::MediaKinds media_taken(const ModelMetadata& known) {
   using Kind = api::Media::Kind;
   if (!known.multimodal) return {};

@@ -19,6 +19,9 @@ std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& kno
 // The same for so many answers to one request.
 std::optional<Error> refuse_answers(const ModelSpec& spec, api::Work work, unsigned answers);
 
+// The refusal of a request that names a slot of the engine (Routing::names_slot). Code: kInvalidArgument.
+Error refuse_named_slot();
+
 // The kinds of media that the model's projector takes: all of them where only the engine knows.
 api::MediaKinds media_taken(const ModelMetadata& known);
 // Whether a body for `work` has to be looked through for media that the model cannot take.

@@ -82,6 +82,13 @@ TEST(Abilities, NoMoreAnswersThanSlots) {
   EXPECT_FALSE(refuse_answers(spec, Work::kComplete, 1));
 }
 
+TEST(Abilities, ANamedSlotIsRefusedWithItsField) {
+  const Error refused = refuse_named_slot();
+  EXPECT_EQ(refused.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused.param, "id_slot");
+  EXPECT_TRUE(refused.message.starts_with("\"id_slot\" ")) << refused.message;
+}
+
 TEST(Abilities, MediaNeedAProjector) {
   ModelMetadata known;
   EXPECT_TRUE(media_taken(known).empty());

@@ -216,8 +216,13 @@ class Relay {
   void take(const api::Routing& routing) {
     stream_ = routing.stream;
     note_.set_stream(stream_);
-    answers_ = routing.answers;
+    take_slots(routing);
     has_response_format_ = routing.response_format;
+  }
+
+  void take_slots(const api::Routing& routing) {
+    slots_ = routing.slots;
+    names_slot_ = routing.names_slot;
   }
 
   // Reads what is missing of the body. What it says of the model does not count any more.
@@ -262,6 +267,9 @@ class Relay {
     if (members == nullptr) return std::nullopt;
     Result<std::string> rewritten = api::rewrite(*preset, api::prompt_form(engine_path()), engine_body(), *members);
     if (!rewritten) return rewritten.error();
+    api::RoutingScan of_rewritten;
+    of_rewritten.feed(*rewritten);
+    take_slots(of_rewritten.seen());
     return replace_body(*std::move(rewritten));
   }
 
@@ -293,6 +301,7 @@ class Relay {
     const api::Work work = api::work_of(engine_path());
     const ModelSpec* spec = service_.catalog.find(x_.model);
     if (work == api::Work::kAny || spec == nullptr || !spec->command.argv.empty()) co_return std::nullopt;
+    if (names_slot()) co_return refuse_named_slot();
     const ModelMetadata* known = service_.host.metadata(x_.model);
     if (known == nullptr) {
       const auto inspection = service_.begin_inspection(x_.model);
@@ -303,13 +312,17 @@ class Relay {
     }
     if (spec == nullptr || known == nullptr) co_return std::nullopt;
     if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
-    if (auto refused = refuse_answers(*spec, work, answers_)) co_return refused;
+    if (auto refused = refuse_answers(*spec, work, slots_)) co_return refused;
     const api::MediaKinds taken = media_taken(*known);
     if (!may_hold_untaken(taken, work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
+    if (names_slot()) co_return refuse_named_slot();
+    if (auto refused = refuse_answers(*spec, work, slots_)) co_return refused;
     if (const auto media = api::find_media(engine_body(), taken)) co_return refuse_media(x_.model, taken, *media);
     co_return std::nullopt;
   }
+
+  bool names_slot() const { return names_slot_ && takes_of(x_.request.method, engine_path()) != Takes::kNoSlot; }
 
   static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
 
@@ -741,7 +754,8 @@ class Relay {
   std::string model_;   // as the request names it
   std::string preset_;  // if that is one: its id
   bool stream_ = false;
-  unsigned answers_ = 1;
+  unsigned slots_ = 1;       // of the engine that it takes, if it takes any
+  bool names_slot_ = false;  // its body names one
   bool has_response_format_ = false;
   bool looking_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "server/access.h"
 #include "server/activity_routes.h"
@@ -29,51 +30,53 @@ namespace {
 
 struct InferenceRoute {
   std::string_view path;
+  Takes takes;
   std::string_view same_as = {};
   std::string_view engine_path = {};  // where the engine has none of that name
 };
 
 // What llama.cpp's server offers and is routed by the request's model, by all its names: each has the shape of answer
 // that it has there. Below /v/ it is as clients of llama-swap know it: the engine gets what follows. Not routed:
-// /v1/stream*, /tools, /cors-proxy and /slots/{id}, whose effects are Minerva's own.
+// /v1/stream*, /tools, /cors-proxy and /slots/{id}, whose effects are Minerva's own. The engine's translation of
+// Anthropic's messages drops what asks for several answers.
 constexpr InferenceRoute kPostInference[] = {
-    {"/v1/chat/completions"},
-    {"/chat/completions", "/v1/chat/completions"},
-    {"/v/chat/completions", "/v1/chat/completions", "/chat/completions"},
-    {"/v1/chat/completions/input_tokens"},
-    {"/chat/completions/input_tokens", "/v1/chat/completions/input_tokens"},
-    {"/v1/completions"},
-    {"/completion"},
-    {"/completions", "/completion"},
-    {"/v/completions", "/completion", "/completions"},
-    {"/v1/embeddings"},
-    {"/embeddings"},
-    {"/embedding", "/embeddings"},
-    {"/v/embeddings", "/embeddings", "/embeddings"},
-    {"/v1/rerank"},
-    {"/v1/reranking", "/v1/rerank"},
-    {"/rerank", "/v1/rerank"},
-    {"/reranking", "/v1/rerank"},
-    {"/v/rerank", "/v1/rerank", "/rerank"},
-    {"/v/reranking", "/v1/rerank", "/reranking"},
-    {"/v1/responses"},
-    {"/responses", "/v1/responses"},
-    {"/v/responses", "/v1/responses", "/responses"},
-    {"/v1/responses/input_tokens"},
-    {"/responses/input_tokens", "/v1/responses/input_tokens"},
-    {"/v1/messages"},
-    {"/messages", "/v1/messages", "/v1/messages"},
-    {"/v/messages", "/v1/messages", "/v1/messages"},
-    {"/v1/messages/count_tokens"},
-    {"/messages/count_tokens", "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
-    {"/v/messages/count_tokens", "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
-    {"/v1/audio/transcriptions"},
-    {"/audio/transcriptions", "/v1/audio/transcriptions"},
-    {"/infill"},
-    {"/tokenize"},
-    {"/detokenize"},
-    {"/apply-template"},
-    {"/lora-adapters"},
+    {"/v1/chat/completions", Takes::kSlots},
+    {"/chat/completions", Takes::kSlots, "/v1/chat/completions"},
+    {"/v/chat/completions", Takes::kSlots, "/v1/chat/completions", "/chat/completions"},
+    {"/v1/chat/completions/input_tokens", Takes::kNoSlot},
+    {"/chat/completions/input_tokens", Takes::kNoSlot, "/v1/chat/completions/input_tokens"},
+    {"/v1/completions", Takes::kSlots},
+    {"/completion", Takes::kSlots},
+    {"/completions", Takes::kSlots, "/completion"},
+    {"/v/completions", Takes::kSlots, "/completion", "/completions"},
+    {"/v1/embeddings", Takes::kOneSlot},
+    {"/embeddings", Takes::kOneSlot},
+    {"/embedding", Takes::kOneSlot, "/embeddings"},
+    {"/v/embeddings", Takes::kOneSlot, "/embeddings", "/embeddings"},
+    {"/v1/rerank", Takes::kOneSlot},
+    {"/v1/reranking", Takes::kOneSlot, "/v1/rerank"},
+    {"/rerank", Takes::kOneSlot, "/v1/rerank"},
+    {"/reranking", Takes::kOneSlot, "/v1/rerank"},
+    {"/v/rerank", Takes::kOneSlot, "/v1/rerank", "/rerank"},
+    {"/v/reranking", Takes::kOneSlot, "/v1/rerank", "/reranking"},
+    {"/v1/responses", Takes::kSlots},
+    {"/responses", Takes::kSlots, "/v1/responses"},
+    {"/v/responses", Takes::kSlots, "/v1/responses", "/responses"},
+    {"/v1/responses/input_tokens", Takes::kNoSlot},
+    {"/responses/input_tokens", Takes::kNoSlot, "/v1/responses/input_tokens"},
+    {"/v1/messages", Takes::kOneSlot},
+    {"/messages", Takes::kOneSlot, "/v1/messages", "/v1/messages"},
+    {"/v/messages", Takes::kOneSlot, "/v1/messages", "/v1/messages"},
+    {"/v1/messages/count_tokens", Takes::kNoSlot},
+    {"/messages/count_tokens", Takes::kNoSlot, "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
+    {"/v/messages/count_tokens", Takes::kNoSlot, "/v1/messages/count_tokens", "/v1/messages/count_tokens"},
+    {"/v1/audio/transcriptions", Takes::kOneSlot},
+    {"/audio/transcriptions", Takes::kOneSlot, "/v1/audio/transcriptions"},
+    {"/infill", Takes::kSlots},
+    {"/tokenize", Takes::kNoSlot},
+    {"/detokenize", Takes::kNoSlot},
+    {"/apply-template", Takes::kNoSlot},
+    {"/lora-adapters", Takes::kNoSlot},
 };
 constexpr std::string_view kGetLooks[] = {"/props", "/slots", "/lora-adapters"};
 // Of those, what takes files.
@@ -88,6 +91,11 @@ constexpr std::string_view kGetCommand[] = {"/v1/audio/voices", "/sdapi/v1/{path
 constexpr std::string_view kId = "{id}";
 constexpr std::string_view kPath = "{path}";
 constexpr std::string_view kChat = "/chat";
+
+// Of what nobody here knows.
+Takes takes_unless_known(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "DELETE" ? Takes::kNoSlot : Takes::kOneSlot;
+}
 
 io::Task<void> health(Service&, Exchange& x, ModelId) { co_await x.json(200, R"({"status":"ok"})"); }
 
@@ -119,7 +127,8 @@ void add_inference(std::vector<Route>& table) {
                      .handle = infer,
                      .same_as = row.same_as,
                      .engine_path = row.engine_path,
-                     .reach = Reach::kUse});
+                     .reach = Reach::kUse,
+                     .takes = row.takes});
   }
   for (const std::string_view path : kGetLooks) {
     table.push_back({.method = "GET",
@@ -139,7 +148,8 @@ void add_inference(std::vector<Route>& table) {
                      .path = path,
                      .meaning = "inference by an engine of the operator's own",
                      .handle = infer,
-                     .reach = Reach::kCommand});
+                     .reach = Reach::kCommand,
+                     .takes = takes_unless_known(method)});
   };
   for (const std::string_view path : kPostCommand) add_command("POST", path);
   for (const std::string_view path : kGetCommand) add_command("GET", path);
@@ -323,6 +333,20 @@ io::Task<void> grant(Exchange& x, io::Headers headers) {
 const std::vector<Route>& routes() {
   static const std::vector<Route> table = make_routes();
   return table;
+}
+
+Takes takes_of(std::string_view method, std::string_view engine_path) {
+  using Asked = std::pair<std::string_view, std::string_view>;  // method, engine's path
+  static const std::map<Asked, Takes> known = [] {
+    std::map<Asked, Takes> rows;
+    for (const Route& route : routes()) {
+      if (route.reach == Reach::kNone || route.reach == Reach::kEngine) continue;
+      rows.emplace(Asked{route.method, route.engine_path.empty() ? route.path : route.engine_path}, route.takes);
+    }
+    return rows;
+  }();
+  const auto found = known.find({method, engine_path});
+  return found == known.end() ? takes_unless_known(method) : found->second;
 }
 
 io::Task<void> dispatch(Service& service, Exchange& x) {

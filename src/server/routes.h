@@ -20,6 +20,14 @@ enum class Reach : std::uint8_t {
   kEngine,   // a use of whatever its engine has (upstream.h)
 };
 
+// What a request takes of its engine while the engine answers.
+// Source: llama.cpp v0.5.0, server-context.cpp: what posts tasks of completion, infill, embedding or rerank.
+enum class Takes : std::uint8_t {
+  kNoSlot,   // a visit: the engine answers beside its slots
+  kOneSlot,  // whatever the body asks for
+  kSlots,    // one slot for each answer that the body asks for, at once (api::Routing::slots)
+};
+
 struct Route {
   using Handler = io::Task<void> (*)(Service&, Exchange&, ModelId id);
 
@@ -36,9 +44,14 @@ struct Route {
   std::string_view same_as = {};                 // another path of that method that means the same
   std::string_view engine_path = {};             // what the engine is asked for; empty: `path`
   Reach reach = Reach::kNone;
-  bool acts = false;  // a GET that changes something: browsers, whose images are GETs too, are refused
+  Takes takes = Takes::kNoSlot;  // of the engine; of Reach::kEngine the path says it: takes_of()
+  bool acts = false;             // a GET that changes something: browsers, whose images are GETs too, are refused
 };
 const std::vector<Route>& routes();
+
+// Of what an engine is asked for, by its own path. What has no row here, only operators' own engines have: nobody knows
+// what that takes, so what sends something takes one slot, and what only looks or deletes takes none.
+Takes takes_of(std::string_view method, std::string_view engine_path);
 
 // Finds the route of `exchange` and answers it, after a look at who may in (access.h).
 io::Task<void> dispatch(Service& service, Exchange& exchange);

@@ -15,6 +15,7 @@ int main() {
                                  {"dialect", static_cast<int>(route.dialect)},
                                  {"engine_path", route.engine_path},
                                  {"reach", static_cast<int>(route.reach)},
+                                 {"takes", static_cast<int>(route.takes)},
                                  {"acts", route.acts}};
     std::puts(line.dump().c_str());
   }

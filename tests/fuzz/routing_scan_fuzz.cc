@@ -1,5 +1,6 @@
-// Which model a body names. The scan must agree with a full parser, since the engine behind it uses one: a body of
-// which the two read different models would be run by the wrong one.
+// Which model a body names, and how much of an engine it takes. The scan must agree with a full parser, since the
+// engine behind it uses one: a body of which the two read different models would be run by the wrong one.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/routing_scan.h"
@@ -11,19 +12,46 @@ namespace {
 
 struct Outcome {
   bool accepted = false;
-  std::optional<std::string> model;
+  std::optional<std::string> model = {};
   bool stream = false;
-  std::string error;
+  unsigned slots = 1;
+  unsigned prompts = 1;
+  bool names_slot = false;
+  std::string error = {};
   bool operator==(const Outcome&) const = default;
 };
 
 Outcome scan(std::string_view content_type, std::string_view text, std::size_t piece) {
   const auto scanner = api::make_scan(content_type);
-  if (!scanner) return {false, std::nullopt, false, scanner.error().message};
+  if (!scanner) return {.error = scanner.error().message};
   fuzz::in_pieces(text, piece, [&](std::string_view part) { (*scanner)->feed(part); });
   auto routing = (*scanner)->finish();
-  if (!routing) return {false, std::nullopt, false, routing.error().message};
-  return {true, routing->model, routing->stream, ""};
+  if (!routing) return {.error = routing.error().message};
+  return {true, routing->model, routing->stream, routing->slots, routing->prompts, routing->names_slot, ""};
+}
+
+void compare_slots(const nlohmann::json& json, const Outcome& outcome) {
+  unsigned slots = 1;
+  for (const char* name : {"n", "n_cmpl"}) {
+    const auto value = json.find(name);
+    if (value != json.end() && value->is_number()) slots = std::max(slots, value->get<unsigned>());
+  }
+  check(slots == outcome.slots, "the scan and the parser disagree on how many answers are asked for");
+  std::size_t prompts = 1;
+  for (const char* name : {"prompt", "input", "content", "documents", "texts"}) {
+    const auto value = json.find(name);
+    if (value == json.end() || !value->is_array()) continue;
+    const bool several =
+        std::all_of(value->begin(), value->end(), [](const auto& e) { return e.is_string() || e.is_structured(); });
+    if (several) prompts = std::max(prompts, value->size());
+  }
+  check(std::min<std::size_t>(prompts, api::RoutingScan::kMaxPrompts) == outcome.prompts,
+        "the scan and the parser disagree on the number of prompts");
+  const auto slot = json.find("id_slot");
+  const bool any_slot = slot == json.end() || slot->is_null() || *slot == -1;
+  // A fraction may have more digits than the scan reads: it is taken for a slot then.
+  const bool is_fraction = slot != json.end() && slot->is_number_float();
+  check(any_slot != outcome.names_slot || is_fraction, "the scan and the parser disagree on a named slot");
 }
 
 void compare_with_full_parser(std::string_view text, const Outcome& outcome) {
@@ -37,6 +65,7 @@ void compare_with_full_parser(std::string_view text, const Outcome& outcome) {
   const auto stream = json.find("stream");
   const bool streams = stream != json.end() && stream->is_boolean() && stream->get<bool>();
   check(streams == outcome.stream, "the scan and the parser disagree on the stream");
+  compare_slots(json, outcome);
 }
 
 }  // namespace
