@@ -279,7 +279,8 @@ void examine_models(const Config& config, bool engine_works, const FindingSink& 
   const std::size_t count = scanned.models.size();
   if (count == 0) {
     found({Level::kNote, "models",
-           fmt::format("There are no models in {}: put GGUF files there.", fmt::join(config.models_dirs, ", "))});
+           fmt::format("There are no models in {}: put GGUF files there, or let `minerva pull` fetch some.",
+                       fmt::join(config.models_dirs, ", "))});
     return;
   }
   if (!engine_works) return;  // that was said

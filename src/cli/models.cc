@@ -29,7 +29,9 @@ void print_models(const nlohmann::json& answer) {
                joined(list_of(model, "aliases")), text_of(model, "preset_of")});
   }
   if (table.empty()) {
-    fmt::print("No models. Put GGUF files into the server's models folder (`minerva serve --models-dir DIR`).\n");
+    fmt::print(
+        "No models. Put GGUF files into the server's models folder (`minerva serve --models-dir DIR`), or let `minerva "
+        "pull` fetch some.\n");
   } else {
     fmt::print("{}", table.text(stdout_has_colour()));
   }

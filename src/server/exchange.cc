@@ -30,7 +30,11 @@ io::Task<void> Exchange::error(const Error& error) {
   head.headers.add("Content-Type", "application/json");
   head.headers.add("x-request-id", request_id);
   if (!model.empty()) head.headers.add("x-minerva-model", model);
-  if (error.code == ErrorCode::kUnauthorized) head.headers.add("WWW-Authenticate", "Bearer");
+  if (error.code == ErrorCode::kUnauthorized) {
+    head.headers.add("WWW-Authenticate", "Bearer");
+    // OpenAI's and Anthropic's clients know it. Claude Code would try a key that was mistyped for three minutes.
+    head.headers.add("x-should-retry", "false");
+  }
   if (error.code == ErrorCode::kUnsupportedMedia) {
     head.headers.add("Accept-Encoding", std::string(api::kContentEncodings));
   }

@@ -103,6 +103,10 @@ class Relay {
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
+    // While a body comes, its request takes no slot.
+    if (slots_it_takes() > 0) {
+      if (auto failed = co_await read_whole_body()) co_return co_await refuse(is_late() ? too_late() : *failed);
+    }
     ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
@@ -322,6 +326,18 @@ class Relay {
     co_return std::nullopt;
   }
 
+  unsigned slots_it_takes() const {
+    switch (takes_of(x_.request.method, engine_path())) {
+      case Takes::kNoSlot:
+        return 0;
+      case Takes::kOneSlot:
+        return 1;
+      case Takes::kSlots:
+        break;
+    }
+    return std::max(1U, slots_);
+  }
+
   bool names_slot() const { return names_slot_ && takes_of(x_.request.method, engine_path()) != Takes::kNoSlot; }
 
   static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
@@ -360,8 +376,9 @@ class Relay {
     const bool again = lost.has_value();
     if (!again) outcome_ = outcome_now();
     const TimePoint deadline = std::min((again ? Clock::now() : x_.arrived) + service_.config.max_wait, deadline_);
-    const RequestId request = again ? service_.host.retry(std::move(*lost), deadline, take_answer)
-                                    : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_);
+    const RequestId request =
+        again ? service_.host.retry(std::move(*lost), deadline, take_answer)
+              : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_, slots_it_takes());
     // A model that is hot has answered by now.
     if (!co_await wait_for(woken, TimePoint::max(), [&] { return answer.has_value(); })) {
       // Also when the answer came at the same time: nothing is started for who is gone.

@@ -21,6 +21,7 @@ def test_every_key_opens_and_nothing_else_does(serve):
             assert answer.error["code"] == "invalid_api_key"
             assert answer.error["type"] == "authentication_error"
             assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["x-should-retry"] == "false"
     for key in KEYS:
         for headers in (bearer(key), {"x-api-key": key}, {"Authorization": f"bearer {key}"}):
             assert m.get("/v1/models", headers=headers).status == 200, headers
