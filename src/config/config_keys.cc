@@ -552,9 +552,10 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(count_row("queue.max_total", "", 1, 1'000'000,
                            "Requests waiting for all models together; more are answered with 429.",
                            [](auto& c) -> auto& { return c.max_queue; }));
-  rows.push_back(duration_row("queue.max_wait", kSoon,
-                              "A request that waited this long for its model, or for a slot of it, is answered with 503.",
-                              [](auto& c) -> auto& { return c.max_wait; }));
+  rows.push_back(
+      duration_row("queue.max_wait", kSoon,
+                   "A request that waited this long for its model, or for a slot of it, is answered with 503.",
+                   [](auto& c) -> auto& { return c.max_wait; }));
   rows.push_back(duration_row("queue.min_residency", Duration::zero(),
                               "A busy model is not moved out for another before it was in memory this long.",
                               [](auto& c) -> auto& { return c.min_residency; }));
@@ -812,7 +813,8 @@ std::vector<ModelRow> make_model_rows() {
                                 "budget: as many as fit, and the answers to loads, `minerva ps` and the log say so. "
                                 "Otherwise it is refused.",
                                 [](auto& e) -> auto& { return e.context_may_shrink; }));
-  rows.push_back(model_count_row("parallel", 256, fmt::to_string(ModelSpec{}.parallel), "Conversations at once. More requests wait for one of them to end.",
+  rows.push_back(model_count_row("parallel", 256, fmt::to_string(ModelSpec{}.parallel),
+                                 "Conversations at once. More requests wait for one of them to end.",
                                  [](auto& e) -> auto& { return e.parallel; }));
   rows.push_back(model_flag_row("pin", "Whether it stays in memory once it is loaded.",
                                 [](auto& e) -> auto& { return e.pinned; }));
