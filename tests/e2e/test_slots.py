@@ -5,7 +5,7 @@ import harness
 from harness import in_background, wait_until
 
 TWO_SLOTS = '[model."slow"]\npath = "slow.gguf"\nparallel = 2\ncontext = 4096\n'
-LONG = 300  # tokens: a second or more of the slow model
+LONG = 50  # tokens: 0.3 s or more of the slow model
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def test_a_long_line_for_one_model_does_not_hold_back_another(serve, models, slo
     m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]}, config=TWO_SLOTS,
               env={"MINERVA_QUEUE_MIN_RESIDENCY": "100ms"})
     assert m.chat("slow", max_tokens=LONG).status == 200  # so that it is known to be slow
-    line = [in_background(m.chat, "slow", max_tokens=LONG) for _ in range(30)]
-    wait_until(lambda: (m.view("slow") or {}).get("waiting", 0) >= 26, "they wait")
+    line = [in_background(m.chat, "slow", max_tokens=LONG) for _ in range(16)]
+    wait_until(lambda: (m.view("slow") or {}).get("waiting", 0) >= 12, "they wait")
     assert slots_of(m)[:2] == (2, 2)
     assert m.chat("a").status == 200
     left = sum(not call.done for call in line)
-    assert left > 15, f"the other model waited until {30 - left} of the 30 before it were answered"
+    assert left > 6, f"the other model waited until {16 - left} of the 16 before it were answered"
     assert all(call.result().status == 200 for call in line)
 
 
@@ -47,7 +47,7 @@ def test_what_generates_nothing_needs_no_slot(busy):
     wait_until(lambda: slots_of(m) == (2, 2, 1), "it waits for a slot")
     assert m.post("/tokenize", {"model": "slow", "content": "x"}).json["tokens"]
     assert not waits.done
-    busy[1][0].drop()
+    busy[1].pop().drop()
     assert waits.result().status == 200
 
 
@@ -64,7 +64,7 @@ def test_more_answers_at_once_than_slots_are_refused_before_anything_moves(serve
     m.use("a")
     answer = m.chat("slow", n=3)
     assert answer.status == 400 and answer.error["param"] == "n", answer
-    assert "gives 2 (parallel)" in answer.error_message
+    assert "gives 2 answers at once" in answer.error_message
     assert m.loaded() == ["a"]
     two = m.chat("slow", n=2)
     assert two.status == 200 and len(two.json["choices"]) == 2
@@ -79,9 +79,9 @@ def test_callers_take_turns(serve, models, slow_model):
         return m.post("/v1/chat/completions", harness.chat_body("slow", max_tokens=LONG), headers=caller)
 
     assert ask(ann).status == 200
-    line = [in_background(ask, ann) for _ in range(10)]
-    wait_until(lambda: m.get("/v1/models/stats", headers=ann).json["models"][0]["waiting"] == 9, "they wait")
+    line = [in_background(ask, ann) for _ in range(6)]
+    wait_until(lambda: m.get("/v1/models/stats", headers=ann).json["models"][0]["waiting"] >= 4, "they wait")
     assert ask(ben).status == 200
     left = sum(not call.done for call in line)
-    assert left >= 7, f"{10 - left} of ten requests of one caller came before the single one of another"
+    assert left >= 2, f"{6 - left} of six requests of one caller came before the single one of another"
     assert all(call.result().status == 200 for call in line)

@@ -975,7 +975,7 @@ void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) con
 
 void Referee::check_guesses() {
   // Who asked for it made it more than a guess, unless he was turned away at the door, which only the core knows.
-  if (arrival_) {
+  if (arrival_ && !requests_.at(*arrival_).looking) {
     const auto it = models_.find(requests_.at(*arrival_).model);
     if (it != models_.end() && it->second.live) {
       SimEngine& engine = engines_.at(*it->second.live);
