@@ -80,7 +80,7 @@ Result<std::string> hash_api_key(std::string_view text) {
                               kMaxNameBytes));
     }
     const Result<std::string> hash = hash_api_key(key);
-    if (!hash) return hash;
+    if (!hash) return fail(hash.error());
     return fmt::format("{}{}{}", name, kBehindName, *hash);
   }
   const bool is_hash = text.starts_with(kPrefix);

@@ -92,7 +92,8 @@ struct Config {
   std::vector<std::string> pull_hosts = {"huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co"};
   Bytes pull_max_rate;  // per second; 0: no limit
   Duration pull_stall_timeout = std::chrono::seconds(30);
-  std::string pull_folder;  // no key: the Hugging Face cache if it is a models folder, else the first of these
+  unsigned pull_parallel = 4;  // ranges of one file at once
+  std::string pull_folder;     // no key: the Hugging Face cache if it is a models folder, else the first of these
 
   // [park] what it means on this machine: parking.h
   bool park = true;

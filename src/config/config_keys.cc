@@ -595,6 +595,9 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(duration_row("pull.stall_timeout", std::chrono::seconds(1),
                               "A download without a byte for so long begins its connection anew, some times.",
                               [](auto& c) -> auto& { return c.pull_stall_timeout; }));
+  rows.push_back(count_row("pull.parallel", "", 1, 16,
+                           "Ranges of one large file that are fetched at once, each by a connection of its own.",
+                           [](auto& c) -> auto& { return c.pull_parallel; }));
 
   rows.push_back(boolean_row("park.enabled", "--park",
                              "Whether an idle model that makes room for another keeps its process and its "

@@ -655,6 +655,7 @@ const std::map<std::string, std::string>& samples() {
       {"pull.hosts", "[\"mirror.example\", \"*.cdn.example\"]"},
       {"pull.max_rate", "\"110MiB\""},
       {"pull.stall_timeout", "\"45s\""},
+      {"pull.parallel", "7"},
       {"park.enabled", "false"},
       {"trace.enabled", "false"},
       {"predict.preload", "true"},

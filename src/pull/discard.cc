@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "pull/hub_answers.h"
 #include "pull/layout.h"
+#include "pull/part_file.h"
 
 namespace minerva::pull {
 namespace {
@@ -53,7 +54,7 @@ void discard(const FetchSettings& settings, const Asked& asked, const std::vecto
       log::warn("{} stays: another program fetches it now, or its lock cannot be opened", layout.part(etag).string());
       continue;
     }
-    remove_file(layout.part(etag));
+    PartFile::remove(layout.part(etag));
     if (!has_links(layout, etag)) remove_file(layout.blob(etag));
   }
 }

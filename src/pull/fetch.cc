@@ -27,8 +27,7 @@ constexpr int kMostFailures = 5;             // without a new byte in between
 constexpr auto kFirstPause = std::chrono::seconds(1);
 constexpr auto kLongestPause = std::chrono::seconds(30);
 constexpr auto kLockPeriod = std::chrono::seconds(1);  // nobody tells when another program's lock is free
-constexpr auto kReportPeriod = std::chrono::milliseconds(500);
-constexpr Bytes kDiskReserve = Bytes::mib(64);  // that stays free
+constexpr Bytes kDiskReserve = Bytes::mib(64);         // that stays free
 
 bool is_file_of(const fs::path& path, Bytes size) {
   std::error_code error;
@@ -45,6 +44,13 @@ std::string encode_path(std::string_view path) {
     text += '/';
     path.remove_prefix(end + 1);
   }
+}
+
+// Large enough that a request for each costs nothing, and small enough that the hash reads most of what is in memory
+// still.
+Bytes piece_size(Bytes size, unsigned parallel) {
+  constexpr std::uint64_t kPieces = 32;
+  return parallel < 2 ? Bytes() : std::clamp(Bytes(size.count() / kPieces), Bytes::mib(16), Bytes::mib(256));
 }
 
 bool begins_as_gguf(const fs::path& file) {
@@ -72,12 +78,16 @@ Result<void> Fetch::connect() {
         "HF_HUB_OFFLINE is set in the server's environment, so nothing is fetched. Unset it and start the server "
         "again.");
   }
-  HostRules rules(hub_.endpoint, settings_.hosts);
+  const HostRules rules(hub_.endpoint, settings_.hosts);
   if (const auto allowed = rules.check(hub_.endpoint); !allowed) return fail(allowed.error());
-  transfer_ = std::make_unique<Transfer>(
-      std::move(rules), TransferOptions{hub_.token, settings_.agent, settings_.max_rate, settings_.stall_timeout},
-      stop_);
+  transfer_ = make_transfer(stop_, settings_.max_rate);
   return {};
+}
+
+std::unique_ptr<Transfer> Fetch::make_transfer(const Stop& stop, Bytes max_rate) const {
+  return std::make_unique<Transfer>(HostRules(hub_.endpoint, settings_.hosts),
+                                    TransferOptions{hub_.token, settings_.agent, max_rate, settings_.stall_timeout},
+                                    stop);
 }
 
 Url Fetch::hub_url(const std::string& path) const {
@@ -212,9 +222,7 @@ Result<Fetched> Fetch::run_repo(Asked asked, const Pinned& pinned) {
   for (const RemoteFile& file : files) {
     const std::string& etag = file.proof.hex;
     if (is_file_of(layout.blob(etag), file.size) || is_file_of(layout.snapshot(commit, file.path), file.size)) continue;
-    std::error_code error;
-    const auto have = fs::file_size(layout.part(etag), error);
-    needed += file.size - Bytes(error ? 0 : have);
+    needed += file.size - PartFile::kept(layout.part(etag), file.size);
   }
   if (const auto enough = check_disk(layout.folder(), needed); !enough) return fail(enough.error());
   if (const auto made = layout.make_folders(); !made) return fail(made.error());
@@ -274,8 +282,7 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
   }
   if (proof.hex != file.proof.hex && file.proof.kind != Proof::Kind::kNone) {
     // Another content than the list said: what came of that one is of no use any more.
-    std::error_code ignored;
-    fs::remove(layout.part(file.proof.hex), ignored);
+    PartFile::remove(layout.part(file.proof.hex));
     std::erase(progress_.made, file.proof.hex);
   }
   const Bytes size = facts.size.value_or(file.size);
@@ -291,90 +298,15 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
   say(fmt::format("fetching {}", file.path));
   if (is_file_of(layout.blob(proof.hex), size)) return proof.hex;
   note_made(proof.hex);
-  auto part = PartFile::open(layout.part(proof.hex), size, proof, stop_);
-  if (!part) return fail(part.error());
-  const Bytes missing = Bytes(part->size() - part->have());
+  auto opened = PartFile::open(layout.part(proof.hex), size, proof, piece_size(size, settings_.parallel));
+  if (!opened) return fail(opened.error());
+  PartFile& part = **opened;
+  const Bytes missing = Bytes(part.size() - part.have());
   if (const auto enough = check_disk(layout.folder(), missing); !enough) return fail(enough.error());
-  if (const auto got = receive(*part, url, file.path, repo.asked.repo); !got) return fail(got.error());
-  if (const auto proven = prove(*part, file.path); !proven) return fail(proven.error());
-  if (const auto finished = part->finish(layout.blob(proof.hex)); !finished) return fail(finished.error());
+  if (const auto got = receive(part, {url, file.path, repo.asked.repo}); !got) return fail(got.error());
+  if (const auto proven = prove(part, file.path); !proven) return fail(proven.error());
+  if (const auto finished = part.finish(layout.blob(proof.hex)); !finished) return fail(finished.error());
   return proof.hex;
-}
-
-Result<void> Fetch::prove(PartFile& part, const std::string& name) {
-  say(fmt::format("checking {}", name));
-  if (part.proven()) return {};
-  part.discard();
-  // What an earlier try left may have been damaged since: once more, from its beginning.
-  const auto code = part.resumed() ? ErrorCode::kUnreachable : ErrorCode::kIo;
-  return fail(code, fmt::format("What came of {} is not what the hub says it is (its hash is another one): nothing of "
-                                "it is used. Pull it again; if that stays so, tell its publisher.",
-                                name));
-}
-
-Result<void> Fetch::receive(PartFile& part, const Url& url, const std::string& name, const std::string& repo) {
-  std::uint64_t at_begin = part.have();
-  progress_.done = complete_ + Bytes(part.have());
-  std::optional<Error> error;
-  const auto refuse = [&](ErrorCode code, std::string message) {
-    error = Error{code, std::move(message)};
-    return false;
-  };
-  const Transfer::Sink sink{
-      [&](const Answer& answer) {
-        const auto it = answer.fields.find("content-range");
-        const auto range = it == answer.fields.end() ? std::nullopt : parse_content_range(it->second);
-        if (answer.status == 206) {
-          if (range && range->first == part.have() && range->total == part.size()) return true;
-          part.discard();
-          return refuse(ErrorCode::kUnreachable,
-                        fmt::format("{} sends another part of {} than was asked for", answer.url.host, name));
-        }
-        const auto length = answer.fields.find("content-length");
-        if (length != answer.fields.end() && length->second != fmt::to_string(part.size())) {
-          return refuse(ErrorCode::kIo, fmt::format("{} sends {} bytes of {}, which has {} as the hub says: nothing of "
-                                                    "it is used. Pull it again later.",
-                                                    answer.url.host, length->second, name, part.size()));
-        }
-        // A server that knows no ranges sends all of it.
-        if (const auto anew = part.begin_anew(); !anew) return refuse(anew.error().code, anew.error().message);
-        at_begin = 0;
-        progress_.done = complete_;
-        return true;
-      },
-      [&](std::string_view bytes) {
-        if (const auto kept = part.append(bytes); !kept) return refuse(kept.error().code, kept.error().message);
-        progress_.done = complete_ + Bytes(part.have());
-        count(bytes.size());
-        return true;
-      }};
-  Result<Answer> answer = Answer{};
-  if (!part.complete()) answer = transfer_->get(url, part.have(), sink);
-  progress_.done = complete_ + Bytes(part.have());
-  report_(progress_);  // also of a line that stopped before the next report was due
-  if (error) return fail(*error);
-  if (!answer) return fail(answer.error());
-  if (part.complete()) return {};
-  const int status = answer->status;
-  if (status == 416) {
-    part.discard();
-    return fail(ErrorCode::kUnreachable,
-                fmt::format("{} has no such part of {}: it is begun anew", answer->url.host, name));
-  }
-  const bool is_hub = answer->url.same_origin(hub_.endpoint);
-  if (!answer->good() && !is_hub &&
-      (status == 400 || status == 401 || status == 403 || status == 404 || status == 410) && !repo.empty()) {
-    return fail(ErrorCode::kUnreachable, fmt::format("the address of {} that the hub gave has ended ({} says {})", name,
-                                                     answer->url.host, status));
-  }
-  if (!answer->good()) {
-    if (!repo.empty()) return fail(refused(*answer, repo));
-    return fail(may_pass(status) ? ErrorCode::kUnreachable : ErrorCode::kIo,
-                fmt::format("{} answers {} with status {}. Check the address.", answer->url.host, name, status));
-  }
-  return fail(ErrorCode::kUnreachable, fmt::format("the line was cut after {} of {} bytes of {}. What was fetched is "
-                                                   "kept: pull it again to go on",
-                                                   part.have(), part.size(), name));
 }
 
 // ---- a file of another host ----
@@ -426,21 +358,22 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
   std::erase(progress_.made, path.filename());
   discard(settings_, asked, std::exchange(progress_.made, {}));
   note_made(path.filename().string());
-  auto part = PartFile::open(path, *facts.size, facts.linked ? proof_of_etag(facts.etag) : Proof{}, stop_);
-  if (!part) return fail(part.error());
+  auto opened = PartFile::open(path, *facts.size, facts.linked ? proof_of_etag(facts.etag) : Proof{});
+  if (!opened) return fail(opened.error());
+  PartFile& part = **opened;
   // Without a strong ETag nobody knows whether the file is still the same.
   if (facts.etag.empty() || facts.weak) {
-    if (const auto anew = part->begin_anew(); !anew) return fail(anew.error());
+    if (const auto anew = part.begin_anew(); !anew) return fail(anew.error());
   }
-  if (const auto enough = check_disk(folder, Bytes(part->size() - part->have())); !enough) return fail(enough.error());
-  if (const auto got = receive(*part, *url, name, {}); !got) return fail(got.error());
-  if (const auto proven = prove(*part, name); !proven) return fail(proven.error());
+  if (const auto enough = check_disk(folder, Bytes(part.size() - part.have())); !enough) return fail(enough.error());
+  if (const auto got = receive(part, {*url, name, {}}); !got) return fail(got.error());
+  if (const auto proven = prove(part, name); !proven) return fail(proven.error());
   if (!begins_as_gguf(path)) {
-    part->discard();
+    part.discard();
     return fail(ErrorCode::kInvalidModel, fmt::format("What {} sends as {} is no GGUF file.", url->host, name),
                 "model");
   }
-  return part->finish(target);
+  return part.finish(target);
 }
 
 // ---- telling ----
@@ -454,20 +387,6 @@ void Fetch::note_made(const std::string& name) {
 
 void Fetch::say(std::string doing) {
   progress_.doing = std::move(doing);
-  report_(progress_);
-}
-
-void Fetch::count(std::uint64_t bytes) {
-  progress_.received += bytes;
-  const TimePoint now = Clock::now();
-  if (rated_ == TimePoint{}) rated_ = now;
-  if (now - rated_ < kReportPeriod) return;
-  const double seconds = std::chrono::duration<double>(now - rated_).count();
-  const double rate = static_cast<double>(progress_.received - counted_) / seconds;
-  constexpr double kNew = 0.3;
-  progress_.rate = progress_.rate == 0 ? rate : (1 - kNew) * progress_.rate + kNew * rate;
-  counted_ = progress_.received;
-  rated_ = now;
   report_(progress_);
 }
 

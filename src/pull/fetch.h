@@ -5,7 +5,8 @@
 // address again, since signed ones end. A line that is lost, a busy hub and an address that has ended are tried again,
 // a bounded number of times without a new byte.
 //
-// Threading: one thread; calls block. The Stop may be set from another one. It keeps no table of jobs (downloads.h).
+// Threading: one thread; calls block, and fetch the ranges of a large file by threads of their own. The Stop may be set
+// from another one. It keeps no table of jobs (downloads.h).
 #pragma once
 
 #include <chrono>
@@ -31,8 +32,9 @@ class Transfer;
 
 struct FetchSettings {
   std::vector<std::string> hosts;  // HostRules
-  Bytes max_rate;                  // per second; 0: no limit
+  Bytes max_rate;                  // per second, of all ranges together; 0: no limit
   std::chrono::seconds stall_timeout{30};
+  unsigned parallel = 1;             // ranges of one file at once, each by a connection of its own
   std::filesystem::path hub_cache;   // where repositories' files go
   std::filesystem::path models_dir;  // where a file of another host goes
   Bytes budget;                      // of all models' memory
@@ -107,8 +109,21 @@ class Fetch {
   Result<std::string> fetch_file(const HubLayout& layout, const Repo& repo, const RemoteFile& file);
   Result<std::string> try_file(const HubLayout& layout, const Repo& repo, const RemoteFile& file);
   Result<void> try_url(const Asked& asked, const std::filesystem::path& target);
-  // What is missing of `part`, from `url`.
-  Result<void> receive(PartFile& part, const Url& url, const std::string& name, const std::string& repo);
+  // Where a file comes from.
+  struct Source {
+    Url url;
+    std::string name;  // for people
+    std::string repo;  // empty: of another host
+  };
+  struct Lines;  // by which its pieces come at once
+  // What is missing of `part`.
+  Result<void> receive(PartFile& part, const Source& source);
+  // The same of all pieces that nobody else takes.
+  void receive_pieces(Transfer& transfer, PartFile& part, const Source& source, Lines& lines);
+  Result<void> receive_piece(Transfer& transfer, PartFile& part, std::size_t piece, const Source& source, Lines& lines);
+  // Why an answer that has ended did not bring the whole piece.
+  Error why_incomplete(const Answer& answer, PartFile& part, const Source& source) const;
+  std::unique_ptr<Transfer> make_transfer(const Stop& stop, Bytes max_rate) const;
   Result<void> prove(PartFile& part, const std::string& name);
   Result<void> check_disk(const std::filesystem::path& where, Bytes needed) const;
 

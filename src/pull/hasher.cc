@@ -2,26 +2,28 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <span>
 #include <system_error>
-#include <utility>
 
 #include "api/digest.h"
 
 namespace minerva::pull {
 namespace {
 
-constexpr std::size_t kBlock = 1 << 20;  // bytes
-constexpr std::size_t kMostWaiting = 8;  // blocks
+constexpr std::size_t kBlock = 1 << 20;                       // bytes
+constexpr auto kStopPeriod = std::chrono::milliseconds(100);  // a Stop wakes nobody who waits for something else too
 
 }  // namespace
 
 void Hasher::ContextDeleter::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
-Hasher::Hasher(Proof::Kind kind, std::uint64_t size) : context_(EVP_MD_CTX_new()) {
+Hasher::Hasher(int file, Proof::Kind kind, std::uint64_t size) : file_(file), size_(size), context_(EVP_MD_CTX_new()) {
   const bool is_git = kind == Proof::Kind::kGitBlob;
   EVP_DigestInit_ex(context_.get(), is_git ? EVP_sha1() : EVP_sha256(), nullptr);
   if (!is_git) return;
@@ -31,52 +33,49 @@ Hasher::Hasher(Proof::Kind kind, std::uint64_t size) : context_(EVP_MD_CTX_new()
 
 Hasher::~Hasher() { end_thread(); }
 
-void Hasher::hash(std::string_view block) { EVP_DigestUpdate(context_.get(), block.data(), block.size()); }
-
-void Hasher::update(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::size_t count = std::min(bytes.size(), kBlock - block_.size());
-    block_.append(bytes.substr(0, count));
-    bytes.remove_prefix(count);
-    if (block_.size() == kBlock) pass_on();
+bool Hasher::hash_some(std::uint64_t end) {
+  buffer_.resize(kBlock);
+  while (true) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, end - hashed_));
+    const ssize_t got = ::pread(file_, buffer_.data(), count, static_cast<off_t>(hashed_));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    EVP_DigestUpdate(context_.get(), buffer_.data(), static_cast<std::size_t>(got));
+    const std::lock_guard lock(mutex_);
+    hashed_ += static_cast<std::uint64_t>(got);
+    return true;
   }
 }
 
-void Hasher::pass_on() {
-  if (!thread_.joinable()) {
-    try {
-      thread_ = std::thread([this] { run(); });
-    } catch (const std::system_error&) {  // no thread is to be had: slower, and as right
-      hash(block_);
-      block_.clear();
-      return;
-    }
+bool Hasher::is_worth_it() const { return reached_ - hashed_ >= kBlock || reached_ == size_; }
+
+void Hasher::reach(std::uint64_t end) {
+  bool worth_it = false;
+  {
+    const std::lock_guard lock(mutex_);
+    reached_ = end;
+    worth_it = is_worth_it();
   }
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return waiting_.size() < kMostWaiting; });
-  waiting_.push_back(std::move(block_));
-  block_ = std::string();
-  if (!spare_.empty()) {
-    block_ = std::move(spare_.back());
-    spare_.pop_back();
+  if (thread_.joinable() && worth_it) changed_.notify_all();
+  if (thread_.joinable()) return;
+  if (end < kBlock) return;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no thread is to be had: hex() does it, later and as right
   }
-  lock.unlock();
-  changed_.notify_all();
 }
 
 void Hasher::run() {
   std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
-    std::string block = std::move(waiting_.front());
-    waiting_.pop_front();
+  while (!ending_ && !failed_ && hashed_ < size_) {
+    changed_.wait(lock, [this] { return ending_ || is_worth_it(); });
+    const std::uint64_t end = reached_;
+    if (ending_) return;
     lock.unlock();
-    changed_.notify_all();
-    hash(block);
-    block.clear();
+    const bool read = hash_some(end);
     lock.lock();
-    spare_.push_back(std::move(block));
+    failed_ = !read;
+    if (failed_ || hashed_ == size_) changed_.notify_all();
   }
 }
 
@@ -90,9 +89,15 @@ void Hasher::end_thread() {
   thread_.join();
 }
 
-std::string Hasher::hex() {
+Result<std::string> Hasher::hex(const Stop& stop) {
+  if (thread_.joinable()) {
+    std::unique_lock lock(mutex_);
+    while (!stop.is_set() && !failed_ && hashed_ < size_) changed_.wait_for(lock, kStopPeriod);
+  }
   end_thread();
-  hash(block_);
+  while (!stop.is_set() && !failed_ && hashed_ < size_) failed_ = !hash_some(size_);
+  if (failed_) return fail(ErrorCode::kIo, "what was fetched cannot be read again. Check the disk.");
+  if (hashed_ < size_) return fail(ErrorCode::kCancelled, "cancelled");
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_DigestFinal_ex(context_.get(), digest.data(), &size);

@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "io/descriptor.h"
 
@@ -17,25 +18,72 @@ namespace minerva::pull {
 namespace fs = std::filesystem;
 
 namespace {
+
 constexpr std::uint64_t kWriteBehind = 64 << 20;  // bytes
+constexpr std::uint64_t kMostPieces = 10'000;
+
+// A map: this head, then for each piece the bytes that are there of it. Each is written by itself, which is done wholly
+// or not at all, also by a process that is killed. A machine that loses its power may have a map that knows more than
+// its disk: then the hash is wrong, and the file is begun anew.
+struct MapHead {
+  std::array<char, 16> magic = {'m', 'i', 'n', 'e', 'r', 'v', 'a', ' ', 'p', 'i', 'e', 'c', 'e', 's', ' ', '1'};
+  std::uint64_t size = 0;
+  std::uint64_t piece = 0;
+};
+
+fs::path map_of(const fs::path& path) { return path.string() + ".map"; }
+
+std::vector<PartFile::Piece> cut(std::uint64_t size, std::uint64_t piece) {
+  std::vector<PartFile::Piece> pieces;
+  if (piece == 0 || piece >= size || size / piece >= kMostPieces) return {{0, size, 0}};
+  for (std::uint64_t at = 0; at < size; at += piece) pieces.push_back({at, std::min(at + piece, size), 0});
+  return pieces;
+}
+
+template <typename T>
+bool read_at(int fd, std::uint64_t at, T& value) {
+  return ::pread(fd, &value, sizeof(value), static_cast<off_t>(at)) == static_cast<ssize_t>(sizeof(value));
+}
+
+template <typename T>
+bool write_at(int fd, std::uint64_t at, const T& value) {
+  return ::pwrite(fd, &value, sizeof(value), static_cast<off_t>(at)) == static_cast<ssize_t>(sizeof(value));
+}
+
+std::uint64_t place_of(std::size_t piece) { return sizeof(MapHead) + piece * sizeof(std::uint64_t); }
+
+int open_map(const fs::path& path, int flags) {
+  return ::open(map_of(path).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags, 0644);
+}
+
+// What a map says; empty if it is none of such a file, of which `there` bytes are there, holes included.
+std::vector<PartFile::Piece> read_map(int fd, std::uint64_t size, std::uint64_t there) {
+  MapHead head;
+  if (!read_at(fd, 0, head) || head.magic != MapHead{}.magic || head.size != size) return {};
+  std::vector<PartFile::Piece> pieces = cut(size, head.piece);
+  if (pieces.size() < 2) return {};
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    PartFile::Piece& piece = pieces[i];
+    if (!read_at(fd, place_of(i), piece.have) || piece.have > piece.end - piece.begin) return {};
+    if (piece.have > 0 && piece.next() > there) return {};
+  }
+  return pieces;
+}
+
+std::uint64_t sum(const std::vector<PartFile::Piece>& pieces) {
+  std::uint64_t have = 0;
+  for (const PartFile::Piece& piece : pieces) have += piece.have;
+  return have;
+}
+
 }  // namespace
 
 PartFile::PartFile(int fd, fs::path path, Bytes size, Proof proof)
-    : fd_(fd), path_(std::move(path)), size_(size.count()), proof_(std::move(proof)) {
-  begin_hash();
-}
-
-PartFile::PartFile(PartFile&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      path_(std::move(other.path_)),
-      size_(other.size_),
-      proof_(std::move(other.proof_)),
-      have_(other.have_),
-      behind_(other.behind_),
-      resumed_(other.resumed_),
-      hash_(std::move(other.hash_)) {}
+    : fd_(fd), path_(std::move(path)), size_(size.count()), proof_(std::move(proof)), pieces_(cut(size_, 0)) {}
 
 PartFile::~PartFile() {
+  hash_.reset();  // it reads the file
+  if (map_ >= 0) ::close(map_);
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -43,78 +91,118 @@ Failure PartFile::failed(std::string_view what) const {
   const int error = errno;
   if (error == ENOSPC || error == EDQUOT) {
     return fail(ErrorCode::kIo, fmt::format("The disk is full: {} of {} are kept in {}. Make room and pull it again.",
-                                            format_bytes(Bytes(have_)), format_bytes(Bytes(size_)), path_.string()));
+                                            format_bytes(Bytes(have())), format_bytes(Bytes(size_)), path_.string()));
   }
   return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}. Check the folder's owner, mode and disk.", what,
                                           path_.string(), std::strerror(error)));
 }
 
-Result<PartFile> PartFile::open(const fs::path& path, Bytes size, const Proof& proof, const Stop& stop) {
+Result<std::unique_ptr<PartFile>> PartFile::open(const fs::path& path, Bytes size, const Proof& proof, Bytes piece) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
-  PartFile part(fd, path, size, proof);
+  std::unique_ptr<PartFile> part(new PartFile(fd, path, size, proof));
   struct stat status{};
-  if (fd < 0 || ::fstat(fd, &status) != 0) return part.failed("open");
+  if (fd < 0 || ::fstat(fd, &status) != 0) return part->failed("open");
   if (!S_ISREG(status.st_mode)) {
     errno = EINVAL;
-    return part.failed("open");
+    return part->failed("open");
   }
-  if (static_cast<std::uint64_t>(status.st_size) > part.size_) {
-    if (const auto anew = part.begin_anew(); !anew) return fail(anew.error());
-  } else if (const auto hashed = part.hash_what_is_there(stop); !hashed) {
-    return fail(hashed.error());
+  if (const auto found = part->find_pieces(static_cast<std::uint64_t>(status.st_size), piece.count()); !found) {
+    return fail(found.error());
   }
-  part.resumed_ = part.have_ > 0;
+  part->resumed_ = part->have() > 0;
+  part->begin_hash();
+  part->hash_what_is_there();
   return part;
 }
 
-void PartFile::begin_hash() {
-  hash_ = proof_.kind == Proof::Kind::kNone ? nullptr : std::make_unique<Hasher>(proof_.kind, size_);
-}
-
-Result<void> PartFile::hash_what_is_there(const Stop& stop) {
-  std::vector<char> buffer(1U << 20U);
-  while (true) {
-    if (stop.is_set()) return fail(ErrorCode::kCancelled, "cancelled");
-    const ssize_t got = ::read(fd_, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return failed("read");
-    if (got == 0) return {};
-    if (hash_) hash_->update({buffer.data(), static_cast<std::size_t>(got)});
-    have_ += static_cast<std::uint64_t>(got);
+Result<void> PartFile::find_pieces(std::uint64_t there, std::uint64_t piece) {
+  map_ = open_map(path_, 0);
+  const bool had_map = map_ >= 0;
+  if (had_map) pieces_ = read_map(map_, size_, there);
+  // Without its map nobody knows what of it is there.
+  if (there > size_ || pieces_.empty()) {
+    pieces_ = cut(size_, 0);
+    if (::ftruncate(fd_, 0) != 0) return failed("empty");
+    there = 0;
+  } else if (had_map) {
+    return {};
   }
+  if (had_map) ::close(std::exchange(map_, -1));
+  ::unlink(map_of(path_).c_str());
+  pieces_ = cut(size_, piece);
+  for (Piece& each : pieces_) each.have = std::min(each.end, std::max(there, each.begin)) - each.begin;
+  return pieces_.size() > 1 ? make_map(piece) : Result<void>{};
 }
 
-Result<void> PartFile::append(std::string_view bytes) {
-  if (bytes.size() > size_ - have_) {
+Result<void> PartFile::make_map(std::uint64_t piece) {
+  map_ = open_map(path_, O_CREAT | O_TRUNC);
+  MapHead head;
+  head.size = size_;
+  head.piece = piece;
+  // The head comes last: until then it is none.
+  bool written = map_ >= 0;
+  for (std::size_t i = 0; written && i < pieces_.size(); ++i) written = write_at(map_, place_of(i), pieces_[i].have);
+  written = written && write_at(map_, 0, head);
+  return written ? Result<void>{} : failed("write the map of");
+}
+
+void PartFile::begin_hash() {
+  hash_ = proof_.kind == Proof::Kind::kNone ? nullptr : std::make_unique<Hasher>(fd_, proof_.kind, size_);
+}
+
+void PartFile::hash_what_is_there() {
+  if (!hash_) return;
+  const auto first = std::find_if(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return !piece.complete(); });
+  hash_->reach(first == pieces_.end() ? size_ : first->next());
+}
+
+std::uint64_t PartFile::have() const {
+  const std::lock_guard lock(mutex_);
+  return sum(pieces_);
+}
+
+Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
+  Piece& piece = pieces_[at];  // its own thread alone writes it, and reads it without the lock
+  if (bytes.size() > piece.end - piece.next()) {
     return fail(ErrorCode::kIo, fmt::format("more than the {} bytes come that were said", size_));
   }
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(have_));
+    const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(piece.next()));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return failed("write");
-    const auto count = static_cast<std::size_t>(written);
-    if (hash_) hash_->update(bytes.substr(0, count));
-    have_ += count;
-    bytes.remove_prefix(count);
-  }
-  // The disk has work meanwhile, and the sync in the end little left to wait for.
-  if (have_ - behind_ >= kWriteBehind) {
-    ::sync_file_range(fd_, static_cast<off_t>(behind_), static_cast<off_t>(have_ - behind_), SYNC_FILE_RANGE_WRITE);
-    behind_ = have_;
+    const std::uint64_t before = piece.have;
+    {
+      const std::lock_guard lock(mutex_);
+      piece.have += static_cast<std::uint64_t>(written);
+      hash_what_is_there();
+    }
+    if (map_ >= 0 && !write_at(map_, place_of(at), piece.have)) return failed("write the map of");
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    // The disk has work meanwhile, and the sync in the end little left to wait for.
+    if (const std::uint64_t behind = before / kWriteBehind * kWriteBehind; piece.have - behind >= kWriteBehind) {
+      ::sync_file_range(fd_, static_cast<off_t>(piece.begin + behind), kWriteBehind, SYNC_FILE_RANGE_WRITE);
+    }
   }
   return {};
 }
 
 Result<void> PartFile::begin_anew() {
+  hash_.reset();
+  if (map_ >= 0) ::close(std::exchange(map_, -1));
   if (::ftruncate(fd_, 0) != 0) return failed("empty");
-  have_ = 0;
-  behind_ = 0;
+  ::unlink(map_of(path_).c_str());
+  pieces_ = cut(size_, 0);
   resumed_ = false;
   begin_hash();
   return {};
 }
 
-bool PartFile::proven() { return !hash_ || hash_->hex() == proof_.hex; }
+Result<bool> PartFile::proven(const Stop& stop) {
+  if (!hash_) return true;
+  const Result<std::string> hex = hash_->hex(stop);
+  if (!hex) return fail(hex.error());
+  return *hex == proof_.hex;
+}
 
 Result<void> PartFile::finish(const fs::path& path) {
   if (::fsync(fd_) != 0) return failed("finish");
@@ -130,13 +218,27 @@ Result<void> PartFile::finish(const fs::path& path) {
                             path.string()));
   }
   if (renamed != 0) return failed("finish");
+  ::unlink(map_of(path_).c_str());
   // The name too; where a folder cannot be synced, the next start sees the part.
   const io::Descriptor folder(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder) ::fsync(*folder);
   return {};
 }
 
-void PartFile::discard() { ::unlink(path_.c_str()); }
+void PartFile::remove(const fs::path& path) {
+  // The file before its map: without that it would be taken for one that is there from its first byte on.
+  ::unlink(path.c_str());
+  ::unlink(map_of(path).c_str());
+}
+
+Bytes PartFile::kept(const fs::path& path, Bytes size) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  const auto there = static_cast<std::uint64_t>(status.st_size);
+  if (there > size.count()) return {};
+  const io::Descriptor map(open_map(path, 0));
+  return Bytes(map ? sum(read_map(*map, size.count(), there)) : there);
+}
 
 std::optional<Bytes> free_disk(const fs::path& path) {
   std::error_code error;

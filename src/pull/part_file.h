@@ -1,14 +1,18 @@
-// PartFile: a file that is being fetched. Its bytes are hashed as they come, those of an earlier try too, and it gets
-// its name only once it is complete and what it is said to be.
+// PartFile: a file that is being fetched, in one piece or in several that come at once. It is hashed behind those who
+// write, and gets its name only once it is complete and what it is said to be.
 //
-// Threading: one thread; all calls block. The hash has one of its own (hasher.h).
+// Of a file in several pieces a map beside it says how much of each is there, so that another process goes on with all
+// of them. A file without a map is there from its first byte on. Threading: append() to different pieces from several
+// threads at once; else one thread. All calls block. The hash has a thread of its own (hasher.h).
 #pragma once
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "minerva/base/bytes.h"
 #include "minerva/base/result.h"
@@ -20,43 +24,65 @@ namespace minerva::pull {
 
 class PartFile {
  public:
-  // Goes on with what is at `path`, or begins it. `size`: that it will have. Errors: kIo; kCancelled: what is there is
-  // read, which takes a while, and `stop` was set.
-  static Result<PartFile> open(const std::filesystem::path& path, Bytes size, const Proof& proof, const Stop& stop);
-  PartFile(PartFile&& other) noexcept;
-  PartFile& operator=(PartFile&&) = delete;
+  // Bytes of the file that come one after the other.
+  struct Piece {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;   // behind its last byte
+    std::uint64_t have = 0;  // from its begin on
+    std::uint64_t next() const { return begin + have; }
+    bool complete() const { return next() == end; }
+  };
+
+  // Goes on with what is at `path`, or begins it. `size`: that it will have. `piece`: that its pieces are to have,
+  // unless it is in pieces already; 0: one. Errors: kIo.
+  static Result<std::unique_ptr<PartFile>> open(const std::filesystem::path& path, Bytes size, const Proof& proof,
+                                                Bytes piece = {});
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
   ~PartFile();
 
-  std::uint64_t have() const { return have_; }  // bytes, from the first one on
+  const std::vector<Piece>& pieces() const { return pieces_; }
+  std::uint64_t have() const;  // bytes of all pieces
   std::uint64_t size() const { return size_; }
-  bool complete() const { return have_ == size_; }
+  bool complete() const { return have() == size_; }
   // Some of it comes from before open().
   bool resumed() const { return resumed_; }
 
-  // Errors: kIo: the disk is full, or there is more than there should be.
-  Result<void> append(std::string_view bytes);
-  // As if nothing had come yet. Errors: kIo.
+  // The next bytes of a piece. Errors: kIo: the disk is full, or there is more than there should be.
+  Result<void> append(std::size_t piece, std::string_view bytes);
+  // As if nothing had come yet, and in one piece. Errors: kIo.
   Result<void> begin_anew();
-  // Whether it is what the proof says. Requires: complete(), and no append() after it.
-  bool proven();
+  // Whether it is what the proof says. Requires: complete(), asked once, and no append() after it. Errors: kIo: it
+  // cannot be read; kCancelled: `stop` was set, as that may take a while.
+  Result<bool> proven(const Stop& stop);
   // Synced to disk and renamed; a file that is there is left. Requires: complete(). Errors: kIo, kConflict.
   Result<void> finish(const std::filesystem::path& path);
-  // The file is removed.
-  void discard();
+  // The file is removed, and its map.
+  void discard() { remove(path_); }
+
+  // Removes what is at `path`, and its map.
+  static void remove(const std::filesystem::path& path);
+  // How much of a file of `size` bytes is at `path`.
+  static Bytes kept(const std::filesystem::path& path, Bytes size);
 
  private:
   PartFile(int fd, std::filesystem::path path, Bytes size, Proof proof);
-  Result<void> hash_what_is_there(const Stop& stop);
+  // The pieces as they are there. Errors: kIo.
+  Result<void> find_pieces(std::uint64_t there, std::uint64_t piece);
+  Result<void> make_map(std::uint64_t piece);
   void begin_hash();
+  void hash_what_is_there();
   Failure failed(std::string_view what) const;
 
   int fd_;
+  int map_ = -1;  // of several pieces
   std::filesystem::path path_;
   std::uint64_t size_;
   Proof proof_;
-  std::uint64_t have_ = 0;
-  std::uint64_t behind_ = 0;  // so many bytes are on their way to the disk
   bool resumed_ = false;
+
+  mutable std::mutex mutex_;  // of what follows
+  std::vector<Piece> pieces_;
   std::unique_ptr<Hasher> hash_;  // null: there is no proof
 };
 

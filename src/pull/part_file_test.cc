@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 namespace minerva::pull {
@@ -25,9 +26,12 @@ class Part : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  Result<PartFile> open(const Proof& proof = kSha256) {
-    return PartFile::open(path_, Bytes(kText.size()), proof, stop_);
+  std::unique_ptr<PartFile> open(const Proof& proof = kSha256, std::uint64_t piece = 0) const {
+    auto part = PartFile::open(path_, Bytes(kText.size()), proof, Bytes(piece));
+    return part ? *std::move(part) : nullptr;
   }
+  bool proven(PartFile& part) const { return part.proven(stop_).value(); }
+  fs::path map() const { return path_.string() + ".map"; }
 
   Stop stop_;
   fs::path folder_;
@@ -38,11 +42,11 @@ TEST_F(Part, GetsItsNameOnceItIsProven) {
   auto part = open();
   ASSERT_TRUE(part);
   EXPECT_FALSE(part->resumed());
-  ASSERT_TRUE(part->append(kText.substr(0, 2)));
+  ASSERT_TRUE(part->append(0, kText.substr(0, 2)));
   EXPECT_FALSE(part->complete());
-  ASSERT_TRUE(part->append(kText.substr(2)));
+  ASSERT_TRUE(part->append(0, kText.substr(2)));
   EXPECT_TRUE(part->complete());
-  EXPECT_TRUE(part->proven());
+  EXPECT_TRUE(proven(*part));
   std::ofstream(folder_ / "of somebody else") << "notes";
   const auto refused = part->finish(folder_ / "of somebody else");
   ASSERT_FALSE(refused);
@@ -58,40 +62,122 @@ TEST_F(Part, GetsItsNameOnceItIsProven) {
 TEST_F(Part, GoesOnWhereAnotherEnded) {
   for (const Proof& proof : {kSha256, kGit}) {
     fs::remove(path_);
-    ASSERT_TRUE(open(proof)->append(kText.substr(0, 4)));
+    ASSERT_TRUE(open(proof)->append(0, kText.substr(0, 4)));
     auto part = open(proof);
     ASSERT_TRUE(part);
     EXPECT_TRUE(part->resumed());
     EXPECT_EQ(part->have(), 4U);
-    ASSERT_TRUE(part->append(kText.substr(4)));
-    EXPECT_TRUE(part->proven());
+    ASSERT_TRUE(part->append(0, kText.substr(4)));
+    EXPECT_TRUE(proven(*part));
   }
 }
 
 TEST_F(Part, WhatIsDamagedIsNotProven) {
   std::ofstream(path_) << "hexl";
   auto part = open();
-  ASSERT_TRUE(part->append(kText.substr(4)));
-  EXPECT_FALSE(part->proven());
+  ASSERT_NE(part, nullptr);
+  ASSERT_TRUE(part->append(0, kText.substr(4)));
+  EXPECT_FALSE(proven(*part));
   ASSERT_TRUE(part->begin_anew());
-  ASSERT_TRUE(part->append(kText));
-  EXPECT_TRUE(part->proven());
+  ASSERT_TRUE(part->append(0, kText));
+  EXPECT_TRUE(proven(*part));
 }
 
 TEST_F(Part, TakesNoMoreThanWasSaid) {
   auto part = open();
-  EXPECT_FALSE(part->append("hello, world"));
+  EXPECT_FALSE(part->append(0, "hello, world"));
   EXPECT_EQ(part->have(), 0U);
   std::ofstream(path_) << "much longer than it is said to be";
   EXPECT_EQ(open()->have(), 0U) << "such a part is none of it";
 }
 
-TEST_F(Part, ReadsNoMoreOfItOnceItIsStopped) {
-  std::ofstream(path_) << "hel";
+TEST_F(Part, ProvesNothingOnceItIsStopped) {
+  auto part = open();
+  ASSERT_TRUE(part->append(0, kText));
   stop_.set();
-  const auto part = open();
-  ASSERT_FALSE(part);
-  EXPECT_EQ(part.error().code, ErrorCode::kCancelled);
+  const auto stopped = part->proven(stop_);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+}
+
+TEST_F(Part, ComesInPiecesInAnyOrder) {
+  auto part = open(kSha256, 2);
+  ASSERT_EQ(part->pieces().size(), 3U);
+  ASSERT_TRUE(part->append(2, "o\n"));
+  ASSERT_TRUE(part->append(0, "h"));
+  EXPECT_FALSE(part->append(0, "el")) << "more than the piece has";
+  ASSERT_TRUE(part->append(0, "e"));
+  EXPECT_EQ(part->have(), 4U);
+  ASSERT_TRUE(part->append(1, "ll"));
+  EXPECT_TRUE(part->complete());
+  EXPECT_TRUE(proven(*part));
+  ASSERT_TRUE(part->finish(folder_ / "x"));
+  EXPECT_FALSE(fs::exists(map()));
+}
+
+TEST_F(Part, EachPieceGoesOnWhereItEnded) {
+  for (const std::uint64_t piece : {2U, 0U, 3U}) {  // as it was begun, whatever is asked for now
+    PartFile::remove(path_);
+    {
+      auto part = open(kSha256, 2);
+      ASSERT_TRUE(part->append(2, "o"));
+      ASSERT_TRUE(part->append(0, "he"));
+    }
+    EXPECT_EQ(PartFile::kept(path_, Bytes(kText.size())), Bytes(3));
+    auto part = open(kSha256, piece);
+    ASSERT_EQ(part->pieces().size(), 3U);
+    EXPECT_TRUE(part->resumed());
+    EXPECT_EQ(part->pieces()[0].have, 2U);
+    EXPECT_EQ(part->pieces()[1].have, 0U);
+    EXPECT_EQ(part->pieces()[2].have, 1U);
+    ASSERT_TRUE(part->append(1, "ll"));
+    ASSERT_TRUE(part->append(2, "\n"));
+    EXPECT_TRUE(proven(*part));
+  }
+}
+
+TEST_F(Part, WhatCameInOnePieceGoesOnInSeveral) {
+  ASSERT_TRUE(open()->append(0, "hel"));
+  auto part = open(kSha256, 2);
+  ASSERT_EQ(part->pieces().size(), 3U);
+  EXPECT_EQ(part->have(), 3U);
+  EXPECT_EQ(part->pieces()[1].have, 1U);
+  ASSERT_TRUE(part->append(2, "o\n"));
+  ASSERT_TRUE(part->append(1, "l"));
+  EXPECT_TRUE(proven(*part));
+}
+
+TEST_F(Part, ADamagedMapIsBegunAnew) {
+  const auto damage = [&](const char* how) {
+    PartFile::remove(path_);
+    auto part = open(kSha256, 2);
+    ASSERT_TRUE(part->append(2, "o\n")) << how;
+  };
+  damage("cut off");
+  fs::resize_file(map(), fs::file_size(map()) - 1);
+  EXPECT_EQ(PartFile::kept(path_, Bytes(kText.size())), Bytes());
+  EXPECT_EQ(open(kSha256, 2)->have(), 0U);
+  damage("more than there is");
+  fs::resize_file(path_, 5);
+  EXPECT_EQ(open(kSha256, 2)->have(), 0U);
+  damage("of another file");
+  std::ofstream(map(), std::ios::trunc) << std::string(100, 'x');
+  auto part = open(kSha256, 2);
+  EXPECT_EQ(part->have(), 0U);
+  for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(part->append(i, kText.substr(2 * i, 2)));
+  EXPECT_TRUE(proven(*part));
+}
+
+TEST_F(Part, BegunAnewItIsInOnePiece) {
+  auto part = open(kSha256, 2);
+  ASSERT_TRUE(part->append(1, "xx"));
+  ASSERT_TRUE(part->begin_anew());
+  ASSERT_EQ(part->pieces().size(), 1U);
+  EXPECT_FALSE(fs::exists(map()));
+  ASSERT_TRUE(part->append(0, kText));
+  EXPECT_TRUE(proven(*part));
+  part->discard();
+  EXPECT_FALSE(fs::exists(path_));
 }
 
 TEST_F(Part, FollowsNoLink) {

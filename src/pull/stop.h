@@ -1,4 +1,4 @@
-// Stop: one thread tells another that its work is not wanted any more. Threading: any.
+// Stop: one thread tells others that their work is not wanted any more. Threading: any.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,9 @@ namespace minerva::pull {
 
 class Stop {
  public:
+  // `whole`: of the work that this one's is a part of, which outlives it; its end is this one's.
+  explicit Stop(const Stop* whole = nullptr) : whole_(whole) {}
+
   void set() {
     {
       const std::lock_guard lock(mutex_);
@@ -18,14 +21,15 @@ class Stop {
     }
     changed_.notify_all();
   }
-  bool is_set() const { return set_; }
-  // Waits so long, or until it is set; then true.
+  bool is_set() const { return set_ || (whole_ != nullptr && whole_->is_set()); }
+  // Waits so long, or until it is set itself; then true.
   bool wait_for(Duration time) const {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, time, [this] { return set_.load(); });
   }
 
  private:
+  const Stop* whole_;
   std::atomic<bool> set_ = false;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;

@@ -135,7 +135,7 @@ Transfer::Transfer(HostRules rules, TransferOptions options, const Stop& stop)
     : rules_(std::move(rules)), options_(std::move(options)), stop_(stop), impl_(std::make_unique<Impl>()) {}
 Transfer::~Transfer() = default;
 
-Result<Answer> Transfer::once(Method method, const Url& url, std::uint64_t first, const Sink* sink) {
+Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, const Sink* sink) {
   if (const auto allowed = rules_.check(url); !allowed) return fail(allowed.error());
   CURL* const curl = impl_->curl.get();
   if (curl == nullptr) return fail(ErrorCode::kInternal, "libcurl cannot be set up");
@@ -172,8 +172,8 @@ Result<Answer> Transfer::once(Method method, const Url& url, std::uint64_t first
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, std::max(buffer, kLeastBuffer));
     curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE, static_cast<curl_off_t>(options_.max_rate.count()));
   }
-  const std::string range = fmt::format("{}-", first);
-  if (first > 0) curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+  const std::string bytes = fmt::format("{}-{}", range.first, range.last ? fmt::to_string(*range.last) : "");
+  if (range.first > 0 || range.last) curl_easy_setopt(curl, CURLOPT_RANGE, bytes.c_str());
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &on_field);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &in);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_data);
@@ -224,11 +224,11 @@ Result<Answer> Transfer::once(Method method, const Url& url, std::uint64_t first
   }
 }
 
-Result<Answer> Transfer::along_redirects(Method method, Redirects which, const Url& url, std::uint64_t first,
+Result<Answer> Transfer::along_redirects(Method method, Redirects which, const Url& url, ByteRange range,
                                          const Sink* sink) {
   Url at = url;
   for (int hop = 0; hop <= kMostRedirects; ++hop) {
-    Result<Answer> answer = once(method, at, first, sink);
+    Result<Answer> answer = once(method, at, range, sink);
     if (!answer || !is_redirect(answer->status)) return answer;
     const auto location = answer->fields.find("location");
     if (location == answer->fields.end()) {
@@ -250,7 +250,7 @@ Result<Answer> Transfer::along_redirects(Method method, Redirects which, const U
 }
 
 Result<Answer> Transfer::head(const Url& url, Redirects which) {
-  return along_redirects(Method::kHead, which, url, 0, nullptr);
+  return along_redirects(Method::kHead, which, url, {}, nullptr);
 }
 
 Result<std::pair<Answer, std::string>> Transfer::read(const Url& url, std::size_t most) {
@@ -263,14 +263,14 @@ Result<std::pair<Answer, std::string>> Transfer::read(const Url& url, std::size_
                     return !too_large;
                   },
                   kTextLimit};
-  Result<Answer> answer = along_redirects(Method::kGet, Redirects::kAll, url, 0, &sink);
+  Result<Answer> answer = along_redirects(Method::kGet, Redirects::kAll, url, {}, &sink);
   if (!answer) return fail(answer.error());
   if (too_large) return fail(ErrorCode::kIo, fmt::format("the answer of {} is larger than {} bytes", url.host, most));
   return std::pair(*std::move(answer), std::move(body));
 }
 
-Result<Answer> Transfer::get(const Url& url, std::uint64_t first, const Sink& sink) {
-  return along_redirects(Method::kGet, Redirects::kAll, url, first, &sink);
+Result<Answer> Transfer::get(const Url& url, ByteRange range, const Sink& sink) {
+  return along_redirects(Method::kGet, Redirects::kAll, url, range, &sink);
 }
 
 }  // namespace minerva::pull

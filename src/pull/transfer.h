@@ -5,8 +5,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +35,12 @@ struct Answer {
   bool good() const { return status >= 200 && status <= 299; }
 };
 
+// Bytes of a file: all from `first` on, or those up to `last`.
+struct ByteRange {
+  std::uint64_t first = 0;
+  std::optional<std::uint64_t> last = {};
+};
+
 class Transfer {
  public:
   Transfer(HostRules rules, TransferOptions options, const Stop& stop);
@@ -48,20 +56,20 @@ class Transfer {
   // A whole body of at most `most` bytes, of a 2xx; that of another status is passed over.
   Result<std::pair<Answer, std::string>> read(const Url& url, std::size_t most);
 
-  // GET from byte `first` on, along redirects. `take` is asked with the answer's head before the first byte, and gets
+  // GET of a range, along redirects. `take` is asked with the answer's head before the first byte, and gets
   // the body of a 2xx; false ends the transfer without an error.
   struct Sink {
     std::function<bool(const Answer& answer)> begin;
     std::function<bool(std::string_view bytes)> take;
     std::chrono::seconds limit{0};  // of the whole answer; 0: none, as long as bytes come
   };
-  Result<Answer> get(const Url& url, std::uint64_t first, const Sink& sink);
+  Result<Answer> get(const Url& url, ByteRange range, const Sink& sink);
 
  private:
   struct Impl;
   enum class Method { kGet, kHead };
-  Result<Answer> once(Method method, const Url& url, std::uint64_t first, const Sink* sink);
-  Result<Answer> along_redirects(Method method, Redirects which, const Url& url, std::uint64_t first, const Sink* sink);
+  Result<Answer> once(Method method, const Url& url, ByteRange range, const Sink* sink);
+  Result<Answer> along_redirects(Method method, Redirects which, const Url& url, ByteRange range, const Sink* sink);
 
   HostRules rules_;
   TransferOptions options_;

@@ -65,6 +65,7 @@ pull::Downloads::Hooks Service::download_hooks() {
     fetching.hosts = config.pull_hosts;
     fetching.max_rate = config.pull_max_rate;
     fetching.stall_timeout = std::chrono::ceil<std::chrono::seconds>(config.pull_stall_timeout);
+    fetching.parallel = config.pull_parallel;
     fetching.hub_cache = config.pull_folder;
     fetching.models_dir = config.models_dirs.front();
     fetching.budget = host.context().memory_budget();

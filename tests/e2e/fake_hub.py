@@ -4,8 +4,10 @@ addresses on a second port that end, and its refusals. Faults are asked for by t
 Checked by the real huggingface_hub (test_pull_hub_client.py): what that accepts of it, a pull has to accept too.
 """
 import contextlib
+import functools
 import hashlib
 import http.server
+import itertools
 import json
 import threading
 import urllib.parse
@@ -13,10 +15,12 @@ import urllib.parse
 COMMIT = "c0ffee" + "0" * 34
 
 
+@functools.lru_cache(maxsize=64)
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
+@functools.lru_cache(maxsize=64)
 def git_blob(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
@@ -35,6 +39,7 @@ class Hub:
         self.api_faults = []    # (status, headers) of the next API answers
         self.lock = threading.Lock()
         self.signatures = set()
+        self.numbers = itertools.count()
         self.stalled = threading.Event()  # a fault "stall" was reached
         self.release = threading.Event()  # ends stalls
         self.servers = []
@@ -179,8 +184,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 etag = fault[1]
             if fault[0] == "size":
                 size = fault[1]
-        signature = f"sig{len(hub.signatures)}"
-        hub.signatures.add(signature)
+        signature = f"sig{next(hub.numbers)}"
+        with hub.lock:
+            hub.signatures.add(signature)
         location = f"{hub.cdn}/{repo}/{path}?signature={signature}"
         if fault and fault[0] == "redirect":
             location = fault[1]
@@ -211,16 +217,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(fault[1], b"", list(fault[2].items()))
         if kind == "wrong":  # other bytes, as many
             data = bytes(len(data))
-        first = 0
+        first, end = 0, len(data)
         status = 200
         wanted = self.headers.get("Range")
         if wanted and kind != "no ranges":
-            first = int(wanted.removeprefix("bytes=").split("-")[0])
+            begin, _, last = wanted.removeprefix("bytes=").partition("-")
+            first, end = int(begin), min(int(last) + 1 if last else end, end)
             if first >= len(data):
                 return self.answer(416, b"", [("Content-Range", f"bytes */{len(data)}")])
             status = 206
-            headers = [*headers, ("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")]
-        body = data[first:]
+            headers = [*headers, ("Content-Range", f"bytes {first}-{end - 1}/{len(data)}")]
+        body = data[first:end]
         if kind == "shorter":  # says so, too
             body = body[:fault[1]]
         if kind == "longer":

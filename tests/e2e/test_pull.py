@@ -6,6 +6,7 @@ import pty
 import resource
 import select
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -290,6 +291,99 @@ def test_a_pull_survives_its_server(puller, hub, data):
     arrived(m, hub, data, jobs[0])
     ranges = [headers.get("range") for s, method, _, headers in hub.requests if s == "cdn" and method == "GET"]
     assert ranges == [None, f"bytes={len(data) // 2}-"]
+
+
+MIB = 1 << 20
+LARGE = "large-Q8_0.gguf"
+
+
+@pytest.fixture(scope="module")
+def large_data(data):
+    """A model in four pieces of 16 MiB, and a bit."""
+    return data + os.urandom(4 * 16 * MIB + 12345 - len(data))
+
+
+@pytest.fixture
+def large(hub, large_data):
+    hub.repos["org/large"] = {LARGE: large_data}
+    return large_data
+
+
+def ranges_of(hub, since=0):
+    return sorted(headers.get("range") for s, method, _, headers in hub.requests[since:]
+                  if s == "cdn" and method == "GET")
+
+
+def pieces_of(m):
+    """How much is there of each piece of the one part, as its map has it."""
+    maps = list(m.models_dir.glob("**/*.minerva.incomplete.map"))
+    return [size for size, in struct.iter_unpack("=Q", maps[0].read_bytes()[32:])] if maps else None
+
+
+def large_arrived(m, hub, large, job):
+    assert job["state"] == "done" and job["done_bytes"] == len(large), job
+    assert (folder(m, "org/large") / "snapshots" / hub.commit / LARGE).read_bytes() == large
+    assert not list(m.models_dir.glob("**/*.minerva*")), "neither a part nor a map is left"
+
+
+def test_a_large_file_comes_in_ranges(puller, hub, large):
+    m = puller()
+    large_arrived(m, hub, large, pull(m, "org/large"))
+    assert ranges_of(hub) == sorted([*(f"bytes={at * 16 * MIB}-{(at + 1) * 16 * MIB - 1}" for at in range(4)), f"bytes={64 * MIB}-"])
+
+
+def test_one_range_at_once_is_one_request(puller, hub, large):
+    m = puller(config="parallel = 1")
+    large_arrived(m, hub, large, pull(m, "org/large"))
+    assert hub.count("cdn", "GET") == 1
+
+
+def test_each_range_goes_on_after_a_kill(puller, hub, large):
+    m = puller()
+    hub.fault(LARGE, *[("stall", 5 * MIB)] * 4)
+    job = m.post("/v1/pull", {"model": "org/large"}).json
+    shown = lambda: next(j for j in m.get("/v1/downloads").json["data"] if j["id"] == job["id"])
+    harness.wait_until(lambda: pieces_of(m) == [5 * MIB] * 4 + [0], "all four are under way")
+    harness.wait_until(lambda: hub.commit in (m.folder / "state/downloads.json").read_text(), "the commit is kept")
+    m.kill()
+    hub.release.set()
+    asked = len(hub.requests)
+    m.start()
+    harness.wait_until(lambda: shown()["state"] == "done", "it goes on by itself")
+    large_arrived(m, hub, large, shown())
+    assert ranges_of(hub, asked) == sorted([*(f"bytes={at * 16 * MIB + 5 * MIB}-{(at + 1) * 16 * MIB - 1}" for at in range(4)),
+                                            f"bytes={64 * MIB}-"]), "nothing is fetched twice"
+
+
+def test_a_lost_range_is_gone_on_with(puller, hub, large):
+    m = puller()
+    hub.fault(LARGE, ("cut", 1000), ("answer", 503, {}))
+    large_arrived(m, hub, large, pull(m, "org/large"))
+
+
+def test_a_server_without_ranges_sends_all_of_a_large_file(puller, hub, large):
+    m = puller()
+    hub.fault(LARGE, *[("no ranges",)] * 8)
+    large_arrived(m, hub, large, pull(m, "org/large"))
+
+
+def test_a_wrong_range_is_not_used(puller, hub, large):
+    m = puller()
+    hub.fault(LARGE, ("wrong",))
+    assert "hash" in failure(m, "org/large")["message"]
+    assert ids(m) == [] and not parts(m) and not list(m.models_dir.glob("**/*.map"))
+    large_arrived(m, hub, large, pull(m, "org/large"))
+
+
+def test_ranges_keep_the_rate_together(puller, hub, large):
+    m = puller(config='max_rate = "1MiB"')
+    job = m.post("/v1/pull", {"model": "org/large"}).json
+    shown = lambda: next(j for j in m.get("/v1/downloads").json["data"] if j["id"] == job["id"])
+    harness.wait_until(lambda: hub.count("cdn", "GET") == 4 and shown()["done_bytes"] > 0, "it is under way")
+    paused = m.post(f"/v1/downloads/{job['id']}/pause").json
+    assert paused["done_bytes"] < 16 * MIB, "at such a rate all of it takes a minute"
+    m.delete(f"/v1/downloads/{job['id']}")
+    nothing_is_kept(m)
 
 
 def half_of_it(m, hub, data, begin):
