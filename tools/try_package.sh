@@ -103,7 +103,10 @@ inside() {
   [ -e /etc/minerva/minerva.toml ] || die "the settings are gone"
   [ -e $home/models/smollm2-135m.gguf ] || die "the model is gone"
   [ -e $home/state ] || die "the state is gone"
-  apt-get purge -y -qq minerva 2>&1 | grep "models and state are left" || die "purging says nothing of what is left"
+  install -m 600 /dev/null /etc/minerva/keys
+  apt-get purge -y -qq minerva >/root/purge.log 2>&1
+  grep "models and state are left" /root/purge.log || die "purging says nothing of what is left"
+  grep "keys and certificates are left" /root/purge.log || die "purging says nothing of the keys"
   [ ! -e /etc/minerva/minerva.toml ] || die "the settings are still there"
   [ -e $home/models/smollm2-135m.gguf ] && [ -e $home/state ] || die "purging took models or state"
   say "models and state are left; all of it worked"

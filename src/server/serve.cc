@@ -58,6 +58,12 @@ LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& run
   return options;
 }
 
+void warn_of_sockets_left(const io::ServiceManager& manager) {
+  for (const std::string& address : manager.sockets_left()) {
+    log::warn("the service manager hands over a socket on {}, which no `listen` names: nobody answers there", address);
+  }
+}
+
 // Opens every address of the config. Returns the first one, with the port that was taken: [::1] beside it gets the
 // same. Errors: kIo, but not for such an [::1], which not every machine has.
 Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls, io::ServiceManager& manager) {
@@ -66,7 +72,10 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
     const bool optional = first && address.host == "::1";
     if (address.port == 0 && first && !first->is_unix()) address.port = first->port;
     const Result<io::Address> bound = server.listen(address, manager.take_socket(address));
-    if (!bound && !optional) return fail(bound.error());
+    if (!bound && !optional) {
+      warn_of_sockets_left(manager);  // it may be what has the port
+      return fail(bound.error());
+    }
     if (!bound) log::warn("{} is not listened on: {}", address.text(), bound.error().message);
     if (!bound) continue;
     if (!first) first = *bound;
@@ -76,9 +85,7 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
         "tls.key, or put a proxy that speaks HTTPS before it",
         bound->text());
   }
-  for (const std::string& address : manager.sockets_left()) {
-    log::warn("the service manager hands over a socket on {}, which no `listen` names: nobody answers there", address);
-  }
+  warn_of_sockets_left(manager);
   return *first;
 }
 

@@ -1,6 +1,7 @@
 """A service manager (systemd's protocols): what it is told, and the sockets that it hands over."""
 import os
 import socket
+import subprocess
 import sys
 
 import harness
@@ -83,3 +84,21 @@ def test_a_socket_that_no_setting_names_is_warned_of(serve, activated):
     m = serve()
     assert m.get("/health").status == 200
     assert "hands over a socket on 127.0.0.1:" in m.log()
+
+
+def test_a_socket_that_has_the_port_is_named(tmp_path):
+    """As where minerva.socket has not the addresses of `listen`."""
+    code = f"""
+import os, socket
+with socket.create_server(("127.0.0.1", 0)) as made:
+    os.dup2(os.dup2(made.fileno(), 40), 3)  # it may be 3 itself, and end with this program
+    port = made.getsockname()[1]
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    os.execv({str(harness.MINERVA)!r}, ["minerva", "serve", "--listen", f"0.0.0.0:{{port}}", "--api-key", "key",
+                                        "--models-dir", ".", "--state-dir", "state"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+                          timeout=harness.PATIENCE)
+    assert done.returncode == 1 and "cannot listen on 0.0.0.0:" in done.stderr, done
+    assert "hands over a socket on 127.0.0.1:" in done.stderr, done
