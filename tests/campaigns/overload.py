@@ -27,14 +27,15 @@ SECONDS = common.number_from_environment("OVERLOAD_SECONDS", 10.0)
 STREAMS = [int(count) for count in os.environ.get("OVERLOAD_STREAMS", "2000 5000").split()]
 TIMED = os.environ.get("OVERLOAD_TIMED", "1") == "1"
 SERVICE_MS, SLOTS = 20, 4
+MOST_SLOTS = 256
 CAPACITY = SLOTS * 1000 / SERVICE_MS  # requests per second
 FACTOR = 10
 
 
-def fake_daemon(folder, limits=""):
+def fake_daemon(folder, limits="", slots=SLOTS):
     model = folder / "fake.gguf"
     model.write_text(f"{SERVICE_MS} 16\n")
-    config = f'{limits}\n[model."fake"]\npath = "fake.gguf"\nparallel = {SLOTS}\n'
+    config = f'{limits}\n[model."fake"]\npath = "fake.gguf"\nparallel = {slots}\n'
     return common.daemon({"fake": model}, "--engine", FAKES / "fake_engine", "--log-level", "warn", config=config)
 
 
@@ -89,7 +90,7 @@ def overload(folder):
 
 
 def open_streams(minerva, count):
-    """Connections that have got their first event and wait for more."""
+    """Connections that have got their first event, or the comment that they wait for a slot, and wait for more."""
     body = json.dumps({"model": "fake", "stream": True, "prompt": "x"})
     request = (f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
@@ -109,7 +110,7 @@ def open_streams(minerva, count):
             key.data.extend(piece)
             if b"\r\n\r\n" in key.data:
                 expect(key.data.startswith(b"HTTP/1.1 200 "), f"a stream was refused: {bytes(key.data)!r}")
-            if b"data: " in key.data:
+            if b"data: " in key.data or b"\n: waiting" in key.data:
                 waiting.unregister(key.fileobj)
     return streams
 
@@ -119,7 +120,7 @@ def idle_streams(folder, count):
     # These engines are silent on purpose.
     limits = (f"[limits]\nmax_connections = {most}\nstall_timeout = \"0s\"\n"
               f"[queue]\nmax_per_model = {most}\nmax_total = {most}\n")
-    with fake_daemon(folder, limits) as minerva:
+    with fake_daemon(folder, limits, min(count, MOST_SLOTS)) as minerva:
         expect(minerva.load("fake").status == 200, "the fake engine does not load")
         pid = minerva.process.pid
         before = common.private_bytes(pid)
