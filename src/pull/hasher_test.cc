@@ -21,15 +21,15 @@ std::string sha256(const std::string& text) {
 
 class HasherTest : public testing::Test {
  protected:
-  HasherTest() : file_(::memfd_create("hashed", MFD_CLOEXEC)) {}
-  ~HasherTest() override { ::close(file_); }
+  void SetUp() override { file_ = ::memfd_create("hashed", MFD_CLOEXEC); }
+  void TearDown() override { ::close(file_); }
 
   void write(std::string_view text, std::size_t at = 0) const {
     EXPECT_EQ(::pwrite(file_, text.data(), text.size(), static_cast<off_t>(at)), static_cast<ssize_t>(text.size()));
   }
 
   Stop stop_;
-  int file_;
+  int file_ = -1;
 };
 
 TEST_F(HasherTest, ReadsBehindWhoWrites) {

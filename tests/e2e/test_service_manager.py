@@ -1,5 +1,7 @@
 """A service manager (systemd's protocols): what it is told, and the sockets that it hands over."""
+import contextlib
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -74,7 +76,11 @@ def test_a_socket_of_its_address_is_taken(serve, activated):
     assert m.chat("a").status == 200
     assert "service manager" not in m.log()
     # Its engines have none of it.
-    links = [os.readlink(f"/proc/{m.engine('a')}/fd/{fd}") for fd in os.listdir(f"/proc/{m.engine('a')}/fd")]
+    folder = pathlib.Path(f"/proc/{m.engine('a')}/fd")
+    links = []
+    for fd in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(fd))
     listening = [os.readlink(f"/proc/{m.process.pid}/fd/{fd}") for fd in ("3",)]
     assert not set(listening) & set(links)
 
@@ -95,7 +101,8 @@ with socket.create_server(("127.0.0.1", 0)) as made:
     port = made.getsockname()[1]
     os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
     os.execv({str(harness.MINERVA)!r}, ["minerva", "serve", "--listen", f"0.0.0.0:{{port}}", "--api-key", "key",
-                                        "--models-dir", ".", "--state-dir", "state"])
+                                        "--models-dir", ".", "--state-dir", "state",
+                                        "--engine", {str(harness.ENGINE)!r}])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
                           env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
