@@ -4,9 +4,9 @@ import { createRequire } from 'node:module';
 
 // The client lies outside the source tree (setup.sh).
 const require = createRequire(process.env.MINERVA_E2E_NODE + '/');
-// With Debian 12's Node the node-fetch that this client brings takes every chunked stream for a broken one, whoever sends
-// it. Then the client uses the Node's own fetch.
-if (process.version.startsWith('v18.')) require('openai/shims/web');
+// With the Node of Debian 12 and of 13 the node-fetch that this client brings takes every chunked stream for a broken one,
+// whoever sends it. Then the client uses the Node's own fetch.
+if (/^v(18|20\.19)\./.test(process.version)) require('openai/shims/web');
 const OpenAI = require('openai').default;
 
 const client = new OpenAI({ baseURL: process.argv[2] + '/v1', apiKey: 'unused', maxRetries: 0, timeout: 60_000 });
