@@ -34,7 +34,8 @@ def settled(m):
         answer = listing(m)
         return answer if all(model["runs_here"] is not None for model in answer["data"]) else None
 
-    return harness.wait_until(known, "everything is inspected")
+    # One after the other, at the lowest priority: on a busy machine forty files take minutes.
+    return harness.wait_until(known, "everything is inspected", 4 * harness.PATIENCE)
 
 
 def untouched(m):
