@@ -5,7 +5,7 @@ import harness
 from harness import in_background, wait_until
 
 TWO_SLOTS = '[model."slow"]\npath = "slow.gguf"\nparallel = 2\ncontext = 4096\n'
-LONG = 50  # tokens: 0.3 s or more of the slow model
+LONG = 150  # tokens: most of a second of the slow model
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_long_line_for_one_model_does_not_hold_back_another(serve, models, slo
     assert m.chat("slow", max_tokens=LONG).status == 200  # so that it is known to be slow
     line = [in_background(m.chat, "slow", max_tokens=LONG) for _ in range(16)]
     wait_until(lambda: (m.view("slow") or {}).get("waiting", 0) >= 12, "they wait")
-    assert slots_of(m)[:2] == (2, 2)
+    assert slots_of(m)[0] == 2 and slots_of(m)[1] in (2, 4)  # twice as many where they are short
     assert m.chat("a").status == 200
     left = sum(not call.done for call in line)
     assert left > 6, f"the other model waited until {16 - left} of the 16 before it were answered"
