@@ -135,7 +135,9 @@ class Server:
                                          headers={"Content-Type": "application/json", "Accept": "text/event-stream"})
         lines = urllib.request.urlopen(request, timeout=600).read().decode().splitlines()
         job = json.loads([line for line in lines if line.startswith("data: ")][-1][len("data: "):])
-        if job["state"] != "done":
+        # Verified and in its place; that the file is no model is looked at afterwards.
+        came = job["state"] == "done" or (job["error"] or {}).get("code") == "invalid_model"
+        if not came:
             raise SystemExit(f"the pull failed: {job}")
 
     def stop(self):
