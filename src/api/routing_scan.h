@@ -28,8 +28,8 @@ struct Routing {
   // "n_cmpl", llama.cpp's name for the same. A fraction is cut, as the engine cuts it; what is no number counts as 1.
   unsigned slots = 1;
   // Prompts that the engine answers one by one, as slots come free: elements of "prompt", "input", "content",
-  // "documents" or "texts", kMaxPrompts at most. A list that holds a number is one prompt, made of token ids. What such
-  // a member means is the route's to say: the list of /v1/responses is one conversation.
+  // "documents" or "texts", kMaxPrompts at most. A list that holds a number is one prompt, made of token ids. The
+  // route says what such a member means: the list of /v1/responses is one conversation.
   unsigned prompts = 1;
   // A JSON body has an "id_slot" that is neither -1, which is llama.cpp's word for any slot, nor null.
   bool names_slot = false;

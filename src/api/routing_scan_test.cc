@@ -36,7 +36,7 @@ constexpr std::string_view kBodies[] = {
     R"({"n":"3","id_slot":null,"prompt":{"prompt_string":["a","b"]},"texts":["a",null],"tools":[{"n":9,"id_slot":1}]})",
 };
 
-// What a parser makes of the members that say how much of an engine the request takes.
+// The values, by a whole parser, of the members that say how much of an engine the request takes.
 unsigned slots_by(const nlohmann::json& json) {
   unsigned slots = 1;
   for (const char* name : {"n", "n_cmpl"}) {

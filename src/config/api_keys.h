@@ -34,7 +34,7 @@ class ApiKeys {
   std::optional<Caller> find(std::string_view key) const;
   // The same of somebody whose key was found before. Nothing if that key is none of these (any more).
   std::optional<Caller> find_user(UserId user) const;
-  // What that key is called; empty: it has no name, or is none of these.
+  // The name of that key; empty: the key has no name, or is none of these.
   std::string name_of(UserId user) const;
 
  private:

@@ -434,7 +434,8 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
     } else if (m.pinned) {
       if (forced) pinned.push_back(&m);
     } else {
-      // They are about to be served, except where they wait for a slot: those wait for what runs, as the claimant does.
+      // The older requests are about to be served, except where they wait for a slot: such a request waits for those
+      // that run, as the claimant does.
       const bool for_slot = m.state == ModelState::kHot && m.slots > 0 && (m.was_draining || !can_grant(m));
       const bool next_turn = !for_slot || planted_bug(PlantedBug::kLineProtects);
       const bool older_waiters = next_turn && turn(m) < claimant_turn;
