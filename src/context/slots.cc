@@ -5,6 +5,8 @@
 // so the ones that become free are kept for it. A visit takes no slot and waits for none.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "context/impl.h"
 #include "context/planted_bug.h"
 
@@ -38,19 +40,20 @@ const Waiter* ContextManager::Impl::next_in_line(const Model& m, std::uint64_t e
     const Waiter* const collector = queue_.find(*m.collects);
     if (collector != nullptr && collector->place < end) return collector;
   }
-  const RequestQueue::Line* first = nullptr;
-  UserId first_caller{};
+  const auto used_by = [&](UserId caller) {
+    return planted_bug(PlantedBug::kTurnsIgnored) ? Duration() : m.caller_turns.used(caller);
+  };
+  // Of callers who have used as much, the one whose request is older.
+  std::pair<Duration, std::uint64_t> least = {Duration::max(), end};
+  const Waiter* next = nullptr;
   for (const auto& [caller, line] : queue_.lines(m.id).by_caller) {
-    if (line.begin()->first >= end) continue;
-    if (first != nullptr) {
-      const Duration used = planted_bug(PlantedBug::kTurnsIgnored) ? Duration() : m.caller_turns.used(caller);
-      const Duration least = planted_bug(PlantedBug::kTurnsIgnored) ? Duration() : m.caller_turns.used(first_caller);
-      if (used > least || (used == least && line.begin()->first > first->begin()->first)) continue;
-    }
-    first = &line;
-    first_caller = caller;
+    const auto& [place, id] = *line.begin();
+    const std::pair turn(used_by(caller), place);
+    if (place >= end || turn >= least) continue;
+    least = turn;
+    next = queue_.find(id);
   }
-  return first == nullptr ? nullptr : queue_.find(first->begin()->second);
+  return next;
 }
 
 bool ContextManager::Impl::must_wait(const Model& m, unsigned slots) const {

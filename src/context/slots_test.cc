@@ -21,6 +21,12 @@ class Slots : public CoreTest {
                           Duration patience = kPatience) {
     return step(LeaseRequested{id, model, now_ + patience, {caller}, /*looking=*/false, slots});
   }
+  // One model, "a", that is hot and idle, and whose requests take a second.
+  void start_slow(unsigned slots) {
+    start(100);
+    add_slotted("a", slots);
+    heat_for("a", seconds(1));
+  }
   // Hot and idle. What it has served took `service`, which it is expected to take again.
   void heat_for(const ModelId& model, Duration service) {
     const RequestId id = heat_and_hold(model);
@@ -31,9 +37,7 @@ class Slots : public CoreTest {
 };
 
 TEST_F(Slots, OneThatIsNotFreeIsWaitedFor) {
-  start(100);
-  add_slotted("a", 2);
-  heat_for("a", seconds(1));
+  start_slow(2);
   only<Grant>(ask(kR1, "a"));
   only<Grant>(ask(kR2, "a"));
   EXPECT_TRUE(nothing(ask(kR3, "a")));
@@ -61,9 +65,7 @@ TEST_F(Slots, QuickRequestsFillTheEnginesOwnLine) {
 }
 
 TEST_F(Slots, AVisitTakesNone) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(kR1, "a"));
   EXPECT_TRUE(nothing(ask(kR2, "a")));
   only<Grant>(ask(kR3, "a", kAnn, /*slots=*/0));
@@ -81,9 +83,7 @@ TEST_F(Slots, AVisitOfAColdModelLoadsIt) {
 }
 
 TEST_F(Slots, SeveralAreTakenAtOnce) {
-  start(100);
-  add_slotted("a", 3);
-  heat_for("a", seconds(1));
+  start_slow(3);
   only<Grant>(ask(kR1, "a"));
   only<Grant>(ask(kR2, "a"));
   EXPECT_TRUE(nothing(ask(kR3, "a", kAnn, 3)));
@@ -95,9 +95,7 @@ TEST_F(Slots, SeveralAreTakenAtOnce) {
 }
 
 TEST_F(Slots, WhoCollectsThemAndLeavesLetsOthersGoOn) {
-  start(100);
-  add_slotted("a", 2);
-  heat_for("a", seconds(1));
+  start_slow(2);
   only<Grant>(ask(kR1, "a"));
   EXPECT_TRUE(nothing(ask(kR2, "a", kAnn, 2)));
   EXPECT_TRUE(nothing(ask(kR3, "a", kBen)));
@@ -124,9 +122,7 @@ TEST_F(Slots, WhoWaitsForMoreThanTheNewSettingsGiveIsRefused) {
 }
 
 TEST_F(Slots, CallersTakeTurns) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(RequestId{10}, "a", kAnn));
   for (std::uint64_t i = 11; i <= 30; ++i) ask(RequestId{i}, "a", kAnn);
   ask(kR1, "a", kBen);
@@ -140,9 +136,7 @@ TEST_F(Slots, CallersTakeTurns) {
 }
 
 TEST_F(Slots, ALongRequestCountsAsLong) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(RequestId{10}, "a", kAnn));
   for (std::uint64_t i = 11; i <= 13; ++i) ask(RequestId{i}, "a", kAnn);
   for (std::uint64_t i = 1; i <= 3; ++i) ask(RequestId{i}, "a", kBen);
@@ -175,9 +169,7 @@ TEST_F(Slots, TheLineOfABusyModelDoesNotHoldBackAnotherModel) {
 }
 
 TEST_F(Slots, TheReasonOfAWaitNamesThem) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(kR1, "a"));
   ask(kR2, "a", kAnn, 1, seconds(5));
   const Error error = only<Reject>(wait(seconds(5))).error;
@@ -187,9 +179,7 @@ TEST_F(Slots, TheReasonOfAWaitNamesThem) {
 }
 
 TEST_F(Slots, ThoseOfADeadEngineAreFree) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(kR1, "a"));
   exited("a");
   EXPECT_EQ(view("a").slots_taken, 0U);
@@ -200,9 +190,7 @@ TEST_F(Slots, ThoseOfADeadEngineAreFree) {
 }
 
 TEST_F(Slots, AnUnloadWaitsForTheLineThatWasThereBefore) {
-  start(100);
-  add_slotted("a", 1);
-  heat_for("a", seconds(1));
+  start_slow(1);
   only<Grant>(ask(kR1, "a"));
   EXPECT_TRUE(nothing(ask(kR2, "a")));
   EXPECT_TRUE(nothing(unload(kR3, "a")));
