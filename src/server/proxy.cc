@@ -106,6 +106,7 @@ class Relay {
     // While a body comes, its request takes no slot.
     if (slots_it_takes() > 0) {
       if (auto failed = co_await read_whole_body()) co_return co_await refuse(is_late() ? too_late() : *failed);
+      if (const auto refused = refuse_late_slots()) co_return co_await refuse(*refused);
     }
     ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
@@ -320,10 +321,17 @@ class Relay {
     const api::MediaKinds taken = media_taken(*known);
     if (!may_hold_untaken(taken, work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
-    if (names_slot()) co_return refuse_named_slot();
-    if (auto refused = refuse_answers(*spec, work, slots_)) co_return refused;
     if (const auto media = api::find_media(engine_body(), taken)) co_return refuse_media(x_.model, taken, *media);
     co_return std::nullopt;
+  }
+
+  // The slots that the whole body asks for: what says so may come last.
+  std::optional<Error> refuse_late_slots() const {
+    const api::Work work = api::work_of(engine_path());
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (work == api::Work::kAny || spec == nullptr || !spec->command.argv.empty()) return std::nullopt;
+    if (names_slot()) return refuse_named_slot();
+    return refuse_answers(*spec, work, slots_);
   }
 
   unsigned slots_it_takes() const {

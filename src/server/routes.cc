@@ -382,11 +382,11 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     const Result<Caller> caller = identify(service.config, x.request, session);
     if (!caller) co_return co_await x.error(caller.error());
     x.caller = *caller;
+    const std::string peer = x.connection.peer_name();
     const auto number = static_cast<std::uint32_t>(service.key_numbers.size() + 1);
-    x.caller_name =
-        caller_name(service.config, x.caller, service.key_numbers.try_emplace(x.caller.user, number).first->second,
-                    x.connection.peer_name());
-    if (service.config.accepted_keys.empty()) x.caller.user = peer_user(x.connection.peer_name());
+    x.caller_name = caller_name(service.config, x.caller,
+                                service.key_numbers.try_emplace(x.caller.user, number).first->second, peer);
+    if (service.config.accepted_keys.empty()) x.caller.user = peer_user(peer);
   }
   if (!route) {
     if (target && target->methods != nullptr) x.connection.add_to_answer("Allow", allow_field(*target->methods));

@@ -20,7 +20,7 @@ def config(slots):
 
 
 def test_a_named_slot_is_refused_before_anything_moves(serve, models):
-    m = serve("--max-models", 1, models={"a": models["a"], "resident": models["b"]},
+    m = serve("--max-models", 1, models={"a": models["a"], "e": models["e"], "resident": models["b"]},
               config='[preset."strips"]\nmodel = "a"\nstrip = ["id_slot"]\n')
     m.use("resident")
     before = m.cache()
@@ -37,6 +37,9 @@ def test_a_named_slot_is_refused_before_anything_moves(serve, models):
             else:
                 assert answer.error["code"] == "invalid_argument" and answer.error["param"] == "id_slot", (path, answer)
     late = m.post("/v1/chat/completions", {"model": "a", "x": "x" * 3_000_000, **BODY, "id_slot": 0})
+    assert late.status == 400 and late.error["param"] == "id_slot", late
+    # Of a model whose body nothing else looks through.
+    late = m.post("/v1/embeddings", {"model": "e", "x": "x" * 3_000_000, "input": "Hello", "id_slot": 0})
     assert late.status == 400 and late.error["param"] == "id_slot", late
     stream = m.post("/v1/chat/completions", {"model": "a", **BODY, "stream": True, "id_slot": 0})
     assert stream.status == 400 and stream.error["param"] == "id_slot", stream
