@@ -7,6 +7,7 @@ import openai
 import pytest
 
 import harness
+from harness import wait_until
 from tiny_models import generate, png
 
 CHAT = [{"role": "user", "content": "Hello"}]
@@ -121,6 +122,8 @@ def test_clients_ask_once(serve, kinds, seeing, kind):
         with pytest.raises(ollama.ResponseError) as refused:
             call()
         assert refused.value.status_code == 400 and f'"{kind}"' in refused.value.error, refused.value
+    # The line of a request comes after its answer.
+    wait_until(lambda: m.log().count(" -> 400 in ") >= len(CANNOT[kind]) + len(asked), "a line for each request")
     assert m.log().count(" -> 400 in ") == len(CANNOT[kind]) + len(asked)
     assert m.loaded() == ["resident"] and m.cache() == before
 
