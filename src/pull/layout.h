@@ -27,6 +27,8 @@ class HubLayout {
   std::filesystem::path blob(std::string_view etag) const { return folder_ / "blobs" / etag; }
   // What of it is here already. Another name than the hub's own parts: those cannot be gone on with by anybody else.
   std::filesystem::path part(std::string_view etag) const;
+  // A blob that may not be what it was, until it is proven again (placed.h).
+  std::filesystem::path unproven(std::string_view etag) const;
   std::filesystem::path lock(std::string_view etag) const;
   std::filesystem::path snapshot(std::string_view commit, std::string_view path) const;
   std::filesystem::path ref(std::string_view revision) const { return folder_ / "refs" / revision; }

@@ -66,8 +66,6 @@ class PartFile {
 
   // Removes what is at `path`, and its map.
   static void remove(const std::filesystem::path& path);
-  // Whether what is at `path` came in several pieces.
-  static bool has_map(const std::filesystem::path& path);
   // How much of a file of `size` bytes is at `path`.
   static Bytes kept(const std::filesystem::path& path, Bytes size);
 

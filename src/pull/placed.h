@@ -33,7 +33,7 @@ enum class Outcome {
 // The files, their names and the commit's are on disk: kDone. A file that somebody removed meanwhile is left out.
 Outcome sync_placed(const FetchSettings& settings, const Placed& placed, const Stop& stop);
 
-// Takes the blobs of these ETags out of every reader's sight: they are parts again, until prove_again().
+// Takes the blobs of these ETags out of every reader's sight, until prove_again(). Parts of them stay as they are.
 void withdraw(const FetchSettings& settings, const Asked& asked, const std::vector<std::string>& etags);
 
 // Puts those of withdraw() back that are what their ETags say, and removes the others. kDone: so were all, and all
