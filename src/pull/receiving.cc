@@ -142,12 +142,15 @@ Result<void> Fetch::receive_piece(Transfer& transfer, PartFile& part, std::size_
         const bool is_next = !to_the_end && bytes.size() > left;
         if (is_next) bytes = bytes.substr(0, left);
         pending += bytes;
-        const bool due = !written || Clock::now() - *written >= kWritePeriod;
-        if ((pending.size() >= kWrittenAtOnce || due || is_next) && !write_pending()) return false;
+        if ((pending.size() >= kWrittenAtOnce || is_next) && !write_pending()) return false;
         const std::lock_guard lock(lines.mutex);
         progress_.done += Bytes(bytes.size());
         count(bytes.size());
         return !is_next;
+      },
+      [&] {
+        const bool due = !written || Clock::now() - *written >= kWritePeriod;
+        return pending.empty() || !due || write_pending();
       }};
   const auto last = to_the_end ? std::nullopt : std::optional(before.end - 1);
   const Result<Answer> answer = transfer.get(source.url, {before.next(), last}, sink);

@@ -109,7 +109,10 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* self)
 }
 
 int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return static_cast<const Incoming*>(self)->stop->is_set() ? 1 : 0;
+  auto& in = *static_cast<Incoming*>(self);
+  if (in.stop->is_set()) return 1;
+  if (in.sink != nullptr && in.sink->meanwhile) in.ended = !in.sink->meanwhile();
+  return in.ended ? 1 : 0;
 }
 
 // A name that the rules allow may stand for another machine of this network: what is connected to is looked at.
@@ -206,6 +209,7 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
       if (in.ended) return std::move(in.answer);
       return unreachable("its answer cannot be taken");
     case CURLE_ABORTED_BY_CALLBACK:
+      if (in.ended) return std::move(in.answer);
       return fail(ErrorCode::kCancelled, "cancelled");
     case CURLE_COULDNT_RESOLVE_HOST:
       return unreachable("its name is not known (is this machine connected?)");
@@ -262,6 +266,7 @@ Result<std::pair<Answer, std::string>> Transfer::read(const Url& url, std::size_
                     if (!too_large) body += bytes;
                     return !too_large;
                   },
+                  {},
                   kTextLimit};
   Result<Answer> answer = along_redirects(Method::kGet, Redirects::kAll, url, {}, &sink);
   if (!answer) return fail(answer.error());

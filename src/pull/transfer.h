@@ -61,6 +61,8 @@ class Transfer {
   struct Sink {
     std::function<bool(const Answer& answer)> begin;
     std::function<bool(std::string_view bytes)> take;
+    // Called about once a second, bytes or none, and more often while they come; false likewise. May be empty.
+    std::function<bool()> meanwhile = {};
     std::chrono::seconds limit{0};  // of the whole answer; 0: none, as long as bytes come
   };
   Result<Answer> get(const Url& url, ByteRange range, const Sink& sink);
