@@ -1,4 +1,4 @@
-// Model: what the core remembers of one model of the catalog. Plain data; ContextManager::Impl keeps it consistent.
+// Model: what the core remembers of one model of the catalog. Plain data; the transitions (impl.h) keep it consistent.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,9 @@ enum class ModelState {
   kWaking,
   kStopping,
 };
+
+// The place in line (Model::eager) of one that comes back after a restart and that nobody waits for.
+constexpr std::uint64_t kBehindAll = UINT64_MAX - 1;
 
 struct Model {
   ModelId id;

@@ -11,10 +11,6 @@
 namespace minerva {
 namespace {
 
-// Of a model that never was parked: the head (vocabulary, graph, code), and what grows with the model.
-constexpr Bytes kHead = Bytes::mib(32);
-constexpr std::uint64_t kShareKept = 20;
-
 // A disk that was full a moment ago still is.
 constexpr Duration kParkedAgainAfter = std::chrono::seconds(30);
 // An engine that finishes what its client gave up is asked again, but not for ever.
@@ -22,31 +18,19 @@ constexpr unsigned kMostBusyRefusals = 20;
 
 }  // namespace
 
-bool ContextManager::Impl::parkable(const Model& m) const {
-  return m.can_park && !m.stalled && options_.parking.enabled && !draining_ && now_ >= m.not_parked_before;
-}
-
-Bytes ContextManager::Impl::expected_residue(const Model& m) const {
-  const Bytes held = ledger_.held(*m.engine);
-  return std::min(held, m.residue.value_or(kHead + Bytes(held.count() / kShareKept)));
-}
-
-Bytes ContextManager::Impl::image_room(const Model& m) const {
-  return options_.parking.images - (ledger_.images() - ledger_.image(*m.engine));
-}
-
 ContextManager::Impl::ImageRoom ContextManager::Impl::make_image_room(const Model& m) {
-  Bytes room = image_room(m);
+  Bytes room = state_.image_room(m);
   if (m.image <= room) return ImageRoom::kNow;
-  for (const auto& [id, other] : models_) {
-    if (other.state == ModelState::kStopping && &other != &m) room += ledger_.image(*other.engine);
+  for (const auto& [id, other] : state_.models) {
+    if (other.state == ModelState::kStopping && &other != &m) room += state_.ledger.image(*other.engine);
   }
   std::vector<Model*> go;
-  cache_.visit_victims([&](const CacheEntry& entry) {
-    Model& other = models_.at(entry.id);
-    if (m.image <= room || cache_.rank(m.id) < cache_.rank(entry.id)) return false;
-    if (other.state != ModelState::kParked || other.claimed || ledger_.image(*other.engine) == Bytes()) return true;
-    room += ledger_.image(*other.engine);
+  state_.cache.visit_victims([&](const CacheEntry& entry) {
+    Model& other = state_.models.at(entry.id);
+    if (m.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
+    if (other.state != ModelState::kParked || other.claimed || state_.ledger.image(*other.engine) == Bytes())
+      return true;
+    room += state_.ledger.image(*other.engine);
     go.push_back(&other);
     return true;
   });
@@ -68,12 +52,13 @@ void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& vic
   m.state = ModelState::kParking;
   m.draining = false;
   m.parked_for = victim_of;
-  ledger_.mark_leaving(*m.engine, expected_residue(m));
+  state_.ledger.mark_leaving(*m.engine, state_.expected_residue(m));
   decide(DecisionKind::kPark, m, reason);
   // What is left of an operator's park is its end, which always comes.
-  for (const auto& [place, id] : queue_.lines(m.id).parks) queue_.clear_deadline(id);
+  for (const auto& [place, id] : state_.queue.lines(m.id).parks) state_.queue.clear_deadline(id);
   refresh_evictable(m);
-  actions_.emplace_back(Park{*m.engine, m.id, image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
+  actions_.emplace_back(
+      Park{*m.engine, m.id, state_.image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
 }
 
 void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
@@ -84,11 +69,11 @@ void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
   m.busy_refusals = 0;
   m.evicted.clear();
   ++m.parks;
-  ledger_.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : event.residue, event.image);
+  state_.ledger.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : event.residue, event.image);
   if (std::exchange(m.parked_to_make_room, false)) {
-    cache_.count_eviction(m.id);
-    const auto newcomer = models_.find(m.parked_for);
-    if (newcomer != models_.end()) newcomer->second.evicted.push_back(m.id);
+    state_.cache.count_eviction(m.id);
+    const auto newcomer = state_.models.find(m.parked_for);
+    if (newcomer != state_.models.end()) newcomer->second.evicted.push_back(m.id);
   }
   refresh_entry(m);
   finish_parks(m, /*changed=*/true);
@@ -98,19 +83,19 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
   m.state = ModelState::kHot;
   m.parked_to_make_room = false;
   if (planted_bug(PlantedBug::kRefusedParkFrees)) {
-    ledger_.park(*m.engine, Bytes(), Bytes());
+    state_.ledger.park(*m.engine, Bytes(), Bytes());
   } else {
-    ledger_.mark_staying(*m.engine);
+    state_.ledger.mark_staying(*m.engine);
   }
   if (image_wanted > Bytes()) {
     m.image = image_wanted;
-    if (image_wanted > options_.parking.images) m.not_parked_before = after(now_, kParkedAgainAfter);
+    if (image_wanted > state_.options.parking.images) m.not_parked_before = after(state_.now, kParkedAgainAfter);
   } else if (reason.code == ErrorCode::kConflict && ++m.busy_refusals < kMostBusyRefusals) {
     refresh_evictable(m);
     return;  // whoever wanted it parked still does
   } else {
     m.busy_refusals = 0;
-    m.not_parked_before = after(now_, kParkedAgainAfter);
+    m.not_parked_before = after(state_.now, kParkedAgainAfter);
   }
   reject_parks(m, {ErrorCode::kConflict,
                    fmt::format("{} stays as it is, since it cannot be parked: {}", in_quotes(m.id), reason.message)});
@@ -121,9 +106,9 @@ void ContextManager::Impl::wake(Model& m) {
   check(m.state == ModelState::kParked, "a model is woken that is not parked");
   decide_start(m, DecisionKind::kWake);
   if (m.guess) ++guesses_.made;
-  if (!planted_bug(PlantedBug::kWakeWithoutRoom)) ledger_.wake(*m.engine, m.footprint);
+  if (!planted_bug(PlantedBug::kWakeWithoutRoom)) state_.ledger.wake(*m.engine, m.footprint);
   m.state = ModelState::kWaking;
-  m.started = now_;
+  m.started = state_.now;
   refresh_entry(m);
   actions_.emplace_back(Wake{*m.engine, m.id});
 }
@@ -133,47 +118,47 @@ void ContextManager::Impl::become_awake(Model& m, const EngineWoken& event) {
   m.cached = event.cached;
   make_way(event);
   m.cached += event.missing;
-  m.hot_since = now_;
+  m.hot_since = state_.now;
   m.read_on_guess = false;
   ++m.wakes;
   learn_wake_time(m);
-  cache_.reinsert(m.id, now_);
+  state_.cache.reinsert(m.id, state_.now);
   serve(m, /*just_loaded=*/true);
   m.evicted.clear();
   refresh_entry(m);
 }
 
 void ContextManager::Impl::finish_parks(Model& m, bool changed) {
-  while (!queue_.lines(m.id).parks.empty()) {
-    const Waiter waiter = take(queue_.lines(m.id).parks.begin()->second);
+  while (!state_.queue.lines(m.id).parks.empty()) {
+    const Waiter waiter = take(state_.queue.lines(m.id).parks.begin()->second);
     actions_.emplace_back(Done{.request = waiter.id,
                                .model = m.id,
                                .changed = changed,
-                               .took = now_ - waiter.arrived,
-                               .footprint = ledger_.held(*m.engine)});
+                               .took = state_.now - waiter.arrived,
+                               .footprint = state_.ledger.held(*m.engine)});
   }
 }
 
 void ContextManager::Impl::advance_park(Model& m) {
   // Who wanted it awake is gone.
-  if (m.state == ModelState::kParked && !wanted(m)) return finish_parks(m, /*changed=*/false);
+  if (m.state == ModelState::kParked && !state_.wanted(m)) return finish_parks(m, /*changed=*/false);
   if (m.state != ModelState::kHot || !m.leases.empty() || m.stalled) return;
-  const RequestQueue::Lines& lines = queue_.lines(m.id);
+  const RequestQueue::Lines& lines = state_.queue.lines(m.id);
   const bool owed = lines.oldest().value_or(UINT64_MAX) < lines.first_park();
   if (owed && !m.draining) return;  // who asked before is served first
   if (lines.first_unload() < lines.first_park()) return;
-  if (!parkable(m)) return reject_parks(m, cannot_park(m));
+  if (!state_.parkable(m)) return reject_parks(m, cannot_park(m));
   switch (make_image_room(m)) {
     case ImageRoom::kNow:
       return park(m, "parked by an operator", {});
     case ImageRoom::kLater:
       return;
     case ImageRoom::kNever:
-      return reject_parks(m,
-                          {ErrorCode::kConflict,
-                           fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
-                                       "take {} MiB; raise park.images or unload it instead",
-                                       in_quotes(m.id), m.image.rounded_mib(), options_.parking.images.rounded_mib())});
+      return reject_parks(
+          m, {ErrorCode::kConflict,
+              fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
+                          "take {} MiB; raise park.images or unload it instead",
+                          in_quotes(m.id), m.image.rounded_mib(), state_.options.parking.images.rounded_mib())});
   }
 }
 
@@ -182,57 +167,52 @@ void ContextManager::Impl::advance_park(Model& m) {
 void ContextManager::Impl::shrink_parked() {
   Bytes residues;
   Bytes images;
-  for (const auto& [id, m] : models_) {
+  for (const auto& [id, m] : state_.models) {
     if (!m.engine || m.state == ModelState::kStopping) continue;
-    images += ledger_.image(*m.engine);
-    if (m.state == ModelState::kParked) residues += ledger_.held(*m.engine);
+    images += state_.ledger.image(*m.engine);
+    if (m.state == ModelState::kParked) residues += state_.ledger.held(*m.engine);
   }
   std::vector<Model*> go;
-  cache_.visit_victims([&](const CacheEntry& entry) {
-    const bool too_much = residues > options_.parking.memory;
-    if (!too_much && images <= options_.parking.images) return false;
-    Model& m = models_.at(entry.id);
+  state_.cache.visit_victims([&](const CacheEntry& entry) {
+    const bool too_much = residues > state_.options.parking.memory;
+    if (!too_much && images <= state_.options.parking.images) return false;
+    Model& m = state_.models.at(entry.id);
     if (m.state != ModelState::kParked) return true;
-    if (!too_much && ledger_.image(*m.engine) == Bytes()) return true;
-    residues -= ledger_.held(*m.engine);
-    images -= ledger_.image(*m.engine);
+    if (!too_much && state_.ledger.image(*m.engine) == Bytes()) return true;
+    residues -= state_.ledger.held(*m.engine);
+    images -= state_.ledger.image(*m.engine);
     go.push_back(&m);
     return true;
   });
   for (Model* m : go) evict(*m, "evicted, as parked models hold more than park.memory or park.images allows", {});
 }
 
-TimePoint ContextManager::Impl::idle_since(const Model& m) const {
-  const CacheEntry* const entry = cache_.find(m.id);
-  return entry->last_use_tick > 0 ? std::max(m.hot_since, entry->last_used) : m.hot_since;
-}
-
 void ContextManager::Impl::note_ttl(const Model& m) {
-  if (!idle(m)) return;
-  const TimePoint since = idle_since(m);
+  if (!state_.idle(m)) return;
+  const TimePoint since = state_.idle_since(m);
   // At once if it became idle only after expire_idle() had looked.
   if (m.ttl > Duration::zero() && m.state == ModelState::kHot) {
-    note_timer(std::max({after(since, m.ttl), m.not_parked_before, now_}));
+    note_timer(std::max({after(since, m.ttl), m.not_parked_before, state_.now}));
   }
-  if (m.unload_ttl > Duration::zero()) note_timer(std::max(after(since, m.unload_ttl), now_));
+  if (m.unload_ttl > Duration::zero()) note_timer(std::max(after(since, m.unload_ttl), state_.now));
 }
 
 void ContextManager::Impl::expire_idle() {
-  for (auto& [id, m] : models_) {
-    if ((m.ttl == Duration::zero() && m.unload_ttl == Duration::zero()) || !idle(m)) continue;
-    const TimePoint since = idle_since(m);
-    if (m.unload_ttl > Duration::zero() && now_ >= after(since, m.unload_ttl)) {
+  for (auto& [id, m] : state_.models) {
+    if ((m.ttl == Duration::zero() && m.unload_ttl == Duration::zero()) || !state_.idle(m)) continue;
+    const TimePoint since = state_.idle_since(m);
+    if (m.unload_ttl > Duration::zero() && state_.now >= after(since, m.unload_ttl)) {
       stop(m, "it was idle for unload_ttl");
       continue;
     }
-    if (m.ttl == Duration::zero() || m.state != ModelState::kHot || now_ < after(since, m.ttl)) continue;
-    if (!m.can_park || !options_.parking.enabled) {
+    if (m.ttl == Duration::zero() || m.state != ModelState::kHot || state_.now < after(since, m.ttl)) continue;
+    if (!m.can_park || !state_.options.parking.enabled) {
       stop(m, "it was idle for ttl");
-    } else if (parkable(m)) {
+    } else if (state_.parkable(m)) {
       if (make_image_room(m) == ImageRoom::kNow) {
         park(m, "it was idle for ttl", {});
       } else {
-        m.not_parked_before = after(now_, kParkedAgainAfter);
+        m.not_parked_before = after(state_.now, kParkedAgainAfter);
       }
     }
   }
@@ -241,19 +221,19 @@ void ContextManager::Impl::expire_idle() {
 void ContextManager::Impl::give_back(Bytes short_by) {
   // Beyond what was told to leave and is on its way.
   const auto lacking = [&] {
-    const Bytes coming = ledger_.reserved() - ledger_.after_exits().committed;
+    const Bytes coming = state_.ledger.reserved() - state_.ledger.after_exits().committed;
     return coming < short_by;
   };
   for (Model* m = idle_guess(); m != nullptr && lacking(); m = idle_guess()) {
     withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short", nullptr);
   }
   if (!lacking()) return;
-  cache_.refresh(now_);
+  state_.cache.refresh(state_.now);
   std::vector<Model*> hot;
   std::vector<Model*> parked;
   bool dropped = false;
-  cache_.visit_victims([&](const CacheEntry& entry) {
-    Model& m = models_.at(entry.id);
+  state_.cache.visit_victims([&](const CacheEntry& entry) {
+    Model& m = state_.models.at(entry.id);
     (m.state == ModelState::kHot ? hot : parked).push_back(&m);
     return true;
   });
@@ -265,7 +245,7 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   if (dropped) return;  // whether that was enough shows next time
   for (Model* m : hot) {
     if (!lacking()) return;
-    const bool frees = parkable(*m) && expected_residue(*m) < ledger_.held(*m->engine);
+    const bool frees = state_.parkable(*m) && state_.expected_residue(*m) < state_.ledger.held(*m->engine);
     const ImageRoom image = frees ? make_image_room(*m) : ImageRoom::kNever;
     if (image == ImageRoom::kNow) {
       park_to_make_room(*m, "parked, as the machine's memory is short", {});
@@ -284,14 +264,14 @@ void ContextManager::Impl::give_back(Bytes short_by) {
 void ContextManager::Impl::make_way(const EngineWoken& woken) {
   Bytes of_models;
   std::vector<Model*> parked;
-  for (auto& [id, m] : models_) {
+  for (auto& [id, m] : state_.models) {
     of_models += m.cached;
     if (m.state == ModelState::kParked && m.cached > Bytes()) parked.push_back(&m);
   }
   // Pages of other files are enough, and the kernel finds them.
   if (woken.page_cache - of_models >= woken.displaced) return;
-  cache_.refresh(now_);
-  std::ranges::sort(parked, {}, [this](const Model* m) { return cache_.rank(m->id); });
+  state_.cache.refresh(state_.now);
+  std::ranges::sort(parked, {}, [this](const Model* m) { return state_.cache.rank(m->id); });
   Bytes left = woken.displaced;
   for (Model* m : parked) {
     const Bytes bytes = std::min(left, m->cached);
@@ -305,9 +285,9 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
 // ---- sentences ----
 
 Error ContextManager::Impl::cannot_park(const Model& m) const {
-  const std::string_view why = !options_.parking.enabled ? "parking is switched off"
-                               : !m.can_park             ? "its engine has no way to"
-                                                         : "it was tried in vain a moment ago";
+  const std::string_view why = !state_.options.parking.enabled ? "parking is switched off"
+                               : !m.can_park                   ? "its engine has no way to"
+                                                               : "it was tried in vain a moment ago";
   return {ErrorCode::kNotSupported, fmt::format("{} cannot be parked: {}; unload it instead", in_quotes(m.id), why)};
 }
 

@@ -34,45 +34,40 @@ void ContextManager::Impl::settle() {
   while (again) {
     again = false;
     bring_back();
-    for (auto it = models_.begin(); it != models_.end();) {
+    for (auto it = state_.models.begin(); it != state_.models.end();) {
       const bool forget = advance(it->second);
-      if (forget) --removed_models_;
+      if (forget) --state_.removed_models;
       if (forget) note_change(it->second, Residency::kCold);
-      it = forget ? models_.erase(it) : std::next(it);
+      it = forget ? state_.models.erase(it) : std::next(it);
     }
     switch_possible_.reset();
-    if (!draining_) {
-      cache_.refresh(now_);
+    if (!state_.draining) {
+      state_.cache.refresh(state_.now);
       yield_guesses();
       shrink_to_limits();
       shrink_parked();
       again = plan();
     }
-    for (auto& [id, m] : models_) again |= serve(m, /*just_loaded=*/false);
+    for (auto& [id, m] : state_.models) again |= serve(m, /*just_loaded=*/false);
   }
   arm_timer();
-}
-
-bool ContextManager::Impl::at_rest() const {
-  const bool all_hot = engines_.size() == cache_.size();
-  return queue_.size() == 0 && all_hot && removed_models_ == 0 && !draining_ && ledger_.now().within();
 }
 
 // ---- time ----
 
 void ContextManager::Impl::expire_waiters() {
-  for (const RequestId id : queue_.expired(now_)) {
+  for (const RequestId id : state_.queue.expired(state_.now)) {
     const Waiter waiter = take(id);
-    const Model& m = models_.at(waiter.model);
+    const Model& m = state_.models.at(waiter.model);
     reject_waiter(waiter, refused(m, waited_too_long(waiter, m)));
   }
 }
 
 void ContextManager::Impl::expire() {
   expire_waiters();
-  for (auto& [id, m] : models_) {
-    if (m.state != ModelState::kLoading || now_ < after(m.started, options_.load_timeout)) continue;
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.load_timeout).count();
+  for (auto& [id, m] : state_.models) {
+    if (m.state != ModelState::kLoading || state_.now < after(m.started, state_.options.load_timeout)) continue;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(state_.options.load_timeout).count();
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
                                                              in_quotes(id), seconds)};
@@ -83,10 +78,10 @@ void ContextManager::Impl::expire() {
     }
     stop(m, "it did not become ready in time");
   }
-  if (!draining_ && !planted_bug(PlantedBug::kTtlIgnored)) expire_idle();
-  if (draining_ && !drain_aborted_ && now_ >= drain_deadline_) {
-    drain_aborted_ = true;
-    for (auto& [id, m] : models_) {
+  if (!state_.draining && !planted_bug(PlantedBug::kTtlIgnored)) expire_idle();
+  if (state_.draining && !state_.drain_aborted && state_.now >= state_.drain_deadline) {
+    state_.drain_aborted = true;
+    for (auto& [id, m] : state_.models) {
       abort_leases(m, {ErrorCode::kDraining, "the server is shutting down", {}, 1});
     }
   }
@@ -99,47 +94,41 @@ void ContextManager::Impl::note_timer(TimePoint when) {
 
 void ContextManager::Impl::arm_timer() {
   timer_.reset();
-  if (const auto deadline = queue_.next_deadline(); deadline && !planted_bug(PlantedBug::kDeadlineNotArmed)) {
+  if (const auto deadline = state_.queue.next_deadline(); deadline && !planted_bug(PlantedBug::kDeadlineNotArmed)) {
     note_timer(*deadline);
   }
   if (switch_possible_) note_timer(*switch_possible_);
-  if (draining_ && !drain_aborted_) note_timer(drain_deadline_);
-  for (const auto& [id, m] : models_) {
-    if (m.state == ModelState::kLoading) note_timer(after(m.started, options_.load_timeout));
-    if (!draining_) note_ttl(m);
+  if (state_.draining && !state_.drain_aborted) note_timer(state_.drain_deadline);
+  for (const auto& [id, m] : state_.models) {
+    if (m.state == ModelState::kLoading) note_timer(after(m.started, state_.options.load_timeout));
+    if (!state_.draining) note_ttl(m);
   }
 }
 
 // ---- what a model does by itself ----
 
-bool ContextManager::Impl::wanted(const Model& m) const { return m.eager || queue_.lines(m.id).wanting() > 0; }
-
-bool ContextManager::Impl::leaving_anyway(const Model& m) const {
-  return !m.known || draining_ || !queue_.lines(m.id).unloads.empty();
-}
-
 bool ContextManager::Impl::advance(Model& m) {
   // It has an engine, no lease, and was not told to stop.
   const bool free = m.state == ModelState::kLoading || (m.resident() && m.leases.empty());
-  if ((draining_ || !m.known) && free) {
-    stop(m, draining_ ? "the server is shutting down" : "the model is no longer in the catalog");
+  if ((state_.draining || !m.known) && free) {
+    stop(m, state_.draining ? "the server is shutting down" : "the model is no longer in the catalog");
   }
-  if (!queue_.lines(m.id).unloads.empty()) advance_unload(m);
-  if (!queue_.lines(m.id).parks.empty()) advance_park(m);
+  if (!state_.queue.lines(m.id).unloads.empty()) advance_unload(m);
+  if (!state_.queue.lines(m.id).parks.empty()) advance_park(m);
   if (m.outdated && (m.state == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
     const bool was_parked = m.state == ModelState::kParked || m.state == ModelState::kParking;
     stop(m, "its file or its settings have changed");
     // It was wanted in memory, and still is.
-    if (!was_parked && queue_.lines(m.id).unloads.empty()) m.eager = queue_.next_place();
+    if (!was_parked && state_.queue.lines(m.id).unloads.empty()) m.eager = state_.queue.next_place();
   }
-  if (m.preparing() && !wanted(m)) give_up(m);
-  if (m.state == ModelState::kCold && wanted(m)) start_inspection(m);
-  return !m.known && m.state == ModelState::kCold && queue_.lines(m.id).empty();
+  if (m.preparing() && !state_.wanted(m)) give_up(m);
+  if (m.state == ModelState::kCold && state_.wanted(m)) start_inspection(m);
+  return !m.known && m.state == ModelState::kCold && state_.queue.lines(m.id).empty();
 }
 
 void ContextManager::Impl::advance_unload(Model& m) {
-  const std::uint64_t unload_place = queue_.lines(m.id).first_unload();
-  const RequestQueue::Line& leases = queue_.lines(m.id).leases;
+  const std::uint64_t unload_place = state_.queue.lines(m.id).first_unload();
+  const RequestQueue::Line& leases = state_.queue.lines(m.id).leases;
   // Who asked for it before the unload is served first, as long as it can be served.
   const bool owed = !leases.empty() && leases.begin()->first < unload_place;
   switch (m.state) {
@@ -173,7 +162,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
 
 void ContextManager::Impl::start_inspection(Model& m) {
   m.state = ModelState::kInspecting;
-  m.ticket = next_ticket_++;
+  m.ticket = state_.next_ticket++;
   m.evicted.clear();
   m.read_ahead = false;
   actions_.emplace_back(Inspect{m.id, m.ticket});
@@ -182,11 +171,11 @@ void ContextManager::Impl::start_inspection(Model& m) {
 // ---- room ----
 
 void ContextManager::Impl::shrink_to_limits() {
-  while (!ledger_.after_exits().within()) {
+  while (!state_.ledger.after_exits().within()) {
     Model* hot = nullptr;
     Model* parked = nullptr;
-    cache_.visit_victims([&](const CacheEntry& entry) {
-      Model& m = models_.at(entry.id);
+    state_.cache.visit_victims([&](const CacheEntry& entry) {
+      Model& m = state_.models.at(entry.id);
       Model*& first = m.state == ModelState::kHot ? hot : parked;
       if (first == nullptr) first = &m;
       return hot == nullptr;
@@ -196,14 +185,14 @@ void ContextManager::Impl::shrink_to_limits() {
       withdraw(*guess, why, nullptr);
       continue;
     }
-    const Room room = ledger_.after_exits();
+    const Room room = state_.ledger.after_exits();
     const bool too_many = room.max_models != 0 && room.slots > room.max_models;
     if (hot != nullptr) {
-      const bool frees = too_many || expected_residue(*hot) < ledger_.held(*hot->engine);
-      const ImageRoom image = parkable(*hot) && frees ? make_image_room(*hot) : ImageRoom::kNever;
+      const bool frees = too_many || state_.expected_residue(*hot) < state_.ledger.held(*hot->engine);
+      const ImageRoom image = state_.parkable(*hot) && frees ? make_image_room(*hot) : ImageRoom::kNever;
       if (image == ImageRoom::kNow) {
         park_to_make_room(*hot, why, {});
-      } else if (!ledger_.after_exits().within()) {  // what was stopped for its image may have been enough
+      } else if (!state_.ledger.after_exits().within()) {  // what was stopped for its image may have been enough
         evict(*hot, why, {});
       }
     } else if (parked != nullptr && room.committed > room.budget) {
@@ -214,43 +203,21 @@ void ContextManager::Impl::shrink_to_limits() {
   }
 }
 
-bool ContextManager::Impl::forced(const Model& m) const {
-  const RequestQueue::Line& loads = queue_.lines(m.id).loads;
-  return std::any_of(loads.begin(), loads.end(), [&](const auto& w) { return queue_.find(w.second)->force; });
-}
-
-RequestQueue::Turn ContextManager::Impl::turn(const Model& m) const {
-  RequestQueue::Turn first = queue_.lines(m.id).first_turn();
-  // Its line had a turn: those of it who got no slot come again after whoever it left for.
-  if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) first.first = std::max(first.first, m.had_turn);
-  return std::min(first, {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
-}
-
-TimePoint ContextManager::Impl::residency_ends(const Model& m, const Model& claimant) const {
-  const TimePoint usual = after(m.hot_since, options_.min_residency);
-  TimePoint deadline = TimePoint::max();
-  for (const auto& [place, id] : queue_.lines(claimant.id).leases) {
-    deadline = std::min(deadline, queue_.find(id)->deadline);
-  }
-  if (deadline == TimePoint::max()) return usual;
-  // What it still has to do, and then the switch.
-  return std::min(usual, deadline - guess_load_time(claimant) - m.service_time.value_or(Duration::zero()));
-}
-
 bool ContextManager::Impl::may_switch(const Model& claimant) {
   constexpr Duration kSpan = std::chrono::seconds(1);
-  if (claimant.switching || options_.max_switches_per_second == 0) return true;
-  while (!switches_.empty() && switches_.front() + kSpan <= now_) switches_.pop_front();
-  if (switches_.size() < options_.max_switches_per_second || planted_bug(PlantedBug::kSwitchesUnbounded)) return true;
+  if (claimant.switching || state_.options.max_switches_per_second == 0) return true;
+  while (!state_.switches.empty() && state_.switches.front() + kSpan <= state_.now) state_.switches.pop_front();
+  if (state_.switches.size() < state_.options.max_switches_per_second || planted_bug(PlantedBug::kSwitchesUnbounded))
+    return true;
   // As many as the limit are younger than a second; the oldest of the last so many decides.
-  const TimePoint next = switches_[switches_.size() - options_.max_switches_per_second] + kSpan;
+  const TimePoint next = state_.switches[state_.switches.size() - state_.options.max_switches_per_second] + kSpan;
   switch_possible_ = std::min(switch_possible_.value_or(next), next);
   return false;
 }
 
 void ContextManager::Impl::begin_switch(Model& claimant) {
   const bool begun = std::exchange(claimant.switching, true);
-  if (!begun && options_.max_switches_per_second > 0) switches_.push_back(now_);
+  if (!begun && state_.options.max_switches_per_second > 0) state_.switches.push_back(state_.now);
 }
 
 bool ContextManager::Impl::plan() {
@@ -260,39 +227,30 @@ bool ContextManager::Impl::plan() {
     Model* model;
   };
   std::vector<Claim> line;
-  for (auto& [id, m] : models_) {
-    if (waits_for_room(m)) line.push_back({forced(m), turn(m), &m});
+  for (auto& [id, m] : state_.models) {
+    if (state_.waits_for_room(m)) line.push_back({state_.forced(m), state_.turn(m), &m});
   }
   // An operator who forces does not wait in line.
   std::sort(line.begin(), line.end(),
             [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
-  for (auto& [id, m] : models_) {
+  for (auto& [id, m] : state_.models) {
     m.was_draining = m.draining;
     m.draining = false;
     m.claimed = false;
     // What was decided for a load that came, or that nobody wants any more, is not why the next one comes.
-    if (!waits_for_room(m)) {
+    if (!state_.waits_for_room(m)) {
       m.room_plan.clear();
       m.room_decision = 0;
       m.switching = false;
     }
   }
-  Pass pass{ledger_.now(), ledger_.after_exits()};
+  Pass pass{state_.ledger.now(), state_.ledger.after_exits()};
   bool answered = false;
   for (const Claim& claim : line) {
     // A parked one may have been told to leave for one before it.
-    if (waits_for_room(*claim.model) && !claim.model->claimed) answered |= place(*claim.model, pass);
+    if (state_.waits_for_room(*claim.model) && !claim.model->claimed) answered |= place(*claim.model, pass);
   }
   return answered;
-}
-
-bool ContextManager::Impl::waits_for_room(const Model& m) const {
-  return m.state == ModelState::kWaitingForRoom || (m.state == ModelState::kParked && wanted(m) && !m.stalled) ||
-         (m.state == ModelState::kInspecting && planted_bug(PlantedBug::kEvictBeforeInspect));
-}
-
-Bytes ContextManager::Impl::lacking(const Model& m) const {
-  return m.state == ModelState::kParked ? m.footprint - ledger_.held(*m.engine) : m.footprint;
 }
 
 void ContextManager::Impl::give_up(Model& m) {
@@ -311,23 +269,25 @@ void ContextManager::Impl::start(Model& m) {
 }
 
 bool ContextManager::Impl::place(Model& m, Pass& pass) {
-  if (m.footprint > ledger_.budget()) {
+  if (m.footprint > state_.ledger.budget()) {
     const Error error = refused(m, too_large(m.id, m.footprint));
     m.last_failure = error;
     reject_wanting(m, error);
     give_up(m);
     return true;
   }
-  if (comes_back_unasked(m) && queue_.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst)) return false;
-  const Bytes needs = lacking(m);
-  const bool held_back = pressure_ && m.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
+  if (state_.comes_back_unasked(m) && state_.queue.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst))
+    return false;
+  const Bytes needs = state_.lacking(m);
+  const bool held_back =
+      state_.pressure && m.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
   if (!held_back && pass.now.fits(needs) && pass.planned.fits(needs)) {
     pass.now.take(needs);
     pass.planned.take(needs);
     start(m);
     return false;
   }
-  if (queue_.lines(m.id).wanting() == 0) {
+  if (state_.queue.lines(m.id).wanting() == 0) {
     // Nobody waits for an eager preload, so it takes nobody's place.
     give_up(m);
     return true;
@@ -341,12 +301,12 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
   Candidates candidates;
   if (pass.may_evict) add_idle_candidates(candidates);
   auto chosen = choose_victims(pass.planned, needs, candidates.departures);
-  const bool force = forced(m);
+  const bool force = state_.forced(m);
   bool answered = false;
   if (!chosen && !force) {
-    answered = !queue_.lines(m.id).loads.empty();
+    answered = !state_.queue.lines(m.id).loads.empty();
     if (answered) reject_loads(m, UINT64_MAX, refused(m, no_room_for_load(m.id, needs)));
-    if (queue_.lines(m.id).leases.empty()) {
+    if (state_.queue.lines(m.id).leases.empty()) {
       give_up(m);
       return true;
     }
@@ -360,7 +320,7 @@ bool ContextManager::Impl::place(Model& m, Pass& pass) {
     return answered;
   }
   decide_room(m, candidates, nullptr, /*waits=*/true);
-  if (force || !never_fits_beside_pinned(m)) {
+  if (force || !state_.never_fits_beside_pinned(m)) {
     pass.planned.take(needs);
     pass.may_evict = false;
   }
@@ -376,28 +336,30 @@ void ContextManager::Impl::Candidates::add(const Model& m, Departure departure, 
 void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed,
                                        Candidates& candidates) const {
   const auto cost_of = [&](const Model& m, double seconds) -> std::optional<double> {
-    const std::optional<double> demand = weighed ? cache_.demand(m.id) : std::nullopt;
+    const std::optional<double> demand = weighed ? state_.cache.demand(m.id) : std::nullopt;
     if (!demand) return std::nullopt;
     return *demand * seconds;
   };
   std::vector<std::pair<const Model*, std::size_t>> keep_something;  // and the index of their parking, if any
   for (const Model* m : models) {
-    const Bytes held = ledger_.held(*m->engine);
+    const Bytes held = state_.ledger.held(*m->engine);
     if (m->state == ModelState::kParked || m->state == ModelState::kParking) {
       keep_something.emplace_back(m, SIZE_MAX);
-    } else if (parkable(*m) && (m->state == ModelState::kHot || m->state == ModelState::kWaking)) {
+    } else if (state_.parkable(*m) && (m->state == ModelState::kHot || m->state == ModelState::kWaking)) {
       keep_something.emplace_back(m, candidates.departures.size());
       candidates.add(*m,
-                     {.frees = held - expected_residue(*m), .cost = cost_of(*m, reload_seconds(usual_wake_time(*m)))},
+                     {.frees = held - state_.expected_residue(*m),
+                      .cost = cost_of(*m, reload_seconds(state_.usual_wake_time(*m)))},
                      /*stops=*/false, ready);
     } else {
-      candidates.add(*m, {.frees = held, .cost = cost_of(*m, reload_seconds(usual_load_time(*m)))}, /*stops=*/true,
-                     ready);
+      candidates.add(*m, {.frees = held, .cost = cost_of(*m, reload_seconds(state_.usual_load_time(*m)))},
+                     /*stops=*/true, ready);
     }
   }
   for (const auto& [m, parking] : keep_something) {
-    const Bytes keeps = m->state == ModelState::kParked ? ledger_.held(*m->engine) : expected_residue(*m);
-    const double lost = std::max(reload_seconds(usual_load_time(*m)) - reload_seconds(usual_wake_time(*m)), 0.0);
+    const Bytes keeps = m->state == ModelState::kParked ? state_.ledger.held(*m->engine) : state_.expected_residue(*m);
+    const double lost =
+        std::max(reload_seconds(state_.usual_load_time(*m)) - reload_seconds(state_.usual_wake_time(*m)), 0.0);
     const Departure stop{
         .frees = keeps, .slot = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)};
     candidates.add(*m, stop, /*stops=*/true, ready);
@@ -406,16 +368,16 @@ void ContextManager::Impl::add_leavers(const std::vector<const Model*>& models, 
 
 void ContextManager::Impl::add_idle_candidates(Candidates& candidates) const {
   std::vector<const Model*> idle_ones;
-  cache_.visit_victims([&](const CacheEntry& entry) {
-    const Model& m = models_.at(entry.id);
+  state_.cache.visit_victims([&](const CacheEntry& entry) {
+    const Model& m = state_.models.at(entry.id);
     if (!m.claimed) idle_ones.push_back(&m);
     return true;
   });
   add_leavers(idle_ones, /*ready=*/true, /*weighed=*/true, candidates);
   // What these will keep can be had as well, once they are parked.
   std::vector<const Model*> parking;
-  for (const auto& [id, m] : models_) {
-    if (m.state == ModelState::kParking && !m.claimed && !m.pinned && !wanted(m)) parking.push_back(&m);
+  for (const auto& [id, m] : state_.models) {
+    if (m.state == ModelState::kParking && !m.claimed && !m.pinned && !state_.wanted(m)) parking.push_back(&m);
   }
   add_leavers(parking, /*ready=*/false, /*weighed=*/true, candidates);
 }
@@ -424,10 +386,10 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
   std::vector<const Model*> now;
   std::vector<const Model*> pinned;
   std::vector<const Model*> later;
-  const RequestQueue::Turn claimant_turn = turn(claimant);
-  for (const auto& [id, m] : models_) {
+  const RequestQueue::Turn claimant_turn = state_.turn(claimant);
+  for (const auto& [id, m] : state_.models) {
     if (m.claimed || !m.engine || m.state == ModelState::kStopping || &m == &claimant) continue;
-    const bool offered = idle(m) || (m.state == ModelState::kParking && !m.pinned && !wanted(m));
+    const bool offered = state_.idle(m) || (m.state == ModelState::kParking && !m.pinned && !state_.wanted(m));
     if (offered) continue;  // by add_idle_candidates
     if (m.state == ModelState::kLoading || m.state == ModelState::kParking || m.state == ModelState::kWaking) {
       if (!m.pinned || forced) later.push_back(&m);
@@ -436,18 +398,19 @@ void ContextManager::Impl::add_busy_candidates(const Model& claimant, bool force
     } else {
       // The older requests are about to be served, except where they wait for a slot: such a request waits for those
       // that run, as the claimant does.
-      const bool for_slot = m.state == ModelState::kHot && m.slots > 0 && (m.was_draining || !can_grant(m));
+      const bool for_slot = m.state == ModelState::kHot && m.slots > 0 && (m.was_draining || !state_.can_grant(m));
       const bool next_turn = !for_slot || planted_bug(PlantedBug::kLineProtects);
-      const bool older_waiters = next_turn && turn(m) < claimant_turn;
-      const bool must_go = forced || leaving_anyway(m);
+      const bool older_waiters = next_turn && state_.turn(m) < claimant_turn;
+      const bool must_go = forced || state_.leaving_anyway(m);
       if (older_waiters && !must_go) continue;
-      const bool settled = must_go || m.state == ModelState::kParked || now_ >= residency_ends(m, claimant);
+      const bool settled =
+          must_go || m.state == ModelState::kParked || state_.now >= state_.residency_ends(m, claimant);
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
   const auto by_rank = [&](const Model* a, const Model* b) {
     if (a->was_draining != b->was_draining) return a->was_draining;
-    return cache_.rank(a->id) < cache_.rank(b->id);
+    return state_.cache.rank(a->id) < state_.cache.rank(b->id);
   };
   std::sort(now.begin(), now.end(), by_rank);
   std::sort(pinned.begin(), pinned.end(), by_rank);
@@ -464,7 +427,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
   bool all_free = true;
   for (const std::size_t i : chosen) {
     const Candidates::Whose& whose = candidates.whose[i];
-    Model& m = models_.at(whose.model->id);
+    Model& m = state_.models.at(whose.model->id);
     const auto before = std::find_if(leave.begin(), leave.end(), [&](const auto& l) { return l.first == &m; });
     if (before == leave.end()) {
       leave.emplace_back(&m, whose.stops);
@@ -475,12 +438,12 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     pass.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
     all_ready &= whose.ready;
     all_free &= m.leases.empty();
-    const TimePoint settled = residency_ends(m, claimant);
-    if (m.state == ModelState::kHot && settled > now_) {
+    const TimePoint settled = state_.residency_ends(m, claimant);
+    if (m.state == ModelState::kHot && settled > state_.now) {
       switch_possible_ = std::min(switch_possible_.value_or(settled), settled);
     }
   }
-  pass.planned.take(lacking(claimant));
+  pass.planned.take(state_.lacking(claimant));
   decide_room(claimant, candidates, &chosen, /*waits=*/!all_ready || !all_free);
   if (!all_ready || (all_free && !may_switch(claimant))) {
     pass.may_evict = false;
@@ -489,7 +452,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
   cause_ = claimant.room_decision;
   const std::string why = fmt::format("evicted to make room for {}", in_quotes(claimant.id));
   for (const auto& [m, stops] : leave) {
-    if (m->state == ModelState::kHot && !m->was_draining) m->had_turn = now_;
+    if (m->state == ModelState::kHot && !m->was_draining) m->had_turn = state_.now;
     if (forced) {
       m->pinned = false;
       abort_leases(*m, {ErrorCode::kNoCapacity,
@@ -501,7 +464,7 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
     }
     if (!all_free) {
       // Who is idle may go on serving until the last one is free, except if that would only be aborted.
-      m->draining = m->state == ModelState::kHot && (forced || !idle(*m));
+      m->draining = m->state == ModelState::kHot && (forced || !state_.idle(*m));
       refresh_evictable(*m);
       continue;
     }
@@ -522,18 +485,8 @@ void ContextManager::Impl::displace(Model& claimant, bool forced, const Candidat
 }
 
 void ContextManager::Impl::read_ahead(Model& m) {
-  if (m.state != ModelState::kWaitingForRoom || pressure_ || std::exchange(m.read_ahead, true)) return;
+  if (m.state != ModelState::kWaitingForRoom || state_.pressure || std::exchange(m.read_ahead, true)) return;
   actions_.emplace_back(ReadAhead{m.id});
-}
-
-bool ContextManager::Impl::never_fits_beside_pinned(const Model& m) const {
-  Room room{ledger_.budget(), ledger_.max_models(), Bytes(), 0};
-  for (const auto& [id, other] : models_) {
-    if (!other.pinned || &other == &m || !other.engine || other.state == ModelState::kStopping) continue;
-    room.committed += ledger_.held(*other.engine);
-    if (other.state != ModelState::kParked) ++room.slots;
-  }
-  return !room.fits(m.footprint);
 }
 
 }  // namespace minerva

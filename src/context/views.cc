@@ -82,8 +82,6 @@ std::string_view breaker_state_name(BreakerState state) {
   return "half_open";
 }
 
-TimePoint after(TimePoint now, Duration span) { return span > TimePoint::max() - now ? TimePoint::max() : now + span; }
-
 int retry_seconds(Duration span) {
   const std::chrono::seconds seconds = std::chrono::ceil<std::chrono::seconds>(span);
   return static_cast<int>(std::clamp<std::int64_t>(seconds.count(), 1, 3600));
@@ -93,54 +91,31 @@ std::string in_quotes(const ModelId& id) { return fmt::format("\"{}\"", id); }
 
 // ---- views ----
 
-Residency ContextManager::Impl::residency(const Model& m, TimePoint now) {
-  switch (m.state) {
-    case ModelState::kInspecting:
-    case ModelState::kWaitingForRoom:
-      return Residency::kPreparing;
-    case ModelState::kLoading:
-      return Residency::kLoading;
-    case ModelState::kHot:
-      return Residency::kHot;
-    case ModelState::kParking:
-      return Residency::kParking;
-    case ModelState::kParked:
-      return Residency::kParked;
-    case ModelState::kWaking:
-      return Residency::kWaking;
-    case ModelState::kStopping:
-      return Residency::kStopping;
-    case ModelState::kCold:
-      break;
-  }
-  return m.breaker.open(now) ? Residency::kQuarantined : Residency::kCold;
-}
-
 void ContextManager::Impl::note_change(Model& m, Residency now) {
   if (now != m.told) changes_.push_back({m.id, std::exchange(m.told, now), now});
 }
 
 Residency ContextManager::Impl::residency(const ModelId& id, TimePoint now) const {
-  const auto it = models_.find(id);
-  return it == models_.end() ? Residency::kCold : residency(it->second, now);
+  const auto it = state_.models.find(id);
+  return it == state_.models.end() ? Residency::kCold : State::residency(it->second, now);
 }
 
 ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   ModelView v;
   v.id = m.id;
-  v.residency = residency(m, now);
+  v.residency = State::residency(m, now);
   if (m.engine) {
-    v.memory = ledger_.held(*m.engine);
-    v.image = ledger_.image(*m.engine);
+    v.memory = state_.ledger.held(*m.engine);
+    v.image = state_.ledger.image(*m.engine);
   }
-  v.can_park = m.can_park && options_.parking.enabled;
+  v.can_park = m.can_park && state_.options.parking.enabled;
   v.parks = m.parks;
   v.wakes = m.wakes;
   v.leases = m.leases.size();
   v.slots = m.slots;
   v.slots_taken = m.slots_taken;
-  v.waiting = queue_.lines(m.id).leases.size();
-  if (const CacheEntry* entry = cache_.find(m.id)) {
+  v.waiting = state_.queue.lines(m.id).leases.size();
+  if (const CacheEntry* entry = state_.cache.find(m.id)) {
     v.access_count = entry->access_count;
     if (entry->last_use_tick > 0) v.since_last_use = now - entry->last_used;
     v.preloaded = entry->preloaded;
@@ -156,44 +131,44 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
 
 std::vector<ModelView> ContextManager::Impl::models(TimePoint now) const {
   std::vector<ModelView> all;
-  all.reserve(models_.size());
-  for (const auto& [id, m] : models_) all.push_back(view(m, now));
+  all.reserve(state_.models.size());
+  for (const auto& [id, m] : state_.models) all.push_back(view(m, now));
   return all;
 }
 
 std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoint now) const {
-  const auto it = models_.find(id);
-  if (it == models_.end()) return std::nullopt;
+  const auto it = state_.models.find(id);
+  if (it == state_.models.end()) return std::nullopt;
   return view(it->second, now);
 }
 
 Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint) const {
-  const auto it = models_.find(id);
-  if (it == models_.end() || !it->second.known) {
+  const auto it = state_.models.find(id);
+  if (it == state_.models.end() || !it->second.known) {
     return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", in_quotes(id)));
   }
   const Model& m = it->second;
   if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
   LoadPlan plan;
   plan.footprint = footprint;
-  plan.free = ledger_.budget() - ledger_.reserved();
+  plan.free = state_.ledger.budget() - state_.ledger.reserved();
   if (m.state == ModelState::kHot || m.state == ModelState::kLoading || m.state == ModelState::kWaking) {
     plan.possible = true;
     plan.reason = m.state == ModelState::kHot       ? "already loaded"
                   : m.state == ModelState::kLoading ? "already loading"
                                                     : "already waking";
-    plan.expected_load_time = expected_time(m);
+    plan.expected_load_time = state_.expected_time(m);
     plan.confidence = plan.expected_load_time ? Confidence::kMeasured : Confidence::kUnknown;
     return plan;
   }
   const bool parked = m.state == ModelState::kParked;
-  const Bytes needs = parked ? lacking(m) : footprint;
-  plan.expected_load_time = expected_time(m);
-  plan.confidence = plan.expected_load_time ? Confidence::kMeasured
-                    : load_time_of_any_     ? Confidence::kGuessed
-                                            : Confidence::kUnknown;
-  if (plan.confidence == Confidence::kGuessed) plan.expected_load_time = load_time_of_any_;
-  if (footprint > ledger_.budget()) {
+  const Bytes needs = parked ? state_.lacking(m) : footprint;
+  plan.expected_load_time = state_.expected_time(m);
+  plan.confidence = plan.expected_load_time   ? Confidence::kMeasured
+                    : state_.load_time_of_any ? Confidence::kGuessed
+                                              : Confidence::kUnknown;
+  if (plan.confidence == Confidence::kGuessed) plan.expected_load_time = state_.load_time_of_any;
+  if (footprint > state_.ledger.budget()) {
     plan.reason = too_large(m.id, footprint).message;
     return plan;
   }
@@ -203,7 +178,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   for (std::size_t i = candidates.whose.size(); parked && i-- > 0;) {
     if (candidates.whose[i].model == &m) candidates.departures[i] = {Bytes(), /*slot=*/false};
   }
-  const auto chosen = choose_victims(ledger_.after_exits(), needs, candidates.departures);
+  const auto chosen = choose_victims(state_.ledger.after_exits(), needs, candidates.departures);
   if (!chosen) {
     plan.reason = no_room_for_load(m.id, needs).message;
     return plan;
@@ -217,9 +192,9 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     leaves->second |= whose.stops;
   }
   for (const auto& [victim, stopped] : stops) {
-    const Model& leaves = models_.at(victim);
+    const Model& leaves = state_.models.at(victim);
     const std::optional<Duration> measured = stopped ? leaves.expected_load_time : leaves.expected_wake_time;
-    plan.cost += stopped ? usual_load_time(leaves) : usual_wake_time(leaves);
+    plan.cost += stopped ? state_.usual_load_time(leaves) : state_.usual_wake_time(leaves);
     if (!measured) plan.confidence = std::min(plan.confidence, Confidence::kGuessed);
   }
   const std::string how = parked ? "it is parked and wakes" : "it fits";
@@ -235,8 +210,8 @@ PredictionStats ContextManager::Impl::predictions() const {
 }
 
 std::vector<ModelId> ContextManager::Impl::hot_models() const {
-  std::vector<ModelId> ids = cache_.list();
-  std::erase_if(ids, [&](const ModelId& id) { return models_.at(id).state != ModelState::kHot; });
+  std::vector<ModelId> ids = state_.cache.list();
+  std::erase_if(ids, [&](const ModelId& id) { return state_.models.at(id).state != ModelState::kHot; });
   return ids;
 }
 
@@ -252,7 +227,7 @@ std::string ContextManager::Impl::obstacle(const Model& m) const {
   std::vector<std::string> why;
   if (m.pinned) why.emplace_back("pinned");
   if (!m.leases.empty()) why.push_back("serving " + count_of(m.leases.size(), "request"));
-  if (const std::size_t waiting = queue_.lines(m.id).leases.size(); waiting > 0) {
+  if (const std::size_t waiting = state_.queue.lines(m.id).leases.size(); waiting > 0) {
     why.push_back(fmt::format("wanted by {} more", waiting));
   }
   if (why.empty()) return {};
@@ -261,11 +236,11 @@ std::string ContextManager::Impl::obstacle(const Model& m) const {
 
 std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
   std::vector<std::string> found;
-  for (const auto& [id, m] : models_) {
+  for (const auto& [id, m] : state_.models) {
     if (id == claimant) continue;
     if (std::string text = obstacle(m); !text.empty()) found.push_back(std::move(text));
   }
-  for (const auto& [id, m] : models_) {
+  for (const auto& [id, m] : state_.models) {
     if (m.preparing() && id != claimant) found.push_back(in_quotes(id) + " waits for room as well");
   }
   if (found.empty()) return "other models hold it";
@@ -282,11 +257,11 @@ Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const 
   return {ErrorCode::kBudgetExceeded,
           fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context, let it "
                       "shrink (context_may_shrink) or raise memory_budget",
-                      in_quotes(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
+                      in_quotes(id), footprint.rounded_mib(), state_.ledger.budget().rounded_mib())};
 }
 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
-  const Room room = ledger_.now();
+  const Room room = state_.ledger.now();
   const bool slots = room.max_models != 0 && room.slots >= room.max_models;
   const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);
   return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
@@ -294,17 +269,17 @@ Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint)
 }
 
 Error ContextManager::Impl::queue_full(const Model& m) const {
-  const std::size_t here = queue_.lines(m.id).wanting();
-  const bool full_here = here >= options_.max_queue_per_model;
+  const std::size_t here = state_.queue.lines(m.id).wanting();
+  const bool full_here = here >= state_.options.max_queue_per_model;
   return {ErrorCode::kQueueFull,
           full_here ? fmt::format("{} for {} already; try again later", requests_wait(here), in_quotes(m.id))
-                    : fmt::format("{} already; try again later", requests_wait(queue_.wanting())),
+                    : fmt::format("{} already; try again later", requests_wait(state_.queue.wanting())),
           {},
-          retry_seconds(expected_wait(m))};
+          retry_seconds(state_.expected_wait(m))};
 }
 
 Error ContextManager::Impl::quarantined_error(const Model& m) const {
-  const int seconds = retry_seconds(m.breaker.open_until() - now_);
+  const int seconds = retry_seconds(m.breaker.open_until() - state_.now);
   const std::string why = m.last_failure ? m.last_failure->message : "it failed";
   return {ErrorCode::kQuarantined,
           fmt::format("{} failed recently and is tried again in {} s: {}", in_quotes(m.id), seconds, why),
@@ -316,16 +291,16 @@ Error ContextManager::Impl::draining_error() const {
   return {ErrorCode::kDraining,
           "the server is shutting down; try again once it is back",
           {},
-          retry_seconds(drain_deadline_ - now_)};
+          retry_seconds(state_.drain_deadline - state_.now)};
 }
 
 Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m) const {
-  const std::string waited = "waited " + in_words(now_ - waiter.arrived);
+  const std::string waited = "waited " + in_words(state_.now - waiter.arrived);
   if (waiter.kind == WaitKind::kUnload || waiter.kind == WaitKind::kPark) {
     const std::size_t running = m.leases.size();
     const std::string busy =
         running > 0 ? fmt::format("is still serving {}", count_of(running, "request"))
-                    : fmt::format("still has {} waiting", count_of(queue_.lines(m.id).wanting(), "request"));
+                    : fmt::format("still has {} waiting", count_of(state_.queue.lines(m.id).wanting(), "request"));
     return {ErrorCode::kConflict,
             fmt::format("{}, and {} {}; call again with ?force=true to cancel them", waited, in_quotes(m.id), busy)};
   }
@@ -342,7 +317,7 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
       why = fmt::format("for {}, which is still loading", in_quotes(m.id));
       break;
     case ModelState::kHot:
-      if (!m.draining && queue_.lines(m.id).first_leave() == UINT64_MAX) {
+      if (!m.draining && state_.queue.lines(m.id).first_leave() == UINT64_MAX) {
         why = fmt::format("for a slot of {}, which answers {} at once (parallel)", in_quotes(m.id),
                           count_of(m.slots, "request"));
         break;
@@ -361,8 +336,10 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
       why = fmt::format("for {}, which is stopping before it can be loaded again", in_quotes(m.id));
       break;
   }
-  return {
-      ErrorCode::kNoCapacity, fmt::format("{} {}; try again later", waited, why), {}, retry_seconds(expected_wait(m))};
+  return {ErrorCode::kNoCapacity,
+          fmt::format("{} {}; try again later", waited, why),
+          {},
+          retry_seconds(state_.expected_wait(m))};
 }
 
 }  // namespace minerva
