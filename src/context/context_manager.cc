@@ -49,8 +49,8 @@ std::vector<Action> ContextManager::step(TimePoint now, const Event& event) { re
 
 std::optional<TimePoint> ContextManager::next_timer() const { return impl_->next_timer(); }
 
-Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint) const {
-  return impl_->plan_load(model, footprint);
+Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint, TimePoint now) const {
+  return impl_->plan_load(model, footprint, now);
 }
 
 const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }

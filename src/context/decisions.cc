@@ -92,8 +92,11 @@ void ContextManager::Impl::decide_start(Model& m, DecisionKind kind) {
   decide(kind, m, wish(m)).because_of = m.room_decision;
 }
 
-void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candidates,
-                                       const std::vector<std::size_t>* chosen, bool waits) {
+void ContextManager::Impl::decide_room(const Move& move) {
+  Model& claimant = model_of(move.claimant);
+  const Candidates& candidates = move.candidates;
+  const std::vector<std::size_t>* const chosen = move.kind == Move::Kind::kAwaitOthers ? nullptr : &move.chosen;
+  const bool waits = move.kind != Move::Kind::kLeave && move.kind != Move::Kind::kAwaitSwitch;
   // Each pass of the planning comes by here: what has not changed is not said again.
   std::string plan(waits ? "waits" : "leave");
   for (std::size_t i = 0; chosen != nullptr && i < chosen->size(); ++i) {

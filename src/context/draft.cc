@@ -32,7 +32,8 @@ void Draft::leave(const Model& m, bool stops) {
 }
 
 void Draft::begin_switch(const Model& claimant) {
-  if (!claimant.switching && std::ranges::find(switching_, &claimant) == switching_.end()) switching_.push_back(&claimant);
+  if (!claimant.switching && std::ranges::find(switching_, &claimant) == switching_.end())
+    switching_.push_back(&claimant);
 }
 
 // ---- questions ----

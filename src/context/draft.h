@@ -37,6 +37,8 @@ class Draft {
   void start(const Model& m);
   // It leaves at once, stopped or parked. Gives back what it held, unless that is claimed: then the claim did.
   void leave(const Model& m, bool stops);
+  // It no longer waits for room.
+  void give_up(const Model& m) { fates_[&m].state = ModelState::kCold; }
   // Somebody counts on its leaving, sooner or later: nobody else may.
   void claim(const Model& m) { fates_[&m].claimed = true; }
   void lift_pin(const Model& m) { fates_[&m].unpinned = true; }

@@ -130,16 +130,6 @@ void ContextManager::Impl::bring_back() {
   }
 }
 
-bool ContextManager::Impl::stop_coming_back() {
-  if (state_.coming_back.empty()) return false;
-  const auto found = state_.models.find(state_.coming_back.front());
-  if (found == state_.models.end()) return false;
-  Model& m = found->second;
-  if (m.state != ModelState::kLoading || !state_.comes_back_unasked(m)) return false;
-  stop(m, "it was coming back after the restart, and its memory is wanted by who asked");
-  return true;
-}
-
 // ---- forgotten ----
 
 void ContextManager::Impl::on(const ClearRequested& event) {

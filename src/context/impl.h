@@ -1,14 +1,17 @@
 // ContextManager::Impl: the state of the core and what may happen to it. See context_manager.h for the protocol.
 //
-// One decision a file:
+// What is known is the State (state.h); what is decided from it is plan() (plan.h, plan.cc), which a newcomer reads
+// first. The functions here are the transitions, the only writers of the State. One subject a file:
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
 //   slots.cc            which of a hot model's waiting requests its engine gets, and when
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
-//                      one that wakes
+//                       one that wakes
 //   predicting.cc       what is loaded before anybody asks for it
-//   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   settle.cc           after each event: whatever follows from the new state
+//   moves.cc            carrying out what plan() decided
+//   dry_run.cc          what a load would do
 //   history.cc          what outlives the process: given, taken, cleared, and who comes back
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
@@ -24,10 +27,11 @@
 #include <string>
 #include <vector>
 
+#include "context/plan.h"
 #include "context/prediction_score.h"
 #include "context/predictor.h"
 #include "context/state.h"
-#include "context/victims.h"
+#include "context/words.h"
 #include "minerva/context/context_manager.h"
 
 namespace minerva {
@@ -35,11 +39,13 @@ namespace minerva {
 class ContextManager::Impl {
  public:
   Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
+  // One that goes on from there, without what was told and counted so far.
+  explicit Impl(const State& state) : state_(state) {}
 
   std::vector<Action> step(TimePoint now, const Event& event);
   std::optional<TimePoint> next_timer() const { return timer_; }
 
-  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint) const;
+  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint, TimePoint now) const;
   std::vector<ModelView> models(TimePoint now) const;
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
   Residency residency(const ModelId& id, TimePoint now) const;
@@ -57,27 +63,6 @@ class ContextManager::Impl {
   void check_invariants() const;
 
  private:
-  // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
-  // claims made so far are met.
-  struct Pass {
-    Room now;
-    Room planned;
-    bool may_evict = true;  // false once somebody waits for room that nobody idle can give
-  };
-  // What a claimant may displace, in the order in which it should go: models to park first, if that frees enough; then
-  // what they, and parked ones, would keep.
-  struct Candidates {
-    std::vector<Departure> departures;
-    struct Whose {
-      const Model* model;
-      bool stops;  // otherwise it parks
-      bool ready;  // it may be told now, not only later
-    };
-    std::vector<Whose> whose;  // of each departure
-
-    void add(const Model& m, Departure departure, bool stops, bool ready);
-  };
-
   // ---- events.cc ----
   void on(const ModelAdded& event);
   void on(const ModelRemoved& event);
@@ -150,12 +135,6 @@ class ContextManager::Impl {
   void refresh_entry(const Model& m);
 
   // ---- parking.cc ----
-  // Whether its image will find room on disk. kLater: once parked models that go before it are gone, which were told
-  // to.
-  enum class ImageRoom { kNow, kLater, kNever };
-  ImageRoom make_image_room(const Model& m);
-  // To make room: for `victim_of`, or (empty) to get within the limits.
-  void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
   void park(Model& m, std::string reason, const ModelId& victim_of);
   void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
@@ -163,8 +142,6 @@ class ContextManager::Impl {
   void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
-  // Parked models within the limits of their own.
-  void shrink_parked();
   // Who was idle for too long is parked or stopped.
   void expire_idle();
   void note_ttl(const Model& m);
@@ -185,18 +162,38 @@ class ContextManager::Impl {
   void guess_wasted(Model& m);
   // A load or engine that only a guess wanted failed, which is not held against the model.
   void guess_failed(Model& m);
-  // A request waits: what only a guess wants is not loaded now.
-  void yield_guesses();
-  // One that may leave before all others; nullptr if there is none.
-  Model* idle_guess();
-  void withdraw(Model& m, std::string reason, Model* claimant);
-  void withdraw_for(Model& claimant, Pass& pass);
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
   // What would have left by now.
   void check_paper();
 
-  // ---- planning.cc ----
+  // ---- moves.cc ----
+  // True if anybody was answered or given up, so that another round is due.
+  bool carry_out(const std::vector<Move>& moves);
+  bool carry_out(const Move& move);
+  Model& model_of(const Model* planned);
+  void start(Model& m);
+  // It no longer waits for room.
+  void give_up(Model& m);
+  // It is too large.
+  void refuse(Model& m);
+  // Its file, while it waits for those who leave for it.
+  void read_ahead(Model& m);
+  void yield(Model& guess, const std::string& reason);
+  void displace(Model& claimant, const Move& move);
+  // The first one leaves for it: counted.
+  void begin_switch(Model& claimant);
+  // `claimant`: nullptr to get within the limits.
+  void make_room(const Leaver& leaver, const std::string& reason, Model* claimant);
+  void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
+  void stop_for_image(const std::vector<const Model*>& victims, const Model& parks);
+  // Of a model that is to be parked; those that have to go for its image are stopped.
+  ImageRoom::When make_image_room(const Model& m);
+  // One that may leave before all others; nullptr if there is none.
+  Model* idle_guess();
+  void withdraw(Model& guess, const std::string& reason);
+
+  // ---- settle.cc ----
   void settle();
   // Who waited until its deadline is answered.
   void expire_waiters();
@@ -205,37 +202,18 @@ class ContextManager::Impl {
   bool advance(Model& m);
   void advance_unload(Model& m);
   void start_inspection(Model& m);
-  void shrink_to_limits();
-  // True if anything was answered, so that another round is due.
-  bool plan();
-  // True if somebody was rejected, so that others may move up.
-  bool place(Model& m, Pass& pass);
-  // It no longer waits for room.
-  void give_up(Model& m);
-  void start(Model& m);
-  // `weighed`: the cheapest set of them is wanted, if the policy can tell, rather than the first ones.
-  void add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed, Candidates& candidates) const;
-  void add_idle_candidates(Candidates& candidates) const;
-  void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const;
-  // Makes the chosen ones leave for `claimant`, now or as soon as they can, and claims their room.
-  void displace(Model& claimant, bool forced, const Candidates& candidates, const std::vector<std::size_t>& chosen,
-                Pass& pass);
-  // Its file, while it waits for those who leave for it.
-  void read_ahead(Model& m);
-  // Whether others may leave for it now, by max_switches_per_second.
-  bool may_switch(const Model& claimant);
-  // The first one leaves for it: counted.
-  void begin_switch(Model& claimant);
   void note_timer(TimePoint when);
   void arm_timer();
+
+  // ---- dry_run.cc ----
+  // An operator asks for `id`, and whatever that waits for comes to a good end at once. What is done meanwhile.
+  std::vector<Action> try_load(const ModelId& id, Bytes footprint);
 
   // ---- history.cc ----
   // Starts the next one that comes back, if nothing is in its way.
   void bring_back();
   // It is not to come back, nor is a preload of it wanted that nobody waits for.
   static void let_go(Model& m);
-  // Whoever loads unasked makes room for who waits. True if there was one.
-  bool stop_coming_back();
   std::vector<ModelId> most_wanted_first() const;
   // They go with the process, and are to come back with the next one.
   void remember_residents();
@@ -250,8 +228,8 @@ class ContextManager::Impl {
   // `error`, which is for want of capacity, with the number of the decision that says so.
   Error refused(const Model& m, Error error);
   void decide_start(Model& m, DecisionKind kind);
-  // Others leave for `claimant`; or `waits`: will have to, or would have to and cannot, as `chosen` is nothing.
-  void decide_room(Model& claimant, const Candidates& candidates, const std::vector<std::size_t>* chosen, bool waits);
+  // Others leave for the claimant, will have to, or would have to and cannot.
+  void decide_room(const Move& move);
   // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
   std::string wish(const Model& m) const;
   // "it needs 44 MiB and 12 of 256 MiB are free"
@@ -290,13 +268,5 @@ class ContextManager::Impl {
   std::optional<TimePoint> timer_;
   std::optional<TimePoint> switch_possible_;  // somebody waits for it: for min_residency, or max_switches_per_second
 };
-
-// Whole seconds, rounded up, at least 1: for Retry-After.
-int retry_seconds(Duration span);
-std::string in_quotes(const ModelId& id);
-// "1 request", "2 requests".
-std::string count_of(std::size_t n, std::string_view noun);
-// "1 request waits", "2 requests wait".
-std::string requests_wait(std::size_t n);
 
 }  // namespace minerva

@@ -41,9 +41,9 @@ TEST_F(Load, OfAHotModelOnlyRefreshesIt) {
   heat("a");
   heat("b");
   EXPECT_FALSE(only<Done>(load(kR1, "a", /*preload=*/true)).changed);
-  EXPECT_EQ(core_->plan_load("c", Bytes(1)).value().evict, std::vector<ModelId>{"a"});
+  EXPECT_EQ(core_->plan_load("c", Bytes(1), now_).value().evict, std::vector<ModelId>{"a"});
   EXPECT_FALSE(only<Done>(load(kR2, "a")).changed);
-  EXPECT_EQ(core_->plan_load("c", Bytes(1)).value().evict, std::vector<ModelId>{"b"});
+  EXPECT_EQ(core_->plan_load("c", Bytes(1), now_).value().evict, std::vector<ModelId>{"b"});
   EXPECT_EQ(core_->cache_stats().preloads, 0U);
 }
 

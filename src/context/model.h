@@ -81,10 +81,8 @@ struct Model {
   bool failed_on_guess = false;  // so it is not loaded on another one before somebody used it
   bool read_on_guess = false;    // its file, since its memory was given back last
 
-  // Set anew by each planning pass.
-  bool draining = false;      // it is to leave for another, so new leases queue
-  bool was_draining = false;  // in the pass before
-  bool claimed = false;       // somebody counts on its leaving
+  // Set anew after each plan.
+  bool draining = false;  // it is to leave for another, so new leases queue
 
   Breaker breaker;
   std::optional<Error> last_failure;

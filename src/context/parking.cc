@@ -18,34 +18,6 @@ constexpr unsigned kMostBusyRefusals = 20;
 
 }  // namespace
 
-ContextManager::Impl::ImageRoom ContextManager::Impl::make_image_room(const Model& m) {
-  Bytes room = state_.image_room(m);
-  if (m.image <= room) return ImageRoom::kNow;
-  for (const auto& [id, other] : state_.models) {
-    if (other.state == ModelState::kStopping && &other != &m) room += state_.ledger.image(*other.engine);
-  }
-  std::vector<Model*> go;
-  state_.cache.visit_victims([&](const CacheEntry& entry) {
-    Model& other = state_.models.at(entry.id);
-    if (m.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
-    if (other.state != ModelState::kParked || other.claimed || state_.ledger.image(*other.engine) == Bytes())
-      return true;
-    room += state_.ledger.image(*other.engine);
-    go.push_back(&other);
-    return true;
-  });
-  if (m.image > room) return ImageRoom::kNever;
-  for (Model* other : go) {
-    evict(*other, fmt::format("evicted, as the image of {} needs its room on disk", in_quotes(m.id)), {});
-  }
-  return ImageRoom::kLater;
-}
-
-void ContextManager::Impl::park_to_make_room(Model& m, std::string reason, const ModelId& victim_of) {
-  m.parked_to_make_room = true;
-  park(m, std::move(reason), victim_of);
-}
-
 void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& victim_of) {
   check(m.state == ModelState::kHot && m.leases.empty(), "a model is parked that works");
   guess_wasted(m);
@@ -149,11 +121,11 @@ void ContextManager::Impl::advance_park(Model& m) {
   if (lines.first_unload() < lines.first_park()) return;
   if (!state_.parkable(m)) return reject_parks(m, cannot_park(m));
   switch (make_image_room(m)) {
-    case ImageRoom::kNow:
+    case ImageRoom::When::kNow:
       return park(m, "parked by an operator", {});
-    case ImageRoom::kLater:
+    case ImageRoom::When::kLater:
       return;
-    case ImageRoom::kNever:
+    case ImageRoom::When::kNever:
       return reject_parks(
           m, {ErrorCode::kConflict,
               fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
@@ -163,29 +135,6 @@ void ContextManager::Impl::advance_park(Model& m) {
 }
 
 // ---- what leaves by itself ----
-
-void ContextManager::Impl::shrink_parked() {
-  Bytes residues;
-  Bytes images;
-  for (const auto& [id, m] : state_.models) {
-    if (!m.engine || m.state == ModelState::kStopping) continue;
-    images += state_.ledger.image(*m.engine);
-    if (m.state == ModelState::kParked) residues += state_.ledger.held(*m.engine);
-  }
-  std::vector<Model*> go;
-  state_.cache.visit_victims([&](const CacheEntry& entry) {
-    const bool too_much = residues > state_.options.parking.memory;
-    if (!too_much && images <= state_.options.parking.images) return false;
-    Model& m = state_.models.at(entry.id);
-    if (m.state != ModelState::kParked) return true;
-    if (!too_much && state_.ledger.image(*m.engine) == Bytes()) return true;
-    residues -= state_.ledger.held(*m.engine);
-    images -= state_.ledger.image(*m.engine);
-    go.push_back(&m);
-    return true;
-  });
-  for (Model* m : go) evict(*m, "evicted, as parked models hold more than park.memory or park.images allows", {});
-}
 
 void ContextManager::Impl::note_ttl(const Model& m) {
   if (!state_.idle(m)) return;
@@ -209,7 +158,7 @@ void ContextManager::Impl::expire_idle() {
     if (!m.can_park || !state_.options.parking.enabled) {
       stop(m, "it was idle for ttl");
     } else if (state_.parkable(m)) {
-      if (make_image_room(m) == ImageRoom::kNow) {
+      if (make_image_room(m) == ImageRoom::When::kNow) {
         park(m, "it was idle for ttl", {});
       } else {
         m.not_parked_before = after(state_.now, kParkedAgainAfter);
@@ -225,7 +174,7 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     return coming < short_by;
   };
   for (Model* m = idle_guess(); m != nullptr && lacking(); m = idle_guess()) {
-    withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short", nullptr);
+    withdraw(*m, "loaded on a guess, it leaves as the machine's memory is short");
   }
   if (!lacking()) return;
   state_.cache.refresh(state_.now);
@@ -246,8 +195,8 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   for (Model* m : hot) {
     if (!lacking()) return;
     const bool frees = state_.parkable(*m) && state_.expected_residue(*m) < state_.ledger.held(*m->engine);
-    const ImageRoom image = frees ? make_image_room(*m) : ImageRoom::kNever;
-    if (image == ImageRoom::kNow) {
+    const ImageRoom::When image = frees ? make_image_room(*m) : ImageRoom::When::kNever;
+    if (image == ImageRoom::When::kNow) {
       park_to_make_room(*m, "parked, as the machine's memory is short", {});
     } else if (lacking()) {  // what was stopped for its image may have been enough
       evict(*m, "evicted, as the machine's memory is short", {});

@@ -645,7 +645,7 @@ TEST_F(Parking, APlanForAParkedOneIsAWake) {
   add("b", 400);
   heat_and_park("a", 30);
   heat("b");
-  const LoadPlan plan = core_->plan_load("a", Bytes::mib(500)).value();
+  const LoadPlan plan = core_->plan_load("a", Bytes::mib(500), now_).value();
   EXPECT_TRUE(plan.possible);
   EXPECT_EQ(plan.evict, std::vector<ModelId>{"b"});
   EXPECT_EQ(plan.reason, "it is parked and wakes once 1 model idle left");

@@ -78,10 +78,12 @@ class Planner {
   void shrink_to_limits();
   void shrink_parked();
 
-  // How it makes room if it leaves at once.
-  Leaver leaver(const Model& m, bool stops);
+  // It makes room at once, if it can.
+  void tell_to_leave(Leaver& leaver, bool stops);
   Leaver guess_leaver(const Model& guess);
-  Move& add(Move::Kind kind, const Model* claimant) { return moves_.emplace_back(Move{.kind = kind, .claimant = claimant}); }
+  Move& add(Move::Kind kind, const Model* claimant) {
+    return moves_.emplace_back(Move{.kind = kind, .claimant = claimant});
+  }
   std::size_t requests(const Model& m) const { return state_.queue.lines(m.id).leases.size(); }
 
   const State& state_;
@@ -200,12 +202,14 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
   for (std::size_t i = 0; i < move.leavers.size(); ++i) {
     Leaver& its = move.leavers[i];
     const Model& m = *its.model;
+    its.how = stops[i] ? Leaver::How::kStop : Leaver::How::kPark;
     const bool acts = move.kind == Move::Kind::kDrain || move.kind == Move::Kind::kLeave;
     // Who is idle may go on serving until the last one is free, except if that would only be aborted.
     its.drains = move.kind == Move::Kind::kDrain && m.state == ModelState::kHot && (move.forced || !draft_.idle(m));
     if (acts && move.forced) draft_.lift_pin(m);
+    its.turn_ends = acts && m.state == ModelState::kHot && !m.draining;
     if (move.kind != Move::Kind::kLeave) continue;
-    its = leaver(m, stops[i]);
+    tell_to_leave(its, stops[i]);
     if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
   }
   if (move.kind != Move::Kind::kLeave) may_evict_ = false;
@@ -221,17 +225,17 @@ Move::Kind Planner::how_to_displace(const Move& move, bool all_ready) const {
   return draft_.next_switch(*move.claimant) ? Move::Kind::kAwaitSwitch : Move::Kind::kLeave;
 }
 
-Leaver Planner::leaver(const Model& m, bool stops) {
-  Leaver its{.model = &m, .how = Leaver::How::kStop};
+void Planner::tell_to_leave(Leaver& leaver, bool stops) {
+  const Model& m = *leaver.model;
+  leaver.how = Leaver::How::kStop;
   if (!stops) {
     ImageRoom image = draft_.image_room(m);
-    its.image_victims = std::move(image.stopped);
-    if (image.when == ImageRoom::When::kNow) its.how = Leaver::How::kPark;
-    if (image.when == ImageRoom::When::kLater) its.how = Leaver::How::kLater;
+    leaver.image_victims = std::move(image.stopped);
+    if (image.when == ImageRoom::When::kNow) leaver.how = Leaver::How::kPark;
+    if (image.when == ImageRoom::When::kLater) leaver.how = Leaver::How::kLater;
   }
-  for (const Model* victim : its.image_victims) draft_.leave(*victim, /*stops=*/true);
-  if (its.how != Leaver::How::kLater) draft_.leave(m, its.how == Leaver::How::kStop);
-  return its;
+  for (const Model* victim : leaver.image_victims) draft_.leave(*victim, /*stops=*/true);
+  if (leaver.how != Leaver::How::kLater) draft_.leave(m, leaver.how == Leaver::How::kStop);
 }
 
 // ---- who may leave ----
@@ -277,8 +281,7 @@ void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidate
     } else {
       const bool must_go = forced || state_.leaving_anyway(m);
       if (!must_go && protected_by_turn(m, turn)) continue;
-      const bool settled =
-          must_go || now_in == ModelState::kParked || state_.now >= state_.residency_ends(m, claimant);
+      const bool settled = must_go || now_in == ModelState::kParked || state_.now >= state_.residency_ends(m, claimant);
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
@@ -354,15 +357,15 @@ void Planner::shrink_to_limits() {
       move.leavers.push_back(guess_leaver(*guess));
     } else if (hot != idle_ones.end()) {
       const bool frees = too_many || draft_.expected_residue(**hot) < draft_.held(**hot);
-      move.leavers.push_back(leaver(**hot, /*stops=*/!frees || !state_.parkable(**hot)));
-      Leaver& its = move.leavers.back();
+      Leaver& its = move.leavers.emplace_back(Leaver{.model = *hot});
+      tell_to_leave(its, /*stops=*/!frees || !state_.parkable(**hot));
       // What is stopped for its image may be enough; if not, it does not wait for that.
       if (its.how == Leaver::How::kLater && !draft_.planned.within()) {
         its.how = Leaver::How::kStop;
         draft_.leave(**hot, /*stops=*/true);
       }
     } else if (!idle_ones.empty() && draft_.planned.committed > draft_.planned.budget) {
-      move.leavers.push_back(leaver(*idle_ones.front(), /*stops=*/true));
+      tell_to_leave(move.leavers.emplace_back(Leaver{.model = idle_ones.front()}), /*stops=*/true);
     } else {
       return;
     }
@@ -389,7 +392,7 @@ void Planner::shrink_parked() {
     images -= image;
     Move& move = add(Move::Kind::kShrink, nullptr);
     move.reason = "evicted, as parked models hold more than park.memory or park.images allows";
-    move.leavers.push_back(leaver(*m, /*stops=*/true));
+    tell_to_leave(move.leavers.emplace_back(Leaver{.model = m}), /*stops=*/true);
   }
 }
 

@@ -24,6 +24,7 @@ struct Leaver {
   How how = How::kStop;
   std::vector<const Model*> image_victims{};  // parked models that are stopped first, for the room of its image
   bool drains = false;                        // kDrain: it gets no new leases meanwhile
+  bool turn_ends = false;                     // it is told for the first time: its line comes after the claimant now
 };
 
 struct Move {

@@ -84,45 +84,6 @@ void ContextManager::Impl::guess_failed(Model& m) {
   m.failed_on_guess = true;
 }
 
-void ContextManager::Impl::yield_guesses() {
-  if (state_.queue.wanting() == 0 || planted_bug(PlantedBug::kGuessNeverYields)) return;
-  for (auto& [id, m] : state_.models) {
-    if (!m.guess || state_.queue.lines(id).wanting() > 0) continue;
-    if (m.preparing()) give_up(m);
-    if (m.state == ModelState::kLoading) stop(m, "it was loaded on a guess, and a request waits for another");
-  }
-}
-
-Model* ContextManager::Impl::idle_guess() {
-  const auto it = std::find_if(state_.models.begin(), state_.models.end(), [&](const auto& e) {
-    const Model& m = e.second;
-    if (!m.guess || !state_.idle(m)) return false;
-    return state_.only_guessed(m) ||
-           (m.state == ModelState::kHot && state_.parkable(m) && m.image <= state_.image_room(m));
-  });
-  return it == state_.models.end() ? nullptr : &it->second;
-}
-
-void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claimant) {
-  const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
-  // It may have conversations.
-  if (!state_.only_guessed(m)) return park_to_make_room(m, std::move(reason), victim_of);
-  if (claimant != nullptr) claimant->evicted.push_back(m.id);
-  evict(m, std::move(reason), victim_of);
-}
-
-void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
-  while (!pass.planned.fits(state_.lacking(claimant))) {
-    Model* const m = planted_bug(PlantedBug::kGuessGoesLast) ? nullptr : idle_guess();
-    if (m == nullptr) return;
-    const Room before = state_.ledger.after_exits();
-    withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", in_quotes(claimant.id)), &claimant);
-    const Room after = state_.ledger.after_exits();
-    pass.planned.give_back(before.committed - after.committed, after.slots < before.slots);
-    read_ahead(claimant);
-  }
-}
-
 // ---- on paper ----
 
 void ContextManager::Impl::note_on_paper(const Model& m) {

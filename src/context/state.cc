@@ -14,6 +14,12 @@ constexpr std::size_t kMostSlots = 256;
 constexpr Bytes kHead = Bytes::mib(32);
 constexpr std::uint64_t kShareKept = 20;
 
+// The model's line had a turn: those of it who got no slot come again after whoever it left for.
+RequestQueue::Turn after_its_turn(const Model& m, RequestQueue::Turn turn) {
+  if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) turn.first = std::max(turn.first, m.had_turn);
+  return turn;
+}
+
 }  // namespace
 
 State::State(const ContextOptions& first_options, std::unique_ptr<EvictionPolicy> policy)
@@ -55,16 +61,6 @@ Bytes State::lacking(const Model& m) const {
   return m.state == ModelState::kParked ? m.footprint - ledger.held(*m.engine) : m.footprint;
 }
 
-bool State::never_fits_beside_pinned(const Model& m) const {
-  Room room{ledger.budget(), ledger.max_models(), Bytes(), 0};
-  for (const auto& [id, other] : models) {
-    if (!other.pinned || &other == &m || !other.engine || other.state == ModelState::kStopping) continue;
-    room.committed += ledger.held(*other.engine);
-    if (other.state != ModelState::kParked) ++room.slots;
-  }
-  return !room.fits(m.footprint);
-}
-
 TimePoint State::idle_since(const Model& m) const {
   const CacheEntry* const entry = cache.find(m.id);
   return entry->last_use_tick > 0 ? std::max(m.hot_since, entry->last_used) : m.hot_since;
@@ -96,10 +92,14 @@ Residency State::residency(const Model& m, TimePoint at) {
 // ---- turns among models ----
 
 RequestQueue::Turn State::turn(const Model& m) const {
-  RequestQueue::Turn first = queue.lines(m.id).first_turn();
-  // Its line had a turn: those of it who got no slot come again after whoever it left for.
-  if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) first.first = std::max(first.first, m.had_turn);
-  return std::min(first, {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
+  return std::min(after_its_turn(m, queue.lines(m.id).first_turn()), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
+}
+
+RequestQueue::Turn State::turn_of_leases(const Model& m) const {
+  RequestQueue::Turn first = RequestQueue::kNoTurn;
+  for (const auto& [place, id] : queue.lines(m.id).leases)
+    first = std::min(first, {queue.find(id)->counts_from, place});
+  return std::min(after_its_turn(m, first), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
 }
 
 TimePoint State::residency_ends(const Model& m, const Model& claimant) const {

@@ -75,8 +75,6 @@ struct State {
   static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   // What it needs beyond what it holds: all of its footprint if it is cold.
   Bytes lacking(const Model& m) const;
-  // However many leave, as long as pins are respected. `unpinned`: it is not pinned any more.
-  bool never_fits_beside_pinned(const Model& m) const;
   // When it was used last, or became hot.
   TimePoint idle_since(const Model& m) const;
   static Residency residency(const Model& m, TimePoint now);
@@ -84,6 +82,8 @@ struct State {
   // ---- turns among models (state.cc) ----
   // Of its first waiter; of a preload that nobody waits for, after all others.
   RequestQueue::Turn turn(const Model& m) const;
+  // The same without the loads.
+  RequestQueue::Turn turn_of_leases(const Model& m) const;
   // When a busy model may be drained for `claimant`.
   TimePoint residency_ends(const Model& m, const Model& claimant) const;
   // What a request's turn counts from, after its arrival.

@@ -5,15 +5,8 @@
 #include <algorithm>
 
 #include "context/impl.h"
-#include "context/victims.h"
 
 namespace minerva {
-
-std::string requests_wait(std::size_t n) { return n == 1 ? "1 request waits" : fmt::format("{} requests wait", n); }
-
-std::string count_of(std::size_t n, std::string_view noun) {
-  return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
-}
 
 std::string_view confidence_name(Confidence confidence) {
   switch (confidence) {
@@ -82,13 +75,6 @@ std::string_view breaker_state_name(BreakerState state) {
   return "half_open";
 }
 
-int retry_seconds(Duration span) {
-  const std::chrono::seconds seconds = std::chrono::ceil<std::chrono::seconds>(span);
-  return static_cast<int>(std::clamp<std::int64_t>(seconds.count(), 1, 3600));
-}
-
-std::string in_quotes(const ModelId& id) { return fmt::format("\"{}\"", id); }
-
 // ---- views ----
 
 void ContextManager::Impl::note_change(Model& m, Residency now) {
@@ -140,67 +126,6 @@ std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoin
   const auto it = state_.models.find(id);
   if (it == state_.models.end()) return std::nullopt;
   return view(it->second, now);
-}
-
-Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint) const {
-  const auto it = state_.models.find(id);
-  if (it == state_.models.end() || !it->second.known) {
-    return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", in_quotes(id)));
-  }
-  const Model& m = it->second;
-  if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
-  LoadPlan plan;
-  plan.footprint = footprint;
-  plan.free = state_.ledger.budget() - state_.ledger.reserved();
-  if (m.state == ModelState::kHot || m.state == ModelState::kLoading || m.state == ModelState::kWaking) {
-    plan.possible = true;
-    plan.reason = m.state == ModelState::kHot       ? "already loaded"
-                  : m.state == ModelState::kLoading ? "already loading"
-                                                    : "already waking";
-    plan.expected_load_time = state_.expected_time(m);
-    plan.confidence = plan.expected_load_time ? Confidence::kMeasured : Confidence::kUnknown;
-    return plan;
-  }
-  const bool parked = m.state == ModelState::kParked;
-  const Bytes needs = parked ? state_.lacking(m) : footprint;
-  plan.expected_load_time = state_.expected_time(m);
-  plan.confidence = plan.expected_load_time   ? Confidence::kMeasured
-                    : state_.load_time_of_any ? Confidence::kGuessed
-                                              : Confidence::kUnknown;
-  if (plan.confidence == Confidence::kGuessed) plan.expected_load_time = state_.load_time_of_any;
-  if (footprint > state_.ledger.budget()) {
-    plan.reason = too_large(m.id, footprint).message;
-    return plan;
-  }
-  Candidates candidates;
-  add_idle_candidates(candidates);
-  // A parked one does not leave for itself.
-  for (std::size_t i = candidates.whose.size(); parked && i-- > 0;) {
-    if (candidates.whose[i].model == &m) candidates.departures[i] = {Bytes(), /*slot=*/false};
-  }
-  const auto chosen = choose_victims(state_.ledger.after_exits(), needs, candidates.departures);
-  if (!chosen) {
-    plan.reason = no_room_for_load(m.id, needs).message;
-    return plan;
-  }
-  plan.possible = true;
-  std::map<ModelId, bool> stops;  // otherwise it parks
-  for (const std::size_t i : *chosen) {
-    const Candidates::Whose& whose = candidates.whose[i];
-    const auto [leaves, is_new] = stops.try_emplace(whose.model->id, whose.stops);
-    if (is_new) plan.evict.push_back(whose.model->id);
-    leaves->second |= whose.stops;
-  }
-  for (const auto& [victim, stopped] : stops) {
-    const Model& leaves = state_.models.at(victim);
-    const std::optional<Duration> measured = stopped ? leaves.expected_load_time : leaves.expected_wake_time;
-    plan.cost += stopped ? state_.usual_load_time(leaves) : state_.usual_wake_time(leaves);
-    if (!measured) plan.confidence = std::min(plan.confidence, Confidence::kGuessed);
-  }
-  const std::string how = parked ? "it is parked and wakes" : "it fits";
-  plan.reason =
-      plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));
-  return plan;
 }
 
 PredictionStats ContextManager::Impl::predictions() const {

@@ -72,7 +72,7 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   const Result<ModelMetadata> metadata = co_await service.inspect(id);
   if (!metadata) co_return co_await x.error(metadata.error());
-  const auto plan = service.host.context().plan_load(id, metadata->footprint());
+  const auto plan = service.host.context().plan_load(id, metadata->footprint(), Clock::now());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
