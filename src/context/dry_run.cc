@@ -8,6 +8,7 @@
 #include <map>
 
 #include "context/impl.h"
+#include "context/planted_bug.h"
 
 namespace minerva {
 namespace {
@@ -31,6 +32,19 @@ class Leavers {
   std::vector<ModelId> in_order_;
   std::map<ModelId, bool> stops_;
 };
+
+std::string_view already_there(const Model& m) {
+  switch (m.state) {
+    case ModelState::kHot:
+      return "already loaded";
+    case ModelState::kLoading:
+      return "already loading";
+    case ModelState::kWaking:
+      return "already waking";
+    default:
+      return {};
+  }
+}
 
 }  // namespace
 
@@ -58,20 +72,15 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   plan.free = state_.ledger.budget() - state_.ledger.reserved();
   plan.expected_load_time = state_.expected_time(m);
   plan.confidence = plan.expected_load_time ? Confidence::kMeasured : Confidence::kUnknown;
-  if (m.state == ModelState::kHot || m.state == ModelState::kLoading || m.state == ModelState::kWaking) {
-    plan.possible = true;
-    plan.reason = m.state == ModelState::kHot       ? "already loaded"
-                  : m.state == ModelState::kLoading ? "already loading"
-                                                    : "already waking";
-    return plan;
-  }
-  if (!plan.expected_load_time && state_.load_time_of_any) {
+  if (!plan.expected_load_time && state_.load_time_of_any && already_there(m).empty()) {
     plan.expected_load_time = state_.load_time_of_any;
     plan.confidence = Confidence::kGuessed;
   }
 
   Impl trial(state_);
   trial.state_.now = std::max(state_.now, now);
+  if (planted_bug(PlantedBug::kDryRunIsAlone)) trial.state_.queue = RequestQueue();
+  if (planted_bug(PlantedBug::kDryRunIgnoresPressure)) trial.state_.pressure = false;
   Leavers leavers;
   for (const Action& action : trial.try_load(id, footprint)) {
     if (const auto* reject = std::get_if<Reject>(&action); reject != nullptr && reject->request == kTrial) {
@@ -84,6 +93,11 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     if (const auto* park = std::get_if<Park>(&action); park != nullptr && park->victim_of == id) {
       leavers.add(park->model, /*stops=*/false);
     }
+  }
+  if (const std::string_view already = already_there(m); !already.empty()) {
+    plan.possible = true;
+    plan.reason = already;
+    return plan;
   }
   const Model& then = trial.state_.models.at(id);
   plan.possible = then.state == ModelState::kLoading || then.state == ModelState::kWaking;

@@ -179,6 +179,15 @@ class Referee {
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);
+  // A load that is about to be decided, and what the dry run says of it.
+  struct LoadTrial {
+    ModelId model;
+    RequestId load;
+    LoadPlan plan;
+    bool decided = false;  // by this step, as it was inspected
+  };
+  std::optional<LoadTrial> try_load(const Event& event) const;
+  void check_trial(const LoadTrial& trial, const std::vector<Action>& actions);
   void check_state(const Event& event);
   void check_configuration();
   void check_changes();
