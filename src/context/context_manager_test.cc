@@ -264,7 +264,7 @@ TEST_F(Eviction, ASmallerBudgetTakesIdleOnesAndNoOtherIsStarted) {
   for (const char* id : {"a", "b", "c"}) add(id, 300);
   heat("a");
   const RequestId held = heat_and_hold("b");
-  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(200), 0})).model, "a");
+  EXPECT_EQ(only<Stop>(shrink(200)).model, "a");
   exited("a");
   EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
   EXPECT_TRUE(core_->has_memory_pressure());

@@ -162,7 +162,8 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
   wait({.id = event.request,
         .kind = WaitKind::kUnload,
         .model = m->id,
-        .deadline = m->state == ModelState::kStopping ? TimePoint::max() : event.deadline});
+        .deadline = m->state == ModelState::kStopping ? TimePoint::max() : event.deadline,
+        .asker = event.asker});
   // At once, so that what needs no waiting works with a deadline of now.
   advance_unload(*m);
 }
@@ -191,7 +192,9 @@ void ContextManager::Impl::on(const ParkRequested& event) {
   wait({.id = event.request,
         .kind = WaitKind::kPark,
         .model = m->id,
-        .deadline = m->state == ModelState::kParking ? TimePoint::max() : event.deadline});
+        .deadline = m->state == ModelState::kParking ? TimePoint::max() : event.deadline,
+        .patient_until = event.deadline,
+        .asker = event.asker});
   advance_park(*m);
 }
 
@@ -368,25 +371,15 @@ void ContextManager::Impl::on(const PressureChanged& event) {
   give_back(event.short_by);
 }
 
-void ContextManager::Impl::on(const BudgetChanged& event) {
-  state_.ledger.set_limits(event.memory_budget, event.max_models);
-  state_.options.parking = event.parking;
-}
-
-void ContextManager::Impl::on(const WaitingChanged& event) {
-  if (!planted_bug(PlantedBug::kQueueLimitIsFixed)) {
-    state_.options.max_queue_per_model = event.max_queue_per_model;
-    state_.options.max_queue = event.max_queue;
+void ContextManager::Impl::on(const OptionsChanged& event) {
+  const ContextOptions before = std::exchange(state_.options, event.options);
+  state_.options.jitter_seed = before.jitter_seed;
+  if (planted_bug(PlantedBug::kQueueLimitIsFixed)) {
+    state_.options.max_queue_per_model = before.max_queue_per_model;
+    state_.options.max_queue = before.max_queue;
   }
-  state_.options.load_timeout = event.load_timeout;
-  state_.options.min_residency = event.min_residency;
-  state_.options.head_start = event.head_start;
-  state_.options.max_switches_per_second = event.max_switches_per_second;
-}
-
-void ContextManager::Impl::on(const PredictionChanged& event) {
-  state_.options.prediction = event.prediction;
-  if (event.prediction.preload) return;
+  state_.ledger.set_limits(event.options.memory_budget, event.options.max_models);
+  if (event.options.prediction.preload) return;
   for (auto& [id, m] : state_.models) {
     if (m.guess && m.preparing() && state_.queue.lines(id).wanting() == 0) give_up(m);
   }

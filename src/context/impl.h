@@ -85,11 +85,9 @@ class ContextManager::Impl {
   void on(const EngineStalled& event);
   void on(const FootprintMeasured& event);
   void on(const PressureChanged& event);
-  void on(const BudgetChanged& event);
-  void on(const WaitingChanged& event);
+  void on(const OptionsChanged& event);
   void on(const HistoryRestored& event);
   void on(const ClearRequested& event);
-  void on(const PredictionChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
@@ -107,6 +105,8 @@ class ContextManager::Impl {
   void force_out(Model& m, std::string_view how);
   void done_unchanged(RequestId request, const Model& m);
   void finish_unloads(Model& m);
+  // Whoever asked first for its park or unload: "by an operator".
+  std::string asked_by(const RequestQueue::Line& line) const;
   void reject_parks(Model& m, const Error& error);
   void answer_load(Model& m, RequestId id, bool just_loaded);
 
@@ -138,6 +138,8 @@ class ContextManager::Impl {
   void park(Model& m, std::string reason, const ModelId& victim_of);
   void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
+  // Its engine, which refused a park as it still works. Counted.
+  bool asks_again(Model& m) const;
   void wake(Model& m);
   void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);

@@ -13,7 +13,7 @@ namespace {
 
 // A disk that was full a moment ago still is.
 constexpr Duration kParkedAgainAfter = std::chrono::seconds(30);
-// An engine that finishes what its client gave up is asked again, but not for ever.
+// An engine that finishes what its client gave up is asked again, but not for ever, unless an operator waits for it.
 constexpr unsigned kMostBusyRefusals = 20;
 
 }  // namespace
@@ -51,6 +51,14 @@ void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
   finish_parks(m, /*changed=*/true);
 }
 
+bool ContextManager::Impl::asks_again(Model& m) const {
+  const RequestQueue::Line& parks = state_.queue.lines(m.id).parks;
+  const bool patient = std::any_of(parks.begin(), parks.end(), [&](const auto& waiting) {
+    return state_.queue.find(waiting.second)->patient_until > state_.now;
+  });
+  return ++m.busy_refusals < kMostBusyRefusals || patient;
+}
+
 void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_wanted) {
   m.state = ModelState::kHot;
   m.parked_to_make_room = false;
@@ -62,7 +70,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
   if (image_wanted > Bytes()) {
     m.image = image_wanted;
     if (image_wanted > state_.options.parking.images) m.not_parked_before = after(state_.now, kParkedAgainAfter);
-  } else if (reason.code == ErrorCode::kConflict && ++m.busy_refusals < kMostBusyRefusals) {
+  } else if (reason.code == ErrorCode::kConflict && asks_again(m)) {
     refresh_evictable(m);
     return;  // whoever wanted it parked still does
   } else {
@@ -122,7 +130,7 @@ void ContextManager::Impl::advance_park(Model& m) {
   if (!state_.parkable(m)) return reject_parks(m, cannot_park(m));
   switch (make_image_room(m)) {
     case ImageRoom::When::kNow:
-      return park(m, "parked by an operator", {});
+      return park(m, "parked " + asked_by(state_.queue.lines(m.id).parks), {});
     case ImageRoom::When::kLater:
       return;
     case ImageRoom::When::kNever:

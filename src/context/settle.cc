@@ -124,14 +124,14 @@ void ContextManager::Impl::advance_unload(Model& m) {
     case ModelState::kStopping:
       return;
     case ModelState::kHot:
-      if (m.leases.empty() && (m.draining || !owed)) stop(m, "unloaded by an operator");
+      if (m.leases.empty() && (m.draining || !owed)) stop(m, "unloaded " + asked_by(state_.queue.lines(m.id).unloads));
       return;
     case ModelState::kParking:
     case ModelState::kParked:
     case ModelState::kWaking:
       if (owed) return;
       reject_loads(m, unload_place, unloaded_while_loading(m.id));
-      stop(m, "unloaded by an operator");
+      stop(m, "unloaded " + asked_by(state_.queue.lines(m.id).unloads));
       return;
     case ModelState::kCold:
     case ModelState::kInspecting:
@@ -143,7 +143,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
   let_go(m);
   reject_loads(m, unload_place, unloaded_while_loading(m.id));
   if (m.state == ModelState::kLoading) {
-    stop(m, "unloaded by an operator while loading");
+    stop(m, fmt::format("unloaded {} while loading", asked_by(state_.queue.lines(m.id).unloads)));
   } else {
     finish_unloads(m);
   }

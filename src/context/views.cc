@@ -178,6 +178,18 @@ std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
   return fmt::format("{}", fmt::join(found, ", "));
 }
 
+std::string ContextManager::Impl::asked_by(const RequestQueue::Line& line) const {
+  switch (line.empty() ? Asker::kOperator : state_.queue.find(line.begin()->second)->asker) {
+    case Asker::kOperator:
+      break;
+    case Asker::kSchedule:
+      return "by its schedule";
+    case Asker::kKeepAlive:
+      return "by keep_alive";
+  }
+  return "by an operator";
+}
+
 Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const {
   return {ErrorCode::kBudgetExceeded,
           fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context, let it "

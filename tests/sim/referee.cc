@@ -198,28 +198,9 @@ void Referee::note(const Event& event) {
                    pressure_seen_ = pressure_seen_ || pressure_;
                    ++coverage_[pressure_ ? "pressure" : "pressure ends"];
                  },
-                 [&](const BudgetChanged& e) {
-                   options_.memory_budget = e.memory_budget;
-                   options_.max_models = e.max_models;
-                   options_.parking = e.parking;
-                 },
-                 [&](const WaitingChanged& e) {
-                   options_.max_queue_per_model = e.max_queue_per_model;
-                   options_.max_queue = e.max_queue;
-                   options_.load_timeout = e.load_timeout;
-                   options_.min_residency = e.min_residency;
-                   options_.max_switches_per_second = e.max_switches_per_second;
-                   switches_.clear();  // those by an earlier limit
-                   ++coverage_["waiting limits changed"];
-                   if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
-                   for (const EngineId id : live_) {
-                     const SimEngine& engine = engines_.at(id);
-                     if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
-                   }
-                 },
+                 [&](const OptionsChanged& e) { note_options(e.options); },
                  [&](const HistoryRestored& e) { note_restored(e); },
                  [&](const ClearRequested& e) { note_cleared(e); },
-                 [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;
@@ -253,6 +234,18 @@ void Referee::note_added(const ModelAdded& event) {
   if (model.ticket != 0) ++coverage_["outdated while inspected"];
   model.ticket = 0;
   model.inspected.reset();
+}
+
+void Referee::note_options(const ContextOptions& options) {
+  const ContextOptions before = std::exchange(options_, options);
+  if (before.max_switches_per_second != options.max_switches_per_second) switches_.clear();  // those by another limit
+  if (before.max_queue == options.max_queue && before.load_timeout == options.load_timeout) return;
+  ++coverage_["waiting limits changed"];
+  if (open_wanting_ > options.max_queue) ++coverage_["waiting limits changed over full queues"];
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
+  }
 }
 
 void Referee::note_restored(const HistoryRestored& event) {

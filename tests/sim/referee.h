@@ -140,6 +140,7 @@ class Referee {
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
   void note_lost(const LeaseLost& event);
+  void note_options(const ContextOptions& options);
   void note_restored(const HistoryRestored& event);
   void note_cleared(const ClearRequested& event);
   void end_lease(const LeaseReleased& event);
