@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/concession.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/ids.h"
 #include "minerva/base/result.h"
@@ -27,12 +28,6 @@ struct LoadBody {
 // Errors: kInvalidArgument with the field at fault, also when its model_id is not `path_id`.
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
 
-// A model that has fewer tokens per conversation than it was to have, since no more fit the memory budget.
-struct ShrunkContext {
-  unsigned tokens = 0;
-  unsigned instead_of = 0;
-};
-
 // What load, preload, park, unload, pin and unpin answer.
 struct LifeCycleAnswer {
   std::string message;  // "loaded", "woken", "already loaded", ...
@@ -41,7 +36,7 @@ struct LifeCycleAnswer {
   Duration load_time{};          // of the call, 0 if nothing changed
   std::vector<ModelId> evicted;  // parked or stopped, to make room
   Bytes memory;                  // what the model holds now, 0 if it is not resident
-  std::optional<ShrunkContext> shrunk = {};
+  std::vector<Concession> gave_way = {};
 };
 std::string life_cycle_json(const LifeCycleAnswer& answer);
 
@@ -50,7 +45,7 @@ struct PlanAnswer {
   ModelId model;
   Residency state = Residency::kCold;
   LoadPlan plan;
-  std::optional<ShrunkContext> shrunk = {};  // that it would have
+  std::vector<Concession> gave_way = {};  // what would give way
 };
 std::string plan_json(const PlanAnswer& answer);
 
@@ -58,7 +53,7 @@ std::string plan_json(const PlanAnswer& answer);
 struct StatsAnswer {
   std::vector<ModelId> loaded;    // hot
   std::vector<ModelView> models;  // all; those that are cold are left out
-  std::map<ModelId, ShrunkContext> shrunk = {};
+  std::map<ModelId, std::vector<Concession>> gave_way = {};
   CacheStats cache;
   std::string policy;
   Bytes memory_budget;
@@ -97,7 +92,7 @@ struct ModelAnswer {
   std::vector<ModelId> aliases;
   std::optional<double> progress;  // of a load under way, 0 to 1
   std::optional<Error> failure;    // the last one, if it was not forgiven since
-  std::optional<ShrunkContext> shrunk = {};
+  std::vector<Concession> gave_way = {};
   std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
   std::string next_unload = {};
   RouterStatus status = {"unloaded"};

@@ -39,6 +39,7 @@ struct Config {
   std::string default_model;             // of a request that names none; empty: it is refused
   std::string unknown_model = "refuse";  // or "default": a request for a model that there is not gets default_model
   BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
+  std::string fit = "on";                // or "off": a model that does not fit the budget is refused as it is set
   unsigned max_models = 0;
   std::string policy = "hazard";
   std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
@@ -111,6 +112,8 @@ struct Config {
 
   std::vector<ModelEntry> models;
   std::vector<api::Preset> presets;
+
+  bool may_fit() const { return fit == "on"; }
 };
 
 // Key -> text, as given by flags ("--max-models 2" is {"max_models", "2"}) or the environment. A repeatable key appears

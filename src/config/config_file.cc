@@ -363,7 +363,7 @@ class Reader {
 
   // Which keys go together: those of a file, and those of a command.
   Result<void> check_command(const ModelEntry& entry, const toml::table& table) const {
-    static constexpr std::array<std::string_view, 6> kOfFiles = {"path",     "context", "context_may_shrink",
+    static constexpr std::array<std::string_view, 7> kOfFiles = {"path",     "fit",     "context", "context_may_shrink",
                                                                  "parallel", "weights", "args"};
     static constexpr std::array<std::string_view, 3> kOfCommands = {"memory", "health", "env"};
     const toml::node* const command = table.get("command");

@@ -15,8 +15,23 @@ namespace {
 
 constexpr RequestId kTrial{UINT64_MAX};
 
+std::string_view already_there(const Model& m) {
+  switch (m.state) {
+    case ModelState::kHot:
+      return "already loaded";
+    case ModelState::kLoading:
+      return "already loading";
+    case ModelState::kWaking:
+      return "already waking";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
 // Who leaves for the load, in this order, and whether it is stopped.
-class Leavers {
+class ContextManager::Impl::TrialLeavers {
  public:
   void add(const ModelId& id, bool stops) {
     if (stops_.try_emplace(id, stops).second) {
@@ -33,21 +48,6 @@ class Leavers {
   std::map<ModelId, bool> stops_;
 };
 
-std::string_view already_there(const Model& m) {
-  switch (m.state) {
-    case ModelState::kHot:
-      return "already loaded";
-    case ModelState::kLoading:
-      return "already loading";
-    case ModelState::kWaking:
-      return "already waking";
-    default:
-      return {};
-  }
-}
-
-}  // namespace
-
 std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, Bytes footprint) {
   std::vector<Action> actions =
       step(state_.now, LoadRequested{kTrial, id, /*preload=*/false, /*force=*/false, TimePoint::max()});
@@ -60,6 +60,17 @@ std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, Bytes foot
   if (m.state == ModelState::kStopping) then(EngineExited{*m.engine, Error{ErrorCode::kCancelled, "stopped"}});
   if (m.state == ModelState::kInspecting) then(Inspected{id, m.ticket, footprint, m.residue});
   return actions;
+}
+
+void ContextManager::Impl::price(const TrialLeavers& leavers, LoadPlan& plan) const {
+  plan.evict = leavers.in_order();
+  for (const ModelId& victim : plan.evict) {
+    const Model& leaves = state_.models.at(victim);
+    const bool stops = leavers.stops(victim);
+    plan.cost += stops ? state_.usual_load_time(leaves) : State::usual_wake_time(leaves);
+    const std::optional<Duration> measured = stops ? leaves.expected_load_time : leaves.expected_wake_time;
+    if (!measured) plan.confidence = std::min(plan.confidence, Confidence::kGuessed);
+  }
 }
 
 Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint, TimePoint now) const {
@@ -81,7 +92,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   trial.state_.now = std::max(state_.now, now);
   if (planted_bug(PlantedBug::kDryRunIsAlone)) trial.state_.queue = RequestQueue();
   if (planted_bug(PlantedBug::kDryRunIgnoresPressure)) trial.state_.pressure = false;
-  Leavers leavers;
+  TrialLeavers leavers;
   for (const Action& action : trial.try_load(id, footprint)) {
     if (const auto* reject = std::get_if<Reject>(&action); reject != nullptr && reject->request == kTrial) {
       plan.reason = reject->error.message;
@@ -113,14 +124,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     plan.reason = trial.no_room_for_load(id, trial.state_.lacking(then)).message;
     return plan;
   }
-  plan.evict = leavers.in_order();
-  for (const ModelId& victim : plan.evict) {
-    const Model& leaves = state_.models.at(victim);
-    const bool stops = leavers.stops(victim);
-    plan.cost += stops ? state_.usual_load_time(leaves) : State::usual_wake_time(leaves);
-    const std::optional<Duration> measured = stops ? leaves.expected_load_time : leaves.expected_wake_time;
-    if (!measured) plan.confidence = std::min(plan.confidence, Confidence::kGuessed);
-  }
+  price(leavers, plan);
   const std::string how = m.state == ModelState::kParked ? "it is parked and wakes" : "it fits";
   plan.reason =
       plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));

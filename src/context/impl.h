@@ -4,6 +4,7 @@
 // first. The functions here are the transitions, the only writers of the State. One subject a file:
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
+//   answers.cc          waiting calls, and the answers to them
 //   slots.cc            which of a hot model's waiting requests its engine gets, and when
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
@@ -92,6 +93,8 @@ class ContextManager::Impl {
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
   Model* find_known(const ModelId& id);
+
+  // ---- answers.cc ----
   void wait(Waiter waiter);
   void reject(RequestId request, Error error);
   // The same for a request of inference, counted.
@@ -210,6 +213,9 @@ class ContextManager::Impl {
   // ---- dry_run.cc ----
   // An operator asks for `id`, and whatever that waits for comes to a good end at once. What is done meanwhile.
   std::vector<Action> try_load(const ModelId& id, Bytes footprint);
+  class TrialLeavers;
+  // Who leaves, and until they could serve again.
+  void price(const TrialLeavers& leavers, LoadPlan& plan) const;
 
   // ---- history.cc ----
   // Starts the next one that comes back, if nothing is in its way.

@@ -17,7 +17,7 @@ namespace minerva::pull {
 
 enum class Fit {
   kFits,         // with the default context, as far as the sizes of its files tell
-  kFitsSmaller,  // its weights do; its context has to be smaller
+  kFitsSmaller,  // its weights do; context, slots or caches have to be smaller
   kDoesNotFit,
 };
 std::string_view fit_text(Fit fit);  // "fits", "fits smaller", "does not fit"
@@ -48,7 +48,7 @@ struct Chosen {
   std::string why;  // a sentence
 };
 // What was asked for, or what fits best: the largest that fits and is at least Q4_K_M; else the largest that fits; else
-// the smallest that fits with a smaller context.
+// the smallest that fits with less than usual.
 // Errors: kModelNotFound, with what there is, also if it has no companion of a kind that was asked for; kInvalidModel:
 // there is no GGUF model; kBudgetExceeded: none fits.
 Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, Bytes budget);

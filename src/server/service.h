@@ -94,12 +94,12 @@ struct Service {
   struct Inspection {
     explicit Inspection(io::Loop& loop) : woken(loop) {}
     io::Signal woken;
-    std::optional<Result<ModelMetadata>> answer;
+    std::optional<Result<FittedModel>> answer;
   };
   // Has the model inspected, if it is not known what that says (ModelHost::metadata).
   std::shared_ptr<Inspection> begin_inspection(const ModelId& model);
   // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
-  io::Task<Result<ModelMetadata>> inspect(ModelId id);
+  io::Task<Result<FittedModel>> inspect(ModelId id);
   // The model that requests for `path` go to if they name none; empty if there is none.
   ModelId default_for(std::string_view path) const;
   // An engine's process is gone: nobody connects to it any more.
