@@ -1,4 +1,4 @@
-// What each event changes by itself. What follows from the new state is planning.cc's.
+// What each event changes by itself. What follows from the new state is settle.cc's and plan.cc's.
 #include <fmt/format.h>
 
 #include <algorithm>
