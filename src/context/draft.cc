@@ -20,7 +20,7 @@ void Draft::start(const Model& m) {
   const Bytes needs = state_.lacking(m);
   now.take(needs);
   planned.take(needs);
-  fates_[&m].state = m.state == ModelState::kParked ? ModelState::kWaking : ModelState::kLoading;
+  fates_[&m].then = m.state() == ModelState::kParked ? ModelState::kWaking : ModelState::kLoading;
 }
 
 void Draft::leave(const Model& m, bool stops) {
@@ -28,7 +28,7 @@ void Draft::leave(const Model& m, bool stops) {
   const Bytes stays = stops ? Bytes() : expected_residue(m);
   const bool slot = state_of(m) != ModelState::kParked;
   if (!its.claimed) planned.give_back(held(m) - stays, slot);
-  its.state = stops ? ModelState::kStopping : ModelState::kParking;
+  its.then = stops ? ModelState::kStopping : ModelState::kParking;
 }
 
 void Draft::begin_switch(const Model& claimant) {
@@ -38,13 +38,13 @@ void Draft::begin_switch(const Model& claimant) {
 
 // ---- questions ----
 
-ModelState Draft::state_of(const Model& m) const { return fate(m).state.value_or(m.state); }
+ModelState Draft::state_of(const Model& m) const { return fate(m).then.value_or(m.state()); }
 
 bool Draft::has_engine(const Model& m) const { return m.engine || state_of(m) == ModelState::kLoading; }
 
 Bytes Draft::held(const Model& m) const {
   const ModelState now_in = state_of(m);
-  const bool started = now_in != m.state && (now_in == ModelState::kLoading || now_in == ModelState::kWaking);
+  const bool started = now_in != m.state() && (now_in == ModelState::kLoading || now_in == ModelState::kWaking);
   return started ? m.footprint : state_.ledger.held(*m.engine);
 }
 
@@ -65,7 +65,7 @@ const Model* Draft::idle_guess() const {
     const Model& m = e.second;
     if (!m.guess || !idle(m)) return false;
     return State::only_guessed(m) ||
-           (m.state == ModelState::kHot && state_.parkable(m) && m.image <= state_.image_room(m));
+           (m.state() == ModelState::kHot && state_.parkable(m) && m.run.image <= state_.image_room(m));
   });
   return it == state_.models.end() ? nullptr : &it->second;
 }
@@ -98,21 +98,21 @@ std::optional<TimePoint> Draft::next_switch(const Model& claimant) const {
 
 ImageRoom Draft::image_room(const Model& m) const {
   Bytes room = state_.image_room(m);
-  if (m.image <= room) return {};
+  if (m.run.image <= room) return {};
   for (const auto& [id, other] : state_.models) {
     if (state_of(other) == ModelState::kStopping && &other != &m) room += state_.ledger.image(*other.engine);
   }
   ImageRoom found{.when = ImageRoom::When::kLater};
   state_.cache.visit_victims([&](const CacheEntry& entry) {
     const Model& other = state_.models.at(entry.id);
-    if (m.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
+    if (m.run.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
     const Bytes image = state_.ledger.image(*other.engine);
-    if (other.state != ModelState::kParked || !idle(other) || claimed(other) || image == Bytes()) return true;
+    if (other.state() != ModelState::kParked || !idle(other) || claimed(other) || image == Bytes()) return true;
     room += image;
     found.stopped.push_back(&other);
     return true;
   });
-  if (m.image > room) return {.when = ImageRoom::When::kNever};
+  if (m.run.image > room) return {.when = ImageRoom::When::kNever};
   return found;
 }
 

@@ -38,7 +38,7 @@ class Draft {
   // It leaves at once, stopped or parked. Gives back what it held, unless that is claimed: then the claim did.
   void leave(const Model& m, bool stops);
   // It no longer waits for room.
-  void give_up(const Model& m) { fates_[&m].state = ModelState::kCold; }
+  void give_up(const Model& m) { fates_[&m].then = ModelState::kCold; }
   // Somebody counts on its leaving, sooner or later: nobody else may.
   void claim(const Model& m) { fates_[&m].claimed = true; }
   void lift_pin(const Model& m) { fates_[&m].unpinned = true; }
@@ -50,7 +50,7 @@ class Draft {
   bool has_engine(const Model& m) const;
   Bytes held(const Model& m) const;
   Bytes expected_residue(const Model& m) const { return State::expected_residue(m, held(m)); }
-  bool idle(const Model& m) const { return state_of(m) == m.state && state_.idle(m); }
+  bool idle(const Model& m) const { return state_of(m) == m.state() && state_.idle(m); }
   bool claimed(const Model& m) const;
   // Those that may leave, the first victim of the policy first.
   std::vector<const Model*> idle_models() const;
@@ -64,7 +64,7 @@ class Draft {
 
  private:
   struct Fate {
-    std::optional<ModelState> state{};  // other than now
+    std::optional<ModelState> then{};  // its state, other than now
     bool claimed = false;
     bool unpinned = false;
   };

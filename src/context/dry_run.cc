@@ -16,7 +16,7 @@ namespace {
 constexpr RequestId kTrial{UINT64_MAX};
 
 std::string_view already_there(const Model& m) {
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kHot:
       return "already loaded";
     case ModelState::kLoading:
@@ -56,9 +56,12 @@ std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, Bytes foot
     for (Action& action : step(state_.now, event)) actions.push_back(std::move(action));
   };
   // What it waits for comes to a good end.
-  if (m.state == ModelState::kParking) then(EngineParked{*m.engine, state_.expected_residue(m), m.image, m.cached});
-  if (m.state == ModelState::kStopping) then(EngineExited{*m.engine, Error{ErrorCode::kCancelled, "stopped"}});
-  if (m.state == ModelState::kInspecting) then(Inspected{id, m.ticket, footprint, m.residue});
+  if (m.state() == ModelState::kParking)
+    then(EngineParked{*m.engine, state_.expected_residue(m), m.run.image, m.run.cached});
+  if (m.state() == ModelState::kStopping) then(EngineExited{*m.engine, Error{ErrorCode::kCancelled, "stopped"}});
+  if (const auto* const inspection = std::get_if<phase::Inspecting>(&m.phase)) {
+    then(Inspected{id, inspection->ticket, footprint, m.residue});
+  }
   return actions;
 }
 
@@ -77,7 +80,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
   const Model* const found = state_.find_known(id);
   if (found == nullptr) return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", in_quotes(id)));
   const Model& m = *found;
-  if (m.resident() || m.state == ModelState::kLoading) footprint = m.footprint;  // of its engine
+  if (m.resident() || m.state() == ModelState::kLoading) footprint = m.footprint;  // of its engine
   LoadPlan plan;
   plan.footprint = footprint;
   plan.free = state_.ledger.budget() - state_.ledger.reserved();
@@ -111,7 +114,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     return plan;
   }
   const Model& then = trial.state_.models.at(id);
-  plan.possible = then.state == ModelState::kLoading || then.state == ModelState::kWaking;
+  plan.possible = then.state() == ModelState::kLoading || then.state() == ModelState::kWaking;
   if (!plan.possible) {
     // Those that are told later.
     for (const Move& move : minerva::plan(trial.state_)) {
@@ -125,7 +128,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footpr
     return plan;
   }
   price(leavers, plan);
-  const std::string how = m.state == ModelState::kParked ? "it is parked and wakes" : "it fits";
+  const std::string how = m.state() == ModelState::kParked ? "it is parked and wakes" : "it fits";
   plan.reason =
       plan.evict.empty() ? how : fmt::format("{} once {} idle left", how, count_of(plan.evict.size(), "model"));
   return plan;

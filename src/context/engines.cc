@@ -12,7 +12,7 @@
 namespace minerva {
 
 void ContextManager::Impl::spawn(Model& m) {
-  check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
+  check(m.state() == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
   if (m.guess && state_.queue.lines(m.id).wanting() > 0) {  // somebody came meanwhile
@@ -23,9 +23,8 @@ void ContextManager::Impl::spawn(Model& m) {
   const EngineId engine{state_.next_engine++};
   state_.ledger.reserve(engine, m.footprint);
   state_.engines.emplace(engine, m.id);
-  m.state = ModelState::kLoading;
+  m.phase = phase::Loading{state_.now};
   m.engine = engine;
-  m.started = state_.now;
   actions_.emplace_back(Spawn{engine, m.id, m.footprint});
 }
 
@@ -36,14 +35,14 @@ void ContextManager::Impl::become_hot(Model& m) {
         return state_.queue.find(waiting.second)->preload;
       });
   const bool preloaded = only_preloads && (m.eager || !lines.loads.empty());
-  m.state = ModelState::kHot;
-  m.hot_since = state_.now;
+  learn_load_time(m);
+  m.phase = phase::Hot();
+  m.run.hot_since = state_.now;
   m.eager.reset();
   m.failed_on_guess = false;
   m.read_on_guess = false;
   m.breaker.loaded();
   if (m.breaker.failures() == 0) m.last_failure.reset();
-  learn_load_time(m);
   state_.cache.insert(m.id, m.footprint, state_.now, preloaded);
   if (m.past) state_.cache.resume(m.id, *std::exchange(m.past, std::nullopt));
   if (preloaded) state_.cache.count_preload();
@@ -57,16 +56,17 @@ void ContextManager::Impl::stop(Model& m, std::string reason) {
 }
 
 void ContextManager::Impl::evict(Model& m, std::string reason, const ModelId& victim_of) {
-  check(m.state == ModelState::kHot || m.state == ModelState::kParked, "a model is evicted that is not hot or parked");
+  check(m.state() == ModelState::kHot || m.state() == ModelState::kParked,
+        "a model is evicted that is not hot or parked");
   check(!m.pinned, "a pinned model is evicted");
   state_.cache.remove(m.id, /*evicted=*/true);
   end_engine(m, std::move(reason), victim_of, /*evicted=*/true);
 }
 
 void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelId& victim_of, bool evicted) {
-  check(m.resident() || m.state == ModelState::kLoading, "only a living engine can be stopped");
+  check(m.resident() || m.state() == ModelState::kLoading, "only a living engine can be stopped");
   check(m.leases.empty(), "an engine is stopped that holds a lease");
-  m.state = ModelState::kStopping;
+  m.phase = phase::Stopping();
   m.draining = false;
   m.eager.reset();
   guess_wasted(m);
@@ -86,21 +86,13 @@ void ContextManager::Impl::become_cold(Model& m) {
   guess_wasted(m);
   if (!planted_bug(PlantedBug::kReleaseBeforeReap) || state_.ledger.holds(*m.engine)) state_.ledger.release(*m.engine);
   state_.engines.erase(*m.engine);
-  m.state = ModelState::kCold;
+  m.phase = phase::Cold();
   m.engine.reset();
-  m.outdated = false;
+  m.run = {};  // an image that would not fit is forgotten with its conversations
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
   m.leases.clear();
   m.slots_taken = 0;
   m.draining = false;
-  m.stalled = false;
-  m.can_park = false;
-  m.parked_to_make_room = false;
-  m.not_parked_before = {};
-  m.busy_refusals = 0;
-  // An image that would not fit is forgotten with its conversations.
-  m.image = Bytes();
-  m.cached = Bytes();
   reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", in_quotes(m.id))});
 }
 
@@ -148,7 +140,7 @@ void ContextManager::Impl::refresh_evictable(const Model& m) {
 }
 
 void ContextManager::Impl::refresh_entry(const Model& m) {
-  state_.cache.update(m.id, state_.ledger.held(*m.engine), state_.reload_cost(m), m.state == ModelState::kParked);
+  state_.cache.update(m.id, state_.ledger.held(*m.engine), state_.reload_cost(m), m.state() == ModelState::kParked);
   refresh_evictable(m);
 }
 

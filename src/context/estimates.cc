@@ -19,11 +19,11 @@ void average_in(std::optional<Duration>& average, Duration latest) {
 }  // namespace
 
 void ContextManager::Impl::learn_load_time(Model& m) {
-  average_in(m.expected_load_time, state_.now - m.started);
-  average_in(state_.load_time_of_any, state_.now - m.started);
+  average_in(m.expected_load_time, state_.now - m.started());
+  average_in(state_.load_time_of_any, state_.now - m.started());
 }
 
-void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wake_time, state_.now - m.started); }
+void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wake_time, state_.now - m.started()); }
 
 void ContextManager::Impl::learn_service_time(Model& m, Duration took) { average_in(m.service_time, took); }
 
@@ -34,20 +34,20 @@ Duration State::usual_load_time(const Model& m) const {
 Duration State::usual_wake_time(const Model& m) { return m.expected_wake_time.value_or(kUsualWake); }
 
 Duration State::reload_cost(const Model& m) const {
-  const bool would_park = m.state != ModelState::kParked && m.can_park && options.parking.enabled;
+  const bool would_park = m.state() != ModelState::kParked && m.run.can_park && options.parking.enabled;
   return would_park ? usual_wake_time(m) : usual_load_time(m);
 }
 
 Duration State::guess_load_time(const Model& m) const {
-  const bool will_wake = m.resident() && (m.state != ModelState::kHot || (m.can_park && options.parking.enabled));
+  const bool will_wake = m.resident() && (m.state() != ModelState::kHot || (m.run.can_park && options.parking.enabled));
   return will_wake ? usual_wake_time(m) : usual_load_time(m);
 }
 
 std::optional<Duration> State::expected_time(const Model& m) const {
   const auto left = [&](std::optional<Duration> whole) {
-    return whole ? std::optional(std::max(*whole - (now - m.started), Duration::zero())) : std::nullopt;
+    return whole ? std::optional(std::max(*whole - (now - m.started()), Duration::zero())) : std::nullopt;
   };
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kHot:
       return Duration::zero();
     case ModelState::kLoading:
@@ -68,10 +68,10 @@ std::optional<Duration> State::expected_time(const Model& m) const {
 
 Duration State::expected_wait(const Model& m) const {
   const Duration load = guess_load_time(m);
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kLoading:
     case ModelState::kWaking:
-      return std::max(load - (now - m.started), Duration::zero());
+      return std::max(load - (now - m.started()), Duration::zero());
     case ModelState::kHot:
       if (!m.draining && !leaving_anyway(m)) {
         // Each lease that ends lets the next one in, and as many end at a time as there are.
@@ -88,12 +88,12 @@ Duration State::expected_wait(const Model& m) const {
     case ModelState::kStopping:
       break;
   }
-  if (m.state != ModelState::kHot && ledger.after_exits().fits(lacking(m))) return load;
+  if (m.state() != ModelState::kHot && ledger.after_exits().fits(lacking(m))) return load;
   // Whoever is before it in line gets a turn first.
   Duration wait = load;
   const RequestQueue::Turn own = turn(m);
   for (const auto& [id, other] : models) {
-    if (other.state == ModelState::kHot || &other == &m || turn(other) >= own) continue;
+    if (other.state() == ModelState::kHot || &other == &m || turn(other) >= own) continue;
     wait += guess_load_time(other) + options.min_residency;
   }
   return wait;

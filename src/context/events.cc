@@ -32,18 +32,18 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
   m.slots = event.slots;
-  m.outdated = event.outdated && (m.state == ModelState::kLoading || m.resident());
+  m.run.outdated = event.outdated && (m.state() == ModelState::kLoading || m.resident());
   if (event.outdated) {
     m.breaker = Breaker();
     m.last_failure.reset();
   }
   const bool inspect_anew = event.outdated && m.preparing() && !planted_bug(PlantedBug::kOldInspectionKept);
-  if (inspect_anew) m.state = ModelState::kCold;  // by whoever wants it
+  if (inspect_anew) m.phase = phase::Cold();  // by whoever wants it
   refresh_evictable(m);
   // Once: a catalog that is read again does not bring back what an operator unloaded.
   const bool wants_now =
       m.preload == PreloadStrategy::kEager && !was_eager && !state_.draining && !m.breaker.open(state_.now);
-  const bool resident = m.state != ModelState::kCold && m.state != ModelState::kStopping;
+  const bool resident = m.state() != ModelState::kCold && m.state() != ModelState::kStopping;
   if (wants_now && !resident && !m.eager) m.eager = state_.queue.next_place();
 }
 
@@ -71,16 +71,16 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
     asked_on_paper(m->id);
   }
   if (m->breaker.open(state_.now)) return reject_lease(event.request, refused(*m, quarantined_error(*m)));
-  const bool hot = m->state == ModelState::kHot;
+  const bool hot = m->state() == ModelState::kHot;
   const bool resident = m->resident();
-  if (state_.pressure && !resident && m->state != ModelState::kLoading) {
+  if (state_.pressure && !resident && m->state() != ModelState::kLoading) {
     return reject_lease(event.request, refused(*m, memory_short_error(*m)));
   }
   if (state_.must_wait(*m, event.slots) && state_.queue_is_full(*m))
     return reject_lease(event.request, refused(*m, queue_full(*m)));
   // Visits, and the leases of an engine that says nothing of its slots, are bounded by this alone.
   if (state_.has_too_many_leases(*m)) return reject_lease(event.request, refused(*m, too_many_leases(*m)));
-  const bool joins = m->state == ModelState::kLoading;
+  const bool joins = m->state() == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) state_.cache.count_lookup(resident);
   wait({.id = event.request,
         .kind = WaitKind::kLease,
@@ -104,8 +104,9 @@ Error ContextManager::Impl::too_many_leases(const Model& m) const {
 }
 
 void ContextManager::Impl::look(const LeaseRequested& event, Model& m) {
-  const bool leaves = m.draining || m.stalled || m.outdated || state_.queue.lines(m.id).first_leave() != UINT64_MAX;
-  if (m.state != ModelState::kHot || leaves) {
+  const bool leaves =
+      m.draining || m.run.stalled || m.run.outdated || state_.queue.lines(m.id).first_leave() != UINT64_MAX;
+  if (m.state() != ModelState::kHot || leaves) {
     return reject_lease(event.request, {ErrorCode::kModelNotLoaded,
                                         fmt::format("{} is not loaded, and this request does not load it; add "
                                                     "?autoload=true to a GET, or load the model first",
@@ -127,10 +128,10 @@ void ContextManager::Impl::on(const LoadRequested& event) {
   if (state_.draining) return reject(event.request, draining_error());
   // The operator knows better: an explicit load is always tried.
   m->breaker.let_through();
-  const bool hot = m->state == ModelState::kHot;
-  const bool at_once = hot && !m->outdated && state_.queue.lines(m->id).first_leave() == UINT64_MAX;
+  const bool hot = m->state() == ModelState::kHot;
+  const bool at_once = hot && !m->run.outdated && state_.queue.lines(m->id).first_leave() == UINT64_MAX;
   if (!at_once && state_.queue_is_full(*m)) return reject(event.request, refused(*m, queue_full(*m)));
-  if (state_.pressure && !m->resident() && m->state != ModelState::kLoading) {
+  if (state_.pressure && !m->resident() && m->state() != ModelState::kLoading) {
     return reject(event.request, refused(*m, memory_short_error(*m)));
   }
   wait({.id = event.request,
@@ -146,14 +147,14 @@ void ContextManager::Impl::on(const LoadRequested& event) {
 void ContextManager::Impl::on(const UnloadRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject(event.request, not_found(event.model));
-  if (m->state == ModelState::kCold && !state_.wanted(*m)) {
+  if (m->state() == ModelState::kCold && !state_.wanted(*m)) {
     if (!planted_bug(PlantedBug::kUnloadedComesBack)) let_go(*m);
     return done_unchanged(event.request, *m);
   }
-  if (m->state == ModelState::kStopping) let_go(*m);
+  if (m->state() == ModelState::kStopping) let_go(*m);
   if (event.force) {
     force_out(*m, "unloaded");
-  } else if (m->pinned && m->state != ModelState::kStopping) {
+  } else if (m->pinned && m->state() != ModelState::kStopping) {
     return reject(
         event.request,
         {ErrorCode::kConflict, fmt::format("{} is pinned; unpin it or call again with ?force=true", in_quotes(m->id))});
@@ -162,7 +163,7 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
   wait({.id = event.request,
         .kind = WaitKind::kUnload,
         .model = m->id,
-        .deadline = m->state == ModelState::kStopping ? TimePoint::max() : event.deadline,
+        .deadline = m->state() == ModelState::kStopping ? TimePoint::max() : event.deadline,
         .asker = event.asker});
   // At once, so that what needs no waiting works with a deadline of now.
   advance_unload(*m);
@@ -171,16 +172,16 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
 void ContextManager::Impl::on(const ParkRequested& event) {
   Model* m = find_known(event.model);
   if (m == nullptr) return reject(event.request, not_found(event.model));
-  const bool wakes = m->state == ModelState::kWaking || (m->state == ModelState::kParked && state_.wanted(*m));
-  if (!m->resident() || (m->state == ModelState::kParked && !wakes)) {
-    if (m->state == ModelState::kLoading || m->preparing()) {
+  const bool wakes = m->state() == ModelState::kWaking || (m->state() == ModelState::kParked && state_.wanted(*m));
+  if (!m->resident() || (m->state() == ModelState::kParked && !wakes)) {
+    if (m->state() == ModelState::kLoading || m->preparing()) {
       return reject(event.request,
                     {ErrorCode::kConflict, fmt::format("{} is not loaded yet; park it once it is", in_quotes(m->id))});
     }
     return done_unchanged(event.request, *m);
   }
   if (state_.draining) return reject(event.request, draining_error());
-  if (!m->can_park || !state_.options.parking.enabled) return reject(event.request, cannot_park(*m));
+  if (!m->run.can_park || !state_.options.parking.enabled) return reject(event.request, cannot_park(*m));
   if (event.force) {
     force_out(*m, "parked");
   } else if (m->pinned) {
@@ -188,11 +189,11 @@ void ContextManager::Impl::on(const ParkRequested& event) {
         event.request,
         {ErrorCode::kConflict, fmt::format("{} is pinned; unpin it or call again with ?force=true", in_quotes(m->id))});
   }
-  m->not_parked_before = {};  // the operator knows better
+  m->run.not_parked_before = {};  // the operator knows better
   wait({.id = event.request,
         .kind = WaitKind::kPark,
         .model = m->id,
-        .deadline = m->state == ModelState::kParking ? TimePoint::max() : event.deadline,
+        .deadline = m->state() == ModelState::kParking ? TimePoint::max() : event.deadline,
         .patient_until = event.deadline,
         .asker = event.asker});
   advance_park(*m);
@@ -239,7 +240,7 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
   }
   refresh_evictable(m);
   // Its last lease may be what the replacement waited for, and state_.at_rest() does not look for that.
-  if (m.outdated) advance(m);
+  if (m.run.outdated) advance(m);
 }
 
 void ContextManager::Impl::on(const LeaseLost& event) {
@@ -279,12 +280,13 @@ void ContextManager::Impl::on(const Inspected& event) {
   const auto it = state_.models.find(event.model);
   if (it == state_.models.end()) return;
   Model& m = it->second;
-  if (m.state != ModelState::kInspecting || m.ticket != event.ticket) return;
+  const auto* const inspection = std::get_if<phase::Inspecting>(&m.phase);
+  if (inspection == nullptr || inspection->ticket != event.ticket) return;
   if (event.footprint) {
     m.footprint = *event.footprint;
     m.residue = event.residue;
     if (event.slots > 0) m.slots = event.slots;
-    m.state = ModelState::kWaitingForRoom;
+    m.phase = phase::WaitingForRoom();
     return;
   }
   give_up(m);
@@ -297,8 +299,8 @@ void ContextManager::Impl::on(const EngineReady& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  if (m.state != ModelState::kLoading) return;
-  m.can_park = event.can_park;
+  if (m.state() != ModelState::kLoading) return;
+  m.run.can_park = event.can_park;
   become_hot(m);
 }
 
@@ -306,31 +308,31 @@ void ContextManager::Impl::on(const EngineParked& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  if (m.state == ModelState::kParking) become_parked(m, event);
+  if (m.state() == ModelState::kParking) become_parked(m, event);
 }
 
 void ContextManager::Impl::on(const ParkRefused& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  if (m.state == ModelState::kParking) stay_hot(m, event.reason, event.image_wanted);
+  if (m.state() == ModelState::kParking) stay_hot(m, event.reason, event.image_wanted);
 }
 
 void ContextManager::Impl::on(const EngineWoken& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  if (m.state == ModelState::kWaking) become_awake(m, event);
+  if (m.state() == ModelState::kWaking) become_awake(m, event);
 }
 
 void ContextManager::Impl::on(const FootprintMeasured& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  if (m.state != ModelState::kHot && m.state != ModelState::kParking) return;
+  if (m.state() != ModelState::kHot && m.state() != ModelState::kParking) return;
   m.footprint = event.footprint;
   // On its way out it holds what it holds; the figure is for the wake.
-  if (m.state == ModelState::kParking) return;
+  if (m.state() == ModelState::kParking) return;
   state_.ledger.correct(event.engine, event.footprint);
   refresh_entry(m);
 }
@@ -340,7 +342,7 @@ void ContextManager::Impl::on(const EngineExited& event) {
   if (it == state_.engines.end() && !state_.engines.empty() && planted_bug(PlantedBug::kOldExitClearsNew)) --it;
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  const ModelState was = m.state;
+  const ModelState was = m.state();
   const bool on_guess = m.guess.has_value();
   become_cold(m);
   if (on_guess) {
@@ -355,10 +357,10 @@ void ContextManager::Impl::on(const EngineStalled& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
   Model& m = state_.models.at(it->second);
-  const bool should_work = m.state == ModelState::kLoading || m.state == ModelState::kParking ||
-                           m.state == ModelState::kWaking || !m.leases.empty();
-  if (!should_work || m.stalled || planted_bug(PlantedBug::kStallIgnored)) return;
-  m.stalled = true;
+  const bool should_work = m.state() == ModelState::kLoading || m.state() == ModelState::kParking ||
+                           m.state() == ModelState::kWaking || !m.leases.empty();
+  if (!should_work || m.run.stalled || planted_bug(PlantedBug::kStallIgnored)) return;
+  m.run.stalled = true;
   refresh_evictable(m);
   actions_.emplace_back(Kill{event.engine, m.id});
 }

@@ -56,7 +56,7 @@ History ContextManager::Impl::history() const {
     const auto found = state_.models.find(id);
     if (found == state_.models.end() || !added.insert(id).second) continue;
     const Model& m = found->second;
-    const bool loads = m.state == ModelState::kLoading && state_.comes_back_unasked(m);
+    const bool loads = m.state() == ModelState::kLoading && state_.comes_back_unasked(m);
     add(m, loads && !state_.draining ? std::nullopt : m.past);
   }
   for (const auto& [id, m] : state_.models) {
@@ -114,7 +114,7 @@ void ContextManager::Impl::bring_back() {
   while (!state_.coming_back.empty()) {
     const auto found = state_.models.find(state_.coming_back.front());
     Model* const m = found == state_.models.end() ? nullptr : &found->second;
-    if (m != nullptr && m->past && m->state != ModelState::kCold) return;  // under way, be it for somebody who asked
+    if (m != nullptr && m->past && m->state() != ModelState::kCold) return;  // under way, be it for somebody who asked
     if (m != nullptr && m->past) {
       const TimePoint active = m->past->last_use_tick > 0 ? m->past->last_used : m->past->inserted;
       const bool expired = m->unload_ttl > Duration::zero() && state_.now >= after(active, m->unload_ttl);
@@ -141,7 +141,7 @@ void ContextManager::Impl::on(const ClearRequested& event) {
     on_paper_.clear();
     for (auto& [id, m] : state_.models) {
       // Its idle time goes on.
-      if (m.resident()) m.hot_since = state_.idle_since(m);
+      if (m.resident()) m.run.hot_since = state_.idle_since(m);
       if (m.past) m.past->access_count = m.past->last_use_tick = 0;
       m.expected_load_time.reset();
       m.expected_wake_time.reset();
@@ -154,7 +154,7 @@ void ContextManager::Impl::on(const ClearRequested& event) {
   }
   if (event.images) {
     for (auto& [id, m] : state_.models) {
-      if (m.state == ModelState::kParked && state_.idle(m)) stop(m, "its image was cleared by an operator");
+      if (m.state() == ModelState::kParked && state_.idle(m)) stop(m, "its image was cleared by an operator");
     }
   }
 }

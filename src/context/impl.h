@@ -138,7 +138,8 @@ class ContextManager::Impl {
   void refresh_entry(const Model& m);
 
   // ---- parking.cc ----
-  void park(Model& m, std::string reason, const ModelId& victim_of);
+  // `victim_of`: the model it makes room for, empty if none, or if it is to get within the limits.
+  void park(Model& m, std::string reason, const ModelId& victim_of, bool to_make_room);
   void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
   // Its engine, which refused a park as it still works. Counted.
@@ -190,7 +191,6 @@ class ContextManager::Impl {
   void begin_switch(Model& claimant);
   // `claimant`: nullptr to get within the limits.
   void make_room(const Leaver& leaver, const std::string& reason, Model* claimant);
-  void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
   void stop_for_image(const std::vector<const Model*>& victims, const Model& parks);
   // Of a model that is to be parked; those that have to go for its image are stopped.
   ImageRoom::When make_image_room(const Model& m);

@@ -9,12 +9,12 @@ namespace {
 
 // An engine with all of its memory, that loads or serves.
 bool has_living_engine(const Model& m) {
-  return m.state == ModelState::kLoading || m.resident() || m.state == ModelState::kStopping;
+  return m.state() == ModelState::kLoading || m.resident() || m.state() == ModelState::kStopping;
 }
 
 void check_engine(const State& state, const Model& m) {
   check(m.engine.has_value() == has_living_engine(m), "an engine without a living model, or the reverse");
-  check(!m.stalled || m.engine, "a model without an engine is stalled");
+  check(!m.run.stalled || m.engine, "a model without an engine is stalled");
   check(state.cache.contains(m.id) == m.resident(), "the cache and the states disagree");
   if (!m.engine) return;
   const auto engine = state.engines.find(*m.engine);
@@ -25,7 +25,7 @@ void check_engine(const State& state, const Model& m) {
 }
 
 void check_leases(const State& state, const Model& m) {
-  check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
+  check(m.leases.empty() || m.state() == ModelState::kHot, "a lease on a model that is not hot");
   unsigned slots_taken = 0;
   bool used = false;
   for (const auto& [request, aborted] : m.leases) {
@@ -48,11 +48,11 @@ void check_lines(const State& state, const Model& m) {
     check(state.wanted(m), "a model is prepared that nobody wants");
     check(lines.unloads.empty() || (!lines.leases.empty() && lines.leases.begin()->first < lines.first_unload()),
           "a cancelled load goes on");
-    check(m.state != ModelState::kWaitingForRoom || m.footprint <= state.ledger.budget(),
+    check(m.state() != ModelState::kWaitingForRoom || m.footprint <= state.ledger.budget(),
           "a model that never fits waits");
   }
-  if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
-  if (m.state == ModelState::kHot && !m.draining && !m.outdated && !m.stalled) {
+  if (m.state() == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
+  if (m.state() == ModelState::kHot && !m.draining && !m.run.outdated && !m.run.stalled) {
     const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
     check(first_load >= lines.first_leave() && !state.can_grant(m), "somebody waits for a hot model in vain");
   }
@@ -61,15 +61,15 @@ void check_lines(const State& state, const Model& m) {
 
 // What has to leave leaves, and only what is there.
 void check_departures(const State& state, const Model& m) {
-  const bool may_stay = m.known && !m.outdated && !state.draining && state.queue.lines(m.id).unloads.empty();
+  const bool may_stay = m.known && !m.run.outdated && !state.draining && state.queue.lines(m.id).unloads.empty();
   // One that stalled leaves by itself.
-  const bool idle_hot = m.state == ModelState::kHot && m.leases.empty() && !m.stalled;
+  const bool idle_hot = m.state() == ModelState::kHot && m.leases.empty() && !m.run.stalled;
   check(!idle_hot || may_stay, "a model that should leave stays");
-  check(m.state != ModelState::kParked || may_stay || state.wanted(m) || m.stalled,
+  check(m.state() != ModelState::kParked || may_stay || state.wanted(m) || m.run.stalled,
         "a parked model that should leave stays");
-  check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
-  check(!m.guess || m.preparing() || m.state == ModelState::kLoading || m.state == ModelState::kWaking ||
-            m.state == ModelState::kHot,
+  check(!m.draining || m.state() == ModelState::kHot, "only a hot model drains");
+  check(!m.guess || m.preparing() || m.state() == ModelState::kLoading || m.state() == ModelState::kWaking ||
+            m.state() == ModelState::kHot,
         "a guess is kept of a model that is out");
 }
 

@@ -75,7 +75,7 @@ Model& ContextManager::Impl::model_of(const Model* planned) { return state_.mode
 // ---- the claimant ----
 
 void ContextManager::Impl::start(Model& m) {
-  if (m.state == ModelState::kParked) {
+  if (m.state() == ModelState::kParked) {
     wake(m);
   } else {
     spawn(m);
@@ -86,7 +86,7 @@ void ContextManager::Impl::give_up(Model& m) {
   let_go(m);
   m.guess.reset();
   m.evicted.clear();
-  if (m.preparing()) m.state = ModelState::kCold;
+  if (m.preparing()) m.phase = phase::Cold();
 }
 
 void ContextManager::Impl::refuse(Model& m) {
@@ -97,7 +97,7 @@ void ContextManager::Impl::refuse(Model& m) {
 }
 
 void ContextManager::Impl::read_ahead(Model& m) {
-  if (m.state != ModelState::kWaitingForRoom || state_.pressure || std::exchange(m.read_ahead, true)) return;
+  if (m.state() != ModelState::kWaitingForRoom || state_.pressure || std::exchange(m.read_ahead, true)) return;
   actions_.emplace_back(ReadAhead{m.id});
 }
 
@@ -149,18 +149,13 @@ void ContextManager::Impl::make_room(const Leaver& leaver, const std::string& re
   const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
   switch (leaver.how) {
     case Leaver::How::kPark:
-      return park_to_make_room(m, reason, victim_of);
+      return park(m, reason, victim_of, /*to_make_room=*/true);
     case Leaver::How::kStop:
       if (claimant != nullptr) claimant->evicted.push_back(m.id);
       return evict(m, reason, victim_of);
     case Leaver::How::kLater:
       return;
   }
-}
-
-void ContextManager::Impl::park_to_make_room(Model& m, std::string reason, const ModelId& victim_of) {
-  m.parked_to_make_room = true;
-  park(m, std::move(reason), victim_of);
 }
 
 void ContextManager::Impl::stop_for_image(const std::vector<const Model*>& victims, const Model& parks) {

@@ -18,33 +18,31 @@ constexpr unsigned kMostBusyRefusals = 20;
 
 }  // namespace
 
-void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& victim_of) {
-  check(m.state == ModelState::kHot && m.leases.empty(), "a model is parked that works");
+void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& victim_of, bool to_make_room) {
+  check(m.state() == ModelState::kHot && m.leases.empty(), "a model is parked that works");
   guess_wasted(m);
-  m.state = ModelState::kParking;
+  m.phase = phase::Parking{to_make_room, victim_of};
   m.draining = false;
-  m.parked_for = victim_of;
   state_.ledger.mark_leaving(*m.engine, state_.expected_residue(m));
   decide(DecisionKind::kPark, m, reason);
   // What is left of an operator's park is its end, which always comes.
   for (const auto& [place, id] : state_.queue.lines(m.id).parks) state_.queue.clear_deadline(id);
   refresh_evictable(m);
-  actions_.emplace_back(
-      Park{*m.engine, m.id, state_.image_room(m), std::move(reason), victim_of, m.parked_to_make_room});
+  actions_.emplace_back(Park{*m.engine, m.id, state_.image_room(m), std::move(reason), victim_of, to_make_room});
 }
 
 void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
-  m.state = ModelState::kParked;
+  const auto park = std::get<phase::Parking>(std::exchange(m.phase, phase::Parked()));
   m.residue = event.residue;
-  m.image = event.image;
-  m.cached = event.cached;
-  m.busy_refusals = 0;
+  m.run.image = event.image;
+  m.run.cached = event.cached;
+  m.run.busy_refusals = 0;
   m.evicted.clear();
   ++m.parks;
   state_.ledger.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : event.residue, event.image);
-  if (std::exchange(m.parked_to_make_room, false)) {
+  if (park.to_make_room) {
     state_.cache.count_eviction(m.id);
-    const auto newcomer = state_.models.find(m.parked_for);
+    const auto newcomer = state_.models.find(park.made_for);
     if (newcomer != state_.models.end()) newcomer->second.evicted.push_back(m.id);
   }
   refresh_entry(m);
@@ -56,26 +54,25 @@ bool ContextManager::Impl::asks_again(Model& m) const {
   const bool patient = std::any_of(parks.begin(), parks.end(), [&](const auto& waiting) {
     return state_.queue.find(waiting.second)->patient_until > state_.now;
   });
-  return ++m.busy_refusals < kMostBusyRefusals || patient;
+  return ++m.run.busy_refusals < kMostBusyRefusals || patient;
 }
 
 void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_wanted) {
-  m.state = ModelState::kHot;
-  m.parked_to_make_room = false;
+  m.phase = phase::Hot();
   if (planted_bug(PlantedBug::kRefusedParkFrees)) {
     state_.ledger.park(*m.engine, Bytes(), Bytes());
   } else {
     state_.ledger.mark_staying(*m.engine);
   }
   if (image_wanted > Bytes()) {
-    m.image = image_wanted;
-    if (image_wanted > state_.options.parking.images) m.not_parked_before = after(state_.now, kParkedAgainAfter);
+    m.run.image = image_wanted;
+    if (image_wanted > state_.options.parking.images) m.run.not_parked_before = after(state_.now, kParkedAgainAfter);
   } else if (reason.code == ErrorCode::kConflict && asks_again(m)) {
     refresh_evictable(m);
     return;  // whoever wanted it parked still does
   } else {
-    m.busy_refusals = 0;
-    m.not_parked_before = after(state_.now, kParkedAgainAfter);
+    m.run.busy_refusals = 0;
+    m.run.not_parked_before = after(state_.now, kParkedAgainAfter);
   }
   reject_parks(m, {ErrorCode::kConflict,
                    fmt::format("{} stays as it is, since it cannot be parked: {}", in_quotes(m.id), reason.message)});
@@ -83,25 +80,24 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
 }
 
 void ContextManager::Impl::wake(Model& m) {
-  check(m.state == ModelState::kParked, "a model is woken that is not parked");
+  check(m.state() == ModelState::kParked, "a model is woken that is not parked");
   decide_start(m, DecisionKind::kWake);
   if (m.guess) ++guesses_.made;
   if (!planted_bug(PlantedBug::kWakeWithoutRoom)) state_.ledger.wake(*m.engine, m.footprint);
-  m.state = ModelState::kWaking;
-  m.started = state_.now;
+  m.phase = phase::Waking{state_.now};
   refresh_entry(m);
   actions_.emplace_back(Wake{*m.engine, m.id});
 }
 
 void ContextManager::Impl::become_awake(Model& m, const EngineWoken& event) {
-  m.state = ModelState::kHot;
-  m.cached = event.cached;
+  learn_wake_time(m);
+  m.phase = phase::Hot();
+  m.run.cached = event.cached;
   make_way(event);
-  m.cached += event.missing;
-  m.hot_since = state_.now;
+  m.run.cached += event.missing;
+  m.run.hot_since = state_.now;
   m.read_on_guess = false;
   ++m.wakes;
-  learn_wake_time(m);
   state_.cache.reinsert(m.id, state_.now);
   serve(m, /*just_loaded=*/true);
   m.evicted.clear();
@@ -121,8 +117,8 @@ void ContextManager::Impl::finish_parks(Model& m, bool changed) {
 
 void ContextManager::Impl::advance_park(Model& m) {
   // Who wanted it awake is gone.
-  if (m.state == ModelState::kParked && !state_.wanted(m)) return finish_parks(m, /*changed=*/false);
-  if (m.state != ModelState::kHot || !m.leases.empty() || m.stalled) return;
+  if (m.state() == ModelState::kParked && !state_.wanted(m)) return finish_parks(m, /*changed=*/false);
+  if (m.state() != ModelState::kHot || !m.leases.empty() || m.run.stalled) return;
   const RequestQueue::Lines& lines = state_.queue.lines(m.id);
   const bool owed = lines.oldest().value_or(UINT64_MAX) < lines.first_park();
   if (owed && !m.draining) return;  // who asked before is served first
@@ -130,7 +126,7 @@ void ContextManager::Impl::advance_park(Model& m) {
   if (!state_.parkable(m)) return reject_parks(m, cannot_park(m));
   switch (make_image_room(m)) {
     case ImageRoom::When::kNow:
-      return park(m, "parked " + asked_by(state_.queue.lines(m.id).parks), {});
+      return park(m, "parked " + asked_by(state_.queue.lines(m.id).parks), {}, /*to_make_room=*/false);
     case ImageRoom::When::kLater:
       return;
     case ImageRoom::When::kNever:
@@ -138,7 +134,7 @@ void ContextManager::Impl::advance_park(Model& m) {
           m, {ErrorCode::kConflict,
               fmt::format("{} cannot be parked: its image takes {} MiB, and all images together may "
                           "take {} MiB; raise park.images or unload it instead",
-                          in_quotes(m.id), m.image.rounded_mib(), state_.options.parking.images.rounded_mib())});
+                          in_quotes(m.id), m.run.image.rounded_mib(), state_.options.parking.images.rounded_mib())});
   }
 }
 
@@ -148,8 +144,8 @@ void ContextManager::Impl::note_ttl(const Model& m) {
   if (!state_.idle(m)) return;
   const TimePoint since = state_.idle_since(m);
   // At once if it became idle only after expire_idle() had looked.
-  if (m.ttl > Duration::zero() && m.state == ModelState::kHot) {
-    note_timer(std::max({after(since, m.ttl), m.not_parked_before, state_.now}));
+  if (m.ttl > Duration::zero() && m.state() == ModelState::kHot) {
+    note_timer(std::max({after(since, m.ttl), m.run.not_parked_before, state_.now}));
   }
   if (m.unload_ttl > Duration::zero()) note_timer(std::max(after(since, m.unload_ttl), state_.now));
 }
@@ -162,14 +158,14 @@ void ContextManager::Impl::expire_idle() {
       stop(m, "it was idle for unload_ttl");
       continue;
     }
-    if (m.ttl == Duration::zero() || m.state != ModelState::kHot || state_.now < after(since, m.ttl)) continue;
-    if (!m.can_park || !state_.options.parking.enabled) {
+    if (m.ttl == Duration::zero() || m.state() != ModelState::kHot || state_.now < after(since, m.ttl)) continue;
+    if (!m.run.can_park || !state_.options.parking.enabled) {
       stop(m, "it was idle for ttl");
     } else if (state_.parkable(m)) {
       if (make_image_room(m) == ImageRoom::When::kNow) {
-        park(m, "it was idle for ttl", {});
+        park(m, "it was idle for ttl", {}, /*to_make_room=*/false);
       } else {
-        m.not_parked_before = after(state_.now, kParkedAgainAfter);
+        m.run.not_parked_before = after(state_.now, kParkedAgainAfter);
       }
     }
   }
@@ -191,11 +187,11 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   bool dropped = false;
   state_.cache.visit_victims([&](const CacheEntry& entry) {
     Model& m = state_.models.at(entry.id);
-    (m.state == ModelState::kHot ? hot : parked).push_back(&m);
+    (m.state() == ModelState::kHot ? hot : parked).push_back(&m);
     return true;
   });
   for (Model* m : parked) {
-    if (std::exchange(m->cached, Bytes()) == Bytes()) continue;
+    if (std::exchange(m->run.cached, Bytes()) == Bytes()) continue;
     actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
     dropped = true;
   }
@@ -205,14 +201,14 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     const bool frees = state_.parkable(*m) && state_.expected_residue(*m) < state_.ledger.held(*m->engine);
     const ImageRoom::When image = frees ? make_image_room(*m) : ImageRoom::When::kNever;
     if (image == ImageRoom::When::kNow) {
-      park_to_make_room(*m, "parked, as the machine's memory is short", {});
+      park(*m, "parked, as the machine's memory is short", {}, /*to_make_room=*/true);
     } else if (lacking()) {  // what was stopped for its image may have been enough
       evict(*m, "evicted, as the machine's memory is short", {});
     }
   }
   for (Model* m : parked) {
     // Some may have been stopped for an image.
-    if (lacking() && m->state == ModelState::kParked) evict(*m, "evicted, as the machine's memory is short", {});
+    if (lacking() && m->state() == ModelState::kParked) evict(*m, "evicted, as the machine's memory is short", {});
   }
 }
 
@@ -222,8 +218,8 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
   Bytes of_models;
   std::vector<Model*> parked;
   for (auto& [id, m] : state_.models) {
-    of_models += m.cached;
-    if (m.state == ModelState::kParked && m.cached > Bytes()) parked.push_back(&m);
+    of_models += m.run.cached;
+    if (m.state() == ModelState::kParked && m.run.cached > Bytes()) parked.push_back(&m);
   }
   // Pages of other files are enough, and the kernel finds them.
   if (woken.page_cache - of_models >= woken.displaced) return;
@@ -231,10 +227,10 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
   std::ranges::sort(parked, {}, [this](const Model* m) { return state_.cache.rank(m->id); });
   Bytes left = woken.displaced;
   for (Model* m : parked) {
-    const Bytes bytes = std::min(left, m->cached);
+    const Bytes bytes = std::min(left, m->run.cached);
     if (bytes == Bytes()) return;
     left -= bytes;
-    if (!planted_bug(PlantedBug::kGivesBackTwice)) m->cached -= bytes;
+    if (!planted_bug(PlantedBug::kGivesBackTwice)) m->run.cached -= bytes;
     actions_.emplace_back(DropPages{*m->engine, m->id, bytes});
   }
 }
@@ -243,7 +239,7 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
 
 Error ContextManager::Impl::cannot_park(const Model& m) const {
   const std::string_view why = !state_.options.parking.enabled ? "parking is switched off"
-                               : !m.can_park                   ? "its engine has no way to"
+                               : !m.run.can_park               ? "its engine has no way to"
                                                                : "it was tried in vain a moment ago";
   return {ErrorCode::kNotSupported, fmt::format("{} cannot be parked: {}; unload it instead", in_quotes(m.id), why)};
 }

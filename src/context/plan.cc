@@ -50,7 +50,7 @@ class Planner {
     shrink_parked();
     for (const Model* claimant : claimants()) {
       // A parked one may have been told to leave for one before it.
-      if (draft_.state_of(*claimant) == claimant->state && !draft_.claimed(*claimant)) place(*claimant);
+      if (draft_.state_of(*claimant) == claimant->state() && !draft_.claimed(*claimant)) place(*claimant);
     }
     return std::move(moves_);
   }
@@ -102,7 +102,7 @@ std::vector<const Model*> Planner::claimants() const {
   };
   std::vector<Claim> claims;
   for (const auto& [id, m] : state_.models) {
-    const bool yields = draft_.state_of(m) != m.state;
+    const bool yields = draft_.state_of(m) != m.state();
     if (!yields && state_.waits_for_room(m)) claims.push_back({state_.forced(m), state_.turn(m), &m});
   }
   // An operator who forces does not wait in line.
@@ -141,7 +141,7 @@ void Planner::place(const Model& claimant) {
 bool Planner::fits_now(const Model& claimant) const {
   const Bytes needs = state_.lacking(claimant);
   const bool held_back =
-      state_.pressure && claimant.state != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
+      state_.pressure && claimant.state() != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
   return !held_back && draft_.now.fits(needs) && draft_.planned.fits(needs);
 }
 
@@ -205,9 +205,9 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     its.how = stops[i] ? Leaver::How::kStop : Leaver::How::kPark;
     const bool acts = move.kind == Move::Kind::kDrain || move.kind == Move::Kind::kLeave;
     // Who is idle may go on serving until the last one is free, except if that would only be aborted.
-    its.drains = move.kind == Move::Kind::kDrain && m.state == ModelState::kHot && (move.forced || !draft_.idle(m));
+    its.drains = move.kind == Move::Kind::kDrain && m.state() == ModelState::kHot && (move.forced || !draft_.idle(m));
     if (acts && move.forced) draft_.lift_pin(m);
-    its.turn_ends = acts && m.state == ModelState::kHot && !m.draining;
+    its.turn_ends = acts && m.state() == ModelState::kHot && !m.draining;
     if (move.kind != Move::Kind::kLeave) continue;
     tell_to_leave(its, stops[i]);
     if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
@@ -260,7 +260,7 @@ void Planner::add_idle(Candidates& candidates) const {
 
 bool Planner::protected_by_turn(const Model& m, RequestQueue::Turn claimants) const {
   // Requests that wait for a slot are not about to be served: they wait for those that run, as the claimant does.
-  const bool wait_for_slot = m.state == ModelState::kHot && m.slots > 0 && (m.draining || !state_.can_grant(m));
+  const bool wait_for_slot = m.state() == ModelState::kHot && m.slots > 0 && (m.draining || !state_.can_grant(m));
   if (wait_for_slot && !planted_bug(PlantedBug::kLineProtects)) return false;
   return state_.turn(m) < claimants;
 }
@@ -304,7 +304,7 @@ void Planner::yield_guesses() {
   if (state_.queue.wanting() == 0 || planted_bug(PlantedBug::kGuessNeverYields)) return;
   for (const auto& [id, m] : state_.models) {
     if (!m.guess || state_.queue.lines(id).wanting() > 0) continue;
-    if (m.state != ModelState::kLoading && !m.preparing()) continue;
+    if (m.state() != ModelState::kLoading && !m.preparing()) continue;
     Move& move = add(Move::Kind::kYield, nullptr);
     move.leavers.push_back({.model = &m});
     move.reason = "it was loaded on a guess, and a request waits for another";
@@ -387,7 +387,7 @@ void Planner::shrink_parked() {
     const bool too_much = residues > limits.memory;
     if (!too_much && images <= limits.images) return;
     const Bytes image = state_.ledger.image(*m->engine);
-    if (m->state != ModelState::kParked || (!too_much && image == Bytes())) continue;
+    if (m->state() != ModelState::kParked || (!too_much && image == Bytes())) continue;
     residues -= draft_.held(*m);
     images -= image;
     Move& move = add(Move::Kind::kShrink, nullptr);

@@ -46,13 +46,13 @@ void ContextManager::Impl::predict() {
 }
 
 bool ContextManager::Impl::may_be_guessed(const Model& m) const {
-  const bool out = m.state == ModelState::kCold || m.state == ModelState::kParked;
+  const bool out = m.state() == ModelState::kCold || m.state() == ModelState::kParked;
   // A pinned one would stay for good; one that fails is the business of who asks for it.
-  return out && !m.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
+  return out && !m.run.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
 }
 
 void ContextManager::Impl::start_guess(Model& m, std::string reason) {
-  const bool wakes = m.state == ModelState::kParked;
+  const bool wakes = m.state() == ModelState::kParked;
   m.guess = {.why = std::move(reason), .woken = wakes};
   if (wakes) return wake(m);
   m.eager = state_.queue.next_place();
@@ -67,7 +67,7 @@ void ContextManager::Impl::guess_used(Model& m) {
   m.eager.reset();
   ++guesses_.used;
   const Duration whole = woken ? state_.usual_wake_time(m) : state_.usual_load_time(m);
-  guesses_.saved += m.state == ModelState::kHot ? whole : state_.now - m.started;
+  guesses_.saved += m.state() == ModelState::kHot ? whole : state_.now - m.started();
   score_.count(/*right=*/true);
 }
 

@@ -55,7 +55,7 @@ void ContextManager::Impl::expire_waiters() {
 void ContextManager::Impl::expire() {
   expire_waiters();
   for (auto& [id, m] : state_.models) {
-    if (m.state != ModelState::kLoading || state_.now < after(m.started, state_.options.load_timeout)) continue;
+    if (m.state() != ModelState::kLoading || state_.now < after(m.started(), state_.options.load_timeout)) continue;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(state_.options.load_timeout).count();
     const Error error{ErrorCode::kEngineTimeout, fmt::format("{} was not ready to serve after {} s; its log says more "
                                                              "(`minerva logs`)",
@@ -89,7 +89,7 @@ void ContextManager::Impl::arm_timer() {
   if (switch_possible_) note_timer(*switch_possible_);
   if (state_.draining && !state_.drain_aborted) note_timer(state_.drain_deadline);
   for (const auto& [id, m] : state_.models) {
-    if (m.state == ModelState::kLoading) note_timer(after(m.started, state_.options.load_timeout));
+    if (m.state() == ModelState::kLoading) note_timer(after(m.started(), state_.options.load_timeout));
     if (!state_.draining) note_ttl(m);
   }
 }
@@ -98,21 +98,21 @@ void ContextManager::Impl::arm_timer() {
 
 bool ContextManager::Impl::advance(Model& m) {
   // It has an engine, no lease, and was not told to stop.
-  const bool free = m.state == ModelState::kLoading || (m.resident() && m.leases.empty());
+  const bool free = m.state() == ModelState::kLoading || (m.resident() && m.leases.empty());
   if ((state_.draining || !m.known) && free) {
     stop(m, state_.draining ? "the server is shutting down" : "the model is no longer in the catalog");
   }
   if (!state_.queue.lines(m.id).unloads.empty()) advance_unload(m);
   if (!state_.queue.lines(m.id).parks.empty()) advance_park(m);
-  if (m.outdated && (m.state == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
-    const bool was_parked = m.state == ModelState::kParked || m.state == ModelState::kParking;
+  if (m.run.outdated && (m.state() == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
+    const bool was_parked = m.state() == ModelState::kParked || m.state() == ModelState::kParking;
     stop(m, "its file or its settings have changed");
     // It was wanted in memory, and still is.
     if (!was_parked && state_.queue.lines(m.id).unloads.empty()) m.eager = state_.queue.next_place();
   }
   if (m.preparing() && !state_.wanted(m)) give_up(m);
-  if (m.state == ModelState::kCold && state_.wanted(m)) start_inspection(m);
-  return !m.known && m.state == ModelState::kCold && state_.queue.lines(m.id).empty();
+  if (m.state() == ModelState::kCold && state_.wanted(m)) start_inspection(m);
+  return !m.known && m.state() == ModelState::kCold && state_.queue.lines(m.id).empty();
 }
 
 void ContextManager::Impl::advance_unload(Model& m) {
@@ -120,7 +120,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
   const RequestQueue::Line& leases = state_.queue.lines(m.id).leases;
   // Who asked for it before the unload is served first, as long as it can be served.
   const bool owed = !leases.empty() && leases.begin()->first < unload_place;
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kStopping:
       return;
     case ModelState::kHot:
@@ -142,7 +142,7 @@ void ContextManager::Impl::advance_unload(Model& m) {
   if (owed) return;
   let_go(m);
   reject_loads(m, unload_place, unloaded_while_loading(m.id));
-  if (m.state == ModelState::kLoading) {
+  if (m.state() == ModelState::kLoading) {
     stop(m, fmt::format("unloaded {} while loading", asked_by(state_.queue.lines(m.id).unloads)));
   } else {
     finish_unloads(m);
@@ -150,11 +150,11 @@ void ContextManager::Impl::advance_unload(Model& m) {
 }
 
 void ContextManager::Impl::start_inspection(Model& m) {
-  m.state = ModelState::kInspecting;
-  m.ticket = state_.next_ticket++;
+  const std::uint64_t ticket = state_.next_ticket++;
+  m.phase = phase::Inspecting{ticket};
   m.evicted.clear();
   m.read_ahead = false;
-  actions_.emplace_back(Inspect{m.id, m.ticket});
+  actions_.emplace_back(Inspect{m.id, ticket});
 }
 
 }  // namespace minerva

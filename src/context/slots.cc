@@ -55,7 +55,7 @@ const Waiter* State::next_in_line(const Model& m, std::uint64_t end) const {
 }
 
 bool State::must_wait(const Model& m, unsigned slots) const {
-  if (m.state != ModelState::kHot || m.draining || m.stalled || m.outdated || is_being_tried(m)) return true;
+  if (m.state() != ModelState::kHot || m.draining || m.run.stalled || m.run.outdated || is_being_tried(m)) return true;
   if (queue.lines(m.id).first_leave() != UINT64_MAX) return true;
   return slots > 0 && (!takes(m, slots) || !queue.lines(m.id).by_caller.empty());
 }
@@ -100,10 +100,10 @@ Error ContextManager::Impl::too_many_slots(const Model& m, unsigned slots) const
 }
 
 bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
-  const bool stalled = m.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
-  const bool outdated = m.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
+  const bool stalled = m.run.stalled && !planted_bug(PlantedBug::kStalledIsGranted);
+  const bool outdated = m.run.outdated && !planted_bug(PlantedBug::kOutdatedIsGranted);
   const bool can_serve =
-      m.state == ModelState::kHot || (m.state == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
+      m.state() == ModelState::kHot || (m.state() == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
   if (!can_serve || m.draining || outdated || stalled) return false;
   bool served = false;
   // Who came after an unload or a park waits for the next load or wake.

@@ -35,14 +35,15 @@ const Model* State::find_known(const ModelId& id) const {
 bool State::wanted(const Model& m) const { return m.eager || queue.lines(m.id).wanting() > 0; }
 
 bool State::waits_for_room(const Model& m) const {
-  return m.state == ModelState::kWaitingForRoom || (m.state == ModelState::kParked && wanted(m) && !m.stalled) ||
-         (m.state == ModelState::kInspecting && planted_bug(PlantedBug::kEvictBeforeInspect));
+  return m.state() == ModelState::kWaitingForRoom ||
+         (m.state() == ModelState::kParked && wanted(m) && !m.run.stalled) ||
+         (m.state() == ModelState::kInspecting && planted_bug(PlantedBug::kEvictBeforeInspect));
 }
 
 bool State::idle(const Model& m) const {
   const bool leased = !m.leases.empty() && !planted_bug(PlantedBug::kVictimWithLease);
   const bool pinned = m.pinned && !planted_bug(PlantedBug::kPinIgnored);
-  return (m.state == ModelState::kHot || m.state == ModelState::kParked) && !m.stalled && !leased && !pinned &&
+  return (m.state() == ModelState::kHot || m.state() == ModelState::kParked) && !m.run.stalled && !leased && !pinned &&
          queue.lines(m.id).wanting() == 0;
 }
 
@@ -58,16 +59,16 @@ bool State::comes_back_unasked(const Model& m) const {
 }
 
 Bytes State::lacking(const Model& m) const {
-  return m.state == ModelState::kParked ? m.footprint - ledger.held(*m.engine) : m.footprint;
+  return m.state() == ModelState::kParked ? m.footprint - ledger.held(*m.engine) : m.footprint;
 }
 
 TimePoint State::idle_since(const Model& m) const {
   const CacheEntry* const entry = cache.find(m.id);
-  return entry->last_use_tick > 0 ? std::max(m.hot_since, entry->last_used) : m.hot_since;
+  return entry->last_use_tick > 0 ? std::max(m.run.hot_since, entry->last_used) : m.run.hot_since;
 }
 
 Residency State::residency(const Model& m, TimePoint at) {
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kInspecting:
     case ModelState::kWaitingForRoom:
       return Residency::kPreparing;
@@ -103,7 +104,7 @@ RequestQueue::Turn State::turn_of_leases(const Model& m) const {
 }
 
 TimePoint State::residency_ends(const Model& m, const Model& claimant) const {
-  const TimePoint usual = after(m.hot_since, options.min_residency);
+  const TimePoint usual = after(m.run.hot_since, options.min_residency);
   TimePoint deadline = TimePoint::max();
   for (const auto& [place, id] : queue.lines(claimant.id).leases) {
     deadline = std::min(deadline, queue.find(id)->deadline);
@@ -136,7 +137,7 @@ bool State::has_too_many_leases(const Model& m) const {
 // ---- parking ----
 
 bool State::parkable(const Model& m) const {
-  return m.can_park && !m.stalled && options.parking.enabled && !draining && now >= m.not_parked_before;
+  return m.run.can_park && !m.run.stalled && options.parking.enabled && !draining && now >= m.run.not_parked_before;
 }
 
 Bytes State::expected_residue(const Model& m) const { return expected_residue(m, ledger.held(*m.engine)); }
@@ -159,7 +160,7 @@ bool State::at_rest() const {
 bool State::no_model_moves() const {
   return removed_models == 0 && coming_back.empty() && ledger.now().within() &&
          std::all_of(models.begin(), models.end(), [](const auto& e) {
-           const ModelState state = e.second.state;
+           const ModelState state = e.second.state();
            return state == ModelState::kCold || state == ModelState::kHot || state == ModelState::kParked;
          });
 }

@@ -94,7 +94,7 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
     v.memory = state_.ledger.held(*m.engine);
     v.image = state_.ledger.image(*m.engine);
   }
-  v.can_park = m.can_park && state_.options.parking.enabled;
+  v.can_park = m.run.can_park && state_.options.parking.enabled;
   v.parks = m.parks;
   v.wakes = m.wakes;
   v.leases = m.leases.size();
@@ -136,19 +136,19 @@ PredictionStats ContextManager::Impl::predictions() const {
 
 std::vector<ModelId> ContextManager::Impl::hot_models() const {
   std::vector<ModelId> ids = state_.cache.list();
-  std::erase_if(ids, [&](const ModelId& id) { return state_.models.at(id).state != ModelState::kHot; });
+  std::erase_if(ids, [&](const ModelId& id) { return state_.models.at(id).state() != ModelState::kHot; });
   return ids;
 }
 
 // ---- sentences ----
 
 std::string ContextManager::Impl::obstacle(const Model& m) const {
-  if (m.state == ModelState::kLoading) return in_quotes(m.id) + " is loading";
-  if (m.state == ModelState::kStopping) return in_quotes(m.id) + " is stopping";
-  if (m.state == ModelState::kParking) return in_quotes(m.id) + " is being parked";
-  if (m.state == ModelState::kWaking) return in_quotes(m.id) + " is waking";
-  if (m.state == ModelState::kParked && m.pinned) return in_quotes(m.id) + " is parked and pinned";
-  if (m.state != ModelState::kHot) return {};
+  if (m.state() == ModelState::kLoading) return in_quotes(m.id) + " is loading";
+  if (m.state() == ModelState::kStopping) return in_quotes(m.id) + " is stopping";
+  if (m.state() == ModelState::kParking) return in_quotes(m.id) + " is being parked";
+  if (m.state() == ModelState::kWaking) return in_quotes(m.id) + " is waking";
+  if (m.state() == ModelState::kParked && m.pinned) return in_quotes(m.id) + " is parked and pinned";
+  if (m.state() != ModelState::kHot) return {};
   std::vector<std::string> why;
   if (m.pinned) why.emplace_back("pinned");
   if (!m.leases.empty()) why.push_back("serving " + count_of(m.leases.size(), "request"));
@@ -242,7 +242,7 @@ Error ContextManager::Impl::waited_too_long(const Waiter& waiter, const Model& m
             fmt::format("{}, and {} {}; call again with ?force=true to cancel them", waited, in_quotes(m.id), busy)};
   }
   std::string why;
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kCold:
     case ModelState::kInspecting:
       why = fmt::format("for the inspection of {}", in_quotes(m.id));
