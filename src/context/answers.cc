@@ -59,7 +59,7 @@ void ContextManager::Impl::done_unchanged(RequestId request, const Model& m) {
   actions_.emplace_back(Done{.request = request,
                              .model = m.id,
                              .changed = false,
-                             .footprint = m.engine ? state_.ledger.held(*m.engine) : Bytes()});
+                             .footprint = m.engine ? state_.ledger.held(*m.engine).total() : Bytes()});
 }
 
 void ContextManager::Impl::force_out(Model& m, std::string_view how) {
@@ -101,7 +101,7 @@ void ContextManager::Impl::answer_load(Model& m, RequestId id, bool just_loaded)
                              .changed = just_loaded,
                              .took = state_.now - waiter.arrived,
                              .evicted = just_loaded ? m.evicted : std::vector<ModelId>(),
-                             .footprint = state_.ledger.held(*m.engine)});
+                             .footprint = state_.ledger.held(*m.engine).total()});
 }
 
 }  // namespace minerva

@@ -19,7 +19,7 @@ void Candidates::add(const Draft& draft, const std::vector<const Model*>& models
   std::vector<std::pair<const Model*, std::size_t>> keep_something;  // and the index of their parking, if any
   for (const Model* m : models) {
     const ModelState now_in = draft.state_of(*m);
-    const Bytes held = draft.held(*m);
+    const Footprint held = draft.held(*m);
     if (now_in == ModelState::kParked || now_in == ModelState::kParking) {
       keep_something.emplace_back(m, SIZE_MAX);
     } else if (state.parkable(*m) && (now_in == ModelState::kHot || now_in == ModelState::kWaking)) {
@@ -33,7 +33,7 @@ void Candidates::add(const Draft& draft, const std::vector<const Model*>& models
   }
   for (const auto& [m, parking] : keep_something) {
     const bool parked = draft.state_of(*m) == ModelState::kParked;
-    const Bytes keeps = parked ? draft.held(*m) : draft.expected_residue(*m);
+    const Footprint keeps = parked ? draft.held(*m) : draft.expected_residue(*m);
     const double lost =
         std::max(reload_seconds(state.usual_load_time(*m)) - reload_seconds(State::usual_wake_time(*m)), 0.0);
     add_one(*m, {.frees = keeps, .slot = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)},

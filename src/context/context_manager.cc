@@ -49,7 +49,7 @@ std::vector<Action> ContextManager::step(TimePoint now, const Event& event) { re
 
 std::optional<TimePoint> ContextManager::next_timer() const { return impl_->next_timer(); }
 
-Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint, TimePoint now) const {
+Result<LoadPlan> ContextManager::plan_load(const ModelId& model, const Footprint& footprint, TimePoint now) const {
   return impl_->plan_load(model, footprint, now);
 }
 
@@ -73,9 +73,13 @@ double ContextManager::cache_hit_rate() const { return cache_stats().hit_rate();
 
 std::string_view ContextManager::policy_name() const { return impl_->cache().policy_name(); }
 
-Bytes ContextManager::memory_budget() const { return impl_->ledger().budget(); }
+Bytes ContextManager::memory_budget() const { return budget().host(); }
 
-Bytes ContextManager::reserved_memory() const { return impl_->ledger().reserved(); }
+Footprint ContextManager::budget() const { return impl_->ledger().budget(); }
+
+Footprint ContextManager::reserved() const { return impl_->ledger().reserved(); }
+
+Bytes ContextManager::reserved_memory() const { return reserved().host(); }
 
 std::uint64_t ContextManager::estimated_memory_mb() const { return reserved_memory().rounded_mib(); }
 

@@ -80,12 +80,21 @@ std::string ContextManager::Impl::wish(const Model& m) const {
   return fmt::format("{}; {}", who, what);
 }
 
-std::string ContextManager::Impl::memory_wish(Bytes needs) const {
+std::string ContextManager::Impl::memory_wish(const Footprint& needs) const {
   const Room room = state_.ledger.now();
-  if (room.budget == Bytes(UINT64_MAX)) return fmt::format("it needs {} MiB", needs.rounded_mib());
-  const Bytes free = room.committed < room.budget ? room.budget - room.committed : Bytes();
-  return fmt::format("it needs {} MiB and {} of {} MiB are free", needs.rounded_mib(), free.rounded_mib(),
-                     room.budget.rounded_mib());
+  const Footprint free = room.budget - room.committed;
+  std::string wish = fmt::format("it needs {} MiB", needs.host().rounded_mib());
+  if (room.budget.host() != Bytes(UINT64_MAX)) {
+    wish += fmt::format(" and {} of {} MiB are free", free.host().rounded_mib(), room.budget.host().rounded_mib());
+  }
+  for (std::size_t i = 0; i < state_.options.devices.size(); ++i) {
+    const std::size_t pool = i + 1;
+    if (needs.of(pool) == Bytes()) continue;
+    wish += fmt::format(", {} MiB of the device {}, where {} of {} MiB are free", needs.of(pool).rounded_mib(),
+                        in_quotes(state_.options.devices[i].name), free.of(pool).rounded_mib(),
+                        room.budget.of(pool).rounded_mib());
+  }
+  return wish;
 }
 
 void ContextManager::Impl::decide_start(Model& m, DecisionKind kind) {
@@ -121,7 +130,7 @@ void ContextManager::Impl::decide_room(const Move& move) {
     } else if (!goes) {
       continue;  // the rest of it stays
     }
-    entry->frees += candidates.departures[i].frees;
+    entry->frees += candidates.departures[i].frees.total();
     entry->stops = whose.stops;
     entry->chosen |= goes;
   }

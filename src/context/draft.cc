@@ -17,7 +17,7 @@ const Draft::Fate& Draft::fate(const Model& m) const {
 // ---- moves ----
 
 void Draft::start(const Model& m) {
-  const Bytes needs = state_.lacking(m);
+  const Footprint needs = state_.lacking(m);
   now.take(needs);
   planned.take(needs);
   fates_[&m].then = m.state() == ModelState::kParked ? ModelState::kWaking : ModelState::kLoading;
@@ -25,7 +25,7 @@ void Draft::start(const Model& m) {
 
 void Draft::leave(const Model& m, bool stops) {
   Fate& its = fates_[&m];
-  const Bytes stays = stops ? Bytes() : expected_residue(m);
+  const Footprint stays = stops ? Footprint() : expected_residue(m);
   const bool slot = state_of(m) != ModelState::kParked;
   if (!its.claimed) planned.give_back(held(m) - stays, slot);
   its.then = stops ? ModelState::kStopping : ModelState::kParking;
@@ -42,7 +42,7 @@ ModelState Draft::state_of(const Model& m) const { return fate(m).then.value_or(
 
 bool Draft::has_engine(const Model& m) const { return m.engine || state_of(m) == ModelState::kLoading; }
 
-Bytes Draft::held(const Model& m) const {
+Footprint Draft::held(const Model& m) const {
   const ModelState now_in = state_of(m);
   const bool started = now_in != m.state() && (now_in == ModelState::kLoading || now_in == ModelState::kWaking);
   return started ? m.footprint : state_.ledger.held(*m.engine);
@@ -71,7 +71,7 @@ const Model* Draft::idle_guess() const {
 }
 
 bool Draft::never_fits_beside_pinned(const Model& m) const {
-  Room room{state_.ledger.budget(), state_.ledger.max_models(), Bytes(), 0};
+  Room room{state_.ledger.budget(), state_.ledger.max_models(), Footprint(), 0};
   for (const auto& [id, other] : state_.models) {
     const bool pinned = other.pinned && !fate(other).unpinned;
     if (!pinned || &other == &m || !has_engine(other) || state_of(other) == ModelState::kStopping) continue;

@@ -48,8 +48,8 @@ class Draft {
   // ---- questions, as State answers them ----
   ModelState state_of(const Model& m) const;
   bool has_engine(const Model& m) const;
-  Bytes held(const Model& m) const;
-  Bytes expected_residue(const Model& m) const { return State::expected_residue(m, held(m)); }
+  Footprint held(const Model& m) const;
+  Footprint expected_residue(const Model& m) const { return State::expected_residue(m, held(m)); }
   bool idle(const Model& m) const { return state_of(m) == m.state() && state_.idle(m); }
   bool claimed(const Model& m) const;
   // Those that may leave, the first victim of the policy first.

@@ -48,7 +48,7 @@ class ContextManager::Impl::TrialLeavers {
   std::map<ModelId, bool> stops_;
 };
 
-std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, Bytes footprint) {
+std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, const Footprint& footprint) {
   std::vector<Action> actions =
       step(state_.now, LoadRequested{kTrial, id, /*preload=*/false, /*force=*/false, TimePoint::max()});
   const Model& m = state_.models.at(id);
@@ -76,14 +76,14 @@ void ContextManager::Impl::price(const TrialLeavers& leavers, LoadPlan& plan) co
   }
 }
 
-Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Bytes footprint, TimePoint now) const {
+Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Footprint footprint, TimePoint now) const {
   const Model* const found = state_.find_known(id);
   if (found == nullptr) return fail(ErrorCode::kModelNotFound, fmt::format("there is no model {}", in_quotes(id)));
   const Model& m = *found;
   if (m.resident() || m.state() == ModelState::kLoading) footprint = m.footprint;  // of its engine
   LoadPlan plan;
-  plan.footprint = footprint;
-  plan.free = state_.ledger.budget() - state_.ledger.reserved();
+  plan.footprint = footprint.total();
+  plan.free = (state_.ledger.budget() - state_.ledger.reserved()).host();
   plan.expected_load_time = state_.expected_time(m);
   plan.confidence = plan.expected_load_time ? Confidence::kMeasured : Confidence::kUnknown;
   if (!plan.expected_load_time && state_.load_time_of_any && already_there(m).empty()) {

@@ -43,7 +43,7 @@ void ContextManager::Impl::become_hot(Model& m) {
   m.read_on_guess = false;
   m.breaker.loaded();
   if (m.breaker.failures() == 0) m.last_failure.reset();
-  state_.cache.insert(m.id, m.footprint, state_.now, preloaded);
+  state_.cache.insert(m.id, m.footprint.total(), state_.now, preloaded);
   if (m.past) state_.cache.resume(m.id, *std::exchange(m.past, std::nullopt));
   if (preloaded) state_.cache.count_preload();
   serve(m, /*just_loaded=*/true);
@@ -73,7 +73,7 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
   if (planted_bug(PlantedBug::kReleaseBeforeReap)) {
     state_.ledger.release(*m.engine);
   } else {
-    state_.ledger.mark_leaving(*m.engine, /*stays=*/Bytes());
+    state_.ledger.mark_leaving(*m.engine, /*stays=*/Footprint());
   }
   decide(DecisionKind::kStop, m, reason);
   // What is left of an unload is the exit, which always comes.
@@ -140,7 +140,8 @@ void ContextManager::Impl::refresh_evictable(const Model& m) {
 }
 
 void ContextManager::Impl::refresh_entry(const Model& m) {
-  state_.cache.update(m.id, state_.ledger.held(*m.engine), state_.reload_cost(m), m.state() == ModelState::kParked);
+  state_.cache.update(m.id, state_.ledger.held(*m.engine).total(), state_.reload_cost(m),
+                      m.state() == ModelState::kParked);
   refresh_evictable(m);
 }
 

@@ -208,7 +208,7 @@ void ContextManager::Impl::on(const PinRequested& event) {
   actions_.emplace_back(Done{.request = event.request,
                              .model = m->id,
                              .changed = changed,
-                             .footprint = m->engine ? state_.ledger.held(*m->engine) : Bytes()});
+                             .footprint = m->engine ? state_.ledger.held(*m->engine).total() : Bytes()});
 }
 
 void ContextManager::Impl::on(const RequestCancelled& event) {
@@ -381,7 +381,7 @@ void ContextManager::Impl::on(const OptionsChanged& event) {
     state_.options.max_queue_per_model = before.max_queue_per_model;
     state_.options.max_queue = before.max_queue;
   }
-  state_.ledger.set_limits(event.options.memory_budget, event.options.max_models);
+  state_.ledger.set_limits(budget_of(event.options), event.options.max_models);
   if (event.options.prediction.preload) return;
   for (auto& [id, m] : state_.models) {
     if (m.guess && m.preparing() && state_.queue.lines(id).wanting() == 0) give_up(m);

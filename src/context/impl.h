@@ -46,7 +46,7 @@ class ContextManager::Impl {
   std::vector<Action> step(TimePoint now, const Event& event);
   std::optional<TimePoint> next_timer() const { return timer_; }
 
-  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint, TimePoint now) const;
+  Result<LoadPlan> plan_load(const ModelId& id, Footprint footprint, TimePoint now) const;
   std::vector<ModelView> models(TimePoint now) const;
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
   Residency residency(const ModelId& id, TimePoint now) const;
@@ -212,7 +212,7 @@ class ContextManager::Impl {
 
   // ---- dry_run.cc ----
   // An operator asks for `id`, and whatever that waits for comes to a good end at once. What is done meanwhile.
-  std::vector<Action> try_load(const ModelId& id, Bytes footprint);
+  std::vector<Action> try_load(const ModelId& id, const Footprint& footprint);
   class TrialLeavers;
   // Who leaves, and until they could serve again.
   void price(const TrialLeavers& leavers, LoadPlan& plan) const;
@@ -241,7 +241,7 @@ class ContextManager::Impl {
   // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
   std::string wish(const Model& m) const;
   // "it needs 44 MiB and 12 of 256 MiB are free"
-  std::string memory_wish(Bytes needs) const;
+  std::string memory_wish(const Footprint& needs) const;
 
   // ---- views.cc ----
   void note_change(Model& m, Residency now);
@@ -249,8 +249,8 @@ class ContextManager::Impl {
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
   std::string obstacles(const ModelId& claimant) const;
   std::string obstacle(const Model& m) const;
-  Error too_large(const ModelId& id, Bytes footprint) const;
-  Error no_room_for_load(const ModelId& id, Bytes footprint) const;
+  Error too_large(const ModelId& id, const Footprint& footprint) const;
+  Error no_room_for_load(const ModelId& id, const Footprint& footprint) const;
   Error queue_full(const Model& m) const;
   Error quarantined_error(const Model& m) const;
   Error draining_error() const;
@@ -264,7 +264,7 @@ class ContextManager::Impl {
   // A guess that would have been acted on, had it been likely to pay.
   struct PaperGuess {
     ModelId model;
-    Bytes needs;
+    Footprint needs;
   };
   Predictor predictor_;
   std::optional<UserId> asked_last_;  // whose next request is still to be thought of

@@ -21,7 +21,7 @@ void check_engine(const State& state, const Model& m) {
   check(engine != state.engines.end() && engine->second == m.id, "an engine is not its model's");
   check(state.ledger.holds(*m.engine), "an engine lives without a reservation");
   if (!m.resident()) return;
-  check(state.cache.find(m.id)->footprint == state.ledger.held(*m.engine), "the cache and the ledger disagree");
+  check(state.cache.find(m.id)->footprint == state.ledger.held(*m.engine).total(), "the cache and the ledger disagree");
 }
 
 void check_leases(const State& state, const Model& m) {
@@ -48,7 +48,7 @@ void check_lines(const State& state, const Model& m) {
     check(state.wanted(m), "a model is prepared that nobody wants");
     check(lines.unloads.empty() || (!lines.leases.empty() && lines.leases.begin()->first < lines.first_unload()),
           "a cancelled load goes on");
-    check(m.state() != ModelState::kWaitingForRoom || m.footprint <= state.ledger.budget(),
+    check(m.state() != ModelState::kWaitingForRoom || m.footprint.within(state.ledger.budget()),
           "a model that never fits waits");
   }
   if (m.state() == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");

@@ -77,7 +77,7 @@ struct Model {
 
   Phase phase;
   Residency told = Residency::kCold;  // as of the last step, see ContextManager::changes
-  Bytes footprint;                    // hot, as inspected or measured last
+  Footprint footprint;                // hot, as inspected or measured last
   std::optional<EngineId> engine;     // all but the first three states
   EngineRun run;                      // `engine`
   TimePoint had_turn{};               // when it was told to leave for another
@@ -101,7 +101,7 @@ struct Model {
   std::uint64_t room_decision = 0;  // that others leave for it, for the load or wake under way
   std::string room_plan;            // who leaves, as decided last
 
-  std::optional<Bytes> residue;  // as it was last time
+  std::optional<Footprint> residue;  // as it was last time
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 

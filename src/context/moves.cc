@@ -126,6 +126,8 @@ void ContextManager::Impl::displace(Model& claimant, const Move& move) {
     if (move.kind == Move::Kind::kDrain) {
       m.draining = leaver.drains;
       refresh_evictable(m);
+      // Whoever came before an unload is not served first any more.
+      if (m.draining && !state_.queue.lines(m.id).unloads.empty()) advance_unload(m);
       continue;
     }
     if (leaver.how != Leaver::How::kLater) begin_switch(claimant);

@@ -39,7 +39,12 @@ void ContextManager::Impl::become_parked(Model& m, const EngineParked& event) {
   m.run.busy_refusals = 0;
   m.evicted.clear();
   ++m.parks;
-  state_.ledger.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Bytes() : event.residue, event.image);
+  Footprint stays = event.residue;
+  if (planted_bug(PlantedBug::kDeviceStaysTaken)) {
+    stays = state_.ledger.held(*m.engine);
+    stays.set(Footprint::kHost, event.residue.host());
+  }
+  state_.ledger.park(*m.engine, planted_bug(PlantedBug::kParkedHoldsNothing) ? Footprint() : stays, event.image);
   if (park.to_make_room) {
     state_.cache.count_eviction(m.id);
     const auto newcomer = state_.models.find(park.made_for);
@@ -111,7 +116,7 @@ void ContextManager::Impl::finish_parks(Model& m, bool changed) {
                                .model = m.id,
                                .changed = changed,
                                .took = state_.now - waiter.arrived,
-                               .footprint = state_.ledger.held(*m.engine)});
+                               .footprint = state_.ledger.held(*m.engine).total()});
   }
 }
 
@@ -174,7 +179,7 @@ void ContextManager::Impl::expire_idle() {
 void ContextManager::Impl::give_back(Bytes short_by) {
   // Beyond what was told to leave and is on its way.
   const auto lacking = [&] {
-    const Bytes coming = state_.ledger.reserved() - state_.ledger.after_exits().committed;
+    const Bytes coming = (state_.ledger.reserved() - state_.ledger.after_exits().committed).host();
     return coming < short_by;
   };
   for (Model* m = idle_guess(); m != nullptr && lacking(); m = idle_guess()) {
@@ -198,7 +203,8 @@ void ContextManager::Impl::give_back(Bytes short_by) {
   if (dropped) return;  // whether that was enough shows next time
   for (Model* m : hot) {
     if (!lacking()) return;
-    const bool frees = state_.parkable(*m) && state_.expected_residue(*m) < state_.ledger.held(*m->engine);
+    const bool frees =
+        state_.parkable(*m) && state_.expected_residue(*m).host() < state_.ledger.held(*m->engine).host();
     const ImageRoom::When image = frees ? make_image_room(*m) : ImageRoom::When::kNever;
     if (image == ImageRoom::When::kNow) {
       park(*m, "parked, as the machine's memory is short", {}, /*to_make_room=*/true);

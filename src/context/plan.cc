@@ -115,7 +115,7 @@ std::vector<const Model*> Planner::claimants() const {
 }
 
 void Planner::place(const Model& claimant) {
-  if (claimant.footprint > state_.ledger.budget()) {
+  if (!claimant.footprint.within(state_.ledger.budget())) {
     add(Move::Kind::kRefuse, &claimant);
     return;
   }
@@ -131,7 +131,7 @@ void Planner::place(const Model& claimant) {
     return;
   }
   withdraw_guesses(claimant);
-  const Bytes needs = state_.lacking(claimant);
+  const Footprint needs = state_.lacking(claimant);
   if (!draft_.planned.fits(needs)) stop_return(claimant);
   if (!draft_.planned.fits(needs)) return make_room(claimant);
   add(Move::Kind::kAwaitExits, &claimant);
@@ -139,14 +139,14 @@ void Planner::place(const Model& claimant) {
 }
 
 bool Planner::fits_now(const Model& claimant) const {
-  const Bytes needs = state_.lacking(claimant);
+  const Footprint needs = state_.lacking(claimant);
   const bool held_back =
       state_.pressure && claimant.state() != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
   return !held_back && draft_.now.fits(needs) && draft_.planned.fits(needs);
 }
 
 void Planner::make_room(const Model& claimant) {
-  const Bytes needs = state_.lacking(claimant);
+  const Footprint needs = state_.lacking(claimant);
   const bool forced = state_.forced(claimant);
   Candidates candidates;
   if (may_evict_) add_idle(candidates);
@@ -351,12 +351,17 @@ void Planner::shrink_to_limits() {
   while (!draft_.planned.within()) {
     Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
     const std::vector<const Model*> idle_ones = draft_.idle_models();
-    const auto hot = std::ranges::find(idle_ones, ModelState::kHot, &Model::state);
     const bool too_many = draft_.planned.max_models != 0 && draft_.planned.slots > draft_.planned.max_models;
+    const Footprint above = draft_.planned.committed - draft_.planned.budget;
+    const auto helps = [&](const Footprint& freed) { return least(above, freed) != Footprint(); };
+    const auto hot = std::ranges::find_if(idle_ones, [&](const Model* m) {
+      return m->state() == ModelState::kHot && (too_many || helps(draft_.held(*m)));
+    });
+    const auto parked = std::ranges::find_if(idle_ones, [&](const Model* m) { return helps(draft_.held(*m)); });
     if (const Model* const guess = draft_.idle_guess()) {
       move.leavers.push_back(guess_leaver(*guess));
     } else if (hot != idle_ones.end()) {
-      const bool frees = too_many || draft_.expected_residue(**hot) < draft_.held(**hot);
+      const bool frees = too_many || helps(draft_.held(**hot) - draft_.expected_residue(**hot));
       Leaver& its = move.leavers.emplace_back(Leaver{.model = *hot});
       tell_to_leave(its, /*stops=*/!frees || !state_.parkable(**hot));
       // What is stopped for its image may be enough; if not, it does not wait for that.
@@ -364,8 +369,8 @@ void Planner::shrink_to_limits() {
         its.how = Leaver::How::kStop;
         draft_.leave(**hot, /*stops=*/true);
       }
-    } else if (!idle_ones.empty() && draft_.planned.committed > draft_.planned.budget) {
-      tell_to_leave(move.leavers.emplace_back(Leaver{.model = idle_ones.front()}), /*stops=*/true);
+    } else if (parked != idle_ones.end()) {
+      tell_to_leave(move.leavers.emplace_back(Leaver{.model = *parked}), /*stops=*/true);
     } else {
       return;
     }
@@ -379,7 +384,7 @@ void Planner::shrink_parked() {
   for (const auto& [id, m] : state_.models) {
     if (!m.engine || draft_.state_of(m) == ModelState::kStopping) continue;
     images += state_.ledger.image(*m.engine);
-    if (draft_.state_of(m) == ModelState::kParked) residues += draft_.held(m);
+    if (draft_.state_of(m) == ModelState::kParked) residues += draft_.held(m).host();
   }
   const ParkingLimits& limits = state_.options.parking;
   if (residues <= limits.memory && images <= limits.images) return;
@@ -388,7 +393,7 @@ void Planner::shrink_parked() {
     if (!too_much && images <= limits.images) return;
     const Bytes image = state_.ledger.image(*m->engine);
     if (m->state() != ModelState::kParked || (!too_much && image == Bytes())) continue;
-    residues -= draft_.held(*m);
+    residues -= draft_.held(*m).host();
     images -= image;
     Move& move = add(Move::Kind::kShrink, nullptr);
     move.reason = "evicted, as parked models hold more than park.memory or park.images allows";

@@ -54,9 +54,12 @@ enum class PlantedBug {
   kVisitIsService,
   kDryRunIsAlone,
   kDryRunIgnoresPressure,
+  kDevicesUnbounded,
+  kDeviceStaysTaken,
+  kOtherPoolLeaves,
 };
 
-inline constexpr std::array<std::string_view, 45> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 48> kPlantedBugNames = {
     "none",
     "release_before_reap",       // memory is given back when an engine is told to stop, not when it is gone
     "grant_to_cancelled",        // a request that left the queue is granted all the same
@@ -102,6 +105,9 @@ inline constexpr std::array<std::string_view, 45> kPlantedBugNames = {
     "visit_is_service",          // how long visits take counts for what slots are given
     "dry_run_is_alone",          // what a load would do is told as if nobody else waited
     "dry_run_ignores_pressure",  // and as if the machine's memory was not short
+    "devices_unbounded",         // only the host's memory is bounded
+    "device_stays_taken",        // what a parked model gave back of a device is not free again
+    "other_pool_leaves",         // models leave that free nothing of what is missing
 };
 
 #ifdef MINERVA_PLANTED_BUGS

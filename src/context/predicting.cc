@@ -75,7 +75,7 @@ void ContextManager::Impl::guess_wasted(Model& m) {
   if (!m.guess) return;
   m.guess.reset();
   ++guesses_.wasted;
-  guesses_.wasted_bytes += m.footprint;
+  guesses_.wasted_bytes += m.footprint.total();
   score_.count(/*right=*/false);
 }
 
@@ -90,7 +90,7 @@ void ContextManager::Impl::note_on_paper(const Model& m) {
   const bool there =
       std::any_of(on_paper_.begin(), on_paper_.end(), [&](const PaperGuess& guess) { return guess.model == m.id; });
   // How much room one takes that was never inspected is not known.
-  if (there || m.footprint == Bytes()) return;
+  if (there || m.footprint == Footprint()) return;
   if (on_paper_.size() == kMostOnPaper) {
     on_paper_.erase(on_paper_.begin());
     score_.count(/*right=*/false);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "context/planted_bug.h"
+#include "minerva/base/check.h"
 
 namespace minerva {
 namespace {
@@ -23,7 +24,7 @@ RequestQueue::Turn after_its_turn(const Model& m, RequestQueue::Turn turn) {
 }  // namespace
 
 State::State(const ContextOptions& first_options, std::unique_ptr<EvictionPolicy> policy)
-    : options(first_options), cache(std::move(policy)), ledger(first_options.memory_budget, first_options.max_models) {}
+    : options(first_options), cache(std::move(policy)), ledger(budget_of(first_options), first_options.max_models) {}
 
 // ---- a model ----
 
@@ -58,7 +59,7 @@ bool State::comes_back_unasked(const Model& m) const {
   return m.eager == kBehindAll && queue.lines(m.id).wanting() == 0;
 }
 
-Bytes State::lacking(const Model& m) const {
+Footprint State::lacking(const Model& m) const {
   return m.state() == ModelState::kParked ? m.footprint - ledger.held(*m.engine) : m.footprint;
 }
 
@@ -140,10 +141,11 @@ bool State::parkable(const Model& m) const {
   return m.run.can_park && !m.run.stalled && options.parking.enabled && !draining && now >= m.run.not_parked_before;
 }
 
-Bytes State::expected_residue(const Model& m) const { return expected_residue(m, ledger.held(*m.engine)); }
+Footprint State::expected_residue(const Model& m) const { return expected_residue(m, ledger.held(*m.engine)); }
 
-Bytes State::expected_residue(const Model& m, Bytes held) {
-  return std::min(held, m.residue.value_or(kHead + Bytes(held.count() / kShareKept)));
+Footprint State::expected_residue(const Model& m, const Footprint& held) {
+  // Nothing stays on a device, unless it did before.
+  return least(held, m.residue.value_or(kHead + Bytes(held.host().count() / kShareKept)));
 }
 
 Bytes State::image_room(const Model& m) const {
@@ -163,6 +165,13 @@ bool State::no_model_moves() const {
            const ModelState state = e.second.state();
            return state == ModelState::kCold || state == ModelState::kHot || state == ModelState::kParked;
          });
+}
+
+Footprint budget_of(const ContextOptions& options) {
+  Footprint budget(options.memory_budget);
+  check(options.devices.size() <= Footprint::kMostDevices, "more devices than there are pools");
+  for (std::size_t i = 0; i < options.devices.size(); ++i) budget.set(i + 1, options.devices[i].memory_budget);
+  return budget;
 }
 
 TimePoint after(TimePoint now, Duration span) { return span > TimePoint::max() - now ? TimePoint::max() : now + span; }

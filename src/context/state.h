@@ -74,7 +74,7 @@ struct State {
   // Resident on a guess alone: nobody had it in memory before.
   static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   // What it needs beyond what it holds: all of its footprint if it is cold.
-  Bytes lacking(const Model& m) const;
+  Footprint lacking(const Model& m) const;
   // When it was used last, or became hot.
   TimePoint idle_since(const Model& m) const;
   static Residency residency(const Model& m, TimePoint now);
@@ -95,8 +95,8 @@ struct State {
   // now.
   bool parkable(const Model& m) const;
   // What it will keep when it is parked: as last time, or a guess.
-  Bytes expected_residue(const Model& m) const;
-  static Bytes expected_residue(const Model& m, Bytes held);
+  Footprint expected_residue(const Model& m) const;
+  static Footprint expected_residue(const Model& m, const Footprint& held);
   // How large its image may become.
   Bytes image_room(const Model& m) const;
 
@@ -137,6 +137,8 @@ struct State {
   Duration expected_wait(const Model& m) const;
 };
 
+// Of all pools.
+Footprint budget_of(const ContextOptions& options);
 // now + span, or the end of time.
 TimePoint after(TimePoint now, Duration span);
 

@@ -91,7 +91,8 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
   v.id = m.id;
   v.residency = State::residency(m, now);
   if (m.engine) {
-    v.memory = state_.ledger.held(*m.engine);
+    v.by_pool = state_.ledger.held(*m.engine);
+    v.memory = v.by_pool.total();
     v.image = state_.ledger.image(*m.engine);
   }
   v.can_park = m.run.can_park && state_.options.parking.enabled;
@@ -190,14 +191,24 @@ std::string ContextManager::Impl::asked_by(const RequestQueue::Line& line) const
   return "by an operator";
 }
 
-Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const {
+Error ContextManager::Impl::too_large(const ModelId& id, const Footprint& footprint) const {
+  const Footprint& budget = state_.ledger.budget();
+  for (std::size_t i = 0; i < state_.options.devices.size(); ++i) {
+    if (footprint.of(i + 1) <= budget.of(i + 1)) continue;
+    return {
+        ErrorCode::kBudgetExceeded,
+        fmt::format("{} needs {} MiB of the device {} and its memory_budget is {} MiB; raise it, or put less of the "
+                    "model there",
+                    in_quotes(id), footprint.of(i + 1).rounded_mib(), in_quotes(state_.options.devices[i].name),
+                    budget.of(i + 1).rounded_mib())};
+  }
   return {ErrorCode::kBudgetExceeded,
           fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; raise memory_budget, or lower what is "
                       "set for it (context, parallel, weights, fit) or take a smaller quantization",
-                      in_quotes(id), footprint.rounded_mib(), state_.ledger.budget().rounded_mib())};
+                      in_quotes(id), footprint.host().rounded_mib(), budget.host().rounded_mib())};
 }
 
-Error ContextManager::Impl::no_room_for_load(const ModelId& id, Bytes footprint) const {
+Error ContextManager::Impl::no_room_for_load(const ModelId& id, const Footprint& footprint) const {
   const Room room = state_.ledger.now();
   const bool slots = room.max_models != 0 && room.slots >= room.max_models;
   const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);

@@ -13,6 +13,7 @@
 #include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
 #include "minerva/base/result.h"
+#include "minerva/context/footprint.h"
 #include "minerva/context/history.h"
 
 namespace minerva {
@@ -90,9 +91,16 @@ struct PredictionOptions {
 
 // ---- configuration ------------------------------------------------------------------------------------------------
 
+// A device with memory of its own.
+struct Device {
+  std::string name;
+  Bytes memory_budget;
+};
+
 struct ContextOptions {
   std::size_t max_models = 0;               // 0: bounded by memory only
-  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
+  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together, in the host's memory
+  std::vector<Device> devices{};            // at most Footprint::kMostDevices
   ParkingLimits parking{};
   PredictionOptions prediction{};
   std::size_t max_queue_per_model = 128;             // waiting requests
@@ -202,8 +210,8 @@ struct LeaseLost {
 struct Inspected {
   ModelId model;
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
-  Result<Bytes> footprint;
-  std::optional<Bytes> residue = std::nullopt;
+  Result<Footprint> footprint;
+  std::optional<Footprint> residue = std::nullopt;
   unsigned slots = 0;  // requests that the engine will answer at once, if that is not what ModelAdded said; 0: it is
 };
 struct EngineReady {
@@ -213,7 +221,7 @@ struct EngineReady {
 // Answer to Park: what is left of it in memory, how large its image is, and the page cache that a wake will find.
 struct EngineParked {
   EngineId engine;
-  Bytes residue;
+  Footprint residue;
   Bytes image;
   Bytes cached{};
 };
@@ -236,7 +244,7 @@ struct EngineWoken {
 // What the engine holds at most, hot, as measured: takes the place of what was predicted.
 struct FootprintMeasured {
   EngineId engine;
-  Bytes footprint;
+  Footprint footprint;
 };
 // Memory outside of the budget is short (or was, and is no more): `short_by` is to be given back. Sent again while that
 // lasts; each time something is given back, the cheapest first: pages of parked models' weights, idle models' memory by
@@ -299,7 +307,7 @@ struct Inspect {
 struct Spawn {
   EngineId engine;
   ModelId model;
-  Bytes footprint;
+  Footprint footprint;
 };
 // End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: the model it makes room
 // for, empty if none.
@@ -407,7 +415,8 @@ struct ResidencyChange {
 struct ModelView {
   ModelId id;
   Residency residency = Residency::kCold;
-  Bytes memory;  // reserved now; 0 when it holds none
+  Bytes memory;       // reserved now in all pools together; 0 when it holds none
+  Footprint by_pool;  // the same
   std::size_t leases = 0;
   unsigned slots = 0;              // of its engine; 0: any number
   unsigned slots_taken = 0;        // by those leases; may be more than there are, see ContextManager
