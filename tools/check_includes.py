@@ -10,7 +10,7 @@ MAY_INCLUDE = {
     "cache": {"base"},
     "context": {"cache", "base"},
     "io": {"base"},
-    "engine": {"io", "context", "schedule", "base"},
+    "engine": {"io", "context", "schedule", "base", "protocol"},
     "catalog": {"engine", "context", "io", "schedule", "base"},
     "api": {"context", "cache", "base"},
     "ollama": {"api", "context", "base"},
@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "host": {"catalog", "engine", "context", "cache", "io", "schedule", "base"},
     "pull": {"catalog", "engine", "context", "api", "io", "schedule", "base"},
     "server": {"pull", "ollama", "router_api", "llama_swap", "host", "config", "catalog", "engine", "context", "cache", "api", "io", "schedule", "base"},
-    "cli": {"cachesim", "config", "catalog", "engine", "api", "cache", "io", "base"},
+    "cli": {"cachesim", "config", "catalog", "engine", "api", "cache", "io", "base", "protocol"},
     "apps": {"server", "cli", "config", "base"},
     "cachesim": {"context", "cache", "base"},
 }

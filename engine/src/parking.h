@@ -26,6 +26,7 @@
 #include "mapped_files.h"
 #include "own_memory.h"
 #include "page_map.h"
+#include "protocol/agent.h"
 #include "read_ahead.h"
 
 namespace minerva::engine {
@@ -41,16 +42,7 @@ class Parking {
     // Why nothing can be parked; empty: it can.
     const std::string & why_not() const { return why_not_; }
 
-    struct Report {
-        std::string refused;                   // why not; empty: done
-        bool busy = false;                     // it was at work: asked again, it may be done
-        std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if that is why
-        std::uint64_t written_bytes = 0;
-        std::uint64_t image_bytes = 0;               // what the image holds now
-        std::optional<std::uint64_t> residue_bytes;  // parked: what the process still holds (OwnMemory)
-        PagesInMemory soon;               // park, wake: of what the first token after a wake needs, in the page cache
-        std::uint64_t dropped_bytes = 0;  // drop: given back
-    };
+    using Report = protocol::ParkReport;
     // `max_image_bytes`: the park is refused, and the model stays as it was, if the image would become larger.
     Report park(std::uint64_t max_image_bytes);
     // Gives back so much of the page cache, from the end of the weights, so that a wake finds their beginning; of more

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/descriptor.h"
 #include "io/loop.h"
 #include "io/stream.h"
 #include "minerva/base/clock.h"
@@ -27,7 +28,6 @@ class ServiceManager {
   ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
-  ~ServiceManager();
 
   // The service takes requests now; it has begun to end.
   void ready() const;
@@ -44,7 +44,7 @@ class ServiceManager {
  private:
   struct Socket {
     std::string address;
-    int fd;
+    Descriptor fd;
   };
   void tell(std::string_view message) const;
   void receive_sockets();

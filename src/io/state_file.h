@@ -13,7 +13,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "io/files.h"
 #include "io/loop.h"
 #include "minerva/base/result.h"
 
@@ -26,7 +28,8 @@ class StateFile {
     unsigned version;       // of the content's shape
     std::string_view loss;  // what is so without it: "models will be inspected again"
   };
-  StateFile(std::string path, Format format) : path_(std::move(path)), format_(format) {}
+  StateFile(std::string path, Format format, Files& files = real_files())
+      : path_(std::move(path)), format_(format), files_(&files) {}
 
   const std::string& path() const { return path_; }
   // The content; nothing if there is none that can be used. Blocks.
@@ -44,6 +47,7 @@ class StateFile {
  private:
   std::string path_;
   Format format_;
+  Files* files_;
 };
 
 // Saves what changes, once for many changes: at most each `period`, and when it is told to. What it was given is its
@@ -61,19 +65,31 @@ class StateSaver {
 
   // To be saved, at once or when the period since the last time is over.
   void changed();
+  // To be saved at once; `then` is called on the loop's thread when what changed until now is on disk, unless this is
+  // gone by then.
+  void save_now(std::function<void()> then);
   // What changed is on disk when it returns. Blocks: for an orderly end.
   void finish();
 
  private:
   struct Writer;
+  // Whoever waits until what was given up to `given` is on disk.
+  struct Waiting {
+    std::uint64_t given = 0;
+    std::function<void()> then;
+  };
+  void arm(TimePoint when);
   void save();
+  void tell_waiting();
 
   Loop& loop_;
   Duration period_;
   Content content_;
   Timer timer_;
   bool armed_ = false;
-  std::optional<TimePoint> last_;   // it was saved
+  std::optional<TimePoint> last_;              // it was saved
+  std::vector<std::function<void()>> asking_;  // of save_now(), whose content was not given yet
+  std::vector<Waiting> waiting_;
   std::shared_ptr<Writer> writer_;  // shared with the writes under way
 };
 

@@ -4,20 +4,30 @@
 // Threading: the loop's thread. Each pull and each listing works on a thread of its own, which tells the loop how far
 // it is. Ownership: the Loop outlives it; when it goes, its threads have ended. It knows nothing of the catalog:
 // whoever makes it says what a fetched file became.
+//
+// A job is done before the disk has its files (placed.h). Until the disk has them the table says so, with the boot that
+// they are of: `Job::placed`, `Job::boot`. The sync follows in a thread of the job's own, before the next job begins. A
+// process that was killed in between leaves that to the next one, which finds the same boot: the kernel still has what
+// was written. After another boot nobody knows: what each job had made is withdrawn before anybody sees it, and proven
+// again; a job of which a file is wrong then runs again.
 #pragma once
 
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "io/boot_id.h"
 #include "io/loop.h"
 #include "pull/fetch.h"
 #include "pull/job.h"
+#include "pull/placed.h"
 #include "pull/stop.h"
 
 namespace minerva::pull {
@@ -36,8 +46,9 @@ class Downloads {
     // Its files are in their places: settle() is to be called with what the catalog says of the model.
     std::function<void(const std::string& id, const Fetched&)> fetched;
   };
-  // `file`: where the table is kept.
-  Downloads(io::Loop& loop, const std::string& file, Hooks hooks);
+  // `file`: where the table is kept. `boot`: this one of the machine; empty: nobody knows. Blocks on the disk.
+  Downloads(io::Loop& loop, const std::string& file, Hooks hooks, std::string boot = io::boot_id(),
+            io::Files& files = io::real_files());
   Downloads(const Downloads&) = delete;
   Downloads& operator=(const Downloads&) = delete;
   ~Downloads();
@@ -77,11 +88,29 @@ class Downloads {
   void finish();
 
  private:
+  // Names of Progress::made that are in the table on disk.
+  class Recorded {
+   public:
+    void add(const std::vector<std::string>& names) {
+      const std::lock_guard lock(mutex_);
+      names_.insert(names.begin(), names.end());
+    }
+    bool has(const std::string& name) {
+      const std::lock_guard lock(mutex_);
+      return names_.contains(name);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::set<std::string> names_;
+  };
   // What is under way beside the loop.
   struct Work {
     Stop stop;
     std::thread thread;
-    std::string job;  // empty: a listing
+    std::string job;           // empty: a listing
+    bool only_checks = false;  // files that are in their places
+    Recorded recorded = {};
   };
   Job* find_job(const std::string& id);
   // One that has not ended. Errors: as cancel().
@@ -93,6 +122,16 @@ class Downloads {
   void end(Job& job, JobState state);
   void take_progress(const std::string& id, const Progress& progress);
   void take_end(const std::string& id, const Result<Fetched>& result, const Progress& last);
+  // What the job has made is in the table on disk, before a file of it gets its name.
+  void record_made(Job& job);
+  // What jobs had made in another boot: nobody sees it until it is proven.
+  void withdraw_doubtful();
+  bool is_doubtful(const Job& job) const { return job.boot != boot_ && (job.placed || !job.progress.made.empty()); }
+  // Nothing where the job's hub is another one now, or the file is of no repository.
+  static std::optional<Placed> placed_of(const Job& job);
+  // Proves files of another boot again, or syncs those of a job that has ended. false: there is nothing to do.
+  bool begin_check();
+  void take_check(const std::string& id, bool proved, Outcome outcome);
   // What a job that was cancelled had made leaves the disk. false: there is none such.
   bool begin_discard();
   std::vector<std::string> only_of(const Job& job, const std::string& repo) const;
@@ -105,7 +144,9 @@ class Downloads {
 
   io::Loop& loop_;
   Hooks hooks_;
-  std::list<Job> jobs_;  // the oldest first
+  const std::string boot_;
+  std::list<Job> jobs_;            // the oldest first
+  std::set<std::string> unknown_;  // ids of jobs whose files the disk refused to sync: the next start proves them
   std::list<std::unique_ptr<Work>> works_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // calls that the loop has yet to make look at it
   bool finishing_ = false;

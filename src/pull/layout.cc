@@ -48,6 +48,10 @@ fs::path HubLayout::part(std::string_view etag) const {
   return folder_ / "blobs" / fmt::format("{}{}", etag, kPartEnding);
 }
 
+fs::path HubLayout::unproven(std::string_view etag) const {
+  return folder_ / "blobs" / fmt::format("{}.minerva.unproven", etag);
+}
+
 fs::path HubLayout::lock(std::string_view etag) const { return locks_ / fmt::format("{}.lock", etag); }
 
 fs::path HubLayout::snapshot(std::string_view commit, std::string_view path) const {
@@ -83,7 +87,7 @@ Result<void> HubLayout::link(std::string_view commit, std::string_view path, std
 
 Result<void> HubLayout::set_ref(std::string_view revision, std::string_view commit) const {
   if (is_commit(revision)) return {};
-  const fs::path ref = folder_ / "refs" / revision;
+  const fs::path ref = this->ref(revision);
   std::error_code error;
   fs::create_directories(ref.parent_path(), error);
   if (error) return cannot("make", ref.parent_path(), error.message());
@@ -98,11 +102,7 @@ Result<void> HubLayout::set_ref(std::string_view revision, std::string_view comm
 }
 
 FileLock::FileLock(const fs::path& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)) {
-  owned_ = fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);  // which gives the lock back
+  owned_ = fd_ && ::flock(*fd_, LOCK_EX | LOCK_NB) == 0;
 }
 
 }  // namespace minerva::pull

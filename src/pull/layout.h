@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/descriptor.h"
 #include "minerva/base/result.h"
 
 namespace minerva::pull {
@@ -26,8 +27,11 @@ class HubLayout {
   std::filesystem::path blob(std::string_view etag) const { return folder_ / "blobs" / etag; }
   // What of it is here already. Another name than the hub's own parts: those cannot be gone on with by anybody else.
   std::filesystem::path part(std::string_view etag) const;
+  // A blob that may not be what it was, until it is proven again (placed.h).
+  std::filesystem::path unproven(std::string_view etag) const;
   std::filesystem::path lock(std::string_view etag) const;
   std::filesystem::path snapshot(std::string_view commit, std::string_view path) const;
+  std::filesystem::path ref(std::string_view revision) const { return folder_ / "refs" / revision; }
   const std::filesystem::path& folder() const { return folder_; }
 
   // Makes the folders for a blob and its lock. Errors: kIo.
@@ -47,14 +51,11 @@ class FileLock {
  public:
   // Not owned if another program has it; errno then.
   explicit FileLock(const std::filesystem::path& path);
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-  ~FileLock();
   bool owned() const { return owned_; }
-  bool is_open() const { return fd_ >= 0; }
+  bool is_open() const { return bool{fd_}; }
 
  private:
-  int fd_;
+  io::Descriptor fd_;  // which gives the lock back
   bool owned_ = false;
 };
 

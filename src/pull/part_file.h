@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/descriptor.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/result.h"
 #include "pull/hasher.h"
@@ -39,7 +40,6 @@ class PartFile {
                                                 Bytes piece = {});
   PartFile(const PartFile&) = delete;
   PartFile& operator=(const PartFile&) = delete;
-  ~PartFile();
 
   const std::vector<Piece>& pieces() const { return pieces_; }
   std::uint64_t have() const;  // bytes of all pieces
@@ -55,8 +55,12 @@ class PartFile {
   // Whether it is what the proof says. Requires: complete(), asked once, and no append() after it. Errors: kIo: it
   // cannot be read; kCancelled: `stop` was set, as that may take a while.
   Result<bool> proven(const Stop& stop);
-  // Synced to disk and renamed; a file that is there is left. Requires: complete(). Errors: kIo, kConflict.
-  Result<void> finish(const std::filesystem::path& path);
+  enum class Durability {
+    kFirst,  // the bytes are on disk before the name is given
+    kLater,  // the caller sees to that: after a loss of power the name may be there without the bytes
+  };
+  // Gives it its name; a file that is there is left. Requires: complete(). Errors: kIo, kConflict.
+  Result<void> finish(const std::filesystem::path& path, Durability durability);
   // The file is removed, and its map.
   void discard() { remove(path_); }
 
@@ -66,7 +70,7 @@ class PartFile {
   static Bytes kept(const std::filesystem::path& path, Bytes size);
 
  private:
-  PartFile(int fd, std::filesystem::path path, Bytes size, Proof proof);
+  PartFile(io::Descriptor file, std::filesystem::path path, Bytes size, Proof proof);
   // The pieces as they are there. Errors: kIo.
   Result<void> find_pieces(std::uint64_t there, std::uint64_t piece);
   Result<void> make_map(std::uint64_t piece);
@@ -74,8 +78,8 @@ class PartFile {
   void hash_what_is_there();
   Failure failed(std::string_view what) const;
 
-  int fd_;
-  int map_ = -1;  // of several pieces
+  io::Descriptor file_;
+  io::Descriptor map_;  // of several pieces
   std::filesystem::path path_;
   std::uint64_t size_;
   Proof proof_;
@@ -83,7 +87,7 @@ class PartFile {
 
   mutable std::mutex mutex_;  // of what follows
   std::vector<Piece> pieces_;
-  std::unique_ptr<Hasher> hash_;  // null: there is no proof
+  std::unique_ptr<Hasher> hash_;  // null: there is no proof; it reads the file, so it goes first
 };
 
 // Bytes that can still be written where `path` is, or will be; nothing if that cannot be told.

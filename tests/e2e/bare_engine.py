@@ -81,6 +81,8 @@ class BareEngine:
 
     # ---- the control channel ----
 
+    asked = 1000  # requests, and so the last one's id; tests that say lines themselves take less
+
     def say(self, text):
         data = text.encode()
         if self.answers:
@@ -94,9 +96,16 @@ class BareEngine:
             raise Died(self.log())
         return json.loads(line)
 
+    def ask(self, word, *numbers):
+        """A request with an id of its own; its answer."""
+        self.asked += 1
+        self.say(" ".join(map(str, (word, self.asked, *numbers))) + "\n")
+        answer = self.answer()
+        assert answer.pop("id") == self.asked, answer
+        return answer
+
     def try_to_park(self, most=NO_LIMIT):
-        self.say(f"park {most}\n")
-        return self.answer()
+        return self.ask("park", most)
 
     def park(self, most=NO_LIMIT, drop=False):
         """On a crowded machine it may be a while after an answer until the engine rests. `drop`: all page cache too."""
@@ -108,17 +117,14 @@ class BareEngine:
 
     def drop(self, most):
         """Gives back so much page cache, in bytes, if it is parked."""
-        self.say(f"drop {most}\n")
-        return self.answer()
+        return self.ask("drop", most)
 
     def wake(self):
-        self.say("wake\n")
-        return self.answer()
+        return self.ask("wake")
 
     def measure(self, conversations=0):
         """What it holds at most, in bytes; `conversations`: what those outside of slots may come to."""
-        self.say(f"measure {conversations}\n")
-        return self.answer()["measured"]
+        return self.ask("measure", conversations)["measured"]
 
     # ---- requests ----
 
