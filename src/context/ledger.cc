@@ -2,32 +2,42 @@
 
 #include <algorithm>
 
+#include "context/planted_bug.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
 
-bool Room::fits(Bytes footprint) const {
-  return (max_models == 0 || slots < max_models) && committed <= budget && footprint <= budget - committed;
+bool Room::fits(const Footprint& footprint) const {
+  if (max_models != 0 && slots >= max_models) return false;
+  // A pool of which it needs nothing is not in its way.
+  const std::size_t pools = planted_bug(PlantedBug::kDevicesUnbounded) ? 1 : Footprint::kPools;
+  for (std::size_t pool = 0; pool < pools; ++pool) {
+    const Bytes needs = footprint.of(pool);
+    if (needs > Bytes() && (committed.of(pool) > budget.of(pool) || needs > budget.of(pool) - committed.of(pool))) {
+      return false;
+    }
+  }
+  return true;
 }
 
-bool Room::within() const { return (max_models == 0 || slots <= max_models) && committed <= budget; }
+bool Room::within() const { return (max_models == 0 || slots <= max_models) && committed.within(budget); }
 
-void Room::take(Bytes footprint) {
+void Room::take(const Footprint& footprint) {
   committed += footprint;
   ++slots;
 }
 
-void Room::give_back(Bytes memory, bool slot) {
+void Room::give_back(const Footprint& memory, bool slot) {
   committed -= memory;
   if (slot) --slots;
 }
 
-Ledger::Ledger(Bytes budget, std::size_t max_models) { set_limits(budget, max_models); }
+Ledger::Ledger(const Footprint& budget, std::size_t max_models) { set_limits(budget, max_models); }
 
-void Ledger::set_limits(Bytes budget, std::size_t max_models) {
+void Ledger::set_limits(const Footprint& budget, std::size_t max_models) {
   budget_ = budget;
   max_models_ = max_models;
-  bytes_ceiling_ = std::max(budget_, reserved_);
+  bytes_ceiling_ = most(budget_, reserved_);
   slots_ceiling_ = max_models_ == 0 ? SIZE_MAX : std::max(max_models_, slots_);
 }
 
@@ -58,23 +68,23 @@ void Ledger::add(const Entry& entry) {
 }
 
 void Ledger::lower_ceilings() {
-  bytes_ceiling_ = std::max(budget_, std::min(bytes_ceiling_, reserved_));
+  bytes_ceiling_ = most(budget_, least(bytes_ceiling_, reserved_));
   if (max_models_ != 0) slots_ceiling_ = std::max(max_models_, std::min(slots_ceiling_, slots_));
 }
 
-void Ledger::reserve(EngineId engine, Bytes footprint) {
+void Ledger::reserve(EngineId engine, const Footprint& footprint) {
   check(now().fits(footprint), "memory or a slot reserved above the limit");
   const auto [it, is_new] = entries_.emplace(engine, Entry{footprint});
   check(is_new, "an engine reserved twice");
   add(it->second);
 }
 
-void Ledger::mark_leaving(EngineId engine, Bytes stays) {
+void Ledger::mark_leaving(EngineId engine, const Footprint& stays) {
   Entry& e = entry(engine);
-  check(!e.leaving || stays == Bytes(), "an engine leaves twice");
+  check(!e.leaving || stays == Footprint(), "an engine leaves twice");
   subtract(e);
   e.leaving = true;
-  e.stays = std::min(stays, e.memory);
+  e.stays = least(stays, e.memory);
   add(e);
 }
 
@@ -86,19 +96,19 @@ void Ledger::mark_staying(EngineId engine) {
   add(e);
 }
 
-void Ledger::park(EngineId engine, Bytes residue, Bytes image) {
+void Ledger::park(EngineId engine, const Footprint& residue, Bytes image) {
   Entry& e = entry(engine);
   check(e.slot, "an engine is parked twice");
   subtract(e);
-  e = Entry{.memory = std::min(residue, e.memory), .slot = false, .image = image};
+  e = Entry{.memory = least(residue, e.memory), .slot = false, .image = image};
   add(e);
   lower_ceilings();
 }
 
-void Ledger::wake(EngineId engine, Bytes footprint) {
+void Ledger::wake(EngineId engine, const Footprint& footprint) {
   Entry& e = entry(engine);
   check(!e.slot && !e.leaving, "an engine wakes that is not parked");
-  const Bytes more = footprint - std::min(footprint, e.memory);
+  const Footprint more = footprint - e.memory;
   check(now().fits(more), "memory or a slot reserved above the limit");
   subtract(e);
   e.memory += more;
@@ -106,13 +116,13 @@ void Ledger::wake(EngineId engine, Bytes footprint) {
   add(e);
 }
 
-void Ledger::correct(EngineId engine, Bytes footprint) {
+void Ledger::correct(EngineId engine, const Footprint& footprint) {
   Entry& e = entry(engine);
   check(e.slot && !e.leaving, "the footprint of an engine is corrected that is not hot");
   subtract(e);
   e.memory = footprint;
   add(e);
-  bytes_ceiling_ = std::max(bytes_ceiling_, reserved_);
+  bytes_ceiling_ = most(bytes_ceiling_, reserved_);
   lower_ceilings();
 }
 
@@ -122,9 +132,9 @@ void Ledger::release(EngineId engine) {
   lower_ceilings();
 }
 
-Bytes Ledger::held(EngineId engine) const {
+Footprint Ledger::held(EngineId engine) const {
   const auto it = entries_.find(engine);
-  return it == entries_.end() ? Bytes() : it->second.memory;
+  return it == entries_.end() ? Footprint() : it->second.memory;
 }
 
 Bytes Ledger::image(EngineId engine) const {
@@ -142,7 +152,7 @@ void Ledger::check_invariants() const {
   check(again.reserved_ == reserved_ && again.slots_ == slots_, "the sums are not those of the reservations");
   check(again.leaving_ == leaving_ && again.slots_leaving_ == slots_leaving_, "the leaving sums are wrong");
   check(again.images_ == images_, "the images' sum is wrong");
-  check(reserved_ <= bytes_ceiling_, "reserved memory exceeds the budget");
+  check(reserved_.within(bytes_ceiling_), "reserved memory exceeds the budget");
   check(slots_ <= slots_ceiling_, "more engines than max_models");
 }
 

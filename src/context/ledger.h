@@ -10,52 +10,53 @@
 
 #include "minerva/base/bytes.h"
 #include "minerva/base/ids.h"
+#include "minerva/context/footprint.h"
 
 namespace minerva {
 
-// A limit in bytes and hot models, and what is committed of it. A value: plans are made on copies.
+// A limit in bytes of each pool and hot models, and what is committed of it. A value: plans are made on copies.
 struct Room {
-  Bytes budget;
+  Footprint budget;
   std::size_t max_models = 0;  // 0: no such limit
-  Bytes committed;             // may exceed the budget after it shrank, or by claims that must wait
+  Footprint committed;         // may exceed the budget after it shrank, or by claims that must wait
   std::size_t slots = 0;       // of max_models, taken
 
   // So much more, in another slot.
-  bool fits(Bytes footprint) const;
+  bool fits(const Footprint& footprint) const;
   // Within its limits as it is.
   bool within() const;
-  void take(Bytes footprint);
-  void give_back(Bytes memory, bool slot);
+  void take(const Footprint& footprint);
+  void give_back(const Footprint& memory, bool slot);
 };
 
 class Ledger {
  public:
-  Ledger(Bytes budget, std::size_t max_models);
+  Ledger(const Footprint& budget, std::size_t max_models);
 
   // A smaller limit takes nothing away: what is held stays held until released.
-  void set_limits(Bytes budget, std::size_t max_models);
+  void set_limits(const Footprint& budget, std::size_t max_models);
   // Requires: fits in now(), and `engine` holds nothing.
-  void reserve(EngineId engine, Bytes footprint);
+  void reserve(EngineId engine, const Footprint& footprint);
   // It was told to stop or to park; what it holds beyond `stays` will come back, and its slot. Told to stop while it
   // parks: the latter counts. Requires: it holds something.
-  void mark_leaving(EngineId engine, Bytes stays);
+  void mark_leaving(EngineId engine, const Footprint& stays);
   // It stays as it is after all. Requires: leaving.
   void mark_staying(EngineId engine);
   // It is parked: what is left is `residue` (or what it held, if that is less), and its image on disk has `image`.
   // Requires: it has a slot.
-  void park(EngineId engine, Bytes residue, Bytes image);
+  void park(EngineId engine, const Footprint& residue, Bytes image);
   // It gets a slot again and holds `footprint`. Requires: parked, not leaving, and what that adds fits in now().
-  void wake(EngineId engine, Bytes footprint);
+  void wake(EngineId engine, const Footprint& footprint);
   // It holds something else than was thought, be it beyond the limits. Requires: it has a slot and is not leaving.
-  void correct(EngineId engine, Bytes footprint);
+  void correct(EngineId engine, const Footprint& footprint);
   // Requires: it holds something.
   void release(EngineId engine);
 
   bool holds(EngineId engine) const { return entries_.contains(engine); }
-  Bytes held(EngineId engine) const;
-  Bytes budget() const { return budget_; }
+  Footprint held(EngineId engine) const;
+  Footprint budget() const { return budget_; }
   std::size_t max_models() const { return max_models_; }
-  Bytes reserved() const { return reserved_; }
+  Footprint reserved() const { return reserved_; }
   std::size_t engines() const { return entries_.size(); }
   Bytes image(EngineId engine) const;
   Bytes images() const { return images_; }  // of all
@@ -68,10 +69,10 @@ class Ledger {
 
  private:
   struct Entry {
-    Bytes memory;
+    Footprint memory;
     bool slot = true;
     bool leaving = false;
-    Bytes stays{};  // if leaving
+    Footprint stays{};  // if leaving
     Bytes image{};
   };
 
@@ -81,17 +82,17 @@ class Ledger {
   void add(const Entry& entry);
   void lower_ceilings();
 
-  Bytes budget_;
+  Footprint budget_;
   std::size_t max_models_ = 0;
   std::map<EngineId, Entry> entries_;
   // Sums over the entries.
-  Bytes reserved_;
+  Footprint reserved_;
   std::size_t slots_ = 0;
-  Bytes leaving_;
+  Footprint leaving_;
   std::size_t slots_leaving_ = 0;
   Bytes images_;
   // What may be held at most: the limits, or what was held when they shrank, as far as it has not been released since.
-  Bytes bytes_ceiling_;
+  Footprint bytes_ceiling_;
   std::size_t slots_ceiling_ = 0;
 };
 

@@ -1,8 +1,10 @@
 #include "context/victims.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
+#include "context/planted_bug.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
@@ -10,7 +12,7 @@ namespace {
 
 using Indexes = std::vector<std::size_t>;
 
-std::optional<Indexes> from_the_front(Room room, Bytes wanted, std::span<const Departure> candidates) {
+std::optional<Indexes> from_the_front(Room room, const Footprint& wanted, std::span<const Departure> candidates) {
   Indexes chosen;
   for (std::size_t i = 0; i < candidates.size() && !room.fits(wanted); ++i) {
     room.give_back(candidates[i].frees, candidates[i].slot);
@@ -27,91 +29,144 @@ struct Price {
   auto operator<=>(const Price&) const = default;
 };
 
-// The cheapest of the candidates at `offered`: a knapsack over bytes in kUnits-ths of what is lacking, and over slots.
-// Sizes are rounded down, so what is found is enough; what only just is enough may be missed, but not so many of equal
-// size (hence the number of units).
-std::optional<Indexes> cheapest(const Room& room, Bytes wanted, std::span<const Departure> candidates,
-                                const Indexes& offered) {
-  constexpr std::size_t kUnits = 240;
-  constexpr double kInexact = 1e-9;
-  const Bytes needed = room.committed + wanted;
-  const double lacking = needed > room.budget ? static_cast<double>((needed - room.budget).count()) : 0.0;
-  const std::size_t units = lacking > 0 ? kUnits : 0;
-  const std::size_t slots =
-      room.max_models != 0 && room.slots + 1 > room.max_models ? room.slots + 1 - room.max_models : 0;
-
-  // What one model offers: its first departure alone, or that and the one after it.
-  struct Offer {
-    Indexes indexes;
-    std::size_t units;
-    std::size_t slots;
-    Price price;
-  };
-  std::vector<std::vector<Offer>> models;
-  const auto add_to = [&](Offer offer, std::size_t index, double bytes_before) {
-    const Departure& departure = candidates[index];
-    const double bytes = bytes_before + static_cast<double>(departure.frees.count());
-    offer.indexes.push_back(index);
-    offer.units = lacking > 0 ? static_cast<std::size_t>(std::min(bytes / lacking, 1.0) * kUnits + kInexact) : 0;
-    offer.slots += departure.slot ? 1 : 0;
-    offer.price.cost += *departure.cost;
-    offer.price.places += index + 1;
-    return offer;
-  };
-  std::vector<std::size_t> model_of(candidates.size(), SIZE_MAX);
-  for (const std::size_t index : offered) {
-    if (candidates[index].after == SIZE_MAX) {
-      model_of[index] = models.size();
-      models.push_back({add_to({}, index, 0)});
-    } else if (const std::size_t model = model_of[candidates[index].after]; model != SIZE_MAX) {
-      const double before = static_cast<double>(candidates[candidates[index].after].frees.count());
-      models[model].push_back(add_to(models[model].front(), index, before));
+// What is missing: bytes in some of the pools, and slots. Each is a dimension of the table below, in which bytes count
+// in units of a part of what is missing in their pool.
+class Missing {
+ public:
+  Missing(const Room& room, const Footprint& wanted) {
+    for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+      const Bytes needed = room.committed.of(pool) + wanted.of(pool);
+      const bool lacks = wanted.of(pool) > Bytes() && needed > room.budget.of(pool);
+      if (lacks) pools_.push_back({pool, static_cast<double>((needed - room.budget.of(pool)).count())});
+    }
+    slots_ = room.max_models != 0 && room.slots + 1 > room.max_models ? room.slots + 1 - room.max_models : 0;
+    // About as many cells for each number of pools.
+    constexpr std::array<std::size_t, Footprint::kPools + 1> kUnits = {0, 240, 24, 10, 6, 4};
+    units_ = kUnits[pools_.size()];
+    std::vector<std::size_t> sizes(pools_.size(), units_ + 1);
+    sizes.push_back(slots_ + 1);
+    for (const std::size_t size : sizes) {
+      widths_.push_back(cells_);
+      cells_ *= size;
+    }
+    for (std::size_t cell = 0; cell < cells_; ++cell) {
+      for (std::size_t i = 0; i < sizes.size(); ++i) amounts_.push_back(cell / widths_[i] % sizes[i]);
     }
   }
 
-  // table[m][u, s]: the least price of freeing u units and s slots with the first m models, and what the last of them
-  // offers for it, if anything.
+  std::size_t cells() const { return cells_; }
+  // Units of each pool, and slots, that `freed` gives back. Rounded down, so that what seems enough is enough.
+  std::vector<std::size_t> units_of(const Footprint& freed, std::size_t slots) const {
+    constexpr double kInexact = 1e-9;
+    std::vector<std::size_t> units;
+    for (const auto& [pool, lacking] : pools_) {
+      const double share = std::min(static_cast<double>(freed.of(pool).count()) / lacking, 1.0);
+      units.push_back(static_cast<std::size_t>(share * static_cast<double>(units_) + kInexact));
+    }
+    units.push_back(slots);
+    return units;
+  }
+  // The cell of what is still missing when `units` of what `cell` stands for are there.
+  std::size_t rest(std::size_t cell, const std::vector<std::size_t>& units) const {
+    std::size_t rest = 0;
+    for (std::size_t i = 0; i < widths_.size(); ++i) {
+      const std::size_t amount = amounts_[cell * widths_.size() + i];
+      rest += (amount - std::min(amount, units[i])) * widths_[i];
+    }
+    return rest;
+  }
+
+ private:
+  struct Lack {
+    std::size_t pool;
+    double bytes;
+  };
+  std::vector<Lack> pools_;
+  std::size_t slots_ = 0;
+  std::size_t units_ = 0;
+  std::size_t cells_ = 1;
+  std::vector<std::size_t> widths_;   // of each dimension: how many cells lie between an amount and the next one
+  std::vector<std::size_t> amounts_;  // of each cell, in each dimension
+};
+
+// What one model offers: its first departure alone, or that and the one after it.
+struct Offer {
+  Indexes indexes{};
+  Footprint frees{};
+  std::size_t slots = 0;
+  Price price{};
+  std::vector<std::size_t> units{};
+};
+
+Offer extended(Offer offer, const Missing& missing, std::span<const Departure> candidates, std::size_t index) {
+  const Departure& departure = candidates[index];
+  offer.indexes.push_back(index);
+  offer.frees += departure.frees;
+  offer.slots += departure.slot ? 1 : 0;
+  offer.price.cost += *departure.cost;
+  offer.price.places += index + 1;
+  offer.units = missing.units_of(offer.frees, offer.slots);
+  return offer;
+}
+
+std::vector<std::vector<Offer>> offers_of_models(const Missing& missing, std::span<const Departure> candidates,
+                                                 const Indexes& offered) {
+  std::vector<std::vector<Offer>> models;
+  std::vector<std::size_t> model_of(candidates.size(), SIZE_MAX);
+  for (const std::size_t index : offered) {
+    const std::size_t first = candidates[index].after;
+    if (first == SIZE_MAX) {
+      model_of[index] = models.size();
+      models.push_back({extended({}, missing, candidates, index)});
+    } else if (const std::size_t model = model_of[first]; model != SIZE_MAX) {
+      models[model].push_back(extended(models[model].front(), missing, candidates, index));
+    }
+  }
+  return models;
+}
+
+// The cheapest of the candidates at `offered`: a knapsack over what is missing in each pool, and over slots. What only
+// just is enough may be missed, as sizes are rounded down, but not so many of equal size (hence the number of units).
+std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::span<const Departure> candidates,
+                                const Indexes& offered) {
+  const Missing missing(room, wanted);
+  const std::vector<std::vector<Offer>> models = offers_of_models(missing, candidates, offered);
+  // table[m][cell]: the least price of giving back what the cell stands for with the first m models, and what the last
+  // of them offers for it, if anything.
   struct Cell {
     std::optional<Price> price;
     std::size_t offer = SIZE_MAX;
   };
-  const std::size_t width = slots + 1;
-  const std::size_t cells = (units + 1) * width;
-  std::vector<std::vector<Cell>> table(models.size() + 1, std::vector<Cell>(cells));
+  std::vector<std::vector<Cell>> table(models.size() + 1, std::vector<Cell>(missing.cells()));
   table[0][0].price = Price{};
   for (std::size_t m = 0; m < models.size(); ++m) {
-    for (std::size_t u = 0; u <= units; ++u) {
-      for (std::size_t s = 0; s <= slots; ++s) {
-        Cell& cell = table[m + 1][u * width + s];
-        cell.price = table[m][u * width + s].price;
-        for (std::size_t o = 0; o < models[m].size(); ++o) {
-          const Offer& offer = models[m][o];
-          const std::size_t rest = (u - std::min(u, offer.units)) * width + (s - std::min(s, offer.slots));
-          const std::optional<Price>& before = table[m][rest].price;
-          if (!before) continue;
-          const Price price{before->cost + offer.price.cost, before->places + offer.price.places};
-          if (!cell.price || price < *cell.price) cell = {price, o};
-        }
+    for (std::size_t c = 0; c < missing.cells(); ++c) {
+      Cell& cell = table[m + 1][c];
+      cell.price = table[m][c].price;
+      for (std::size_t o = 0; o < models[m].size(); ++o) {
+        const Offer& offer = models[m][o];
+        const std::optional<Price>& before = table[m][missing.rest(c, offer.units)].price;
+        if (!before) continue;
+        const Price price{before->cost + offer.price.cost, before->places + offer.price.places};
+        if (!cell.price || price < *cell.price) cell = {price, o};
       }
     }
   }
   if (!table.back().back().price) return std::nullopt;
   Indexes chosen;
-  std::size_t u = units;
-  std::size_t s = slots;
+  std::size_t c = missing.cells() - 1;
   for (std::size_t m = models.size(); m-- > 0;) {
-    const std::size_t o = table[m + 1][u * width + s].offer;
+    const std::size_t o = table[m + 1][c].offer;
     if (o == SIZE_MAX) continue;
     const Offer& offer = models[m][o];
     chosen.insert(chosen.end(), offer.indexes.begin(), offer.indexes.end());
-    u -= std::min(u, offer.units);
-    s -= std::min(s, offer.slots);
+    c = missing.rest(c, offer.units);
   }
   std::sort(chosen.begin(), chosen.end());
   return chosen;
 }
 
-std::optional<Indexes> cheapest(const Room& room, Bytes wanted, std::span<const Departure> candidates) {
+std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::span<const Departure> candidates) {
   if (!std::all_of(candidates.begin(), candidates.end(), [](const Departure& d) { return d.cost.has_value(); })) {
     return std::nullopt;
   }
@@ -126,7 +181,8 @@ std::optional<Indexes> cheapest(const Room& room, Bytes wanted, std::span<const 
 
 }  // namespace
 
-std::optional<std::vector<std::size_t>> choose_victims(Room room, Bytes wanted, std::span<const Departure> candidates) {
+std::optional<std::vector<std::size_t>> choose_victims(Room room, const Footprint& wanted,
+                                                       std::span<const Departure> candidates) {
   auto found = cheapest(room, wanted, candidates);
   if (!found) found = from_the_front(room, wanted, candidates);
   if (!found) return std::nullopt;
@@ -135,7 +191,7 @@ std::optional<std::vector<std::size_t>> choose_victims(Room room, Bytes wanted, 
   check(room.fits(wanted), "the chosen victims are not enough");
   // A large one chosen late may have made earlier small ones unnecessary. Last chosen first: the policy wanted the
   // others gone before it.
-  for (std::size_t i = chosen.size(); i-- > 0;) {
+  for (std::size_t i = planted_bug(PlantedBug::kOtherPoolLeaves) ? 0 : chosen.size(); i-- > 0;) {
     const bool needed = std::any_of(chosen.begin(), chosen.end(),
                                     [&](std::size_t other) { return candidates[other].after == chosen[i]; });
     if (needed) continue;

@@ -143,6 +143,62 @@ TEST(CheapestVictims, WithOneOfUnknownCostTheFirstOnes) {
   EXPECT_EQ(choose_victims(full(6, 0, held), Bytes(3), held), (Indexes{0}));
 }
 
+Footprint in_pools(std::uint64_t host, std::uint64_t device, std::uint64_t other = 0) {
+  Footprint footprint{Bytes(host)};
+  footprint.set(1, Bytes(device));
+  footprint.set(2, Bytes(other));
+  return footprint;
+}
+
+TEST(CheapestVictims, FreeWhatIsMissingInEachPoolAndNoMore) {
+  const std::vector<Departure> held = {{.frees = in_pools(8, 0), .cost = 1},
+                                       {.frees = in_pools(1, 8), .cost = 5},
+                                       {.frees = in_pools(1, 0, 8), .cost = 1},
+                                       {.frees = in_pools(8, 8), .cost = 7}};
+  const Room room = full(0, 0, held);
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 4}, in_pools(4, 0), held), (Indexes{0}));
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 4}, in_pools(0, 4), held), (Indexes{1}));
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 4}, in_pools(4, 4), held), (Indexes{0, 1}));
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 4}, in_pools(9, 12), held), (Indexes{1, 3}));
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 4}, in_pools(0, 4, 4), held), (Indexes{1, 2}));
+  EXPECT_FALSE(choose_victims({room.committed, 0, room.committed, 4}, in_pools(0, 17), held));
+}
+
+TEST(Victims, OfAnotherPoolStay) {
+  const std::vector<Departure> held = {{.frees = in_pools(0, 8)}, {.frees = in_pools(8, 0)}};
+  const Room room = full(0, 0, held);
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 2}, in_pools(8, 0), held), (Indexes{1}));
+  EXPECT_EQ(choose_victims({room.committed, 0, room.committed, 2}, in_pools(0, 1), held), (Indexes{0}));
+}
+
+TEST(CheapestVictims, InSeveralPoolsAreEnoughAndNoneIsSuperfluous) {
+  std::mt19937 random(5);
+  unsigned found = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::vector<Departure> held(1 + random() % 8);
+    for (Departure& departure : held) {
+      departure.frees = in_pools(random() % 9, random() % 3 * 4, random() % 3 * 5);
+      if (i % 2 == 0) departure.cost = random() % 50;
+    }
+    const Room room = full(0, 0, held);
+    const Room without{room.committed, 0, room.committed, held.size()};
+    const Footprint wanted = in_pools(random() % 20, random() % 12, random() % 12);
+    const auto chosen = choose_victims(without, wanted, held);
+    ASSERT_EQ(chosen.has_value(), wanted.within(room.committed)) << i;
+    if (!chosen) continue;
+    ++found;
+    Room after = without;
+    for (const std::size_t index : *chosen) after.give_back(held[index].frees, true);
+    EXPECT_TRUE(after.fits(wanted)) << i;
+    for (const std::size_t index : *chosen) {
+      Room kept = after;
+      kept.committed += held[index].frees;
+      EXPECT_FALSE(kept.fits(wanted)) << i;
+    }
+  }
+  EXPECT_GT(found, 500U);
+}
+
 // Against all subsets. Sizes that the rounding does not touch: the budget lacks 16 or 0 bytes.
 TEST(CheapestVictims, AgreesWithTryingAllOnRandomInput) {
   std::mt19937 random(11);
@@ -155,7 +211,7 @@ TEST(CheapestVictims, AgreesWithTryingAllOnRandomInput) {
     }
     Room room = full(0, random() % 4, held);
     room.budget = room.committed + Bytes(random() % 2 * 4);
-    const Bytes wanted = room.budget - room.committed + Bytes(random() % 2 * 16);
+    const Footprint wanted = room.budget - room.committed + Bytes(random() % 2 * 16);
     const auto chosen = choose_victims(room, wanted, held);
     std::optional<double> least;
     for (std::uint32_t set = 0; set < 1U << held.size(); ++set) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "context/ledger.h"
+#include "context/state.h"
 
 namespace minerva::sim {
 namespace {
@@ -35,8 +35,10 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   clears_images_ = false;
   arrival_.reset();
   displaced_ = Bytes();
+  const std::optional<LoadTrial> trial = try_load(event);
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
+  if (trial) check_trial(*trial, actions);
   for (const Action& action : actions) {
     std::visit([this](const auto& a) { see(a); }, action);
   }
@@ -196,28 +198,9 @@ void Referee::note(const Event& event) {
                    pressure_seen_ = pressure_seen_ || pressure_;
                    ++coverage_[pressure_ ? "pressure" : "pressure ends"];
                  },
-                 [&](const BudgetChanged& e) {
-                   options_.memory_budget = e.memory_budget;
-                   options_.max_models = e.max_models;
-                   options_.parking = e.parking;
-                 },
-                 [&](const WaitingChanged& e) {
-                   options_.max_queue_per_model = e.max_queue_per_model;
-                   options_.max_queue = e.max_queue;
-                   options_.load_timeout = e.load_timeout;
-                   options_.min_residency = e.min_residency;
-                   options_.max_switches_per_second = e.max_switches_per_second;
-                   switches_.clear();  // those by an earlier limit
-                   ++coverage_["waiting limits changed"];
-                   if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
-                   for (const EngineId id : live_) {
-                     const SimEngine& engine = engines_.at(id);
-                     if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
-                   }
-                 },
+                 [&](const OptionsChanged& e) { note_options(e.options); },
                  [&](const HistoryRestored& e) { note_restored(e); },
                  [&](const ClearRequested& e) { note_cleared(e); },
-                 [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;
@@ -251,6 +234,18 @@ void Referee::note_added(const ModelAdded& event) {
   if (model.ticket != 0) ++coverage_["outdated while inspected"];
   model.ticket = 0;
   model.inspected.reset();
+}
+
+void Referee::note_options(const ContextOptions& options) {
+  const ContextOptions before = std::exchange(options_, options);
+  if (before.max_switches_per_second != options.max_switches_per_second) switches_.clear();  // those by another limit
+  if (before.max_queue == options.max_queue && before.load_timeout == options.load_timeout) return;
+  ++coverage_["waiting limits changed"];
+  if (open_wanting_ > options.max_queue) ++coverage_["waiting limits changed over full queues"];
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
+  }
 }
 
 void Referee::note_restored(const HistoryRestored& event) {
@@ -417,7 +412,7 @@ void Referee::note_parked(const EngineParked& event, SimEngine& engine) {
   if (engine.parking != SimEngine::Parking::kUnderWay) return;
   expect(event.image <= engine.max_image, "the simulator's image is larger than it may be");
   engine.parking = SimEngine::Parking::kParked;
-  engine.footprint = std::min(event.residue, engine.footprint);
+  engine.footprint = least(event.residue, engine.footprint);
   engine.image = event.image;
   engine.cached = event.cached;
   if (engine.park_evicts) ++expected_.evictions;
@@ -467,7 +462,7 @@ void Referee::see(const Spawn& action) {
   }
   SimEngine engine{
       .model = action.model, .footprint = action.footprint, .spawned = now_, .hot_footprint = action.footprint};
-  check_limits(&engine);
+  check_limits(&engine, engine.footprint);
   check_guess(engine);
   expect(engines_.emplace(action.engine, engine).second, "an engine id is used twice");
   live_.insert(action.engine);
@@ -511,9 +506,9 @@ void Referee::check_switches(const SimEngine& victim, const ModelId& newcomer) {
   if (switches_.size() == most) ++coverage_["as many switches as are allowed"];
 }
 
-// Room for `with` beside all that are alive.
-void Referee::check_limits(const SimEngine* with) const {
-  Bytes held = with->footprint;
+// Room for `with` beside all that are alive, in each pool of which it takes more now.
+void Referee::check_limits(const SimEngine* with, const Footprint& more) {
+  Footprint held = with->footprint;
   std::size_t slots = 1;
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
@@ -521,7 +516,12 @@ void Referee::check_limits(const SimEngine* with) const {
     held += engine.footprint;
     slots += engine.has_slot() ? 1 : 0;
   }
-  expect(held <= options_.memory_budget, "the engines alive need more than the memory budget");
+  const Footprint budget = budget_of(options_);
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+    const bool needed = more.of(pool) > Bytes();
+    expect(!needed || held.of(pool) <= budget.of(pool), "the engines alive need more than the memory budget");
+    if (needed && pool != Footprint::kHost) ++coverage_["room on a device"];
+  }
   expect(options_.max_models == 0 || slots <= options_.max_models, "more engines alive than max_models");
 }
 
@@ -566,8 +566,9 @@ void Referee::see(const Wake& action) {
          "an engine is woken that is not parked");
   check_guess(engine);
   engine.parking = SimEngine::Parking::kWaking;
-  engine.footprint = std::max(engine.footprint, engine.hot_footprint);
-  check_limits(&engine);
+  const Footprint more = engine.hot_footprint - engine.footprint;
+  engine.footprint += more;
+  check_limits(&engine, more);
   ++coverage_["wake"];
 }
 
@@ -652,7 +653,7 @@ void Referee::see(const Stop& action) {
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
   }
   if (action.evicted && action.victim_of.empty()) {
-    Room staying{options_.memory_budget, options_.max_models, Bytes(), 0};
+    Room staying{budget_of(options_), options_.max_models, Footprint(), 0};
     Bytes residues;
     Bytes images;
     for (const EngineId id : live_) {
@@ -661,7 +662,7 @@ void Referee::see(const Stop& action) {
       staying.committed += other.footprint;
       staying.slots += other.has_slot() ? 1 : 0;
       images += other.image;
-      if (other.parking == SimEngine::Parking::kParked) residues += other.footprint;
+      if (other.parking == SimEngine::Parking::kParked) residues += other.footprint.host();
     }
     const bool parked_too_much = engine.parking == SimEngine::Parking::kParked &&
                                  (residues > options_.parking.memory || images > options_.parking.images);
@@ -675,8 +676,8 @@ void Referee::see(const Stop& action) {
   } else if (!action.victim_of.empty()) {
     const SimModel& newcomer = models_[action.victim_of];
     const SimEngine* wakes = resident(action.victim_of);
-    const bool fits = wakes != nullptr ? wakes->hot_footprint <= options_.memory_budget
-                                       : newcomer.inspected && *newcomer.inspected <= options_.memory_budget;
+    const bool fits = wakes != nullptr ? wakes->hot_footprint.within(budget_of(options_))
+                                       : newcomer.inspected && newcomer.inspected->within(budget_of(options_));
     expect(fits, "a model is evicted for one that is not known to fit");
     expect(is_wanted(action.victim_of), "a model is evicted for one that nobody waits for");
     expect(action.victim_of != action.model, "a model is evicted for itself");
@@ -780,7 +781,7 @@ void Referee::see(const Done& action) {
   expect(action.model == request.model, "a Done for another model");
   if (request.kind == SimRequest::Kind::kLoad) {
     expect(resident(action.model) != nullptr, "a load is done, but the model cannot serve");
-    expect(action.footprint == resident(action.model)->footprint, "a load reports a wrong footprint");
+    expect(action.footprint == resident(action.model)->footprint.total(), "a load reports a wrong footprint");
     expect(!resident(action.model)->outdated, "a load is done by an engine whose settings have changed");
     if (!request.preload) {
       models_[action.model].last_active = now_;
@@ -846,6 +847,63 @@ void Referee::see(const Abort& action) {
   ++coverage_["abort"];
 }
 
+// ---- the dry run ----
+
+std::optional<Referee::LoadTrial> Referee::try_load(const Event& event) const {
+  ModelId id;
+  RequestId load{};
+  Footprint footprint;
+  if (const auto* const requested = std::get_if<LoadRequested>(&event); requested != nullptr && !requested->force) {
+    id = requested->model;
+    load = requested->request;
+    if (requested->deadline <= now_) return std::nullopt;
+  } else if (const auto* const inspected = std::get_if<Inspected>(&event); inspected != nullptr) {
+    const auto model = models_.find(inspected->model);
+    const bool counts = model != models_.end() && model->second.ticket == inspected->ticket && inspected->footprint &&
+                        manager_.residency(inspected->model, now_) == Residency::kPreparing;
+    if (!counts) return std::nullopt;
+    const auto waits = std::find_if(open_.begin(), open_.end(), [&](const RequestId r) {
+      const SimRequest& request = requests_.at(r);
+      return request.kind == SimRequest::Kind::kLoad && request.model == inspected->model && request.deadline > now_;
+    });
+    if (waits == open_.end()) return std::nullopt;
+    id = inspected->model;
+    load = *waits;
+    footprint = *inspected->footprint;
+  }
+  if (id.empty()) return std::nullopt;
+  auto plan = manager_.plan_load(id, footprint, now_);
+  if (!plan) return std::nullopt;
+  return LoadTrial{id, load, *std::move(plan), std::holds_alternative<Inspected>(event)};
+}
+
+void Referee::check_trial(const LoadTrial& trial, const std::vector<Action>& actions) {
+  bool rejected = false;
+  bool starts = false;
+  for (const Action& action : actions) {
+    if (const auto* reject = std::get_if<Reject>(&action)) rejected |= reject->request == trial.load;
+    if (const auto* spawn = std::get_if<Spawn>(&action)) starts |= spawn->model == trial.model;
+    if (const auto* wake = std::get_if<Wake>(&action)) starts |= wake->model == trial.model;
+    ModelId leaves;
+    if (const auto* stop = std::get_if<Stop>(&action); stop != nullptr && stop->victim_of == trial.model) {
+      leaves = stop->model;
+    }
+    if (const auto* park = std::get_if<Park>(&action); park != nullptr && park->victim_of == trial.model) {
+      leaves = park->model;
+    }
+    if (leaves.empty() || !trial.plan.possible) continue;
+    expect(std::ranges::find(trial.plan.evict, leaves) != trial.plan.evict.end(),
+           "a model leaves for a load of which the dry run did not say so");
+    ++coverage_["a dry run named who leaves"];
+  }
+  expect(!rejected || !trial.plan.possible, "a load is refused that the dry run called possible");
+  // It may wait on, for a request that waits for the model as well, but it has its turn later.
+  const bool turned_away = trial.plan.reason.find("already; try again later") != std::string::npos || pressure_;
+  expect(!starts || trial.plan.possible || turned_away || rejected, "a load starts that the dry run called impossible");
+  if (starts) ++coverage_["a dry run said that it starts"];
+  if (rejected) ++coverage_["a dry run said that it is refused"];
+}
+
 // ---- after each step ----
 
 void Referee::check_state(const Event& event) {
@@ -881,7 +939,7 @@ void Referee::check_state(const Event& event) {
   check_guesses();
   check_changes();
 
-  Bytes held;
+  Footprint held;
   std::size_t serving_engines = 0;
   for (const EngineId id : live_) {
     SimEngine& engine = engines_.at(id);
@@ -904,7 +962,8 @@ void Referee::check_state(const Event& event) {
     expect(view->access_count == engine.grants && view->leases == engine.leases.size(), "leases are miscounted");
     expect(view->slots == models_[engine.model].slots, "a model has another number of slots than was said");
     expect(view->slots_taken == engine.slots_taken, "the slots taken are miscounted");
-    expect(view->memory == engine.footprint && view->image == engine.image, "a model's memory or image is wrong");
+    expect(view->by_pool == engine.footprint && view->memory == engine.footprint.total() && view->image == engine.image,
+           "a model's memory or image is wrong");
     const SimModel& model = models_[engine.model];
     const bool idle = engine.leases.empty() && !model.pinned && !engine.killed && !draining_ &&
                       (residency == Residency::kHot || residency == Residency::kParked) &&
@@ -915,7 +974,7 @@ void Referee::check_state(const Event& event) {
       expect(manager_.next_timer() == now_, "a model stays that was idle for unload_ttl");
     }
   }
-  expect(manager_.reserved_memory() == held, "the reserved memory is not what the engines alive hold");
+  expect(manager_.reserved() == held, "the reserved memory is not what the engines alive hold");
   expect(manager_.loaded_models().size() == serving_engines, "a model is listed as loaded that cannot serve");
   expect(manager_.queued() == open_leases_, "the queue and the open requests disagree");
   expect(manager_.request_counts() == counts_, "the requests are miscounted");
@@ -962,6 +1021,13 @@ void Referee::check_guess(SimEngine& engine) {
 
 // It leaves to make room.
 void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) const {
+  if (!newcomer.empty() && options_.max_models == 0) {
+    const SimEngine* const wakes = resident(newcomer);
+    const Footprint wanted = wakes != nullptr ? wakes->hot_footprint - wakes->footprint
+                                              : models_.at(newcomer).inspected.value_or(Footprint());
+    expect(victim.perhaps_on_guess || least(wanted, victim.footprint) != Footprint(),
+           "a model leaves that holds nothing in the pools of which the newcomer needs some");
+  }
   // A parked one leaves for limits of its own.
   const bool in_the_way = !newcomer.empty() || victim.parking == SimEngine::Parking::kNo;
   if (victim.perhaps_on_guess || !in_the_way) return;

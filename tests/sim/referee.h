@@ -25,7 +25,7 @@ class BrokenInvariant : public std::runtime_error {
 
 struct SimEngine {
   ModelId model;
-  Bytes footprint;
+  Footprint footprint;
   TimePoint spawned{};
   TimePoint ready_since{};
   bool ready = false;
@@ -38,8 +38,8 @@ struct SimEngine {
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
   Bytes image{};
-  Bytes cached{};         // in the page cache, as far as anybody was told
-  Bytes hot_footprint{};  // what it holds when it is not parked
+  Bytes cached{};             // in the page cache, as far as anybody was told
+  Footprint hot_footprint{};  // what it holds when it is not parked
   bool dead = false;
   std::set<RequestId> leases{};
   unsigned slots_taken = 0;
@@ -119,15 +119,15 @@ class Referee {
     bool pinned_by_catalog = false;
     Duration ttl{};
     Duration unload_ttl{};
-    TimePoint last_active{};         // became hot, was granted or asked to load, or a lease ended
-    bool was_removed = false;        // since its engine started
-    bool returns = false;            // it was resident before the restart, and nothing says that it is not to come back
-    bool was_resident = false;       // before the restart, or any earlier one
-    std::uint64_t past_grants = 0;   // before the restart
-    bool comes_back = false;         // its engine was stopped for its settings, and nobody wanted it out since
-    std::uint64_t ticket = 0;        // the last Inspect
-    std::optional<Bytes> inspected;  // the answer to it, until used
-    std::optional<EngineId> live;    // at most one
+    TimePoint last_active{};        // became hot, was granted or asked to load, or a lease ended
+    bool was_removed = false;       // since its engine started
+    bool returns = false;           // it was resident before the restart, and nothing says that it is not to come back
+    bool was_resident = false;      // before the restart, or any earlier one
+    std::uint64_t past_grants = 0;  // before the restart
+    bool comes_back = false;        // its engine was stopped for its settings, and nobody wanted it out since
+    std::uint64_t ticket = 0;       // the last Inspect
+    std::optional<Footprint> inspected;  // the answer to it, until used
+    std::optional<EngineId> live;        // at most one
     unsigned slots = 0;
     bool perhaps_quick = false;  // some request of it may have taken less than 300 ms
     int deaths = 0;              // in a row, by itself, with nothing served in between
@@ -140,6 +140,7 @@ class Referee {
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
   void note_lost(const LeaseLost& event);
+  void note_options(const ContextOptions& options);
   void note_restored(const HistoryRestored& event);
   void note_cleared(const ClearRequested& event);
   void end_lease(const LeaseReleased& event);
@@ -168,7 +169,7 @@ class Referee {
   void check_guess(SimEngine& engine);
   void check_victim(const SimEngine& victim, const ModelId& newcomer) const;
   void check_guesses();
-  void check_limits(const SimEngine* with) const;
+  void check_limits(const SimEngine* with, const Footprint& more);
   void check_residency(const ModelId& model, const ModelId& newcomer);
   void check_switches(const SimEngine& victim, const ModelId& newcomer);
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
@@ -179,6 +180,15 @@ class Referee {
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);
+  // A load that is about to be decided, and what the dry run says of it.
+  struct LoadTrial {
+    ModelId model;
+    RequestId load;
+    LoadPlan plan;
+    bool decided = false;  // by this step, as it was inspected
+  };
+  std::optional<LoadTrial> try_load(const Event& event) const;
+  void check_trial(const LoadTrial& trial, const std::vector<Action>& actions);
   void check_state(const Event& event);
   void check_configuration();
   void check_changes();

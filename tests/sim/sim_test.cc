@@ -87,6 +87,7 @@ TEST(Simulator, EveryInvariantHoldsAndEveryCaseIsReached) {
                            "replaced file noticed by request",
                            "replaced file noticed by watch",
                            "restart",
+                           "room on a device",
                            "shed under pressure",
                            "spawn",
                            "stop of a parked one",

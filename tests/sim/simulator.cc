@@ -54,6 +54,7 @@ class World {
   World(std::uint64_t seed, bool keep_log)
       : random_(seed),
         profile_(make_profile()),
+        options_(profile_.options),
         manager_(profile_.options, make_policy(profile_.policy).value()),
         referee_(manager_, profile_.options),
         keep_log_(keep_log) {}
@@ -96,6 +97,7 @@ class World {
   void operator_calls();
   void follow_schedule(const ModelId& model, Duration period);
   void configuration_changes();
+  void change_limits(Bytes budget, std::size_t max_models);
   void restart();
   // Events nobody expects: they must change nothing, or do no harm.
   void stray_event();
@@ -135,10 +137,13 @@ class World {
   void engine_dies(EngineId engine, ErrorCode code, const char* why);
   void engine_hangs(EngineId engine);
   void watchdog_notices(EngineId engine);
-  Bytes footprint_of(const ModelId& model);
+  Footprint footprint_of(const ModelId& model);
+  // Something of the host's memory, and perhaps of devices; at most so many times 100 MiB of each.
+  Footprint some_footprint(std::uint64_t most);
 
   std::mt19937_64 random_;
   Profile profile_;
+  ContextOptions options_;  // as read last
   ContextManager manager_;
   Referee referee_;
   bool keep_log_;
@@ -152,7 +157,7 @@ class World {
   bool draining_ = false;
   std::uint64_t life_ = 0;
   History kept_;  // the core's, as it was when it was saved last
-  std::map<ModelId, Bytes> footprints_;
+  std::map<ModelId, Footprint> footprints_;
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
   Duration longest_wait_{};  // in a calm schedule
@@ -193,6 +198,11 @@ Profile World::make_profile() {
   const std::vector<std::string> policies = policy_names();
   p.policy = policies[pick(policies.size())];
   p.options.memory_budget = chance(0.15) ? Bytes(UINT64_MAX) : Bytes::mib(400 + 100 * pick(12));
+  if (chance(0.4)) {
+    for (std::uint64_t i = 0, devices = 1 + pick(Footprint::kMostDevices); i < devices; ++i) {
+      p.options.devices.push_back({std::string(1, static_cast<char>('0' + i)), Bytes::mib(400 + 100 * pick(12))});
+    }
+  }
   p.options.max_models = chance(0.4) ? 0 : 1 + pick(4);
   p.options.max_queue_per_model = p.calm || chance(0.7) ? 128 : 1 + pick(6);
   if (p.flood) p.options.max_queue_per_model = 1024;
@@ -287,7 +297,7 @@ void World::plan_arrivals() {
     const ModelId id = model_name(static_cast<std::uint64_t>(i));
     // A calm schedule asks for nothing that cannot be had.
     const std::uint64_t most = profile_.calm ? 4 : 8;
-    footprints_[id] = Bytes::mib(100 * (1 + pick(most)));
+    footprints_[id] = some_footprint(most);
     add(profile_.calm ? ModelAdded{.model = id, .slots = profile_.flood ? 1 + static_cast<unsigned>(pick(3)) : 0}
                       : some_entry(id));
   }
@@ -338,11 +348,11 @@ void World::settle() {
   settling_ = true;
   profile_.leave = 0;
   if (!draining_) {
-    const ContextOptions& first = profile_.options;
     deliver(PressureChanged{false, Bytes()});
-    deliver(BudgetChanged{first.memory_budget, first.max_models, first.parking});
-    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency,
-                           first.head_start, first.max_switches_per_second});
+    const PredictionOptions prediction = options_.prediction;
+    options_ = profile_.options;
+    options_.prediction = prediction;
+    deliver(OptionsChanged{options_});
     for (const ModelView& model : manager_.models(now_)) {
       // A ttl would go on for ever where an image finds no room.
       add(ModelAdded{.model = model.id});
@@ -448,7 +458,7 @@ void World::operator_calls() {
     }
     case 10: {
       const Bytes budget = chance(0.5) ? profile_.options.memory_budget : Bytes::mib(100 * (1 + pick(16)));
-      deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5), some_parking_limits()});
+      change_limits(budget, chance(0.5) ? profile_.options.max_models : pick(5));
       return;
     }
     case 11:
@@ -465,7 +475,7 @@ void World::operator_calls() {
       return;
     }
     case 15:
-      deliver(FootprintMeasured{EngineId{1 + pick(20)}, Bytes::mib(50 + 50 * pick(12))});
+      deliver(FootprintMeasured{EngineId{1 + pick(20)}, some_footprint(7)});
       return;
     case 16:
       deliver(ClearRequested{.stats = chance(0.5), .history = chance(0.5), .images = chance(0.5)});
@@ -555,7 +565,7 @@ void World::perhaps_replace_file(const ModelId& model, Duration within, const ch
   if (settling_ || !chance(profile_.replaced)) return;
   at(between(Duration::zero(), within), [=, this] {
     ++file_[model];
-    footprints_[model] = Bytes::mib(100 * (1 + pick(8)));
+    footprints_[model] = some_footprint(8);
     ++coverage_[fmt::format("file replaced while {}", doing)];
     at(between(Duration::zero(), kWatchMax), [=, this] { look_at_file(model, "watch"); });
   });
@@ -590,18 +600,34 @@ void World::configuration_changes() {
     } else {
       ModelAdded added = some_entry(id);
       added.outdated = chance(0.4);
-      if (added.outdated && chance(0.5)) footprints_[id] = Bytes::mib(100 * (1 + pick(8)));
+      if (added.outdated && chance(0.5)) footprints_[id] = some_footprint(8);
       add(added);
     }
   }
   if (chance(0.5)) {
-    deliver(WaitingChanged{chance(0.3) ? 128 : 1 + pick(6), chance(0.3) ? 1024 : 1 + pick(12),
-                           between(milliseconds(500), seconds(8)),
-                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3)),
-                           between(Duration::zero(), seconds(5)), pick(5)});
+    options_.max_queue_per_model = chance(0.3) ? 128 : 1 + pick(6);
+    options_.max_queue = chance(0.3) ? 1024 : 1 + pick(12);
+    options_.load_timeout = between(milliseconds(500), seconds(8));
+    options_.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3));
+    options_.head_start = between(Duration::zero(), seconds(5));
+    options_.max_switches_per_second = pick(5);
+    deliver(OptionsChanged{options_});
   }
-  if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
-  if (chance(0.2)) deliver(PredictionChanged{{.preload = chance(0.5), .read_ahead = chance(0.5)}});
+  if (chance(0.5)) change_limits(Bytes::mib(100 * (1 + pick(16))), pick(5));
+  if (chance(0.2)) {
+    options_.prediction = {.preload = chance(0.5), .read_ahead = chance(0.5)};
+    deliver(OptionsChanged{options_});
+  }
+}
+
+void World::change_limits(Bytes budget, std::size_t max_models) {
+  options_.memory_budget = budget;
+  options_.max_models = max_models;
+  for (Device& device : options_.devices) {
+    if (chance(0.5)) device.memory_budget = Bytes::mib(100 * (1 + pick(16)));
+  }
+  options_.parking = some_parking_limits();
+  deliver(OptionsChanged{options_});
 }
 
 // The process ends, however: killed, or after a drain. The next one has what was saved, some time later.
@@ -609,6 +635,7 @@ void World::restart() {
   ++life_;
   manager_ = ContextManager(profile_.options, make_policy(profile_.policy).value());
   referee_.restarted(profile_.options);
+  options_ = profile_.options;
   draining_ = false;
   hanging_.clear();
   spec_.clear();
@@ -653,9 +680,17 @@ void World::notices_death(RequestId request, EngineId engine) {
 
 // ---- engines ----
 
-Bytes World::footprint_of(const ModelId& model) {
+Footprint World::some_footprint(std::uint64_t most) {
+  Footprint footprint(Bytes::mib(100 * (1 + pick(most))));
+  for (std::size_t i = 0; i < profile_.options.devices.size(); ++i) {
+    if (chance(0.5)) footprint.set(i + 1, Bytes::mib(100 * (1 + pick(most))));
+  }
+  return footprint;
+}
+
+Footprint World::footprint_of(const ModelId& model) {
   // A file that changes between two looks.
-  if (faulty()) footprints_[model] = Bytes::mib(100 * pick(10));
+  if (faulty()) footprints_[model] = chance(0.1) ? Footprint() : some_footprint(9);
   return footprints_[model];
 }
 
@@ -667,7 +702,7 @@ void World::carry_out(const Inspect& action) {
        [=, this] { deliver(Inspected{action.model, action.ticket, fail(ErrorCode::kInvalidModel, "not a model")}); });
     return;
   }
-  const Bytes footprint = footprint_of(action.model);
+  const Footprint footprint = footprint_of(action.model);
   at(delay, [=, this] { deliver(Inspected{action.model, action.ticket, footprint}); });
   // And once more, when nobody asks any longer.
   if (faulty()) at(delay + milliseconds(300), [=, this] { deliver(Inspected{action.model, action.ticket, Bytes(1)}); });
@@ -765,7 +800,10 @@ void World::parked(EngineId engine) {
   if (e.dead) return;
   // Most keep little; some more than anybody would guess, or claim to.
   const std::uint64_t share = chance(0.8) ? 1 + pick(10) : pick(150);
-  const Bytes residue(e.footprint.count() / 100 * share);
+  Footprint residue(Bytes(e.footprint.host().count() / 100 * share));
+  for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {
+    if (chance(0.1)) residue.set(pool, Bytes(e.footprint.of(pool).count() / 100 * share));
+  }
   const Bytes image = std::max(e.image, Bytes::mib(10 * pick(20)));
   if (image > e.max_image) {
     deliver(ParkRefused{engine, Error{ErrorCode::kConflict, "its image would be too large"}, image});

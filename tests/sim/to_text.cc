@@ -33,6 +33,14 @@ std::string names(const std::vector<ModelId>& ids) {
   return text;
 }
 
+std::string in_pools(const Footprint& footprint) {
+  std::string text = format_bytes(footprint.host());
+  for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {
+    if (footprint.of(pool) > Bytes()) text += fmt::format(" + {} of device {}", format_bytes(footprint.of(pool)), pool);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string to_text(const Event& event) {
@@ -83,7 +91,7 @@ std::string to_text(const Event& event) {
           [](const LeaseLost& e) { return fmt::format("LeaseLost #{} until {}", n(e.request), until(e.deadline)); },
           [](const Inspected& e) {
             return fmt::format("Inspected {} ticket {}: {}", e.model, e.ticket,
-                               e.footprint ? format_bytes(*e.footprint) : e.footprint.error().message);
+                               e.footprint ? in_pools(*e.footprint) : e.footprint.error().message);
           },
           [](const EngineReady& e) {
             return fmt::format("EngineReady e{}{}", n(e.engine), if_set(e.can_park, " can park"));
@@ -93,7 +101,7 @@ std::string to_text(const Event& event) {
                                if_set(e.force, " force"));
           },
           [](const EngineParked& e) {
-            return fmt::format("EngineParked e{} keeps {}, image {}, cached {}", n(e.engine), format_bytes(e.residue),
+            return fmt::format("EngineParked e{} keeps {}, image {}, cached {}", n(e.engine), in_pools(e.residue),
                                format_bytes(e.image), format_bytes(e.cached));
           },
           [](const ParkRefused& e) {
@@ -106,28 +114,22 @@ std::string to_text(const Event& event) {
                                format_bytes(e.page_cache));
           },
           [](const FootprintMeasured& e) {
-            return fmt::format("FootprintMeasured e{} {}", n(e.engine), format_bytes(e.footprint));
+            return fmt::format("FootprintMeasured e{} {}", n(e.engine), in_pools(e.footprint));
           },
           [](const PressureChanged& e) {
             return fmt::format("PressureChanged {}, short by {}", e.under_pressure, format_bytes(e.short_by));
           },
           [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
           [](const EngineStalled& e) { return fmt::format("EngineStalled e{}", n(e.engine)); },
-          [](const BudgetChanged& e) {
-            return fmt::format("BudgetChanged {}, max_models {}, parking {} in {} and {} on disk",
-                               format_bytes(e.memory_budget), e.max_models, e.parking.enabled,
-                               format_bytes(e.parking.memory), format_bytes(e.parking.images));
-          },
-          [](const WaitingChanged& e) {
+          [](const OptionsChanged& e) {
+            const ContextOptions& o = e.options;
             return fmt::format(
-                "WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}, head_start {}, "
-                "{} switches/s",
-                e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency), span(e.head_start),
-                e.max_switches_per_second);
-          },
-          [](const PredictionChanged& e) {
-            return fmt::format("PredictionChanged{}{}", if_set(e.prediction.preload, " preload"),
-                               if_set(e.prediction.read_ahead, " read_ahead"));
+                "OptionsChanged budget {}, max_models {}, parking {} in {} and {} on disk, queues {} a model and {} in "
+                "all, load_timeout {}, min_residency {}, head_start {}, {} switches/s{}{}",
+                format_bytes(o.memory_budget), o.max_models, o.parking.enabled, format_bytes(o.parking.memory),
+                format_bytes(o.parking.images), o.max_queue_per_model, o.max_queue, span(o.load_timeout),
+                span(o.min_residency), span(o.head_start), o.max_switches_per_second,
+                if_set(o.prediction.preload, ", preload"), if_set(o.prediction.read_ahead, ", read_ahead"));
           },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },
@@ -139,9 +141,7 @@ std::string to_text(const Action& action) {
   return std::visit(
       Overloaded{
           [](const Inspect& a) { return fmt::format("Inspect {} ticket {}", a.model, a.ticket); },
-          [](const Spawn& a) {
-            return fmt::format("Spawn e{} {} ({})", n(a.engine), a.model, format_bytes(a.footprint));
-          },
+          [](const Spawn& a) { return fmt::format("Spawn e{} {} ({})", n(a.engine), a.model, in_pools(a.footprint)); },
           [](const Park& a) {
             return fmt::format("Park e{} {} in at most {}: {}", n(a.engine), a.model, format_bytes(a.max_image),
                                a.reason);

@@ -55,9 +55,9 @@ class ContextManager {
   // When step(TimerFired) is due; nothing if no deadline is pending.
   std::optional<TimePoint> next_timer() const;
 
-  // What a load of `model` would do now. `footprint`: as inspected; of a resident one what its engine takes counts.
-  // Errors: kModelNotFound.
-  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint) const;
+  // What LoadRequested{model} would do at `now`: it is tried on a copy of the state, O(models + waiting requests).
+  // `footprint`: as inspected; of a resident one what its engine takes counts. Errors: kModelNotFound.
+  Result<LoadPlan> plan_load(const ModelId& model, const Footprint& footprint, TimePoint now) const;
 
   // ---- views ----
   std::vector<ModelId> loaded_models() const;          // hot, in the order they became so
@@ -67,8 +67,10 @@ class ContextManager {
   const CacheStats& cache_stats() const;
   double cache_hit_rate() const;  // percent
   std::string_view policy_name() const;
-  Bytes memory_budget() const;
-  Bytes reserved_memory() const;              // what all engines hold
+  Bytes memory_budget() const;                // of the host's memory
+  Footprint budget() const;                   // of each pool
+  Footprint reserved() const;                 // what all engines hold, in each pool
+  Bytes reserved_memory() const;              // the same in the host's memory
   std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded
   bool has_memory_pressure() const;           // above 80 % of the budget, or the machine's memory is short
   bool under_pressure() const;                // the machine's memory is short

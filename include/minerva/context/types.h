@@ -13,6 +13,7 @@
 #include "minerva/base/clock.h"
 #include "minerva/base/ids.h"
 #include "minerva/base/result.h"
+#include "minerva/context/footprint.h"
 #include "minerva/context/history.h"
 
 namespace minerva {
@@ -88,6 +89,36 @@ struct PredictionOptions {
   bool read_ahead = false;  // their files are, where they are not loaded
 };
 
+// ---- configuration ------------------------------------------------------------------------------------------------
+
+// A device with memory of its own.
+struct Device {
+  std::string name;
+  Bytes memory_budget;
+};
+
+struct ContextOptions {
+  std::size_t max_models = 0;               // 0: bounded by memory only
+  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together, in the host's memory
+  std::vector<Device> devices{};            // at most Footprint::kMostDevices
+  ParkingLimits parking{};
+  PredictionOptions prediction{};
+  std::size_t max_queue_per_model = 128;             // waiting requests
+  std::size_t max_queue = 1024;                      // waiting requests in all
+  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
+  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
+  Duration min_residency = std::chrono::seconds(2);
+  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
+  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
+  Duration head_start = std::chrono::seconds(10);
+  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
+  std::size_t max_switches_per_second = 0;
+  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
+  Duration quarantine_max = std::chrono::seconds(60);
+  std::size_t kept_decisions = 1000;
+  std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
+};
+
 // ---- events -------------------------------------------------------------------------------------------------------
 
 // The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
@@ -132,20 +163,25 @@ struct LoadRequested {
   bool force = false;    // may take pinned and busy models: their leases are aborted
   TimePoint deadline;
 };
+// Who wants a model out of memory: for the reasons that are given.
+enum class Asker { kOperator, kSchedule, kKeepAlive };
 // Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict.
 struct UnloadRequested {
   RequestId request;
   ModelId model;
   bool force = false;  // unpins, aborts leases and waiters at once
   TimePoint deadline;
+  Asker asker = Asker::kOperator;
 };
 // Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict; kNotSupported if its
-// engine cannot be parked. A model that is not resident stays so.
+// engine cannot be parked. A model that is not resident stays so. An engine that still works, be it on what its client
+// gave up, is asked again until `deadline`.
 struct ParkRequested {
   RequestId request;
   ModelId model;
   bool force = false;  // unpins, aborts leases and waiters at once
   TimePoint deadline;
+  Asker asker = Asker::kOperator;
 };
 // Answered by Done or Reject at once. A cold model may be pinned: that does not load it.
 struct PinRequested {
@@ -174,8 +210,8 @@ struct LeaseLost {
 struct Inspected {
   ModelId model;
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
-  Result<Bytes> footprint;
-  std::optional<Bytes> residue = std::nullopt;
+  Result<Footprint> footprint;
+  std::optional<Footprint> residue = std::nullopt;
   unsigned slots = 0;  // requests that the engine will answer at once, if that is not what ModelAdded said; 0: it is
 };
 struct EngineReady {
@@ -185,7 +221,7 @@ struct EngineReady {
 // Answer to Park: what is left of it in memory, how large its image is, and the page cache that a wake will find.
 struct EngineParked {
   EngineId engine;
-  Bytes residue;
+  Footprint residue;
   Bytes image;
   Bytes cached{};
 };
@@ -208,7 +244,7 @@ struct EngineWoken {
 // What the engine holds at most, hot, as measured: takes the place of what was predicted.
 struct FootprintMeasured {
   EngineId engine;
-  Bytes footprint;
+  Footprint footprint;
 };
 // Memory outside of the budget is short (or was, and is no more): `short_by` is to be given back. Sent again while that
 // lasts; each time something is given back, the cheapest first: pages of parked models' weights, idle models' memory by
@@ -243,22 +279,9 @@ struct ClearRequested {
   bool history = false;  // who was used, and the times that loads and wakes took
   bool images = false;   // idle parked models are stopped, as their images end with their engines
 };
-struct BudgetChanged {
-  Bytes memory_budget;
-  std::size_t max_models;  // 0: bounded by memory only
-  ParkingLimits parking{};
-};
-struct PredictionChanged {
-  PredictionOptions prediction;
-};
-// As in ContextOptions. Who waits already keeps his deadline.
-struct WaitingChanged {
-  std::size_t max_queue_per_model;
-  std::size_t max_queue;
-  Duration load_timeout;
-  Duration min_residency;
-  Duration head_start;
-  std::size_t max_switches_per_second;
+// The configuration was read again. Who waits already keeps his deadline and his turn; the seed of the backoffs stays.
+struct OptionsChanged {
+  ContextOptions options;
 };
 // No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
 struct DrainRequested {
@@ -271,7 +294,7 @@ using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
                  EngineWoken, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
-                 PressureChanged, BudgetChanged, WaitingChanged, PredictionChanged, DrainRequested, TimerFired>;
+                 PressureChanged, OptionsChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -284,7 +307,7 @@ struct Inspect {
 struct Spawn {
   EngineId engine;
   ModelId model;
-  Bytes footprint;
+  Footprint footprint;
 };
 // End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: the model it makes room
 // for, empty if none.
@@ -358,28 +381,7 @@ struct Abort {
 
 using Action = std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhead, Kill, Grant, Done, Reject, Abort>;
 
-// ---- configuration and views --------------------------------------------------------------------------------------
-
-struct ContextOptions {
-  std::size_t max_models = 0;               // 0: bounded by memory only
-  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
-  ParkingLimits parking{};
-  PredictionOptions prediction{};
-  std::size_t max_queue_per_model = 128;             // waiting requests
-  std::size_t max_queue = 1024;                      // waiting requests in all
-  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
-  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
-  Duration min_residency = std::chrono::seconds(2);
-  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
-  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
-  Duration head_start = std::chrono::seconds(10);
-  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
-  std::size_t max_switches_per_second = 0;
-  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
-  Duration quarantine_max = std::chrono::seconds(60);
-  std::size_t kept_decisions = 1000;
-  std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
-};
+// ---- views --------------------------------------------------------------------------------------------------------
 
 // What became of the inference requests: accepted = completed + failed + shed + cancelled + those under way.
 struct RequestCounts {
@@ -413,7 +415,8 @@ struct ResidencyChange {
 struct ModelView {
   ModelId id;
   Residency residency = Residency::kCold;
-  Bytes memory;  // reserved now; 0 when it holds none
+  Bytes memory;       // reserved now in all pools together; 0 when it holds none
+  Footprint by_pool;  // the same
   std::size_t leases = 0;
   unsigned slots = 0;              // of its engine; 0: any number
   unsigned slots_taken = 0;        // by those leases; may be more than there are, see ContextManager
