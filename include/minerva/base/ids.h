@@ -1,4 +1,4 @@
-// Identifiers.
+// The identifiers of models, engines, requests and users.
 #pragma once
 
 #include <cstdint>
