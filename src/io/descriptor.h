@@ -1,4 +1,4 @@
-// Descriptor: an open file, socket or folder of the kernel's, closed with its owner.
+// Descriptor: owns an open file, socket or folder of the kernel, and closes it when it is destroyed.
 //
 // Threading: any thread, one at a time. It reads and writes nothing by itself.
 #pragma once
@@ -11,7 +11,7 @@ namespace minerva::io {
 
 class Descriptor {
  public:
-  // `fd`: negative where there is none, as open() returns it.
+  // `fd`: negative where nothing is open, as open() returns it.
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -20,7 +20,7 @@ class Descriptor {
   }
   explicit operator bool() const { return fd_ >= 0; }
   int operator*() const { return fd_; }
-  // The caller closes it.
+  // Gives the descriptor up: the caller closes it.
   int release() { return std::exchange(fd_, -1); }
 
  private:

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxBytes = 64U << 20;
 constexpr mode_t kOwnerOnly = 0600;
-constexpr std::string_view kFirst = R"({"minerva":)";  // of each file
+constexpr std::string_view kFirst = R"({"minerva":)";  // the beginning of each of our files
 
 std::uint32_t checksum(std::string_view content) {
   boost::crc_32_type crc;
@@ -32,7 +32,7 @@ std::uint32_t checksum(std::string_view content) {
   return crc.checksum();
 }
 
-// Nothing if there is none. Errors: kIo.
+// The file's text; nothing if there is no such file. Errors: kIo.
 Result<std::optional<std::string>> read_file(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd && errno == ENOENT) return std::nullopt;
@@ -56,7 +56,8 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
   }
 }
 
-// Nothing, an empty file, or one that begins as each of Minerva's does, damaged or not.
+// Whether the file at `path` may be replaced: there is none, it is empty, or it begins as Minerva's files do, damaged
+// or not.
 bool may_be_replaced(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return errno == ENOENT;
@@ -65,10 +66,10 @@ bool may_be_replaced(const std::string& path) {
   return got == 0 || (got > 0 && kFirst.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got))));
 }
 
-// Where there is no file yet; false, and errno, otherwise.
+// Renames, but only to a name that no file has. Returns false, with errno set, if it fails.
 bool rename_to_free_name(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
-  // Some network's file system does not know how.
+  // Some network file systems do not have RENAME_NOREPLACE.
   return errno == EINVAL && ::link(from.c_str(), to.c_str()) == 0 && ::unlink(from.c_str()) == 0;
 }
 
@@ -129,7 +130,7 @@ void StateFile::set_aside(std::string_view why) const {
 }
 
 Result<void> StateFile::write(std::string_view content) const {
-  // Always the same name, so that kills leave no litter.
+  // Always the same name, so that killed writers leave no litter.
   const std::string temporary = path_ + ".new";
   const auto failed = [&](const char* what) {
     const int error = errno;
@@ -148,7 +149,7 @@ Result<void> StateFile::write(std::string_view content) const {
     if (!fd || !write_all(*fd, wrap(format_, content))) return failed("write");
   }
   if (::rename(temporary.c_str(), path_.c_str()) != 0) return failed("put in place");
-  // The name too. A file system that cannot do that for folders has done what it can.
+  // Syncs the name too. A file system that cannot sync folders has done what it can.
   const Descriptor names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (names) ::fsync(*names);
   return {};
@@ -159,7 +160,7 @@ Result<void> StateFile::write(std::string_view content) const {
 struct StateSaver::Writer {
   explicit Writer(StateFile state_file) : file(std::move(state_file)) {}
 
-  // What is to be written, whichever thread comes first: so a newer content is never replaced by an older one.
+  // Writes the newest pending text, on whichever thread comes first. So an older content never replaces a newer one.
   void write() {
     const std::lock_guard one_at_a_time(writing);
     std::optional<std::string> text = take();
@@ -169,7 +170,7 @@ struct StateSaver::Writer {
     if (!done && !failing) log::warn("{}", done.error().message);
     failing = !done;
   }
-  // Nothing is written from now on.
+  // Nothing is written after this returns.
   void close() {
     take();
     const std::lock_guard until_it_is_written(writing);
@@ -184,7 +185,7 @@ struct StateSaver::Writer {
     const std::lock_guard lock(mutex);
     return std::exchange(pending, std::nullopt);
   }
-  // It could not be written: unless there is a newer one it stays to be.
+  // A write failed: its text stays pending, unless there is a newer one.
   void keep(std::string text) {
     const std::lock_guard lock(mutex);
     if (!pending) pending = std::move(text);
@@ -196,7 +197,7 @@ struct StateSaver::Writer {
 
   const StateFile file;
   std::mutex writing;
-  bool failing = false;  // said once
+  bool failing = false;  // the failure is in the log already
   std::mutex mutex;      // never held while a file is written
   std::optional<std::string> pending;
 };
@@ -226,7 +227,7 @@ void StateSaver::save() {
   loop_.offload(
       Lane::kDisk, [writer = writer_] { writer->write(); },
       [this, writer = writer_] {
-        // Then it failed, and this lives: a closed writer has no more.
+        // The write failed. The StateSaver is alive: a closed writer has nothing pending.
         if (writer->has_more()) changed();
       });
 }
