@@ -12,7 +12,8 @@ namespace {
 
 std::int64_t rounded_ms(Duration duration) { return std::chrono::round<std::chrono::milliseconds>(duration).count(); }
 
-// One decimal, printed as such: a multiple of 0.1 is the shortest text that reads back as the same double.
+// Rounded to one decimal, and printed with one: a multiple of 0.1 has a shortest text that reads back as the same
+// double.
 double one_decimal(double value) { return std::round(value * 10) / 10; }
 
 template <typename T>
@@ -30,7 +31,7 @@ Result<std::optional<std::string>> text_field(const Json& body, const char* name
   return std::optional<std::string>(member->get<std::string>());
 }
 
-// Said only where it is so.
+// Adds the members about a shrunk context, only if it was shrunk.
 void say_shrunk(Json& json, const std::optional<ShrunkContext>& shrunk) {
   if (!shrunk) return;
   json["context_length"] = shrunk->tokens;
@@ -61,7 +62,7 @@ Json model_object(const ModelAnswer& model) {
   if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_shrunk(json, model.shrunk);
   json["name"] = model.name.empty() ? model.id : model.name;
-  // Clients of llama.cpp's router read what is in it without a look whether it is there.
+  // Clients of llama.cpp's router read these members without asking whether they are there.
   json["architecture"] = {
       {"name", model.architecture.empty() ? Json(nullptr) : Json(model.architecture)},
       {"input_modalities", model.input_modalities.empty() ? Json::array({"text"}) : Json(model.input_modalities)},
