@@ -8,7 +8,7 @@
 namespace minerva {
 namespace {
 
-constexpr std::size_t kMaxPath = 200;  // bytes that are shown
+constexpr std::size_t kMaxPath = 200;  // bytes of the path that are shown
 constexpr std::uint64_t kNamedEventLines = 3;
 
 api::WallTime wall_of(TimePoint when, TimePoint now, api::WallTime wall) {
@@ -54,7 +54,7 @@ void Activity::Entry::enter(Phase phase) {
 
 void Activity::Entry::granted() {
   granted_ = Clock::now();
-  // When the engine has read the prompt is seen in a stream only.
+  // Only a stream shows when the engine has read the prompt.
   enter(stream_ ? Phase::kReading : Phase::kGenerating);
 }
 
@@ -115,7 +115,7 @@ api::EndedAnswer Activity::Entry::ended(TimePoint now, api::WallTime wall) const
   answer.took = now - x_.arrived;
   if (first_byte_) answer.first_byte = *first_byte_ - x_.arrived;
   answer.tokens = end_.counts();
-  // Of one that was cut off, what was seen.
+  // An answer that was cut off has no counts at its end: take those that were seen on the way.
   const api::TokenCounts seen = tokens(now);
   if (!answer.tokens.prompt) answer.tokens.prompt = seen.prompt;
   if (!answer.tokens.cached) answer.tokens.cached = seen.cached;

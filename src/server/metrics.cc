@@ -11,7 +11,7 @@ namespace {
 
 using Labels = std::vector<prometheus::ClientMetric::Label>;
 
-// Collects families; every value is read at scrape time from what the core and the server count anyway.
+// Collects families of metrics. The values are read at scrape time from what the core and the server count anyway.
 class Families {
  public:
   void add(prometheus::MetricType type, std::string name, std::string help, double value, const Labels& labels = {}) {

@@ -19,7 +19,7 @@ io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, s
     io::Signal answered;
     std::optional<Result<pull::Listing>> answer;
   };
-  // Shared, as it may be answered when nobody waits any more.
+  // Shared, since the answer may come when nobody waits any more.
   const auto asked = std::make_shared<Asked>(service.loop);
   const Result<void> begun = service.downloads.list_choices(name, with, [asked](Result<pull::Listing> listing) {
     asked->answer = std::move(listing);
@@ -39,7 +39,8 @@ io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, s
 
 namespace {
 
-// POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
+// POST /v1/pull: answers once the download is in the table. With Accept: text/event-stream it sends each change until
+// the end.
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
@@ -69,7 +70,7 @@ io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, pull::jobs_json(service.downloads.list()));
 }
 
-// Cancel, pause, resume.
+// Cancels, pauses or resumes a download.
 template <Result<void> (pull::Downloads::*kDeed)(const std::string& id)>
 io::Task<void> change_download(Service& service, Exchange& x, ModelId id) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
@@ -101,7 +102,7 @@ io::Task<void> follow_download(Service& service, Exchange& x, std::string id, st
   std::string told;
   while (open && !gone) {
     const pull::Job* const job = service.downloads.find(id);
-    if (job == nullptr) break;  // so many have ended since that it is not kept
+    if (job == nullptr) break;  // the table has forgotten it, since many others have ended
     const bool ended = job->ended() || job->state == pull::JobState::kPaused;
     if (std::string text = tell(*job); !text.empty() && text != told) {
       told = std::move(text);

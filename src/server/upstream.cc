@@ -20,12 +20,12 @@ constexpr std::string_view kPrefix = "/upstream/";
 constexpr std::size_t kMostSegments = 16;  // of a model's name
 
 struct Named {
-  std::string model;  // an id or alias, of a preset too
-  std::string path;   // of the engine
-  bool own = false;   // its engine is a program of the operator's
+  std::string model;  // an id or alias of a model or preset
+  std::string path;   // the path for the engine
+  bool own = false;   // the model has a command engine
 };
 
-// By the longest name that is known: ids contain slashes. Nothing if none is.
+// Splits at the longest name that is known, since ids contain slashes. Nothing if none is known.
 std::optional<Named> split(const Service& service, std::string_view rest) {
   std::vector<std::size_t> ends;
   for (std::size_t end = 0; end < rest.size() && ends.size() < kMostSegments; ++end) {
@@ -44,7 +44,7 @@ std::optional<Named> split(const Service& service, std::string_view rest) {
   return std::nullopt;
 }
 
-// Whether llama.cpp's server may be asked for that.
+// Whether llama.cpp's server may get such a request.
 bool is_relayed(std::string_view method, std::string_view path) {
   static const std::set<std::pair<std::string_view, std::string_view>> relayed = [] {
     std::set<std::pair<std::string_view, std::string_view>> rows = {
