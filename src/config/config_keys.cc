@@ -1,4 +1,4 @@
-// The table.
+// The table of all config keys: each row says how to set, get and describe one key.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,7 +32,8 @@ std::string size_text(Bytes bytes) {
   return fmt::to_string(bytes.count());
 }
 
-// ---- one maker per type. `at` names the member: [](auto& config) -> auto& { return config.member; } ----
+// ---- one maker per type. `at` is a function that returns the member: [](auto& config) -> auto& { return
+// config.member; } ----
 
 template <typename At>
 ConfigRow count_row(std::string name, std::string flag, std::uint64_t least, std::uint64_t most, std::string meaning,
@@ -65,7 +66,7 @@ ConfigRow duration_row(std::string name, Duration least, std::string meaning, At
   return row;
 }
 
-// The flag has a second form, which says no.
+// A boolean's flag has a second form, which sets it to false.
 template <typename At>
 ConfigRow boolean_row(std::string name, std::string flag, std::string meaning, At at) {
   ConfigRow row{std::move(name), std::move(flag), "boolean", TomlKind::kBoolean, std::move(meaning), {}, {}};
@@ -137,7 +138,7 @@ ConfigRow at_start_only(ConfigRow row) {
   return row;
 }
 
-// A path that need not be: "" is none.
+// A path that may be absent: "" means none.
 template <typename At>
 ConfigRow optional_path_row(std::string name, std::string flag, std::string meaning, At at) {
   ConfigRow row = path_row(std::move(name), std::move(flag), "none", std::move(meaning), at);
@@ -149,7 +150,7 @@ ConfigRow optional_path_row(std::string name, std::string flag, std::string mean
   return row;
 }
 
-// ---- the rows that are unlike others ----
+// ---- rows with rules of their own ----
 
 ConfigRow listen_row() {
   ConfigRow row{
@@ -716,7 +717,7 @@ std::vector<ModelRow> make_command_rows() {
                       return fail(ErrorCode::kInvalidArgument, "it names no program");
                     }
                     entry.command.argv = values;
-                    // One without a slash is looked for in PATH.
+                    // A program without a slash is looked for in PATH.
                     if (values.front().find('/') == std::string::npos) return {};
                     const auto program = expand_path(values.front(), base);
                     if (!program) return fail(program.error());
@@ -724,7 +725,8 @@ std::vector<ModelRow> make_command_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.command.argv; }, "none"});
-  // Arguments and variables may hold keys. Where it listens has to be said, to be a command.
+  // Arguments and variables may hold keys, so they are not told. But a table needs the command to be one of a command
+  // engine.
   rows.back().tell = [](const ModelEntry& entry) {
     return entry.command.argv.empty() ? Values{} : Values{entry.command.argv.front(), "${PORT}"};
   };
@@ -781,7 +783,8 @@ std::vector<ModelRow> make_model_rows() {
                   "The model's file, relative to a models folder or absolute inside one.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     if (values.front().empty()) return fail(ErrorCode::kInvalidArgument, "the path is empty");
-                    // Kept as it is, but for the home folder: which models folder it lies in is found by looking.
+                    // The path is kept as it is written, except for the home folder. Which models folder it lies in is
+                    // found later.
                     const bool home = values.front() == "~" || values.front().starts_with("~/");
                     const auto path = home ? expand_path(values.front(), "/") : Result<std::string>(values.front());
                     if (!path) return fail(path.error());

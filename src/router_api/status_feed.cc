@@ -20,11 +20,11 @@ void StatusFeed::take(const Event& event, const ContextManager& core, TimePoint 
 }
 
 void StatusFeed::take_change(const ResidencyChange& change, const ContextManager& core, TimePoint now) {
-  // Told when it has stopped: until then its memory is taken.
+  // The change is reported once the engine has ended: until then its memory is taken.
   if (change.to == Residency::kStopping) return;
   const auto told = told_.find(change.model);
   if (told == told_.end()) return;
-  // An orderly end comes by way of stopping, and a quarantine ends by itself: an old failure says nothing about those.
+  // An orderly end passes through kStopping, and a quarantine ends by itself: an old failure says nothing about either.
   const bool orderly = change.from == Residency::kStopping || change.from == Residency::kQuarantined;
   std::optional<Error> failure;
   if (!orderly) failure = core.model(change.model, now).value_or(ModelView{}).last_failure;
