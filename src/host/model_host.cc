@@ -282,7 +282,6 @@ void ModelHost::step(const Event& event) {
   if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
 }
 
-// While the time moves on, as it does with each lease, the timer is left alone. It fires early then, and looks again.
 void ModelHost::log_decisions() {
   const std::deque<Decision>& decisions = manager_.decisions();
   auto fresh = decisions.end();
@@ -298,6 +297,7 @@ void ModelHost::log_decisions() {
   }
 }
 
+// Each lease moves the core's next time on. The timer is not armed again for that: it fires early, and looks again.
 void ModelHost::arm_timer() {
   const std::optional<TimePoint> when = manager_.next_timer();
   if (!when || (timer_at_ && *timer_at_ <= *when)) return;
