@@ -3,8 +3,8 @@
 
 * A file in backticks whose first folder is one of the tree's: from the root, or from src/. A file without a folder, if it
   is one of the source kinds: anywhere in the tree.
-* A name in backticks that has an underscore or `::`, such as a function, a type's member, a setting or a metric: it
-  occurs, as a word, in a file that is no paper.
+* A name in backticks that has an underscore or `::`, such as a function, a type's member or a metric: it occurs, as a
+  word, in a file that is no paper. A setting such as `pull.hosts` occurs there as it is.
 * The target of a link. The number of an ADR, in papers and in sources.
 
 Routes, command lines and names of models are not checked.
@@ -17,8 +17,9 @@ import subprocess
 import sys
 
 PAPERS = ("*.md", "docs/*.md", "docs/adr/*.md")
-ELSEWHERE = {"snake_case", "GGML_AVX2", "GGML_AVX512"}  # an example of STYLE.md, switches of ggml
+ELSEWHERE = {"snake_case", "GGML_AVX2", "GGML_AVX512", "unicode.cpp"}  # an example, and names of llama.cpp's
 SOURCE = re.compile(r"[\w.-]+\.(?:cc|h|py|sh|js)")
+SETTING = re.compile(r"[a-z_]+\.[a-z_]+")
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+/?")
 NAME = re.compile(r"[A-Za-z]\w*(?:(?:::|\.)\w+)*(?:\(\))?")
 
@@ -32,12 +33,15 @@ files = [root / name for name in listed.stdout.splitlines() if (root / name).is_
 basenames = {path.name for path in files}
 top_folders = {path.relative_to(root).parts[0] for path in files} | {path.name for path in root.glob("src/*")}
 texts = {path: path.read_text(errors="replace") for path in files}
-words = {word for path, text in texts.items() if path.suffix != ".md" for word in re.findall(r"\w+", text)}
+sources = "\n".join(text for path, text in texts.items() if path.suffix != ".md")
+words = set(re.findall(r"\w+", sources))
 problems = []
 
 
 def missing(token):
     """What is wrong with a token in backticks; nothing if it exists or is of a kind that is not checked."""
+    if token in ELSEWHERE:
+        return None
     if PATH.fullmatch(token):
         if token.split("/")[0] in top_folders and token.split("/")[0] != "build":
             if not (root / token).exists() and not (root / "src" / token).exists():
@@ -45,7 +49,10 @@ def missing(token):
     elif SOURCE.fullmatch(token):
         if token not in basenames:
             return "no file of that name"
-    elif NAME.fullmatch(token) and ("_" in token or "::" in token) and token not in ELSEWHERE:
+    elif SETTING.fullmatch(token):
+        if token not in sources:
+            return "no source has that setting"
+    elif NAME.fullmatch(token) and ("_" in token or "::" in token):
         if not all(part in words for part in re.findall(r"\w+", token)):
             return "no source has that name"
     return None
