@@ -215,10 +215,11 @@ class Stage:
                 shutil.copy(file, folder / f"{model}.gguf")
         return folder
 
-    def minerva(self, models_dir, config="", max_models=1, before_exec=None, log_level="warn"):
+    def minerva(self, models_dir, config="", max_models=1, before_exec=None, log_level="warn", name="minerva",
+                program=None):
         state = pathlib.Path(tempfile.mkdtemp(prefix="state", dir=self.folder))
         (state / "minerva.toml").write_text(config)
-        server = Server("minerva", [self.program, "serve", "--listen", "127.0.0.1:0", "--models-dir", models_dir,
+        server = Server(name, [program or self.program, "serve", "--listen", "127.0.0.1:0", "--models-dir", models_dir,
                                     "--max-models", max_models, "--state-dir", state, "--engine", BIN / "minerva-engine",
                                     "--config", state / "minerva.toml", "--log-level", log_level],
                         environment={"XDG_RUNTIME_DIR": str(self.sockets)}, log=self.folder / "minerva.log",

@@ -6,7 +6,7 @@ import { LongTable, Missing, Progress, Trouble } from "./parts.js";
 import { lookAtDownloads, say, useStore } from "./store.js";
 import { download } from "./words.js";
 
-const FITS = { fits: "fits", "fits smaller": "fits with a smaller context", "does not fit": "does not fit this machine" };
+const FITS = { fits: "fits", "fits smaller": "fits with less than usual", "does not fit": "does not fit this machine" };
 const CHOICES = ["Model", "File size", "Memory", "Here", "Get it"];
 const JOBS = ["Model", "How it goes", "Actions"];
 

@@ -6,6 +6,7 @@ import { Actions } from "./action.js";
 import { State, Trouble } from "./parts.js";
 import { models, useStore } from "./store.js";
 import { Decision, DecisionList } from "./decisions.js";
+import { gaveWay } from "./words.js";
 
 const MOST_LINES = 500; // of the log that are kept here
 
@@ -15,7 +16,8 @@ function facts(model, takes) {
     ["Quantization", model.quantization ?? "–"],
     ["Architecture", model.architecture?.name ?? "not inspected yet"],
     ["Takes", list(model.architecture?.input_modalities)],
-    ["Context", model.context_length ? `${count(model.context_length)} tokens per conversation${model.context_shrunk_from ? `, instead of ${count(model.context_shrunk_from)}, as no more fit` : ""}` : "–"],
+    ["Context", model.context_length ? `${count(model.context_length)} tokens per conversation` : "–"],
+    ...(model.gave_way ? [["To fit the budget", gaveWay(model.gave_way)]] : []),
     ["File", `${bytes(model.size_bytes)}${model.name && model.name !== model.id ? `, called ${model.name}` : ""}`],
     ["Memory it takes", takes === null ? "–" : `${mib(takes)}, as measured in use, or predicted before its first use`],
     ["Memory it holds", model.memory_mb ? `${mib(model.memory_mb)} now` : "none now"],

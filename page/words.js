@@ -48,14 +48,26 @@ const CONFIDENCE = {
   unknown: "a guess without experience",
 };
 
+const SETTINGS = {
+  context: "a context of",
+  parallel: "slots:",
+  weights: "weights:",
+  context_checkpoints: "context checkpoints:",
+  prompt_cache_mib: "prompt cache in MiB:",
+};
+
+// What gave way so that a model fits: "a context of 5,120 instead of 8,192; slots: 1 instead of 2".
+export function gaveWay(list) {
+  const shown = (value) => (typeof value === "number" ? count(value) : value);
+  return list.map(({ setting, from, to }) => `${SETTINGS[setting] ?? setting} ${shown(to)} instead of ${shown(from)}`).join("; ");
+}
+
 // What a dry run of a load says, as sentences.
 export function plan(answer) {
   const sentences = [];
   if (answer.state === "hot") return [`${answer.model_id} is in memory already; nothing has to be done.`];
   sentences.push(`It takes ${mib(answer.estimated_memory_mb)}; ${mib(answer.free_memory_mb)} of the budget ${answer.free_memory_mb === 1 ? "is" : "are"} free.`);
-  if (answer.context_shrunk_from) {
-    sentences.push(`It gets a context of ${plural(answer.context_length, "token")} instead of ${count(answer.context_shrunk_from)}, as no more fit.`);
-  }
+  if (answer.gave_way) sentences.push(`It would run with ${gaveWay(answer.gave_way)}, to fit the memory budget.`);
   if (answer.would_evict.length > 0) {
     sentences.push(`${list(answer.would_evict)} ${answer.would_evict.length === 1 ? "has" : "have"} to leave for it. To have ${answer.would_evict.length === 1 ? "it" : "them"} back takes about ${seconds(answer.cost_ms / 1000)}. The reason: ${answer.message.replace(/\.$/, "")}.`);
   } else if (answer.possible) {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <utility>
 
 #include "api/json.h"
 
@@ -31,11 +32,21 @@ Result<std::optional<std::string>> text_field(const Json& body, const char* name
   return std::optional<std::string>(member->get<std::string>());
 }
 
-// Adds the members about a shrunk context, only if it was shrunk.
-void say_shrunk(Json& json, const std::optional<ShrunkContext>& shrunk) {
-  if (!shrunk) return;
-  json["context_length"] = shrunk->tokens;
-  json["context_shrunk_from"] = shrunk->instead_of;
+Json value_of(const Concession::Value& value) {
+  return std::visit([](const auto& v) { return Json(v); }, value);
+}
+
+// Adds the members about what gave way, only if something did.
+void say_what_gave_way(Json& json, const std::vector<Concession>& list) {
+  if (list.empty()) return;
+  Json told = Json::array();
+  for (const Concession& c : list) {
+    told.push_back({{"setting", c.setting}, {"from", value_of(c.from)}, {"to", value_of(c.to)}});
+    if (c.setting != "context") continue;
+    json["context_length"] = value_of(c.to);
+    json["context_shrunk_from"] = value_of(c.from);
+  }
+  json["gave_way"] = std::move(told);
 }
 
 Json status_object(const RouterStatus& status) {
@@ -60,7 +71,7 @@ Json model_object(const ModelAnswer& model) {
                {"aliases", model.aliases},
                {"status", status_object(model.status)}};
   if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
-  say_shrunk(json, model.shrunk);
+  say_what_gave_way(json, model.gave_way);
   json["name"] = model.name.empty() ? model.id : model.name;
   // Clients of llama.cpp's router read these members without asking whether they are there.
   json["architecture"] = {
@@ -126,7 +137,7 @@ std::string life_cycle_json(const LifeCycleAnswer& answer) {
                {"load_ms", rounded_ms(answer.load_time)},
                {"evicted", answer.evicted},
                {"estimated_memory_mb", answer.memory.rounded_mib()}};
-  say_shrunk(json, answer.shrunk);
+  say_what_gave_way(json, answer.gave_way);
   return dump(json);
 }
 
@@ -146,7 +157,7 @@ std::string plan_json(const PlanAnswer& answer) {
                {"confidence", confidence_name(plan.confidence)},
                {"estimated_memory_mb", plan.footprint.rounded_mib()},
                {"free_memory_mb", plan.free.rounded_mib()}};
-  say_shrunk(json, answer.shrunk);
+  say_what_gave_way(json, answer.gave_way);
   return dump(json);
 }
 
@@ -177,8 +188,8 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"preloaded", model.preloaded},
                       {"breaker", breaker_state_name(model.breaker)},
                       {"tried_again_in_s", tried_again}});
-    const auto shrunk = stats.shrunk.find(model.id);
-    if (shrunk != stats.shrunk.end()) say_shrunk(models.back(), shrunk->second);
+    const auto found = stats.gave_way.find(model.id);
+    if (found != stats.gave_way.end()) say_what_gave_way(models.back(), found->second);
   }
   return dump({{"loaded_models", stats.loaded},
                {"total_loaded", stats.loaded.size()},

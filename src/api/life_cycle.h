@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/concession.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/ids.h"
 #include "minerva/base/result.h"
@@ -28,12 +29,6 @@ struct LoadBody {
 // Errors: kInvalidArgument with the field at fault; also when the body's model_id is not `path_id`.
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
 
-// How a model got fewer tokens per conversation than its config says, since more do not fit the memory budget.
-struct ShrunkContext {
-  unsigned tokens = 0;
-  unsigned instead_of = 0;
-};
-
 // The answer to load, preload, park, unload, pin and unpin.
 struct LifeCycleAnswer {
   std::string message;  // "loaded", "woken", "already loaded", ...
@@ -42,7 +37,7 @@ struct LifeCycleAnswer {
   Duration load_time{};          // how long the call took; 0 if nothing changed
   std::vector<ModelId> evicted;  // models that were parked or stopped to make room
   Bytes memory;                  // what the model holds now; 0 if it is not resident
-  std::optional<ShrunkContext> shrunk = {};
+  std::vector<Concession> gave_way = {};
 };
 std::string life_cycle_json(const LifeCycleAnswer& answer);
 
@@ -51,7 +46,7 @@ struct PlanAnswer {
   ModelId model;
   Residency state = Residency::kCold;
   LoadPlan plan;
-  std::optional<ShrunkContext> shrunk = {};  // the context that the model would have
+  std::vector<Concession> gave_way = {};  // what would give way
 };
 std::string plan_json(const PlanAnswer& answer);
 
@@ -59,7 +54,7 @@ std::string plan_json(const PlanAnswer& answer);
 struct StatsAnswer {
   std::vector<ModelId> loaded;    // hot models
   std::vector<ModelView> models;  // all models; the cold ones are left out of the answer
-  std::map<ModelId, ShrunkContext> shrunk = {};
+  std::map<ModelId, std::vector<Concession>> gave_way = {};
   CacheStats cache;
   std::string policy;
   Bytes memory_budget;
@@ -98,7 +93,7 @@ struct ModelAnswer {
   std::vector<ModelId> aliases;
   std::optional<double> progress;  // of a load under way, 0 to 1
   std::optional<Error> failure;    // the last failure, if no success has followed
-  std::optional<ShrunkContext> shrunk = {};
+  std::vector<Concession> gave_way = {};
   std::string next_preload = {};  // ISO 8601, by the model's schedule; empty: none
   std::string next_unload = {};
   RouterStatus status = {"unloaded"};

@@ -47,8 +47,8 @@ TEST(LoadBody, RefusesWithTheFieldAtFault) {
 TEST(LifeCycle, Answers) {
   LifeCycleAnswer load{"loaded", "a", Residency::kHot, milliseconds(812), {"b"}, Bytes::mib(5120)};
   expect_golden("load.json", pretty(life_cycle_json(load)));
-  load.shrunk = ShrunkContext{2048, 8192};
-  EXPECT_NE(life_cycle_json(load).find(R"("context_length":2048,"context_shrunk_from":8192)"), std::string::npos);
+  load.gave_way = {{"context", std::uint64_t{8192}, std::uint64_t{2048}}, {"weights", "repacked", "mapped"}};
+  expect_golden("load_gave_way.json", pretty(life_cycle_json(load)));
   LifeCycleAnswer unload{"unloaded", "a", Residency::kCold, {}, {}, {}};
   expect_golden("unload.json", pretty(life_cycle_json(unload)));
   LifeCycleAnswer park{"parked", "a", Residency::kParked, milliseconds(23), {}, Bytes::mib(60)};

@@ -9,12 +9,13 @@
 #include <utility>
 
 #include "base/log.h"
-#include "catalog/context_search.h"
+#include "catalog/fit.h"
 #include "catalog/metadata_store.h"
 #include "catalog/model_files.h"
 #include "catalog/names.h"
 #include "engine/engine_arguments.h"
 #include "engine/inspection.h"
+#include "minerva/base/check.h"
 
 namespace minerva {
 namespace {
@@ -23,13 +24,26 @@ constexpr Duration kNamesPeriod = std::chrono::seconds(2);
 constexpr unsigned kMostNamesOfAFile = 16;
 constexpr std::size_t kMostAddedByPath = 1000;
 
+ModelSpec reduced(ModelSpec spec, const Reduction& reduction) {
+  spec.reduction = reduction;
+  return spec;
+}
+
+// Empty for the defaults, so that what is known of most models stays known.
+std::string reduction_key(const Reduction& reduction) {
+  if (reduction == Reduction{}) return {};
+  return fmt::format("\x1f{} {} {} {} {}", reduction.prompt_cache.value_or(Bytes()).count(),
+                     reduction.checkpoints.value_or(0), reduction.mapped, reduction.parallel.value_or(0),
+                     reduction.context.value_or(0));
+}
+
 // What an inspection's answer depends on. Unit separators keep lists apart from their neighbours.
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
   // Nothing but the config says what a command takes.
   if (!spec.command.argv.empty()) return fmt::format("command\x1f{}\x1f{}", spec.id, spec.command.memory.count());
-  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", spec.path, spec.mmproj, spec.identity,
-                     spec.context.value_or(0), spec.parallel, static_cast<int>(spec.weights),
-                     fmt::join(spec.args, "\x1e"), fingerprint);
+  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}{}", spec.path, spec.mmproj, spec.identity,
+                     spec.context.value_or(0), spec.parallel.value_or(kDefaultParallel), static_cast<int>(spec.weights),
+                     fmt::join(spec.args, "\x1e"), fingerprint, reduction_key(spec.reduction));
 }
 
 Error no_model(FileKind kind) {
@@ -146,7 +160,7 @@ struct Catalog::Impl {
       const ModelMetadata* const metadata = store.find(key);
       const bool fits =
           !invalid.contains(key) &&
-          (metadata == nullptr || known->spec.context_may_shrink ? known->spec.size : metadata->footprint()) <= room;
+          (metadata == nullptr || may_give_way(known->spec) ? known->spec.size : metadata->footprint()) <= room;
       if (fits && (best == nullptr || known->spec.size > best->spec.size)) best = known;
       if (smallest == nullptr || known->spec.size < smallest->spec.size) smallest = known;
     }
@@ -244,18 +258,28 @@ struct Catalog::Impl {
     });
   }
 
-  // Of smaller contexts, until the largest that fits is found. `whole`: what the one it is to have needs.
-  void inspect_smaller(ModelSpec spec, ContextSearch search, ModelMetadata whole, Done done) {
-    const std::optional<unsigned> next = search.next();
-    if (!next && !search.best()) return done(std::move(whole));
-    // Found: known by now.
-    spec.context = next ? next : search.best();
-    inspect(spec, [this, spec, search, whole = std::move(whole), done = std::move(done),
-                   asked = next.has_value()](Result<ModelMetadata> result) mutable {
-      if (!result || !asked) return done(std::move(result));
-      search.take(result->footprint());
-      inspect_smaller(std::move(spec), search, std::move(whole), std::move(done));
-    });
+  FitResult fit(const ModelSpec& spec, Bytes space) const {
+    return minerva::fit(spec, space,
+                        [&](const Reduction& reduction) { return store.find(key_of(reduced(spec, reduction))); });
+  }
+
+  // Inspects what fit() asks about until it has a result.
+  void inspect_to_fit(ModelSpec spec, Bytes space, std::function<void(Result<FittedModel>)> done) {
+    const FitResult result = fit(spec, space);
+    if (!result.ask) {
+      const Reduction reduction = result.found.value_or(result.smallest);
+      const ModelMetadata* const metadata = store.find(key_of(reduced(spec, reduction)));
+      check(metadata != nullptr, "a reduction was chosen about which nobody asked");
+      return done(FittedModel{*metadata, result.found ? reduction : Reduction{}});
+    }
+    const ModelSpec asked = reduced(spec, *result.ask);
+    inspect(asked,
+            [this, spec = std::move(spec), asked, space, done = std::move(done)](Result<ModelMetadata> answer) mutable {
+              if (!answer) return done(fail(Error(answer.error())));
+              // The files were replaced meanwhile: nothing is known about the new ones.
+              if (store.find(key_of(asked)) == nullptr) return done(FittedModel{*std::move(answer), asked.reduction});
+              inspect_to_fit(std::move(spec), space, std::move(done));
+            });
   }
 
   template <typename Change>
@@ -312,10 +336,11 @@ Catalog::~Catalog() = default;
 const CatalogOptions& Catalog::options() const { return impl_->options; }
 
 void Catalog::set_options(std::vector<std::string> models_dirs, bool folders_may_be_missing,
-                          std::vector<ModelEntry> entries) {
+                          std::vector<ModelEntry> entries, bool fit) {
   impl_->options.models_dirs = std::move(models_dirs);
   impl_->options.folders_may_be_missing = folders_may_be_missing;
   impl_->options.entries = std::move(entries);
+  impl_->options.fit = fit;
 }
 
 void Catalog::set_room(Bytes room) { impl_->room = room; }
@@ -398,6 +423,7 @@ Result<const ModelSpec*> Catalog::add_path(const ModelId& id, std::string_view p
                 "model_path");
   }
   ModelSpec spec;
+  spec.fit = impl_->options.fit;
   unsigned names = 0;
   std::size_t added = 0;
   for (const auto& [other, known] : impl_->models) {
@@ -445,18 +471,15 @@ void Catalog::look_again(const ModelId& id, std::function<void(bool replaced)> d
   impl_->describe(id, [done = std::move(done)](const Result<bool>& replaced) { done(replaced.value_or(false)); });
 }
 
-void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done) {
+void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<FittedModel>)> done) {
   impl_->describe(id, [impl = impl_.get(), id, room, done = std::move(done)](const Result<bool>& described) mutable {
     if (!described) return done(fail(Error(described.error())));
-    const ModelSpec& spec = impl->find(id)->spec;
-    if (!spec.context_may_shrink) return impl->inspect(spec, std::move(done));
-    impl->inspect(spec,
-                  [impl, spec = ModelSpec(spec), room, done = std::move(done)](Result<ModelMetadata> result) mutable {
-                    if (!result || result->footprint() <= room) return done(std::move(result));
-                    const ContextSearch search(room, result->context, result->footprint());
-                    impl->inspect_smaller(std::move(spec), search, *std::move(result), std::move(done));
-                  });
+    impl->inspect_to_fit(impl->find(id)->spec, room, std::move(done));
   });
+}
+
+std::optional<Reduction> Catalog::known_fit(const ModelSpec& spec, Bytes room) const {
+  return impl_->fit(spec, room).found;
 }
 
 void Catalog::inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) {
@@ -516,11 +539,6 @@ void Catalog::forget_metadata() {
 void Catalog::finish() {
   impl_->store.finish();
   if (impl_->names_saver) impl_->names_saver->finish();
-}
-
-std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata) {
-  const unsigned whole = conversation_context(spec, metadata.trained_context);
-  return spec.context_may_shrink && metadata.context < whole ? std::optional(whole) : std::nullopt;
 }
 
 }  // namespace minerva

@@ -27,6 +27,7 @@ struct ModelEntry {
   CommandSpec command = {};  // without a path then, and without context, parallel, weights and args
   std::vector<ModelId> aliases = {};
   std::vector<std::string> default_for = {};  // paths, with all below them, whose requests name no model
+  std::optional<bool> fit = {};
   std::optional<unsigned> context = {};
   std::optional<bool> context_may_shrink = {};
   std::optional<unsigned> parallel = {};
@@ -48,6 +49,7 @@ struct CatalogOptions {
   std::string cache_dir;  // metadata.json and names.json live here; empty: nothing on disk
   // Nobody named the folders: they are where models are on most machines.
   bool folders_may_be_missing = false;
+  bool fit = true;     // of models whose entry does not say it
   FileBook book = {};  // what earlier scans left to remember
 };
 
@@ -59,6 +61,12 @@ struct ScanResult {
   std::vector<ModelSpec> unsure;
   FileBook book;                     // for the next scan
   std::vector<std::string> folders;  // that were read: where models may appear
+};
+
+// A model as it would run.
+struct FittedModel {
+  ModelMetadata metadata;  // with the reduction
+  Reduction reduction;     // what gives way so that it fits
 };
 
 class Catalog {
@@ -78,7 +86,8 @@ class Catalog {
 
   const CatalogOptions& options() const;
   // Counts from the next scan on. The cache folder stays what it was.
-  void set_options(std::vector<std::string> models_dirs, bool folders_may_be_missing, std::vector<ModelEntry> entries);
+  void set_options(std::vector<std::string> models_dirs, bool folders_may_be_missing, std::vector<ModelEntry> entries,
+                   bool fit);
   // The memory that models may take in all: "org/repo" is the best of that repository that fits into it.
   void set_room(Bytes room);
 
@@ -117,10 +126,12 @@ class Catalog {
   // What inspecting said: from the cache while the files, the arguments and the engine are the same (files are asked
   // for anew each time), else by the driver. Several calls for one model share one inspection. `done` may be called
   // inside, when the answer is there already.
-  // A model that takes more than `room` and whose context may shrink is inspected with smaller ones too: the answer is
-  // about the largest that takes no more (shrunk_from() tells), or about the one it is to have if there is none.
-  // Errors: as EngineDriver::inspect. kInvalidModel is kept as long as the catalog lives, others are tried anew.
-  void inspect(const ModelId& id, Bytes room, std::function<void(Result<ModelMetadata>)> done);
+  // A model that takes more than `room` is inspected with what may give way reduced (fit.h). Where no reduction fits,
+  // the answer is about the one that takes least, and has no reduction. Errors: as EngineDriver::inspect. kInvalidModel
+  // is kept as long as the catalog lives, others are tried anew.
+  void inspect(const ModelId& id, Bytes room, std::function<void(Result<FittedModel>)> done);
+  // The reduction that inspect() would find, from what is known already; nothing while that is not enough.
+  std::optional<Reduction> known_fit(const ModelSpec& spec, Bytes room) const;
   // Inspects a model that nobody asks for, with the context it is to have, only for list() to say more: at idle
   // priority, and given up (kCancelled) when somebody does ask for something. `done` as above.
   void inspect_idly(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done);
@@ -153,8 +164,5 @@ class Catalog {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// How many tokens a conversation of `spec` was to have; nothing if it has as many.
-std::optional<unsigned> shrunk_from(const ModelSpec& spec, const ModelMetadata& metadata);
 
 }  // namespace minerva

@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 
+#include "engine/engine_arguments.h"
+
 namespace minerva {
 namespace {
 
@@ -100,7 +102,11 @@ class CatalogTest : public testing::Test {
   }
   std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
     auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
-    catalog.inspect(id, room_, [answer](Result<ModelMetadata> result) { *answer = std::move(result); });
+    catalog.inspect(id, room_, [this, answer](Result<FittedModel> result) {
+      if (!result) return void(*answer = fail(Error(result.error())));
+      reduction_ = result->reduction;
+      *answer = std::move(result->metadata);
+    });
     return answer;
   }
 
@@ -109,6 +115,7 @@ class CatalogTest : public testing::Test {
   fs::path models_;
   CatalogOptions options_;
   Bytes room_ = Bytes(UINT64_MAX);
+  Reduction reduction_;  // of the last answer
   FakeDriver driver_;
 };
 
@@ -274,7 +281,7 @@ TEST_F(CatalogTest, EntriesSetWhatTheySay) {
   EXPECT_EQ(m.unload_ttl, std::chrono::hours(1));
   EXPECT_EQ(m.weights, WeightsMode::kMapped);
   EXPECT_EQ(m.args, (Ids{"--temp", "0"}));
-  EXPECT_EQ(result.models[1].parallel, ModelSpec{}.parallel);
+  EXPECT_EQ(result.models[1].parallel, std::nullopt);
   EXPECT_EQ(result.models[1].ttl, Duration::zero());
 }
 
@@ -353,7 +360,7 @@ TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
 
   // What another memory would be is not what was known.
   options_.entries.front().command.memory = Bytes::gib(3);
-  known->set_options(options_.models_dirs, false, options_.entries);
+  known->set_options(options_.models_dirs, false, options_.entries, true);
   EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
   EXPECT_EQ(known->metadata(*known->find("whisper")), nullptr);
 
@@ -766,8 +773,8 @@ TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
 TEST_F(CatalogTest, WhoAskedMayDestroyTheCatalog) {
   put("a.gguf");
   auto made = catalog();
-  made->inspect("a", room_, [&made](const Result<ModelMetadata>&) { made.reset(); });
-  made->inspect("a", room_, [](const Result<ModelMetadata>&) { FAIL() << "its catalog is gone"; });
+  made->inspect("a", room_, [&made](const Result<FittedModel>&) { made.reset(); });
+  made->inspect("a", room_, [](const Result<FittedModel>&) { FAIL() << "its catalog is gone"; });
   driver_.answer(metadata_of(1));
   EXPECT_EQ(made, nullptr);
 }
@@ -845,7 +852,7 @@ class CatalogShrinkTest : public CatalogTest {
   unsigned answer_all() {
     unsigned questions = 0;
     for (; !driver_.asked.empty(); ++questions) {
-      const unsigned context = driver_.asked.front().spec.context.value_or(0);
+      const unsigned context = conversation_context(driver_.asked.front().spec, 0);
       ModelMetadata metadata = metadata_of(1000 + context);
       metadata.context = context;
       driver_.answer(metadata);
@@ -854,25 +861,28 @@ class CatalogShrinkTest : public CatalogTest {
   }
 };
 
-TEST_F(CatalogShrinkTest, ItGetsTheLargestContextThatFits) {
+TEST_F(CatalogShrinkTest, ItGetsTheLargestContextThatLeavesRoomForParkedModels) {
   const auto made = catalog();
   room_ = Bytes(1000 + 3100);
   auto answer = inspect(*made, "a");
   answer_all();
   ASSERT_TRUE(answer->has_value());
-  EXPECT_EQ((**answer)->context, 3072U);
-  EXPECT_EQ((**answer)->footprint(), Bytes(4072));
-  EXPECT_EQ(shrunk_from(*made->find("a"), ***answer), 8192U);
-  // All of it is known now.
+  EXPECT_EQ((**answer)->context, 2560U);
+  EXPECT_EQ((**answer)->footprint(), Bytes(3560));
+  EXPECT_EQ(reduction_.context, 2560U);
+  EXPECT_EQ(made->known_fit(*made->find("a"), room_), reduction_);
+  // All of it is known now, also to another catalog, later.
   answer = inspect(*made, "a");
   ASSERT_TRUE(answer->has_value());
-  EXPECT_EQ((**answer)->context, 3072U);
+  EXPECT_EQ((**answer)->context, 2560U);
+  const auto later = catalog();
+  EXPECT_EQ(later->known_fit(*later->find("a"), room_), reduction_);
   // With more room it gets more.
   room_ = Bytes(10'000);
   answer = inspect(*made, "a");
   ASSERT_TRUE(answer->has_value());
   EXPECT_EQ((**answer)->context, 8192U);
-  EXPECT_EQ(shrunk_from(*made->find("a"), ***answer), std::nullopt);
+  EXPECT_EQ(reduction_, Reduction{});
 }
 
 TEST_F(CatalogShrinkTest, WhatWasMeasuredCountsHereToo) {
@@ -880,27 +890,29 @@ TEST_F(CatalogShrinkTest, WhatWasMeasuredCountsHereToo) {
   room_ = Bytes(1000 + 3100);
   inspect(*made, "a");
   answer_all();
-  ModelSpec shrunk = *made->find("a");
-  shrunk.context = 3072;
-  made->note_measured(made->key(shrunk), Bytes(4500));
+  ModelSpec reduced = *made->find("a");
+  reduced.reduction = reduction_;
+  made->note_measured(made->key(reduced), Bytes(4500));
   const auto answer = inspect(*made, "a");
   answer_all();
   ASSERT_TRUE(answer->has_value());
-  EXPECT_EQ((**answer)->context, 2816U);
+  EXPECT_EQ((**answer)->context, 1792U);
 }
 
-TEST_F(CatalogShrinkTest, OneThatCannotBeSmallEnoughIsAnsweredAsItIs) {
+TEST_F(CatalogShrinkTest, OfOneThatCannotBeSmallEnoughTheLeastIsTold) {
   const auto made = catalog();
   room_ = Bytes(1100);
   const auto answer = inspect(*made, "a");
   answer_all();
   ASSERT_TRUE(answer->has_value());
-  EXPECT_EQ((**answer)->context, 8192U);
-  EXPECT_EQ((**answer)->footprint(), Bytes(9192));
+  EXPECT_EQ((**answer)->footprint(), Bytes(1512));
+  EXPECT_EQ(reduction_, Reduction{});
+  EXPECT_EQ(made->known_fit(*made->find("a"), room_), std::nullopt);
 }
 
-TEST_F(CatalogShrinkTest, OthersAreNotShrunk) {
+TEST_F(CatalogShrinkTest, WhereNothingMayGiveWayOneQuestionIsAsked) {
   options_.entries.front().context_may_shrink = false;
+  options_.fit = false;
   const auto made = catalog();
   room_ = Bytes(1100);
   const auto answer = inspect(*made, "a");

@@ -64,7 +64,9 @@ json to_json(const ModelMetadata& metadata, SharedTexts& texts) {
                  {"supports_thinking", metadata.supports_thinking},
                  {"input_modalities", metadata.input_modalities},
                  {"predicted_bytes", metadata.predicted.count()},
-                 {"conversations_bytes", metadata.conversations.count()}};
+                 {"prompt_cache_bytes", metadata.prompt_cache.count()},
+                 {"checkpoints_bytes", metadata.checkpoints.count()},
+                 {"repacked_bytes", metadata.repacked.count()}};
   json& values = object["values"] = json::object();
   for (const auto& [key, value] : metadata.file_values) values[key] = to_json(value);
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
@@ -136,7 +138,9 @@ ModelMetadata from_json(const json& object, const json& texts) {
   for (const auto& [key, value] : object.at("values").items()) metadata.file_values[key] = value_from_json(value);
   metadata.predicted = Bytes(number_of<std::uint64_t>(object, "predicted_bytes"));
   if (metadata.predicted == Bytes()) throw Damaged("a model takes no memory");
-  metadata.conversations = Bytes(number_of<std::uint64_t>(object, "conversations_bytes"));
+  metadata.prompt_cache = Bytes(number_of<std::uint64_t>(object, "prompt_cache_bytes"));
+  metadata.checkpoints = Bytes(number_of<std::uint64_t>(object, "checkpoints_bytes"));
+  metadata.repacked = Bytes(number_of<std::uint64_t>(object, "repacked_bytes"));
   metadata.measured = bytes_of(object, "measured_bytes");
   metadata.residue = bytes_of(object, "residue_bytes");
   metadata.load_time = time_of(object, "load_ms");

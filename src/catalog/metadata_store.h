@@ -29,7 +29,7 @@ class MetadataStore {
   void finish();
 
   static constexpr std::size_t kMaxEntries = 5000;  // more than a folder of 1000 models, some with several arguments
-  static constexpr io::StateFile::Format kFormat{"metadata", 5, "models will be inspected again"};
+  static constexpr io::StateFile::Format kFormat{"metadata", 6, "models will be inspected again"};
 
  private:
   void take(const std::string& content);

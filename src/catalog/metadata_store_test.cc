@@ -44,7 +44,9 @@ class MetadataStoreTest : public testing::Test {
                             {"gemma3.rope.freq_base", 1e6},
                             {"tokenizer.ggml.add_bos_token", true}};
     metadata.predicted = Bytes(0xFFFFFFFFFFULL);
-    metadata.conversations = Bytes(256);
+    metadata.prompt_cache = Bytes(256);
+    metadata.checkpoints = Bytes(128);
+    metadata.repacked = Bytes(64);
     metadata.measured = Bytes(12345);
     metadata.residue = Bytes(678);
     metadata.load_time = std::chrono::milliseconds(1234);

@@ -199,6 +199,7 @@ class Scan {
 
   void add_model(const File& file, ModelSpec spec, const std::string& folder, const std::string& repo) {
     spec.name = file.stem;
+    spec.fit = options_.fit;
     spec.place = file.place;
     spec.repo = repo;
     spec.path = file.path.string();
@@ -253,9 +254,10 @@ class Scan {
   // false: the entry cannot be carried out, which became a problem.
   bool apply(const ModelEntry& entry, ModelSpec& spec) {
     spec.aliases = entry.aliases;
+    spec.fit = entry.fit.value_or(options_.fit);
     spec.context = entry.context;
     spec.context_may_shrink = entry.context_may_shrink.value_or(spec.context_may_shrink);
-    spec.parallel = entry.parallel.value_or(spec.parallel);
+    spec.parallel = entry.parallel;
     spec.pinned = entry.pinned.value_or(spec.pinned);
     spec.preload = entry.preload.value_or(spec.preload);
     spec.preload_at = entry.preload_at;

@@ -1,5 +1,7 @@
 #include "cli/answers.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/error_json.h"
@@ -29,6 +31,19 @@ Error server_error(int status, std::string_view body) {
   Error error = api::error_from_answer(status, body);
   if (error.code == ErrorCode::kInvalidArgument) error.code = ErrorCode::kConflict;
   return error;
+}
+
+std::string gave_way_text(const Json& model) {
+  std::string text;
+  const auto shown = [](const Json& of, const char* field) {
+    const std::string word = text_of(of, field);
+    return word.empty() ? fmt::format("{:.0f}", number_of(of, field)) : word;
+  };
+  for (const Json& setting : list_of(model, "gave_way")) {
+    text += fmt::format("{}{} {} instead of {}", text.empty() ? "" : ", ", text_of(setting, "setting"),
+                        shown(setting, "to"), shown(setting, "from"));
+  }
+  return text;
 }
 
 std::string text_of(const Json& object, const char* field) {

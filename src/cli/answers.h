@@ -29,6 +29,8 @@ const nlohmann::json& object_of(const nlohmann::json& object, const char* field)
 std::string joined(const nlohmann::json& list);
 // The ids of the models that are parked, or about to be. `stats`: the answer of GET /v1/models/stats.
 nlohmann::json parked_models(const nlohmann::json& stats);
+// "context 5120 instead of 8192" for the settings of a model that gave way; empty if none did.
+std::string gave_way_text(const nlohmann::json& model);
 // "300 MiB" for 300.
 std::string format_mib(double mib);
 

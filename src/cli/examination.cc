@@ -9,9 +9,12 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
+#include "base/concession.h"
 #include "catalog/catalog.h"
+#include "catalog/fit.h"
 #include "config/parking.h"
 #include "engine/command_engine.h"
 #include "engine/inspection.h"
@@ -109,19 +112,42 @@ fs::path existing_part(fs::path folder) {
   return folder;
 }
 
-void examine_fit(const ModelSpec& spec, const ModelMetadata& metadata, Bytes budget, const FindingSink& found) {
-  if (metadata.footprint() <= budget) return;
-  if (spec.context_may_shrink) {
-    found({Level::kNote, "models",
-           fmt::format("The model \"{}\" takes {} with all of its context, the budget for all models is {}: it gets a "
-                       "smaller context, if one fits.",
-                       spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
-  } else {
+void examine_fit(const ModelSpec& spec, const FittedModel& model, Bytes budget, const FindingSink& found) {
+  const Bytes takes = model.metadata.footprint();
+  if (takes > budget) {
     found({Level::kProblem, "models",
            fmt::format("The model \"{}\" can never run here: it takes {}, the budget for all models is {}. A smaller "
-                       "context or parallel in its entry, or a larger memory_budget, may help.",
-                       spec.id, format_bytes(metadata.footprint()), format_bytes(budget))});
+                       "context or parallel in its entry, a smaller quantization, or a larger memory_budget may help.",
+                       spec.id, format_bytes(takes), format_bytes(budget))});
+  } else if (model.reduction != Reduction{}) {
+    found({Level::kNote, "models",
+           fmt::format("The model \"{}\" runs with {}, as the budget for all models is {}.", spec.id,
+                       concessions_text(concessions(spec, model.reduction, model.metadata.trained_context)),
+                       format_bytes(budget))});
   }
+}
+
+// Asks the engine about `spec` until it is known how it fits, and then calls `done`. `known`: what it said so far.
+void inspect_to_fit(EngineDriver& driver, const ModelSpec& spec, Bytes budget,
+                    std::vector<std::pair<Reduction, ModelMetadata>> known,
+                    std::function<void(Result<FittedModel>)> done) {
+  const auto find = [&known](const Reduction& reduction) -> const ModelMetadata* {
+    const auto it = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == reduction; });
+    return it == known.end() ? nullptr : &it->second;
+  };
+  const FitResult result = fit(spec, budget, find);
+  if (!result.ask)
+    return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{})});
+  ModelSpec asked = spec;
+  asked.reduction = *result.ask;
+  driver.inspect(asked, [&driver, spec, budget, known = std::move(known), reduction = *result.ask,
+                         done = std::move(done)](const Result<ModelMetadata>& answer) mutable {
+    if (!answer) return done(fail(Error(answer.error())));
+    // A file that is no model has nothing that could fit.
+    if (answer->kind != FileKind::kModel) return done(FittedModel{*answer, {}});
+    known.emplace_back(reduction, *answer);
+    inspect_to_fit(driver, spec, budget, std::move(known), std::move(done));
+  });
 }
 
 struct Inspections {
@@ -141,20 +167,20 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
   std::size_t waiting = models.size();
   Inspections result;
   for (const ModelSpec& spec : models) {
-    driver->inspect(spec, [&](const Result<ModelMetadata>& metadata) {
-      if (!metadata) {
-        found({Level::kProblem, "models",
-               sentence(
-                   fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, metadata.error().message))});
-      } else if (metadata->kind != FileKind::kModel) {
+    inspect_to_fit(*driver, spec, budget, {}, [&](const Result<FittedModel>& model) {
+      if (!model) {
+        found(
+            {Level::kProblem, "models",
+             sentence(fmt::format("The model \"{}\" ({}) cannot run: {}", spec.id, spec.path, model.error().message))});
+      } else if (model->metadata.kind != FileKind::kModel) {
         found({Level::kNote, "models",
                fmt::format("{} is no model by itself: it says that its kind is {}.", spec.path,
-                           file_kind_name(metadata->kind))});
+                           file_kind_name(model->metadata.kind))});
       } else {
-        examine_fit(spec, *metadata, budget, found);
-        const bool good = metadata->footprint() <= budget || spec.context_may_shrink;
+        examine_fit(spec, *model, budget, found);
+        const bool good = model->metadata.footprint() <= budget;
         result.good += good ? 1 : 0;
-        result.together += good ? std::min(metadata->footprint(), budget) : Bytes();
+        result.together += good ? model->metadata.footprint() : Bytes();
       }
       if (--waiting == 0) loop.stop();
     });
@@ -275,7 +301,8 @@ void examine_parking(const Config& config, const FindingSink& found) {
 }
 
 void examine_models(const Config& config, bool engine_works, const FindingSink& found) {
-  ScanResult scanned = Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default});
+  ScanResult scanned =
+      Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default, config.may_fit()});
   for (const std::string& problem : scanned.problems) found({Level::kProblem, "models", sentence(problem)});
   const std::size_t count = scanned.models.size();
   if (count == 0) {

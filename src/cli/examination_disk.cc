@@ -60,7 +60,8 @@ Finding judge_disk(double bytes_per_s, const ModelSpec& model) {
 }
 
 void examine_disk(const Config& config, const FindingSink& found) {
-  const ScanResult scanned = Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default});
+  const ScanResult scanned =
+      Catalog::scan({config.models_dirs, config.models, "", config.models_dirs_are_default, config.may_fit()});
   const auto largest = std::max_element(scanned.models.begin(), scanned.models.end(),
                                         [](const ModelSpec& a, const ModelSpec& b) { return a.size < b.size; });
   if (largest == scanned.models.end() || largest->path.empty()) return;

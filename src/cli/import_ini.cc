@@ -88,8 +88,8 @@ std::string argument_of(const std::string& key) {
   return !ServerArguments::knows("--" + name) && ServerArguments::knows("-" + name) ? "-" + name : "--" + name;
 }
 
-// The flag with the opposite meaning; empty if there can be none. A flag that is off without being set has no such flag,
-// so a "no" for it needs no argument.
+// The flag with the opposite meaning; empty if there can be none. A flag that is off without being set has no such
+// flag, so a "no" for it needs no argument.
 std::string opposite_of(const std::string& flag) {
   if (flag.starts_with("--no-")) return "--" + flag.substr(5);
   return flag.starts_with("--") ? "--no-" + flag.substr(2) : "";

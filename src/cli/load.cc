@@ -54,9 +54,8 @@ void print_plan(const nlohmann::json& plan, const std::string& id) {
   const double cost_ms = number_of(plan, "cost_ms");
   fmt::print("would evict  {}{}\n", victims.empty() ? "nothing" : printable(victims),
              cost_ms > 0 ? fmt::format(" ({} to have back)", format_seconds(cost_ms / 1000)) : "");
-  if (number_of(plan, "context_shrunk_from") > 0) {
-    fmt::print("context      {:.0f} tokens instead of {:.0f}, as no more fit the memory budget\n",
-               number_of(plan, "context_length"), number_of(plan, "context_shrunk_from"));
+  if (const std::string text = gave_way_text(plan); !text.empty()) {
+    fmt::print("gives way    {}, to fit the memory budget\n", printable(text));
   }
   if (number_of(plan, "expected_load_ms") > 0) {
     const bool measured = text_of(plan, "confidence") == "measured";

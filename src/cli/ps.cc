@@ -34,17 +34,17 @@ void print_ps(const nlohmann::json& answer) {
                used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
                flag_of(model, "preloaded") ? "yes" : "no"});
   }
-  std::string shrunk;
+  std::string gave_way;
   for (const nlohmann::json& model : list_of(answer, "models")) {
-    if (number_of(model, "context_shrunk_from") <= 0) continue;
-    shrunk += fmt::format("{} has a context of {:.0f} tokens instead of {:.0f}, as no more fit the memory budget.\n",
-                          printable(text_of(model, "id")), number_of(model, "context_length"),
-                          number_of(model, "context_shrunk_from"));
+    const std::string text = gave_way_text(model);
+    if (text.empty()) continue;
+    gave_way +=
+        fmt::format("{} runs with {}, to fit the memory budget.\n", printable(text_of(model, "id")), printable(text));
   }
   if (table.empty()) {
     fmt::print("No model is in memory.\n");
   } else {
-    fmt::print("{}{}", table.text(stdout_has_colour()), shrunk);
+    fmt::print("{}{}", table.text(stdout_has_colour()), gave_way);
   }
 }
 

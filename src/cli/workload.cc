@@ -46,7 +46,9 @@ class KnownModels {
   explicit KnownModels(const Config& config)
       : parks_(config.park),
         driver_(make_llama_driver(loop_, {.engine_path = config.engine, .runtime_dir = {}, .defaults = {}})),
-        catalog_({config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default}, *driver_) {
+        catalog_(
+            {config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default, config.may_fit()},
+            *driver_) {
     catalog_.apply(Catalog::scan(catalog_.options()));
   }
 

@@ -38,6 +38,7 @@ struct Config {
   std::string default_model;             // for a request that names no model; empty: such a request is refused
   std::string unknown_model = "refuse";  // or "default": a request for an unknown model gets default_model
   BudgetSetting memory_budget;           // a share is one of what is available, with the cgroup's limit
+  std::string fit = "on";                // or "off": a model that does not fit the budget is refused
   unsigned max_models = 0;
   std::string policy = "hazard";
   std::string state_dir;  // mode 0700; default: $XDG_STATE_HOME/minerva
@@ -112,6 +113,8 @@ struct Config {
 
   std::vector<ModelEntry> models;
   std::vector<api::Preset> presets;
+
+  bool may_fit() const { return fit == "on"; }
 };
 
 // Keys and their texts, as flags ("--max-models 2" is {"max_models", "2"}) or the environment give them. A repeatable

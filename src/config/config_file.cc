@@ -364,7 +364,7 @@ class Reader {
 
   // Checks which keys may stand together: those of a model with a file, or those of one with a command.
   Result<void> check_command(const ModelEntry& entry, const toml::table& table) const {
-    static constexpr std::array<std::string_view, 6> kOfFiles = {"path",     "context", "context_may_shrink",
+    static constexpr std::array<std::string_view, 7> kOfFiles = {"path",     "fit",     "context", "context_may_shrink",
                                                                  "parallel", "weights", "args"};
     static constexpr std::array<std::string_view, 3> kOfCommands = {"memory", "health", "env"};
     const toml::node* const command = table.get("command");

@@ -453,6 +453,13 @@ std::vector<ConfigRow> make_config_rows() {
                            "of the lowest limit of the cgroups this program is in; what other programs hold is not "
                            "subtracted.",
                            [](auto& c) -> auto& { return c.memory_budget; }));
+  rows.push_back(choice_row(
+      "fit", "--fit", {"on", "off"},
+      "What happens to a model that does not fit the whole memory budget: on (what nobody set gives way: prompt cache, "
+      "context checkpoints, repacked weights, slots, context, in this order; the answers to loads, `minerva ps` and "
+      "the "
+      "log say what), or off (it is refused).",
+      [](auto& c) -> auto& { return c.fit; }));
   rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
                            "The most models in memory at once; 0: only the memory limits them.",
                            [](auto& c) -> auto& { return c.max_models; }));
@@ -816,14 +823,25 @@ std::vector<ModelRow> make_model_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.default_for; }, "none"});
+  rows.push_back({"fit", "", "on | off", TomlKind::kText, "As fit above, for this model.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    if (values.front() != "on" && values.front() != "off") {
+                      return fail(ErrorCode::kInvalidArgument,
+                                  fmt::format("\"{}\" is not one of on, off", values.front()));
+                    }
+                    entry.fit = values.front() == "on";
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.fit ? Values{*entry.fit ? "on" : "off"} : Values{}; },
+                  "fit, as set above"});
   rows.push_back(model_count_row("context", 1U << 24, "the smaller of what it was trained with and 8192",
                                  "Tokens per conversation.", [](auto& e) -> auto& { return e.context; }));
   rows.push_back(model_flag_row("context_may_shrink",
-                                "Whether it gets fewer tokens if with all of them it would not fit the whole memory "
-                                "budget: as many as fit, and the answers to loads, `minerva ps` and the log say so. "
-                                "Otherwise it is refused.",
+                                "Whether its context gives way, too, if it does not fit the whole memory budget, "
+                                "although the context is set (down to 512 tokens). A context that is not set gives way "
+                                "as fit says.",
                                 [](auto& e) -> auto& { return e.context_may_shrink; }));
-  rows.push_back(model_count_row("parallel", 256, fmt::to_string(ModelSpec{}.parallel),
+  rows.push_back(model_count_row("parallel", 256, fmt::to_string(kDefaultParallel),
                                  "Conversations at once. More requests wait for one of them to end.",
                                  [](auto& e) -> auto& { return e.parallel; }));
   rows.push_back(model_flag_row("pin", "Whether it stays in memory once it is loaded.",

@@ -616,6 +616,8 @@ const std::map<std::string, std::string>& samples() {
       {"default_model", "\"org/repo:Q4_K_M\""},
       {"unknown_model", "\"default\""},
       {"memory_budget", "\"1536MiB\""},
+      {"fit", "\"off\""},
+      {"model.NAME.fit", "\"off\""},
       {"max_models", "7"},
       {"policy", "\"fifo\""},
       {"state_dir", "\"/state\""},

@@ -284,6 +284,7 @@ void ContextManager::Impl::on(const Inspected& event) {
   if (event.footprint) {
     m.footprint = *event.footprint;
     m.residue = event.residue;
+    if (event.slots > 0) m.slots = event.slots;
     m.state = ModelState::kWaitingForRoom;
     return;
   }

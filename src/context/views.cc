@@ -280,8 +280,8 @@ std::string ContextManager::Impl::obstacles(const ModelId& claimant) const {
 
 Error ContextManager::Impl::too_large(const ModelId& id, Bytes footprint) const {
   return {ErrorCode::kBudgetExceeded,
-          fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; give it a smaller context, let it "
-                      "shrink (context_may_shrink) or raise memory_budget",
+          fmt::format("{} needs {} MiB and the whole memory budget is {} MiB; raise memory_budget, or lower what is "
+                      "set for it (context, parallel, weights, fit) or take a smaller quantization",
                       in_quotes(id), footprint.rounded_mib(), ledger_.budget().rounded_mib())};
 }
 

@@ -12,6 +12,7 @@ constexpr unsigned kDefaultContext = 8192;
 }  // namespace
 
 unsigned conversation_context(const ModelSpec& spec, unsigned trained_context) {
+  if (spec.reduction.context) return *spec.reduction.context;
   if (spec.context) return *spec.context;
   return trained_context == 0 ? kDefaultContext : std::min(trained_context, kDefaultContext);
 }
@@ -19,14 +20,16 @@ unsigned conversation_context(const ModelSpec& spec, unsigned trained_context) {
 std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMetadata* metadata,
                                           const EngineDefaults& defaults) {
   const unsigned context = conversation_context(spec, metadata == nullptr ? 0 : metadata->trained_context);
-  const std::uint64_t total = std::uint64_t{context} * spec.parallel;
+  const unsigned slots = slots_of(spec);
+  const std::uint64_t total = std::uint64_t{context} * slots;
   const bool embeds = metadata != nullptr && (metadata->can_embed || metadata->can_rerank);
   // An encoder needs its whole input in one batch. Where outputs are pooled, llama.cpp aborts unless its sequences
   // share the batch evenly.
-  const unsigned parallel = std::max(1U, spec.parallel);
-  const unsigned batch =
-      embeds ? (std::max(context, defaults.batch) + parallel - 1) / parallel * parallel : defaults.batch;
-  const WeightsMode weights = spec.weights == WeightsMode::kAuto ? defaults.weights : spec.weights;
+  const unsigned parts = std::max(1U, slots);
+  const unsigned batch = embeds ? (std::max(context, defaults.batch) + parts - 1) / parts * parts : defaults.batch;
+  const WeightsMode weights = spec.reduction.mapped                ? WeightsMode::kMapped
+                              : spec.weights == WeightsMode::kAuto ? defaults.weights
+                                                                   : spec.weights;
 
   // No --no-ui: it becomes `"ui": false` in the engine's /props, and llama.cpp's web UI hides such a model once it is
   // loaded. There is nothing to turn off: minerva-engine is built without the UI's files.
@@ -36,11 +39,11 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
     arguments.push_back(std::move(value));
   };
   add("-c", fmt::to_string(total));
-  add("-np", fmt::to_string(spec.parallel));
+  add("-np", fmt::to_string(slots));
   add("-b", fmt::to_string(batch));
   add("-ub", fmt::to_string(batch));
-  add("--cache-ram", fmt::to_string(defaults.prompt_cache.rounded_mib()));
-  add("--ctx-checkpoints", fmt::to_string(defaults.context_checkpoints));
+  add("--cache-ram", fmt::to_string(spec.reduction.prompt_cache.value_or(defaults.prompt_cache).rounded_mib()));
+  add("--ctx-checkpoints", fmt::to_string(spec.reduction.checkpoints.value_or(defaults.context_checkpoints)));
   if (defaults.threads != 0) add("-t", fmt::to_string(defaults.threads));
   if (weights == WeightsMode::kMapped) arguments.emplace_back("--no-repack");
   if (!spec.mmproj.empty()) add("--mmproj", spec.mmproj);

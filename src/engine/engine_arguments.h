@@ -26,7 +26,8 @@ struct EngineDefaults {
   WeightsMode weights = WeightsMode::kRepacked;
 };
 
-// Tokens per conversation: the spec's, else the smaller of trained (0: unknown) and 8192.
+// Tokens per conversation: what they were reduced to, else the spec's, else the smaller of trained (0: unknown) and
+// 8192.
 unsigned conversation_context(const ModelSpec& spec, unsigned trained_context);
 
 // Everything but the program, the model's path, the address and the alias. `metadata`: nullptr while unknown.

@@ -41,6 +41,21 @@ TEST(EngineArguments, ContextIsPerConversation) {
   EXPECT_EQ(value_of(engine_arguments(set, nullptr, {}), "-c"), "1024000000000");
 }
 
+TEST(EngineArguments, WhatGaveWayIsLower) {
+  ModelSpec spec = spec_of(2);
+  spec.parallel.reset();
+  spec.reduction = {.prompt_cache = Bytes::mib(31), .checkpoints = 1, .mapped = true, .parallel = 1, .context = 2048};
+  const auto arguments = engine_arguments(spec, nullptr, {});
+  EXPECT_EQ(value_of(arguments, "-c"), "2048");
+  EXPECT_EQ(value_of(arguments, "-np"), "1");
+  EXPECT_EQ(value_of(arguments, "--cache-ram"), "31");
+  EXPECT_EQ(value_of(arguments, "--ctx-checkpoints"), "1");
+  EXPECT_TRUE(has(arguments, "--no-repack"));
+  spec.reduction = {};
+  EXPECT_EQ(value_of(engine_arguments(spec, nullptr, {}), "-np"), "2");
+  EXPECT_FALSE(has(engine_arguments(spec, nullptr, {}), "--no-repack"));
+}
+
 TEST(EngineArguments, NoModelIsHiddenFromTheWebUi) {
   const auto arguments = engine_arguments(spec_of(1), nullptr, {});
   EXPECT_FALSE(has(arguments, "--no-ui"));

@@ -126,8 +126,9 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   metadata.input_modalities = modalities_of(data);
   metadata.file_values = values_of(data);
   metadata.predicted = Bytes(count_of(*memory, "total_bytes"));
-  metadata.conversations =
-      Bytes(count_of(*memory, "prompt_cache_bytes")) + Bytes(count_of(*memory, "checkpoints_bytes"));
+  metadata.prompt_cache = Bytes(count_of(*memory, "prompt_cache_bytes"));
+  metadata.checkpoints = Bytes(count_of(*memory, "checkpoints_bytes"));
+  metadata.repacked = Bytes(count_of(*memory, "repack_bytes"));
   return metadata;
 }
 

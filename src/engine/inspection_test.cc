@@ -23,7 +23,7 @@ TEST(ParseInspection, ReadsWhatTheInspectorPrints) {
   EXPECT_TRUE(metadata->has_chat_template);
   EXPECT_FALSE(metadata->multimodal);
   EXPECT_EQ(metadata->predicted, Bytes(987654321));
-  EXPECT_EQ(metadata->conversations, Bytes(570));
+  EXPECT_EQ(metadata->conversations(), Bytes(570));
   EXPECT_EQ(metadata->footprint(), metadata->predicted) << "nothing was measured yet";
 }
 

@@ -241,7 +241,7 @@ class LlamaDriver final : public EngineDriver {
     if (!sandbox) return fail(sandbox.error());
     append(child.environment, *sandbox);
     auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers),
-                                                metadata.conversations);
+                                                metadata.conversations());
     if (const auto started = engine->start(loop_, child); !started) return fail(started.error());
     return engine;
   }

@@ -32,6 +32,18 @@ struct CommandSpec {
   bool operator==(const CommandSpec&) const = default;
 };
 
+// What gave way, of the settings that nobody chose, so that a model fits the memory budget. Unset: that setting has its
+// default (docs/adr/0027-fit.md).
+struct Reduction {
+  std::optional<Bytes> prompt_cache = {};    // whole MiB
+  std::optional<unsigned> checkpoints = {};  // per conversation
+  bool mapped = false;                       // the weights are mapped instead of repacked
+  std::optional<unsigned> parallel = {};     // conversations at once
+  std::optional<unsigned> context = {};      // tokens per conversation
+
+  bool operator==(const Reduction&) const = default;
+};
+
 struct ModelSpec {
   ModelId id;
   std::vector<ModelId> aliases;
@@ -47,9 +59,10 @@ struct ModelSpec {
   std::int64_t modified_ns = 0;         // the newest of all these files, since the epoch
   std::string identity;                 // of all these files: another one when any of them was replaced or written to
 
-  std::optional<unsigned> context;  // tokens per conversation; unset: the smaller of trained and 8192
-  bool context_may_shrink = false;  // to what fits the memory budget, instead of being refused
-  unsigned parallel = 2;            // conversations at once
+  bool fit = true;                   // what is unset below gives way if the model does not fit the memory budget
+  std::optional<unsigned> context;   // tokens per conversation; unset: the smaller of trained and 8192
+  bool context_may_shrink = false;   // the context gives way although it is set, and further than an unset one
+  std::optional<unsigned> parallel;  // conversations at once; unset: kDefaultParallel
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;
   std::optional<CronSchedule> preload_at;  // of kScheduled
@@ -58,11 +71,19 @@ struct ModelSpec {
   Duration unload_ttl{};                   // and stopped; 0: never
   WeightsMode weights = WeightsMode::kAuto;
   std::vector<std::string> args;  // extra engine arguments
+  Reduction reduction;            // of an engine's spec; the catalog's own specs have none
 
   bool operator==(const ModelSpec&) const = default;
 };
 
-// Whether an engine started for `a` is one for `b` too.
+inline constexpr unsigned kDefaultParallel = 2;
+
+// How many requests an engine of `spec` answers at once: its slots.
+inline unsigned slots_of(const ModelSpec& spec) {
+  return spec.reduction.parallel.value_or(spec.parallel.value_or(kDefaultParallel));
+}
+
+// Whether an engine started for `a` is one for `b` too, whatever gave way.
 inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
   return a.command == b.command && a.path == b.path && a.mmproj == b.mmproj && a.identity == b.identity &&
          a.context == b.context && a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
@@ -94,10 +115,12 @@ struct ModelMetadata {
   // The file's own single values, but for texts that are long: "general.file_type", "llama.context_length", ...
   std::map<std::string, MetadataValue> file_values;
 
-  // All memory it will take with the arguments it is run with, as told ahead; and what of it is for conversations
-  // outside of slots, which come and go.
+  // All memory it will take with the arguments it is run with, as told ahead. Of that: what is for conversations
+  // outside of slots, which come and go; and the repacked copy of the weights, beside their mapped file.
   Bytes predicted;
-  Bytes conversations;
+  Bytes prompt_cache;
+  Bytes checkpoints;
+  Bytes repacked;
   // What an engine that served with these arguments holds at most, and what one kept in memory when it was parked last.
   std::optional<Bytes> measured;
   std::optional<Bytes> residue;
@@ -107,6 +130,7 @@ struct ModelMetadata {
 
   // As well as it is known.
   Bytes footprint() const { return measured.value_or(predicted); }
+  Bytes conversations() const { return prompt_cache + checkpoints; }
 
   bool operator==(const ModelMetadata&) const = default;
 };

@@ -1,4 +1,5 @@
 // ModelHost asks engines what they really hold, and keeps the answer. Fake engines say what the test wants.
+#include "engine/engine_arguments.h"
 #include "host/host_fixture.h"
 
 namespace minerva {
@@ -37,7 +38,7 @@ class FakeDriver final : public EngineDriver {
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     ModelMetadata metadata;
     metadata.trained_context = 4096;
-    metadata.context = spec.context.value_or(4096);
+    metadata.context = conversation_context(spec, 4096);
     metadata.predicted = Bytes(1000 + metadata.context);
     metadata.can_embed = embeds;
     ++inspections;
@@ -45,7 +46,7 @@ class FakeDriver final : public EngineDriver {
   }
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
-    contexts.push_back(spec.context.value_or(4096));
+    contexts.push_back(conversation_context(spec, 4096));
     auto agent = has_agent ? std::make_unique<FakeAgent>(loop_, asked, footprint) : nullptr;
     auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers), std::move(agent));
     engine->become_ready();
@@ -199,6 +200,7 @@ TEST_F(MeasuringTest, WhatEmbedsCountsAsPredictedUntilItHoldsMore) {
 
 TEST_F(MeasuringTest, OneThatIsTooLargeIsRefusedOrRunsWithFewerTokens) {
   budget_ = 4000;
+  options_.entries = {{.id = "a", .fit = false}};
   start();
   const Result<Done> refused = load("a");
   ASSERT_FALSE(refused);
@@ -209,10 +211,10 @@ TEST_F(MeasuringTest, OneThatIsTooLargeIsRefusedOrRunsWithFewerTokens) {
   start();
   driver_.footprint.reset();
   ASSERT_TRUE(load("a"));
-  EXPECT_EQ(driver_.contexts, std::vector<unsigned>{2816});
-  EXPECT_EQ(held("a"), Bytes(3816));
-  EXPECT_EQ(host_->metadata("a")->context, 2816U);
-  EXPECT_EQ(shrunk_from(*catalog_->find("a"), *host_->metadata("a")), 4096U);
+  EXPECT_EQ(driver_.contexts, std::vector<unsigned>{2304});
+  EXPECT_EQ(held("a"), Bytes(3304));
+  EXPECT_EQ(host_->metadata("a")->context, 2304U);
+  EXPECT_EQ(host_->as_run(*catalog_->find("a")).reduction.context, 2304U);
 }
 
 TEST_F(MeasuringTest, WithMoreMemoryTheNextLoadHasAllTokens) {
@@ -226,7 +228,7 @@ TEST_F(MeasuringTest, WithMoreMemoryTheNextLoadHasAllTokens) {
   more.memory_budget = Bytes(10'000);
   host_->set_limits(more, {});
   ASSERT_TRUE(load("a"));
-  EXPECT_EQ(driver_.contexts, (std::vector<unsigned>{2816, 4096}));
+  EXPECT_EQ(driver_.contexts, (std::vector<unsigned>{2304, 4096}));
   EXPECT_EQ(host_->metadata("a")->context, 4096U);
 }
 

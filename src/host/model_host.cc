@@ -7,7 +7,9 @@
 #include <set>
 #include <variant>
 
+#include "base/concession.h"
 #include "base/log.h"
+#include "catalog/fit.h"
 #include "engine/process_state.h"
 #include "io/machine_memory.h"
 #include "minerva/base/check.h"
@@ -26,7 +28,7 @@ double ms_since(TimePoint begun) { return std::chrono::duration<double, std::mil
 
 ModelAdded model_added(const ModelSpec& spec, bool outdated) {
   // How many requests a program of the operator's answers at once is its own affair.
-  const unsigned slots = spec.command.argv.empty() ? spec.parallel : 0;
+  const unsigned slots = spec.command.argv.empty() ? slots_of(spec) : 0;
   return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl, slots};
 }
 
@@ -154,18 +156,18 @@ std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
 
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) {
-    shrunk_.erase(id);
+    reductions_.erase(id);
     step(ModelRemoved{id});
     forget_gone(id);
   }
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
-    if (anew) shrunk_.erase(spec.id);
+    if (anew) reductions_.erase(spec.id);
     if (files_replaced(spec)) {
       log::info({{"model", spec.id}}, "the file of {} was replaced: its engine makes way for one of the new file",
                 spec.id);
     }
-    step(model_added(spec, anew));
+    step(model_added(as_run(spec), anew));
   }
 }
 
@@ -326,7 +328,7 @@ void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
   });
 }
 
-void ModelHost::inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done) {
+void ModelHost::inspect(const ModelId& model, std::function<void(Result<FittedModel>)> done) {
   look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, manager_.memory_budget(), done); });
 }
 
@@ -337,29 +339,33 @@ const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
 
 ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
   ModelSpec result = spec;
-  const auto shrunk = shrunk_.find(spec.id);
-  if (shrunk != shrunk_.end() && spec.context_may_shrink) result.context = shrunk->second;
+  const auto known = reductions_.find(spec.id);
+  result.reduction = known != reductions_.end()
+                         ? known->second
+                         : catalog_.known_fit(spec, manager_.memory_budget()).value_or(Reduction{});
   return result;
 }
 
 void ModelHost::carry_out(Inspect& action) {
   inspect(action.model, [this, alive = alive_, model = action.model, ticket = action.ticket,
-                         begun = Clock::now()](const Result<ModelMetadata>& metadata) {
+                         begun = Clock::now()](const Result<FittedModel>& fitted) {
     if (!*alive) return;
     log::debug({{"model", model}}, "{} is inspected after {:.1f} ms", model, ms_since(begun));
     // Also for a preload that nobody waits for.
-    if (!metadata) {
-      log::warn("{} cannot be loaded: {}", model, metadata.error().message);
-      return step(Inspected{model, ticket, fail(Error(metadata.error()))});
+    if (!fitted) {
+      log::warn("{} cannot be loaded: {}", model, fitted.error().message);
+      return step(Inspected{model, ticket, fail(Error(fitted.error()))});
     }
-    shrunk_.erase(model);
+    reductions_[model] = fitted->reduction;
+    const ModelMetadata& metadata = fitted->metadata;
     const ModelSpec* const spec = catalog_.find(model);
-    if (const auto whole = spec == nullptr ? std::nullopt : shrunk_from(*spec, *metadata)) {
-      shrunk_[model] = metadata->context;
-      log::warn("{} gets a context of {} tokens instead of {}: with more it does not fit the memory budget of {}",
-                model, metadata->context, *whole, format_bytes(manager_.memory_budget()));
+    if (spec == nullptr || fitted->reduction == Reduction{}) {
+      return step(Inspected{model, ticket, metadata.footprint(), metadata.residue});
     }
-    step(Inspected{model, ticket, metadata->footprint(), metadata->residue});
+    log::warn("{} runs with {}, as {} are all there is (memory_budget)", model,
+              concessions_text(concessions(*spec, fitted->reduction, metadata.trained_context)),
+              format_bytes(manager_.memory_budget()));
+    step(Inspected{model, ticket, metadata.footprint(), metadata.residue, slots_of(as_run(*spec))});
   });
 }
 

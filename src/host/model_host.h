@@ -111,10 +111,12 @@ class ModelHost {
   void drain(TimePoint deadline, std::function<void()> done);
 
   // What a load now would find: as Catalog::inspect, with the whole memory budget as the room.
-  void inspect(const ModelId& model, std::function<void(Result<ModelMetadata>)> done);
-  // What is known of a model as it is run, or would be: with fewer tokens if its context was shrunk when it was
-  // inspected last. nullptr: nothing. Valid until the next inspection.
+  void inspect(const ModelId& model, std::function<void(Result<FittedModel>)> done);
+  // What is known of a model as it is run, or would be: with what gave way. nullptr: nothing. Valid until the next
+  // inspection.
   const ModelMetadata* metadata(const ModelId& model) const;
+  // A catalog's spec with what gave way, as an engine is started with it, or would be.
+  ModelSpec as_run(const ModelSpec& spec) const;
 
   const ContextManager& context() const { return manager_; }
   // No request waits, and no engine is on its way into memory or out of it.
@@ -150,7 +152,7 @@ class ModelHost {
   friend class Lease;
   struct Running {
     ModelId model;
-    ModelSpec spec;   // it was started with, but for a context that was shrunk
+    ModelSpec spec;   // the catalog's that it was started with
     std::string key;  // of what is known of it, see Catalog::key
     // Where outputs are pooled, their buffer grows with the largest input so far: what was predicted is what may come.
     Bytes at_least;
@@ -200,8 +202,6 @@ class ModelHost {
   // tables, so it is neither asked while it works nor often.
   void measure(EngineId id);
   void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
-  // What an engine of `spec` is started with: its context as it was shrunk.
-  ModelSpec as_run(const ModelSpec& spec) const;
   // Its engine; nullptr if it has none.
   const Running* running(const ModelId& model) const;
   // Whether what is known or running of `spec`'s model was made with other settings or from other files.
@@ -244,7 +244,7 @@ class ModelHost {
   std::map<EngineId, Running> engines_;
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
-  std::map<ModelId, unsigned> shrunk_;  // tokens per conversation, of those that got fewer than they were to have
+  std::map<ModelId, Reduction> reductions_;  // what gave way when the model was inspected for its last load
   struct LeaseWaiter {
     LeaseCallback answer;
     UserId user;

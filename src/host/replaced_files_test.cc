@@ -73,7 +73,7 @@ TEST_F(ReplacedFilesTest, WhoeverLooksAtTheFileTellsTheCore) {
   EXPECT_EQ(use(), old);
   replace();
   bool inspected = false;
-  host_->inspect("a", [&](const Result<ModelMetadata>&) { inspected = true; });
+  host_->inspect("a", [&](const Result<FittedModel>&) { inspected = true; });
   EXPECT_TRUE(inspected);
   EXPECT_NE(use(), old);
   EXPECT_EQ(driver_.started, (std::vector{kOld, kNew}));

@@ -108,7 +108,7 @@ std::string size_sentence(const Choice& choice, Bytes budget) {
     case Fit::kFits:
       return fmt::format("It fits: {}.", sizes);
     case Fit::kFitsSmaller:
-      return fmt::format("It fits with a smaller context only ({}): set context, or context_may_shrink, for it.",
+      return fmt::format("It fits with less than the usual context, slots or caches ({}): it is given what fits.",
                          sizes);
     case Fit::kDoesNotFit:
       break;

@@ -17,7 +17,7 @@ namespace minerva::pull {
 
 enum class Fit {
   kFits,         // with the default context, by the sizes of its files
-  kFitsSmaller,  // the weights fit, but only with a smaller context
+  kFitsSmaller,  // the weights fit, but context, slots or caches have to be smaller
   kDoesNotFit,
 };
 std::string_view fit_text(Fit fit);  // "fits", "fits smaller", "does not fit"
@@ -49,7 +49,7 @@ struct Chosen {
   std::string why;  // a sentence
 };
 // The model that was asked for, or the one that fits best: the largest one that fits and has at least Q4_K_M; else the
-// largest one that fits; else the smallest one that fits with a smaller context.
+// largest one that fits; else the smallest one that fits with less than usual.
 // Errors: kModelNotFound, with what there is; also if the model has no companion of a kind that was asked for.
 // kInvalidModel: there is no GGUF model. kBudgetExceeded: none fits.
 Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, Bytes budget);

@@ -49,7 +49,7 @@ TEST(Choice, TheLargestThatFits) {
   EXPECT_EQ(chosen_tag(Bytes::mib(8600)), "Q4_K_M");  // Q8_0 would leave no room for the context
   EXPECT_EQ(chosen_tag(Bytes::mib(5800)), "Q4_K_S");
   EXPECT_EQ(chosen_tag(Bytes::mib(4000)), "Q2_K");
-  EXPECT_EQ(chosen_tag(Bytes::mib(3100)), "Q2_K");  // with a smaller context
+  EXPECT_EQ(chosen_tag(Bytes::mib(3100)), "Q2_K");  // with less than usual
   EXPECT_EQ(chosen_tag(Bytes::mib(2000)), "memory_budget_exceeded");
 }
 
@@ -57,7 +57,7 @@ TEST(Choice, SaysWhy) {
   const auto why = [](Bytes budget) { return choose(wanted(), choices_of("o/m", kRepo, budget), budget).value().why; };
   EXPECT_NE(why(Bytes::gib(12)).find("largest of 5 that fits"), std::string::npos) << why(Bytes::gib(12));
   EXPECT_NE(why(Bytes::mib(4000)).find("none that is at least Q4_K_M"), std::string::npos);
-  EXPECT_NE(why(Bytes::mib(3100)).find("smaller context"), std::string::npos);
+  EXPECT_NE(why(Bytes::mib(3100)).find("less than the usual context"), std::string::npos);
 }
 
 TEST(Choice, WhatWasAskedForCountsWhateverFits) {

@@ -104,10 +104,10 @@ std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& kno
 
 std::optional<Error> refuse_answers(const ModelSpec& spec, Work work, unsigned answers) {
   const bool generates = work == Work::kChat || work == Work::kComplete || work == Work::kInfill;
-  if (!generates || answers <= std::max(1U, spec.parallel)) return std::nullopt;
+  if (!generates || answers <= std::max(1U, slots_of(spec))) return std::nullopt;
   return unsupported(fmt::format("\"{}\" gives {} answers at once, and {} were asked for. Ask for fewer, or raise "
                                  "\"parallel\" in its [model] section.",
-                                 spec.id, std::max(1U, spec.parallel), answers),
+                                 spec.id, std::max(1U, slots_of(spec)), answers),
                      "n");
 }
 

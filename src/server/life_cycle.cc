@@ -8,7 +8,9 @@
 
 #include "api/life_cycle.h"
 #include "api/sse.h"
+#include "base/concession.h"
 #include "base/log.h"
+#include "catalog/fit.h"
 #include "router_api/status.h"
 #include "server/engine_logs.h"
 #include "server/waiting.h"
@@ -28,14 +30,11 @@ Wording either(std::string done_message, std::string unchanged_message) {
   return [=](const Done& done, const ModelView&) { return done.changed ? done_message : unchanged_message; };
 }
 
-std::optional<api::ShrunkContext> shrunk_context(const ModelSpec* spec, const ModelMetadata* metadata) {
-  if (spec == nullptr || metadata == nullptr) return std::nullopt;
-  const std::optional<unsigned> whole = shrunk_from(*spec, *metadata);
-  return whole ? std::optional(api::ShrunkContext{metadata->context, *whole}) : std::nullopt;
-}
-
-std::optional<api::ShrunkContext> shrunk_context(const Service& service, const ModelId& id) {
-  return shrunk_context(service.catalog.find(id), service.host.metadata(id));
+std::vector<Concession> gave_way(const Service& service, const ModelId& id) {
+  const ModelSpec* const spec = service.catalog.find(id);
+  const ModelMetadata* const metadata = service.host.metadata(id);
+  if (spec == nullptr || metadata == nullptr) return {};
+  return concessions(*spec, service.host.as_run(*spec).reduction, metadata->trained_context);
 }
 
 ModelView view_of(const Service& service, const ModelId& id) {
@@ -48,10 +47,10 @@ Wording load_wording(const Service& service, const ModelId& id, std::string done
              const Done& done, const ModelView& now) -> std::string {
     if (!done.changed) return "already loaded";
     if (now.wakes > wakes) return "woken";
-    const auto shrunk = shrunk_context(service, done.model);
-    if (!shrunk) return done_message;
-    return fmt::format("{} with a context of {} tokens instead of {}, as no more fit the memory budget", done_message,
-                       shrunk->tokens, shrunk->instead_of);
+    const std::vector<Concession> list = gave_way(service, done.model);
+    if (list.empty()) return done_message;
+    return fmt::format("{} with {}, as {} are all there is (memory_budget)", done_message, concessions_text(list),
+                       format_bytes(service.host.context().memory_budget()));
   };
 }
 
@@ -65,20 +64,22 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
   answer.load_time = done.took;
   answer.evicted = done.evicted;
   answer.memory = done.footprint;
-  answer.shrunk = shrunk_context(service, done.model);
+  answer.gave_way = gave_way(service, done.model);
   return api::life_cycle_json(answer);
 }
 
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
-  const Result<ModelMetadata> metadata = co_await service.inspect(id);
-  if (!metadata) co_return co_await x.error(metadata.error());
-  const auto plan = service.host.context().plan_load(id, metadata->footprint());
+  const Result<FittedModel> fitted = co_await service.inspect(id);
+  if (!fitted) co_return co_await x.error(fitted.error());
+  const auto plan = service.host.context().plan_load(id, fitted->metadata.footprint());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;
   answer.state = view_of(service, id).residency;
   answer.plan = *plan;
-  answer.shrunk = shrunk_context(service.catalog.find(id), &*metadata);
+  if (const ModelSpec* const spec = service.catalog.find(id)) {
+    answer.gave_way = concessions(*spec, fitted->reduction, fitted->metadata.trained_context);
+  }
   co_await x.json(200, api::plan_json(answer));
 }
 
@@ -169,7 +170,9 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
     answer.why_not = invalid->message;
   } else if (metadata != nullptr) {
     const Bytes budget = service.host.context().memory_budget();
-    answer.runs_here = (spec.context_may_shrink ? spec.size : metadata->footprint()) <= budget;
+    // What a model takes that may give way is known once it is asked for.
+    const bool fits = metadata->footprint() <= budget;
+    answer.runs_here = fits || (may_give_way(spec) && spec.size <= budget);
     if (!*answer.runs_here) {
       answer.why_not = fmt::format("It takes {}, and all models together may take {}.",
                                    format_bytes(metadata->footprint()), format_bytes(budget));
@@ -181,7 +184,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
     answer.context_length = metadata->context;
     answer.architecture = metadata->architecture;
     answer.input_modalities = metadata->input_modalities;
-    answer.shrunk = shrunk_context(&spec, metadata);
+    answer.gave_way = gave_way(service, spec.id);
   }
   if (view) {
     answer.state = view->residency;
@@ -355,7 +358,7 @@ io::Task<void> show_stats(Service& service, Exchange& x) {
   stats.models = context.models(Clock::now());
   for (const ModelView& model : stats.models) {
     if (!model.engine) continue;
-    if (const auto shrunk = shrunk_context(service, model.id)) stats.shrunk[model.id] = *shrunk;
+    if (auto list = gave_way(service, model.id); !list.empty()) stats.gave_way[model.id] = std::move(list);
   }
   stats.cache = context.cache_stats();
   stats.policy = context.policy_name();

@@ -111,8 +111,8 @@ io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool 
   }
   if (!needs_template) co_return facts;
   // An error of the inspection is no error here: the load will report it.
-  if (const Result<ModelMetadata> metadata = co_await service.inspect(id)) {
-    facts = {metadata->has_chat_template, metadata->context};
+  if (const Result<FittedModel> model = co_await service.inspect(id)) {
+    facts = {model->metadata.has_chat_template, model->metadata.context};
   }
   co_return facts;
 }
@@ -217,8 +217,9 @@ io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
   const bool is_command = !spec->command.argv.empty();
   answer.can_generate = is_command;
   if (!is_command) {
-    const Result<ModelMetadata> metadata = co_await service.inspect(x.model);
-    if (!metadata) co_return co_await x.error(metadata.error());
+    const Result<FittedModel> fitted = co_await service.inspect(x.model);
+    if (!fitted) co_return co_await x.error(fitted.error());
+    const ModelMetadata* const metadata = &fitted->metadata;
     spec = service.catalog.find(x.model);
     if (spec == nullptr) {
       co_return co_await x.error({ErrorCode::kModelNotFound, "The model's file was removed meanwhile.", "model"});

@@ -150,8 +150,9 @@ class Relay {
 
   // Answers GET /props as far as that is known without an engine.
   io::Task<void> tell_props() {
-    const Result<ModelMetadata> metadata = co_await service_.inspect(x_.model);
-    if (!metadata) co_return co_await x_.error(metadata.error());
+    const Result<FittedModel> fitted = co_await service_.inspect(x_.model);
+    if (!fitted) co_return co_await x_.error(fitted.error());
+    const ModelMetadata* const metadata = &fitted->metadata;
     api::PropsAnswer answer;
     answer.model = x_.model;
     answer.state = service_.host.context().residency(x_.model, Clock::now());
@@ -161,7 +162,7 @@ class Relay {
     answer.input_modalities = metadata->input_modalities;
     if (const ModelSpec* const spec = service_.catalog.find(x_.model)) {
       answer.path = spec->path;
-      answer.slots = spec->parallel;
+      answer.slots = fitted->reduction.parallel.value_or(slots_of(*spec));
     }
     co_await x_.json(200, api::props_json(answer));
   }
@@ -319,7 +320,7 @@ class Relay {
     }
     if (spec == nullptr || known == nullptr) co_return std::nullopt;
     if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
-    if (auto refused = refuse_answers(*spec, work, slots_)) co_return refused;
+    if (auto refused = refuse_answers(service_.host.as_run(*spec), work, slots_)) co_return refused;
     const api::MediaKinds taken = media_taken(*known);
     if (!may_hold_untaken(taken, work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
@@ -333,7 +334,7 @@ class Relay {
     const ModelSpec* const spec = service_.catalog.find(x_.model);
     if (work == api::Work::kAny || spec == nullptr || !spec->command.argv.empty()) return std::nullopt;
     if (names_slot()) return refuse_named_slot();
-    return refuse_answers(*spec, work, slots_);
+    return refuse_answers(service_.host.as_run(*spec), work, slots_);
   }
 
   unsigned slots_it_takes() const {

@@ -89,7 +89,8 @@ void Reload::now() {
   }
   service_.sessions.keep([&](UserId user) { return running_.accepted_keys.find_user(user).has_value(); });
   configure_log(running_);
-  service_.catalog.set_options(running_.models_dirs, running_.models_dirs_are_default, running_.models);
+  service_.catalog.set_options(running_.models_dirs, running_.models_dirs_are_default, running_.models,
+                               running_.may_fit());
   Bytes images;
   for (const ModelView& model : service_.host.context().models(Clock::now())) images += model.image;
   service_.host.set_limits(context_options(running_, images),

@@ -375,8 +375,8 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
   if (is_preflight(service.config, x.request)) co_return co_await grant(x, preflight_headers(x.request));
   // Without a key nobody learns which routes exist.
   if (!route || !x.route->open) {
-    // The cookie of the page counts for requests of the page itself. It also counts for looks without an Origin, which a
-    // browser sends when somebody follows a link.
+    // The cookie of the page counts for requests of the page itself. It also counts for looks without an Origin, which
+    // a browser sends when somebody follows a link.
     const bool looks = for_browsers.linkable && x.request.headers.find("origin") == nullptr;
     const bool may_use_session = looks || is_own_page(x.request);
     const auto session = may_use_session ? session_user(service.sessions, x.request, Clock::now()) : std::nullopt;

@@ -126,8 +126,9 @@ int serve(const ConfigSource& source, const Config& given) {
   io::Loop loop;
   const std::unique_ptr<EngineDriver> driver = make_command_driver(
       loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
-  Catalog catalog({config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default}, *driver,
-                  &loop);
+  Catalog catalog(
+      {config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default, config.may_fit()}, *driver,
+      &loop);
   const ContextOptions options = context_options(config, Bytes());
   // Declared before the host, since the last leases end when the host ends.
   std::optional<AccessTrace> trace;

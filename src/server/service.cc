@@ -209,14 +209,14 @@ io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name
 
 std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {
   const auto inspection = std::make_shared<Inspection>(loop);
-  host.inspect(model, [inspection](Result<ModelMetadata> result) {
+  host.inspect(model, [inspection](Result<FittedModel> result) {
     inspection->answer = std::move(result);
     inspection->woken.notify();
   });
   return inspection;
 }
 
-io::Task<Result<ModelMetadata>> Service::inspect(ModelId id) {
+io::Task<Result<FittedModel>> Service::inspect(ModelId id) {
   const auto inspection = begin_inspection(id);
   while (!inspection->answer) co_await inspection->woken.wait();
   co_return *std::move(inspection->answer);

@@ -95,12 +95,12 @@ struct Service {
   struct Inspection {
     explicit Inspection(io::Loop& loop) : woken(loop) {}
     io::Signal woken;
-    std::optional<Result<ModelMetadata>> answer;
+    std::optional<Result<FittedModel>> answer;
   };
   // Begins to inspect the model, unless its metadata are known (ModelHost::metadata).
   std::shared_ptr<Inspection> begin_inspection(const ModelId& model);
   // Inspects the model and returns its metadata. This takes a while. Errors: as ModelHost::inspect.
-  io::Task<Result<ModelMetadata>> inspect(ModelId id);
+  io::Task<Result<FittedModel>> inspect(ModelId id);
   // The model of requests for `path` that name none; empty if there is none.
   ModelId default_for(std::string_view path) const;
   // To be called when an engine's process has ended: nobody connects to it any more.

@@ -82,7 +82,7 @@ def test_the_first_park_after_a_restart_knows_what_will_be_left(serve, models):
 def test_a_context_that_does_not_fit_is_refused_before_anybody_leaves(serve, model, models):
     both = {"m": model, "a": models["a"]}
     small = estimate(serve(models=both, config=config(context=2048)), "m")
-    m = serve("--memory-budget", f"{small + 20}MiB", models=both, config=config(context=8192))
+    m = serve("--memory-budget", f"{small + 20}MiB", "--fit", "off", models=both, config=config(context=8192))
     m.use("a")
     engine = m.engine("a")
     for answer in (m.load("m"), m.load("m", "?force=true"), m.chat("m")):
@@ -95,19 +95,19 @@ def test_a_context_that_does_not_fit_is_refused_before_anybody_leaves(serve, mod
 def test_a_context_that_may_shrink_does_and_everybody_is_told(serve, model):
     small = estimate(serve(models={"m": model}, config=config(context=2048)), "m")
     m = serve("--memory-budget", f"{small + 10}MiB", models={"m": model},
-              config=config(context=8192, context_may_shrink=True))
+              config=config(context=8192, context_may_shrink=True, fit='"off"'))
     plan = m.load("m", "?dry_run=true").json
     assert plan["possible"] and plan["context_shrunk_from"] == 8192 and plan["estimated_memory_mb"] <= small + 10, plan
     loaded = m.load("m")
     assert loaded.status == 200, loaded
     tokens = loaded.json["context_length"]
-    assert 2048 <= tokens < 8192 and loaded.json["context_shrunk_from"] == 8192, loaded
-    assert loaded.json["message"].startswith(f"loaded with a context of {tokens} tokens instead of 8192"), loaded
+    assert 512 <= tokens < 8192 and loaded.json["context_shrunk_from"] == 8192, loaded
+    assert loaded.json["message"].startswith(f"loaded with context {tokens} instead of 8192"), loaded
     assert m.get("/props?model=m").json["default_generation_settings"]["n_ctx"] == tokens
     shown = m.get("/v1/models/m").json
     assert shown["context_length"] == tokens and shown["context_shrunk_from"] == 8192, shown
     assert m.view("m")["context_shrunk_from"] == 8192
-    assert f"a context of {tokens} tokens instead of 8192" in m.log()
+    assert f"m runs with context {tokens} instead of 8192" in m.log()
     ps = subprocess.run([MINERVA, "ps", "--url", m.url], capture_output=True, text=True, check=True).stdout
-    assert f"m has a context of {tokens} tokens instead of 8192" in ps
+    assert f"m runs with context {tokens} instead of 8192" in ps
     m.use("m")

@@ -176,6 +176,7 @@ struct Inspected {
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
   Result<Bytes> footprint;
   std::optional<Bytes> residue = std::nullopt;
+  unsigned slots = 0;  // requests that the engine will answer at once, if that is not what ModelAdded said; 0: it is
 };
 struct EngineReady {
   EngineId engine;

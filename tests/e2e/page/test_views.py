@@ -202,7 +202,7 @@ def test_every_view_at_every_width(quiet, view, width, scheme):
         if path == "get":
             v.page.get_by_label("Repository").fill("org/large-GGUF")
             v.button("Show what it has").click()
-            expect(v.row("Q6_K", "What the repository has")).to_contain_text("fits with a smaller context")
+            expect(v.row("Q6_K", "What the repository has")).to_contain_text("fits with less than usual")
         if path == "timeline":
             expect(v.page.locator(".chart canvas")).to_have_count(3)
             expect(v.row("beta", "Switches").first).to_be_visible()

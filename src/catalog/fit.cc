@@ -1,0 +1,233 @@
+#include "catalog/fit.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "engine/engine_arguments.h"
+
+namespace minerva {
+namespace {
+
+constexpr unsigned kStep = 256;      // tokens: llama.cpp rounds contexts up to multiples
+constexpr unsigned kFloor = 2048;    // tokens: the least that an unset context gives way to
+constexpr unsigned kSmallest = 512;  // tokens: the least that a context which may shrink gives way to
+constexpr unsigned kContextQuestions = 2;
+// 0 would switch off the place where llama.cpp finds a conversation again that lost its slot.
+constexpr Bytes kLeastCache = Bytes::mib(1);
+// A model that has to give way leaves this part of the budget to others that are parked, if it can: a model that takes
+// everything would have each parked one stopped, and its conversations lost.
+constexpr std::uint64_t kPartForParked = 8;
+
+bool names_one_of(const std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
+  return std::any_of(args.begin(), args.end(), [&](const std::string& argument) {
+    return std::find(names.begin(), names.end(), argument) != names.end();
+  });
+}
+
+// What may give way: what nobody set.
+struct Adjustable {
+  explicit Adjustable(const ModelSpec& spec)
+      : prompt_cache(spec.fit && !names_one_of(spec.args, {"-cram", "--cache-ram"})),
+        checkpoints(spec.fit && !names_one_of(spec.args, {"-ctxcp", "--ctx-checkpoints", "--swa-checkpoints"})),
+        weights(spec.fit && spec.weights == WeightsMode::kAuto),
+        slots(spec.fit && !spec.parallel),
+        context((spec.fit && !spec.context) || spec.context_may_shrink) {}
+
+  bool prompt_cache;
+  bool checkpoints;
+  bool weights;
+  bool slots;
+  bool context;
+};
+
+// Bytes that a model takes, in parts.
+struct Parts {
+  Bytes fixed;         // what neither of the following is
+  Bytes checkpoint;    // one for each conversation; 0: it has none, or they may not give way
+  Bytes prompt_cache;  // at most; 0 likewise
+};
+
+class Search {
+ public:
+  Search(const ModelSpec& spec, const KnownInspections& known, const ModelMetadata& whole, Bytes room)
+      : spec_(spec), known_(known), may_(spec), whole_(whole), room_(room) {}
+
+  FitResult run() {
+    const bool over = give_way_in_caches_and_weights() || give_way_in_slots() || give_way_in_context();
+    if (!over) result_.smallest = bare(tried_);
+    return std::move(result_);
+  }
+
+ private:
+  // The answer about `reduction`. nullptr: it has to be asked about, which is the result.
+  const ModelMetadata* ask(const Reduction& reduction) {
+    const ModelMetadata* const answer = known_(reduction);
+    if (answer == nullptr) result_.ask = reduction;
+    return answer;
+  }
+
+  Parts parts_of(const ModelMetadata& answer, const Reduction& reduction) const {
+    Parts parts;
+    Bytes rest = std::max(answer.predicted, answer.footprint());
+    if (may_.checkpoints && answer.checkpoints > Bytes()) {
+      parts.checkpoint =
+          Bytes(answer.checkpoints.count() / reduction.checkpoints.value_or(defaults_.context_checkpoints));
+      rest = rest - answer.checkpoints;
+    }
+    if (may_.prompt_cache && answer.prompt_cache > Bytes()) {
+      parts.prompt_cache = whole_.prompt_cache;
+      rest = rest - answer.prompt_cache;
+    }
+    parts.fixed = rest;
+    return parts;
+  }
+
+  static Bytes least_cache(const Parts& parts) { return std::min(parts.prompt_cache, kLeastCache); }
+  static Bytes least(const Parts& parts) { return parts.fixed + parts.checkpoint + least_cache(parts); }
+
+  // `reduction` with the least of checkpoints and prompt cache.
+  Reduction bare(Reduction reduction) const {
+    if (may_.checkpoints && whole_.checkpoints > Bytes()) reduction.checkpoints = 1;
+    if (may_.prompt_cache && whole_.prompt_cache > kLeastCache) reduction.prompt_cache = kLeastCache;
+    return reduction;
+  }
+
+  // `reduction` with as many checkpoints as there is room for, and then as much prompt cache.
+  Reduction filled(Reduction reduction, const Parts& parts) const {
+    Bytes left = room_ - least(parts);
+    if (parts.checkpoint > Bytes()) {
+      const std::uint64_t more = left.count() / parts.checkpoint.count();
+      const auto count = static_cast<unsigned>(std::min<std::uint64_t>(defaults_.context_checkpoints, 1 + more));
+      if (count < defaults_.context_checkpoints) reduction.checkpoints = count;
+      left = left - Bytes(parts.checkpoint.count() * (count - 1));
+    }
+    const Bytes cache = Bytes::mib((left + least_cache(parts)).count() >> 20U);
+    if (cache < parts.prompt_cache) reduction.prompt_cache = std::max(cache, kLeastCache);
+    return reduction;
+  }
+
+  // Whether the search is over, as it does not have to go beyond `reduction`, which takes `parts`.
+  bool settle(const Reduction& reduction, const Parts& parts) {
+    if (least(parts) > room_) return false;
+    const Reduction candidate = filled(reduction, parts);
+    const ModelMetadata* const answer = ask(candidate);
+    if (answer == nullptr) return true;
+    if (answer->footprint() > room_) return false;
+    result_.found = candidate;
+    return true;
+  }
+
+  // One inspection tells what each of the three takes.
+  bool give_way_in_caches_and_weights() {
+    Parts parts = parts_of(whole_, {});
+    if (settle(tried_, parts)) return true;
+    if (!may_.weights || whole_.repacked == Bytes()) return false;
+    tried_.mapped = true;
+    parts.fixed = parts.fixed - std::min(parts.fixed, whole_.repacked);
+    return settle(tried_, parts);
+  }
+
+  bool give_way_in_slots() {
+    if (!may_.slots || slots_of(spec_) <= 1) return false;
+    tried_.parallel = 1;
+    const ModelMetadata* const answer = ask(bare(tried_));
+    return answer == nullptr || settle(tried_, parts_of(*answer, bare(tried_)));
+  }
+
+  Reduction with_context(unsigned context) const {
+    Reduction reduction = tried_;
+    reduction.context = context;
+    return reduction;
+  }
+
+  bool give_way_in_context() {
+    const unsigned whole = whole_.context;
+    const unsigned floor = std::min(whole, spec_.context_may_shrink ? kSmallest : kFloor);
+    if (!may_.context || floor >= whole) return false;
+    const ModelMetadata* answer = ask(bare(tried_));
+    if (answer == nullptr) return true;
+    std::pair<unsigned, Bytes> too_large = {whole, least(parts_of(*answer, bare(tried_)))};
+    answer = ask(bare(with_context(floor)));
+    if (answer == nullptr) return true;
+    std::pair<unsigned, Bytes> fits = {floor, least(parts_of(*answer, bare(with_context(floor))))};
+    if (fits.second > room_) {
+      tried_.context = floor;
+      return false;
+    }
+    for (unsigned question = 0; question < kContextQuestions; ++question) {
+      const unsigned next = between(fits, too_large);
+      if (next <= fits.first) break;
+      answer = ask(bare(with_context(next)));
+      if (answer == nullptr) return true;
+      const Bytes needs = least(parts_of(*answer, bare(with_context(next))));
+      (needs <= room_ ? fits : too_large) = {next, needs};
+    }
+    tried_.context = fits.first;
+    answer = ask(bare(tried_));
+    return answer == nullptr || settle(tried_, parts_of(*answer, bare(tried_)));
+  }
+
+  // The context with which a line through both meets the room, in whole steps: what a model takes grows about so.
+  unsigned between(std::pair<unsigned, Bytes> fits, std::pair<unsigned, Bytes> too_large) const {
+    const auto number = [](Bytes bytes) { return static_cast<double>(bytes.count()); };
+    if (too_large.second <= fits.second) return fits.first;
+    const double share = number(room_ - fits.second) / number(too_large.second - fits.second);
+    const double meets = fits.first + std::min(share, 1.0) * (too_large.first - fits.first);
+    const unsigned steps = static_cast<unsigned>(meets) / kStep * kStep;
+    return steps >= too_large.first ? (too_large.first - 1) / kStep * kStep : steps;
+  }
+
+  const ModelSpec& spec_;
+  const KnownInspections& known_;
+  const Adjustable may_;
+  const EngineDefaults defaults_;
+  const ModelMetadata& whole_;
+  const Bytes room_;
+  Reduction tried_;  // all that has given way so far, but checkpoints and prompt cache
+  FitResult result_;
+};
+
+}  // namespace
+
+bool may_give_way(const ModelSpec& spec) { return spec.command.argv.empty() && (spec.fit || spec.context_may_shrink); }
+
+FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known) {
+  FitResult result;
+  const ModelMetadata* const whole = known({});
+  if (whole == nullptr) {
+    result.ask = Reduction{};
+  } else if (whole->footprint() <= room) {
+    result.found = Reduction{};
+  } else if (may_give_way(spec)) {
+    result = Search(spec, known, *whole, room - Bytes(room.count() / kPartForParked)).run();
+    if (!result.ask && !result.found) result = Search(spec, known, *whole, room).run();
+    if (!result.ask && !result.found && known(result.smallest) == nullptr) result.ask = result.smallest;
+  }
+  return result;
+}
+
+std::vector<Concession> concessions(const ModelSpec& spec, const Reduction& reduction, unsigned trained_context) {
+  const EngineDefaults defaults;
+  ModelSpec whole = spec;
+  whole.reduction = {};
+  std::vector<Concession> list;
+  const auto add = [&list](std::string_view setting, Concession::Value from, Concession::Value to) {
+    list.push_back({setting, from, to});
+  };
+  const auto number = [](unsigned value) { return std::uint64_t{value}; };
+  if (reduction.context) {
+    add("context", number(conversation_context(whole, trained_context)), number(*reduction.context));
+  }
+  if (reduction.parallel) add("parallel", number(slots_of(whole)), number(*reduction.parallel));
+  if (reduction.mapped) add("weights", "repacked", "mapped");
+  if (reduction.checkpoints) {
+    add("context_checkpoints", number(defaults.context_checkpoints), number(*reduction.checkpoints));
+  }
+  if (reduction.prompt_cache) {
+    add("prompt_cache_mib", defaults.prompt_cache.rounded_mib(), reduction.prompt_cache->rounded_mib());
+  }
+  return list;
+}
+
+}  // namespace minerva
