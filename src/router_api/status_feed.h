@@ -38,7 +38,7 @@ class StatusFeed {
   const api::EventLog& log() const { return log_; }
 
  private:
-  struct Told {
+  struct LastReport {
     std::string_view status = status_name(Residency::kCold);
     int percent = 0;  // of the load under way
   };
@@ -46,8 +46,8 @@ class StatusFeed {
 
   Names names_;
   api::EventLog log_{0};
-  std::map<ModelId, Told> told_;          // models of the catalog
-  std::map<std::string, int> downloads_;  // of the downloads under way, by id: the last reported percentage
+  std::map<ModelId, LastReport> last_reports_;  // models of the catalog
+  std::map<std::string, int> downloads_;        // of the downloads under way, by id: the last reported percentage
 };
 
 }  // namespace minerva::router_api

@@ -42,8 +42,9 @@ Activity::Entry::~Entry() {
   if (activity_.recent_.size() >= kRecent) activity_.recent_.pop_back();
   activity_.recent_.push_front({x_.caller.user, ended(Clock::now(), std::chrono::system_clock::now())});
   const api::TokenCounts& tokens = activity_.recent_.front().answer.tokens;
-  if (const std::uint64_t generated = tokens.generated.value_or(0); generated > told_ && !x_.model.empty()) {
-    activity_.untold_[x_.model].push_back({static_cast<double>(generated - told_), tokens.per_second.value_or(0)});
+  if (const std::uint64_t generated = tokens.generated.value_or(0); generated > counted_ && !x_.model.empty()) {
+    activity_.ended_tokens_[x_.model].push_back(
+        {static_cast<double>(generated - counted_), tokens.per_second.value_or(0)});
   }
 }
 
@@ -133,16 +134,16 @@ const Activity::Entry* Activity::find(std::string_view id) const {
 std::map<ModelId, double> Activity::take_generated(Duration span) {
   const double seconds = std::chrono::duration<double>(span).count();
   std::map<ModelId, double> generated;
-  for (const auto& [model, ends] : std::exchange(untold_, {})) {
-    for (const Untold& end : ends) {
+  for (const auto& [model, ends] : std::exchange(ended_tokens_, {})) {
+    for (const EndedTokens& end : ends) {
       generated[model] += end.per_second > 0 ? std::min(end.tokens, end.per_second * seconds) : end.tokens;
     }
   }
   for (Entry* const entry : in_flight_) {
     const std::uint64_t now = entry->tokens(Clock::now()).generated.value_or(0);
-    if (now <= entry->told_) continue;
-    generated[entry->x_.model] += static_cast<double>(now - entry->told_);
-    entry->told_ = now;
+    if (now <= entry->counted_) continue;
+    generated[entry->x_.model] += static_cast<double>(now - entry->counted_);
+    entry->counted_ = now;
   }
   return generated;
 }

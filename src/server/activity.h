@@ -85,7 +85,7 @@ class Activity {
     std::uint64_t line_ends_ = 0;
     std::uint64_t lines_per_event_ = 2;
     api::AnswerEnd end_;
-    std::uint64_t told_ = 0;  // the tokens that take_generated() has returned
+    std::uint64_t counted_ = 0;  // the tokens that take_generated() has returned
   };
 
   struct Ended {
@@ -110,11 +110,11 @@ class Activity {
   std::deque<Ended> recent_;
   // Of a request that ended since the last take_generated(): the tokens that were not returned yet, and their speed (0:
   // unknown).
-  struct Untold {
+  struct EndedTokens {
     double tokens = 0;
     double per_second = 0;
   };
-  std::map<ModelId, std::vector<Untold>> untold_;
+  std::map<ModelId, std::vector<EndedTokens>> ended_tokens_;
 };
 
 }  // namespace minerva

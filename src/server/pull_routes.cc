@@ -14,27 +14,27 @@
 namespace minerva {
 
 io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with) {
-  struct Asked {
-    explicit Asked(io::Loop& loop) : answered(loop) {}
+  struct Reply {
+    explicit Reply(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
     std::optional<Result<pull::Listing>> answer;
   };
   // Shared, since the answer may come when nobody waits any more.
-  const auto asked = std::make_shared<Asked>(service.loop);
-  const Result<void> begun = service.downloads.list_choices(name, with, [asked](Result<pull::Listing> listing) {
-    asked->answer = std::move(listing);
-    asked->answered.notify();
+  const auto reply = std::make_shared<Reply>(service.loop);
+  const Result<void> begun = service.downloads.list_choices(name, with, [reply](Result<pull::Listing> listing) {
+    reply->answer = std::move(listing);
+    reply->answered.notify();
   });
   if (!begun) co_return fail(begun.error());
   bool gone = false;
-  x.connection.watch_peer([&gone, asked] {
+  x.connection.watch_peer([&gone, reply] {
     gone = true;
-    asked->answered.notify();
+    reply->answered.notify();
   });
-  while (!asked->answer && !gone) co_await asked->answered.wait();
+  while (!reply->answer && !gone) co_await reply->answered.wait();
   x.connection.unwatch_peer();
-  if (!asked->answer) co_return fail(ErrorCode::kCancelled, "the client went away");
-  co_return *std::move(asked->answer);
+  if (!reply->answer) co_return fail(ErrorCode::kCancelled, "the client went away");
+  co_return *std::move(reply->answer);
 }
 
 namespace {

@@ -336,12 +336,13 @@ const std::vector<Route>& routes() {
 }
 
 Takes takes_of(std::string_view method, std::string_view engine_path) {
-  using Asked = std::pair<std::string_view, std::string_view>;  // method, path of the engine
-  static const std::map<Asked, Takes> known = [] {
-    std::map<Asked, Takes> rows;
+  using MethodAndPath = std::pair<std::string_view, std::string_view>;  // method, path of the engine
+  static const std::map<MethodAndPath, Takes> known = [] {
+    std::map<MethodAndPath, Takes> rows;
     for (const Route& route : routes()) {
       if (route.reach == Reach::kNone || route.reach == Reach::kEngine) continue;
-      rows.emplace(Asked{route.method, route.engine_path.empty() ? route.path : route.engine_path}, route.takes);
+      rows.emplace(MethodAndPath{route.method, route.engine_path.empty() ? route.path : route.engine_path},
+                   route.takes);
     }
     return rows;
   }();

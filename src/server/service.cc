@@ -191,20 +191,20 @@ io::Task<std::string> Service::name_for_request(std::string name) {
 }
 
 io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
-  struct Asked {
-    explicit Asked(io::Loop& loop) : answered(loop) {}
+  struct Reply {
+    explicit Reply(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
     std::optional<Result<ModelId>> answer;
   };
   // Shared, since the answer may come when nobody waits any more.
-  const auto asked = std::make_shared<Asked>(loop);
-  const auto ask = [](Service& service, std::shared_ptr<Asked> question, std::string model) -> io::Task<void> {
+  const auto reply = std::make_shared<Reply>(loop);
+  const auto ask = [](Service& service, std::shared_ptr<Reply> question, std::string model) -> io::Task<void> {
     question->answer = co_await service.resolve(std::move(model));
     question->answered.notify();
   };
-  loop.spawn(ask(*this, asked, std::move(name)));
-  if (!asked->answer) co_await asked->answered.wait_until(deadline);
-  co_return std::move(asked->answer);
+  loop.spawn(ask(*this, reply, std::move(name)));
+  if (!reply->answer) co_await reply->answered.wait_until(deadline);
+  co_return std::move(reply->answer);
 }
 
 std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {
