@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "protocol/agent.h"
+
 namespace minerva::engine {
 namespace {
 
@@ -32,22 +34,28 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
     std::string_view rest = line;
     const std::string_view word = take_word(rest);
     DaemonCommand command{};
-    if (word == "sharers") {
+    if (word == protocol::kSharers) {
         command.kind = Kind::kSharers;
-    } else if (word == "park") {
+    } else if (word == protocol::kPark) {
         command.kind = Kind::kPark;
-    } else if (word == "drop") {
+    } else if (word == protocol::kDrop) {
         command.kind = Kind::kDrop;
-    } else if (word == "wake") {
+    } else if (word == protocol::kWake) {
         command.kind = Kind::kWake;
-        return rest.empty() ? std::optional<DaemonCommand>(command) : std::nullopt;
-    } else if (word == "measure") {
+    } else if (word == protocol::kMeasure) {
         command.kind = Kind::kMeasure;
-        if (rest.empty()) {
-            return command;
-        }
     } else {
         return std::nullopt;
+    }
+    if (command.kind != Kind::kSharers) {
+        const std::optional<std::uint64_t> id = parse_number(take_word(rest));
+        if (!id) {
+            return std::nullopt;
+        }
+        command.id = *id;
+    }
+    if (command.kind == Kind::kWake || (command.kind == Kind::kMeasure && rest.empty())) {
+        return rest.empty() ? std::optional<DaemonCommand>(command) : std::nullopt;
     }
     const std::optional<std::uint64_t> number = parse_number(take_word(rest));
     if (!number || !rest.empty()) {

@@ -24,6 +24,11 @@ struct LargeBlock {
 };
 
 // All blocks, in the order of addresses. While this exists, no other thread makes or frees a block.
+//
+// A park keeps one while it writes the image, as long as the disk takes: if a block were freed meanwhile, the park
+// would read where nothing is mapped. No request waits for that: the inference loop makes and frees large blocks, and
+// it rests, and the daemon sends a parking engine no request (EngineAgent::park). So a thread of the HTTP server has at
+// most the blocks of earlier requests to free.
 class LargeBlocks {
   public:
     LargeBlocks();

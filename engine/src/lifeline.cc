@@ -22,6 +22,7 @@
 
 #include "daemon_command.h"
 #include "footprint.h"
+#include "protocol/agent.h"
 #include "thread_share.h"
 
 namespace minerva::engine {
@@ -41,34 +42,27 @@ bool is_socket(int fd) {
 }
 
 void say_what_it_can(int output, const Parking & parking) {
-    nlohmann::ordered_json json = {{"protocol", 1}, {"can_park", parking.why_not().empty()}};
+    nlohmann::ordered_json json = {{protocol::kProtocolMember, protocol::kVersion},
+                                   {protocol::kCanPark, parking.why_not().empty()}};
     if (!parking.why_not().empty()) {
-        json["why_not"] = parking.why_not();
+        json[protocol::kWhyNot] = parking.why_not();
     }
     say(output, json);
 }
 
-void answer(int output, const Parking & parking, const Parking::Report & report) {
-    nlohmann::ordered_json json = {{"parked", parking.parked()}};
+void answer(int output, std::uint64_t id, const protocol::ParkReport & report) {
+    nlohmann::ordered_json json = {{protocol::kId, id}, {protocol::kParked, report.parked}};
     if (!report.refused.empty()) {
-        json["refused"] = report.refused;
-        json["busy"] = report.busy;
+        json[protocol::kRefused] = report.refused;
+        json[protocol::kBusy] = report.busy;
     }
-    if (report.image_wanted_bytes > 0) {
-        json["image_wanted_bytes"] = report.image_wanted_bytes;
+    for (const protocol::ParkNumber & number : protocol::kParkNumbers) {
+        json[number.name] = report.*number.value;
     }
-    json["written_bytes"] = report.written_bytes;
-    json["image_bytes"] = report.image_bytes;
-    if (report.residue_bytes) {
-        json["residue_bytes"] = *report.residue_bytes;
-    }
-    json["cached_bytes"] = report.soon.cached;
-    json["missing_bytes"] = report.soon.missing;
-    json["dropped_bytes"] = report.dropped_bytes;
     say(output, json);
 }
 
-Parking::Report carry_out(const DaemonCommand & command, Parking & parking) {
+protocol::ParkReport carry_out(const DaemonCommand & command, Parking & parking) {
     switch (command.kind) {
         case DaemonCommand::Kind::kPark:
             return parking.park(command.number);
@@ -79,16 +73,16 @@ Parking::Report carry_out(const DaemonCommand & command, Parking & parking) {
     }
 }
 
-void answer_footprint(int output, std::uint64_t conversations) {
+void answer_footprint(int output, std::uint64_t id, std::uint64_t conversations) {
     nlohmann::ordered_json measured = nlohmann::ordered_json::object();
     if (const std::optional<Footprint> footprint = measure_footprint()) {
-        measured = {{"footprint_bytes", footprint->total_with_conversations(conversations)},
+        measured = {{protocol::kFootprint, footprint->total_with_conversations(conversations)},
                     {"weights_mapped_bytes", footprint->weights_mapped},
                     {"blocks_bytes", footprint->blocks},
                     {"rest_bytes", footprint->rest},
                     {"conversations_bytes", footprint->conversations}};
     }
-    say(output, {{"measured", std::move(measured)}});
+    say(output, {{protocol::kId, id}, {protocol::kMeasured, std::move(measured)}});
 }
 
 // `parking`: nullptr where the engine cannot answer.
@@ -103,9 +97,9 @@ void obey(std::string_view line, int output, Parking * parking) {
     } else if (parking == nullptr) {
         return;
     } else if (command->kind == Kind::kMeasure) {
-        answer_footprint(output, command->number);
+        answer_footprint(output, command->id, command->number);
     } else {
-        answer(output, *parking, carry_out(*command, *parking));
+        answer(output, command->id, carry_out(*command, *parking));
     }
 }
 

@@ -12,6 +12,7 @@
 #include "lifeline.h"
 #include "list_options.h"
 #include "parking.h"
+#include "protocol/child.h"
 #include "sandbox.h"
 #include "sandbox_check.h"
 
@@ -51,19 +52,19 @@ int main(int argc, char ** argv) {
         std::printf("minerva-engine, llama.cpp %s\n", llama_build_info());
         return 0;
     }
-    if (command == "sandbox-check") {
+    if (command == minerva::protocol::kSandboxCheckCommand) {
         return minerva::engine::sandbox_check(argc - 1, argv + 1);
     }
-    if (command == "list-options") {
+    if (command == minerva::protocol::kListOptionsCommand) {
         return minerva::engine::list_options();
     }
-    if (command == "inspect") {
+    if (command == minerva::protocol::kInspectCommand) {
         minerva::engine::enter_sandbox(minerva::engine::Purpose::kInspect);
         return minerva::engine::inspect(argc - 1, argv + 1);
     }
     std::unique_ptr<minerva::engine::Parking> parking;
-    if (std::getenv("LLAMA_SERVER_ROUTER_PORT") != nullptr) {
-        const char * const folder = std::getenv("MINERVA_IMAGE_FOLDER");
+    if (std::getenv(minerva::protocol::kChildVariable) != nullptr) {
+        const char * const folder = std::getenv(minerva::protocol::kImageFolderVariable);
         parking = std::make_unique<minerva::engine::Parking>(folder == nullptr ? "" : folder);
     }
     minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);

@@ -94,6 +94,12 @@ std::vector<Run> outside(const std::vector<Run> & runs, const std::vector<Run> &
     return result;
 }
 
+// What of them is in the page cache.
+void note(const PagesInMemory & pages, Parking::Report & report) {
+    report.cached_bytes = pages.cached;
+    report.missing_bytes = pages.missing;
+}
+
 }  // namespace
 
 Parking::Parking(const std::string & image_folder) {
@@ -141,16 +147,17 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
                     map_stored(stored_.at(block.id));
                     set_access(block, block.use == BlockUse::kWeights ? PROT_READ : PROT_NONE);
                 }
-                report.soon = look_at(used_soon(blocks.all()));
+                note(look_at(used_soon(blocks.all())), report);
                 parked_ = true;
             } else {
                 release_main_loop();
             }
         }
     }
+    report.parked = parked_;
     if (parked_) {
         malloc_trim(0);
-        report.residue_bytes = own_memory_.anonymous_bytes();
+        report.residue_bytes = own_memory_.anonymous_bytes().value_or(0);
     }
     report.image_bytes = image_->stored_bytes();
     return report;
@@ -158,6 +165,7 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
 
 Parking::Report Parking::drop(std::uint64_t bytes) {
     Report report;
+    report.parked = parked_;
     if (parked_) {
         // What is used late, or hardly, goes first.
         std::uint64_t & dropped = report.dropped_bytes;
@@ -169,7 +177,7 @@ Parking::Report Parking::drop(std::uint64_t bytes) {
         if (dropped < bytes) {
             drop_image();
         }
-        report.residue_bytes = own_memory_.anonymous_bytes();
+        report.residue_bytes = own_memory_.anonymous_bytes().value_or(0);
     }
     report.image_bytes = image_ ? image_->stored_bytes() : 0;
     return report;
@@ -325,10 +333,11 @@ Parking::Report Parking::wake() {
             soon = used_soon(blocks.all());
         }
         // Before the loop computes, since computing brings pages back.
-        report.soon = look_at(soon);
+        const PagesInMemory pages = look_at(soon);
+        note(pages, report);
         parked_ = false;
         release_main_loop();
-        read_ahead_.start(std::move(soon), report.soon);
+        read_ahead_.start(std::move(soon), pages);
         check_->start();
     }
     report.image_bytes = image_ ? image_->stored_bytes() : 0;

@@ -26,6 +26,7 @@
 #include "mapped_files.h"
 #include "own_memory.h"
 #include "page_map.h"
+#include "protocol/agent.h"
 #include "read_ahead.h"
 
 namespace minerva::engine {
@@ -41,17 +42,7 @@ class Parking {
     // Why nothing can be parked; empty: parking works.
     const std::string & why_not() const { return why_not_; }
 
-    struct Report {
-        std::string refused;                   // why it was refused; empty: it is done
-        bool busy = false;                     // it was at work: a later try may succeed
-        std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if it was refused for that
-        std::uint64_t written_bytes = 0;
-        std::uint64_t image_bytes = 0;               // what the image holds now
-        std::optional<std::uint64_t> residue_bytes;  // while parked: what the process still holds (OwnMemory)
-        // after a park or wake: how much of what the first token after a wake needs is in the page cache
-        PagesInMemory soon;
-        std::uint64_t dropped_bytes = 0;  // how much a drop gave back
-    };
+    using Report = protocol::ParkReport;
     // `max_image_bytes`: if the image would become larger, the park is refused and the model stays as it was.
     Report park(std::uint64_t max_image_bytes);
     // Gives back so much page cache, from the end of the weights on, so that a wake finds their beginning. If `bytes`

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "landlock.h"
+#include "protocol/child.h"
 #include "syscall_filter.h"
 
 extern "C" {
@@ -32,7 +33,6 @@ namespace {
 
 enum class Mode { kOff, kAuto, kRequired };
 
-constexpr int kExitWithoutSandbox = 78;  // EX_CONFIG
 constexpr rlim_t kGiB = rlim_t{1} << 30;
 
 Mode mode = Mode::kOff;
@@ -44,7 +44,7 @@ void report(const std::string & what) {
     std::fprintf(stderr, "%s%s%s\n", kSandboxLine, what.c_str(),
                  required ? "; the sandbox is required (sandbox = \"required\"), so this engine does not run" : "");
     if (required) {
-        _exit(kExitWithoutSandbox);
+        _exit(protocol::kExitWithoutSandbox);
     }
 }
 
@@ -98,17 +98,17 @@ std::vector<AllowedPath> common_paths() {
 }
 
 void add_requested_paths(std::vector<AllowedPath> & paths) {
-    const char * const text = std::getenv("MINERVA_SANDBOX_PATHS");
+    const char * const text = std::getenv(protocol::kSandboxPathsVariable);
     std::istringstream lines(text == nullptr ? "" : text);
     for (std::string line; std::getline(lines, line);) {
         const std::size_t space = line.find(' ');
         const std::string kind = line.substr(0, space);
         const std::string path = space == std::string::npos ? "" : line.substr(space + 1);
-        if (kind == "read" && !path.empty()) {
+        if (kind == protocol::kMayRead && !path.empty()) {
             paths.push_back({path, Access::kRead});
-        } else if (kind == "sockets" && !path.empty()) {
+        } else if (kind == protocol::kMayHaveSockets && !path.empty()) {
             paths.push_back({path, Access::kSockets});
-        } else if (kind == "folder" && !path.empty()) {
+        } else if (kind == protocol::kMayWrite && !path.empty()) {
             paths.push_back({path, Access::kFolder});
         } else {
             report("MINERVA_SANDBOX_PATHS has a line it does not know: " + line);
@@ -117,22 +117,22 @@ void add_requested_paths(std::vector<AllowedPath> & paths) {
 }
 
 Mode requested_mode() {
-    const char * const text = std::getenv("MINERVA_SANDBOX");
-    const std::string_view name = text == nullptr ? "off" : text;
-    if (name == "off") return Mode::kOff;
+    const char * const text = std::getenv(protocol::kSandboxVariable);
+    const std::string_view name = text == nullptr ? protocol::kSandboxOff : text;
+    if (name == protocol::kSandboxOff) return Mode::kOff;
     // An unknown word must not switch the sandbox off.
-    return name == "auto" ? Mode::kAuto : Mode::kRequired;
+    return name == protocol::kSandboxAuto ? Mode::kAuto : Mode::kRequired;
 }
 
 void forget_request() {
-    unsetenv("MINERVA_SANDBOX");
-    unsetenv("MINERVA_SANDBOX_PATHS");
+    unsetenv(protocol::kSandboxVariable);
+    unsetenv(protocol::kSandboxPathsVariable);
 }
 
 }  // namespace
 
 void enter_sandbox(Purpose purpose) {
-    if (std::getenv("MINERVA_SANDBOX") == nullptr) return;
+    if (std::getenv(protocol::kSandboxVariable) == nullptr) return;
     mode = requested_mode();
     set_limits(purpose);
     if (mode == Mode::kOff) {

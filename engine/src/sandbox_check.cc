@@ -28,6 +28,7 @@
 #include <thread>
 
 #include "landlock.h"
+#include "protocol/child.h"
 #include "sandbox.h"
 #include "syscall_filter.h"
 
@@ -215,9 +216,9 @@ void try_sockets(Json & attempts, const std::string & folder) {
 
 // The folder in the line "sockets FOLDER"; empty if there is no such line.
 std::string sockets_folder() {
-    const char * const text = std::getenv("MINERVA_SANDBOX_PATHS");
+    const char * const text = std::getenv(protocol::kSandboxPathsVariable);
     const std::string paths = text == nullptr ? "" : text;
-    const std::string word = "sockets ";
+    const std::string word = std::string(protocol::kMayHaveSockets) + " ";
     const std::size_t at = paths.find(word);
     if (at == std::string::npos) return {};
     const std::size_t from = at + word.size();
@@ -228,7 +229,7 @@ std::string sockets_folder() {
 
 int sandbox_check(int argc, char ** argv) {
     const std::string purpose = argc > 1 ? argv[1] : "";
-    if (argc != 1 && (argc != 3 || (purpose != "serve" && purpose != "inspect"))) {
+    if (argc != 1 && (argc != 3 || (purpose != "serve" && purpose != protocol::kInspectCommand))) {
         std::fputs("usage: minerva-engine sandbox-check [serve|inspect FILE]\n", stderr);
         return 2;
     }

@@ -150,9 +150,9 @@ ModelMetadata from_json(const json& object, const json& texts) {
 
 }  // namespace
 
-MetadataStore::MetadataStore(const std::string& file, io::Loop* loop) {
+MetadataStore::MetadataStore(const std::string& file, io::Loop* loop, io::Files& files) {
   if (file.empty()) return;
-  file_.emplace(file, kFormat);
+  file_.emplace(file, kFormat, files);
   if (const auto text = file_->read()) take(*text);
   if (loop != nullptr) saver_.emplace(*loop, *file_, kPeriod, [this] { return content(); });
 }

@@ -18,7 +18,7 @@ class MetadataStore {
  public:
   // Reads `file`; what cannot be used is set aside, with a warning in the log. Empty: nothing on disk. What changes is
   // written from `loop`, aside and once for many changes; without a loop by the caller, at once.
-  explicit MetadataStore(const std::string& file, io::Loop* loop = nullptr);
+  explicit MetadataStore(const std::string& file, io::Loop* loop = nullptr, io::Files& files = io::real_files());
 
   // nullptr if unknown. Valid until the next put().
   const ModelMetadata* find(const std::string& key) const;

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+
+#include "io/failing_files.h"
 
 namespace minerva {
 namespace {
@@ -87,6 +90,30 @@ TEST_F(MetadataStoreTest, ATextThatManyModelsShareIsWrittenOnce) {
   for (int i = 0; i < 20; ++i) store.put(std::to_string(i), metadata);
   EXPECT_LT(fs::file_size(file_), 100'000U);
   EXPECT_EQ(*MetadataStore(file_).find("19"), metadata);
+}
+
+// At each call that fails: the disk has the old entries or the new ones, the store has all, and goes on.
+TEST_F(MetadataStoreTest, ADiskThatFailsCostsTheNewestOnly) {
+  for (int n = 1; n <= 6; ++n) {
+    for (const bool loses_power : {false, true}) {
+      SCOPED_TRACE(n);
+      MetadataStore(file_).clear();
+      MetadataStore(file_).put("old", sample());
+      io::FailingFiles disk(folder_ / "cache");
+      MetadataStore store(file_, nullptr, disk);
+      disk.fail_at(n, EIO, /*also_after=*/true);
+      testing::internal::CaptureStderr();
+      store.put("new", sample());
+      EXPECT_NE(testing::internal::GetCapturedStderr().find("Input/output error"), std::string::npos);
+      EXPECT_NE(store.find("new"), nullptr);
+      if (loses_power) disk.lose_power(io::FailingFiles::Loss::kBytes);
+      EXPECT_NE(MetadataStore(file_).find("old"), nullptr);
+      EXPECT_FALSE(fs::exists(file_ + ".damaged"));
+      disk.fail_no_more();
+      store.put("newer", sample());
+      for (const char* const key : {"old", "new", "newer"}) EXPECT_NE(MetadataStore(file_).find(key), nullptr) << key;
+    }
+  }
 }
 
 TEST_F(MetadataStoreTest, NothingIsLeftBesideTheFile) {

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "catalog/names.h"
+#include "io/descriptor.h"
 
 namespace minerva {
 namespace {
@@ -42,28 +43,18 @@ std::vector<fs::path> canonical_folders(const std::vector<std::string>& folders)
   return result;
 }
 
-class FileDescriptor {
- public:
-  // Not blocking: opening a FIFO for reading would wait for a writer.
-  explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+// Not blocking: opening a FIFO for reading would wait for a writer.
+io::Descriptor open_to_read(const std::string& path) {
+  return io::Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
 
 // Opened first and asked afterwards where it is, so that a symlink swapped in between does not matter.
 bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
-  const FileDescriptor file(path);
+  const io::Descriptor file = open_to_read(path);
   struct stat status{};
-  if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  if (!file || ::fstat(*file, &status) != 0 || !S_ISREG(status.st_mode)) return false;
   std::error_code error;
-  const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", file.get()), error);
+  const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", *file), error);
   return !error && std::any_of(folders.begin(), folders.end(),
                                [&real](const fs::path& folder) { return is_inside(real, folder); });
 }

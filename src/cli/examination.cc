@@ -22,6 +22,7 @@
 #include "io/machine_memory.h"
 #include "io/process.h"
 #include "io/stream.h"
+#include "protocol/child.h"
 
 namespace minerva::cli {
 namespace {
@@ -68,7 +69,7 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 // false: it is no engine of ours.
 bool examine_sandbox(const Config& config, const FindingSink& found) {
-  const auto check = output_of({config.engine, "sandbox-check"});
+  const auto check = output_of({config.engine, protocol::kSandboxCheckCommand});
   const json features = check ? json::parse(check->text, nullptr, /*allow_exceptions=*/false) : json();
   if (!features.is_object() || !features.contains("landlock") || !features["landlock"].is_number_integer() ||
       !features.contains("seccomp") || !features["seccomp"].is_boolean()) {

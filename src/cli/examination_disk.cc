@@ -11,6 +11,7 @@
 #include "catalog/catalog.h"
 #include "cli/examination.h"
 #include "cli/terminal.h"
+#include "io/descriptor.h"
 
 namespace minerva::cli {
 namespace {
@@ -25,20 +26,19 @@ std::optional<double> bytes_per_second(const std::string& path) {
   constexpr std::size_t kEnough = 256 * kBlock;
   constexpr std::size_t kTooLittle = 32 * kBlock;
   constexpr double kLongestS = 0.5;
-  const int file = ::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return std::nullopt;
+  const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return std::nullopt;
   const std::unique_ptr<void, decltype(&std::free)> block(std::aligned_alloc(kAlignment, kBlock), &std::free);
   const TimePoint begun = Clock::now();
   double took_s = 0;
   std::size_t read = 0;
   while (read < kEnough && took_s < kLongestS) {
-    const ssize_t got = ::pread(file, block.get(), kBlock, static_cast<off_t>(read));
+    const ssize_t got = ::pread(*file, block.get(), kBlock, static_cast<off_t>(read));
     if (got <= 0) break;
     read += static_cast<std::size_t>(got);
     took_s = std::chrono::duration<double>(Clock::now() - begun).count();
     if (static_cast<std::size_t>(got) < kBlock) break;  // the end of the file
   }
-  ::close(file);
   if (read == 0 || (read < kTooLittle && took_s < kLongestS)) return std::nullopt;
   return static_cast<double>(read) / took_s;
 }

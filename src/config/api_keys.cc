@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "api/digest.h"
+#include "io/descriptor.h"
 #include "minerva/base/check.h"
 
 namespace minerva {
@@ -50,18 +51,17 @@ Failure bad_file(const std::string& path, std::string_view problem) {
 // Reads the whole file, and refuses it if others may read it. It checks the file that is open, so that nobody can
 // exchange the file in between.
 Result<std::string> read_private_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  if (fd < 0) return bad_file(path, std::strerror(errno));
+  const io::Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!fd) return bad_file(path, std::strerror(errno));
   struct stat info{};
-  const bool known = ::fstat(fd, &info) == 0;
+  const bool known = ::fstat(*fd, &info) == 0;
   std::string text;
   ssize_t n = 0;
   const bool may_read = known && S_ISREG(info.st_mode) && (info.st_mode & 0077) == 0;
   if (may_read) {
     text.resize(kMaxFileBytes + 1);
-    n = ::read(fd, text.data(), text.size());
+    n = ::read(*fd, text.data(), text.size());
   }
-  ::close(fd);
   if (!known || !S_ISREG(info.st_mode)) return bad_file(path, "is no regular file");
   if (!may_read) return bad_file(path, fmt::format("others may read or change it; run: chmod 600 {}", path));
   if (n < 0) return bad_file(path, "cannot be read");

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "io/descriptor.h"
+
 namespace minerva {
 namespace {
 
@@ -56,13 +58,12 @@ Result<void> make_image_folder(const std::string& folder) {
 
 // Does what each engine will do (engine/src/image.cc), so that an error is reported once, and not by each engine.
 Result<void> try_image_folder(const std::string& folder) {
-  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) return unusable(folder, fmt::format("no file can be made there ({})", std::strerror(errno)));
+  const io::Descriptor fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd) return unusable(folder, fmt::format("no file can be made there ({})", std::strerror(errno)));
   constexpr off_t kPage = 4096;
   struct statfs system{};
-  const bool in_memory = ::fstatfs(fd, &system) == 0 && (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
-  const bool gives_back = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage) == 0;
-  ::close(fd);
+  const bool in_memory = ::fstatfs(*fd, &system) == 0 && (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+  const bool gives_back = ::fallocate(*fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage) == 0;
   if (in_memory) return unusable(folder, "it is in memory (tmpfs), so that parking would free nothing");
   if (!gives_back) return unusable(folder, "its file system cannot give back parts of a file");
   return {};

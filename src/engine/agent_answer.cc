@@ -11,7 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kProtocol = 1;
 constexpr std::size_t kMaxText = 300;
 constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no figure, and sums are to stay right
 
@@ -26,56 +25,64 @@ std::optional<std::string> text_or_none(const json& object, const char* name) {
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // no character is cut in two
   return text.substr(0, end) + "...";
 }
-std::optional<Bytes> bytes_of(const json& object, const char* name) {
+std::optional<std::uint64_t> number_or_zero(const json& object, const char* name) {
   const json* const value = member(object, name);
-  if (value == nullptr) return Bytes(0);
+  if (value == nullptr) return 0;
   if (!value->is_number_unsigned()) return std::nullopt;
-  return Bytes(value->get<std::uint64_t>());
+  return value->get<std::uint64_t>();
+}
+
+// Nothing: there is none.
+std::optional<std::uint64_t> id_of(const json& object) {
+  const json* const value = member(object, protocol::kId);
+  if (value == nullptr || !value->is_number_unsigned()) return std::nullopt;
+  return value->get<std::uint64_t>();
 }
 
 std::optional<AgentAnswer> read_hello(const json& data) {
-  const json& protocol = data["protocol"];
-  if (!protocol.is_number_unsigned()) return std::nullopt;
-  if (protocol.get<std::uint64_t>() != kProtocol) {
+  const json& version = data[protocol::kProtocolMember];
+  if (!version.is_number_unsigned()) return std::nullopt;
+  if (version.get<std::uint64_t>() != protocol::kVersion) {
     return AgentHello{false, fmt::format("the engine speaks version {} of the protocol, this program version {}",
-                                         protocol.get<std::uint64_t>(), kProtocol)};
+                                         version.get<std::uint64_t>(), protocol::kVersion)};
   }
-  const json* const can_park = member(data, "can_park");
+  const json* const can_park = member(data, protocol::kCanPark);
   if (can_park == nullptr || !can_park->is_boolean()) return std::nullopt;
   if (can_park->get<bool>()) return AgentHello{true, ""};
-  auto why_not = text_or_none(data, "why_not");
+  auto why_not = text_or_none(data, protocol::kWhyNot);
   if (!why_not) return std::nullopt;
   return AgentHello{true, why_not->empty() ? "the engine does not say why" : *std::move(why_not)};
 }
 
 std::optional<AgentAnswer> read_parking(const json& data) {
-  const json& parked = data["parked"];
-  auto refused = text_or_none(data, "refused");
-  const auto image_wanted = bytes_of(data, "image_wanted_bytes");
-  const auto written = bytes_of(data, "written_bytes");
-  const auto image = bytes_of(data, "image_bytes");
-  const auto residue = bytes_of(data, "residue_bytes");
-  const auto cached = bytes_of(data, "cached_bytes");
-  const auto missing = bytes_of(data, "missing_bytes");
-  const auto dropped = bytes_of(data, "dropped_bytes");
-  const json* const busy = member(data, "busy");
-  if (busy != nullptr && !busy->is_boolean()) return std::nullopt;
-  if (!parked.is_boolean() || !refused || !image_wanted || !written || !image || !residue) return std::nullopt;
-  if (!cached || !missing || !dropped) return std::nullopt;
-  const bool is_parked = parked.get<bool>();
-  if (is_parked && (!refused->empty() || *residue == Bytes(0))) return std::nullopt;
-  const bool at_work = busy != nullptr && busy->get<bool>();
-  return AgentParking{
-      is_parked, *std::move(refused), at_work, *image_wanted, *written, *image, *residue, *cached, *missing, *dropped};
+  const std::optional<std::uint64_t> id = id_of(data);
+  const json& parked = data[protocol::kParked];
+  auto refused = text_or_none(data, protocol::kRefused);
+  const json* const busy = member(data, protocol::kBusy);
+  if (!id || !parked.is_boolean() || !refused || (busy != nullptr && !busy->is_boolean())) return std::nullopt;
+  AgentParking answer{*id, {}};
+  protocol::ParkReport& report = answer.report;
+  report.parked = parked.get<bool>();
+  report.refused = *std::move(refused);
+  report.busy = busy != nullptr && busy->get<bool>();
+  for (const protocol::ParkNumber& number : protocol::kParkNumbers) {
+    const std::optional<std::uint64_t> value = number_or_zero(data, number.name);
+    if (!value) return std::nullopt;
+    report.*number.value = *value;
+  }
+  if (report.parked && (!report.refused.empty() || report.residue_bytes == 0)) return std::nullopt;
+  return answer;
 }
 
 std::optional<AgentAnswer> read_measurement(const json& data) {
-  const json& measured = data["measured"];
-  const json* const footprint = measured.is_object() ? member(measured, "footprint_bytes") : nullptr;
-  if (footprint == nullptr || !footprint->is_number_unsigned()) return AgentMeasurement{};
+  const std::optional<std::uint64_t> id = id_of(data);
+  if (!id) return std::nullopt;
+  const json& measured = data[protocol::kMeasured];
+  const json* const footprint = measured.is_object() ? member(measured, protocol::kFootprint) : nullptr;
+  if (footprint == nullptr || !footprint->is_number_unsigned()) return AgentMeasurement{*id, {}};
   const std::uint64_t bytes = footprint->get<std::uint64_t>();
-  if (bytes == 0 || bytes > kMostFootprint) return AgentMeasurement{};
-  return AgentMeasurement{Bytes(bytes)};
+  if (bytes == 0 || bytes > kMostFootprint) return AgentMeasurement{*id, {}};
+  return AgentMeasurement{*id, Bytes(bytes)};
 }
 
 }  // namespace
@@ -83,9 +90,9 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
 std::optional<AgentAnswer> parse_agent_answer(std::string_view line) {
   const json data = json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!data.is_object()) return std::nullopt;
-  if (data.contains("protocol")) return read_hello(data);
-  if (data.contains("parked")) return read_parking(data);
-  if (data.contains("measured")) return read_measurement(data);
+  if (data.contains(protocol::kProtocolMember)) return read_hello(data);
+  if (data.contains(protocol::kParked)) return read_parking(data);
+  if (data.contains(protocol::kMeasured)) return read_measurement(data);
   return std::nullopt;
 }
 

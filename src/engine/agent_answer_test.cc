@@ -13,21 +13,21 @@ std::optional<Answer> parsed(std::string_view line) {
 }
 
 TEST(AgentAnswer, HelloSaysWhetherItCanBeParked) {
-  const auto can = parsed<AgentHello>(R"({"protocol":1,"can_park":true})");
+  const auto can = parsed<AgentHello>(R"({"protocol":2,"can_park":true})");
   ASSERT_TRUE(can);
   EXPECT_TRUE(can->is_ours);
   EXPECT_EQ(can->why_not, "");
 
-  const auto cannot = parsed<AgentHello>(R"({"protocol":1,"can_park":false,"why_not":"no folder"})");
+  const auto cannot = parsed<AgentHello>(R"({"protocol":2,"can_park":false,"why_not":"no folder"})");
   ASSERT_TRUE(cannot);
   EXPECT_TRUE(cannot->is_ours);
   EXPECT_EQ(cannot->why_not, "no folder");
-  EXPECT_EQ(parsed<AgentHello>(R"({"protocol":1,"can_park":false})")->why_not, "the engine does not say why");
+  EXPECT_EQ(parsed<AgentHello>(R"({"protocol":2,"can_park":false})")->why_not, "the engine does not say why");
 }
 
 TEST(AgentAnswer, AnotherProtocolIsNoneToParkBy) {
   for (const char* const line :
-       {R"({"protocol":2,"can_park":true})", R"({"protocol":0})", R"({"protocol":99,"x":1})"}) {
+       {R"({"protocol":1,"can_park":true})", R"({"protocol":0})", R"({"protocol":99,"x":1})"}) {
     const auto hello = parsed<AgentHello>(line);
     ASSERT_TRUE(hello) << line;
     EXPECT_FALSE(hello->is_ours);
@@ -36,42 +36,44 @@ TEST(AgentAnswer, AnotherProtocolIsNoneToParkBy) {
 }
 
 TEST(AgentAnswer, ParkedAndWoken) {
-  const auto parked =
-      parsed<AgentParking>(R"({"parked":true,"written_bytes":4096,"image_bytes":8192,"residue_bytes":100,"more":[1]})");
+  const auto parked = parsed<AgentParking>(
+      R"({"id":9,"parked":true,"written_bytes":4096,"image_bytes":8192,"residue_bytes":100,"more":[1]})");
   ASSERT_TRUE(parked);
-  EXPECT_TRUE(parked->parked);
-  EXPECT_EQ(parked->refused, "");
-  EXPECT_EQ(parked->written, Bytes(4096));
-  EXPECT_EQ(parked->image, Bytes(8192));
-  EXPECT_EQ(parked->residue, Bytes(100));
-  EXPECT_EQ(parked->image_wanted, Bytes(0));
+  EXPECT_EQ(parked->id, 9U);
+  EXPECT_TRUE(parked->report.parked);
+  EXPECT_EQ(parked->report.refused, "");
+  EXPECT_EQ(parked->report.written_bytes, 4096U);
+  EXPECT_EQ(parked->report.image_bytes, 8192U);
+  EXPECT_EQ(parked->report.residue_bytes, 100U);
+  EXPECT_EQ(parked->report.image_wanted_bytes, 0U);
 
-  const auto woken = parsed<AgentParking>(R"({"parked":false,"written_bytes":0,"image_bytes":8192})");
+  const auto woken = parsed<AgentParking>(R"({"id":9,"parked":false,"written_bytes":0,"image_bytes":8192})");
   ASSERT_TRUE(woken);
-  EXPECT_FALSE(woken->parked);
-  EXPECT_EQ(woken->refused, "");
+  EXPECT_FALSE(woken->report.parked);
+  EXPECT_EQ(woken->report.refused, "");
 }
 
 TEST(AgentAnswer, Refused) {
   const auto working =
-      parsed<AgentParking>(R"({"parked":false,"refused":"it is working","busy":true,"image_bytes":1})");
+      parsed<AgentParking>(R"({"id":9,"parked":false,"refused":"it is working","busy":true,"image_bytes":1})");
   ASSERT_TRUE(working);
-  EXPECT_TRUE(working->busy);
-  EXPECT_EQ(working->refused, "it is working");
-  EXPECT_EQ(working->image_wanted, Bytes(0));
+  EXPECT_TRUE(working->report.busy);
+  EXPECT_EQ(working->report.refused, "it is working");
+  EXPECT_EQ(working->report.image_wanted_bytes, 0U);
   const auto large = parsed<AgentParking>(
-      R"({"parked":false,"refused":"its image","image_wanted_bytes":18446744073709551615,"image_bytes":1})");
+      R"({"id":9,"parked":false,"refused":"its image","image_wanted_bytes":18446744073709551615,"image_bytes":1})");
   ASSERT_TRUE(large);
-  EXPECT_EQ(large->image_wanted, Bytes(UINT64_MAX));
-  EXPECT_FALSE(large->busy);
+  EXPECT_EQ(large->report.image_wanted_bytes, UINT64_MAX);
+  EXPECT_FALSE(large->report.busy);
 }
 
 TEST(AgentAnswer, MeasuredOrNot) {
-  EXPECT_EQ(parsed<AgentMeasurement>(R"({"measured":{"footprint_bytes":12345}})")->footprint, Bytes(12345));
-  for (const char* const line : {R"({"measured":null})", R"({"measured":{"footprint_bytes":0}})",
-                                 R"({"measured":{"footprint_bytes":18446744073709551615}})", R"({"measured":{}})",
-                                 R"({"measured":{"footprint_bytes":-1}})", R"({"measured":{"footprint_bytes":"1"}})",
-                                 R"({"measured":{"footprint_bytes":1.5}})", R"({"measured":[1]})"}) {
+  EXPECT_EQ(parsed<AgentMeasurement>(R"({"id":9,"measured":{"footprint_bytes":12345}})")->footprint, Bytes(12345));
+  for (const char* const line :
+       {R"({"id":9,"measured":null})", R"({"id":9,"measured":{"footprint_bytes":0}})",
+        R"({"id":9,"measured":{"footprint_bytes":18446744073709551615}})", R"({"id":9,"measured":{}})",
+        R"({"id":9,"measured":{"footprint_bytes":-1}})", R"({"id":9,"measured":{"footprint_bytes":"1"}})",
+        R"({"id":9,"measured":{"footprint_bytes":1.5}})", R"({"id":9,"measured":[1]})"}) {
     const auto measurement = parsed<AgentMeasurement>(line);
     ASSERT_TRUE(measurement) << line;
     EXPECT_FALSE(measurement->footprint) << line;
@@ -88,25 +90,29 @@ TEST(AgentAnswer, EverythingElseIsNone) {
                                  "{}",
                                  "parked",
                                  R"({"park":true})",
-                                 R"({"parked":true)",
-                                 R"({"parked":true}{})",
-                                 R"({"parked":null,"image_bytes":1})",
-                                 R"({"parked":1,"residue_bytes":1})",
-                                 R"({"parked":true,"residue_bytes":1,"image_bytes":-1})",
-                                 R"({"parked":true,"residue_bytes":1.0})",
-                                 R"({"parked":true,"residue_bytes":18446744073709551616})",
-                                 R"({"parked":true,"image_bytes":1})",
-                                 R"({"parked":true,"residue_bytes":1,"cached_bytes":"1"})",
-                                 R"({"parked":false,"missing_bytes":-1})",
-                                 R"({"parked":true,"residue_bytes":1,"dropped_bytes":1.5})",
-                                 R"({"parked":true,"residue_bytes":1,"refused":"no"})",
-                                 R"({"parked":false,"refused":7})",
-                                 R"({"parked":false,"refused":"x","image_wanted_bytes":"1"})",
+                                 R"({"parked":false})",
+                                 R"({"id":-1,"parked":false})",
+                                 R"({"id":"1","parked":false})",
+                                 R"({"measured":{"footprint_bytes":1}})",
+                                 R"({"id":9,"parked":true)",
+                                 R"({"id":9,"parked":true}{})",
+                                 R"({"id":9,"parked":null,"image_bytes":1})",
+                                 R"({"id":9,"parked":1,"residue_bytes":1})",
+                                 R"({"id":9,"parked":true,"residue_bytes":1,"image_bytes":-1})",
+                                 R"({"id":9,"parked":true,"residue_bytes":1.0})",
+                                 R"({"id":9,"parked":true,"residue_bytes":18446744073709551616})",
+                                 R"({"id":9,"parked":true,"image_bytes":1})",
+                                 R"({"id":9,"parked":true,"residue_bytes":1,"cached_bytes":"1"})",
+                                 R"({"id":9,"parked":false,"missing_bytes":-1})",
+                                 R"({"id":9,"parked":true,"residue_bytes":1,"dropped_bytes":1.5})",
+                                 R"({"id":9,"parked":true,"residue_bytes":1,"refused":"no"})",
+                                 R"({"id":9,"parked":false,"refused":7})",
+                                 R"({"id":9,"parked":false,"refused":"x","image_wanted_bytes":"1"})",
                                  R"({"protocol":"1","can_park":true})",
                                  R"({"protocol":-1,"can_park":true})",
-                                 R"({"protocol":1})",
-                                 R"({"protocol":1,"can_park":"yes"})",
-                                 R"({"protocol":1,"can_park":false,"why_not":[]})",
+                                 R"({"protocol":2})",
+                                 R"({"protocol":2,"can_park":"yes"})",
+                                 R"({"protocol":2,"can_park":false,"why_not":[]})",
                                  "{\"parked\":false,\"refused\":\"\xff\"}"}) {
     EXPECT_FALSE(parse_agent_answer(line)) << line;
   }
@@ -116,11 +122,11 @@ TEST(AgentAnswer, LongTextsAreCutBetweenCharacters) {
   for (const std::string letter : {"x", "\u00e9", "\u20ac", "\U0001f600"}) {
     std::string text;
     for (int i = 0; i < 1000; ++i) text += letter;
-    const auto refused = parsed<AgentParking>(R"({"parked":false,"refused":")" + text + "\"}");
+    const auto refused = parsed<AgentParking>(R"({"id":9,"parked":false,"refused":")" + text + "\"}");
     ASSERT_TRUE(refused);
-    EXPECT_LE(refused->refused.size(), 303U);
-    EXPECT_GE(refused->refused.size(), 300U - 3U);
-    EXPECT_TRUE(refused->refused.ends_with(letter + "...")) << refused->refused;
+    EXPECT_LE(refused->report.refused.size(), 303U);
+    EXPECT_GE(refused->report.refused.size(), 300U - 3U);
+    EXPECT_TRUE(refused->report.refused.ends_with(letter + "...")) << refused->report.refused;
   }
 }
 

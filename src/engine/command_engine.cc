@@ -16,6 +16,7 @@
 
 #include "engine/engine_surroundings.h"
 #include "engine/process_state.h"
+#include "io/descriptor.h"
 #include "io/http_probe.h"
 #include "io/process.h"
 
@@ -56,7 +57,7 @@ bool wants_socket(const CommandSpec& command) {
 // Binds 127.0.0.1:`port`, 0 for any that is free, for as long as this call lasts. Returns the port.
 // Errors: kIo with the reason.
 Result<std::uint16_t> try_port(std::uint16_t port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const io::Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int yes = 1;
   sockaddr_in name{};
   name.sin_family = AF_INET;
@@ -65,11 +66,9 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
   socklen_t length = sizeof name;
   auto* const raw = reinterpret_cast<sockaddr*>(&name);
   // A connection that has just ended does not make a port taken.
-  if (port != 0) ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  const bool bound = fd >= 0 && ::bind(fd, raw, length) == 0 && ::getsockname(fd, raw, &length) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  if (!bound) return fail(ErrorCode::kIo, fmt::format("cannot have a port of 127.0.0.1: {}", std::strerror(error)));
+  if (port != 0) ::setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const bool bound = fd && ::bind(*fd, raw, length) == 0 && ::getsockname(*fd, raw, &length) == 0;
+  if (!bound) return fail(ErrorCode::kIo, fmt::format("cannot have a port of 127.0.0.1: {}", std::strerror(errno)));
   return ntohs(name.sin_port);
 }
 

@@ -19,6 +19,7 @@
 #include "io/stream.h"
 #include "minerva/base/clock.h"
 #include "minerva/base/result.h"
+#include "protocol/agent.h"
 
 namespace minerva {
 
@@ -44,16 +45,6 @@ class EngineLog {
 // EngineAgent: the part of an engine's process that parks it and knows what it holds.
 class EngineAgent {
  public:
-  struct Parked {
-    Bytes residue;  // what it still holds in memory of its own
-    Bytes image;    // on disk
-    Bytes written;  // of the image, by this park
-    Bytes cached;   // the page cache that its weights and its image take, as far as a wake needs them soon
-  };
-  struct Woken {
-    Bytes cached;   // in the page cache, of what it needs soon
-    Bytes missing;  // not there: it is being read
-  };
   struct ParkRefusal {
     Error reason;        // kConflict: it was at work, asked again it may be done
     Bytes image_wanted;  // how large the image would have been, if that was the reason; 0 otherwise
@@ -64,12 +55,12 @@ class EngineAgent {
   virtual const std::string& why_not_parkable() const = 0;
   // Moves its memory to its image, of at most `max_image`. `done` comes once, unless it dies first; refused, it is as
   // before. Requires: ready, parkable, not parked, no request under way; none is sent to it before it woke.
-  virtual void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) = 0;
+  virtual void park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) = 0;
   // Gives back up to `most` of that page cache, from the end of the weights. `done` comes once with how much it was,
   // unless it dies first. Requires: parked.
   virtual void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) = 0;
   // `done` comes once, unless it dies first (as it does when its image is damaged). Requires: parked.
-  virtual void wake(std::function<void(Woken)> done) = 0;
+  virtual void wake(std::function<void(const protocol::ParkReport&)> done) = 0;
   // What the engine holds at most with what it has allocated, hot: its memory now, what of its large blocks was not
   // touched yet, and what conversations outside of slots may still come to. `done` comes once, with nothing if that
   // cannot be told; not at all if it dies first. Requires: ready, not parked.

@@ -11,13 +11,12 @@
 #include <utility>
 
 #include "engine/engine.h"
+#include "protocol/child.h"
 
 namespace minerva {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kExitWithoutSandbox = 78;  // engine/src/sandbox.cc
 
 std::string text_of(const json& object, const char* name) {
   const auto it = object.find(name);
@@ -166,7 +165,7 @@ struct Inspection::Impl {
       return fail(ErrorCode::kInvalidModel,
                   fmt::format("the file crashes the loader ({}){}", status.text(), after_colon(log.last_words())));
     }
-    if (status.signal == 0 && status.code == kExitWithoutSandbox) {
+    if (status.signal == 0 && status.code == protocol::kExitWithoutSandbox) {
       return fail(ErrorCode::kInternal, fmt::format("no engine can be started{}", after_colon(log.last_words())));
     }
     auto parsed = parse_inspection(output);

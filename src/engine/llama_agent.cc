@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -21,40 +20,40 @@ void LlamaAgent::take_line(std::string_view line) {
   if (!fits) log_->append(fmt::format("minerva: the engine's agent said what nobody asked for: {}", line));
 }
 
-void LlamaAgent::park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) {
+void LlamaAgent::park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) {
   check(why_not_.empty(), "only an engine that can be parked is");
-  ask(fmt::format("park {}\n", max_image.count()), ParkCall{max_image, std::move(done)});
+  ask(protocol::kPark, max_image.count(), ParkCall{max_image, std::move(done)});
 }
 
 void LlamaAgent::drop_pages(Bytes most, std::function<void(Bytes dropped)> done) {
-  ask(fmt::format("drop {}\n", most.count()), DropCall{std::move(done)});
+  ask(protocol::kDrop, most.count(), DropCall{std::move(done)});
 }
 
-void LlamaAgent::wake(std::function<void(Woken)> done) { ask("wake\n", WakeCall{std::move(done)}); }
+void LlamaAgent::wake(std::function<void(const protocol::ParkReport&)> done) {
+  ask(protocol::kWake, std::nullopt, WakeCall{std::move(done)});
+}
 
 void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
-  if (speaks_) return ask(fmt::format("measure {}\n", conversations_.count()), MeasureCall{std::move(done)});
+  if (speaks_) return ask(protocol::kMeasure, conversations_.count(), MeasureCall{std::move(done)});
   // Nobody would answer.
   loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
     if (!alive.expired()) done(std::nullopt);
   });
 }
 
-void LlamaAgent::ask(std::string_view command, Call call) {
-  calls_.push_back(std::move(call));
-  send_(command);
+void LlamaAgent::ask(std::string_view word, std::optional<std::uint64_t> number, Call call) {
+  calls_.emplace(++last_id_, std::move(call));
+  send_(number ? fmt::format("{} {} {}\n", word, last_id_, *number) : fmt::format("{} {}\n", word, last_id_));
 }
 
-std::optional<LlamaAgent::Call> LlamaAgent::take_call(bool measurement) {
-  const auto fits = [measurement](const Call& call) {
-    return std::holds_alternative<MeasureCall>(call) == measurement;
-  };
-  const auto it = std::find_if(calls_.begin(), calls_.end(), fits);
-  if (it == calls_.end()) return std::nullopt;
-  Call call = std::move(*it);
-  std::vector<Call> passed_over(std::make_move_iterator(calls_.begin()), std::make_move_iterator(it));
+std::optional<LlamaAgent::Call> LlamaAgent::take_call(std::uint64_t id, bool measurement) {
+  const auto it = calls_.find(id);
+  if (it == calls_.end() || std::holds_alternative<MeasureCall>(it->second) != measurement) return std::nullopt;
+  Call call = std::move(it->second);
+  std::vector<Call> lost;
+  for (auto before = calls_.begin(); before != it; ++before) lost.push_back(std::move(before->second));
   calls_.erase(calls_.begin(), std::next(it));
-  for (Call& other : passed_over) {
+  for (Call& other : lost) {
     if (const auto* const measure = std::get_if<MeasureCall>(&other)) measure->done(std::nullopt);
   }
   return call;
@@ -68,34 +67,35 @@ bool LlamaAgent::answer(AgentHello hello) {
 }
 
 bool LlamaAgent::answer(AgentParking parking) {
-  std::optional<Call> call = take_call(false);
+  std::optional<Call> call = take_call(parking.id, false);
   if (!call) return false;
+  protocol::ParkReport& report = parking.report;
   if (const auto* const park = std::get_if<ParkCall>(&*call)) {
-    if (parking.parked) {
-      park->done(Parked{parking.residue, parking.image, parking.written, parking.cached});
-    } else if (parking.image_wanted > Bytes(0)) {
-      const Error reason{ErrorCode::kNoCapacity,
-                         fmt::format("its image would take {} of disk, and there are {} for it",
-                                     format_bytes(parking.image_wanted), format_bytes(park->max_image))};
-      park->done(tl::unexpected(ParkRefusal{reason, parking.image_wanted}));
-    } else if (!parking.refused.empty()) {
-      const ErrorCode code = parking.busy ? ErrorCode::kConflict : ErrorCode::kIo;
-      park->done(tl::unexpected(ParkRefusal{{code, std::move(parking.refused)}, Bytes(0)}));
+    const Bytes wanted(report.image_wanted_bytes);
+    if (report.parked) {
+      park->done(std::move(report));
+    } else if (wanted > Bytes(0)) {
+      const Error reason{ErrorCode::kNoCapacity, fmt::format("its image would take {} of disk, and there are {} for it",
+                                                             format_bytes(wanted), format_bytes(park->max_image))};
+      park->done(tl::unexpected(ParkRefusal{reason, wanted}));
+    } else if (!report.refused.empty()) {
+      const ErrorCode code = report.busy ? ErrorCode::kConflict : ErrorCode::kIo;
+      park->done(tl::unexpected(ParkRefusal{{code, std::move(report.refused)}, Bytes(0)}));
     } else {
       return false;
     }
     return true;
   }
   if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
-    if (parking.parked) return false;
-    wake->done({parking.cached, parking.missing});
+    if (report.parked) return false;
+    wake->done(report);
   }
-  if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(parking.dropped);
+  if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(Bytes(report.dropped_bytes));
   return true;
 }
 
 bool LlamaAgent::answer(AgentMeasurement measurement) {
-  const std::optional<Call> call = take_call(true);
+  const std::optional<Call> call = take_call(measurement.id, true);
   if (!call) return false;
   std::get<MeasureCall>(*call).done(measurement.footprint);
   return true;

@@ -1,14 +1,16 @@
 // The daemon's side of the talk with minerva-engine's parking agent: says what is wanted, and tells whose answer came.
 //
-// The engine answers in the order in which it was asked. An answer that makes no sense is noted in the engine's log and
-// passed over. A measurement that it should have answered is called back, with nothing, once a later one is answered:
+// Each request has an id, which its answer repeats (protocol/agent.h). An answer that makes no sense, or that nobody
+// waits for, is noted in the engine's log and passed over. The engine answers in the order of the requests: so what it
+// should have answered before an answer that came is lost. A measurement that is lost is called back, with nothing:
 // nobody else would miss it. A park, wake or drop is not, as if the engine were silent: the watchdog ends that.
 // Threading and ownership: as engine.h says; calls are forgotten with the object.
 // It does not choose what is parked, nor when.
 #pragma once
 
-#include <deque>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,30 +33,31 @@ class LlamaAgent final : public EngineAgent {
   void take_line(std::string_view line);
 
   const std::string& why_not_parkable() const override { return why_not_; }
-  void park(Bytes max_image, std::function<void(tl::expected<Parked, ParkRefusal>)> done) override;
+  void park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override;
   void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
-  void wake(std::function<void(Woken)> done) override;
+  void wake(std::function<void(const protocol::ParkReport&)> done) override;
   void measure(std::function<void(std::optional<Bytes>)> done) override;
 
  private:
   struct ParkCall {
     Bytes max_image;
-    std::function<void(tl::expected<Parked, ParkRefusal>)> done;
+    std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done;
   };
   struct DropCall {
     std::function<void(Bytes dropped)> done;
   };
   struct WakeCall {
-    std::function<void(Woken)> done;
+    std::function<void(const protocol::ParkReport&)> done;
   };
   struct MeasureCall {
     std::function<void(std::optional<Bytes>)> done;
   };
   using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall>;
 
-  void ask(std::string_view command, Call call);
+  // `number`: behind the id.
+  void ask(std::string_view word, std::optional<std::uint64_t> number, Call call);
   // Takes the call that an answer is to; nothing: there is none. Those before it were not answered, and never will be.
-  std::optional<Call> take_call(bool measurement);
+  std::optional<Call> take_call(std::uint64_t id, bool measurement);
   // false: it does not fit what was asked.
   bool answer(AgentHello hello);
   bool answer(AgentParking parking);
@@ -67,7 +70,8 @@ class LlamaAgent final : public EngineAgent {
   bool said_hello_ = false;
   bool speaks_ = false;  // the protocol
   std::string why_not_ = "the engine has not said that it can be parked";
-  std::deque<Call> calls_;  // not answered yet, in their order
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, Call> calls_;  // not answered yet, by their ids
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

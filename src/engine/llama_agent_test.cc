@@ -1,25 +1,27 @@
 #include "engine/llama_agent.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace minerva {
 namespace {
 
-constexpr std::string_view kHello = R"({"protocol":1,"can_park":true})";
+constexpr std::string_view kHello = R"({"protocol":2,"can_park":true})";
+// Answers without their ids.
 constexpr std::string_view kParked =
-    R"({"parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3,"cached_bytes":4})";
-constexpr std::string_view kDropped = R"({"parked":true,"image_bytes":2,"residue_bytes":3,"dropped_bytes":5})";
+    R"("parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3,"cached_bytes":4)";
+constexpr std::string_view kDropped = R"("parked":true,"image_bytes":2,"residue_bytes":3,"dropped_bytes":5)";
 constexpr std::string_view kWoken =
-    R"({"parked":false,"written_bytes":0,"image_bytes":2,"cached_bytes":6,"missing_bytes":8})";
+    R"("parked":false,"written_bytes":0,"image_bytes":2,"cached_bytes":6,"missing_bytes":8)";
 constexpr std::string_view kWorking =
-    R"({"parked":false,"refused":"it is working","busy":true,"written_bytes":0,"image_bytes":2})";
+    R"("parked":false,"refused":"it is working","busy":true,"written_bytes":0,"image_bytes":2)";
 constexpr std::string_view kTooLarge =
-    R"({"parked":false,"refused":"x","image_wanted_bytes":4096,"written_bytes":0,"image_bytes":0})";
-constexpr std::string_view kMeasured = R"({"measured":{"footprint_bytes":7}})";
+    R"("parked":false,"refused":"x","image_wanted_bytes":4096,"written_bytes":0,"image_bytes":0)";
+constexpr std::string_view kMeasured = R"("measured":{"footprint_bytes":7})";
 
 class LlamaAgentTest : public testing::Test {
  protected:
-  using ParkResult = tl::expected<EngineAgent::Parked, EngineAgent::ParkRefusal>;
+  using ParkResult = tl::expected<protocol::ParkReport, EngineAgent::ParkRefusal>;
 
   void park(Bytes most = Bytes::gib(1)) {
     agent_.park(most, [this](ParkResult result) {
@@ -28,7 +30,7 @@ class LlamaAgentTest : public testing::Test {
     });
   }
   void wake() {
-    agent_.wake([this](EngineAgent::Woken woken) {
+    agent_.wake([this](const protocol::ParkReport& woken) {
       happened_.emplace_back("woken");
       woken_ = woken;
     });
@@ -38,6 +40,7 @@ class LlamaAgentTest : public testing::Test {
       happened_.push_back(footprint ? "measured " + std::to_string(footprint->count()) : "not measured");
     });
   }
+  void answer(int id, std::string_view members) { agent_.take_line(fmt::format("{{\"id\":{},{}}}", id, members)); }
   std::vector<std::string> noted() const { return log_->tail(100); }
 
   using Events = std::vector<std::string>;
@@ -48,7 +51,7 @@ class LlamaAgentTest : public testing::Test {
   LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_, Bytes(9)};
   Events happened_;
   std::optional<ParkResult> park_;
-  EngineAgent::Woken woken_{};
+  protocol::ParkReport woken_;
 };
 
 TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
@@ -56,39 +59,39 @@ TEST_F(LlamaAgentTest, SaysWhatIsWantedAndTellsWhatCame) {
   agent_.take_line(kHello);
   EXPECT_EQ(agent_.why_not_parkable(), "");
   park(Bytes(12345));
-  EXPECT_EQ(sent_, "park 12345\n");
+  EXPECT_EQ(sent_, "park 1 12345\n");
   EXPECT_EQ(happened_, Events{});
-  agent_.take_line(kParked);
+  answer(1, kParked);
   ASSERT_TRUE(park_ && park_->has_value());
-  EXPECT_EQ((*park_)->written, Bytes(1));
-  EXPECT_EQ((*park_)->image, Bytes(2));
-  EXPECT_EQ((*park_)->residue, Bytes(3));
-  EXPECT_EQ((*park_)->cached, Bytes(4));
+  EXPECT_EQ((*park_)->written_bytes, 1U);
+  EXPECT_EQ((*park_)->image_bytes, 2U);
+  EXPECT_EQ((*park_)->residue_bytes, 3U);
+  EXPECT_EQ((*park_)->cached_bytes, 4U);
   agent_.drop_pages(Bytes(11),
                     [this](Bytes dropped) { happened_.push_back("dropped " + std::to_string(dropped.count())); });
   wake();
-  agent_.take_line(kDropped);
+  answer(2, kDropped);
   EXPECT_EQ(happened_, (Events{"parked", "dropped 5"}));
-  agent_.take_line(kWoken);
-  EXPECT_EQ(woken_.cached, Bytes(6));
-  EXPECT_EQ(woken_.missing, Bytes(8));
+  answer(3, kWoken);
+  EXPECT_EQ(woken_.cached_bytes, 6U);
+  EXPECT_EQ(woken_.missing_bytes, 8U);
   measure();
-  agent_.take_line(kMeasured);
+  answer(4, kMeasured);
   EXPECT_EQ(happened_, (Events{"parked", "dropped 5", "woken", "measured 7"}));
-  EXPECT_EQ(sent_, "park 12345\ndrop 11\nwake\nmeasure 9\n");
+  EXPECT_EQ(sent_, "park 1 12345\ndrop 2 11\nwake 3\nmeasure 4 9\n");
   EXPECT_EQ(noted(), Events{});
 }
 
 TEST_F(LlamaAgentTest, ARefusalSaysWhyAndHowLargeTheImageWouldHaveBeen) {
   agent_.take_line(kHello);
   park();
-  agent_.take_line(kWorking);
+  answer(1, kWorking);
   ASSERT_TRUE(park_ && !park_->has_value());
   EXPECT_EQ(park_->error().reason.code, ErrorCode::kConflict);
   EXPECT_EQ(park_->error().reason.message, "it is working");
   EXPECT_EQ(park_->error().image_wanted, Bytes(0));
   park(Bytes(1024));
-  agent_.take_line(kTooLarge);
+  answer(2, kTooLarge);
   EXPECT_EQ(park_->error().reason.code, ErrorCode::kNoCapacity);
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(4096))), std::string::npos);
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(1024))), std::string::npos);
@@ -96,10 +99,10 @@ TEST_F(LlamaAgentTest, ARefusalSaysWhyAndHowLargeTheImageWouldHaveBeen) {
 }
 
 TEST_F(LlamaAgentTest, WhyItCannotBeParked) {
-  agent_.take_line(R"({"protocol":1,"can_park":false,"why_not":"in memory"})");
+  agent_.take_line(R"({"protocol":2,"can_park":false,"why_not":"in memory"})");
   EXPECT_EQ(agent_.why_not_parkable(), "in memory");
   measure();
-  agent_.take_line(kMeasured);
+  answer(1, kMeasured);
   EXPECT_EQ(happened_, Events{"measured 7"}) << "that it can";
   agent_.take_line(kHello);
   EXPECT_EQ(agent_.why_not_parkable(), "in memory") << "it is asked for once";
@@ -108,7 +111,7 @@ TEST_F(LlamaAgentTest, WhyItCannotBeParked) {
 
 TEST_F(LlamaAgentTest, OneThatSpeaksOtherwiseIsNotAsked) {
   for (const bool hello : {false, true}) {
-    if (hello) agent_.take_line(R"({"protocol":2,"can_park":true})");
+    if (hello) agent_.take_line(R"({"protocol":3,"can_park":true})");
     EXPECT_NE(agent_.why_not_parkable(), "");
     measure();
     EXPECT_EQ(happened_, Events{}) << "never from inside the call";
@@ -122,18 +125,22 @@ TEST_F(LlamaAgentTest, OneThatSpeaksOtherwiseIsNotAsked) {
 
 TEST_F(LlamaAgentTest, WhatMakesNoSenseIsNotedAndPassedOver) {
   agent_.take_line(kHello);
-  for (const std::string_view line : {"", "nonsense", R"({"fly":3})", R"({"parked":"yes"})"}) agent_.take_line(line);
-  for (const std::string_view line : {kParked, kWoken, kMeasured}) agent_.take_line(line);
+  for (const std::string_view line : {"", "nonsense", R"({"fly":3})", R"({"id":1,"parked":"yes"})"})
+    agent_.take_line(line);
+  for (const std::string_view members : {kParked, kWoken, kMeasured}) answer(1, members);
   EXPECT_EQ(noted().size(), 7U) << "nothing was asked for";
   park();
   agent_.take_line("nonsense");
-  agent_.take_line(R"({"parked":true})");
-  EXPECT_EQ(happened_, Events{});
-  agent_.take_line(kMeasured);
-  EXPECT_EQ(happened_, Events{});
-  agent_.take_line(kParked);
+  answer(1, R"("parked":true)");
+  answer(1, kMeasured);
+  answer(0, kParked);
+  answer(2, kParked);
+  EXPECT_EQ(happened_, Events{}) << "none of these is its answer";
+  answer(1, kParked);
   EXPECT_EQ(happened_, Events{"parked"});
-  EXPECT_EQ(noted().size(), 10U);
+  answer(1, kParked);
+  EXPECT_EQ(happened_, Events{"parked"}) << "once";
+  EXPECT_EQ(noted().size(), 13U);
   agent_.take_line(std::string(60'000, 'x'));
   EXPECT_LE(noted().back().size(), 2000U);
 }
@@ -141,44 +148,58 @@ TEST_F(LlamaAgentTest, WhatMakesNoSenseIsNotedAndPassedOver) {
 TEST_F(LlamaAgentTest, AnAnswerThatDoesNotFitIsNotTakenForAnother) {
   agent_.take_line(kHello);
   park();
-  agent_.take_line(kWoken);  // neither parked nor refused
+  answer(1, kWoken);  // neither parked nor refused
   wake();
-  agent_.take_line(kParked);
+  answer(2, kParked);
   EXPECT_EQ(happened_, Events{});
   EXPECT_EQ(noted().size(), 2U);
   park();
-  agent_.take_line(kParked);
+  answer(3, kParked);
   EXPECT_EQ(happened_, Events{"parked"}) << "those after it are told apart";
 }
 
-TEST_F(LlamaAgentTest, WhoeverWaitsForAMeasurementThatWasPassedOverIsTold) {
+// An answer that comes late, of a request that is lost, is not taken for that of the next one of its kind.
+TEST_F(LlamaAgentTest, ALateAnswerIsNobodys) {
+  agent_.take_line(kHello);
+  park();
+  measure();
+  answer(2, kMeasured);
+  park();
+  answer(1, kWorking);
+  EXPECT_EQ(happened_, Events{"measured 7"});
+  answer(3, kParked);
+  EXPECT_EQ(happened_, (Events{"measured 7", "parked"}));
+  EXPECT_EQ(noted().size(), 1U);
+}
+
+TEST_F(LlamaAgentTest, WhoeverWaitsForAMeasurementThatIsLostIsTold) {
   agent_.take_line(kHello);
   measure();
   park();
-  agent_.take_line(kParked);
+  answer(2, kParked);
   EXPECT_EQ(happened_, (Events{"not measured", "parked"}));
-  agent_.take_line(kMeasured);
+  answer(1, kMeasured);
   EXPECT_EQ(happened_, (Events{"not measured", "parked"})) << "once";
   wake();
-  agent_.take_line(kWoken);
+  answer(3, kWoken);
   EXPECT_EQ(happened_, (Events{"not measured", "parked", "woken"}));
 }
 
-TEST_F(LlamaAgentTest, AParkThatWasPassedOverIsNeverAnswered) {
+TEST_F(LlamaAgentTest, AParkThatIsLostIsNeverAnswered) {
   agent_.take_line(kHello);
   park();
   measure();
-  agent_.take_line(kMeasured);
-  agent_.take_line(kParked);
+  answer(2, kMeasured);
+  answer(1, kParked);
   EXPECT_EQ(happened_, Events{"measured 7"});
 }
 
 TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
   agent_.take_line(kHello);
   agent_.park(Bytes(1), [this](const ParkResult&) { wake(); });
-  agent_.take_line(kParked);
-  EXPECT_EQ(sent_, "park 1\nwake\n");
-  agent_.take_line(kWoken);
+  answer(1, kParked);
+  EXPECT_EQ(sent_, "park 1 1\nwake 2\n");
+  answer(2, kWoken);
   EXPECT_EQ(happened_, Events{"woken"});
 }
 

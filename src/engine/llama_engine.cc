@@ -22,9 +22,12 @@
 #include "engine/state_line.h"
 #include "io/process.h"
 #include "minerva/base/check.h"
+#include "protocol/child.h"
 
 namespace minerva {
 namespace {
+
+std::string variable(const char* name, const std::string& value) { return fmt::format("{}={}", name, value); }
 
 // What a sandboxed engine may reach of the file system, beside what every program needs; read by minerva-engine
 // (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be handed over.
@@ -36,15 +39,16 @@ Result<std::vector<std::string>> sandbox_environment(const std::string& mode, co
     has_newline = has_newline || path.find('\n') != std::string::npos;
     if (!path.empty()) paths += fmt::format("{} {}\n", kind, path);
   };
-  add("read", spec.path);
-  add("read", spec.mmproj);
-  for (const std::string& file : spec.more_files) add("read", file);
-  add("sockets", sockets_folder);
+  add(protocol::kMayRead, spec.path);
+  add(protocol::kMayRead, spec.mmproj);
+  for (const std::string& file : spec.more_files) add(protocol::kMayRead, file);
+  add(protocol::kMayHaveSockets, sockets_folder);
   if (has_newline) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("the files of model \"{}\" cannot be used: a path holds a line break", spec.id));
   }
-  return std::vector<std::string>{"MINERVA_SANDBOX=" + mode, "MINERVA_SANDBOX_PATHS=" + paths};
+  return std::vector<std::string>{variable(protocol::kSandboxVariable, mode),
+                                  variable(protocol::kSandboxPathsVariable, paths)};
 }
 
 // Whether an engine that gave up while loading blames the file, rather than memory or the machine.
@@ -106,7 +110,9 @@ class LlamaEngine final : public Engine {
   const io::Address& address() const override { return address_; }
   pid_t pid() const override { return pid_; }
 
-  void share_cores(unsigned sharers) override { process_->write_stdin(fmt::format("sharers {}\n", sharers)); }
+  void share_cores(unsigned sharers) override {
+    process_->write_stdin(fmt::format("{} {}\n", protocol::kSharers, sharers));
+  }
 
   void stop(Duration grace) override {
     if (exited_) return;
@@ -196,8 +202,9 @@ class LlamaDriver final : public EngineDriver {
     inspect_environment_ = engine_environment(options_.environment);
     serve_environment_ = inspect_environment_;
     // Makes llama.cpp's server tell its state on stdout and follow stdin. Nothing listens on that port.
-    serve_environment_.emplace_back("LLAMA_SERVER_ROUTER_PORT=1");
-    if (!options_.image_folder.empty()) serve_environment_.push_back("MINERVA_IMAGE_FOLDER=" + options_.image_folder);
+    serve_environment_.push_back(variable(protocol::kChildVariable, "1"));
+    if (!options_.image_folder.empty())
+      serve_environment_.push_back(variable(protocol::kImageFolderVariable, options_.image_folder));
   }
 
   std::string fingerprint() const override {
@@ -285,7 +292,7 @@ class LlamaDriver final : public EngineDriver {
   void run_stage(Running job, std::vector<std::string> arguments) {
     job->arguments = std::move(arguments);
     io::ProcessSpec child;
-    child.argv = {options_.engine_path, "inspect", job->spec.path};
+    child.argv = {options_.engine_path, protocol::kInspectCommand, job->spec.path};
     append(child.argv, job->arguments);
     child.environment = inspect_environment_;
     child.idle = is_idle(job);

@@ -24,17 +24,19 @@ loading() { state "{\"state\":\"loading\",\"payload\":{\"stages\":[\"a\"],\"curr
 ready() { state '{"state":"ready","payload":{}}'; }
 wait_for_exit() { while read -r line; do echo "was told: $line"; obey "$line"; done; exit 0; }
 say() { echo "$1" >&0; }
-parking() { say "{\"parked\":$1,\"written_bytes\":10,\"image_bytes\":20}"; }
+parking() { say "{\"id\":$id,\"parked\":$1,\"written_bytes\":10,\"image_bytes\":20}"; }
 obey() {
-  case $1 in
+  set -- $1
+  id=$2
+  case "$1 $3" in
     'park 1') parking 'false,"refused":"its image is too large","image_wanted_bytes":4096' ;;
     'park 2') parking 'false,"refused":"it is working","busy":true' ;;
     'park 3') echo 'error: out of luck' >&2; kill -ABRT $$ ;;
     'park 4') say nonsense; parking '"yes"' ;;
     'park 5') say nonsense; parking '"yes"'; parking 'true,"residue_bytes":30' ;;
     park* | drop*) parking 'true,"residue_bytes":30' ;;
-    wake) parking false ;;
-    'measure 0') say '{"measured":{"footprint_bytes":40}}' ;;
+    wake*) parking false ;;
+    'measure 0') say "{\"id\":$id,\"measured\":{\"footprint_bytes\":40}}" ;;
   esac
 }
 describe() { echo "{\"architecture\":\"llama\",\"parameters\":$1,\"trained_context\":$2,\"can_embed\":$3,\"memory\":{\"total_bytes\":$4}}"; }
@@ -73,9 +75,9 @@ echo "arguments: $*" >&2
 env >&2
 touch "$socket"
 case $model in
-  *parkable*) say '{"protocol":1,"can_park":true}' ;;
-  *tmpfs*) say '{"protocol":1,"can_park":false,"why_not":"it is in memory"}' ;;
-  *future*) say '{"protocol":2,"can_park":true}' ;;
+  *parkable*) say '{"protocol":2,"can_park":true}' ;;
+  *tmpfs*) say '{"protocol":2,"can_park":false,"why_not":"it is in memory"}' ;;
+  *future*) say '{"protocol":3,"can_park":true}' ;;
 esac
 case $model in
   *hang*) loading 0.25; exec sleep 1000 ;;
@@ -91,7 +93,7 @@ esac
 
 class LlamaEngineTest : public testing::Test {
  protected:
-  using ParkResult = tl::expected<EngineAgent::Parked, EngineAgent::ParkRefusal>;
+  using ParkResult = tl::expected<protocol::ParkReport, EngineAgent::ParkRefusal>;
 
   void SetUp() override {
     std::string pattern = (fs::temp_directory_path() / "llama-engine-XXXXXX").string();
@@ -313,7 +315,7 @@ TEST_F(LlamaEngineTest, OnceReadyItIsKnownWhetherItCanBeParked) {
   start("tmpfs");
   EXPECT_EQ(why_not_parkable_, "it is in memory");
   start("future");
-  EXPECT_NE(why_not_parkable_.find("version 2"), std::string::npos) << why_not_parkable_;
+  EXPECT_NE(why_not_parkable_.find("version 3"), std::string::npos) << why_not_parkable_;
   start("good");
   EXPECT_NE(why_not_parkable_, "") << "it has not said a word";
 }
@@ -322,12 +324,12 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   start("parkable");
   park(1000);
   ASSERT_TRUE(park_ && park_->has_value());
-  EXPECT_EQ((*park_)->residue, Bytes(30));
-  EXPECT_EQ((*park_)->image, Bytes(20));
-  EXPECT_EQ((*park_)->written, Bytes(10));
+  EXPECT_EQ((*park_)->residue_bytes, 30U);
+  EXPECT_EQ((*park_)->image_bytes, 20U);
+  EXPECT_EQ((*park_)->written_bytes, 10U);
   engine_->agent()->drop_pages(Bytes(50), [](Bytes) {});
   bool woken = false;
-  engine_->agent()->wake([&](EngineAgent::Woken) {
+  engine_->agent()->wake([&](const protocol::ParkReport&) {
     woken = true;
     loop_.stop();
   });
@@ -344,7 +346,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   engine_->stop(seconds(30));
   loop_.run();
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
-  EXPECT_NE(log_text().find("was told: park 1000\nwas told: drop 50\nwas told: wake\nwas told: measure 0\n"),
+  EXPECT_NE(log_text().find("was told: park 1 1000\nwas told: drop 2 50\nwas told: wake 3\nwas told: measure 4 0\n"),
             std::string::npos)
       << log_text();
 }
@@ -375,7 +377,7 @@ TEST_F(LlamaEngineTest, AMalformedAnswerIsNone) {
   start("parkable");
   park(5);
   ASSERT_TRUE(park_ && park_->has_value());
-  EXPECT_EQ((*park_)->residue, Bytes(30));
+  EXPECT_EQ((*park_)->residue_bytes, 30U);
   EXPECT_NE(log_text().find("nonsense"), std::string::npos);
   EXPECT_NE(log_text().find("\"yes\""), std::string::npos);
 }
@@ -411,7 +413,7 @@ TEST_F(LlamaEngineTest, OneThatIsOnItsWayOutDoesNotAnswerAnyMore) {
   EXPECT_EQ(parks_, 0);
   EXPECT_EQ(exits_, 1);
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
-  EXPECT_NE(log_text().find("was told: park 1000\n"), std::string::npos);
+  EXPECT_NE(log_text().find("was told: park 1 1000\n"), std::string::npos);
 }
 
 TEST_F(LlamaEngineTest, StopWhileLoadingKillsAtOnce) {

@@ -52,11 +52,8 @@ bool begins_as_a_trace(int file) {
 
 // Whether a trace may take this name from what has it now.
 bool may_be_replaced(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (file < 0) return errno == ENOENT;
-  const bool trace = begins_as_a_trace(file);
-  ::close(file);
-  return trace;
+  const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return file ? begins_as_a_trace(*file) : errno == ENOENT;
 }
 
 Failure no_trace(const std::string& path) {
@@ -82,41 +79,38 @@ std::string AccessFiles::path(unsigned age) const {
   return age == 0 ? folder_ + "/access.csv" : fmt::format("{}/access.{}.csv", folder_, age);
 }
 
-void AccessFiles::close() {
-  if (file_ >= 0) ::close(std::exchange(file_, -1));
-}
-
 Result<void> AccessFiles::open() {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(folder_).parent_path(), error);
   if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return failed("make the folder", folder_);
-  file_ = ::open(path(0).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  file_ = files_.open(path(0), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   struct stat status{};
-  if (file_ < 0 || ::fstat(file_, &status) != 0) return failed("open", path(0));
-  if (!S_ISREG(status.st_mode) || !begins_as_a_trace(file_)) return no_trace(path(0));
-  if (::fchmod(file_, 0600) != 0) return failed("open", path(0));
+  if (!file_ || ::fstat(*file_, &status) != 0) return failed("open", path(0));
+  if (!S_ISREG(status.st_mode) || !begins_as_a_trace(*file_)) return no_trace(path(0));
+  if (::fchmod(*file_, 0600) != 0) return failed("open", path(0));
   size_ = static_cast<std::uint64_t>(status.st_size);
-  const auto whole = whole_lines(file_, size_);
+  const auto whole = whole_lines(*file_, size_);
   if (!whole) return failed("read", path(0));
-  if (*whole < size_ && ::ftruncate(file_, static_cast<off_t>(*whole)) != 0) return failed("shorten", path(0));
+  if (*whole < size_ && files_.truncate(*file_, *whole) != 0) return failed("shorten", path(0));
   size_ = *whole;
   return size_ == 0 ? write(kFirstLine) : Result<void>();
 }
 
 Result<void> AccessFiles::rotate() {
-  close();
+  if (files_.sync(*file_) != 0) return failed("sync", path(0));
+  file_.reset();
   for (unsigned age = limits_.files - 1; age > 0; --age) {
     const std::string older = path(age - 1);
     if (!may_be_replaced(path(age))) return no_trace(path(age));
-    if (::rename(older.c_str(), path(age).c_str()) != 0 && errno != ENOENT) return failed("rename", older);
+    if (files_.rename(older, path(age), 0) != 0 && errno != ENOENT) return failed("rename", older);
   }
   // With one file only.
-  if (::unlink(path(0).c_str()) != 0 && errno != ENOENT) return failed("remove", path(0));
+  if (files_.unlink(path(0)) != 0 && errno != ENOENT) return failed("remove", path(0));
   return open();
 }
 
 Result<void> AccessFiles::write(std::string_view text) {
-  const ssize_t written = ::write(file_, text.data(), text.size());
+  const ssize_t written = files_.write(*file_, text);
   if (written == static_cast<ssize_t>(text.size())) {
     size_ += text.size();
     return {};
@@ -124,21 +118,22 @@ Result<void> AccessFiles::write(std::string_view text) {
   if (written >= 0) errno = ENOSPC;  // a part of it found room
   const int reason = errno;
   // Half a line would be another line's beginning. If that fails too, open() finds it.
-  static_cast<void>(::ftruncate(file_, static_cast<off_t>(size_)));
+  static_cast<void>(files_.truncate(*file_, size_));
   errno = reason;
   return failed("write", path(0));
 }
 
 Result<void> AccessFiles::append(std::string_view lines) {
-  Result<void> done = file_ < 0 ? open() : Result<void>();
+  Result<void> done = !file_ ? open() : Result<void>();
   if (done && size_ + lines.size() > limits_.file.count() && size_ > kFirstLine.size()) done = rotate();
   if (done) done = write(lines);
-  if (!done) close();
+  if (!done) file_.reset();
   return done;
 }
 
 struct AccessTrace::Writer {
-  Writer(std::string folder, AccessFiles::Limits limits) : files(std::move(folder), limits) {}
+  Writer(std::string folder, AccessFiles::Limits limits, io::Files& files_to_use)
+      : files(std::move(folder), limits, files_to_use) {}
 
   // Takes what is pending, until there is nothing. Blocks.
   void write() {
@@ -169,8 +164,8 @@ struct AccessTrace::Writer {
   std::atomic<bool> warned = false;
 };
 
-AccessTrace::AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits)
-    : loop_(loop), writer_(std::make_shared<Writer>(std::move(folder), limits)) {}
+AccessTrace::AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits, io::Files& files)
+    : loop_(loop), writer_(std::make_shared<Writer>(std::move(folder), limits, files)) {}
 
 AccessTrace::~AccessTrace() { writer_->write(); }
 

@@ -5,7 +5,8 @@
 // In its folder (made with 0700) lie a few files (0600) of a bounded size. A file that does not begin as a trace does
 // is somebody else's and stays as it is. access.csv is the newest; full, it becomes access.1.csv, that one
 // access.2.csv, and the oldest goes. A line is added when a lease ended, so lines are not in the order of their
-// arrivals.
+// arrivals. Nothing waits for the disk: a loss of power costs the newest lines. A full file is synced before its name
+// changes.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/files.h"
 #include "io/loop.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/clock.h"
@@ -37,10 +39,8 @@ class AccessFiles {
     Bytes file = Bytes::mib(4);  // with all files, what a trace may have (tools/cachesim/trace.cc)
     unsigned files = 4;
   };
-  AccessFiles(std::string folder, Limits limits) : folder_(std::move(folder)), limits_(limits) {}
-  ~AccessFiles() { close(); }
-  AccessFiles(const AccessFiles&) = delete;
-  AccessFiles& operator=(const AccessFiles&) = delete;
+  AccessFiles(std::string folder, Limits limits, io::Files& files = io::real_files())
+      : folder_(std::move(folder)), limits_(limits), files_(files) {}
 
   // Adds whole lines, all or none. What a process that died wrote of a line is removed first. Errors: kIo; the next
   // call begins anew.
@@ -50,12 +50,12 @@ class AccessFiles {
   Result<void> open();
   Result<void> rotate();
   Result<void> write(std::string_view text);
-  void close();
   std::string path(unsigned age) const;
 
   std::string folder_;
   Limits limits_;
-  int file_ = -1;
+  io::Files& files_;
+  io::Descriptor file_;
   std::uint64_t size_ = 0;
 };
 
@@ -63,7 +63,7 @@ class AccessFiles {
 // one warning in the log.
 class AccessTrace {
  public:
-  AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits = {});
+  AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits = {}, io::Files& files = io::real_files());
   // Writes what is not written yet.
   ~AccessTrace();
 

@@ -5,12 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <vector>
 
 #include "host/host_fixture.h"
+#include "io/failing_files.h"
 
 namespace minerva {
 namespace {
@@ -124,6 +128,58 @@ TEST_F(AccessTraceTest, WhatIsNoTraceStaysAsItIs) {
   EXPECT_FALSE(files.append("2,a,0,1\n")) << "it has nowhere to go";
   EXPECT_EQ(text("access.1.csv"), notes);
   EXPECT_EQ(text("access.csv"), kFirstLine + "1,a,0,1\n");
+}
+
+// Whatever call fails, and whatever a loss of power takes: what is left are whole lines in their order, each once.
+TEST_F(AccessTraceTest, HoldsWholeLinesOnADiskThatFails) {
+  using Loss = io::FailingFiles::Loss;
+  const AccessFiles::Limits limits{.file = Bytes(kFirstLine.size() + 2 * std::string("1,a,0,1\n").size()), .files = 3};
+  for (const int error : {EIO, ENOSPC}) {
+    for (const bool also_after : {false, true}) {
+      for (const std::optional<Loss> loss :
+           {std::optional<Loss>(), std::optional(Loss::kAll), std::optional(Loss::kBytes)}) {
+        int n = 1;
+        for (bool failed = true; failed; ++n) {
+          SCOPED_TRACE(testing::Message() << "call " << n << ", error " << error << ", also after: " << also_after
+                                          << ", loss " << (loss ? static_cast<int>(*loss) : -1));
+          fs::remove_all(folder_);
+          fs::create_directory(folder_);
+          ASSERT_TRUE(AccessFiles(folder_.string(), limits).append("1,a,0,1\n"));
+          io::FailingFiles disk(folder_);
+          AccessFiles files(folder_.string(), limits, disk);
+          disk.fail_at(n, error, also_after);
+          std::vector<std::string> added = {"1,a,0,1"};
+          for (int i = 2; i <= 9; ++i) {
+            const Result<void> done = files.append(fmt::format("{},a,0,1\n", i));
+            if (done) added.push_back(fmt::format("{},a,0,1", i));
+            if (!done) EXPECT_FALSE(done.error().message.empty());
+          }
+          failed = disk.failed();
+          disk.fail_no_more();
+          if (loss) disk.lose_power(*loss);
+          if (!loss) EXPECT_TRUE(files.append("10,a,0,1\n")) << "it goes on";
+          added.push_back("10,a,0,1");
+          const Result<void> next = AccessFiles(folder_.string(), limits).append("11,a,0,1\n");
+          ASSERT_TRUE(next) << next.error().message;
+          added.push_back("11,a,0,1");
+          auto expected = added.begin();
+          for (const char* const name : {"access.2.csv", "access.1.csv", "access.csv"}) {
+            std::istringstream lines(text(name));
+            std::string line;
+            if (!std::getline(lines, line)) continue;
+            EXPECT_EQ(line + "\n", kFirstLine);
+            while (std::getline(lines, line)) {
+              expected = std::find(expected, added.end(), line);
+              ASSERT_NE(expected, added.end()) << line << " in " << name;
+              ++expected;
+            }
+          }
+          EXPECT_EQ(expected, added.end()) << "the newest line is there";
+        }
+        ASSERT_GT(n, 8);
+      }
+    }
+  }
 }
 
 TEST_F(AccessTraceTest, WarnsOnceWhenTheDiskFails) {

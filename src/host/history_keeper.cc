@@ -25,14 +25,23 @@ void log_restored(const History& history, bool bring_back) {
                        : "; they do not come back, as restart.restore is false");
 }
 
+// Of a history that an older program wrote, or that has no others, its own times stay.
+void take_measured_times(ModelHistory& model, const ModelMetadata* known) {
+  if (known == nullptr) return;
+  if (known->load_time) model.load_time = known->load_time;
+  if (known->wake_time) model.wake_time = known->wake_time;
+}
+
 }  // namespace
 
-HistoryKeeper::HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back)
-    : host_(host), saver_(loop, io::StateFile(file, kHistoryFormat), kPeriod, [this] { return content(); }) {
-  const io::StateFile state(file, kHistoryFormat);
+HistoryKeeper::HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back,
+                             io::Files& files)
+    : host_(host), saver_(loop, io::StateFile(file, kHistoryFormat, files), kPeriod, [this] { return content(); }) {
+  const io::StateFile state(file, kHistoryFormat, files);
   if (const std::optional<std::string> text = state.read()) {
-    const Result<History> history = parse_history(*text, Moment::current());
+    Result<History> history = parse_history(*text, Moment::current());
     if (history) {
+      for (ModelHistory& model : history->models) take_measured_times(model, host_.metadata(model.id));
       log_restored(*history, bring_back);
       host_.restore(*history, bring_back);
     } else {
@@ -46,6 +55,11 @@ HistoryKeeper::~HistoryKeeper() { host_.on_change({}); }
 
 std::optional<std::string> HistoryKeeper::content() {
   History history = host_.context().history();
+  for (ModelHistory& model : history.models) {
+    if (host_.metadata(model.id) == nullptr) continue;
+    model.load_time.reset();
+    model.wake_time.reset();
+  }
   if (given_ == history) return std::nullopt;
   given_ = std::move(history);
   return history_text(*given_, Moment::current());

@@ -1,5 +1,6 @@
 // HistoryKeeper: keeps the core's history on disk, so that the next process goes on where this one ended, be it by a
-// kill: all but the last seconds of it.
+// kill: all but the last seconds of it. How long a model takes to load and to wake is kept where what was measured of
+// it is (Catalog::note_load_time), and here only of those of which nothing is: programs of the operator's.
 //
 // Threading: the loop's thread. Ownership: the Loop and the ModelHost outlive it.
 #pragma once
@@ -17,7 +18,8 @@ class HistoryKeeper {
  public:
   // Takes what `file` says into the core, whose catalog is known, and keeps it from now on. `bring_back`: see
   // HistoryRestored.
-  HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back);
+  HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back,
+                io::Files& files = io::real_files());
   HistoryKeeper(const HistoryKeeper&) = delete;
   HistoryKeeper& operator=(const HistoryKeeper&) = delete;
   // Nothing is written once it is gone, see io::StateSaver.

@@ -1,7 +1,12 @@
 // What one process knew is there in the next one. Fake engines are ready at once.
 #include "host/history_keeper.h"
 
+#include <algorithm>
+#include <cerrno>
+
+#include "host/history_file.h"
 #include "host/host_fixture.h"
+#include "io/failing_files.h"
 
 namespace minerva {
 namespace {
@@ -43,6 +48,35 @@ class HistoryKeeperTest : public HostTest {
   ReadyDriver driver_{loop_};
   std::optional<HistoryKeeper> keeper_;
 };
+
+// At each call that fails: the next process finds what the last good write said, and this one goes on.
+TEST_F(HistoryKeeperTest, ADiskThatFailsCostsTheNewestOnly) {
+  start();
+  pin("a");
+  keeper_->finish();
+  for (int n = 1; n <= 6; ++n) {
+    SCOPED_TRACE(n);
+    io::FailingFiles disk(folder_ / "state");
+    keeper_.reset();
+    start_host(driver_, ContextManager(ContextOptions{}, make_hazard_policy()), ModelHost::Options{});
+    keeper_.emplace(loop_, *host_, file(), true, disk);
+    settle();
+    EXPECT_TRUE(view("a").pinned);
+    keeper_->finish();  // nothing is under way beside this thread
+    const bool pinned = n % 2 == 1;
+    host_->pin("b", pinned, [](const Result<Done>&) {});
+    disk.fail_at(n, ENOSPC, /*also_after=*/true);
+    keeper_->finish();
+    disk.lose_power(io::FailingFiles::Loss::kBytes);
+    const auto kept = io::StateFile(file(), kHistoryFormat).read();
+    ASSERT_TRUE(kept) << "the old or the new";
+    EXPECT_TRUE(parse_history(*kept, Moment::current()));
+    disk.fail_no_more();
+    keeper_->finish();
+    start();
+    EXPECT_EQ(view("b").pinned, pinned);
+  }
+}
 
 TEST_F(HistoryKeeperTest, TheNextProcessGoesOn) {
   start();
@@ -125,6 +159,34 @@ TEST_F(HistoryKeeperTest, ClearedIsClearedForTheNextProcessToo) {
   EXPECT_EQ(view("a").residency, Residency::kHot);
   EXPECT_EQ(view("a").access_count, 0U);
   EXPECT_EQ(host_->context().cache_stats(), CacheStats{.preloads = 1});
+}
+
+TEST_F(HistoryKeeperTest, HowLongALoadTakesIsKeptOnce) {
+  const auto load_time = [&] {
+    const std::vector<ModelHistory> models = host_->context().history().models;
+    const auto it = std::find_if(models.begin(), models.end(), [](const ModelHistory& m) { return m.id == "a"; });
+    return it == models.end() ? std::nullopt : it->load_time;
+  };
+  options_.cache_dir = (folder_ / "state").string();
+  start();
+  use("a");
+  ASSERT_TRUE(load_time());
+  keeper_->finish();
+  catalog_->finish();
+  EXPECT_EQ(io::StateFile(file(), kHistoryFormat).read()->find("\"load_ms\""), std::string::npos);
+  start(/*bring_back=*/false);
+  EXPECT_EQ(load_time(), host_->metadata("a")->load_time);
+  EXPECT_TRUE(load_time());
+}
+
+TEST_F(HistoryKeeperTest, ASecondSubscriberIsABugAndNoSilence) {
+  start();
+  EXPECT_DEATH(host_->on_change([] {}), "a second subscriber");
+  keeper_.reset();
+  int changes = 0;
+  host_->on_change([&] { ++changes; });
+  use("a");
+  EXPECT_GT(changes, 0) << "the first one had gone";
 }
 
 }  // namespace

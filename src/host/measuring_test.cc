@@ -10,12 +10,14 @@ class FakeAgent final : public EngineAgent {
   FakeAgent(io::Loop& loop, std::vector<std::string>& asked, std::optional<Bytes>& footprint)
       : loop_(loop), asked_(asked), footprint_(footprint) {}
   const std::string& why_not_parkable() const override { return why_not_; }
-  void park(Bytes, std::function<void(tl::expected<Parked, ParkRefusal>)> done) override {
+  void park(Bytes, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override {
     asked_.emplace_back("park");
-    loop_.post([done] { done(Parked{Bytes(7), Bytes(100), Bytes(100), Bytes()}); });
+    loop_.post([done] {
+      done(protocol::ParkReport{.parked = true, .written_bytes = 100, .image_bytes = 100, .residue_bytes = 7});
+    });
   }
   void drop_pages(Bytes, std::function<void(Bytes)>) override {}
-  void wake(std::function<void(Woken)> done) override {
+  void wake(std::function<void(const protocol::ParkReport&)> done) override {
     asked_.emplace_back("wake");
     loop_.post([done] { done({}); });
   }

@@ -566,10 +566,10 @@ void ModelHost::carry_out(Park& action) {
     running.moving = false;
     if (result) {
       log::info({{"model", model}}, "{} is parked after {:.0f} ms: it keeps {}, wrote {}, and its image has {}", model,
-                ms_since(begun), format_bytes(result->residue), format_bytes(result->written),
-                format_bytes(result->image));
-      catalog_.note_residue(running.key, result->residue);
-      step(EngineParked{id, result->residue, result->image, result->cached});
+                ms_since(begun), format_bytes(Bytes(result->residue_bytes)), format_bytes(Bytes(result->written_bytes)),
+                format_bytes(Bytes(result->image_bytes)));
+      catalog_.note_residue(running.key, Bytes(result->residue_bytes));
+      step(EngineParked{id, Bytes(result->residue_bytes), Bytes(result->image_bytes), Bytes(result->cached_bytes)});
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
       step(ParkRefused{id, result.error().reason, result.error().image_wanted});
@@ -581,18 +581,19 @@ void ModelHost::carry_out(Wake& action) {
   EngineAgent* const wakes = agent(action.engine);
   if (wakes == nullptr) return;  // its exit is on the way
   engines_.at(action.engine).moving = true;
-  wakes->wake([this, id = action.engine, model = action.model, begun = Clock::now()](EngineAgent::Woken woken) {
-    engines_.at(id).moving = false;
-    catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
-    log::info(
-        {{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
-        woken.missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(woken.missing)) : "");
-    io::Displacement displaced;
-    if (woken.missing > Bytes()) {
-      displaced = io::read_machine_memory().displacement(woken.missing, options_.min_free_memory);
-    }
-    step(EngineWoken{id, woken.cached, woken.missing, displaced.displaced, displaced.page_cache});
-  });
+  wakes->wake(
+      [this, id = action.engine, model = action.model, begun = Clock::now()](const protocol::ParkReport& woken) {
+        const Bytes missing(woken.missing_bytes);
+        engines_.at(id).moving = false;
+        catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
+        log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
+                  missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");
+        io::Displacement displaced;
+        if (missing > Bytes()) {
+          displaced = io::read_machine_memory().displacement(missing, options_.min_free_memory);
+        }
+        step(EngineWoken{id, Bytes(woken.cached_bytes), missing, displaced.displaced, displaced.page_cache});
+      });
 }
 
 void ModelHost::carry_out(DropPages& action) {

@@ -18,6 +18,7 @@
 #include "host/access_trace.h"
 #include "host/read_ahead.h"
 #include "io/loop.h"
+#include "minerva/base/check.h"
 #include "minerva/context/context_manager.h"
 
 namespace minerva {
@@ -137,16 +138,18 @@ class ModelHost {
   std::optional<Error> cause_of_death(EngineId engine) const;
   // Its engines' log; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
+  // Each of these has one subscriber; an empty function ends that.
+  // Requires: nobody else subscribes, who would not be called any more.
   // Called after each step of the core, before its actions are carried out.
-  void on_step(std::function<void(const Event&, const std::vector<Action>&)> fn) { stepped_ = std::move(fn); }
+  void on_step(std::function<void(const Event&, const std::vector<Action>&)> fn) { subscribe(stepped_, std::move(fn)); }
   // Called when a load got further: by then, 0 to 1.
-  void on_progress(std::function<void(const ModelId&, double)> fn) { progressed_ = std::move(fn); }
+  void on_progress(std::function<void(const ModelId&, double)> fn) { subscribe(progressed_, std::move(fn)); }
   // Called when an engine's process is gone, e.g. to drop connections to it.
-  void on_engine_gone(std::function<void(EngineId)> fn) { engine_gone_ = std::move(fn); }
+  void on_engine_gone(std::function<void(EngineId)> fn) { subscribe(engine_gone_, std::move(fn)); }
   // Called when anything may have changed.
-  void on_change(std::function<void()> fn) { changed_ = std::move(fn); }
+  void on_change(std::function<void()> fn) { subscribe(changed_, std::move(fn)); }
   // Called when a lease was released.
-  void on_access(std::function<void(const Access&)> fn) { accessed_ = std::move(fn); }
+  void on_access(std::function<void(const Access&)> fn) { subscribe(accessed_, std::move(fn)); }
 
  private:
   friend class Lease;
@@ -173,6 +176,11 @@ class ModelHost {
     unsigned told_sharers = 1;  // see Engine::share_cores
   };
 
+  template <typename Fn>
+  static void subscribe(Fn& subscriber, Fn fn) {
+    check(!subscriber || !fn, "a second subscriber would take the place of the first one");
+    subscriber = std::move(fn);
+  }
   RequestId next_request();
   void step(const Event& event);
   void arm_timer();

@@ -38,13 +38,13 @@ io::Descriptor open_folder(const std::string& path) {
 
 // The file gets its name only once it is written and locked: one that can be locked belongs to a process that is gone.
 // -1, and errno, when that cannot be.
-int make_lock(const std::string& path) {
+io::Descriptor make_lock(const std::string& path) {
   const io::Descriptor folder = open_folder(path);
   io::Descriptor lock(::openat(*folder, kNewLock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   const std::string line = fmt::format("{}{}\n", kLockBegins, ::getpid());
   const bool made = lock && ::write(*lock, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
                     ::flock(*lock, LOCK_EX | LOCK_NB) == 0 && ::renameat(*folder, kNewLock, *folder, kLock) == 0;
-  return made ? lock.release() : -1;
+  return made ? std::move(lock) : io::Descriptor();
 }
 
 // Whether it has the form of a lock that make_lock() made.
@@ -108,19 +108,18 @@ Result<RuntimeFolder> RuntimeFolder::make() {
   remove_abandoned(base);
   std::string path = fmt::format("{}/{}{}", base, kPrefix, std::string(kRandom, 'X'));
   if (::mkdtemp(path.data()) == nullptr) return cannot_make(base);
-  RuntimeFolder folder(std::move(path), -1);
+  RuntimeFolder folder(std::move(path));
   folder.lock_ = make_lock(folder.path_);
-  if (folder.lock_ < 0) return cannot_make(base);
+  if (!folder.lock_) return cannot_make(base);
   return folder;
 }
 
 RuntimeFolder::RuntimeFolder(RuntimeFolder&& other) noexcept
-    : path_(std::exchange(other.path_, {})), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
 
 RuntimeFolder::~RuntimeFolder() {
-  if (lock_ >= 0) {
+  if (lock_) {
     remove_what_is_ours(path_);
-    ::close(lock_);
   } else if (!path_.empty()) {  // it never came to a lock
     ::unlink(fmt::format("{}/{}", path_, kNewLock).c_str());
     ::rmdir(path_.c_str());

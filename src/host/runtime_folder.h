@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "io/descriptor.h"
 #include "minerva/base/result.h"
 
 namespace minerva {
@@ -23,9 +24,9 @@ class RuntimeFolder {
   const std::string& path() const { return path_; }
 
  private:
-  RuntimeFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
-  std::string path_;  // empty after a move
-  int lock_ = -1;     // descriptor of the locked file
+  explicit RuntimeFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;     // empty after a move
+  io::Descriptor lock_;  // of the locked file
 };
 
 }  // namespace minerva

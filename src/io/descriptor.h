@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace minerva::io {
@@ -12,11 +13,20 @@ namespace minerva::io {
 class Descriptor {
  public:
   // `fd`: negative where nothing is open, as open() returns it.
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    reset(other.release());
+    return *this;
+  }
+  ~Descriptor() { reset(); }
+  // Closes what it owns, and owns `fd`. errno stays.
+  void reset(int fd = -1) {
+    const int before = std::exchange(fd_, fd);
+    if (before < 0) return;
+    const int error = errno;
+    ::close(before);
+    errno = error;
   }
   explicit operator bool() const { return fd_ >= 0; }
   int operator*() const { return fd_; }

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "io/descriptor.h"
+
 namespace minerva::io {
 namespace {
 
@@ -18,11 +20,10 @@ namespace fs = std::filesystem;
 // Reads the start of a file of /proc or /sys; the files that are read here are not longer. Nothing if it cannot be
 // read.
 std::optional<std::string> read_text(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return std::nullopt;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return std::nullopt;
   std::array<char, 16384> buffer;
-  const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
-  ::close(descriptor);
+  const ssize_t count = ::read(*file, buffer.data(), buffer.size());
   return count > 0 ? std::optional(std::string(buffer.data(), static_cast<std::size_t>(count))) : std::nullopt;
 }
 

@@ -23,6 +23,7 @@ extern "C" {
 }
 
 #include "io/asio.h"
+#include "io/descriptor.h"
 
 namespace minerva::io {
 namespace {
@@ -40,41 +41,24 @@ Failure system_failure(std::string_view what) {
 
 // A pipe, or a pair of sockets, where both ends read and write. Close-on-exec. The parent's end does not block.
 struct Pipe {
-  int read_end = -1;
-  int write_end = -1;
-  Pipe() = default;
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  ~Pipe() {
-    if (read_end >= 0) ::close(read_end);
-    if (write_end >= 0) ::close(write_end);
-  }
+  Descriptor read_end;
+  Descriptor write_end;
   bool open(bool sockets = false) {
     std::array<int, 2> ends{};
     const int result =
         sockets ? ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) : ::pipe2(ends.data(), O_CLOEXEC);
     if (result != 0) return false;
-    read_end = ends[0];
-    write_end = ends[1];
+    read_end.reset(ends[0]);
+    write_end.reset(ends[1]);
     return true;
   }
 };
 
-struct OwnedFd {
-  int fd;
-  explicit OwnedFd(int owned) : fd(owned) {}
-  OwnedFd(const OwnedFd&) = delete;
-  OwnedFd& operator=(const OwnedFd&) = delete;
-  ~OwnedFd() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
-// The descriptor owns `fd` from now on. If this throws, the caller still owns it.
-void adopt(StreamDescriptor& descriptor, int& fd) {
-  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-  descriptor.assign(fd);
-  fd = -1;
+// `descriptor` owns the file from now on. If this throws, `fd` still owns it.
+void adopt(StreamDescriptor& descriptor, Descriptor& fd) {
+  ::fcntl(*fd, F_SETFL, ::fcntl(*fd, F_GETFL) | O_NONBLOCK);
+  descriptor.assign(*fd);
+  fd.release();
 }
 
 // A priority that cannot be set is no error: the child only takes more from others.
@@ -209,8 +193,8 @@ class ChildProcess final : public Process {
 
     void await_end(Duration most) const {
       if (reaped) return;
-      const OwnedFd process(::pidfd_open(pid, 0));
-      pollfd ended{process.fd, POLLIN, 0};
+      const Descriptor process(::pidfd_open(pid, 0));
+      pollfd ended{*process, POLLIN, 0};
       ::poll(&ended, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(most).count()));
     }
 
@@ -331,9 +315,9 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   if (!in.open(spec.stdin_is_socket) || !out.open() || !err.open()) return system_failure("cannot make a pipe");
 
   SpawnAttributes spawn;
-  posix_spawn_file_actions_adddup2(&spawn.actions, in.read_end, 0);
-  posix_spawn_file_actions_adddup2(&spawn.actions, out.write_end, 1);
-  posix_spawn_file_actions_adddup2(&spawn.actions, err.write_end, 2);
+  posix_spawn_file_actions_adddup2(&spawn.actions, *in.read_end, 0);
+  posix_spawn_file_actions_adddup2(&spawn.actions, *out.write_end, 1);
+  posix_spawn_file_actions_adddup2(&spawn.actions, *err.write_end, 2);
   posix_spawn_file_actions_addclosefrom_np(&spawn.actions, 3);
   if (!spec.working_directory.empty()) {
     posix_spawn_file_actions_addchdir_np(&spawn.actions, spec.working_directory.c_str());
@@ -365,10 +349,10 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
   state->pid = pid;
   auto process = std::make_unique<ChildProcess>(state);  // from here on the destructor of the Process cleans up
-  OwnedFd pidfd(::pidfd_open(pid, 0));
-  if (pidfd.fd < 0) return system_failure("cannot watch the child process");
+  Descriptor pidfd(::pidfd_open(pid, 0));
+  if (!pidfd) return system_failure("cannot watch the child process");
   try {
-    adopt(state->pidfd, pidfd.fd);
+    adopt(state->pidfd, pidfd);
     adopt(state->out.descriptor, out.read_end);
     adopt(state->err.descriptor, err.read_end);
     adopt(state->in.descriptor, in.write_end);

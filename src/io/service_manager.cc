@@ -78,10 +78,6 @@ ServiceManager::ServiceManager() : notify_path_(take_variable("NOTIFY_SOCKET")) 
   receive_sockets();
 }
 
-ServiceManager::~ServiceManager() {
-  for (const Socket& socket : sockets_) ::close(socket.fd);
-}
-
 void ServiceManager::receive_sockets() {
   const auto process = number_in(take_variable("LISTEN_PID"));
   const auto count = number_in(take_variable("LISTEN_FDS"));
@@ -93,7 +89,7 @@ void ServiceManager::receive_sockets() {
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     const std::string address = address_of(fd);
-    sockets_.push_back({address.empty() ? "something else" : address, fd});
+    sockets_.push_back({address.empty() ? "something else" : address, Descriptor(fd)});
   }
 }
 
@@ -129,7 +125,7 @@ int ServiceManager::take_socket(const Address& address) {
   const auto found = std::find_if(sockets_.begin(), sockets_.end(),
                                   [&](const auto& socket) { return socket.address == wanted.text(); });
   if (found == sockets_.end()) return -1;
-  const int fd = found->fd;
+  const int fd = found->fd.release();
   sockets_.erase(found);
   return fd;
 }

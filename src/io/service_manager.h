@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/descriptor.h"
 #include "io/loop.h"
 #include "io/stream.h"
 #include "minerva/base/clock.h"
@@ -28,7 +29,6 @@ class ServiceManager {
   ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
-  ~ServiceManager();
 
   // ready(): the service takes requests now. stopping(): it has begun to end.
   void ready() const;
@@ -45,7 +45,7 @@ class ServiceManager {
  private:
   struct Socket {
     std::string address;
-    int fd;
+    Descriptor fd;
   };
   void tell(std::string_view message) const;
   void receive_sockets();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/crc.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -67,20 +68,20 @@ bool may_be_replaced(const std::string& path) {
 }
 
 // Renames, but only to a name that no file has. Returns false, with errno set, if it fails.
-bool rename_to_free_name(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+bool rename_to_free_name(Files& files, const std::string& from, const std::string& to) {
+  if (files.rename(from, to, RENAME_NOREPLACE) == 0) return true;
   // Some network file systems do not have RENAME_NOREPLACE.
-  return errno == EINVAL && ::link(from.c_str(), to.c_str()) == 0 && ::unlink(from.c_str()) == 0;
+  return errno == EINVAL && files.link(from, to) == 0 && files.unlink(from) == 0;
 }
 
-bool write_all(int fd, std::string_view text) {
+bool write_all(Files& files, int fd, std::string_view text) {
   while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
+    const ssize_t written = files.write(fd, text);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return false;
     text.remove_prefix(static_cast<std::size_t>(written));
   }
-  return ::fsync(fd) == 0;
+  return files.sync(fd) == 0;
 }
 
 }  // namespace
@@ -120,7 +121,7 @@ void StateFile::set_aside(std::string_view why) const {
   constexpr int kMostAside = 20;
   for (int i = 1; i <= kMostAside; ++i) {
     const std::string aside = path_ + (i == 1 ? ".damaged" : fmt::format(".damaged.{}", i));
-    if (rename_to_free_name(path_, aside)) {
+    if (rename_to_free_name(*files_, path_, aside)) {
       log::warn("{} cannot be used: {}. It is kept as {}; {}", path_, why, aside, format_.loss);
       return;
     }
@@ -134,7 +135,7 @@ Result<void> StateFile::write(std::string_view content) const {
   const std::string temporary = path_ + ".new";
   const auto failed = [&](const char* what) {
     const int error = errno;
-    ::unlink(temporary.c_str());
+    files_->unlink(temporary);
     return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path_, std::strerror(error)));
   };
   if (!may_be_replaced(path_)) {
@@ -143,15 +144,15 @@ Result<void> StateFile::write(std::string_view content) const {
   const fs::path folder = fs::path(path_).parent_path();
   std::error_code ignored;
   fs::create_directories(folder, ignored);
-  ::unlink(temporary.c_str());
+  files_->unlink(temporary);
   {
-    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerOnly));
-    if (!fd || !write_all(*fd, wrap(format_, content))) return failed("write");
+    const Descriptor fd = files_->open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerOnly);
+    if (!fd || !write_all(*files_, *fd, wrap(format_, content))) return failed("write");
   }
-  if (::rename(temporary.c_str(), path_.c_str()) != 0) return failed("put in place");
+  if (files_->rename(temporary, path_, 0) != 0) return failed("put in place");
   // Syncs the name too. A file system that cannot sync folders has done what it can.
-  const Descriptor names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (names) ::fsync(*names);
+  const Descriptor names = files_->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (!names || (files_->sync(*names) != 0 && errno != EINVAL)) return failed("sync the folder of");
   return {};
 }
 
@@ -163,15 +164,18 @@ struct StateSaver::Writer {
   // Writes the newest pending text, on whichever thread comes first. So an older content never replaces a newer one.
   void write() {
     const std::lock_guard one_at_a_time(writing);
-    std::optional<std::string> text = take();
+    std::uint64_t number = 0;
+    std::optional<std::string> text = take(&number);
     if (!text) return;
     const Result<void> done = file.write(*text);
     if (!done) keep(*std::move(text));
+    if (done) written = number;
     if (!done && !failing) log::warn("{}", done.error().message);
     failing = !done;
   }
   // Nothing is written after this returns.
   void close() {
+    closed = true;
     take();
     const std::lock_guard until_it_is_written(writing);
     take();
@@ -180,9 +184,11 @@ struct StateSaver::Writer {
   void set(std::string text) {
     const std::lock_guard lock(mutex);
     pending = std::move(text);
+    ++given;
   }
-  std::optional<std::string> take() {
+  std::optional<std::string> take(std::uint64_t* number = nullptr) {
     const std::lock_guard lock(mutex);
+    if (number != nullptr) *number = given;
     return std::exchange(pending, std::nullopt);
   }
   // A write failed: its text stays pending, unless there is a newer one.
@@ -196,10 +202,13 @@ struct StateSaver::Writer {
   }
 
   const StateFile file;
+  bool closed = false;  // the loop's thread alone reads and writes it
   std::mutex writing;
   bool failing = false;  // the failure is in the log already
   std::mutex mutex;      // never held while a file is written
   std::optional<std::string> pending;
+  std::uint64_t given = 0;                 // how many there were
+  std::atomic<std::uint64_t> written = 0;  // the newest of them that is on disk
 };
 
 StateSaver::StateSaver(Loop& loop, StateFile file, Duration period, Content content)
@@ -214,7 +223,17 @@ StateSaver::~StateSaver() { writer_->close(); }
 void StateSaver::changed() {
   if (std::exchange(armed_, true)) return;
   const TimePoint now = Clock::now();
-  timer_.arm(last_ ? std::max(now, *last_ + period_) : now, [this] {
+  arm(last_ ? std::max(now, *last_ + period_) : now);
+}
+
+void StateSaver::save_now(std::function<void()> then) {
+  asking_.push_back(std::move(then));
+  armed_ = true;
+  arm(Clock::now());
+}
+
+void StateSaver::arm(TimePoint when) {
+  timer_.arm(when, [this] {
     armed_ = false;
     save();
   });
@@ -222,14 +241,25 @@ void StateSaver::changed() {
 
 void StateSaver::save() {
   if (std::optional<std::string> content = content_()) writer_->set(*std::move(content));
-  if (!writer_->has_more()) return;
+  for (auto& then : std::exchange(asking_, {})) waiting_.push_back({writer_->given, std::move(then)});
+  if (!writer_->has_more()) return tell_waiting();
   last_ = Clock::now();
   loop_.offload(
       Lane::kDisk, [writer = writer_] { writer->write(); },
       [this, writer = writer_] {
-        // The write failed. The StateSaver is alive: a closed writer has nothing pending.
-        if (writer->has_more()) changed();
+        if (writer->closed) return;  // and this is gone
+        tell_waiting();
+        if (writer->has_more()) changed();  // it failed, or there is a newer one
       });
+}
+
+void StateSaver::tell_waiting() {
+  // They are in the order of what they wait for.
+  const auto behind = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [this](const Waiting& each) { return each.given > writer_->written; });
+  const std::vector<Waiting> told(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(behind));
+  waiting_.erase(waiting_.begin(), behind);
+  for (const Waiting& each : told) each.then();
 }
 
 void StateSaver::finish() {

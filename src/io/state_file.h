@@ -13,7 +13,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "io/files.h"
 #include "io/loop.h"
 #include "minerva/base/result.h"
 
@@ -26,7 +28,8 @@ class StateFile {
     unsigned version;       // of the shape of the content
     std::string_view loss;  // what follows if the file is lost: "models will be inspected again"
   };
-  StateFile(std::string path, Format format) : path_(std::move(path)), format_(format) {}
+  StateFile(std::string path, Format format, Files& files = real_files())
+      : path_(std::move(path)), format_(format), files_(&files) {}
 
   const std::string& path() const { return path_; }
   // The content; nothing if there is none that can be used. Blocks.
@@ -44,6 +47,7 @@ class StateFile {
  private:
   std::string path_;
   Format format_;
+  Files* files_;
 };
 
 // Saves a content that changes: at most once each `period`, and when finish() is called. It keeps what it was given
@@ -62,19 +66,31 @@ class StateSaver {
 
   // The content has changed: saves it at once, or when the period since the last save is over.
   void changed();
+  // Saves what has changed at once. Calls `then` on the loop's thread when what changed until now is on disk, unless
+  // this StateSaver is gone by then.
+  void save_now(std::function<void()> then);
   // Saves what has changed before it returns. Blocks: for an orderly end.
   void finish();
 
  private:
   struct Writer;
+  // Whoever waits until what was given up to `given` is on disk.
+  struct Waiting {
+    std::uint64_t given = 0;
+    std::function<void()> then;
+  };
+  void arm(TimePoint when);
   void save();
+  void tell_waiting();
 
   Loop& loop_;
   Duration period_;
   Content content_;
   Timer timer_;
   bool armed_ = false;
-  std::optional<TimePoint> last_;   // the time of the last save
+  std::optional<TimePoint> last_;              // the time of the last save
+  std::vector<std::function<void()>> asking_;  // calls of save_now() whose content was not given yet
+  std::vector<Waiting> waiting_;
   std::shared_ptr<Writer> writer_;  // shared with the writes under way
 };
 

@@ -194,6 +194,40 @@ TEST_F(StateFileTest, WhatIsNotMinervasIsNeverReplaced) {
   EXPECT_EQ(text_of(path_ + ".damaged.3"), "my notes\n");
 }
 
+TEST_F(StateFileTest, WhoAsksIsToldOnceItIsOnDisk) {
+  fs::create_directories(path_);  // in the way
+  Loop loop;
+  int asked = 0;
+  StateSaver saver(loop, file(), std::chrono::milliseconds(1), [&]() -> std::optional<std::string> {
+    if (++asked == 1) return "new";
+    fs::remove(path_);  // the second try goes well
+    return std::nullopt;
+  });
+  int told = 0;
+  const auto then = [&] {
+    EXPECT_EQ(file().read(), "new");
+    if (++told == 3) loop.stop();
+  };
+  saver.save_now(then);
+  saver.save_now([&] {
+    then();
+    saver.save_now(then);  // nothing changed since
+  });
+  loop.run();
+  EXPECT_EQ(told, 3);
+}
+
+TEST_F(StateFileTest, SavingAtOnceWaitsForNoPeriod) {
+  Loop loop;
+  int asked = 0;
+  StateSaver saver(loop, file(), std::chrono::hours(1),
+                   [&]() -> std::optional<std::string> { return std::to_string(++asked); });
+  saver.save_now([&] { saver.save_now([&] { loop.stop(); }); });
+  saver.changed();
+  loop.run();
+  EXPECT_EQ(file().read(), "2");
+}
+
 TEST_F(StateFileTest, WhatDidNotChangeIsNotWritten) {
   Loop loop;
   StateSaver saver(loop, file(), std::chrono::seconds(1), [] { return std::nullopt; });

@@ -29,10 +29,11 @@ std::string loggable(const Job& job) { return job.name.substr(0, job.name.find('
 
 }  // namespace
 
-Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
+Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks, std::string boot, io::Files& files)
     : loop_(loop),
       hooks_(std::move(hooks)),
-      saver_(loop, io::StateFile(file, kJobsFormat), kSavePeriod,
+      boot_(std::move(boot)),
+      saver_(loop, io::StateFile(file, kJobsFormat, files), kSavePeriod,
              [this, given = jobs_text({})]() mutable -> std::optional<std::string> {
                std::string text = jobs_text({jobs_.begin(), jobs_.end()});
                if (text == given) return std::nullopt;
@@ -40,7 +41,7 @@ Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
                return text;
              }) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  const io::StateFile state(file, kJobsFormat);
+  const io::StateFile state(file, kJobsFormat, files);
   const std::optional<std::string> text = state.read();
   if (!text) return;
   auto jobs = parse_jobs(*text);
@@ -52,6 +53,7 @@ Downloads::Downloads(io::Loop& loop, const std::string& file, Hooks hooks)
     if (job.state == JobState::kRunning) job.state = JobState::kQueued;
     jobs_.push_back(std::move(job));
   }
+  withdraw_doubtful();
 }
 
 Downloads::~Downloads() {
@@ -97,7 +99,7 @@ Result<const Job*> Downloads::pull(const std::string& name, With with) {
   job.created = std::chrono::system_clock::now();
   // The new job takes over what an earlier, failed job has made.
   for (Job& other : jobs_) {
-    if (other.state != JobState::kFailed || other.name != name) continue;
+    if (other.state != JobState::kFailed || other.placed || other.name != name) continue;
     for (std::string& made : std::exchange(other.progress.made, {})) job.progress.made.push_back(std::move(made));
   }
   jobs_.push_back(std::move(job));
@@ -137,7 +139,7 @@ void Downloads::stop_work(const std::string& job) {
 
 Result<void> Downloads::cancel(const std::string& id) {
   Job* const failed = find_job(id);
-  if (failed != nullptr && failed->state == JobState::kFailed && !failed->progress.made.empty()) {
+  if (failed != nullptr && failed->state == JobState::kFailed && !failed->placed && !failed->progress.made.empty()) {
     failed->progress.done = Bytes();
     change(*failed, JobState::kCancelled);
     begin_next();
@@ -176,7 +178,7 @@ bool Downloads::fetches_of(const std::string& repo) const {
   if (!endpoint) return false;
   return std::any_of(works_.begin(), works_.end(), [&](const auto& work) {
     const Job* const job = find(work->job);
-    if (job == nullptr) return false;
+    if (job == nullptr || work->only_checks) return false;
     const auto asked = parse_asked(job->name, *endpoint);
     return asked && asked->repo == repo;
   });
@@ -232,7 +234,7 @@ void Downloads::begin_next() {
       std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kQueued; });
   const bool settling =
       std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kRunning; });
-  if (busy || begin_discard() || settling || next == jobs_.end()) return;
+  if (busy || begin_discard() || begin_check() || settling || next == jobs_.end()) return;
   next->state = JobState::kRunning;
   next->error.reset();
   counted_ = 0;
@@ -243,11 +245,14 @@ void Downloads::begin_next() {
       begin(std::move(work),
             [this, settings = hooks_.settings(), name = next->name, with = next->with, id = next->id, pinned,
              still = std::weak_ptr(alive_)](Work& own) -> std::function<void()> {
-              Fetch fetch(settings, own.stop, [&](const Progress& progress) {
-                loop_.post([this, still, id, progress] {
-                  if (!still.expired()) take_progress(id, progress);
-                });
-              });
+              Fetch fetch(
+                  settings, own.stop,
+                  [&](const Progress& progress) {
+                    loop_.post([this, still, id, progress] {
+                      if (!still.expired()) take_progress(id, progress);
+                    });
+                  },
+                  [&own](const std::string& made) { return own.recorded.has(made); });
               Result<Fetched> result = fetch.run(name, with, pinned);
               return [this, id, result = std::move(result), last = fetch.progress()] { take_end(id, result, last); };
             });
@@ -256,6 +261,7 @@ void Downloads::begin_next() {
     end(*next, JobState::kFailed);
     return;
   }
+  if (!next->progress.made.empty()) record_made(*next);
   hooks_.changed(*next, /*is_progress=*/false);
 }
 
@@ -301,6 +307,94 @@ bool Downloads::begin_discard() {
       .has_value();
 }
 
+// ---- files that the disk may not have yet ----
+
+void Downloads::record_made(Job& job) {
+  job.boot = boot_;
+  if (boot_.empty()) return saver_.changed();
+  saver_.save_now([this, id = job.id, made = job.progress.made] {
+    for (const auto& work : works_) {
+      if (work->job == id) work->recorded.add(made);
+    }
+  });
+}
+
+std::optional<Placed> Downloads::placed_of(const Job& job) {
+  const auto endpoint = hub_endpoint();
+  if (!endpoint) return std::nullopt;
+  const auto asked = parse_asked(job.name, *endpoint);
+  if (!asked || asked->repo.empty() || !is_commit(job.progress.commit)) return std::nullopt;
+  Placed placed{*asked, job.progress.commit};
+  for (const std::string& file : job.progress.files) {
+    if (job.placed && is_safe_path(file)) placed.files.push_back(file);
+  }
+  return placed;
+}
+
+void Downloads::withdraw_doubtful() {
+  for (Job& job : jobs_) {
+    if (!is_doubtful(job)) continue;
+    if (const auto placed = placed_of(job)) {
+      log::info("{} was fetched before the machine started again: its files are checked", loggable(job));
+      withdraw(hooks_.settings(), placed->asked, job.progress.made);
+    } else {
+      job.boot = boot_;
+    }
+  }
+}
+
+bool Downloads::begin_check() {
+  const auto has_to = [&](const Job& job) {
+    return (is_doubtful(job) || (job.placed && job.ended())) && !unknown_.contains(job.id) && placed_of(job);
+  };
+  // Those of another boot first: a job may use what another one has made.
+  auto job =
+      std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& each) { return is_doubtful(each) && has_to(each); });
+  if (job == jobs_.end()) job = std::find_if(jobs_.begin(), jobs_.end(), has_to);
+  if (job == jobs_.end()) return false;
+  auto work = std::make_unique<Work>();
+  work->job = job->id;
+  work->only_checks = true;
+  return begin(std::move(work),
+               [this, settings = hooks_.settings(), id = job->id, placed = *placed_of(*job), made = job->progress.made,
+                proves = is_doubtful(*job)](Work& own) -> std::function<void()> {
+                 const Outcome outcome =
+                     proves ? prove_again(settings, placed, made, own.stop) : sync_placed(settings, placed, own.stop);
+                 return [this, id, proves, outcome] { take_check(id, proves, outcome); };
+               })
+      .has_value();
+}
+
+void Downloads::take_check(const std::string& id, bool proved, Outcome outcome) {
+  Job* const job = find_job(id);
+  if (job == nullptr || finishing_) return;
+  if (outcome == Outcome::kUnknown) {
+    if (!proved) {  // after such a refusal not even this boot's kernel has all of it for sure
+      job->boot.clear();
+      unknown_.insert(id);
+    }
+  } else if (!proved) {
+    job->placed = false;
+    job->progress.made.clear();
+    job->progress.files.clear();
+  } else {
+    job->boot = boot_;
+    const auto placed = placed_of(*job);
+    if (job->placed && outcome == Outcome::kDone && placed && !placed->files.empty()) {
+      hooks_.fetched(id, {placed->asked.repo, placed->files.front()});  // the catalog has to look again
+    }
+    if (job->placed && outcome == Outcome::kWrong) {
+      log::warn("{} did not survive the end of the machine: it is pulled again", loggable(*job));
+      job->placed = false;
+      job->model.clear();
+      job->error.reset();
+      change(*job, JobState::kQueued);
+    }
+  }
+  saver_.changed();
+  begin_next();
+}
+
 void Downloads::take_progress(const std::string& id, const Progress& progress) {
   count_received(progress.received);
   Job* const job = find_job(id);
@@ -309,7 +403,7 @@ void Downloads::take_progress(const std::string& id, const Progress& progress) {
   const bool pins = job->progress.commit != progress.commit || job->progress.file != progress.file ||
                     job->progress.made != progress.made;
   job->progress = progress;
-  if (pins) saver_.changed();
+  if (pins) record_made(*job);
   hooks_.changed(*job, /*is_progress=*/true);
 }
 
@@ -321,7 +415,10 @@ void Downloads::count_received(std::uint64_t in_this_run) {
 void Downloads::take_end(const std::string& id, const Result<Fetched>& result, const Progress& last) {
   count_received(last.received);
   Job* const job = find_job(id);
-  if (job != nullptr) job->progress.made = last.made;
+  if (job != nullptr) {
+    job->progress.made = last.made;
+    job->progress.files = last.files;
+  }
   if (job != nullptr && job->state == JobState::kRunning && !finishing_) {
     if (result) {
       job->progress.doing = fmt::format("looking into {}", job->progress.file);
@@ -342,7 +439,9 @@ void Downloads::settle(const std::string& id, const ModelId& model, std::optiona
   if (job != nullptr && !job->ended()) {
     job->model = model;
     job->progress.done = job->progress.size;
-    job->progress.made.clear();
+    job->placed = placed_of(*job).has_value();
+    job->boot = boot_;
+    if (!job->placed) job->progress.made.clear();
     job->error = std::move(refused);
     if (job->error) {
       log::warn("{}", job->error->message);
@@ -372,7 +471,7 @@ void Downloads::drop_old() {
   auto ended =
       static_cast<std::size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.ended(); }));
   for (auto it = jobs_.begin(); it != jobs_.end() && ended > kMostEnded;) {
-    const bool drops = it->ended();
+    const bool drops = it->ended() && !it->placed;
     it = drops ? jobs_.erase(it) : std::next(it);
     if (drops) --ended;
   }
@@ -385,7 +484,7 @@ Result<void> Downloads::list_choices(const std::string& name, With with, std::fu
   }
   return begin(std::make_unique<Work>(),
                [settings = hooks_.settings(), name, with, done = std::move(done)](Work& own) -> std::function<void()> {
-                 Fetch fetch(settings, own.stop, [](const Progress&) {});
+                 Fetch fetch(settings, own.stop, [](const Progress&) {}, [](const std::string&) { return false; });
                  return [done, listing = fetch.list(name, with)] { done(listing); };
                });
 }

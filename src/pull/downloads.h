@@ -5,20 +5,30 @@
 // Threading: the loop's thread. Each pull and each listing works on its own thread, which reports its progress to the
 // loop. Ownership: the Loop outlives it; its destructor waits for its threads. It knows nothing of the catalog: its
 // owner finds out what model a fetched file became.
+//
+// A job is done before its files are on disk (placed.h). Until then the table says so, and names the boot of the
+// machine in which they were written: `Job::placed`, `Job::boot`. The sync follows on a thread of the job's own, before
+// the next job begins. If the process is killed in between, the next process does the sync: it finds the same boot, so
+// the kernel still has what was written. After another boot nobody knows what the disk has. Then the files of each job
+// are withdrawn before anybody sees them, and proven again. If a file is wrong, its job runs again.
 #pragma once
 
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "io/boot_id.h"
 #include "io/loop.h"
 #include "pull/fetch.h"
 #include "pull/job.h"
+#include "pull/placed.h"
 #include "pull/stop.h"
 
 namespace minerva::pull {
@@ -38,8 +48,9 @@ class Downloads {
     // model.
     std::function<void(const std::string& id, const Fetched&)> fetched;
   };
-  // `file`: where the table is kept.
-  Downloads(io::Loop& loop, const std::string& file, Hooks hooks);
+  // `file`: where the table is kept. `boot`: this one of the machine; empty: nobody knows. Blocks on the disk.
+  Downloads(io::Loop& loop, const std::string& file, Hooks hooks, std::string boot = io::boot_id(),
+            io::Files& files = io::real_files());
   Downloads(const Downloads&) = delete;
   Downloads& operator=(const Downloads&) = delete;
   ~Downloads();
@@ -78,11 +89,29 @@ class Downloads {
   void finish();
 
  private:
+  // The names of Progress::made that the table on disk has.
+  class Recorded {
+   public:
+    void add(const std::vector<std::string>& names) {
+      const std::lock_guard lock(mutex_);
+      names_.insert(names.begin(), names.end());
+    }
+    bool has(const std::string& name) {
+      const std::lock_guard lock(mutex_);
+      return names_.contains(name);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::set<std::string> names_;
+  };
   // Work on a thread of its own.
   struct Work {
     Stop stop;
     std::thread thread;
-    std::string job;  // empty: it is a listing
+    std::string job;           // empty: it is a listing
+    bool only_checks = false;  // files that are in their places
+    Recorded recorded = {};
   };
   Job* find_job(const std::string& id);
   // A job that has not ended. Errors: as cancel().
@@ -94,6 +123,16 @@ class Downloads {
   void end(Job& job, JobState state);
   void take_progress(const std::string& id, const Progress& progress);
   void take_end(const std::string& id, const Result<Fetched>& result, const Progress& last);
+  // Writes what the job has made into the table on disk, before one of these files gets its name.
+  void record_made(Job& job);
+  // Withdraws what jobs had made in another boot: nobody sees it until it is proven.
+  void withdraw_doubtful();
+  bool is_doubtful(const Job& job) const { return job.boot != boot_ && (job.placed || !job.progress.made.empty()); }
+  // Nothing if the job's hub is another one now, or if its file is in no repository.
+  static std::optional<Placed> placed_of(const Job& job);
+  // Proves files of another boot again, or syncs those of a job that has ended. false: there is nothing to do.
+  bool begin_check();
+  void take_check(const std::string& id, bool proved, Outcome outcome);
   // Begins to remove what a cancelled job has made. false: there is no such job.
   bool begin_discard();
   std::vector<std::string> only_of(const Job& job, const std::string& repo) const;
@@ -107,7 +146,9 @@ class Downloads {
 
   io::Loop& loop_;
   Hooks hooks_;
-  std::list<Job> jobs_;  // the oldest first
+  const std::string boot_;
+  std::list<Job> jobs_;            // the oldest first
+  std::set<std::string> unknown_;  // ids of jobs whose files the disk refused to sync: the next start proves them
   std::list<std::unique_ptr<Work>> works_;
   // calls that the loop has yet to make hold a weak reference to it
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

@@ -61,8 +61,8 @@ bool begins_as_gguf(const fs::path& file) {
 
 }  // namespace
 
-Fetch::Fetch(FetchSettings settings, const Stop& stop, Report report)
-    : settings_(std::move(settings)), stop_(stop), report_(std::move(report)) {}
+Fetch::Fetch(FetchSettings settings, const Stop& stop, Report report, IsRecorded is_recorded)
+    : settings_(std::move(settings)), stop_(stop), report_(std::move(report)), is_recorded_(std::move(is_recorded)) {}
 
 Fetch::~Fetch() = default;
 
@@ -216,6 +216,8 @@ Result<Fetched> Fetch::run_repo(Asked asked, const Pinned& pinned) {
   progress_.why = chosen->why;
   progress_.licence = repo->facts.licence;
   progress_.size = chosen->choice.size;
+  progress_.files.clear();
+  for (const RemoteFile& file : files) progress_.files.push_back(file.path);
 
   const HubLayout layout(settings_.hub_cache, repo->asked.repo);
   Bytes needed;
@@ -305,7 +307,8 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
   if (const auto enough = check_disk(layout.folder(), missing); !enough) return fail(enough.error());
   if (const auto got = receive(part, {url, file.path, repo.asked.repo}); !got) return fail(got.error());
   if (const auto proven = prove(part, file.path); !proven) return fail(proven.error());
-  if (const auto finished = part.finish(layout.blob(proof.hex)); !finished) return fail(finished.error());
+  const auto durability = is_recorded_(proof.hex) ? PartFile::Durability::kLater : PartFile::Durability::kFirst;
+  if (const auto finished = part.finish(layout.blob(proof.hex), durability); !finished) return fail(finished.error());
   return proof.hex;
 }
 
@@ -373,7 +376,7 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
     return fail(ErrorCode::kInvalidModel, fmt::format("What {} sends as {} is no GGUF file.", url->host, name),
                 "model");
   }
-  return part.finish(target);
+  return part.finish(target, PartFile::Durability::kFirst);  // nobody could prove it again
 }
 
 // ---- reports ----

@@ -55,6 +55,7 @@ struct Progress {
   // What this job has put on the disk, or is about to, and what no model has yet: the ETags of blobs and their parts;
   // for another host the name of the part.
   std::vector<std::string> made = {};
+  std::vector<std::string> files = {};  // of the model, in the repository
 };
 
 struct Fetched {
@@ -75,8 +76,11 @@ struct Listing {
 class Fetch {
  public:
   using Report = std::function<void(const Progress&)>;
+  // Whether a table of jobs on disk has a name of Progress::made. Then its file may get its own name before its bytes
+  // are on disk (placed.h). Called on this thread.
+  using IsRecorded = std::function<bool(const std::string& name)>;
   // `report` is called on this thread: at each step, and at most twice a second in between.
-  Fetch(FetchSettings settings, const Stop& stop, Report report);
+  Fetch(FetchSettings settings, const Stop& stop, Report report, IsRecorded is_recorded);
   Fetch(const Fetch&) = delete;
   Fetch& operator=(const Fetch&) = delete;
   ~Fetch();
@@ -140,6 +144,7 @@ class Fetch {
   FetchSettings settings_;
   const Stop& stop_;
   Report report_;
+  IsRecorded is_recorded_;
   HubSettings hub_;
   std::unique_ptr<Transfer> transfer_;
   Progress progress_;

@@ -94,6 +94,15 @@ std::optional<std::int64_t> read_count(const Json& object, const char* name) {
   return it->get<std::int64_t>();
 }
 
+// Reads a flag. An older table has none: it is false then.
+bool read_flag(const Json& object, const char* name, bool& flag) {
+  const auto it = object.find(name);
+  if (it == object.end()) return true;
+  if (!it->is_boolean()) return false;
+  flag = it->get<bool>();
+  return true;
+}
+
 // Reads a list of texts. An older table has none: the list is empty then.
 bool read_list(const Json& object, const char* name, std::vector<std::string>& list) {
   const auto it = object.find(name);
@@ -113,7 +122,8 @@ std::optional<Job> read_job(const Json& object) {
       !read_text(object, "state", state) || !read_text(object, "model_id", job.model) ||
       !read_text(object, "why", job.progress.why) || !read_text(object, "license", job.progress.licence) ||
       !read_text(object, "commit", job.progress.commit) || !read_text(object, "file", job.progress.file) ||
-      !read_list(object, "made", job.progress.made)) {
+      !read_list(object, "made", job.progress.made) || !read_list(object, "files", job.progress.files) ||
+      !read_text(object, "boot", job.boot) || !read_flag(object, "placed", job.placed)) {
     return std::nullopt;
   }
   const auto known = std::find_if(kStates.begin(), kStates.end(), [&](const auto& row) { return row.second == state; });
@@ -185,6 +195,9 @@ std::string jobs_text(const std::vector<Job>& jobs) {
   for (const Job& job : jobs) {
     Json json = to_json(job);
     json["made"] = job.progress.made;
+    json["boot"] = job.boot;
+    json["placed"] = job.placed;
+    if (job.placed) json["files"] = job.progress.files;
     json["created_ms"] = std::chrono::duration_cast<milliseconds>(job.created.time_since_epoch()).count();
     list.push_back(std::move(json));
   }

@@ -29,6 +29,9 @@ struct Job {
   ModelId model;               // the model's name; empty until the job is done
   std::optional<Error> error;  // why it failed
   std::chrono::system_clock::time_point created;
+  // All files of progress.files are in their places, and it is not known that the disk has them. (placed.h)
+  bool placed = false;
+  std::string boot;  // of the machine, in which progress.made came
 
   bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
 };

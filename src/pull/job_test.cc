@@ -47,6 +47,9 @@ TEST(Job, ComesBackFromTheDisk) {
   failed.id = "pull-2";
   failed.state = JobState::kFailed;
   failed.error = Error{ErrorCode::kForbidden, "It is gated."};
+  failed.placed = true;
+  failed.progress.files = {"r-Q4_K_M.gguf"};
+  failed.boot = "b00t";
   const auto read = parse_jobs(jobs_text({sample(), failed}));
   ASSERT_TRUE(read);
   ASSERT_EQ(read->size(), 2U);
@@ -60,6 +63,10 @@ TEST(Job, ComesBackFromTheDisk) {
   EXPECT_EQ((*read)[0].created, sample().created);
   EXPECT_EQ((*read)[1].error->code, ErrorCode::kForbidden);
   EXPECT_EQ((*read)[1].error->message, "It is gated.");
+  EXPECT_FALSE((*read)[0].placed);
+  EXPECT_TRUE((*read)[1].placed);
+  EXPECT_EQ((*read)[1].progress.files, failed.progress.files);
+  EXPECT_EQ((*read)[1].boot, "b00t");
 }
 
 TEST(Job, ADamagedTableIsNone) {

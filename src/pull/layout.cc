@@ -83,7 +83,7 @@ Result<void> HubLayout::link(std::string_view commit, std::string_view path, std
 
 Result<void> HubLayout::set_ref(std::string_view revision, std::string_view commit) const {
   if (is_commit(revision)) return {};
-  const fs::path ref = folder_ / "refs" / revision;
+  const fs::path ref = this->ref(revision);
   std::error_code error;
   fs::create_directories(ref.parent_path(), error);
   if (error) return cannot("make", ref.parent_path(), error.message());
@@ -98,11 +98,7 @@ Result<void> HubLayout::set_ref(std::string_view revision, std::string_view comm
 }
 
 FileLock::FileLock(const fs::path& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)) {
-  owned_ = fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);  // this also releases the lock
+  owned_ = fd_ && ::flock(*fd_, LOCK_EX | LOCK_NB) == 0;
 }
 
 }  // namespace minerva::pull

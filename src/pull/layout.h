@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/descriptor.h"
 #include "minerva/base/result.h"
 
 namespace minerva::pull {
@@ -30,6 +31,7 @@ class HubLayout {
   std::filesystem::path part(std::string_view etag) const;
   std::filesystem::path lock(std::string_view etag) const;
   std::filesystem::path snapshot(std::string_view commit, std::string_view path) const;
+  std::filesystem::path ref(std::string_view revision) const { return folder_ / "refs" / revision; }
   const std::filesystem::path& folder() const { return folder_; }
 
   // Makes the folders for a blob and its lock. Errors: kIo.
@@ -49,14 +51,11 @@ class FileLock {
  public:
   // If another program has the lock, it is not owned; errno says more.
   explicit FileLock(const std::filesystem::path& path);
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-  ~FileLock();
   bool owned() const { return owned_; }
-  bool is_open() const { return fd_ >= 0; }
+  bool is_open() const { return bool{fd_}; }
 
  private:
-  int fd_;
+  io::Descriptor fd_;  // which gives the lock back
   bool owned_ = false;
 };
 

@@ -78,14 +78,12 @@ std::uint64_t sum(const std::vector<PartFile::Piece>& pieces) {
 
 }  // namespace
 
-PartFile::PartFile(int fd, fs::path path, Bytes size, Proof proof)
-    : fd_(fd), path_(std::move(path)), size_(size.count()), proof_(std::move(proof)), pieces_(cut(size_, 0)) {}
-
-PartFile::~PartFile() {
-  hash_.reset();  // first, since it reads the file
-  if (map_ >= 0) ::close(map_);
-  if (fd_ >= 0) ::close(fd_);
-}
+PartFile::PartFile(io::Descriptor file, fs::path path, Bytes size, Proof proof)
+    : file_(std::move(file)),
+      path_(std::move(path)),
+      size_(size.count()),
+      proof_(std::move(proof)),
+      pieces_(cut(size_, 0)) {}
 
 Failure PartFile::failed(std::string_view what) const {
   const int error = errno;
@@ -98,10 +96,10 @@ Failure PartFile::failed(std::string_view what) const {
 }
 
 Result<std::unique_ptr<PartFile>> PartFile::open(const fs::path& path, Bytes size, const Proof& proof, Bytes piece) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
-  std::unique_ptr<PartFile> part(new PartFile(fd, path, size, proof));
+  io::Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644));
+  std::unique_ptr<PartFile> part(new PartFile(std::move(file), path, size, proof));
   struct stat status{};
-  if (fd < 0 || ::fstat(fd, &status) != 0) return part->failed("open");
+  if (!part->file_ || ::fstat(*part->file_, &status) != 0) return part->failed("open");
   if (!S_ISREG(status.st_mode)) {
     errno = EINVAL;
     return part->failed("open");
@@ -116,18 +114,18 @@ Result<std::unique_ptr<PartFile>> PartFile::open(const fs::path& path, Bytes siz
 }
 
 Result<void> PartFile::find_pieces(std::uint64_t there, std::uint64_t piece) {
-  map_ = open_map(path_, 0);
-  const bool had_map = map_ >= 0;
-  if (had_map) pieces_ = read_map(map_, size_, there);
+  map_.reset(open_map(path_, 0));
+  const bool had_map{map_};
+  if (had_map) pieces_ = read_map(*map_, size_, there);
   // Without the map nobody knows which bytes are there.
   if (there > size_ || pieces_.empty()) {
     pieces_ = cut(size_, 0);
-    if (::ftruncate(fd_, 0) != 0) return failed("empty");
+    if (::ftruncate(*file_, 0) != 0) return failed("empty");
     there = 0;
   } else if (had_map) {
     return {};
   }
-  if (had_map) ::close(std::exchange(map_, -1));
+  map_.reset();
   ::unlink(map_of(path_).c_str());
   pieces_ = cut(size_, piece);
   for (Piece& each : pieces_) each.have = std::min(each.end, std::max(there, each.begin)) - each.begin;
@@ -135,19 +133,19 @@ Result<void> PartFile::find_pieces(std::uint64_t there, std::uint64_t piece) {
 }
 
 Result<void> PartFile::make_map(std::uint64_t piece) {
-  map_ = open_map(path_, O_CREAT | O_TRUNC);
+  map_.reset(open_map(path_, O_CREAT | O_TRUNC));
   MapHead head;
   head.size = size_;
   head.piece = piece;
   // The head is written last: without it the file is no map.
-  bool written = map_ >= 0;
-  for (std::size_t i = 0; written && i < pieces_.size(); ++i) written = write_at(map_, place_of(i), pieces_[i].have);
-  written = written && write_at(map_, 0, head);
+  bool written{map_};
+  for (std::size_t i = 0; written && i < pieces_.size(); ++i) written = write_at(*map_, place_of(i), pieces_[i].have);
+  written = written && write_at(*map_, 0, head);
   return written ? Result<void>{} : failed("write the map of");
 }
 
 void PartFile::begin_hash() {
-  hash_ = proof_.kind == Proof::Kind::kNone ? nullptr : std::make_unique<Hasher>(fd_, proof_.kind, size_);
+  hash_ = proof_.kind == Proof::Kind::kNone ? nullptr : std::make_unique<Hasher>(*file_, proof_.kind, size_);
 }
 
 void PartFile::hash_what_is_there() {
@@ -167,7 +165,7 @@ Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
     return fail(ErrorCode::kIo, fmt::format("more than the {} bytes come that were said", size_));
   }
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(piece.next()));
+    const ssize_t written = ::pwrite(*file_, bytes.data(), bytes.size(), static_cast<off_t>(piece.next()));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return failed("write");
     const std::uint64_t before = piece.have;
@@ -176,11 +174,11 @@ Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
       piece.have += static_cast<std::uint64_t>(written);
       hash_what_is_there();
     }
-    if (map_ >= 0 && !write_at(map_, place_of(at), piece.have)) return failed("write the map of");
+    if (map_ && !write_at(*map_, place_of(at), piece.have)) return failed("write the map of");
     bytes.remove_prefix(static_cast<std::size_t>(written));
     // The disk can write meanwhile, so that the sync at the end has little left.
     if (const std::uint64_t behind = before / kWriteBehind * kWriteBehind; piece.have - behind >= kWriteBehind) {
-      ::sync_file_range(fd_, static_cast<off_t>(piece.begin + behind), kWriteBehind, SYNC_FILE_RANGE_WRITE);
+      ::sync_file_range(*file_, static_cast<off_t>(piece.begin + behind), kWriteBehind, SYNC_FILE_RANGE_WRITE);
     }
   }
   return {};
@@ -188,8 +186,8 @@ Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
 
 Result<void> PartFile::begin_anew() {
   hash_.reset();
-  if (map_ >= 0) ::close(std::exchange(map_, -1));
-  if (::ftruncate(fd_, 0) != 0) return failed("empty");
+  map_.reset();
+  if (::ftruncate(*file_, 0) != 0) return failed("empty");
   ::unlink(map_of(path_).c_str());
   pieces_ = cut(size_, 0);
   resumed_ = false;
@@ -204,8 +202,8 @@ Result<bool> PartFile::proven(const Stop& stop) {
   return *hex == proof_.hex;
 }
 
-Result<void> PartFile::finish(const fs::path& path) {
-  if (::fsync(fd_) != 0) return failed("finish");
+Result<void> PartFile::finish(const fs::path& path, Durability durability) {
+  if (durability == Durability::kFirst && ::fsync(*file_) != 0) return failed("finish");
   int renamed = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
   // Not every file system knows RENAME_NOREPLACE.
   if (renamed != 0 && errno == EINVAL && ::access(path.c_str(), F_OK) != 0) {
@@ -219,6 +217,7 @@ Result<void> PartFile::finish(const fs::path& path) {
   }
   if (renamed != 0) return failed("finish");
   ::unlink(map_of(path_).c_str());
+  if (durability == Durability::kLater) return {};
   // Syncs the name too. Where a folder cannot be synced, the next start finds the part.
   const io::Descriptor folder(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder) ::fsync(*folder);
@@ -229,6 +228,11 @@ void PartFile::remove(const fs::path& path) {
   // The file goes before its map: without the map it would be taken for a file that is there from its first byte on.
   ::unlink(path.c_str());
   ::unlink(map_of(path).c_str());
+}
+
+bool PartFile::has_map(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(map_of(path), error));
 }
 
 Bytes PartFile::kept(const fs::path& path, Bytes size) {

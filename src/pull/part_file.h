@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/descriptor.h"
 #include "minerva/base/bytes.h"
 #include "minerva/base/result.h"
 #include "pull/hasher.h"
@@ -40,7 +41,6 @@ class PartFile {
                                                 Bytes piece = {});
   PartFile(const PartFile&) = delete;
   PartFile& operator=(const PartFile&) = delete;
-  ~PartFile();
 
   const std::vector<Piece>& pieces() const { return pieces_; }
   std::uint64_t have() const;  // bytes of all pieces
@@ -56,18 +56,24 @@ class PartFile {
   // Whether the file has the hash of its proof. Requires: complete(), called once, and no append() after it. Errors:
   // kIo: the file cannot be read; kCancelled: `stop` was set, since this may take a while.
   Result<bool> proven(const Stop& stop);
-  // Syncs the file to disk and renames it; never replaces a file. Requires: complete(). Errors: kIo, kConflict.
-  Result<void> finish(const std::filesystem::path& path);
+  enum class Durability {
+    kFirst,  // the bytes are on disk before the file gets its name
+    kLater,  // the caller syncs: after a power failure the name may be there without the bytes
+  };
+  // Gives the file its name; never replaces a file. Requires: complete(). Errors: kIo, kConflict.
+  Result<void> finish(const std::filesystem::path& path, Durability durability);
   // Removes the file and its map.
   void discard() { remove(path_); }
 
   // Removes the file at `path` and its map.
   static void remove(const std::filesystem::path& path);
+  // Whether the file at `path` came in several pieces.
+  static bool has_map(const std::filesystem::path& path);
   // How many bytes of a file of `size` bytes are at `path`.
   static Bytes kept(const std::filesystem::path& path, Bytes size);
 
  private:
-  PartFile(int fd, std::filesystem::path path, Bytes size, Proof proof);
+  PartFile(io::Descriptor file, std::filesystem::path path, Bytes size, Proof proof);
   // Finds out which pieces are there. Errors: kIo.
   Result<void> find_pieces(std::uint64_t there, std::uint64_t piece);
   Result<void> make_map(std::uint64_t piece);
@@ -75,8 +81,8 @@ class PartFile {
   void hash_what_is_there();
   Failure failed(std::string_view what) const;
 
-  int fd_;
-  int map_ = -1;  // the map, if there are several pieces
+  io::Descriptor file_;
+  io::Descriptor map_;  // the map, if there are several pieces
   std::filesystem::path path_;
   std::uint64_t size_;
   Proof proof_;
@@ -84,7 +90,7 @@ class PartFile {
 
   mutable std::mutex mutex_;  // for the members below
   std::vector<Piece> pieces_;
-  std::unique_ptr<Hasher> hash_;  // null: there is no proof
+  std::unique_ptr<Hasher> hash_;  // null: there is no proof; it reads the file, so it goes first
 };
 
 // How much can still be written where `path` is, or will be; nothing if that cannot be found out.

@@ -48,11 +48,11 @@ TEST_F(Part, GetsItsNameOnceItIsProven) {
   EXPECT_TRUE(part->complete());
   EXPECT_TRUE(proven(*part));
   std::ofstream(folder_ / "of somebody else") << "notes";
-  const auto refused = part->finish(folder_ / "of somebody else");
+  const auto refused = part->finish(folder_ / "of somebody else", PartFile::Durability::kFirst);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
   EXPECT_EQ(fs::file_size(folder_ / "of somebody else"), 5U);
-  ASSERT_TRUE(part->finish(folder_ / "x"));
+  ASSERT_TRUE(part->finish(folder_ / "x", PartFile::Durability::kFirst));
   EXPECT_FALSE(fs::exists(path_));
   std::stringstream text;
   text << std::ifstream(folder_ / "x").rdbuf();
@@ -111,7 +111,7 @@ TEST_F(Part, ComesInPiecesInAnyOrder) {
   ASSERT_TRUE(part->append(1, "ll"));
   EXPECT_TRUE(part->complete());
   EXPECT_TRUE(proven(*part));
-  ASSERT_TRUE(part->finish(folder_ / "x"));
+  ASSERT_TRUE(part->finish(folder_ / "x", PartFile::Durability::kFirst));
   EXPECT_FALSE(fs::exists(map()));
 }
 

@@ -163,12 +163,12 @@ TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
   const std::uint64_t hot = own_memory.anonymous_bytes().value();
   at_rest([&] {
     const auto parked = parking.park(kNoLimit).residue_bytes;
-    EXPECT_LE(parked.value() + 2 * kMany * kPage, hot + kSlack);
+    EXPECT_LE(parked + 2 * kMany * kPage, hot + kSlack);
     EXPECT_TRUE(reads_plainly(weights.page(0), kMany * kPage, 1)) << "now they are mapped";
     const auto touched = parking.park(0).residue_bytes;
-    EXPECT_LE(touched.value(), parked.value() + kSlack) << "from the image, whether the disk has it or not";
-    EXPECT_LE(parking.drop(kNoLimit).residue_bytes.value(), parked.value() + kSlack);
-    EXPECT_FALSE(parking.wake().residue_bytes);
+    EXPECT_LE(touched, parked + kSlack) << "from the image, whether the disk has it or not";
+    EXPECT_LE(parking.drop(kNoLimit).residue_bytes, parked + kSlack);
+    EXPECT_EQ(parking.wake().residue_bytes, 0U);
     return 0;
   });
 }
@@ -188,7 +188,7 @@ TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
   at_rest([&] {
     EXPECT_EQ(parking.drop(kMib).dropped_bytes, 0U) << "it is not parked";
     EXPECT_TRUE(in_memory(15));
-    EXPECT_EQ(parking.park(kNoLimit).soon.cached, 18 * kMib);
+    EXPECT_EQ(parking.park(kNoLimit).cached_bytes, 18 * kMib);
     EXPECT_EQ(parking.drop(0).dropped_bytes, 0U);
     EXPECT_EQ(parking.drop(4 * kMib).dropped_bytes, 4 * kMib);
     EXPECT_TRUE(in_memory(0) && in_memory(11));
@@ -197,8 +197,8 @@ TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
     EXPECT_TRUE(in_memory(0) && in_memory(9));
     EXPECT_FALSE(in_memory(10));
     const auto woken = parking.wake();
-    EXPECT_EQ(woken.soon.cached, 12 * kMib);
-    EXPECT_EQ(woken.soon.missing, 6 * kMib);
+    EXPECT_EQ(woken.cached_bytes, 12 * kMib);
+    EXPECT_EQ(woken.missing_bytes, 6 * kMib);
     return 0;
   });
   EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
@@ -216,11 +216,11 @@ TEST(Parking, OfAMappedModelTheEndOfTheFileIsGivenBack) {
   const MappedFile model(/*shared=*/true);
   bring_in(model);
   at_rest([&] {
-    EXPECT_EQ(parking.park(kNoLimit).soon.cached, kBytes);
+    EXPECT_EQ(parking.park(kNoLimit).cached_bytes, kBytes);
     EXPECT_EQ(parking.drop(4 << 20).dropped_bytes, 4U << 20);
     EXPECT_TRUE(model.in_memory(19));
     EXPECT_FALSE(model.in_memory(20));
-    EXPECT_EQ(parking.wake().soon.missing, 4U << 20);
+    EXPECT_EQ(parking.wake().missing_bytes, 4U << 20);
     return 0;
   });
   EXPECT_TRUE(model.comes_back()) << "read ahead, as a good part of it is missing";
@@ -233,10 +233,10 @@ TEST(Parking, TheFileOfCopiedWeightsGoesFirstAndStaysAway) {
   const Block weights(kBytes / kPage, BlockUse::kWeights);
   std::memset(weights.page(0), 1, kBytes);
   at_rest([&] {
-    EXPECT_EQ(parking.park(kNoLimit).soon.cached, kBytes) << "of the copies alone";
+    EXPECT_EQ(parking.park(kNoLimit).cached_bytes, kBytes) << "of the copies alone";
     EXPECT_EQ(parking.drop(kBytes).dropped_bytes, kBytes);
     EXPECT_EQ(model.pages_in_memory(), 0U);
-    EXPECT_EQ(parking.wake().soon.missing, 0U);
+    EXPECT_EQ(parking.wake().missing_bytes, 0U);
     return 0;
   });
   EXPECT_EQ(model.pages_in_memory(), 0U);
@@ -269,7 +269,7 @@ TEST(Parking, MoreThanItsWeightsIsAllOfIt) {
   at_rest([&] {
     parking.park(kNoLimit);
     EXPECT_EQ(parking.drop(1025 * kPage).dropped_bytes, 1024 * kPage);
-    EXPECT_EQ(parking.wake().soon.cached, 0U);
+    EXPECT_EQ(parking.wake().cached_bytes, 0U);
     return 0;
   });
 }
@@ -376,7 +376,7 @@ TEST(Parking, AnImageOverItsLimitIsRefused) {
   const auto refused = park(10 * kPage - 1);
   EXPECT_EQ(refused.refused, "its image would take 40960 bytes, 40959 are allowed");
   EXPECT_EQ(refused.image_wanted_bytes, 10 * kPage);
-  EXPECT_FALSE(refused.residue_bytes);
+  EXPECT_EQ(refused.residue_bytes, 0U);
   EXPECT_EQ(park(10 * kPage).refused, "");
   EXPECT_EQ(park(10 * kPage).image_wanted_bytes, 0U);
   std::memset(state.page(0), 2, 10 * kPage);

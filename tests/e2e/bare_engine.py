@@ -82,6 +82,8 @@ class BareEngine:
 
     # ---- the control channel ----
 
+    asked = 1000  # requests, and so the last one's id; tests that say lines themselves take less
+
     def say(self, text):
         data = text.encode()
         if self.answers:
@@ -95,9 +97,16 @@ class BareEngine:
             raise Died(self.log())
         return json.loads(line)
 
+    def ask(self, word, *numbers):
+        """A request with an id of its own; its answer."""
+        self.asked += 1
+        self.say(" ".join(map(str, (word, self.asked, *numbers))) + "\n")
+        answer = self.answer()
+        assert answer.pop("id") == self.asked, answer
+        return answer
+
     def try_to_park(self, most=NO_LIMIT):
-        self.say(f"park {most}\n")
-        return self.answer()
+        return self.ask("park", most)
 
     def park(self, most=NO_LIMIT, drop=False):
         """Parks. On a busy machine an engine may need a while after an answer until it rests. `drop`: drops all page
@@ -110,18 +119,15 @@ class BareEngine:
 
     def drop(self, most):
         """Makes a parked engine give back that many bytes of page cache."""
-        self.say(f"drop {most}\n")
-        return self.answer()
+        return self.ask("drop", most)
 
     def wake(self):
-        self.say("wake\n")
-        return self.answer()
+        return self.ask("wake")
 
     def measure(self, conversations=0):
         """The most that the engine may hold, in bytes. `conversations`: the most that those outside of slots may
         take."""
-        self.say(f"measure {conversations}\n")
-        return self.answer()["measured"]
+        return self.ask("measure", conversations)["measured"]
 
     # ---- requests ----
 

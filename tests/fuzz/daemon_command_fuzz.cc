@@ -13,9 +13,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(says_number || command->number == 0, "a number nobody said");
   const char* const words[] = {"sharers", "park", "drop", "wake", "measure"};
   std::string again = words[static_cast<int>(command->kind)];
+  if (command->kind != engine::DaemonCommand::Kind::kSharers) again += " " + std::to_string(command->id);
   if (says_number) again += " " + std::to_string(command->number);
   const auto same = engine::parse_daemon_command(again);
-  check(same && same->kind == command->kind && same->number == command->number,
+  check(same && same->kind == command->kind && same->id == command->id && same->number == command->number,
         "a command that means something else when it is said again");
   return 0;
 }

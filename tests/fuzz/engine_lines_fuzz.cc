@@ -25,9 +25,10 @@ void read_agent_answer(std::string_view line) {
     check(hello->why_not.size() <= kMost, "a reason without an end");
     check(hello->is_ours || !hello->why_not.empty(), "parked by a protocol nobody knows");
   } else if (const auto* const parking = std::get_if<AgentParking>(&*answer)) {
-    check(parking->refused.size() <= kMost, "a refusal without an end");
-    check(!parking->parked || parking->refused.empty(), "both parked and refused");
-    check(!parking->parked || parking->residue > Bytes(0), "a parked process that holds nothing");
+    const protocol::ParkReport& report = parking->report;
+    check(report.refused.size() <= kMost, "a refusal without an end");
+    check(!report.parked || report.refused.empty(), "both parked and refused");
+    check(!report.parked || report.residue_bytes > 0, "a parked process that holds nothing");
   }
 }
 
