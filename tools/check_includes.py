@@ -51,12 +51,12 @@ for path in files:
 documented = re.findall(r"^\| `([\w/]+)` \|.*\| ([\w/, ]+) \|$", (root / "ARCHITECTURE.md").read_text(), re.M)
 above = set()
 for folder, allowed in documented:
-    folder = folder.removeprefix("tools/")
-    names = {name.strip().removeprefix("tools/") for name in allowed.split(",")} - {"nothing"}
+    folder = folder.rpartition("/")[2]
+    names = {name.strip().rpartition("/")[2] for name in allowed.split(",")} - {"nothing"}
     if MAY_INCLUDE.get(folder) != (above if names == {"all of the above"} else names):
         problems.append(f"ARCHITECTURE.md: the row of {folder} is not what tools/check_includes.py allows")
     above = above | {folder}
-if {folder.removeprefix("tools/") for folder, _ in documented} != set(MAY_INCLUDE):
+if {folder.rpartition("/")[2] for folder, _ in documented} != set(MAY_INCLUDE):
     problems.append("ARCHITECTURE.md: its folders are not those of tools/check_includes.py")
 print("\n".join(problems), file=sys.stderr) if problems else print(f"include directions: {len(files)} files")
 sys.exit(1 if problems else 0)
