@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Checks the rules of wording that a machine can check.
 
-* The subject of each commit since SINCE has at most 72 characters. A date and not a commit: a shallow clone has no
-  commit of that day, and checks the commits that it has. A tree without a repository has no subjects to check.
+* The subject of each commit since SINCE has at most 72 characters; merges, whose subjects git may write, do not count.
+  SINCE is a date and not a commit: a shallow clone has no commit of that day, and checks the commits that it has. A
+  tree without a repository has no subjects to check.
 * Each header begins with a comment that says what the header is for.
 
 Usage: tools/check_wording.py [ROOT]
@@ -45,7 +46,7 @@ for name in headers:
     if len(purpose((root / name).read_text())) < FEWEST_WORDS:
         problems.append(f"{name}: begin it with a comment that says what the header is for")
 
-subjects = git("log", f"--since={SINCE}", "--format=%h %s") or []
+subjects = git("log", "--no-merges", f"--since={SINCE}", "--format=%h %s") or []
 for line in subjects:
     commit, _, subject = line.partition(" ")
     if len(subject) > LONGEST_SUBJECT:
