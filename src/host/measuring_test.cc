@@ -13,7 +13,8 @@ class FakeAgent final : public EngineAgent {
   void park(Bytes, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override {
     asked_.emplace_back("park");
     loop_.post([done] {
-      done(protocol::ParkReport{.parked = true, .written_bytes = 100, .image_bytes = 100, .residue_bytes = 7});
+      done(protocol::ParkReport{
+          .parked = true, .refused = {}, .written_bytes = 100, .image_bytes = 100, .residue_bytes = 7});
     });
   }
   void drop_pages(Bytes, std::function<void(Bytes)>) override {}

@@ -55,6 +55,7 @@ void discard(const FetchSettings& settings, const Asked& asked, const std::vecto
       continue;
     }
     PartFile::remove(layout.part(etag));
+    remove_file(layout.unproven(etag));
     if (!has_links(layout, etag)) remove_file(layout.blob(etag));
   }
 }

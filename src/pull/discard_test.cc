@@ -41,10 +41,12 @@ TEST_F(Discard, TakesThePartsAndTheBlobsOfTheJobOnly) {
   for (const std::string& etag : {kEtag, other}) {
     put(layout().part(etag));
     put(layout().blob(etag));
+    put(layout().unproven(etag));
   }
   discard(settings_, asked_, {kEtag});
   EXPECT_FALSE(fs::exists(layout().part(kEtag)));
   EXPECT_FALSE(fs::exists(layout().blob(kEtag)));
+  EXPECT_FALSE(fs::exists(layout().unproven(kEtag)));
   EXPECT_TRUE(fs::exists(layout().part(other)));
   EXPECT_TRUE(fs::exists(layout().blob(other)));
 }

@@ -100,6 +100,7 @@ Result<const Job*> Downloads::pull(const std::string& name, With with) {
   // The new job takes over what an earlier, failed job has made.
   for (Job& other : jobs_) {
     if (other.state != JobState::kFailed || other.placed || other.name != name) continue;
+    if (!other.progress.made.empty() && !is_doubtful(job)) job.boot = other.boot;
     for (std::string& made : std::exchange(other.progress.made, {})) job.progress.made.push_back(std::move(made));
   }
   jobs_.push_back(std::move(job));

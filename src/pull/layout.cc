@@ -48,6 +48,10 @@ fs::path HubLayout::part(std::string_view etag) const {
   return folder_ / "blobs" / fmt::format("{}{}", etag, kPartEnding);
 }
 
+fs::path HubLayout::unproven(std::string_view etag) const {
+  return folder_ / "blobs" / fmt::format("{}.minerva.unproven", etag);
+}
+
 fs::path HubLayout::lock(std::string_view etag) const { return locks_ / fmt::format("{}.lock", etag); }
 
 fs::path HubLayout::snapshot(std::string_view commit, std::string_view path) const {

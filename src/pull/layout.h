@@ -29,6 +29,8 @@ class HubLayout {
   // The part of a blob that is here already. It has another name than the hub's own parts, which only the hub's library
   // can go on with.
   std::filesystem::path part(std::string_view etag) const;
+  // A blob that may not be what it was, until it is proven again (placed.h).
+  std::filesystem::path unproven(std::string_view etag) const;
   std::filesystem::path lock(std::string_view etag) const;
   std::filesystem::path snapshot(std::string_view commit, std::string_view path) const;
   std::filesystem::path ref(std::string_view revision) const { return folder_ / "refs" / revision; }

@@ -230,11 +230,6 @@ void PartFile::remove(const fs::path& path) {
   ::unlink(map_of(path).c_str());
 }
 
-bool PartFile::has_map(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(map_of(path), error));
-}
-
 Bytes PartFile::kept(const fs::path& path, Bytes size) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};

@@ -67,8 +67,6 @@ class PartFile {
 
   // Removes the file at `path` and its map.
   static void remove(const std::filesystem::path& path);
-  // Whether the file at `path` came in several pieces.
-  static bool has_map(const std::filesystem::path& path);
   // How many bytes of a file of `size` bytes are at `path`.
   static Bytes kept(const std::filesystem::path& path, Bytes size);
 

@@ -53,27 +53,24 @@ bool sync(const fs::path& path, const Stop& stop) {
   return !stop.is_set() && (::fsync(*file) == 0 || errno == EINVAL || sync_refused(path));
 }
 
-// Puts a part back in its place, or removes it.
-Outcome prove_part(const HubLayout& layout, const std::string& etag, const Stop& stop) {
-  const fs::path part = layout.part(etag);
-  // Another program may have fetched it since: then its blob is in its place, and proven.
-  if (!is_regular(part) || PartFile::has_map(part))
-    return is_regular(layout.blob(etag)) ? Outcome::kDone : Outcome::kWrong;
-  const FileLock lock(layout.lock(etag));
-  if (!lock.owned()) return Outcome::kWrong;
+// Puts a blob back in its place, or removes it. Needs no lock of the hub's: nobody else knows the unproven name, and a
+// blob that is in its place stays.
+Outcome prove_blob(const HubLayout& layout, const std::string& etag, const Stop& stop) {
+  const fs::path unproven = layout.unproven(etag);
+  // Another program may have fetched it since.
+  if (!is_regular(unproven)) return is_regular(layout.blob(etag)) ? Outcome::kDone : Outcome::kWrong;
   std::error_code error;
-  const Bytes size(fs::file_size(part, error));
+  const Bytes size(fs::file_size(unproven, error));
   if (error) return Outcome::kWrong;
-  const auto opened = PartFile::open(part, size, proof_of_etag(etag));
+  const auto opened = PartFile::open(unproven, size, proof_of_etag(etag));
   if (!opened) {
     log::warn("{}", opened.error().message);
     return Outcome::kWrong;
   }
   const Result<bool> proven = (*opened)->proven(stop);
   if (!proven && proven.error().code == ErrorCode::kCancelled) return Outcome::kUnknown;
-  if (!proven) log::warn("{}: {}", part.string(), proven.error().message);
-  if (!proven) return Outcome::kWrong;
-  if (*proven && (*opened)->finish(layout.blob(etag), PartFile::Durability::kLater)) return Outcome::kDone;
+  if (!proven) log::warn("{}: {}", unproven.string(), proven.error().message);
+  if (proven && *proven && (*opened)->finish(layout.blob(etag), PartFile::Durability::kLater)) return Outcome::kDone;
   (*opened)->discard();
   return Outcome::kWrong;
 }
@@ -113,10 +110,8 @@ void withdraw(const FetchSettings& settings, const Asked& asked, const std::vect
   const HubLayout layout = layout_of(settings, asked);
   for (const std::string& etag : etags) {
     if (proof_of_etag(etag).kind == Proof::Kind::kNone || !is_regular(layout.blob(etag))) continue;
-    const fs::path part = layout.part(etag);
-    PartFile::remove(part);
     std::error_code error;
-    fs::rename(layout.blob(etag), part, error);
+    fs::rename(layout.blob(etag), layout.unproven(etag), error);
     if (error) log::warn("cannot prove {} again: {}", layout.blob(etag).string(), error.message());
   }
 }
@@ -127,7 +122,7 @@ Outcome prove_again(const FetchSettings& settings, const Placed& placed, const s
   Outcome outcome = Outcome::kDone;
   for (const std::string& etag : etags) {
     if (proof_of_etag(etag).kind == Proof::Kind::kNone) continue;
-    const Outcome one = prove_part(layout, etag, stop);
+    const Outcome one = prove_blob(layout, etag, stop);
     if (one == Outcome::kUnknown) return one;
     if (one == Outcome::kWrong) outcome = one;
   }

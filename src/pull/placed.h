@@ -34,7 +34,7 @@ enum class Outcome {
 // out.
 Outcome sync_placed(const FetchSettings& settings, const Placed& placed, const Stop& stop);
 
-// Takes the blobs of these ETags out of the sight of all readers: they are parts again, until prove_again().
+// Takes the blobs of these ETags out of the sight of all readers, until prove_again(). Parts of them stay as they are.
 void withdraw(const FetchSettings& settings, const Asked& asked, const std::vector<std::string>& etags);
 
 // Puts back those blobs of withdraw() that have the content of their ETags, and removes the others. kDone: all had it,

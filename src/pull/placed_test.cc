@@ -64,7 +64,7 @@ TEST_F(PlacedTest, NobodySeesItUntilItIsProven) {
   EXPECT_EQ(prove(), Outcome::kDone);
   EXPECT_TRUE(is_there(kEtag));
   EXPECT_TRUE(fs::exists(layout().snapshot(kCommit, "deep/projector.gguf")));
-  EXPECT_FALSE(fs::exists(layout().part(kEtag)));
+  EXPECT_FALSE(fs::exists(layout().unproven(kEtag)));
 }
 
 TEST_F(PlacedTest, WhatIsWrongIsTakenAway) {
@@ -72,7 +72,7 @@ TEST_F(PlacedTest, WhatIsWrongIsTakenAway) {
   withdraw_both();
   EXPECT_EQ(prove(), Outcome::kWrong);
   EXPECT_FALSE(is_there(kEtag));
-  EXPECT_FALSE(fs::exists(layout().part(kEtag)));
+  EXPECT_FALSE(fs::exists(layout().unproven(kEtag)));
   EXPECT_TRUE(is_there(kOther)) << "that one is right";
 }
 
@@ -95,20 +95,23 @@ TEST_F(PlacedTest, ACommitThatWasLostIsWrittenAgain) {
   EXPECT_EQ(text, std::string(40, 'd')) << "another program has moved on";
 }
 
-TEST_F(PlacedTest, APartInPiecesIsLeftToTheNextPull) {
-  fs::remove(layout().blob(kEtag));
+TEST_F(PlacedTest, PartsAreLeftToTheNextPull) {
   const Proof proof{Proof::Kind::kSha256, kEtag};
-  ASSERT_TRUE((*PartFile::open(layout().part(kEtag), Bytes(6), proof, Bytes(2)))->append(1, "ll"));
-  withdraw_both();
-  EXPECT_EQ(prove(), Outcome::kWrong);
-  EXPECT_EQ(PartFile::kept(layout().part(kEtag), Bytes(6)), Bytes(2));
+  for (const std::uint64_t piece : {0U, 2U}) {
+    fs::remove(layout().blob(kEtag));
+    PartFile::remove(layout().part(kEtag));
+    ASSERT_TRUE((*PartFile::open(layout().part(kEtag), Bytes(6), proof, Bytes(piece)))->append(0, "he"));
+    withdraw_both();
+    EXPECT_EQ(prove(), Outcome::kWrong) << "it is not there";
+    EXPECT_EQ(PartFile::kept(layout().part(kEtag), Bytes(6)), Bytes(2));
+  }
 }
 
 TEST_F(PlacedTest, AStopLeavesItToTheNextStart) {
   withdraw_both();
   stop_.set();
   EXPECT_EQ(prove(), Outcome::kUnknown);
-  EXPECT_TRUE(fs::exists(layout().part(kEtag)));
+  EXPECT_TRUE(fs::exists(layout().unproven(kEtag)));
 }
 
 TEST_F(PlacedTest, IsLedNowhereByADamagedTable) {
