@@ -9,6 +9,7 @@ namespace {
 class FifoPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "fifo"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<FifoPolicy>(*this); }
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = static_cast<double>(entry.insert_tick), .insert_tick = entry.insert_tick};
   }

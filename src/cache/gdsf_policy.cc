@@ -16,6 +16,7 @@ namespace {
 class GdsfPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "gdsf"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<GdsfPolicy>(*this); }
 
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     const auto history = histories_.find(entry.id);

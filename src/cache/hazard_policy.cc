@@ -33,6 +33,7 @@ constexpr double kExponent = 1.5;
 class HazardPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "hazard"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<HazardPolicy>(*this); }
   bool changes_with_time() const override { return true; }
 
   EvictionRank rank(const CacheEntry& entry, TimePoint now) const override {

@@ -10,6 +10,7 @@ namespace {
 class LfuPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "lfu"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<LfuPolicy>(*this); }
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = static_cast<double>(entry.access_count),
             .tiebreak = entry.last_use_tick,

@@ -10,6 +10,7 @@ namespace {
 class LruPolicy final : public EvictionPolicy {
  public:
   std::string_view name() const override { return "lru"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<LruPolicy>(*this); }
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {
     return {.value = static_cast<double>(entry.last_use_tick), .insert_tick = entry.insert_tick};
   }

@@ -18,6 +18,22 @@ ModelCache::ModelCache(std::unique_ptr<EvictionPolicy> policy) : policy_(std::mo
   check(policy_ != nullptr, "ModelCache needs a policy");
 }
 
+ModelCache::ModelCache(const ModelCache& other)
+    : policy_(other.policy_->clone()),
+      slots_(other.slots_),
+      victims_(other.victims_),
+      tick_(other.tick_),
+      now_(other.now_),
+      refreshed_(other.refreshed_),
+      stats_(other.stats_) {
+  // Both indexes point to slots, and so do the slots into one of them.
+  for (const Slot* theirs : other.by_insertion_) {
+    Slot& slot = slots_.at(theirs->entry.id);
+    slot.insertion = by_insertion_.insert(by_insertion_.end(), &slot);
+  }
+  for (Victim& victim : victims_) victim.slot = &slots_.at(victim.slot->entry.id);
+}
+
 void ModelCache::insert(const ModelId& id, Bytes footprint, TimePoint now, bool preloaded) {
   see(now);
   const auto [it, inserted] = slots_.try_emplace(id);

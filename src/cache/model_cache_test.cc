@@ -26,6 +26,28 @@ TEST(ModelCache, ListsInOrderOfInsertion) {
   EXPECT_EQ(cache.list(), (std::vector<ModelId>{"c", "b", "a"}));
 }
 
+TEST(ModelCache, ACopyGoesItsOwnWay) {
+  for (const std::string& policy : policy_names()) {
+    ModelCache cache(make_policy(policy).value());
+    for (const char* id : {"a", "b", "c"}) {
+      cache.insert(id, Bytes(1), at(1), false);
+      cache.use(id, at(2));
+    }
+    const std::string first = cache.victim()->id;
+    const auto copy = std::make_unique<ModelCache>(cache);
+    EXPECT_EQ(copy->victim()->id, first) << policy;
+    EXPECT_EQ(copy->list(), cache.list()) << policy;
+    copy->use(first, at(3));
+    copy->use(first, at(4));
+    copy->remove("b", false);
+    EXPECT_EQ(cache.victim()->id, first) << policy;
+    EXPECT_EQ(cache.find(first)->access_count, 1U) << policy;
+    EXPECT_EQ(cache.list(), (std::vector<ModelId>{"a", "b", "c"})) << policy;
+    cache.remove("c", false);
+    EXPECT_EQ(copy->list(), (std::vector<ModelId>{"a", "c"})) << policy;
+  }
+}
+
 TEST(ModelCache, WhatIsExpectedToBeUsedStaysAndIsNotCounted) {
   for (const std::string& policy : {"lru", "gdsf", "hazard"}) {
     ModelCache cache(make_policy(policy).value());

@@ -78,18 +78,22 @@ class AnyOrder : public CoreTest {
         return PressureChanged{pick(3) == 0, Bytes(pick(1000))};
       default:
         if (pick(40) == 0) return DrainRequested{any_time()};
-        if (pick(4) == 0)
-          return BudgetChanged{Bytes(pick(1200)), pick(4), {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))}};
-        if (pick(8) == 0) {
-          return WaitingChanged{pick(20),
-                                pick(30),
-                                std::chrono::seconds(pick(5)),
-                                std::chrono::seconds(pick(3)),
-                                std::chrono::seconds(pick(9)),
-                                pick(4)};
-        }
+        if (pick(3) == 0) return OptionsChanged{any_options()};
         return TimerFired{};
     }
+  }
+
+  ContextOptions any_options() {
+    return {.max_models = pick(4),
+            .memory_budget = Bytes(pick(1200)),
+            .parking = {pick(4) > 0, Bytes(pick(400)), Bytes(pick(900))},
+            .prediction = {.preload = pick(2) == 0, .read_ahead = pick(2) == 0},
+            .max_queue_per_model = pick(20),
+            .max_queue = pick(30),
+            .load_timeout = std::chrono::seconds(pick(5)),
+            .min_residency = std::chrono::seconds(pick(3)),
+            .head_start = std::chrono::seconds(pick(9)),
+            .max_switches_per_second = pick(4)};
   }
 
   std::mt19937_64 random_;

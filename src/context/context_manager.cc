@@ -9,24 +9,24 @@
 namespace minerva {
 
 ContextManager::Impl::Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy)
-    : options_(options), cache_(std::move(policy)), ledger_(options.memory_budget, options.max_models) {}
+    : state_(options, std::move(policy)) {}
 
 std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event) {
-  now_ = std::max(now_, now);
+  state_.now = std::max(state_.now, now);
   actions_.clear();
   changes_.clear();
   // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
-  const bool due = timer_.value_or(TimePoint::max()) <= now_;
+  const bool due = timer_.value_or(TimePoint::max()) <= state_.now;
   const bool leaves = std::holds_alternative<RequestCancelled>(event);
   if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();
   std::visit([this](const auto& e) { on(e); }, event);
   const bool lease_only = std::holds_alternative<LeaseRequested>(event) || std::holds_alternative<LeaseReleased>(event);
-  const bool settles = !lease_only || due || !at_rest();
+  const bool settles = !lease_only || due || !state_.at_rest();
   if (settles) settle();
   const std::size_t done = actions_.size();
   predict();
   if (settles || actions_.size() > done) {
-    for (auto& [id, m] : models_) note_change(m, residency(m, now_));
+    for (auto& [id, m] : state_.models) note_change(m, State::residency(m, state_.now));
   }
   return std::move(actions_);
 }
@@ -49,8 +49,8 @@ std::vector<Action> ContextManager::step(TimePoint now, const Event& event) { re
 
 std::optional<TimePoint> ContextManager::next_timer() const { return impl_->next_timer(); }
 
-Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint) const {
-  return impl_->plan_load(model, footprint);
+Result<LoadPlan> ContextManager::plan_load(const ModelId& model, Bytes footprint, TimePoint now) const {
+  return impl_->plan_load(model, footprint, now);
 }
 
 const std::deque<Decision>& ContextManager::decisions() const { return impl_->decisions(); }

@@ -264,7 +264,7 @@ TEST_F(Eviction, ASmallerBudgetTakesIdleOnesAndNoOtherIsStarted) {
   for (const char* id : {"a", "b", "c"}) add(id, 300);
   heat("a");
   const RequestId held = heat_and_hold("b");
-  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(200), 0})).model, "a");
+  EXPECT_EQ(only<Stop>(shrink(200)).model, "a");
   exited("a");
   EXPECT_EQ(core_->reserved_memory(), Bytes::mib(300));
   EXPECT_TRUE(core_->has_memory_pressure());
@@ -336,7 +336,7 @@ TEST_F(Views, LastUseIsTheEndOfTheLastLease) {
 TEST_F(Views, PlanLoadSaysWhatItWouldCostAndHowFarThatIsKnown) {
   start(1000);
   for (const char* id : {"a", "b"}) add(id, 600);
-  LoadPlan plan = core_->plan_load("b", Bytes::mib(600)).value();
+  LoadPlan plan = core_->plan_load("b", Bytes::mib(600), now_).value();
   EXPECT_EQ(plan.confidence, Confidence::kUnknown) << "nothing was loaded yet";
   EXPECT_EQ(plan.expected_load_time, std::nullopt);
   const auto load_in = [&](const ModelId& model, Duration span) {
@@ -348,7 +348,7 @@ TEST_F(Views, PlanLoadSaysWhatItWouldCostAndHowFarThatIsKnown) {
     release(id);
   };
   load_in("a", seconds(4));
-  plan = core_->plan_load("b", Bytes::mib(600)).value();
+  plan = core_->plan_load("b", Bytes::mib(600), now_).value();
   EXPECT_EQ(plan.confidence, Confidence::kGuessed);
   EXPECT_EQ(plan.expected_load_time, seconds(4));
   EXPECT_EQ(plan.cost, seconds(4)) << "a would have to be loaded again";
@@ -359,7 +359,7 @@ TEST_F(Views, PlanLoadSaysWhatItWouldCostAndHowFarThatIsKnown) {
   now_ += seconds(1);
   ready("b");
   release(on_b);
-  plan = core_->plan_load("a", Bytes::mib(600)).value();
+  plan = core_->plan_load("a", Bytes::mib(600), now_).value();
   EXPECT_EQ(plan.evict, std::vector<ModelId>{"b"});
   EXPECT_EQ(plan.confidence, Confidence::kMeasured);
   EXPECT_EQ(plan.expected_load_time, seconds(4));
@@ -370,22 +370,22 @@ TEST_F(Views, PlanLoadSaysWhatALoadWouldDo) {
   start(1000);
   for (const char* id : {"a", "b"}) add(id, 400);
   add("c", 500);
-  EXPECT_EQ(core_->plan_load("x", Bytes(1)).error().code, ErrorCode::kModelNotFound);
+  EXPECT_EQ(core_->plan_load("x", Bytes(1), now_).error().code, ErrorCode::kModelNotFound);
   heat("a");
   const RequestId held = heat_and_hold("b");
-  LoadPlan plan = core_->plan_load("c", Bytes::mib(500)).value();
+  LoadPlan plan = core_->plan_load("c", Bytes::mib(500), now_).value();
   EXPECT_TRUE(plan.possible);
   EXPECT_EQ(plan.evict, std::vector<ModelId>{"a"});
   EXPECT_EQ(plan.free, Bytes::mib(200));
   EXPECT_EQ(plan.confidence, Confidence::kGuessed) << "c was never loaded";
   EXPECT_TRUE(plan.expected_load_time.has_value());
-  plan = core_->plan_load("c", Bytes::mib(900)).value();
+  plan = core_->plan_load("c", Bytes::mib(900), now_).value();
   EXPECT_FALSE(plan.possible);
   EXPECT_NE(plan.reason.find("\"b\" is serving 1 request"), std::string::npos);
-  EXPECT_FALSE(core_->plan_load("c", Bytes::mib(1001)).value().possible);
-  EXPECT_EQ(core_->plan_load("a", Bytes::mib(400)).value().reason, "already loaded");
+  EXPECT_FALSE(core_->plan_load("c", Bytes::mib(1001), now_).value().possible);
+  EXPECT_EQ(core_->plan_load("a", Bytes::mib(400), now_).value().reason, "already loaded");
   release(held);
-  EXPECT_EQ(core_->plan_load("c", Bytes::mib(900)).value().evict, (std::vector<ModelId>{"a", "b"}));
+  EXPECT_EQ(core_->plan_load("c", Bytes::mib(900), now_).value().evict, (std::vector<ModelId>{"a", "b"}));
 }
 
 TEST(ContextManager, TheShortConstructors) {

@@ -27,6 +27,7 @@ class CoreTest : public testing::Test {
     start(options, policy);
   }
   void start(const ContextOptions& options, const char* policy = "lru") {
+    options_ = options;
     core_.emplace(options, make_policy(policy).value());
   }
 
@@ -72,6 +73,11 @@ class CoreTest : public testing::Test {
   void add(const ModelId& id, std::uint64_t mib, bool pinned = false) {
     footprint_[id] = Bytes::mib(mib);
     step(ModelAdded{id, pinned, PreloadStrategy::kLazy});
+  }
+  // The budget in MiB.
+  std::vector<Action> shrink(std::uint64_t budget_mib) {
+    options_.memory_budget = Bytes::mib(budget_mib);
+    return step(OptionsChanged{options_});
   }
   RequestId next_id() { return RequestId{next_request_++}; }
 
@@ -121,6 +127,7 @@ class CoreTest : public testing::Test {
   Residency residency(const ModelId& id) const { return core_->model(id, now_)->residency; }
   ModelView view(const ModelId& id) const { return core_->model(id, now_).value(); }
 
+  ContextOptions options_;
   std::optional<ContextManager> core_;
   TimePoint now_ = TimePoint(std::chrono::seconds(1000));
   std::map<ModelId, EngineId> engine_;  // the last one

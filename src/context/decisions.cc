@@ -35,9 +35,9 @@ std::string_view decision_kind_name(DecisionKind kind) {
 }
 
 Decision& ContextManager::Impl::decide(DecisionKind kind, const Model& m, std::string reason) {
-  if (decisions_.size() >= std::max<std::size_t>(options_.kept_decisions, 1)) decisions_.pop_front();
+  if (decisions_.size() >= std::max<std::size_t>(state_.options.kept_decisions, 1)) decisions_.pop_front();
   return decisions_.emplace_back(Decision{.id = ++last_decision_,
-                                          .when = now_,
+                                          .when = state_.now,
                                           .kind = kind,
                                           .model = m.id,
                                           .reason = std::move(reason),
@@ -52,7 +52,7 @@ Error ContextManager::Impl::refused(const Model& m, Error error) {
                                  [&](const Decision& d) { return d.model == m.id && d.refusal == error.code; });
   if (same != others) {
     ++same->times;
-    same->when = now_;
+    same->when = state_.now;
     same->reason = error.message;
     error.decision = same->id;
   } else {
@@ -64,24 +64,24 @@ Error ContextManager::Impl::refused(const Model& m, Error error) {
 }
 
 std::string ContextManager::Impl::wish(const Model& m) const {
-  const RequestQueue::Lines& lines = queue_.lines(m.id);
+  const RequestQueue::Lines& lines = state_.queue.lines(m.id);
   const bool preload = std::all_of(lines.loads.begin(), lines.loads.end(),
-                                   [&](const auto& load) { return queue_.find(load.second)->preload; });
+                                   [&](const auto& load) { return state_.queue.find(load.second)->preload; });
   const std::size_t requests = lines.leases.size();
-  const std::string who = requests > 0            ? requests_wait(requests) + " for it"
-                          : m.guess               ? "it is preloaded: " + m.guess->why
-                          : comes_back_unasked(m) ? "it was in memory before the restart"
-                          : lines.loads.empty()   ? "it is to be preloaded"
-                          : preload               ? "it was asked to be preloaded"
-                                                  : "it was asked to be loaded";
-  const Room room = ledger_.now();
-  std::string what = memory_wish(lacking(m));
+  const std::string who = requests > 0                   ? requests_wait(requests) + " for it"
+                          : m.guess                      ? "it is preloaded: " + m.guess->why
+                          : state_.comes_back_unasked(m) ? "it was in memory before the restart"
+                          : lines.loads.empty()          ? "it is to be preloaded"
+                          : preload                      ? "it was asked to be preloaded"
+                                                         : "it was asked to be loaded";
+  const Room room = state_.ledger.now();
+  std::string what = memory_wish(state_.lacking(m));
   if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);
   return fmt::format("{}; {}", who, what);
 }
 
 std::string ContextManager::Impl::memory_wish(Bytes needs) const {
-  const Room room = ledger_.now();
+  const Room room = state_.ledger.now();
   if (room.budget == Bytes(UINT64_MAX)) return fmt::format("it needs {} MiB", needs.rounded_mib());
   const Bytes free = room.committed < room.budget ? room.budget - room.committed : Bytes();
   return fmt::format("it needs {} MiB and {} of {} MiB are free", needs.rounded_mib(), free.rounded_mib(),
@@ -92,8 +92,11 @@ void ContextManager::Impl::decide_start(Model& m, DecisionKind kind) {
   decide(kind, m, wish(m)).because_of = m.room_decision;
 }
 
-void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candidates,
-                                       const std::vector<std::size_t>* chosen, bool waits) {
+void ContextManager::Impl::decide_room(const Move& move) {
+  Model& claimant = model_of(move.claimant);
+  const Candidates& candidates = move.candidates;
+  const std::vector<std::size_t>* const chosen = move.kind == Move::Kind::kAwaitOthers ? nullptr : &move.chosen;
+  const bool waits = move.kind != Move::Kind::kLeave && move.kind != Move::Kind::kAwaitSwitch;
   // Each pass of the planning comes by here: what has not changed is not said again.
   std::string plan(waits ? "waits" : "leave");
   for (std::size_t i = 0; chosen != nullptr && i < chosen->size(); ++i) {
@@ -110,8 +113,9 @@ void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candid
     if (entry == listed.end()) {
       DecisionCandidate candidate{.model = whose.model->id, .stops = whose.stops};
       if (whose.model->resident()) {
-        candidate.standing = whose.model->leases.empty() ? cache_.standing(candidate.model, now_) : "in use";
-        candidate.score = cache_.rank(candidate.model).value;
+        candidate.standing =
+            whose.model->leases.empty() ? state_.cache.standing(candidate.model, state_.now) : "in use";
+        candidate.score = state_.cache.rank(candidate.model).value;
       }
       entry = listed.insert(listed.end(), std::move(candidate));
     } else if (!goes) {
@@ -142,7 +146,7 @@ void ContextManager::Impl::decide_room(Model& claimant, const Candidates& candid
   } else if (waits) {
     reason += fmt::format("; as soon as they can, {}; until then {}", fmt::join(leave, ", "), obstacles(claimant.id));
   } else {
-    reason += fmt::format("; by {}, {}", cache_.policy_name(), fmt::join(leave, ", "));
+    reason += fmt::format("; by {}, {}", state_.cache.policy_name(), fmt::join(leave, ", "));
   }
   Decision& decision = decide(waits ? DecisionKind::kWait : DecisionKind::kMakeRoom, claimant, std::move(reason));
   decision.candidates = std::move(listed);

@@ -12,120 +12,113 @@
 namespace minerva {
 
 void ContextManager::Impl::spawn(Model& m) {
-  check(m.state == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
+  check(m.state() == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
-  if (m.guess && queue_.lines(m.id).wanting() > 0) {  // somebody came meanwhile
+  if (m.guess && state_.queue.lines(m.id).wanting() > 0) {  // somebody came meanwhile
     m.guess.reset();
     m.eager.reset();
   }
   if (m.guess) ++guesses_.made;
-  const EngineId engine{next_engine_++};
-  ledger_.reserve(engine, m.footprint);
-  engines_.emplace(engine, m.id);
-  m.state = ModelState::kLoading;
+  const EngineId engine{state_.next_engine++};
+  state_.ledger.reserve(engine, m.footprint);
+  state_.engines.emplace(engine, m.id);
+  m.phase = phase::Loading{state_.now};
   m.engine = engine;
-  m.started = now_;
   actions_.emplace_back(Spawn{engine, m.id, m.footprint});
 }
 
 void ContextManager::Impl::become_hot(Model& m) {
-  const RequestQueue::Lines& lines = queue_.lines(m.id);
+  const RequestQueue::Lines& lines = state_.queue.lines(m.id);
   const bool only_preloads =
-      lines.leases.empty() && std::all_of(lines.loads.begin(), lines.loads.end(),
-                                          [&](const auto& waiting) { return queue_.find(waiting.second)->preload; });
+      lines.leases.empty() && std::all_of(lines.loads.begin(), lines.loads.end(), [&](const auto& waiting) {
+        return state_.queue.find(waiting.second)->preload;
+      });
   const bool preloaded = only_preloads && (m.eager || !lines.loads.empty());
-  m.state = ModelState::kHot;
-  m.hot_since = now_;
+  learn_load_time(m);
+  m.phase = phase::Hot();
+  m.run.hot_since = state_.now;
   m.eager.reset();
   m.failed_on_guess = false;
   m.read_on_guess = false;
   m.breaker.loaded();
   if (m.breaker.failures() == 0) m.last_failure.reset();
-  learn_load_time(m);
-  cache_.insert(m.id, m.footprint, now_, preloaded);
-  if (m.past) cache_.resume(m.id, *std::exchange(m.past, std::nullopt));
-  if (preloaded) cache_.count_preload();
+  state_.cache.insert(m.id, m.footprint, state_.now, preloaded);
+  if (m.past) state_.cache.resume(m.id, *std::exchange(m.past, std::nullopt));
+  if (preloaded) state_.cache.count_preload();
   serve(m, /*just_loaded=*/true);
   refresh_entry(m);
 }
 
 void ContextManager::Impl::stop(Model& m, std::string reason) {
-  if (m.resident()) cache_.remove(m.id, /*evicted=*/false);
+  if (m.resident()) state_.cache.remove(m.id, /*evicted=*/false);
   end_engine(m, std::move(reason), {}, /*evicted=*/false);
 }
 
 void ContextManager::Impl::evict(Model& m, std::string reason, const ModelId& victim_of) {
-  check(m.state == ModelState::kHot || m.state == ModelState::kParked, "a model is evicted that is not hot or parked");
+  check(m.state() == ModelState::kHot || m.state() == ModelState::kParked,
+        "a model is evicted that is not hot or parked");
   check(!m.pinned, "a pinned model is evicted");
-  cache_.remove(m.id, /*evicted=*/true);
+  state_.cache.remove(m.id, /*evicted=*/true);
   end_engine(m, std::move(reason), victim_of, /*evicted=*/true);
 }
 
 void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelId& victim_of, bool evicted) {
-  check(m.resident() || m.state == ModelState::kLoading, "only a living engine can be stopped");
+  check(m.resident() || m.state() == ModelState::kLoading, "only a living engine can be stopped");
   check(m.leases.empty(), "an engine is stopped that holds a lease");
-  m.state = ModelState::kStopping;
+  m.phase = phase::Stopping();
   m.draining = false;
   m.eager.reset();
   guess_wasted(m);
   if (planted_bug(PlantedBug::kReleaseBeforeReap)) {
-    ledger_.release(*m.engine);
+    state_.ledger.release(*m.engine);
   } else {
-    ledger_.mark_leaving(*m.engine, /*stays=*/Bytes());
+    state_.ledger.mark_leaving(*m.engine, /*stays=*/Bytes());
   }
   decide(DecisionKind::kStop, m, reason);
   // What is left of an unload is the exit, which always comes.
-  for (const auto& [place, id] : queue_.lines(m.id).unloads) queue_.clear_deadline(id);
+  for (const auto& [place, id] : state_.queue.lines(m.id).unloads) state_.queue.clear_deadline(id);
   actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of, evicted});
 }
 
 void ContextManager::Impl::become_cold(Model& m) {
-  if (m.resident()) cache_.remove(m.id, /*evicted=*/false);
+  if (m.resident()) state_.cache.remove(m.id, /*evicted=*/false);
   guess_wasted(m);
-  if (!planted_bug(PlantedBug::kReleaseBeforeReap) || ledger_.holds(*m.engine)) ledger_.release(*m.engine);
-  engines_.erase(*m.engine);
-  m.state = ModelState::kCold;
+  if (!planted_bug(PlantedBug::kReleaseBeforeReap) || state_.ledger.holds(*m.engine)) state_.ledger.release(*m.engine);
+  state_.engines.erase(*m.engine);
+  m.phase = phase::Cold();
   m.engine.reset();
-  m.outdated = false;
+  m.run = {};  // an image that would not fit is forgotten with its conversations
   // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
   m.leases.clear();
   m.slots_taken = 0;
   m.draining = false;
-  m.stalled = false;
-  m.can_park = false;
-  m.parked_to_make_room = false;
-  m.not_parked_before = {};
-  m.busy_refusals = 0;
-  // An image that would not fit is forgotten with its conversations.
-  m.image = Bytes();
-  m.cached = Bytes();
   reject_parks(m, {ErrorCode::kConflict, fmt::format("{} is not loaded any more", in_quotes(m.id))});
 }
 
 void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker::Failure failure) {
   m.last_failure = reason;
   // Each model has a jitter of its own, and the same one when the schedule is played again.
-  const Breaker::Backoff backoff{options_.quarantine_first, options_.quarantine_max,
-                                 options_.jitter_seed ^ std::hash<ModelId>()(m.id)};
-  m.breaker.failed(failure, now_, backoff);
+  const Breaker::Backoff backoff{state_.options.quarantine_first, state_.options.quarantine_max,
+                                 state_.options.jitter_seed ^ std::hash<ModelId>()(m.id)};
+  m.breaker.failed(failure, state_.now, backoff);
 }
 
 void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Failure failure) {
   let_go(m);
   record_failure(m, reason, failure);
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
-    while (!queue_.lines(m.id).leases.empty()) take(queue_.lines(m.id).leases.begin()->second);
+    while (!state_.queue.lines(m.id).leases.empty()) take(state_.queue.lines(m.id).leases.begin()->second);
   }
   // Operators are told; requests get one more engine.
   reject_loads(m, UINT64_MAX, reason);
   std::vector<RequestId> waiting;
-  for (const auto& [place, id] : queue_.lines(m.id).leases) waiting.push_back(id);
+  for (const auto& [place, id] : state_.queue.lines(m.id).leases) waiting.push_back(id);
   for (const RequestId id : waiting) {
-    if (m.breaker.open(now_) || queue_.find(id)->retried) {
+    if (m.breaker.open(state_.now) || state_.queue.find(id)->retried) {
       reject_waiter(take(id), reason);
     } else {
-      queue_.mark_retried(id);
+      state_.queue.mark_retried(id);
     }
   }
 }
@@ -138,23 +131,16 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
     // Whoever waits gets a fresh engine, unless this is a habit.
     m.past.reset();
     record_failure(m, reason, Breaker::Failure::kRequest);
-    if (m.breaker.open(now_)) reject_wanting(m, reason);
+    if (m.breaker.open(state_.now)) reject_wanting(m, reason);
   }
 }
 
-bool ContextManager::Impl::idle(const Model& m) const {
-  const bool leased = !m.leases.empty() && !planted_bug(PlantedBug::kVictimWithLease);
-  const bool pinned = m.pinned && !planted_bug(PlantedBug::kPinIgnored);
-  return (m.state == ModelState::kHot || m.state == ModelState::kParked) && !m.stalled && !leased && !pinned &&
-         queue_.lines(m.id).wanting() == 0;
-}
-
 void ContextManager::Impl::refresh_evictable(const Model& m) {
-  if (m.resident()) cache_.set_evictable(m.id, idle(m));
+  if (m.resident()) state_.cache.set_evictable(m.id, state_.idle(m));
 }
 
 void ContextManager::Impl::refresh_entry(const Model& m) {
-  cache_.update(m.id, ledger_.held(*m.engine), reload_cost(m), m.state == ModelState::kParked);
+  state_.cache.update(m.id, state_.ledger.held(*m.engine), state_.reload_cost(m), m.state() == ModelState::kParked);
   refresh_evictable(m);
 }
 

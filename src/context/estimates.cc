@@ -19,35 +19,35 @@ void average_in(std::optional<Duration>& average, Duration latest) {
 }  // namespace
 
 void ContextManager::Impl::learn_load_time(Model& m) {
-  average_in(m.expected_load_time, now_ - m.started);
-  average_in(load_time_of_any_, now_ - m.started);
+  average_in(m.expected_load_time, state_.now - m.started());
+  average_in(state_.load_time_of_any, state_.now - m.started());
 }
 
-void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wake_time, now_ - m.started); }
+void ContextManager::Impl::learn_wake_time(Model& m) { average_in(m.expected_wake_time, state_.now - m.started()); }
 
 void ContextManager::Impl::learn_service_time(Model& m, Duration took) { average_in(m.service_time, took); }
 
-Duration ContextManager::Impl::usual_load_time(const Model& m) const {
-  return m.expected_load_time.value_or(load_time_of_any_.value_or(kNothingKnown));
+Duration State::usual_load_time(const Model& m) const {
+  return m.expected_load_time.value_or(load_time_of_any.value_or(kNothingKnown));
 }
 
-Duration ContextManager::Impl::usual_wake_time(const Model& m) { return m.expected_wake_time.value_or(kUsualWake); }
+Duration State::usual_wake_time(const Model& m) { return m.expected_wake_time.value_or(kUsualWake); }
 
-Duration ContextManager::Impl::reload_cost(const Model& m) const {
-  const bool would_park = m.state != ModelState::kParked && m.can_park && options_.parking.enabled;
+Duration State::reload_cost(const Model& m) const {
+  const bool would_park = m.state() != ModelState::kParked && m.run.can_park && options.parking.enabled;
   return would_park ? usual_wake_time(m) : usual_load_time(m);
 }
 
-Duration ContextManager::Impl::guess_load_time(const Model& m) const {
-  const bool will_wake = m.resident() && (m.state != ModelState::kHot || (m.can_park && options_.parking.enabled));
+Duration State::guess_load_time(const Model& m) const {
+  const bool will_wake = m.resident() && (m.state() != ModelState::kHot || (m.run.can_park && options.parking.enabled));
   return will_wake ? usual_wake_time(m) : usual_load_time(m);
 }
 
-std::optional<Duration> ContextManager::Impl::expected_time(const Model& m) const {
+std::optional<Duration> State::expected_time(const Model& m) const {
   const auto left = [&](std::optional<Duration> whole) {
-    return whole ? std::optional(std::max(*whole - (now_ - m.started), Duration::zero())) : std::nullopt;
+    return whole ? std::optional(std::max(*whole - (now - m.started()), Duration::zero())) : std::nullopt;
   };
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kHot:
       return Duration::zero();
     case ModelState::kLoading:
@@ -66,17 +66,17 @@ std::optional<Duration> ContextManager::Impl::expected_time(const Model& m) cons
   return m.expected_load_time;
 }
 
-Duration ContextManager::Impl::expected_wait(const Model& m) const {
+Duration State::expected_wait(const Model& m) const {
   const Duration load = guess_load_time(m);
-  switch (m.state) {
+  switch (m.state()) {
     case ModelState::kLoading:
     case ModelState::kWaking:
-      return std::max(load - (now_ - m.started), Duration::zero());
+      return std::max(load - (now - m.started()), Duration::zero());
     case ModelState::kHot:
       if (!m.draining && !leaving_anyway(m)) {
         // Each lease that ends lets the next one in, and as many end at a time as there are.
         const std::size_t running = std::max<std::size_t>(m.leases.size(), 1);
-        const std::size_t rounds = queue_.lines(m.id).leases.size() / running + 1;
+        const std::size_t rounds = queue.lines(m.id).leases.size() / running + 1;
         return m.service_time.value_or(Duration::zero()) * static_cast<std::int64_t>(rounds);
       }
       break;
@@ -88,13 +88,13 @@ Duration ContextManager::Impl::expected_wait(const Model& m) const {
     case ModelState::kStopping:
       break;
   }
-  if (m.state != ModelState::kHot && ledger_.after_exits().fits(lacking(m))) return load;
+  if (m.state() != ModelState::kHot && ledger.after_exits().fits(lacking(m))) return load;
   // Whoever is before it in line gets a turn first.
   Duration wait = load;
   const RequestQueue::Turn own = turn(m);
-  for (const auto& [id, other] : models_) {
-    if (other.state == ModelState::kHot || &other == &m || turn(other) >= own) continue;
-    wait += guess_load_time(other) + options_.min_residency;
+  for (const auto& [id, other] : models) {
+    if (other.state() == ModelState::kHot || &other == &m || turn(other) >= own) continue;
+    wait += guess_load_time(other) + options.min_residency;
   }
   return wait;
 }

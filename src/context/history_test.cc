@@ -62,9 +62,9 @@ TEST_F(HistoryTest, TheyLeaveInTheOrderTheyWouldHaveLeft) {
     for (const char* id : {"a", "b", "c"}) add(id, 100);
     for (const char* id : {"b", "a", "c", "a", "b", "b"}) heat(id);
     add("d", 200);
-    const std::vector<ModelId> victims = core_->plan_load("d", Bytes::mib(200)).value().evict;
+    const std::vector<ModelId> victims = core_->plan_load("d", Bytes::mib(200), now_).value().evict;
     come_back(restart(300, policy));
-    EXPECT_EQ(core_->plan_load("d", Bytes::mib(200)).value().evict, victims) << policy;
+    EXPECT_EQ(core_->plan_load("d", Bytes::mib(200), now_).value().evict, victims) << policy;
   }
 }
 

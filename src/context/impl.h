@@ -1,14 +1,18 @@
 // ContextManager::Impl: the state of the core and what may happen to it. See context_manager.h for the protocol.
 //
-// One decision a file:
+// What is known is the State (state.h); what is decided from it is plan() (plan.h, plan.cc), which a newcomer reads
+// first. The functions here are the transitions, the only writers of the State. One subject a file:
 //   context_manager.cc  the public face: step, constructors
 //   events.cc           what each event changes by itself
+//   answers.cc          waiting calls, and the answers to them
 //   slots.cc            which of a hot model's waiting requests its engine gets, and when
 //   engines.cc          the life of an engine: spawn, ready, stop, exit, failure
 //   parking.cc          the life of a parked one: park, wake, idle times, what is given back under pressure and for
-//                      one that wakes
+//                       one that wakes
 //   predicting.cc       what is loaded before anybody asks for it
-//   planning.cc         after each event: who is inspected, who loads, who leaves, who is granted
+//   settle.cc           after each event: whatever follows from the new state
+//   moves.cc            carrying out what plan() decided
+//   dry_run.cc          what a load would do
 //   history.cc          what outlives the process: given, taken, cleared, and who comes back
 //   estimates.cc        how long things will take
 //   views.cc            what others may see, and sentences about it
@@ -21,18 +25,14 @@
 #pragma once
 
 #include <deque>
-#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "context/ledger.h"
-#include "context/model.h"
+#include "context/plan.h"
 #include "context/prediction_score.h"
 #include "context/predictor.h"
-#include "context/requests.h"
-#include "context/victims.h"
-#include "minerva/cache/model_cache.h"
+#include "context/state.h"
+#include "context/words.h"
 #include "minerva/context/context_manager.h"
 
 namespace minerva {
@@ -40,67 +40,35 @@ namespace minerva {
 class ContextManager::Impl {
  public:
   Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
+  // One that goes on from there, without what was told and counted so far.
+  explicit Impl(const State& state) : state_(state) {}
 
   std::vector<Action> step(TimePoint now, const Event& event);
   std::optional<TimePoint> next_timer() const { return timer_; }
 
-  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint) const;
+  Result<LoadPlan> plan_load(const ModelId& id, Bytes footprint, TimePoint now) const;
   std::vector<ModelView> models(TimePoint now) const;
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
   Residency residency(const ModelId& id, TimePoint now) const;
-  const ModelCache& cache() const { return cache_; }
-  const Ledger& ledger() const { return ledger_; }
-  std::size_t queued() const { return queue_.leases(); }
+  const ModelCache& cache() const { return state_.cache; }
+  const Ledger& ledger() const { return state_.ledger; }
+  std::size_t queued() const { return state_.queue.leases(); }
   const RequestCounts& request_counts() const { return counts_; }
   const std::deque<Decision>& decisions() const { return decisions_; }
   History history() const;
   PredictionStats predictions() const;
   const std::vector<ResidencyChange>& changes() const { return changes_; }
-  bool drained() const { return draining_ && engines_.empty(); }
-  bool under_pressure() const { return pressure_; }
+  bool drained() const { return state_.draining && state_.engines.empty(); }
+  bool under_pressure() const { return state_.pressure; }
   std::vector<ModelId> hot_models() const;
   void check_invariants() const;
 
  private:
-  struct Lease {
-    ModelId model;
-    EngineId engine;
-    TimePoint granted;
-    CacheOutcome outcome;
-    bool retried;          // this is its second engine
-    bool looking = false;  // no use of the model
-    UserId caller{};
-    unsigned slots = 0;
-    Duration estimate{};  // of the time it takes, as it counted for its caller's turn
-  };
-  // The rooms of one planning pass: what is free now, and what will be when all who were told to stop are gone and all
-  // claims made so far are met.
-  struct Pass {
-    Room now;
-    Room planned;
-    bool may_evict = true;  // false once somebody waits for room that nobody idle can give
-  };
-  // What a claimant may displace, in the order in which it should go: models to park first, if that frees enough; then
-  // what they, and parked ones, would keep.
-  struct Candidates {
-    std::vector<Departure> departures;
-    struct Whose {
-      const Model* model;
-      bool stops;  // otherwise it parks
-      bool ready;  // it may be told now, not only later
-    };
-    std::vector<Whose> whose;  // of each departure
-
-    void add(const Model& m, Departure departure, bool stops, bool ready);
-  };
-
   // ---- events.cc ----
   void on(const ModelAdded& event);
   void on(const ModelRemoved& event);
   void on(const LeaseRequested& event);
   void look(const LeaseRequested& event, Model& m);
-  // Counted together with those it has no slot for.
-  bool has_too_many_leases(const Model& m) const;
   Error too_many_leases(const Model& m) const;
   void on(const LoadRequested& event);
   void on(const UnloadRequested& event);
@@ -118,19 +86,16 @@ class ContextManager::Impl {
   void on(const EngineStalled& event);
   void on(const FootprintMeasured& event);
   void on(const PressureChanged& event);
-  void on(const BudgetChanged& event);
-  void on(const WaitingChanged& event);
+  void on(const OptionsChanged& event);
   void on(const HistoryRestored& event);
   void on(const ClearRequested& event);
-  void on(const PredictionChanged& event);
   void on(const DrainRequested& event);
   void on(const TimerFired& event);
   // nullptr if the catalog does not have it.
   Model* find_known(const ModelId& id);
-  bool queue_is_full(const Model& m) const;
+
+  // ---- answers.cc ----
   void wait(Waiter waiter);
-  // What its turn counts from, after its arrival.
-  Duration head_start(Priority priority) const;
   void reject(RequestId request, Error error);
   // The same for a request of inference, counted.
   void reject_lease(RequestId request, Error error);
@@ -143,22 +108,12 @@ class ContextManager::Impl {
   void force_out(Model& m, std::string_view how);
   void done_unchanged(RequestId request, const Model& m);
   void finish_unloads(Model& m);
+  // Whoever asked first for its park or unload: "by an operator".
+  std::string asked_by(const RequestQueue::Line& line) const;
   void reject_parks(Model& m, const Error& error);
   void answer_load(Model& m, RequestId id, bool just_loaded);
 
   // ---- slots.cc ----
-  // Its breaker is half open and one request tries it; more requests wait until that one has ended.
-  bool is_being_tried(const Model& m) const;
-  // Its engine takes a request of so many slots at once.
-  bool takes(const Model& m, unsigned slots) const;
-  // It wants more slots than its engine has.
-  static bool is_too_wide(const Model& m, unsigned slots);
-  // The request that gets the next slot, of those that came before `end`; nullptr if none waits.
-  const Waiter* next_in_line(const Model& m, std::uint64_t end) const;
-  // A request for it that comes now, and that takes so many slots, waits.
-  bool must_wait(const Model& m, unsigned slots) const;
-  // Somebody waits for a hot model who can be granted at once.
-  bool can_grant(const Model& m) const;
   void grant(Model& m, RequestId id);
   void give_back_slots(Model& m, const Lease& lease);
   Error too_many_slots(const Model& m, unsigned slots) const;
@@ -178,39 +133,23 @@ class ContextManager::Impl {
   void fail_load(Model& m, const Error& reason, Breaker::Failure failure);
   // Its engine died by itself; `m` is cold by now.
   void engine_died(Model& m, ModelState was, const Error& reason);
-  // It is hot or parked, nobody holds or wants it, and nothing protects it.
-  bool idle(const Model& m) const;
   void refresh_evictable(const Model& m);
   // It holds something else than before. Requires: resident.
   void refresh_entry(const Model& m);
 
   // ---- parking.cc ----
-  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just
-  // now.
-  bool parkable(const Model& m) const;
-  // What it will keep when it is parked: as last time, or a guess.
-  Bytes expected_residue(const Model& m) const;
-  // How large its image may become.
-  Bytes image_room(const Model& m) const;
-  // Whether its image will find room on disk. kLater: once parked models that go before it are gone, which were told
-  // to.
-  enum class ImageRoom { kNow, kLater, kNever };
-  ImageRoom make_image_room(const Model& m);
-  // To make room: for `victim_of`, or (empty) to get within the limits.
-  void park_to_make_room(Model& m, std::string reason, const ModelId& victim_of);
-  void park(Model& m, std::string reason, const ModelId& victim_of);
+  // `victim_of`: the model it makes room for, empty if none, or if it is to get within the limits.
+  void park(Model& m, std::string reason, const ModelId& victim_of, bool to_make_room);
   void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
+  // Its engine, which refused a park as it still works. Counted.
+  bool asks_again(Model& m) const;
   void wake(Model& m);
   void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
-  // Parked models within the limits of their own.
-  void shrink_parked();
   // Who was idle for too long is parked or stopped.
   void expire_idle();
-  // When it was used last, or became hot.
-  TimePoint idle_since(const Model& m) const;
   void note_ttl(const Model& m);
   // Memory outside of the budget is short: see PressureChanged.
   void give_back(Bytes short_by);
@@ -223,31 +162,44 @@ class ContextManager::Impl {
   // Whatever is to be done about who asked last. Asks for more once what it began has come to its end.
   void predict();
   bool may_be_guessed(const Model& m) const;
-  bool nothing_goes_on() const;
   void start_guess(Model& m, std::string reason);
   // If `m` is there on a guess: somebody wants it; it leaves.
   void guess_used(Model& m);
   void guess_wasted(Model& m);
   // A load or engine that only a guess wanted failed, which is not held against the model.
   void guess_failed(Model& m);
-  // A request waits: what only a guess wants is not loaded now.
-  void yield_guesses();
-  // One that may leave before all others; nullptr if there is none.
-  Model* idle_guess();
-  void withdraw(Model& m, std::string reason, Model* claimant);
-  void withdraw_for(Model& claimant, Pass& pass);
-  // Resident on a guess alone: nobody had it in memory before.
-  static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
   // What would have left by now.
   void check_paper();
 
-  // ---- planning.cc ----
+  // ---- moves.cc ----
+  // True if anybody was answered or given up, so that another round is due.
+  bool carry_out(const std::vector<Move>& moves);
+  bool carry_out(const Move& move);
+  Model& model_of(const Model* planned);
+  void start(Model& m);
+  // It no longer waits for room.
+  void give_up(Model& m);
+  // It is too large.
+  void refuse(Model& m);
+  // Its file, while it waits for those who leave for it.
+  void read_ahead(Model& m);
+  void yield(Model& guess, const std::string& reason);
+  void displace(Model& claimant, const Move& move);
+  // The first one leaves for it: counted.
+  void begin_switch(Model& claimant);
+  // `claimant`: nullptr to get within the limits.
+  void make_room(const Leaver& leaver, const std::string& reason, Model* claimant);
+  void stop_for_image(const std::vector<const Model*>& victims, const Model& parks);
+  // Of a model that is to be parked; those that have to go for its image are stopped.
+  ImageRoom::When make_image_room(const Model& m);
+  // One that may leave before all others; nullptr if there is none.
+  Model* idle_guess();
+  void withdraw(Model& guess, const std::string& reason);
+
+  // ---- settle.cc ----
   void settle();
-  // Nobody waits and nothing is under way, so that a lease on a hot model changes nothing for anybody else: the common
-  // case, which should not cost a walk over all models.
-  bool at_rest() const;
   // Who waited until its deadline is answered.
   void expire_waiters();
   void expire();
@@ -255,51 +207,21 @@ class ContextManager::Impl {
   bool advance(Model& m);
   void advance_unload(Model& m);
   void start_inspection(Model& m);
-  bool wanted(const Model& m) const;
-  bool leaving_anyway(const Model& m) const;
-  void shrink_to_limits();
-  // True if anything was answered, so that another round is due.
-  bool plan();
-  bool waits_for_room(const Model& m) const;
-  // True if somebody was rejected, so that others may move up.
-  bool place(Model& m, Pass& pass);
-  // What it needs beyond what it holds: all of its footprint if it is cold.
-  Bytes lacking(const Model& m) const;
-  // It no longer waits for room.
-  void give_up(Model& m);
-  void start(Model& m);
-  // `weighed`: the cheapest set of them is wanted, if the policy can tell, rather than the first ones.
-  void add_leavers(const std::vector<const Model*>& models, bool ready, bool weighed, Candidates& candidates) const;
-  void add_idle_candidates(Candidates& candidates) const;
-  void add_busy_candidates(const Model& claimant, bool forced, Candidates& candidates) const;
-  // Makes the chosen ones leave for `claimant`, now or as soon as they can, and claims their room.
-  void displace(Model& claimant, bool forced, const Candidates& candidates, const std::vector<std::size_t>& chosen,
-                Pass& pass);
-  // Its file, while it waits for those who leave for it.
-  void read_ahead(Model& m);
-  // However many leave, as long as pins are respected.
-  bool never_fits_beside_pinned(const Model& m) const;
-  bool forced(const Model& m) const;
-  // Of its first waiter; of a preload that nobody waits for, after all others.
-  RequestQueue::Turn turn(const Model& m) const;
-  // When a busy model may be drained for `claimant`.
-  TimePoint residency_ends(const Model& m, const Model& claimant) const;
-  // Whether others may leave for it now, by max_switches_per_second.
-  bool may_switch(const Model& claimant);
-  // The first one leaves for it: counted.
-  void begin_switch(Model& claimant);
   void note_timer(TimePoint when);
   void arm_timer();
+
+  // ---- dry_run.cc ----
+  // An operator asks for `id`, and whatever that waits for comes to a good end at once. What is done meanwhile.
+  std::vector<Action> try_load(const ModelId& id, Bytes footprint);
+  class TrialLeavers;
+  // Who leaves, and until they could serve again.
+  void price(const TrialLeavers& leavers, LoadPlan& plan) const;
 
   // ---- history.cc ----
   // Starts the next one that comes back, if nothing is in its way.
   void bring_back();
   // It is not to come back, nor is a preload of it wanted that nobody waits for.
   static void let_go(Model& m);
-  // It is on its way back and nobody waits for it.
-  bool comes_back_unasked(const Model& m) const;
-  // Whoever loads unasked makes room for who waits. True if there was one.
-  bool stop_coming_back();
   std::vector<ModelId> most_wanted_first() const;
   // They go with the process, and are to come back with the next one.
   void remember_residents();
@@ -308,32 +230,20 @@ class ContextManager::Impl {
   void learn_load_time(Model& m);
   void learn_wake_time(Model& m);
   void learn_service_time(Model& m, Duration took);
-  // As before; a guess from the loads of other models if there was none.
-  Duration usual_load_time(const Model& m) const;
-  static Duration usual_wake_time(const Model& m);
-  // Of a load of `m`, or a wake if it is parked or will be.
-  Duration guess_load_time(const Model& m) const;
-  // Of the state it would fall to, if it made room: a wake if it would be parked, a load otherwise.
-  Duration reload_cost(const Model& m) const;
-  // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
-  std::optional<Duration> expected_time(const Model& m) const;
-  // Until a request that comes for `m` now is granted, as far as can be told.
-  Duration expected_wait(const Model& m) const;
 
   // ---- decisions.cc ----
   Decision& decide(DecisionKind kind, const Model& m, std::string reason);
   // `error`, which is for want of capacity, with the number of the decision that says so.
   Error refused(const Model& m, Error error);
   void decide_start(Model& m, DecisionKind kind);
-  // Others leave for `claimant`; or `waits`: will have to, or would have to and cannot, as `chosen` is nothing.
-  void decide_room(Model& claimant, const Candidates& candidates, const std::vector<std::size_t>* chosen, bool waits);
+  // Others leave for the claimant, will have to, or would have to and cannot.
+  void decide_room(const Move& move);
   // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
   std::string wish(const Model& m) const;
   // "it needs 44 MiB and 12 of 256 MiB are free"
   std::string memory_wish(Bytes needs) const;
 
   // ---- views.cc ----
-  static Residency residency(const Model& m, TimePoint now);
   void note_change(Model& m, Residency now);
   ModelView view(const Model& m, TimePoint now) const;
   // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
@@ -346,18 +256,11 @@ class ContextManager::Impl {
   Error draining_error() const;
   Error waited_too_long(const Waiter& waiter, const Model& m) const;
 
-  ContextOptions options_;
-  ModelCache cache_;
-  Ledger ledger_;
-  RequestQueue queue_;
-  std::map<ModelId, Model> models_;              // nodes are stable
-  std::map<EngineId, ModelId> engines_;          // those alive
-  std::unordered_map<RequestId, Lease> leases_;  // granted and not yet released
+  State state_;
   RequestCounts counts_;
   std::deque<Decision> decisions_;  // the latest
   std::uint64_t last_decision_ = 0;
-  std::uint64_t cause_ = 0;          // the decision that is being carried out
-  std::deque<ModelId> coming_back_;  // those that are to, or were; the first one may be under way
+  std::uint64_t cause_ = 0;  // the decision that is being carried out
   // A guess that would have been acted on, had it been likely to pay.
   struct PaperGuess {
     ModelId model;
@@ -368,31 +271,10 @@ class ContextManager::Impl {
   PredictionScore score_;
   PredictionStats guesses_;
   std::vector<PaperGuess> on_paper_;
-  std::optional<Duration> load_time_of_any_;  // moving average
-  std::size_t removed_models_ = 0;            // in models_, but no longer in the catalog
-  bool draining_ = false;
-  bool pressure_ = false;  // memory outside of the budget is short
-  bool drain_aborted_ = false;
-  TimePoint drain_deadline_{};
-
-  TimePoint now_{};
   std::vector<Action> actions_;           // of the step under way
   std::vector<ResidencyChange> changes_;  // by the last step
   std::optional<TimePoint> timer_;
   std::optional<TimePoint> switch_possible_;  // somebody waits for it: for min_residency, or max_switches_per_second
-  std::deque<TimePoint> switches_;            // of the last second
-  std::uint64_t next_ticket_ = 1;
-  std::uint64_t next_engine_ = 1;
 };
-
-// now + span, or the end of time.
-TimePoint after(TimePoint now, Duration span);
-// Whole seconds, rounded up, at least 1: for Retry-After.
-int retry_seconds(Duration span);
-std::string in_quotes(const ModelId& id);
-// "1 request", "2 requests".
-std::string count_of(std::size_t n, std::string_view noun);
-// "1 request waits", "2 requests wait".
-std::string requests_wait(std::size_t n);
 
 }  // namespace minerva

@@ -5,84 +5,115 @@
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
 
-void ContextManager::Impl::check_invariants() const {
-  ledger_.check_invariants();
-  queue_.check_invariants();
-  std::size_t engines = 0;
-  std::size_t resident = 0;
-  std::size_t removed = 0;
-  std::size_t guesses = 0;
-  std::set<ModelId> idle_ones;
-  for (const auto& [id, m] : models_) {
-    const bool alive = m.state == ModelState::kLoading || m.resident() || m.state == ModelState::kStopping;
-    check(m.id == id, "a model is filed under another's id");
-    check(m.engine.has_value() == alive, "an engine without a living model, or the reverse");
-    if (m.engine) {
-      ++engines;
-      const auto engine = engines_.find(*m.engine);
-      check(engine != engines_.end() && engine->second == id, "an engine is not its model's");
-      check(ledger_.holds(*m.engine), "an engine lives without a reservation");
-    }
-    check(cache_.contains(id) == m.resident(), "the cache and the states disagree");
-    if (m.resident()) {
-      ++resident;
-      check(cache_.find(id)->footprint == ledger_.held(*m.engine), "the cache and the ledger disagree");
-      if (idle(m)) idle_ones.insert(id);
-    }
-    check(m.state != ModelState::kParked ||
-              (m.known && !m.outdated && !draining_ && queue_.lines(id).unloads.empty()) || wanted(m) || m.stalled,
-          "a parked model that should leave stays");
-    check(m.leases.empty() || m.state == ModelState::kHot, "a lease on a model that is not hot");
-    unsigned slots_taken = 0;
-    bool used = false;
-    for (const auto& [request, aborted] : m.leases) {
-      const auto lease = leases_.find(request);
-      check(lease != leases_.end() && lease->second.model == id && lease->second.engine == m.engine,
-            "a lease is not filed");
-      check(queue_.find(request) == nullptr, "a granted request still waits");
-      slots_taken += lease->second.slots;
-      used |= !lease->second.looking;
-    }
-    check(slots_taken == m.slots_taken, "the slots are miscounted");
-    const RequestQueue::Lines& lines = queue_.lines(id);
-    if (m.preparing()) {
-      check(wanted(m), "a model is prepared that nobody wants");
-      check(lines.unloads.empty() || (!lines.leases.empty() && lines.leases.begin()->first < lines.first_unload()),
-            "a cancelled load goes on");
-      check(m.state != ModelState::kWaitingForRoom || m.footprint <= ledger_.budget(), "a model that never fits waits");
-    }
-    if (m.state == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
-    if (m.state == ModelState::kHot && !m.draining && !m.outdated && !m.stalled) {
-      const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
-      check(first_load >= lines.first_leave() && !can_grant(m), "somebody waits for a hot model in vain");
-    }
-    check(!m.stalled || m.engine, "a model without an engine is stalled");
-    // One that stalled leaves by itself.
-    if (m.state == ModelState::kHot && m.leases.empty() && !m.stalled) {
-      check(m.known && !m.outdated && !draining_ && lines.unloads.empty(), "a model that should leave stays");
-    }
-    removed += m.known ? 0 : 1;
-    if (!m.known) check(alive && lines.wanting() == 0, "a removed model is not forgotten");
-    check(!m.guess || m.preparing() || m.state == ModelState::kLoading || m.state == ModelState::kWaking ||
-              m.state == ModelState::kHot,
-          "a guess is kept of a model that is out");
-    if (m.guess && m.engine) ++guesses;
-    check(!m.guess || m.preparing() || (!used && lines.wanting() == 0), "a model that is used is taken for a guess");
-    check(!m.draining || m.state == ModelState::kHot, "only a hot model drains");
+// An engine with all of its memory, that loads or serves.
+bool has_living_engine(const Model& m) {
+  return m.state() == ModelState::kLoading || m.resident() || m.state() == ModelState::kStopping;
+}
+
+void check_engine(const State& state, const Model& m) {
+  check(m.engine.has_value() == has_living_engine(m), "an engine without a living model, or the reverse");
+  check(!m.run.stalled || m.engine, "a model without an engine is stalled");
+  check(state.cache.contains(m.id) == m.resident(), "the cache and the states disagree");
+  if (!m.engine) return;
+  const auto engine = state.engines.find(*m.engine);
+  check(engine != state.engines.end() && engine->second == m.id, "an engine is not its model's");
+  check(state.ledger.holds(*m.engine), "an engine lives without a reservation");
+  if (!m.resident()) return;
+  check(state.cache.find(m.id)->footprint == state.ledger.held(*m.engine), "the cache and the ledger disagree");
+}
+
+void check_leases(const State& state, const Model& m) {
+  check(m.leases.empty() || m.state() == ModelState::kHot, "a lease on a model that is not hot");
+  unsigned slots_taken = 0;
+  bool used = false;
+  for (const auto& [request, aborted] : m.leases) {
+    const auto lease = state.leases.find(request);
+    check(lease != state.leases.end() && lease->second.model == m.id && lease->second.engine == m.engine,
+          "a lease is not filed");
+    check(state.queue.find(request) == nullptr, "a granted request still waits");
+    slots_taken += lease->second.slots;
+    used |= !lease->second.looking;
   }
-  check(engines == engines_.size() && engines == ledger_.engines(), "an engine of no model");
-  check(guesses_.made == guesses_.used + guesses_.wasted + guesses, "a guess is not accounted for");
-  check(removed == removed_models_, "the removed models are miscounted");
-  check(resident == cache_.size(), "the cache holds a model that does not exist");
-  cache_.visit_victims([&](const CacheEntry& entry) {
+  check(slots_taken == m.slots_taken, "the slots are miscounted");
+  const bool wanted = state.queue.lines(m.id).wanting() > 0;
+  check(!m.guess || m.preparing() || (!used && !wanted), "a model that is used is taken for a guess");
+}
+
+// Who waits for it waits for something.
+void check_lines(const State& state, const Model& m) {
+  const RequestQueue::Lines& lines = state.queue.lines(m.id);
+  if (m.preparing()) {
+    check(state.wanted(m), "a model is prepared that nobody wants");
+    check(lines.unloads.empty() || (!lines.leases.empty() && lines.leases.begin()->first < lines.first_unload()),
+          "a cancelled load goes on");
+    check(m.state() != ModelState::kWaitingForRoom || m.footprint <= state.ledger.budget(),
+          "a model that never fits waits");
+  }
+  if (m.state() == ModelState::kCold) check(lines.empty() && !m.eager, "somebody waits for a cold model in vain");
+  if (m.state() == ModelState::kHot && !m.draining && !m.run.outdated && !m.run.stalled) {
+    const std::uint64_t first_load = lines.loads.empty() ? UINT64_MAX : lines.loads.begin()->first;
+    check(first_load >= lines.first_leave() && !state.can_grant(m), "somebody waits for a hot model in vain");
+  }
+  if (!m.known) check(has_living_engine(m) && lines.wanting() == 0, "a removed model is not forgotten");
+}
+
+// What has to leave leaves, and only what is there.
+void check_departures(const State& state, const Model& m) {
+  const bool may_stay = m.known && !m.run.outdated && !state.draining && state.queue.lines(m.id).unloads.empty();
+  // One that stalled leaves by itself.
+  const bool idle_hot = m.state() == ModelState::kHot && m.leases.empty() && !m.run.stalled;
+  check(!idle_hot || may_stay, "a model that should leave stays");
+  check(m.state() != ModelState::kParked || may_stay || state.wanted(m) || m.run.stalled,
+        "a parked model that should leave stays");
+  check(!m.draining || m.state() == ModelState::kHot, "only a hot model drains");
+  check(!m.guess || m.preparing() || m.state() == ModelState::kLoading || m.state() == ModelState::kWaking ||
+            m.state() == ModelState::kHot,
+        "a guess is kept of a model that is out");
+}
+
+void check_victims(const State& state) {
+  std::set<ModelId> idle_ones;
+  for (const auto& [id, m] : state.models) {
+    if (m.resident() && state.idle(m)) idle_ones.insert(id);
+  }
+  state.cache.visit_victims([&](const CacheEntry& entry) {
     check(idle_ones.erase(entry.id) == 1, "a busy or pinned model may be evicted");
     return true;
   });
   check(idle_ones.empty(), "an idle model cannot be evicted");
-  check(counts_.accepted == counts_.ended() + queue_.leases() + leases_.size(), "a request is not accounted for");
-  check(!draining_ || queue_.wanting() == 0, "somebody waits although the server drains");
-  check(!timer_ || *timer_ >= now_, "a timer is overdue");
+}
+
+}  // namespace
+
+void ContextManager::Impl::check_invariants() const {
+  state_.ledger.check_invariants();
+  state_.queue.check_invariants();
+  std::size_t engines = 0;
+  std::size_t resident = 0;
+  std::size_t removed = 0;
+  std::size_t guesses = 0;
+  for (const auto& [id, m] : state_.models) {
+    check(m.id == id, "a model is filed under another's id");
+    check_engine(state_, m);
+    check_leases(state_, m);
+    check_lines(state_, m);
+    check_departures(state_, m);
+    engines += m.engine ? 1 : 0;
+    resident += m.resident() ? 1 : 0;
+    removed += m.known ? 0 : 1;
+    guesses += m.guess && m.engine ? 1 : 0;
+  }
+  check_victims(state_);
+  check(engines == state_.engines.size() && engines == state_.ledger.engines(), "an engine of no model");
+  check(guesses_.made == guesses_.used + guesses_.wasted + guesses, "a guess is not accounted for");
+  check(removed == state_.removed_models, "the removed models are miscounted");
+  check(resident == state_.cache.size(), "the cache holds a model that does not exist");
+  const std::size_t open = state_.queue.leases() + state_.leases.size();
+  check(counts_.accepted == counts_.ended() + open, "a request is not accounted for");
+  check(!state_.draining || state_.queue.wanting() == 0, "somebody waits although the server drains");
+  check(!timer_ || *timer_ >= state_.now, "a timer is overdue");
 }
 
 }  // namespace minerva

@@ -41,9 +41,9 @@ TEST_F(Load, OfAHotModelOnlyRefreshesIt) {
   heat("a");
   heat("b");
   EXPECT_FALSE(only<Done>(load(kR1, "a", /*preload=*/true)).changed);
-  EXPECT_EQ(core_->plan_load("c", Bytes(1)).value().evict, std::vector<ModelId>{"a"});
+  EXPECT_EQ(core_->plan_load("c", Bytes(1), now_).value().evict, std::vector<ModelId>{"a"});
   EXPECT_FALSE(only<Done>(load(kR2, "a")).changed);
-  EXPECT_EQ(core_->plan_load("c", Bytes(1)).value().evict, std::vector<ModelId>{"b"});
+  EXPECT_EQ(core_->plan_load("c", Bytes(1), now_).value().evict, std::vector<ModelId>{"b"});
   EXPECT_EQ(core_->cache_stats().preloads, 0U);
 }
 
@@ -125,6 +125,19 @@ TEST_F(Unload, OfWhatIsNotThere) {
   add("a", 100);
   EXPECT_EQ(only<Reject>(unload(kR1, "x")).error.code, ErrorCode::kModelNotFound);
   EXPECT_FALSE(only<Done>(unload(kR2, "a")).changed);
+}
+
+TEST_F(Unload, SaysWhoAskedForIt) {
+  start(1000);
+  for (const auto& [asker, reason] : {std::pair{Asker::kOperator, "unloaded by an operator"},
+                                      {Asker::kSchedule, "unloaded by its schedule"},
+                                      {Asker::kKeepAlive, "unloaded by keep_alive"}}) {
+    add("a", 100);
+    heat("a");
+    EXPECT_EQ(only<Stop>(step(UnloadRequested{next_id(), "a", false, now_, asker})).reason, reason);
+    EXPECT_EQ(core_->decisions().back().reason, reason);
+    exited("a", ErrorCode::kCancelled);
+  }
 }
 
 TEST_F(Unload, OfAnIdleModelIsDoneAfterTheReapAndIsNoEviction) {
@@ -549,7 +562,11 @@ TEST_F(Catalog, LimitsOfWaitingChangeForWhoComesLater) {
   start(1000);
   add("a", 100);
   lease(kR1, "a");
-  step(WaitingChanged{1, 10, seconds(5), seconds(0), seconds(0), 0});
+  options_.max_queue_per_model = 1;
+  options_.max_queue = 10;
+  options_.load_timeout = seconds(5);
+  options_.min_residency = options_.head_start = seconds(0);
+  step(OptionsChanged{options_});
   EXPECT_EQ(only<Reject>(lease(kR2, "a")).error.code, ErrorCode::kQueueFull);
   inspected("a");
   EXPECT_EQ(core_->next_timer(), now_ + seconds(5));

@@ -1,10 +1,11 @@
-// Model: what the core remembers of one model of the catalog. Plain data; ContextManager::Impl keeps it consistent.
+// Model: what the core remembers of one model of the catalog. Plain data; the transitions (impl.h) keep it consistent.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "context/breaker.h"
@@ -26,6 +27,45 @@ enum class ModelState {
   kStopping,
 };
 
+// The place in line (Model::eager) of one that comes back after a restart and that nobody waits for.
+constexpr std::uint64_t kBehindAll = UINT64_MAX - 1;
+
+// What a model has only while it is in one of these states; in the order of ModelState.
+namespace phase {
+struct Cold {};
+struct Inspecting {
+  std::uint64_t ticket = 0;
+};
+struct WaitingForRoom {};
+struct Loading {
+  TimePoint started{};
+};
+struct Hot {};
+struct Parking {
+  bool to_make_room = false;  // an eviction, if it succeeds
+  ModelId made_for{};         // the model it makes room for, empty if none
+};
+struct Parked {};
+struct Waking {
+  TimePoint started{};
+};
+struct Stopping {};
+}  // namespace phase
+using Phase = std::variant<phase::Cold, phase::Inspecting, phase::WaitingForRoom, phase::Loading, phase::Hot,
+                           phase::Parking, phase::Parked, phase::Waking, phase::Stopping>;
+
+// What is known of the engine that a model has; as new for one without.
+struct EngineRun {
+  bool outdated = false;  // it is to be replaced by one with other settings
+  bool stalled = false;   // it was told to die, and serves nobody any more
+  bool can_park = false;
+  TimePoint hot_since{};          // that it can serve, after its load or its latest wake
+  TimePoint not_parked_before{};  // a park was refused
+  unsigned busy_refusals = 0;     // of a park in a row, as it was still at work
+  Bytes image;                    // as it was last, or would have been; 0 if that is not known
+  Bytes cached;  // page cache that it takes: as told by its latest park or wake, less what it gave back
+};
+
 struct Model {
   ModelId id;
   bool known = true;  // false: no longer in the catalog; forgotten once cold
@@ -35,19 +75,16 @@ struct Model {
   Duration ttl{};         // 0: none
   Duration unload_ttl{};  // 0: none
 
-  ModelState state = ModelState::kCold;
+  Phase phase;
   Residency told = Residency::kCold;  // as of the last step, see ContextManager::changes
-  std::uint64_t ticket = 0;
-  Bytes footprint;                 // hot, as inspected or measured last
-  std::optional<EngineId> engine;  // all but the first three states
-  bool outdated = false;           // `engine` is to be replaced by one with other settings
-  TimePoint started{};             // its load or wake
-  TimePoint hot_since{};
-  TimePoint had_turn{};              // when it was told to leave for another
-  std::map<RequestId, bool> leases;  // of `engine`; true: told to end
-  unsigned slots = 0;                // that an engine of it has; 0: any number
-  unsigned slots_taken = 0;          // by the leases
-  CallerTurns caller_turns;          // among those who wait for a slot
+  Bytes footprint;                    // hot, as inspected or measured last
+  std::optional<EngineId> engine;     // all but the first three states
+  EngineRun run;                      // `engine`
+  TimePoint had_turn{};               // when it was told to leave for another
+  std::map<RequestId, bool> leases;   // of `engine`; true: told to end
+  unsigned slots = 0;                 // that an engine of it has; 0: any number
+  unsigned slots_taken = 0;           // by the leases
+  CallerTurns caller_turns;           // among those who wait for a slot
   // The request that is next, as long as it waits for more slots than one: nobody takes them from it meanwhile.
   std::optional<RequestId> collects;
   std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
@@ -64,38 +101,35 @@ struct Model {
   std::uint64_t room_decision = 0;  // that others leave for it, for the load or wake under way
   std::string room_plan;            // who leaves, as decided last
 
-  bool can_park = false;             // `engine`
-  TimePoint not_parked_before{};     // a park was refused
-  unsigned busy_refusals = 0;        // in a row, as the engine was still at work
-  bool parked_to_make_room = false;  // an eviction, if the park under way succeeds
-  ModelId parked_for;                // the model it makes room for, empty if none
-  Bytes cached;                  // page cache that it takes: as told by its latest park or wake, less what it gave back
   std::optional<Bytes> residue;  // as it was last time
-  Bytes image;                   // as it was last, or would have been; 0 if that is not known
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 
   bool failed_on_guess = false;  // so it is not loaded on another one before somebody used it
   bool read_on_guess = false;    // its file, since its memory was given back last
 
-  // Set anew by each planning pass.
-  bool draining = false;      // it is to leave for another, so new leases queue
-  bool was_draining = false;  // in the pass before
-  bool claimed = false;       // somebody counts on its leaving
+  // Set anew after each plan.
+  bool draining = false;  // it is to leave for another, so new leases queue
 
   Breaker breaker;
   std::optional<Error> last_failure;
-  bool stalled = false;                        // its engine was told to die, and serves nobody any more
   std::optional<Duration> expected_load_time;  // moving average of its loads
   std::optional<Duration> expected_wake_time;  // and of its wakes
   std::optional<Duration> service_time;        // and of the leases it served
 
+  ModelState state() const { return static_cast<ModelState>(phase.index()); }
+  // Of the load or wake under way.
+  TimePoint started() const {
+    const auto* const load = std::get_if<phase::Loading>(&phase);
+    return load != nullptr ? load->started : std::get<phase::Waking>(phase).started;
+  }
   // In the cache: hot, parked or between the two.
   bool resident() const {
-    return state == ModelState::kHot || state == ModelState::kParking || state == ModelState::kParked ||
-           state == ModelState::kWaking;
+    const ModelState now_in = state();
+    return now_in == ModelState::kHot || now_in == ModelState::kParking || now_in == ModelState::kParked ||
+           now_in == ModelState::kWaking;
   }
-  bool preparing() const { return state == ModelState::kInspecting || state == ModelState::kWaitingForRoom; }
+  bool preparing() const { return state() == ModelState::kInspecting || state() == ModelState::kWaitingForRoom; }
 };
 
 }  // namespace minerva

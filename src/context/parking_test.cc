@@ -288,7 +288,8 @@ TEST_F(Parking, AnOperatorsParkOfOneThatStillWorksIsTriedAgain) {
   heat("a");
   park(kR1, "a");
   const ParkRefused working{engine_["a"], {ErrorCode::kConflict, "it is working"}};
-  for (int i = 0; i < 19; ++i) EXPECT_EQ(only<Park>(step(working)).model, "a");
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(only<Park>(step(working)).model, "a") << "as long as the operator waits";
+  now_ += kPatience;
   EXPECT_EQ(only<Reject>(step(working)).error.message,
             "\"a\" stays as it is, since it cannot be parked: it is working");
   EXPECT_EQ(residency("a"), Residency::kHot);
@@ -490,19 +491,18 @@ TEST_F(Parking, ASmallerBudgetParksFirstAndStopsThen) {
   add("b", 400);
   heat("a");
   heat("b");
-  EXPECT_EQ(only<Park>(step(BudgetChanged{Bytes::mib(500), 0})).model, "a");
+  EXPECT_EQ(only<Park>(shrink(500)).model, "a");
   parked("a", 30);
-  EXPECT_EQ(only<Park>(step(BudgetChanged{Bytes::mib(100), 0})).model, "b");
+  EXPECT_EQ(only<Park>(shrink(100)).model, "b");
   parked("b", 30);
-  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(50), 0})).model, "a");
+  EXPECT_EQ(only<Stop>(shrink(50)).model, "a");
 }
 
 // ---- idle times ----
 
 TEST_F(Parking, WhatIsStoppedForAnImageMayBeEnough) {
   start_with_images_in_the_way();
-  EXPECT_EQ(only<Stop>(step(BudgetChanged{Bytes::mib(600), 0, parking_})).model, "a")
-      << "so that the image of b has room";
+  EXPECT_EQ(only<Stop>(shrink(600)).model, "a") << "so that the image of b has room";
   EXPECT_EQ(residency("b"), Residency::kHot) << "it fits without";
   exited("a", ErrorCode::kCancelled);
   EXPECT_EQ(residency("b"), Residency::kHot);
@@ -645,7 +645,7 @@ TEST_F(Parking, APlanForAParkedOneIsAWake) {
   add("b", 400);
   heat_and_park("a", 30);
   heat("b");
-  const LoadPlan plan = core_->plan_load("a", Bytes::mib(500)).value();
+  const LoadPlan plan = core_->plan_load("a", Bytes::mib(500), now_).value();
   EXPECT_TRUE(plan.possible);
   EXPECT_EQ(plan.evict, std::vector<ModelId>{"b"});
   EXPECT_EQ(plan.reason, "it is parked and wakes once 1 model idle left");

@@ -27,18 +27,18 @@ std::string why(const Predictor::Guess& guess) {
 }  // namespace
 
 void ContextManager::Impl::predict() {
-  if (!asked_last_ || (!options_.prediction.preload && !options_.prediction.read_ahead)) return;
-  if (queue_.size() > 0 || !leases_.empty() || draining_ || pressure_) return;
+  if (!asked_last_ || (!state_.options.prediction.preload && !state_.options.prediction.read_ahead)) return;
+  if (state_.queue.size() > 0 || !state_.leases.empty() || state_.draining || state_.pressure) return;
   check_paper();
   const std::vector<Predictor::Guess> guesses = predictor_.next(*asked_last_, kLeastProbability);
   for (const Predictor::Guess& guess : guesses) {
     Model* const m = find_known(guess.model);
     if (m == nullptr || !may_be_guessed(*m)) continue;
-    if (!nothing_goes_on()) return;
-    if (options_.prediction.preload && ledger_.now().fits(lacking(*m))) {
+    if (!state_.no_model_moves()) return;
+    if (state_.options.prediction.preload && state_.ledger.now().fits(state_.lacking(*m))) {
       if (!score_.paused()) return start_guess(*m, why(guess));
       note_on_paper(*m);
-    } else if (options_.prediction.read_ahead && !std::exchange(m->read_on_guess, true)) {
+    } else if (state_.options.prediction.read_ahead && !std::exchange(m->read_on_guess, true)) {
       actions_.emplace_back(ReadAhead{m->id, /*likely=*/true});
     }
   }
@@ -46,24 +46,16 @@ void ContextManager::Impl::predict() {
 }
 
 bool ContextManager::Impl::may_be_guessed(const Model& m) const {
-  const bool out = m.state == ModelState::kCold || m.state == ModelState::kParked;
+  const bool out = m.state() == ModelState::kCold || m.state() == ModelState::kParked;
   // A pinned one would stay for good; one that fails is the business of who asks for it.
-  return out && !m.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
-}
-
-bool ContextManager::Impl::nothing_goes_on() const {
-  return removed_models_ == 0 && coming_back_.empty() && ledger_.now().within() &&
-         std::all_of(models_.begin(), models_.end(), [](const auto& e) {
-           const ModelState state = e.second.state;
-           return state == ModelState::kCold || state == ModelState::kHot || state == ModelState::kParked;
-         });
+  return out && !m.run.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
 }
 
 void ContextManager::Impl::start_guess(Model& m, std::string reason) {
-  const bool wakes = m.state == ModelState::kParked;
+  const bool wakes = m.state() == ModelState::kParked;
   m.guess = {.why = std::move(reason), .woken = wakes};
   if (wakes) return wake(m);
-  m.eager = queue_.next_place();
+  m.eager = state_.queue.next_place();
   start_inspection(m);
 }
 
@@ -74,8 +66,8 @@ void ContextManager::Impl::guess_used(Model& m) {
   m.guess.reset();
   m.eager.reset();
   ++guesses_.used;
-  const Duration whole = woken ? usual_wake_time(m) : usual_load_time(m);
-  guesses_.saved += m.state == ModelState::kHot ? whole : now_ - m.started;
+  const Duration whole = woken ? state_.usual_wake_time(m) : state_.usual_load_time(m);
+  guesses_.saved += m.state() == ModelState::kHot ? whole : state_.now - m.started();
   score_.count(/*right=*/true);
 }
 
@@ -92,44 +84,6 @@ void ContextManager::Impl::guess_failed(Model& m) {
   m.failed_on_guess = true;
 }
 
-void ContextManager::Impl::yield_guesses() {
-  if (queue_.wanting() == 0 || planted_bug(PlantedBug::kGuessNeverYields)) return;
-  for (auto& [id, m] : models_) {
-    if (!m.guess || queue_.lines(id).wanting() > 0) continue;
-    if (m.preparing()) give_up(m);
-    if (m.state == ModelState::kLoading) stop(m, "it was loaded on a guess, and a request waits for another");
-  }
-}
-
-Model* ContextManager::Impl::idle_guess() {
-  const auto it = std::find_if(models_.begin(), models_.end(), [&](const auto& e) {
-    const Model& m = e.second;
-    if (!m.guess || !idle(m)) return false;
-    return only_guessed(m) || (m.state == ModelState::kHot && parkable(m) && m.image <= image_room(m));
-  });
-  return it == models_.end() ? nullptr : &it->second;
-}
-
-void ContextManager::Impl::withdraw(Model& m, std::string reason, Model* claimant) {
-  const ModelId victim_of = claimant == nullptr ? ModelId() : claimant->id;
-  // It may have conversations.
-  if (!only_guessed(m)) return park_to_make_room(m, std::move(reason), victim_of);
-  if (claimant != nullptr) claimant->evicted.push_back(m.id);
-  evict(m, std::move(reason), victim_of);
-}
-
-void ContextManager::Impl::withdraw_for(Model& claimant, Pass& pass) {
-  while (!pass.planned.fits(lacking(claimant))) {
-    Model* const m = planted_bug(PlantedBug::kGuessGoesLast) ? nullptr : idle_guess();
-    if (m == nullptr) return;
-    const Room before = ledger_.after_exits();
-    withdraw(*m, fmt::format("loaded on a guess, it makes room for {}", in_quotes(claimant.id)), &claimant);
-    const Room after = ledger_.after_exits();
-    pass.planned.give_back(before.committed - after.committed, after.slots < before.slots);
-    read_ahead(claimant);
-  }
-}
-
 // ---- on paper ----
 
 void ContextManager::Impl::note_on_paper(const Model& m) {
@@ -141,7 +95,7 @@ void ContextManager::Impl::note_on_paper(const Model& m) {
     on_paper_.erase(on_paper_.begin());
     score_.count(/*right=*/false);
   }
-  on_paper_.push_back({m.id, lacking(m)});
+  on_paper_.push_back({m.id, state_.lacking(m)});
 }
 
 void ContextManager::Impl::asked_on_paper(const ModelId& model) {
@@ -154,7 +108,7 @@ void ContextManager::Impl::asked_on_paper(const ModelId& model) {
 
 void ContextManager::Impl::check_paper() {
   if (!score_.paused()) on_paper_.clear();
-  Room room = ledger_.now();
+  Room room = state_.ledger.now();
   std::erase_if(on_paper_, [&](const PaperGuess& guess) {
     const bool gone = !room.fits(guess.needs);
     if (gone) score_.count(/*right=*/false);

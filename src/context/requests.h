@@ -32,6 +32,8 @@ struct Waiter {
   bool preload = false;                        // load
   bool force = false;                          // load
   bool retried = false;                        // lease: an engine died under it before
+  TimePoint patient_until{};                   // park: its engine is asked again while it works
+  Asker asker = Asker::kOperator;              // unload, park
   std::uint64_t place = 0;                     // in the order of arrival over all models; set by add()
 };
 

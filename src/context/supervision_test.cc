@@ -328,24 +328,24 @@ TEST_F(Deadline, WhatPassedIsNoticedByAnotherModelsRequest) {
 TEST_F(Estimate, LoadTimesAreAveragedAndPlansSayThem) {
   start(1000);
   add("a", 100);
-  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100))->expected_load_time, std::nullopt);
+  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100), now_)->expected_load_time, std::nullopt);
   for (const Duration took : {seconds(4), seconds(10)}) {
     lease(kR1, "a");
     inspected("a");
     now_ += took;
     ready("a");
     release(kR1);
-    EXPECT_EQ(core_->plan_load("a", Bytes::mib(100))->expected_load_time, Duration::zero());
+    EXPECT_EQ(core_->plan_load("a", Bytes::mib(100), now_)->expected_load_time, Duration::zero());
     unload(kR2, "a");
     exited("a");
   }
-  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100))->expected_load_time, seconds(6));
+  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100), now_)->expected_load_time, seconds(6));
   EXPECT_EQ(view("a").expected_load_time, seconds(6));
   load(kR3, "a");
   inspected("a");
   now_ += seconds(2);
   step(TimerFired{});
-  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100))->expected_load_time, seconds(4));
+  EXPECT_EQ(core_->plan_load("a", Bytes::mib(100), now_)->expected_load_time, seconds(4));
 }
 
 TEST_F(Estimate, RetryAfterIsWhatIsLeftOfTheLoad) {

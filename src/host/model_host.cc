@@ -123,6 +123,18 @@ RequestId ModelHost::unload(const ModelId& model, bool force, TimePoint deadline
   return request;
 }
 
+void ModelHost::unload_idle(const ModelId& model, Asker asker, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(UnloadRequested{request, model, /*force=*/false, Clock::now(), asker});
+}
+
+void ModelHost::park_idle(const ModelId& model, Asker asker, DoneCallback answer) {
+  const RequestId request = next_request();
+  done_answers_[request] = std::move(answer);
+  step(ParkRequested{request, model, /*force=*/false, Clock::now(), asker});
+}
+
 RequestId ModelHost::pin(const ModelId& model, bool pinned, DoneCallback answer) {
   const RequestId request = next_request();
   done_answers_[request] = std::move(answer);
@@ -217,11 +229,8 @@ void ModelHost::set_limits(const ContextOptions& context, Options options) {
   options_ = options;
   read_ahead_.set_spare(spare_beyond(options.min_free_memory));
   arm_watchdog();
-  step(BudgetChanged{context.memory_budget, context.max_models, context.parking});
+  step(OptionsChanged{context});
   catalog_.set_room(manager_.memory_budget());
-  step(PredictionChanged{context.prediction});
-  step(WaitingChanged{context.max_queue_per_model, context.max_queue, context.load_timeout, context.min_residency,
-                      context.head_start, context.max_switches_per_second});
 }
 
 std::vector<ModelId> ModelHost::clear(const ClearRequested& what) {

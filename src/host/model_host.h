@@ -89,6 +89,9 @@ class ModelHost {
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
   RequestId park(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
   RequestId unload(const ModelId& model, bool force, TimePoint deadline, DoneCallback answer);
+  // The same for one that is idle: nobody is made to wait for it, as the deadline is now.
+  void unload_idle(const ModelId& model, Asker asker, DoneCallback answer);
+  void park_idle(const ModelId& model, Asker asker, DoneCallback answer);
   RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
   void cancel(RequestId request);
   // For a lease whose engine died before the request got any part of an answer: asks for another engine, once.

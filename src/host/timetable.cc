@@ -160,8 +160,7 @@ void Timetable::unload(const ModelId& model) {
     log::info({{"model", model}}, "{} is not unloaded: {}", model, why);
     return;
   }
-  // A deadline of now: nobody is made to wait for it.
-  host_.unload(model, /*force=*/false, Clock::now(), [model](const Result<Done>& done) {
+  host_.unload_idle(model, Asker::kSchedule, [model](const Result<Done>& done) {
     if (!done) log::warn("{} was not unloaded as its schedule has it: {}", model, done.error().message);
   });
 }

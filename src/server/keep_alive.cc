@@ -26,11 +26,9 @@ void KeepAlive::move_out(const ModelId& model, Duration time) {
     if (time > Duration::zero()) set(model, time);
     return;
   }
-  // The deadline is now, so that only an idle model moves.
-  const TimePoint now = Clock::now();
-  host_.park(model, /*force=*/false, now, [this, model, now](const Result<Done>& done) {
+  host_.park_idle(model, Asker::kKeepAlive, [this, model](const Result<Done>& done) {
     if (done || done.error().code != ErrorCode::kNotSupported) return;
-    host_.unload(model, /*force=*/false, now, [](const Result<Done>&) {});
+    host_.unload_idle(model, Asker::kKeepAlive, [](const Result<Done>&) {});
   });
 }
 

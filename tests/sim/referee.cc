@@ -35,8 +35,10 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   clears_images_ = false;
   arrival_.reset();
   displaced_ = Bytes();
+  const std::optional<LoadTrial> trial = try_load(event);
   note(event);
   std::vector<Action> actions = manager_.step(now, event);
+  if (trial) check_trial(*trial, actions);
   for (const Action& action : actions) {
     std::visit([this](const auto& a) { see(a); }, action);
   }
@@ -196,28 +198,9 @@ void Referee::note(const Event& event) {
                    pressure_seen_ = pressure_seen_ || pressure_;
                    ++coverage_[pressure_ ? "pressure" : "pressure ends"];
                  },
-                 [&](const BudgetChanged& e) {
-                   options_.memory_budget = e.memory_budget;
-                   options_.max_models = e.max_models;
-                   options_.parking = e.parking;
-                 },
-                 [&](const WaitingChanged& e) {
-                   options_.max_queue_per_model = e.max_queue_per_model;
-                   options_.max_queue = e.max_queue;
-                   options_.load_timeout = e.load_timeout;
-                   options_.min_residency = e.min_residency;
-                   options_.max_switches_per_second = e.max_switches_per_second;
-                   switches_.clear();  // these were counted by an earlier limit
-                   ++coverage_["waiting limits changed"];
-                   if (open_wanting_ > e.max_queue) ++coverage_["waiting limits changed over full queues"];
-                   for (const EngineId id : live_) {
-                     const SimEngine& engine = engines_.at(id);
-                     if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
-                   }
-                 },
+                 [&](const OptionsChanged& e) { note_options(e.options); },
                  [&](const HistoryRestored& e) { note_restored(e); },
                  [&](const ClearRequested& e) { note_cleared(e); },
-                 [&](const PredictionChanged& e) { options_.prediction = e.prediction; },
                  [&](const DrainRequested& e) {
                    draining_ = true;
                    drain_deadline_ = e.deadline;
@@ -251,6 +234,18 @@ void Referee::note_added(const ModelAdded& event) {
   if (model.ticket != 0) ++coverage_["outdated while inspected"];
   model.ticket = 0;
   model.inspected.reset();
+}
+
+void Referee::note_options(const ContextOptions& options) {
+  const ContextOptions before = std::exchange(options_, options);
+  if (before.max_switches_per_second != options.max_switches_per_second) switches_.clear();  // those by another limit
+  if (before.max_queue == options.max_queue && before.load_timeout == options.load_timeout) return;
+  ++coverage_["waiting limits changed"];
+  if (open_wanting_ > options.max_queue) ++coverage_["waiting limits changed over full queues"];
+  for (const EngineId id : live_) {
+    const SimEngine& engine = engines_.at(id);
+    if (!engine.ready && !engine.stopped) ++coverage_["waiting limits changed in load"];
+  }
 }
 
 void Referee::note_restored(const HistoryRestored& event) {
@@ -844,6 +839,63 @@ void Referee::see(const Abort& action) {
   expect(force_seen_ || (draining_ && now_ >= drain_deadline_), "a lease is aborted though nobody forced it");
   it->second.aborted = true;
   ++coverage_["abort"];
+}
+
+// ---- the dry run ----
+
+std::optional<Referee::LoadTrial> Referee::try_load(const Event& event) const {
+  ModelId id;
+  RequestId load{};
+  Bytes footprint;
+  if (const auto* const requested = std::get_if<LoadRequested>(&event); requested != nullptr && !requested->force) {
+    id = requested->model;
+    load = requested->request;
+    if (requested->deadline <= now_) return std::nullopt;
+  } else if (const auto* const inspected = std::get_if<Inspected>(&event); inspected != nullptr) {
+    const auto model = models_.find(inspected->model);
+    const bool counts = model != models_.end() && model->second.ticket == inspected->ticket && inspected->footprint &&
+                        manager_.residency(inspected->model, now_) == Residency::kPreparing;
+    if (!counts) return std::nullopt;
+    const auto waits = std::find_if(open_.begin(), open_.end(), [&](const RequestId r) {
+      const SimRequest& request = requests_.at(r);
+      return request.kind == SimRequest::Kind::kLoad && request.model == inspected->model && request.deadline > now_;
+    });
+    if (waits == open_.end()) return std::nullopt;
+    id = inspected->model;
+    load = *waits;
+    footprint = *inspected->footprint;
+  }
+  if (id.empty()) return std::nullopt;
+  auto plan = manager_.plan_load(id, footprint, now_);
+  if (!plan) return std::nullopt;
+  return LoadTrial{id, load, *std::move(plan), std::holds_alternative<Inspected>(event)};
+}
+
+void Referee::check_trial(const LoadTrial& trial, const std::vector<Action>& actions) {
+  bool rejected = false;
+  bool starts = false;
+  for (const Action& action : actions) {
+    if (const auto* reject = std::get_if<Reject>(&action)) rejected |= reject->request == trial.load;
+    if (const auto* spawn = std::get_if<Spawn>(&action)) starts |= spawn->model == trial.model;
+    if (const auto* wake = std::get_if<Wake>(&action)) starts |= wake->model == trial.model;
+    ModelId leaves;
+    if (const auto* stop = std::get_if<Stop>(&action); stop != nullptr && stop->victim_of == trial.model) {
+      leaves = stop->model;
+    }
+    if (const auto* park = std::get_if<Park>(&action); park != nullptr && park->victim_of == trial.model) {
+      leaves = park->model;
+    }
+    if (leaves.empty() || !trial.plan.possible) continue;
+    expect(std::ranges::find(trial.plan.evict, leaves) != trial.plan.evict.end(),
+           "a model leaves for a load of which the dry run did not say so");
+    ++coverage_["a dry run named who leaves"];
+  }
+  expect(!rejected || !trial.plan.possible, "a load is refused that the dry run called possible");
+  // It may wait on, for a request that waits for the model as well, but it has its turn later.
+  const bool turned_away = trial.plan.reason.find("already; try again later") != std::string::npos || pressure_;
+  expect(!starts || trial.plan.possible || turned_away || rejected, "a load starts that the dry run called impossible");
+  if (starts) ++coverage_["a dry run said that it starts"];
+  if (rejected) ++coverage_["a dry run said that it is refused"];
 }
 
 // ---- after each step ----

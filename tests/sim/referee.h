@@ -141,6 +141,7 @@ class Referee {
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
   void note_lost(const LeaseLost& event);
+  void note_options(const ContextOptions& options);
   void note_restored(const HistoryRestored& event);
   void note_cleared(const ClearRequested& event);
   void end_lease(const LeaseReleased& event);
@@ -180,6 +181,15 @@ class Referee {
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);
+  // A load that is about to be decided, and what the dry run says of it.
+  struct LoadTrial {
+    ModelId model;
+    RequestId load;
+    LoadPlan plan;
+    bool decided = false;  // by this step, as it was inspected
+  };
+  std::optional<LoadTrial> try_load(const Event& event) const;
+  void check_trial(const LoadTrial& trial, const std::vector<Action>& actions);
   void check_state(const Event& event);
   void check_configuration();
   void check_changes();

@@ -55,6 +55,7 @@ class World {
   World(std::uint64_t seed, bool keep_log)
       : random_(seed),
         profile_(make_profile()),
+        options_(profile_.options),
         manager_(profile_.options, make_policy(profile_.policy).value()),
         referee_(manager_, profile_.options),
         keep_log_(keep_log) {}
@@ -97,6 +98,7 @@ class World {
   void operator_calls();
   void follow_schedule(const ModelId& model, Duration period);
   void configuration_changes();
+  void change_limits(Bytes budget, std::size_t max_models);
   void restart();
   // An event that nobody expects: it must change nothing, or do no harm.
   void stray_event();
@@ -140,6 +142,7 @@ class World {
 
   std::mt19937_64 random_;
   Profile profile_;
+  ContextOptions options_;  // as read last
   ContextManager manager_;
   Referee referee_;
   bool keep_log_;
@@ -339,11 +342,11 @@ void World::settle() {
   settling_ = true;
   profile_.leave = 0;
   if (!draining_) {
-    const ContextOptions& first = profile_.options;
     deliver(PressureChanged{false, Bytes()});
-    deliver(BudgetChanged{first.memory_budget, first.max_models, first.parking});
-    deliver(WaitingChanged{first.max_queue_per_model, first.max_queue, first.load_timeout, first.min_residency,
-                           first.head_start, first.max_switches_per_second});
+    const PredictionOptions prediction = options_.prediction;
+    options_ = profile_.options;
+    options_.prediction = prediction;
+    deliver(OptionsChanged{options_});
     for (const ModelView& model : manager_.models(now_)) {
       // A ttl would be tried again for ever if an image finds no room.
       add(ModelAdded{.model = model.id});
@@ -449,7 +452,7 @@ void World::operator_calls() {
     }
     case 10: {
       const Bytes budget = chance(0.5) ? profile_.options.memory_budget : Bytes::mib(100 * (1 + pick(16)));
-      deliver(BudgetChanged{budget, chance(0.5) ? profile_.options.max_models : pick(5), some_parking_limits()});
+      change_limits(budget, chance(0.5) ? profile_.options.max_models : pick(5));
       return;
     }
     case 11:
@@ -596,13 +599,26 @@ void World::configuration_changes() {
     }
   }
   if (chance(0.5)) {
-    deliver(WaitingChanged{chance(0.3) ? 128 : 1 + pick(6), chance(0.3) ? 1024 : 1 + pick(12),
-                           between(milliseconds(500), seconds(8)),
-                           chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3)),
-                           between(Duration::zero(), seconds(5)), pick(5)});
+    options_.max_queue_per_model = chance(0.3) ? 128 : 1 + pick(6);
+    options_.max_queue = chance(0.3) ? 1024 : 1 + pick(12);
+    options_.load_timeout = between(milliseconds(500), seconds(8));
+    options_.min_residency = chance(0.3) ? Duration::zero() : between(milliseconds(1), seconds(3));
+    options_.head_start = between(Duration::zero(), seconds(5));
+    options_.max_switches_per_second = pick(5);
+    deliver(OptionsChanged{options_});
   }
-  if (chance(0.5)) deliver(BudgetChanged{Bytes::mib(100 * (1 + pick(16))), pick(5), some_parking_limits()});
-  if (chance(0.2)) deliver(PredictionChanged{{.preload = chance(0.5), .read_ahead = chance(0.5)}});
+  if (chance(0.5)) change_limits(Bytes::mib(100 * (1 + pick(16))), pick(5));
+  if (chance(0.2)) {
+    options_.prediction = {.preload = chance(0.5), .read_ahead = chance(0.5)};
+    deliver(OptionsChanged{options_});
+  }
+}
+
+void World::change_limits(Bytes budget, std::size_t max_models) {
+  options_.memory_budget = budget;
+  options_.max_models = max_models;
+  options_.parking = some_parking_limits();
+  deliver(OptionsChanged{options_});
 }
 
 // The process ends by a kill or after a drain. The next one starts some time later with what was saved.
@@ -610,6 +626,7 @@ void World::restart() {
   ++life_;
   manager_ = ContextManager(profile_.options, make_policy(profile_.policy).value());
   referee_.restarted(profile_.options);
+  options_ = profile_.options;
   draining_ = false;
   hanging_.clear();
   spec_.clear();

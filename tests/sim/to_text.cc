@@ -113,21 +113,15 @@ std::string to_text(const Event& event) {
           },
           [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
           [](const EngineStalled& e) { return fmt::format("EngineStalled e{}", n(e.engine)); },
-          [](const BudgetChanged& e) {
-            return fmt::format("BudgetChanged {}, max_models {}, parking {} in {} and {} on disk",
-                               format_bytes(e.memory_budget), e.max_models, e.parking.enabled,
-                               format_bytes(e.parking.memory), format_bytes(e.parking.images));
-          },
-          [](const WaitingChanged& e) {
+          [](const OptionsChanged& e) {
+            const ContextOptions& o = e.options;
             return fmt::format(
-                "WaitingChanged {} a model, {} in all, load_timeout {}, min_residency {}, head_start {}, "
-                "{} switches/s",
-                e.max_queue_per_model, e.max_queue, span(e.load_timeout), span(e.min_residency), span(e.head_start),
-                e.max_switches_per_second);
-          },
-          [](const PredictionChanged& e) {
-            return fmt::format("PredictionChanged{}{}", if_set(e.prediction.preload, " preload"),
-                               if_set(e.prediction.read_ahead, " read_ahead"));
+                "OptionsChanged budget {}, max_models {}, parking {} in {} and {} on disk, queues {} a model and {} in "
+                "all, load_timeout {}, min_residency {}, head_start {}, {} switches/s{}{}",
+                format_bytes(o.memory_budget), o.max_models, o.parking.enabled, format_bytes(o.parking.memory),
+                format_bytes(o.parking.images), o.max_queue_per_model, o.max_queue, span(o.load_timeout),
+                span(o.min_residency), span(o.head_start), o.max_switches_per_second,
+                if_set(o.prediction.preload, ", preload"), if_set(o.prediction.read_ahead, ", read_ahead"));
           },
           [](const DrainRequested& e) { return fmt::format("DrainRequested until {}", until(e.deadline)); },
           [](const TimerFired&) { return std::string("TimerFired"); },

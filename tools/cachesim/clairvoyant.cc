@@ -72,6 +72,9 @@ class ClairvoyantPolicy final : public EvictionPolicy {
         future_(std::make_unique<Future>(trace)) {}
 
   std::string_view name() const override { return variant_.name; }
+  std::unique_ptr<EvictionPolicy> clone() const override {
+    return std::make_unique<ClairvoyantPolicy>(variant_, trace_, plan_, progress_);
+  }
   bool changes_with_time() const override { return true; }
 
   EvictionRank rank(const CacheEntry& entry, TimePoint /*now*/) const override {

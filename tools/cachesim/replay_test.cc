@@ -115,6 +115,7 @@ class WatchingPolicy final : public EvictionPolicy {
  public:
   explicit WatchingPolicy(std::vector<TimePoint>& uses) : uses_(uses) {}
   std::string_view name() const override { return "watching"; }
+  std::unique_ptr<EvictionPolicy> clone() const override { return std::make_unique<WatchingPolicy>(uses_); }
   EvictionRank rank(const CacheEntry& entry, TimePoint now) const override { return lru_->rank(entry, now); }
   std::string standing(const CacheEntry& entry, TimePoint now) const override { return lru_->standing(entry, now); }
   void used(const CacheEntry& /*entry*/, TimePoint now) override { uses_.push_back(now); }

@@ -67,6 +67,8 @@ class EvictionPolicy {
   virtual ~EvictionPolicy() = default;
   // The registered name: "lru".
   virtual std::string_view name() const = 0;
+  // Another one that remembers the same.
+  virtual std::unique_ptr<EvictionPolicy> clone() const = 0;
   // Called after each change of `entry` (insert, use). Must depend on nothing but the arguments and what used() and
   // evicted() saw.
   virtual EvictionRank rank(const CacheEntry& entry, TimePoint now) const = 0;

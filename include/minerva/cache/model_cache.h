@@ -22,6 +22,12 @@ class ModelCache {
  public:
   // Requires: policy is not null. Default: LRU.
   explicit ModelCache(std::unique_ptr<EvictionPolicy> policy = make_lru_policy());
+  // A copy has a policy of its own, which remembers the same. O(n).
+  ModelCache(const ModelCache& other);
+  ModelCache(ModelCache&&) noexcept = default;
+  ModelCache& operator=(const ModelCache&) = delete;
+  ModelCache& operator=(ModelCache&&) noexcept = default;
+  ~ModelCache() = default;
 
   // `id` became resident, never used so far: use() or touch() follow if somebody wanted it. `preloaded` is the entry's
   // label until its first use. Requires: not resident.

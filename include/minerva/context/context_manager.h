@@ -55,9 +55,9 @@ class ContextManager {
   // When step(TimerFired) is due; nothing if no deadline is pending.
   std::optional<TimePoint> next_timer() const;
 
-  // What a load of `model` would do now. `footprint`: as inspected; of a resident one what its engine takes counts.
-  // Errors: kModelNotFound.
-  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint) const;
+  // What LoadRequested{model} would do at `now`: it is tried on a copy of the state, O(models + waiting requests).
+  // `footprint`: as inspected; of a resident one what its engine takes counts. Errors: kModelNotFound.
+  Result<LoadPlan> plan_load(const ModelId& model, Bytes footprint, TimePoint now) const;
 
   // ---- views ----
   std::vector<ModelId> loaded_models() const;          // hot, in the order they became so

@@ -88,6 +88,29 @@ struct PredictionOptions {
   bool read_ahead = false;  // their files are, where they are not loaded
 };
 
+// ---- configuration ------------------------------------------------------------------------------------------------
+
+struct ContextOptions {
+  std::size_t max_models = 0;               // 0: bounded by memory only
+  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
+  ParkingLimits parking{};
+  PredictionOptions prediction{};
+  std::size_t max_queue_per_model = 128;             // waiting requests
+  std::size_t max_queue = 1024;                      // waiting requests in all
+  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
+  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
+  Duration min_residency = std::chrono::seconds(2);
+  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
+  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
+  Duration head_start = std::chrono::seconds(10);
+  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
+  std::size_t max_switches_per_second = 0;
+  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
+  Duration quarantine_max = std::chrono::seconds(60);
+  std::size_t kept_decisions = 1000;
+  std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
+};
+
 // ---- events -------------------------------------------------------------------------------------------------------
 
 // The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
@@ -132,20 +155,25 @@ struct LoadRequested {
   bool force = false;    // may take pinned and busy models: their leases are aborted
   TimePoint deadline;
 };
+// Who wants a model out of memory: for the reasons that are given.
+enum class Asker { kOperator, kSchedule, kKeepAlive };
 // Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict.
 struct UnloadRequested {
   RequestId request;
   ModelId model;
   bool force = false;  // unpins, aborts leases and waiters at once
   TimePoint deadline;
+  Asker asker = Asker::kOperator;
 };
 // Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict; kNotSupported if its
-// engine cannot be parked. A model that is not resident stays so.
+// engine cannot be parked. A model that is not resident stays so. An engine that still works, be it on what its client
+// gave up, is asked again until `deadline`.
 struct ParkRequested {
   RequestId request;
   ModelId model;
   bool force = false;  // unpins, aborts leases and waiters at once
   TimePoint deadline;
+  Asker asker = Asker::kOperator;
 };
 // Answered by Done or Reject at once. A cold model may be pinned: that does not load it.
 struct PinRequested {
@@ -243,22 +271,9 @@ struct ClearRequested {
   bool history = false;  // who was used, and the times that loads and wakes took
   bool images = false;   // idle parked models are stopped, as their images end with their engines
 };
-struct BudgetChanged {
-  Bytes memory_budget;
-  std::size_t max_models;  // 0: bounded by memory only
-  ParkingLimits parking{};
-};
-struct PredictionChanged {
-  PredictionOptions prediction;
-};
-// As in ContextOptions. Who waits already keeps his deadline.
-struct WaitingChanged {
-  std::size_t max_queue_per_model;
-  std::size_t max_queue;
-  Duration load_timeout;
-  Duration min_residency;
-  Duration head_start;
-  std::size_t max_switches_per_second;
+// The configuration was read again. Who waits already keeps his deadline and his turn; the seed of the backoffs stays.
+struct OptionsChanged {
+  ContextOptions options;
 };
 // No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
 struct DrainRequested {
@@ -271,7 +286,7 @@ using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
                  EngineWoken, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
-                 PressureChanged, BudgetChanged, WaitingChanged, PredictionChanged, DrainRequested, TimerFired>;
+                 PressureChanged, OptionsChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -358,28 +373,7 @@ struct Abort {
 
 using Action = std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhead, Kill, Grant, Done, Reject, Abort>;
 
-// ---- configuration and views --------------------------------------------------------------------------------------
-
-struct ContextOptions {
-  std::size_t max_models = 0;               // 0: bounded by memory only
-  Bytes memory_budget = Bytes(UINT64_MAX);  // of all reservations together
-  ParkingLimits parking{};
-  PredictionOptions prediction{};
-  std::size_t max_queue_per_model = 128;             // waiting requests
-  std::size_t max_queue = 1024;                      // waiting requests in all
-  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
-  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
-  Duration min_residency = std::chrono::seconds(2);
-  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
-  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
-  Duration head_start = std::chrono::seconds(10);
-  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
-  std::size_t max_switches_per_second = 0;
-  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
-  Duration quarantine_max = std::chrono::seconds(60);
-  std::size_t kept_decisions = 1000;
-  std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
-};
+// ---- views --------------------------------------------------------------------------------------------------------
 
 // What became of the inference requests: accepted = completed + failed + shed + cancelled + those under way.
 struct RequestCounts {

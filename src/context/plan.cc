@@ -1,0 +1,403 @@
+// Which model leaves for which, and why no request starves.
+//
+// A *claimant* is a model that somebody wants and that waits for room: to be loaded, or to be woken from its image.
+// plan() looks at the claimants one after the other, in the order of their *turns*: who forces first, and then whose
+// oldest request came first (State::turn; a high priority counts as some seconds earlier, a low one as later). Each
+// claimant gets the first of these that is possible:
+//
+//   1. It starts: there is room for it now, beside everything that earlier claimants were promised.
+//   2. It waits for models that are on their way out: when they are gone there will be room.
+//   3. Idle models leave for it at once. An idle model is hot or parked, serves nobody, is wanted by nobody and is not
+//      pinned. Which of them: the set that costs least by the eviction policy (victims.h). A model is parked if that
+//      frees enough, and stopped otherwise.
+//   4. Busy models drain for it: they get no new requests, and when the running ones have ended all of them leave
+//      together. A busy model may have served for min_residency first; models that drain already are chosen first.
+//   5. It waits, because nobody can leave.
+//
+// Room that is promised to a claimant counts as taken for all after it. And once a claimant waits for busy models
+// (4 or 5), those after it may start or wait for exits, but nobody leaves for them: `may_evict_`. So a later claimant
+// takes only what is left over, and never from an earlier one.
+//
+// Why no request starves: a request's turn never moves back, and a request that comes later has a later turn, but for
+// the head start of its priority, which is bounded. So before each claimant there are finitely many others. The first
+// claimant gets its room: whatever is not pinned leaves for it. Idle models leave at once. Models that load, park or
+// wake come to an end. Busy models serve for at most min_residency more, and then only the requests that run; a line
+// of requests that waits for slots does not hold its model, as it comes after the claimant once the model has left
+// (Model::had_turn). Requests that wait for slots elsewhere are slots.cc's.
+//
+// Before the claimants: what only a guess wants gives way to whoever waits, and the limits hold.
+#include "context/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "context/planted_bug.h"
+#include "context/victims.h"
+#include "context/words.h"
+
+namespace minerva {
+namespace {
+
+class Planner {
+ public:
+  explicit Planner(const State& state) : state_(state), draft_(state) {}
+
+  std::vector<Move> plan() {
+    yield_guesses();
+    shrink_to_limits();
+    shrink_parked();
+    for (const Model* claimant : claimants()) {
+      // A parked one may have been told to leave for one before it.
+      if (draft_.state_of(*claimant) == claimant->state() && !draft_.claimed(*claimant)) place(*claimant);
+    }
+    return std::move(moves_);
+  }
+
+ private:
+  // ---- claimants ----
+  std::vector<const Model*> claimants() const;
+  void place(const Model& claimant);
+  bool fits_now(const Model& claimant) const;
+  // 3 to 5.
+  void make_room(const Model& claimant);
+  void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
+  Move::Kind how_to_displace(const Move& move, bool all_ready) const;
+  // ---- who may leave ----
+  void add_idle(Candidates& candidates) const;
+  void add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const;
+  // It may leave without disturbing anybody, now or once it is parked.
+  bool unused(const Model& m) const;
+  // A busy model that holds its place against the claimant: its own requests are older, and about to be served.
+  bool protected_by_turn(const Model& m, RequestQueue::Turn claimants) const;
+  // ---- without a claimant ----
+  void yield_guesses();
+  void withdraw_guesses(const Model& claimant);
+  void stop_return(const Model& claimant);
+  void shrink_to_limits();
+  void shrink_parked();
+
+  // It makes room at once, if it can.
+  void tell_to_leave(Leaver& leaver, bool stops);
+  Leaver guess_leaver(const Model& guess);
+  Move& add(Move::Kind kind, const Model* claimant) {
+    return moves_.emplace_back(Move{.kind = kind, .claimant = claimant});
+  }
+  std::size_t requests(const Model& m) const { return state_.queue.lines(m.id).leases.size(); }
+
+  const State& state_;
+  Draft draft_;
+  bool may_evict_ = true;  // false once a claimant waits for room that no idle model can give
+  std::vector<Move> moves_;
+};
+
+// ---- claimants ----
+
+std::vector<const Model*> Planner::claimants() const {
+  struct Claim {
+    bool forced;
+    RequestQueue::Turn turn;
+    const Model* model;
+  };
+  std::vector<Claim> claims;
+  for (const auto& [id, m] : state_.models) {
+    const bool yields = draft_.state_of(m) != m.state();
+    if (!yields && state_.waits_for_room(m)) claims.push_back({state_.forced(m), state_.turn(m), &m});
+  }
+  // An operator who forces does not wait in line.
+  std::sort(claims.begin(), claims.end(),
+            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
+  std::vector<const Model*> models;
+  models.reserve(claims.size());
+  for (const Claim& claim : claims) models.push_back(claim.model);
+  return models;
+}
+
+void Planner::place(const Model& claimant) {
+  if (claimant.footprint > state_.ledger.budget()) {
+    add(Move::Kind::kRefuse, &claimant);
+    return;
+  }
+  const bool somebody_waits = state_.queue.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst);
+  if (state_.comes_back_unasked(claimant) && somebody_waits) return;
+  if (fits_now(claimant)) {
+    add(Move::Kind::kStart, &claimant);
+    draft_.start(claimant);
+    return;
+  }
+  if (state_.queue.lines(claimant.id).wanting() == 0) {
+    add(Move::Kind::kGiveUp, &claimant);
+    return;
+  }
+  withdraw_guesses(claimant);
+  const Bytes needs = state_.lacking(claimant);
+  if (!draft_.planned.fits(needs)) stop_return(claimant);
+  if (!draft_.planned.fits(needs)) return make_room(claimant);
+  add(Move::Kind::kAwaitExits, &claimant);
+  draft_.planned.take(needs);
+}
+
+bool Planner::fits_now(const Model& claimant) const {
+  const Bytes needs = state_.lacking(claimant);
+  const bool held_back =
+      state_.pressure && claimant.state() != ModelState::kParked && !planted_bug(PlantedBug::kPressureIgnored);
+  return !held_back && draft_.now.fits(needs) && draft_.planned.fits(needs);
+}
+
+void Planner::make_room(const Model& claimant) {
+  const Bytes needs = state_.lacking(claimant);
+  const bool forced = state_.forced(claimant);
+  Candidates candidates;
+  if (may_evict_) add_idle(candidates);
+  auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
+  RequestQueue::Turn turn = state_.turn(claimant);
+  if (!chosen && !forced) {
+    // An operator's load takes what is idle, and does not wait for busy models.
+    if (!state_.queue.lines(claimant.id).loads.empty()) add(Move::Kind::kRefuseLoads, &claimant);
+    if (requests(claimant) == 0) {
+      add(Move::Kind::kGiveUp, &claimant);
+      return;
+    }
+    turn = state_.turn_of_leases(claimant);
+  }
+  if (!chosen && may_evict_) {
+    add_busy(claimant, turn, candidates);
+    chosen = choose_victims(draft_.planned, needs, candidates.departures);
+  }
+  if (chosen) return displace(claimant, std::move(candidates), *std::move(chosen));
+  add(Move::Kind::kAwaitOthers, &claimant).candidates = std::move(candidates);
+  // Room is kept for it, unless only an operator who unpins a model can make room.
+  if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
+  draft_.planned.take(needs);
+  may_evict_ = false;
+}
+
+void Planner::displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen) {
+  Move move{.kind = Move::Kind::kLeave, .claimant = &claimant, .forced = state_.forced(claimant)};
+  std::vector<bool> stops;  // of each leaver
+  bool all_ready = true;
+  for (const std::size_t i : chosen) {
+    const auto& [model, stop, ready] = candidates.whose[i];
+    const auto before = std::ranges::find(move.leavers, model, &Leaver::model);
+    if (before == move.leavers.end()) {
+      move.leavers.push_back({.model = model});
+      stops.push_back(stop);
+    } else if (stop) {
+      stops[static_cast<std::size_t>(before - move.leavers.begin())] = true;
+    }
+    draft_.claim(*model);
+    draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
+    all_ready &= ready;
+    const TimePoint settled = state_.residency_ends(*model, claimant);
+    const bool too_new = draft_.state_of(*model) == ModelState::kHot && settled > state_.now;
+    if (too_new) move.until = std::min(move.until.value_or(settled), settled);
+  }
+  draft_.planned.take(state_.lacking(claimant));
+  move.kind = how_to_displace(move, all_ready);
+  if (move.kind == Move::Kind::kAwaitSwitch) {
+    const TimePoint possible = *draft_.next_switch(claimant);
+    move.until = std::min(move.until.value_or(possible), possible);
+  }
+  for (std::size_t i = 0; i < move.leavers.size(); ++i) {
+    Leaver& its = move.leavers[i];
+    const Model& m = *its.model;
+    its.how = stops[i] ? Leaver::How::kStop : Leaver::How::kPark;
+    const bool acts = move.kind == Move::Kind::kDrain || move.kind == Move::Kind::kLeave;
+    // Who is idle may go on serving until the last one is free, except if that would only be aborted.
+    its.drains = move.kind == Move::Kind::kDrain && m.state() == ModelState::kHot && (move.forced || !draft_.idle(m));
+    if (acts && move.forced) draft_.lift_pin(m);
+    its.turn_ends = acts && m.state() == ModelState::kHot && !m.draining;
+    if (move.kind != Move::Kind::kLeave) continue;
+    tell_to_leave(its, stops[i]);
+    if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
+  }
+  if (move.kind != Move::Kind::kLeave) may_evict_ = false;
+  move.candidates = std::move(candidates);
+  move.chosen = std::move(chosen);
+  moves_.push_back(std::move(move));
+}
+
+Move::Kind Planner::how_to_displace(const Move& move, bool all_ready) const {
+  if (!all_ready) return Move::Kind::kAwaitModels;
+  const bool all_free = std::ranges::all_of(move.leavers, [](const Leaver& l) { return l.model->leases.empty(); });
+  if (!all_free) return Move::Kind::kDrain;
+  return draft_.next_switch(*move.claimant) ? Move::Kind::kAwaitSwitch : Move::Kind::kLeave;
+}
+
+void Planner::tell_to_leave(Leaver& leaver, bool stops) {
+  const Model& m = *leaver.model;
+  leaver.how = Leaver::How::kStop;
+  if (!stops) {
+    ImageRoom image = draft_.image_room(m);
+    leaver.image_victims = std::move(image.stopped);
+    if (image.when == ImageRoom::When::kNow) leaver.how = Leaver::How::kPark;
+    if (image.when == ImageRoom::When::kLater) leaver.how = Leaver::How::kLater;
+  }
+  for (const Model* victim : leaver.image_victims) draft_.leave(*victim, /*stops=*/true);
+  if (leaver.how != Leaver::How::kLater) draft_.leave(m, leaver.how == Leaver::How::kStop);
+}
+
+// ---- who may leave ----
+
+bool Planner::unused(const Model& m) const {
+  const bool parking = draft_.state_of(m) == ModelState::kParking && !m.pinned && !state_.wanted(m);
+  return parking || draft_.idle(m);
+}
+
+void Planner::add_idle(Candidates& candidates) const {
+  std::vector<const Model*> idle_ones = draft_.idle_models();
+  std::erase_if(idle_ones, [&](const Model* m) { return draft_.claimed(*m); });
+  candidates.add(draft_, idle_ones, /*ready=*/true, /*weighed=*/true);
+  // What these will keep can be had as well, once they are parked.
+  std::vector<const Model*> parking;
+  for (const auto& [id, m] : state_.models) {
+    const bool parks = draft_.state_of(m) == ModelState::kParking;
+    if (parks && unused(m) && !draft_.claimed(m)) parking.push_back(&m);
+  }
+  candidates.add(draft_, parking, /*ready=*/false, /*weighed=*/true);
+}
+
+bool Planner::protected_by_turn(const Model& m, RequestQueue::Turn claimants) const {
+  // Requests that wait for a slot are not about to be served: they wait for those that run, as the claimant does.
+  const bool wait_for_slot = m.state() == ModelState::kHot && m.slots > 0 && (m.draining || !state_.can_grant(m));
+  if (wait_for_slot && !planted_bug(PlantedBug::kLineProtects)) return false;
+  return state_.turn(m) < claimants;
+}
+
+void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const {
+  const bool forced = state_.forced(claimant);
+  std::vector<const Model*> now;
+  std::vector<const Model*> pinned;  // only by force
+  std::vector<const Model*> later;   // cannot be told yet
+  for (const auto& [id, m] : state_.models) {
+    const ModelState now_in = draft_.state_of(m);
+    if (&m == &claimant || !draft_.has_engine(m) || now_in == ModelState::kStopping) continue;
+    if (draft_.claimed(m) || unused(m)) continue;  // the latter are added by add_idle()
+    if (now_in == ModelState::kLoading || now_in == ModelState::kParking || now_in == ModelState::kWaking) {
+      if (!m.pinned || forced) later.push_back(&m);
+    } else if (m.pinned) {
+      if (forced) pinned.push_back(&m);
+    } else {
+      const bool must_go = forced || state_.leaving_anyway(m);
+      if (!must_go && protected_by_turn(m, turn)) continue;
+      const bool settled = must_go || now_in == ModelState::kParked || state_.now >= state_.residency_ends(m, claimant);
+      (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
+    }
+  }
+  // A lease that ends refreshes recency: without the first line two busy models could take turns in draining for ever.
+  const auto goes_first = [&](const Model* a, const Model* b) {
+    if (a->draining != b->draining) return a->draining;
+    return state_.cache.rank(a->id) < state_.cache.rank(b->id);
+  };
+  std::sort(now.begin(), now.end(), goes_first);
+  std::sort(pinned.begin(), pinned.end(), goes_first);
+  // In this order, whatever the policy weighs: who drains already goes on.
+  candidates.add(draft_, now, /*ready=*/true, /*weighed=*/false);
+  candidates.add(draft_, pinned, /*ready=*/true, /*weighed=*/false);
+  candidates.add(draft_, later, /*ready=*/false, /*weighed=*/false);
+}
+
+// ---- guesses, and what comes back after a restart ----
+
+void Planner::yield_guesses() {
+  if (state_.queue.wanting() == 0 || planted_bug(PlantedBug::kGuessNeverYields)) return;
+  for (const auto& [id, m] : state_.models) {
+    if (!m.guess || state_.queue.lines(id).wanting() > 0) continue;
+    if (m.state() != ModelState::kLoading && !m.preparing()) continue;
+    Move& move = add(Move::Kind::kYield, nullptr);
+    move.leavers.push_back({.model = &m});
+    move.reason = "it was loaded on a guess, and a request waits for another";
+    if (m.preparing()) {
+      draft_.give_up(m);
+    } else {
+      draft_.leave(m, /*stops=*/true);
+    }
+  }
+}
+
+Leaver Planner::guess_leaver(const Model& guess) {
+  // One that was woken may have conversations.
+  const bool stops = State::only_guessed(guess);
+  draft_.leave(guess, stops);
+  return {.model = &guess, .how = stops ? Leaver::How::kStop : Leaver::How::kPark};
+}
+
+void Planner::withdraw_guesses(const Model& claimant) {
+  while (!draft_.planned.fits(state_.lacking(claimant))) {
+    const Model* const guess = planted_bug(PlantedBug::kGuessGoesLast) ? nullptr : draft_.idle_guess();
+    if (guess == nullptr) return;
+    Move& move = add(Move::Kind::kWithdraw, &claimant);
+    move.leavers.push_back(guess_leaver(*guess));
+    move.reason = fmt::format("loaded on a guess, it makes room for {}", in_quotes(claimant.id));
+  }
+}
+
+void Planner::stop_return(const Model& claimant) {
+  if (state_.coming_back.empty()) return;
+  const auto found = state_.models.find(state_.coming_back.front());
+  if (found == state_.models.end()) return;
+  const Model& m = found->second;
+  if (draft_.state_of(m) != ModelState::kLoading || !state_.comes_back_unasked(m)) return;
+  Move& move = add(Move::Kind::kStopReturn, &claimant);
+  move.leavers.push_back({.model = &m});
+  move.reason = "it was coming back after the restart, and its memory is wanted by who asked";
+  draft_.leave(m, /*stops=*/true);
+}
+
+// ---- limits ----
+
+void Planner::shrink_to_limits() {
+  while (!draft_.planned.within()) {
+    Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
+    const std::vector<const Model*> idle_ones = draft_.idle_models();
+    const auto hot = std::ranges::find(idle_ones, ModelState::kHot, &Model::state);
+    const bool too_many = draft_.planned.max_models != 0 && draft_.planned.slots > draft_.planned.max_models;
+    if (const Model* const guess = draft_.idle_guess()) {
+      move.leavers.push_back(guess_leaver(*guess));
+    } else if (hot != idle_ones.end()) {
+      const bool frees = too_many || draft_.expected_residue(**hot) < draft_.held(**hot);
+      Leaver& its = move.leavers.emplace_back(Leaver{.model = *hot});
+      tell_to_leave(its, /*stops=*/!frees || !state_.parkable(**hot));
+      // What is stopped for its image may be enough; if not, it does not wait for that.
+      if (its.how == Leaver::How::kLater && !draft_.planned.within()) {
+        its.how = Leaver::How::kStop;
+        draft_.leave(**hot, /*stops=*/true);
+      }
+    } else if (!idle_ones.empty() && draft_.planned.committed > draft_.planned.budget) {
+      tell_to_leave(move.leavers.emplace_back(Leaver{.model = idle_ones.front()}), /*stops=*/true);
+    } else {
+      return;
+    }
+    moves_.push_back(std::move(move));
+  }
+}
+
+void Planner::shrink_parked() {
+  Bytes residues;
+  Bytes images;
+  for (const auto& [id, m] : state_.models) {
+    if (!m.engine || draft_.state_of(m) == ModelState::kStopping) continue;
+    images += state_.ledger.image(*m.engine);
+    if (draft_.state_of(m) == ModelState::kParked) residues += draft_.held(m);
+  }
+  const ParkingLimits& limits = state_.options.parking;
+  if (residues <= limits.memory && images <= limits.images) return;
+  for (const Model* m : draft_.idle_models()) {
+    const bool too_much = residues > limits.memory;
+    if (!too_much && images <= limits.images) return;
+    const Bytes image = state_.ledger.image(*m->engine);
+    if (m->state() != ModelState::kParked || (!too_much && image == Bytes())) continue;
+    residues -= draft_.held(*m);
+    images -= image;
+    Move& move = add(Move::Kind::kShrink, nullptr);
+    move.reason = "evicted, as parked models hold more than park.memory or park.images allows";
+    tell_to_leave(move.leavers.emplace_back(Leaver{.model = m}), /*stops=*/true);
+  }
+}
+
+}  // namespace
+
+std::vector<Move> plan(const State& state) { return Planner(state).plan(); }
+
+}  // namespace minerva

@@ -1,0 +1,143 @@
+// State: all that the core decides from, as plain data, and the questions that can be answered from it.
+//
+// A State is a value: a copy of it is a world in which something can be tried (dry_run.cc). No function in here changes
+// anything. The only writers are the transitions, which are the functions of ContextManager::Impl (impl.h); plan()
+// (plan.h) gets the State const. There is no clock: `now` is the time of the event that is dealt with.
+//
+// Threading: one thread.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "context/ledger.h"
+#include "context/model.h"
+#include "context/requests.h"
+#include "minerva/cache/model_cache.h"
+#include "minerva/context/types.h"
+
+namespace minerva {
+
+// A request that was granted and has not ended.
+struct Lease {
+  ModelId model;
+  EngineId engine;
+  TimePoint granted;
+  CacheOutcome outcome;
+  bool retried;          // this is its second engine
+  bool looking = false;  // no use of the model
+  UserId caller{};
+  unsigned slots = 0;
+  Duration estimate{};  // of the time it takes, as it counted for its caller's turn
+};
+
+struct State {
+  State(const ContextOptions& options, std::unique_ptr<EvictionPolicy> policy);
+
+  ContextOptions options;
+  ModelCache cache;
+  Ledger ledger;
+  RequestQueue queue;
+  std::map<ModelId, Model> models;
+  std::map<EngineId, ModelId> engines;  // those alive
+  std::unordered_map<RequestId, Lease> leases;
+  std::size_t removed_models = 0;            // in `models`, but no longer in the catalog
+  std::deque<ModelId> coming_back;           // those that are to, or were; the first one may be under way
+  std::optional<Duration> load_time_of_any;  // moving average
+  std::deque<TimePoint> switches;            // in which models left for another one, of the last second
+  bool pressure = false;                     // memory outside of the budget is short
+  bool draining = false;
+  bool drain_aborted = false;
+  TimePoint drain_deadline{};
+  TimePoint now{};
+  std::uint64_t next_ticket = 1;
+  std::uint64_t next_engine = 1;
+
+  // ---- a model (state.cc) ----
+  // nullptr if the catalog does not have it.
+  const Model* find_known(const ModelId& id) const;
+  // A request, an operator or the catalog wants it in memory.
+  bool wanted(const Model& m) const;
+  // It waits for room, or for room to wake.
+  bool waits_for_room(const Model& m) const;
+  // It is hot or parked, nobody holds or wants it, and nothing protects it.
+  bool idle(const Model& m) const;
+  // It leaves whether another model needs its room or not.
+  bool leaving_anyway(const Model& m) const;
+  // An operator forces its load.
+  bool forced(const Model& m) const;
+  // It is on its way back and nobody waits for it.
+  bool comes_back_unasked(const Model& m) const;
+  // Resident on a guess alone: nobody had it in memory before.
+  static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
+  // What it needs beyond what it holds: all of its footprint if it is cold.
+  Bytes lacking(const Model& m) const;
+  // When it was used last, or became hot.
+  TimePoint idle_since(const Model& m) const;
+  static Residency residency(const Model& m, TimePoint now);
+
+  // ---- turns among models (state.cc) ----
+  // Of its first waiter; of a preload that nobody waits for, after all others.
+  RequestQueue::Turn turn(const Model& m) const;
+  // The same without the loads.
+  RequestQueue::Turn turn_of_leases(const Model& m) const;
+  // When a busy model may be drained for `claimant`.
+  TimePoint residency_ends(const Model& m, const Model& claimant) const;
+  // What a request's turn counts from, after its arrival.
+  Duration head_start(Priority priority) const;
+  bool queue_is_full(const Model& m) const;
+
+  // ---- parking (state.cc) ----
+  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just
+  // now.
+  bool parkable(const Model& m) const;
+  // What it will keep when it is parked: as last time, or a guess.
+  Bytes expected_residue(const Model& m) const;
+  static Bytes expected_residue(const Model& m, Bytes held);
+  // How large its image may become.
+  Bytes image_room(const Model& m) const;
+
+  // ---- all of them (state.cc) ----
+  // Nobody waits and nothing is under way, so that a lease on a hot model changes nothing for anybody else: the common
+  // case, which should not cost a walk over all models.
+  bool at_rest() const;
+  // No model is between two states, none has to leave, and none comes back: the time for guesses.
+  bool no_model_moves() const;
+
+  // ---- slots (slots.cc) ----
+  // Its breaker is half open and one request tries it; more requests wait until that one has ended.
+  bool is_being_tried(const Model& m) const;
+  // Its engine takes a request of so many slots at once.
+  static bool takes(const Model& m, unsigned slots);
+  // It wants more slots than its engine has.
+  static bool is_too_wide(const Model& m, unsigned slots);
+  // The request that gets the next slot, of those that came before `end`; nullptr if none waits.
+  const Waiter* next_in_line(const Model& m, std::uint64_t end) const;
+  // A request for it that comes now, and that takes so many slots, waits.
+  bool must_wait(const Model& m, unsigned slots) const;
+  // Somebody waits for a hot model who can be granted at once.
+  bool can_grant(const Model& m) const;
+  // Counted together with those it has no slot for.
+  bool has_too_many_leases(const Model& m) const;
+
+  // ---- estimates (estimates.cc) ----
+  // As before; a guess from the loads of other models if there was none.
+  Duration usual_load_time(const Model& m) const;
+  static Duration usual_wake_time(const Model& m);
+  // Of a load of `m`, or a wake if it is parked or will be.
+  Duration guess_load_time(const Model& m) const;
+  // Of the state it would fall to, if it made room: a wake if it would be parked, a load otherwise.
+  Duration reload_cost(const Model& m) const;
+  // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
+  std::optional<Duration> expected_time(const Model& m) const;
+  // Until a request that comes for `m` now is granted, as far as can be told.
+  Duration expected_wait(const Model& m) const;
+};
+
+// now + span, or the end of time.
+TimePoint after(TimePoint now, Duration span);
+
+}  // namespace minerva
