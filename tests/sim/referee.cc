@@ -506,7 +506,7 @@ void Referee::check_switches(const SimEngine& victim, const ModelId& newcomer) {
   if (switches_.size() == most) ++coverage_["as many switches as are allowed"];
 }
 
-// Checks the limits with `with` beside all engines that are alive.
+// Room for `with` beside all that are alive.
 void Referee::check_limits(const SimEngine* with) const {
   Bytes held = with->footprint;
   std::size_t slots = 1;
@@ -1014,7 +1014,7 @@ void Referee::check_guess(SimEngine& engine) {
 
 // The model leaves to make room.
 void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) const {
-  // A parked model may also leave because of the limits on parking.
+  // A parked one leaves for limits of its own.
   const bool in_the_way = !newcomer.empty() || victim.parking == SimEngine::Parking::kNo;
   if (victim.perhaps_on_guess || !in_the_way) return;
   for (const EngineId id : live_) {

@@ -38,7 +38,7 @@ struct SimEngine {
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
   Bytes image{};
-  Bytes cached{};         // in the page cache, as far as the core was told
+  Bytes cached{};         // in the page cache, as far as anybody was told
   Bytes hot_footprint{};  // what it holds when it is not parked
   bool dead = false;
   std::set<RequestId> leases{};
@@ -120,14 +120,14 @@ class Referee {
     bool pinned_by_catalog = false;
     Duration ttl{};
     Duration unload_ttl{};
-    TimePoint last_active{};        // when it became hot, was granted or asked to load, or when a lease ended
-    bool was_removed = false;       // since its engine started
-    bool returns = false;           // it was resident before the restart, and nothing says that it must not come back
-    bool was_resident = false;      // before this restart, or any earlier one
-    std::uint64_t past_grants = 0;  // before the restart
-    bool comes_back = false;   // its engine was stopped for new settings, and nobody wanted it out of memory since then
-    std::uint64_t ticket = 0;  // of the last Inspect
-    std::optional<Bytes> inspected;  // the answer to it, until the core has used it
+    TimePoint last_active{};         // became hot, was granted or asked to load, or a lease ended
+    bool was_removed = false;        // since its engine started
+    bool returns = false;            // it was resident before the restart, and nothing says that it is not to come back
+    bool was_resident = false;       // before the restart, or any earlier one
+    std::uint64_t past_grants = 0;   // before the restart
+    bool comes_back = false;         // its engine was stopped for its settings, and nobody wanted it out since
+    std::uint64_t ticket = 0;        // the last Inspect
+    std::optional<Bytes> inspected;  // the answer to it, until used
     std::optional<EngineId> live;    // at most one
     unsigned slots = 0;
     bool perhaps_quick = false;  // a request for it may have taken less than 300 ms

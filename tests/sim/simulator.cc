@@ -155,7 +155,7 @@ class World {
   bool settling_ = false;  // there are no more faults and arrivals
   bool draining_ = false;
   std::uint64_t life_ = 0;
-  History kept_;  // the core's history when it was last saved
+  History kept_;  // the core's, as it was when it was saved last
   std::map<ModelId, Bytes> footprints_;
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
@@ -672,7 +672,7 @@ void World::notices_death(RequestId request, EngineId engine) {
 // ---- engines ----
 
 Bytes World::footprint_of(const ModelId& model) {
-  // The file changes between two inspections.
+  // A file that changes between two looks.
   if (faulty()) footprints_[model] = Bytes::mib(100 * pick(10));
   return footprints_[model];
 }
