@@ -89,7 +89,7 @@ void ContextManager::Impl::guess_failed(Model& m) {
 void ContextManager::Impl::note_on_paper(const Model& m) {
   const bool there =
       std::any_of(on_paper_.begin(), on_paper_.end(), [&](const PaperGuess& guess) { return guess.model == m.id; });
-  // It is not known how much room a model takes that was never inspected.
+  // How much room one takes that was never inspected is not known.
   if (there || m.footprint == Bytes()) return;
   if (on_paper_.size() == kMostOnPaper) {
     on_paper_.erase(on_paper_.begin());
