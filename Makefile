@@ -1,11 +1,11 @@
-# The front door. `make run` and `make test` are all a newcomer needs; each installs what is missing and says so.
+# The entry to everything. A newcomer needs only `make run` and `make test`; each installs what is missing, and says so.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PRESET ?= dev
 JOBS ?= $(shell nproc)
 CACHE := $(or $(MINERVA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/minerva)
 export MINERVA_CACHE := $(CACHE)
-# A clone in another place finds what was compiled before.
+# With this a clone in another place finds what was compiled before.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 

@@ -1,9 +1,11 @@
-// minerva-launcher PROGRAM ARGS...: runs a command engine (src/engine/command_engine.h) so that nothing of it is left.
+// minerva-launcher PROGRAM ARGS...: runs a command engine (src/engine/command_engine.h) so that none of its processes
+// outlives the daemon.
 //
-// It stays beside the program. What the program starts becomes a child of the launcher in the end, however it detaches
-// itself, and is killed when the program ends or when the launcher's stdin does. The daemon holds the other end of
-// that: it also ends when the daemon is killed. The launcher ends as the program did, once all of them are gone, so
-// that their memory is free when the daemon learns of it.
+// The launcher stays beside the program. Whatever the program starts, however it detaches itself, becomes a child of
+// the launcher in the end. The launcher kills these children when the program ends, and also when the launcher's own
+// stdin ends. The daemon holds the other end of that stdin, which the kernel closes even if the daemon is killed. The
+// launcher ends with the program's exit status, but only once all children are gone: their memory is free when the
+// daemon learns of the end.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,7 +29,7 @@
 
 namespace {
 
-constexpr int kCannotStart = 127;  // as shells have it
+constexpr int kCannotStart = 127;  // the code that shells use
 constexpr int kSoonMs = 10;
 
 void complain(const char* what, const char* subject) {
@@ -36,7 +38,7 @@ void complain(const char* what, const char* subject) {
 
 [[noreturn]] void become(char** argv, pid_t launcher, const sigset_t& signals) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != launcher) ::_exit(kCannotStart);  // it was gone before the line above
+  if (::getppid() != launcher) ::_exit(kCannotStart);  // the parent ended before prctl() above
   ::sigprocmask(SIG_SETMASK, &signals, nullptr);
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (nothing >= 0) ::dup2(nothing, STDIN_FILENO);
@@ -45,7 +47,8 @@ void complain(const char* what, const char* subject) {
   ::_exit(kCannotStart);
 }
 
-// The process's parent: the second field after its name, which may hold anything. Source: proc(5).
+// The parent of a process: the second field after the process's name. The name may hold any characters. Source:
+// proc(5).
 pid_t parent_of(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
   const std::string stat{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -69,7 +72,7 @@ void kill_children() {
   }
 }
 
-// Takes in who has ended. false: nobody is left.
+// Reaps the children that have ended. Returns false when no child is left.
 bool reap(pid_t program, bool& ended, int& status) {
   while (true) {
     int one = 0;
@@ -87,7 +90,7 @@ bool reap(pid_t program, bool& ended, int& status) {
 
 [[noreturn]] void end_as(int status) {
   if (WIFEXITED(status)) std::_Exit(WEXITSTATUS(status));
-  const rlimit no_core{0, 0};  // the program had its chance to leave one
+  const rlimit no_core{0, 0};  // the program already had its chance to leave a core file
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::signal(WTERMSIG(status), SIG_DFL);
   sigset_t none;
@@ -107,7 +110,7 @@ int main(int argc, char** argv) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, &before);  // those sent to the group are the program's
+  ::sigprocmask(SIG_SETMASK, &all, &before);  // signals to the group are meant for the program
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -127,7 +130,7 @@ int main(int argc, char** argv) {
   int status = 0;
   while (reap(program, ended, status)) {
     const bool ending = ended || told_to_end;
-    if (ending) kill_children();  // again and again: those of the killed become ours
+    if (ending) kill_children();  // again and again: the children of a killed process become ours
     std::array<pollfd, 2> waited = {{{signals, POLLIN, 0}, {told_to_end ? -1 : STDIN_FILENO, POLLIN, 0}}};
     ::poll(waited.data(), waited.size(), ending ? kSoonMs : -1);
     std::array<char, 4096> ignored{};

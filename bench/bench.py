@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Minerva beside the bare engine and llama.cpp's stock router: one run, interleaved, medians, ratios.
+"""Minerva beside the bare engine and llama.cpp's own router: one run, in turns; medians and ratios.
 
-proxying and loading: all three run the same llama.cpp with the same flags (those Minerva gave its engine, read from its
-command line). crowding: what a request for another model waits for. switching: what parking is worth (switching.py).
-conversing: the engine beside llama.cpp's server in a long conversation. Each measurement goes round the subjects several times, so that a disturbance meets all of them.
+proxying and loading: all three run the same llama.cpp with the same flags (those that Minerva gave its engine, read from
+its command line). crowding: how long a request for another model waits. switching: what parking is worth (switching.py).
+conversing: the engine beside llama.cpp's server in a long conversation. Each measurement goes round the subjects several
+times, so that a disturbance meets all of them.
 
 usage: bench/bench.py [--rounds N] [--seconds S] [--only NAME] [--build DIR] [--json FILE]
 """
@@ -25,8 +26,8 @@ TINY = "tiny"
 STREAMS = 8
 CROWD, CROWD_TOKENS, CROWD_ROUNDS = 30, 60, 3
 PARTS = ("proxying", "crowding", "loading", "switching", "conversing")
-SAID = 9  # tokens of a conversation's next turn
-REST = 1  # second, since the threads of llama.cpp's server go on to spin after an answer
+SAID = 9  # tokens of the next turn of a conversation
+REST = 1  # seconds: the threads of llama.cpp's server spin for a while after an answer
 
 
 # ---- proxying ----
@@ -50,7 +51,7 @@ def measure_proxying(options, servers, figures):
         (f"{STREAMS} streams", "chunks/s", lambda s: load(options, s, "/v1/completions", stream, STREAMS, 60,
                                                           STREAMS)["events_per_s"]),
     ]
-    for server in servers:  # warm-up; the router loads its model now
+    for server in servers:  # warm-up: the router loads its model now
         server.first_token(TINY)
     for _ in range(options.rounds):
         for row, unit, measure in wanted:
@@ -86,15 +87,15 @@ def proxying(options, stage, figures, flags):
 # ---- crowding ----
 
 def crowd(server, busy, other):
-    """Many requests for one model at once, then one for another: the seconds which that one takes, those until all are
-    answered, and how many of the crowd got no answer."""
+    """Sends many requests for one model at once, and then one for another. Returns the seconds that the one takes, the
+        seconds until all are answered, and how many of the crowd got no answer."""
     body = {"model": busy, "prompt": "Once upon a time", "max_tokens": CROWD_TOKENS, "temperature": 0,
             "ignore_eos": True}
     server.first_token(busy)
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
         calls = [pool.submit(server.call, "POST", "/v1/completions", body) for _ in range(CROWD)]
-        # Its own requests run by now.
+        # Requests of the crowd run by now.
         concurrent.futures.wait(calls, return_when=concurrent.futures.FIRST_COMPLETED)
         single = server.first_token(other)
         failed = sum(call.exception() is not None or call.result().status != 200 for call in calls)
@@ -146,7 +147,7 @@ def measure_cold_load(options, stage, minerva, router, model, engine, figures):
 def loading(options, stage, figures, flags):
     models_dir = stage.models_dir("loading", DEMO)
     model = next(iter(DEMO))
-    # Without parking: what a load takes.
+    # Without parking: measures a load.
     minerva = stage.minerva(models_dir, "[park]\nenabled = false\n")
     minerva.first_token(model)
     engine = engine_of(minerva, model)
@@ -203,7 +204,7 @@ def main():
     options.loadgen = options.build / "bin/loadgen"
     require_demo_models()
     figures = Figures()
-    flags = {}  # model -> of its engine
+    flags = {}  # model -> the flags of its engine
     failure = None
     try:
         with Stage(build(options)) as stage:
@@ -219,7 +220,7 @@ def main():
                 conversing(options, stage, figures, flags)
     except Failed as error:
         failure = f"bench: it ended early: {error}"
-    except Exception:  # whatever it is, what was measured until then is not lost
+    except Exception:  # whatever it is, earlier measurements are kept
         failure = f"bench: it ended early:\n{traceback.format_exc()}"
     for model, used in flags.items():
         figures.note(f"engine of {model}: {' '.join(used)}")

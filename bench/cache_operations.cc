@@ -1,5 +1,5 @@
-// What operations of ModelCache cost with so many models resident: a use; and a miss, which is four of them: a victim
-// is chosen and removed, another one inserted and used.
+// What operations of ModelCache cost, by the number of resident models: a use; and a miss, which consists of four
+// operations: a victim is chosen and removed, and another model is inserted and used.
 //
 // usage: cmake --build build/release --target cache_operations && build/release/bin/cache_operations
 #include <benchmark/benchmark.h>
@@ -12,7 +12,7 @@
 namespace minerva {
 namespace {
 
-constexpr std::size_t kTimesAhead = 1 << 16;  // choices made before the clock runs
+constexpr std::size_t kTimesAhead = 1 << 16;  // choices made before the clock starts
 
 class Cache {
  public:
@@ -50,7 +50,7 @@ void run(benchmark::State& state, std::string_view policy, void (Cache::*operati
   for (auto _ : state) (cache.*operation)();
 }
 
-// "/1000000": entries.
+// The number in a row's name, "/1000000", is the number of entries.
 BENCHMARK_CAPTURE(run, lru_use, "lru", &Cache::use)->RangeMultiplier(1000)->Range(1000, 1'000'000);
 BENCHMARK_CAPTURE(run, lfu_use, "lfu", &Cache::use)->RangeMultiplier(1000)->Range(1000, 1'000'000);
 BENCHMARK_CAPTURE(run, fifo_use, "fifo", &Cache::use)->RangeMultiplier(1000)->Range(1000, 1'000'000);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Threads and spin policy of engines: how one busy engine decodes under each setting, and two at once.
+"""Threads and spin policy of engines: how fast one busy engine decodes under each setting, and how fast two at once.
 
-What docs/adr/0005-engine-defaults.md chose from; "minerva" is what it does itself. The settings go round in turns, so that a disturbance meets all.
-"together" is the sum of what each of two engines (one per demo model) decodes while both are busy, each as a share of
-what it decodes alone at the best setting.
+docs/adr/0005-engine-defaults.md is based on it; "minerva" is what Minerva does itself. The settings go round in turns, so
+that a disturbance meets all of them. "together" is the sum over two busy engines (one for each demo model): what each
+decodes, as a share of what it decodes alone at the best setting.
 
 usage: bench/engine_settings.py [--rounds N] [--seconds S] [--engine-with-openmp FILE] [--only "NAME;..."]
 """
@@ -28,7 +28,7 @@ MINERVA = "minerva"
 
 
 def settings(engine_with_openmp):
-    """name -> (engine, flags, environment); of Minerva itself nothing"""
+    """Returns name -> (engine, flags, environment); nothing for Minerva itself."""
     engine = BIN / "minerva-engine"
     half = str(max(1, CORES // 2))
     result = {MINERVA: None, "defaults": (engine, [], {})}
@@ -45,12 +45,12 @@ def settings(engine_with_openmp):
 
 
 def start_engines(stage, engine, flags, environment):
-    """model -> server"""
+    """Returns model -> server."""
     return {model: stage.direct(file, [*FLAGS, *flags], environment, engine) for model, file in DEMO.items()}
 
 
 class Generation:
-    """One endless stream of a model, on a thread of its own; `tokens` counts."""
+    """An endless stream of a model, on its own thread; `tokens` counts what came."""
 
     def __init__(self, server, model):
         self.model = model

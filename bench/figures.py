@@ -1,7 +1,7 @@
-"""What the benchmarks measured: values by row and subject, comparisons with their aims, one table, one JSON file.
+"""The results of benchmarks: values by row and subject, comparisons with their aims, one table, one JSON file.
 
-Subjects are measured in turns, so that each round's values belong together: a comparison is the median over the rounds
-of the two subjects' ratio (or difference) in each, and a disturbance that meets one round does not count for more.
+Subjects are measured in turns, so that the values of one round belong together. A comparison is the median, over the
+rounds, of the ratio (or difference) of two subjects in each round. So a disturbance in one round counts no more than once.
 """
 import dataclasses
 import json
@@ -17,7 +17,8 @@ BUSY = " (busy with something else: the figures mean little)"
 
 @dataclasses.dataclass
 class Comparison:
-    """Of `subject` with `other` in `row`. At most one of `least` and `most` is the aim; neither: it is only shown."""
+    """Compares `subject` with `other` in `row`. At most one of `least` and `most` is the aim; without one it is only
+    shown."""
 
     row: str
     subject: str
@@ -25,7 +26,7 @@ class Comparison:
     how: str = "ratio"  # "ratio": subject / other; "sooner": other / subject; "more": subject - other
     least: float | None = None
     most: float | None = None
-    paired: bool = True  # otherwise of the two medians
+    paired: bool = True  # by round; otherwise it compares the two medians
 
     def figure(self, mine, others):
         if self.how == "ratio":
@@ -38,7 +39,7 @@ class Comparison:
         return f"{figure:.4g} x {self.other}" if self.how == "ratio" else f"{figure:.3g} x sooner than {self.other}"
 
     def reached(self, figure):
-        """None: there is no aim."""
+        """Whether the aim is reached; None if there is no aim."""
         if self.least is not None:
             return figure >= self.least
         return None if self.most is None else figure <= self.most
@@ -51,14 +52,14 @@ class Figures:
     def __init__(self):
         self.rows = {}  # row -> (unit, {subject: [values]})
         self.comparisons = []
-        self.notes = []  # sentences, above the table
+        self.notes = []  # sentences that stand above the table
         self.load_before = os.getloadavg()[0]
 
     def add(self, row, unit, subject, value):
         self.rows.setdefault(row, (unit, {}))[1].setdefault(subject, []).append(value)
 
     def compare(self, row, subject, other, how="ratio", **more):
-        """Known before or after the values are. Left out of the table if one of the two was not measured."""
+        """May be added before the values. Left out of the table if one of the two was not measured."""
         comparison = Comparison(row, subject, other, how, **more)
         if comparison not in self.comparisons:
             self.comparisons.append(comparison)
@@ -73,7 +74,7 @@ class Figures:
         return statistics.median(self.values(row, subject))
 
     def compared(self, comparison):
-        """The figure; None if it cannot be told."""
+        """The figure of the comparison; None if it is not known."""
         mine, others = (self.values(comparison.row, subject) for subject in (comparison.subject, comparison.other))
         if not mine or not others:
             return None
@@ -92,7 +93,7 @@ class Figures:
                 line = f"  {subject:34}{shown(self.median(row, subject)):>9} {unit:11}"
                 told = [c for c in self.comparisons if (c.row, c.subject) == (row, subject)]
                 pieces = [self.tell(comparison, unit) for comparison in told if self.compared(comparison) is not None]
-                # One comparison a line, under each other.
+                # One comparison per line, one below the other.
                 print((line + f"\n{'':{len(line)}}".join(pieces)).rstrip())
 
     def tell(self, comparison, unit):
@@ -115,7 +116,7 @@ def shown(value):
 
 
 def machine():
-    """The commit, and what it ran on."""
+    """The commit, and the machine."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip()
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")

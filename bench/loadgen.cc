@@ -1,9 +1,10 @@
 // loadgen: a small HTTP/1.1 load generator for the benchmarks. One thread, epoll, keep-alive connections.
 //
 // usage: loadgen HOST:PORT PATH BODY CONNECTIONS SECONDS MAX_REQUESTS
-// Sends POST requests, each connection one after another, until SECONDS have passed or MAX_REQUESTS were begun (0: no
-// such bound); what was begun is waited for. Prints one JSON object: requests and server-sent events per second,
-// latency quantiles, time to the first byte of a body. An answer other than 200 ends it with exit code 1.
+// Sends POST requests, one after another on each connection, until SECONDS have passed or MAX_REQUESTS have begun (0:
+// no such limit). It then waits for the requests under way. Prints one JSON object: requests and server-sent events per
+// second, quantiles of the latency, time to the first byte of a body. It ends with exit code 1 at an answer other than
+// 200.
 // What it does not do: TLS, HTTP/2, pipelining, name look-ups.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -40,10 +41,10 @@ struct Totals {
   std::size_t events = 0;
 };
 
-// Reads one answer from the bytes as they come.
+// Parses one answer while its bytes come.
 class Answer {
  public:
-  // Takes what it can of `data`. Returns whether the answer is complete.
+  // Takes bytes from the front of `data`. Returns whether the answer is complete.
   bool feed(std::string_view data, Totals& totals, Clock::time_point sent) {
     pending_ += data;
     if (!head_read_ && !read_head()) return false;
@@ -183,7 +184,7 @@ class LoadGenerator {
       if (sent > 0) {
         at += static_cast<std::size_t>(sent);
       } else if (!connection.fresh) {
-        open(connection);  // the server closed an idle connection, as it may
+        open(connection);  // the server may close an idle connection
         at = 0;
       } else {
         die("the connection broke");
@@ -200,7 +201,7 @@ class LoadGenerator {
       connection.fd = -1;
       if (connection.idle) return false;
       if (connection.answer.begun() || connection.fresh) die("an answer was cut off");
-      send(connection);  // the server closed it between two requests, as it may
+      send(connection);  // the server may close a connection between two requests
       return false;
     }
     const std::string_view data(buffer.data(), static_cast<std::size_t>(size));

@@ -1,4 +1,5 @@
-"""A cgroup with a memory limit that counts the page cache too, of version 1 or 2. Needs the right to make one (root)."""
+"""A cgroup with a memory limit that also counts the page cache, of version 1 or 2. Needs the right to make one
+(root)."""
 import os
 import pathlib
 import signal
@@ -8,11 +9,11 @@ PATIENCE_S = 30
 
 
 class NoGroup(Exception):
-    """None can be made here; the message says why."""
+    """No such group can be made here; the message says why."""
 
 
 class MemoryGroup:
-    """`limit`: bytes; None: none. What runs in it ends with the `with`."""
+    """`limit`: bytes; None: no limit. What runs in the group ends with the `with`."""
 
     def __init__(self, name, limit=None):
         top = pathlib.Path("/sys/fs/cgroup")
@@ -35,21 +36,21 @@ class MemoryGroup:
 
     def limit(self, limit):
         (self.folder / ("memory.max" if self.second else "memory.limit_in_bytes")).write_text(str(limit))
-        # Swap would be more memory.
+        # Swap would be additional memory.
         swap = self.folder / ("memory.swap.max" if self.second else "memory.memsw.limit_in_bytes")
         if swap.exists():
             swap.write_text("0" if self.second else str(limit))
 
     def enter(self):
-        """The calling process goes into it: to be called between fork and exec."""
+        """Moves the calling process into the group: to be called between fork and exec."""
         (self.folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def used(self):
-        """Bytes now, page cache included."""
+        """How much the group holds now, in bytes, with its page cache."""
         return int((self.folder / ("memory.current" if self.second else "memory.usage_in_bytes")).read_text())
 
     def killed(self):
-        """Processes that the kernel ended for want of memory."""
+        """How many of its processes the kernel has killed for want of memory."""
         file = self.folder / ("memory.events" if self.second else "memory.oom_control")
         counts = dict(line.split() for line in file.read_text().splitlines())
         return int(counts["oom_kill"])

@@ -1,6 +1,6 @@
-"""The page cache, seen and emptied from outside: what the kernel does to a parked model's pages when memory is short.
+"""Looks at the page cache and empties it from outside: plays what the kernel does to a parked model's pages under pressure.
 
-Linux only. Other people's processes need root (process_madvise, pidfd_open, re-opening their files).
+Linux only. For processes of other users it needs root (process_madvise, pidfd_open, opening their files again).
 """
 import ctypes
 import mmap
@@ -33,7 +33,7 @@ def fail():
 
 
 def cached_bytes(file):
-    """Of `file`, in the page cache."""
+    """How many bytes of `file` are in the page cache."""
     with open(file, "rb") as opened:
         size = os.fstat(opened.fileno()).st_size
         address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, opened.fileno(), 0)
@@ -49,14 +49,14 @@ def cached_bytes(file):
 
 
 def drop_file(file):
-    """What is mapped somewhere stays."""
+    """Drops the file's pages, except for those that are mapped somewhere."""
     with open(file, "rb") as opened:
         os.fdatasync(opened.fileno())
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def read_file(file):
-    """It is in the page cache afterwards."""
+    """Reads the file, so that it is in the page cache afterwards."""
     with open(file, "rb", buffering=0) as opened:
         while opened.read(READ_AT_ONCE):
             pass
@@ -71,7 +71,7 @@ def read_rate(file):
 
 
 def page_out(pid, files):
-    """Has the kernel reclaim what process `pid` maps of `files`, given as their paths in its maps file."""
+    """Makes the kernel reclaim what process `pid` has mapped of `files`, which are paths in its maps file."""
     ranges = []
     for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
         fields = line.split(maxsplit=5)
@@ -91,16 +91,16 @@ def page_out(pid, files):
 
 
 def drop_model(pid, model_file, image_folder):
-    """Takes the pages of the model's file and of its image away from a parked engine. Returns the bytes that remain.
+    """Takes the pages of the model's file and of the image away from a parked engine. Returns how many bytes remain.
 
-    Errors: OSError when this user may not.
-    """
+        Errors: OSError when this user may not.
+        """
     links = [link for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()
              if os.readlink(link).startswith(str(image_folder))]
     names = {os.readlink(link).removesuffix(" (deleted)") for link in links}
     files = [model_file, *links]
     for file in files:
-        drop_file(file)  # written back first: only clean pages can be taken
+        drop_file(file)  # this writes them back first, since only clean pages can be taken
     page_out(pid, {str(model_file), *names})
     for file in files:
         drop_file(file)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What parking costs: an engine that is parked and woken beside one that never is; interleaved, medians, ratios.
+"""What parking costs: an engine that is parked and woken, beside one that never is; in turns, medians and ratios.
 
-On the engine alone, without the daemon: it is driven as the daemon drives it. Processor time is reported beside wall
-time, since it says more on a machine that is busy with something else.
+It drives the engine alone, as the daemon does. Processor time is reported beside wall time, since it says more on a machine
+that is busy with something else.
 
 usage: bench/parking.py [--rounds N] [--model FILE]   (default: a generated model of 1.2 B parameters)
 """
@@ -29,12 +29,13 @@ PREFILLED = 64
 
 
 def processor_seconds(engine):
-    """Of the thread that infers (with one thread: all that computing takes). The image's check runs beside it."""
+    """The processor time of the thread that infers (with one thread: all computation). The image's check runs beside
+    it."""
     return int(pathlib.Path(f"/proc/{engine.pid}/task/{engine.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def timed(engine, action):
-    """(wall milliseconds, milliseconds of processor time, what it returned)"""
+    """Returns (wall milliseconds, milliseconds of processor time, what the call returned)."""
     began, used = time.monotonic(), processor_seconds(engine)
     result = action()
     return 1000 * (time.monotonic() - began), 1000 * (processor_seconds(engine) - used), result
@@ -53,7 +54,7 @@ def line(name, text):
 
 
 def pairs(name, before, after, faster_is=lambda x, y: x / y):
-    """Medians of both, and of the ratio in each round (speed after against before)."""
+    """Returns the medians of both, and the median of the ratio in each round (the speed after against that before)."""
     for what, index in (("wall", 0), ("processor", 1)):
         ratio = median([faster_is(b[index], a[index]) for b, a in zip(before, after)])
         line(f"{name}, {what} time", f"{median([b[index] for b in before]):.0f} ms, then "
@@ -61,7 +62,7 @@ def pairs(name, before, after, faster_is=lambda x, y: x / y):
 
 
 def first_tokens(engine, rounds):
-    """A request whose prompt is all in the cache, hot, after a park, and after a park that dropped pages."""
+    """A request whose whole prompt is in the cache: hot, after a park, and after a park that dropped pages."""
     text = prompt(1, 300)
     engine.complete(text, count=4)
     found = {"hot": [], "kept": [], "dropped": []}
@@ -86,14 +87,14 @@ def first_tokens(engine, rounds):
 
 
 def speeds(parked, never, rounds, parks=True):
-    """Decoding and prefilling right after a wake, beside an engine that was never parked. `parks` False: neither is,
-    which says what the figures are worth."""
+    """Decodes and prefills right after a wake, beside an engine that was never parked. With `parks` False neither is
+        parked, which shows how far the figures can be trusted."""
     decode, prefill = ([], []), ([], [])
     text = prompt(2, 100)
     for engine in (never, parked):
         engine.complete(text, count=4)
     for i in range(rounds):
-        # Whoever is first in a round alternates.
+        # Which one comes first alternates from round to round.
         for engine in (never, parked) if i % 2 == 0 else (parked, never):
             if parks and engine is parked:
                 parked.park()
@@ -109,7 +110,7 @@ def speeds(parked, never, rounds, parks=True):
 
 
 def written(engine, token_bytes, rounds):
-    """Bytes written per park after a turn of five tokens, against the KV cache that such a turn fills."""
+    """The bytes that a park writes after a turn of five tokens, against the KV cache that such a turn fills."""
     text = prompt(3, 300)
     engine.complete(text, count=4)
     engine.park()
@@ -124,13 +125,13 @@ def written(engine, token_bytes, rounds):
 
 
 def cache_bytes_of_a_token(file):
-    """In the KV cache, over all layers."""
+    """The bytes of a token in the KV cache, over all layers."""
     done = subprocess.run([ENGINE, "inspect", file, "-c", "8192"], check=True, capture_output=True)
     return json.loads(done.stdout)["memory"]["host"]["context"] // 8192
 
 
 def residue(engine, conversations=4):
-    """Private memory parked, with conversations in the host prompt cache, against all memory hot."""
+    """Private memory while parked, with conversations in the host prompt cache, against all memory while hot."""
     for number in range(conversations):
         for slot in (0, 1):
             engine.complete(prompt(40 + 2 * number + slot, 400), count=2, slot=slot)
@@ -145,7 +146,8 @@ def residue(engine, conversations=4):
 
 
 def read_rates(engine, file, rounds):
-    """How fast dropped pages come back for a first token (beyond what it takes hot), against a sequential read."""
+    """How fast dropped pages come back for a first token (beyond the time that it takes hot), against a sequential
+    read."""
     size = file.stat().st_size
     text = prompt(1, 300)
     engine.complete(text, count=4)
@@ -187,7 +189,7 @@ def main():
             written(engine, cache_bytes_of_a_token(file), options.rounds)
             read_rates(engine, file, max(options.rounds // 3, 3))
             residue(engine)
-        # Without the host prompt cache, where each conversation that makes room is copied to.
+        # Without the host prompt cache: otherwise a conversation that makes room is copied into it.
         flags[-1] = "0"
         with BareEngine(file, *flags, context=8192) as never, BareEngine(file, *flags, context=8192) as other:
             speeds(other, never, options.rounds, parks=False)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What `minerva-engine inspect` says an engine will take, beside what it takes at most.
+"""What `minerva-engine inspect` predicts for an engine, beside the most memory that the engine takes.
 
-Each engine is filled: the host prompt cache with conversations, then every slot with a conversation of several turns
-that ends where its context ends. What it holds is asked of the kernel all the while: memory of its own, and of its
-model files the pages that it has mapped. "measured by itself": what the engine answers to the daemon's `measure`, after
-its first request and in the end.
+Each engine is filled: the host prompt cache with conversations, then every slot with a conversation of several turns that
+ends at the end of its context. Meanwhile the kernel is asked what the engine holds: its own memory, and the pages of its
+model's files that it has mapped. "measured by itself": the engine's answer to the daemon's `measure`, after its first
+request and at the end.
 
 usage: bench/prediction.py [--only PART_OF_A_NAME ...]      exits 1 when the errors are larger than promised
 """
@@ -61,13 +61,13 @@ class Case:
         return ", ".join(words + ([f"cache {self.cache}"] if self.kind == "text" else []))
 
     def arguments(self):
-        """Without those that BareEngine adds: the context's, and FLAGS."""
+        """The engine's flags, without those that BareEngine adds: the context's, and FLAGS."""
         kv = [] if self.kv == "f16" else ["-ctk", self.kv, "-ctv", self.kv]
         return ["-np", str(self.slots), "--cache-ram", str(self.cache), *kv, *(["--no-repack"] if self.mapped else []),
                 *map(str, self.flags)]
 
     def tokens(self, number, count):
-        """Ones that the model knows; no two numbers begin alike."""
+        """Tokens that the model knows; no two numbers have the same beginning."""
         known = range(3, 100) if self.few_tokens else range(1000, 21_000)
         return random.Random(number).choices(known, k=count)
 
@@ -124,7 +124,7 @@ def cases():
 # ---- what the kernel says ----
 
 def held_bytes(pid, files):
-    """Memory of its own, and its share of these files' pages."""
+    """The engine's own memory, and its share of the pages of these files."""
     total, of_file = 0, False
     for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
         first, _, rest = line.partition(" ")
@@ -136,7 +136,7 @@ def held_bytes(pid, files):
 
 
 class Peak:
-    """The most that a process held, while this lives."""
+    """Finds the most that a process holds while this exists."""
 
     def __init__(self, pid, files):
         self.most = 0
@@ -165,13 +165,13 @@ class Peak:
 # ---- what fills an engine ----
 
 def fill_prompt_cache(case, engine, longest, memory):
-    """Short conversations, until it holds no more of them."""
+    """Adds short conversations until the engine holds no more of them."""
     bytes_per_token = max(memory["host"]["context"] / (case.context * case.slots), 1)
     tokens = int(min(longest, max(8, case.cache * MIB / 40 / bytes_per_token)))
     number, held, before = 1000, 0, -1
     while held > before:
         for _ in range(12):
-            # Into the slot that was not used for longest: what was there goes to the prompt cache.
+            # Goes into the slot that was not used for longest: its old conversation moves to the prompt cache.
             engine.complete(case.tokens(number, tokens), count=1)
             number += 1
         before, held = held, engine.measure()["conversations_bytes"] // (case.cache * MIB // 100)  # %
@@ -180,7 +180,7 @@ def fill_prompt_cache(case, engine, longest, memory):
 def fill_slots(case, engine, longest):
     for slot in range(case.slots):
         text = case.tokens(slot + 1, longest)
-        # The first turn takes half of it: checkpoints that are made later hold all of an attention window.
+        # The first turn takes half of the context: checkpoints that are made later hold a whole attention window.
         for turn in range(1, TURNS + 1):
             engine.complete(text[:longest * (TURNS + turn - 1) // (2 * TURNS - 1)], count=1, slot=slot)
 
@@ -191,7 +191,7 @@ def embed(case, engine, longest):
 
 
 def picture():
-    """Of one colour."""
+    """A picture of one colour."""
     side = 64
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -207,7 +207,7 @@ def look(engine):
 
 
 def run(case):
-    """(predicted, measured, by itself after the first request, by itself in the end), in bytes"""
+    """Returns (predicted, measured, by itself after the first request, by itself at the end), in bytes."""
     total = str(case.context * case.slots)
     done = subprocess.run([bare_engine.ENGINE, "inspect", case.file, "-c", total, *bare_engine.FLAGS, *case.arguments()],
                           capture_output=True, check=True)
@@ -215,7 +215,7 @@ def run(case):
     memory = told["memory"]
     conversations = memory["prompt_cache_bytes"] + memory["checkpoints_bytes"]
     longest = min(case.context, told["trained_context"]) - 8
-    sandbox = "off" if case.more_files else "required"  # it would have to know the other files
+    sandbox = "off" if case.more_files else "required"  # the sandbox would have to know the other files
     with BareEngine(case.file, *case.arguments(), context=int(total), sandbox=sandbox) as engine, \
             Peak(engine.pid, (case.file, *case.more_files)) as peak:
         if case.kind == "embed":
@@ -247,7 +247,7 @@ def main():
     errors, own_errors = [], []
     print(f"{'':64} {'file':>6} {'predicted':>10} {'measured':>9} {'error':>8}   measured by itself (MiB, %)")
     with tempfile.TemporaryDirectory(prefix="mv-prediction-", dir="/tmp") as folder:
-        # A program of its own: pages that other engines have mapped too would not count.
+        # A copy of the program: its pages are not mapped by other engines, which would not count.
         bare_engine.ENGINE = pathlib.Path(shutil.copy2(bare_engine.ENGINE, folder))
         for case in chosen:
             predicted, measured, early, late = run(case)

@@ -1,5 +1,5 @@
-// The cost of a preset for one request: rewriting a chat of 100 kB, in one message and in many, and the routing scan of
-// that chat with and without notes of where its members are; and the scan of 100 kB of inputs and of token ids.
+// What a preset costs for one request: to rewrite a chat of 100 kB, as one message and as many; and to scan that chat
+// with and without notes of its members. Also what it costs to scan 100 kB of inputs, and of token ids.
 //
 // usage: cmake --build build/release --target preset_rewriting && build/release/bin/preset_rewriting
 #include <benchmark/benchmark.h>
@@ -14,7 +14,7 @@ constexpr std::size_t kBytes = 100'000;
 constexpr std::string_view kText =
     R"(The quick brown fox said \"no\" and went on: it jumped over the lazy dog, once, twice, and was gone.\n)";
 
-// So many messages, none of which is a system prompt.
+// A chat of that many messages, none of which is a system prompt.
 std::string chat(std::size_t messages) {
   std::string body = R"({"model":"fast","stream":true,"temperature":0.7,"top_k":40,"messages":[)";
   for (std::size_t i = 0; i < messages; ++i) {
@@ -64,7 +64,7 @@ void scan(benchmark::State& state, bool note_members) {
   }
 }
 
-// A list of the element, again and again, up to 100 kB.
+// Scans a list that repeats the element up to 100 kB.
 void scan_list(benchmark::State& state, std::string_view name, std::string_view element) {
   std::string body = fmt::format(R"({{"model":"fast","{}":[)", name);
   for (std::string_view comma; body.size() < kBytes; comma = ",") body += fmt::format("{}{}", comma, element);
@@ -76,7 +76,7 @@ void scan_list(benchmark::State& state, std::string_view name, std::string_view 
   }
 }
 
-// "/100": messages.
+// The number in a row's name, "/100", is the number of messages.
 BENCHMARK(rewrite)->Arg(1)->Arg(100)->Arg(500);
 BENCHMARK(scan_short_chat);
 BENCHMARK_CAPTURE(scan, plain, false)->Arg(1)->Arg(100)->Arg(500);

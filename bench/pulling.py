@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast a pull is, beside curl, from the same native file server (nginx) on loopback; and what a limited pull takes
-from a running stream.
+"""How fast a pull is, beside curl, from the same native file server (nginx) on loopback; and how much a limited pull slows
+a running stream.
 
-The hub is a few routes in here that say the file's hash and lead to the file server, as the real one does. A pull hashes
-and syncs what it writes, and curl does neither. curl runs at the nice value that a pull has. Each round measures each,
-one after the other, so that a disturbance meets all of them.
+The hub consists of a few routes in this file. They say the file's hash and redirect to the file server, as the real hub
+does. A pull hashes and syncs what it writes; curl does neither. curl runs at the nice value of a pull. Each round measures
+both, one after the other, so that a disturbance meets both.
 
 usage: bench/pulling.py [--size MIB] [--rounds N] [--folder DIR] [--minerva FILE] [--stream GGUF] [--json FILE]
 """
@@ -26,13 +26,13 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMIT = "c0ffee" + "0" * 34
-LIMIT = "110MiB"  # a second: a line of 1 Gbit/s
+LIMIT = "110MiB"  # per second: a line of 1 Gbit/s
 TOKENS = 400
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    files = 0     # address of the file server
+    files = 0  # the address of the file server
     size = 0
     sha256 = ""
 
@@ -135,7 +135,7 @@ class Server:
                                          headers={"Content-Type": "application/json", "Accept": "text/event-stream"})
         lines = urllib.request.urlopen(request, timeout=600).read().decode().splitlines()
         job = json.loads([line for line in lines if line.startswith("data: ")][-1][len("data: "):])
-        # Verified and in its place; that the file is no model is looked at afterwards.
+        # The file is verified and in its place. Only after that it turns out to be no model.
         came = job["state"] == "done" or (job["error"] or {}).get("code") == "invalid_model"
         if not came:
             raise SystemExit(f"the pull failed: {job}")
@@ -189,7 +189,7 @@ def tokens_per_second(server, model):
 
 
 def measure_stream(options, folder, hub):
-    """What a stream's rate is beside a pull that is limited, as a share of what it is without."""
+    """The rate of a stream beside a limited pull, as a share of its rate without the pull."""
     own = folder / "stream"
     models = own / "hf/hub"
     models.mkdir(parents=True)

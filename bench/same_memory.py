@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Minerva and llama.cpp's router with the same memory: a cgroup of 1.5 times one model, and two or three models in use.
 
-One model is what the kernel counts for llama.cpp's server with one of them loaded and used, at its leanest (weights
-mapped, not repacked; its page cache included). Every setting offers the same: one conversation of CONTEXT tokens with
-each model, f16 KV cache. All else is free: how many models the router keeps, how they are loaded, what they cache.
+"One model" is what the kernel counts for llama.cpp's server with one model loaded and used, at its leanest (weights mapped
+and not repacked; with its page cache). Every setting offers the same: one conversation of CONTEXT tokens with each model,
+and an f16 KV cache. Everything else is free: how many models the router keeps, how they are loaded, what they cache.
 
-Each run starts in a cgroup of its own with the models' files out of the page cache, and asks along a trace; each
-request continues its model's conversation. A setting fails if a request is not answered with 200 or the kernel kills a
-process of it. All settings are first tried on the beginning of the trace; then the best ones of those that did not
-fail go over all of it, in turns with Minerva. The opponent is the best router that never failed.
+Each run starts in its own cgroup, with the models' files out of the page cache, and plays a trace: each request continues
+its model's conversation. A setting fails if a request is not answered with 200, or if the kernel kills one of its
+processes. All settings are first tried on the beginning of the trace. The best ones that did not fail then play all of it,
+in turns with Minerva. The opponent is the best router that never failed.
 
 usage: bench/same_memory.py [--rounds N] [--only TRACE] [--build DIR] [--json FILE]   (root: it makes cgroups)
 """
@@ -50,7 +50,7 @@ ROUTERS = {
     "lean, read, mapped": [*LEAN, "--load-mode", "none", "--no-repack", "--cache-ram", "0"],
     "lean, direct I/O": [*LEAN, "--load-mode", "dio", "--no-repack", "--cache-ram", "0"],
 }
-# What each model's table says beside context and parallel.
+# The settings of each model's table, beside context and parallel.
 MINERVAS = {
     "as it comes": "",
     "mapped": 'weights = "mapped"\n',
@@ -62,7 +62,7 @@ MINERVAS = {
 class Setting:
     name: str
     is_minerva: bool
-    more: object  # router: flags; Minerva: text of the config
+    more: object  # router: flags; Minerva: text for the config
     models_max: int
 
 
@@ -74,17 +74,17 @@ def settings(models):
 
 
 def traces():
-    """name -> (the models' number, the order in which they are asked)"""
+    """Returns name -> (the numbers of the models, the order in which they are asked)."""
     chance = random.Random(1)
     return {"two": (2, [1 + i % 2 for i in range(16)]),
             "three": (3, chance.choices((1, 2, 3), weights=(3, 2, 1), k=24))}
 
 
 class Run:
-    """One setting over one trace: what became of it."""
+    """The result of one setting over one trace."""
 
     def __init__(self):
-        self.seconds = []  # of each request
+        self.seconds = []  # for each request
         self.failure = None
 
     def median(self):
@@ -92,7 +92,7 @@ class Run:
 
 
 class Contest:
-    """One trace on one machine, in one limit."""
+    """One trace on one machine, within one limit."""
 
     def __init__(self, stage, name, figures):
         self.stage = stage
@@ -111,14 +111,14 @@ class Contest:
         return self.stage.minerva(self.models_dir, config, setting.models_max, group.enter)
 
     def forget_files(self):
-        """So that what a run reads is counted for its own cgroup."""
+        """Drops the files from the page cache, so that what a run reads is counted for its own cgroup."""
         for file in self.files.values():
             page_cache.drop_file(file)
             if left := page_cache.cached_bytes(file):
                 raise Failed(f"{left / MIB:.0f} MiB of {file} stay in the page cache: another program uses it")
 
     def one_model(self):
-        """Bytes."""
+        """Returns bytes."""
         self.forget_files()
         with MemoryGroup("one") as group:
             server = self.stage.router(self.models_dir, [*LEAN, "--no-repack"], {}, "router", 1, group.enter)
@@ -148,7 +148,7 @@ class Contest:
         return run
 
     def ask(self, server, model, texts, turn=None):
-        """Seconds until the first token of the answer to the next turn; None: to the opening."""
+        """Seconds until the first token of the answer to the next turn; for None: to the opening."""
         if turn is not None:
             texts[model] = texts[model] + [1000 + (turn * 97 + i * i * 31) % 20_000 for i in range(SAID)]
         answer = server.complete(model, texts[model], 1, timeout=TIMEOUT)
@@ -156,7 +156,7 @@ class Contest:
         return answer.seconds
 
     def qualify(self, limit):
-        """setting -> median, of those that did not fail on the beginning of the trace."""
+        """Returns setting -> median, for those that did not fail on the beginning of the trace."""
         passed = {}
         beginning = self.trace[:2 * len(self.models)]
         for setting in settings(len(self.models)):

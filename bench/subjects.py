@@ -1,6 +1,6 @@
-"""The programs that the benchmarks set side by side, the models they serve, and where they run.
+"""The programs that the benchmarks compare, the models that they serve, and the place where they run.
 
-All of them run the same llama.cpp, on TCP, on this machine.
+All of them run the same llama.cpp, over TCP, on this machine.
 """
 import hashlib
 import http.client
@@ -19,14 +19,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build/bin"
 CACHE = pathlib.Path(os.environ.get("MINERVA_CACHE") or pathlib.Path.home() / ".cache/minerva")
 DEMO = {"smollm2-135m": CACHE / "models/smollm2-135m.gguf", "gemma3-270m": CACHE / "models/gemma3-270m.gguf"}
-# 1.14 billion parameters, 0.64 GB; its KV cache has 128 KiB a token.
+# 1.14 billion parameters, 0.64 GB; its KV cache takes 128 KiB per token.
 LARGE = ["--embd", "2048", "--layers", "16", "--ffn", "8192", "--quant", "q4_0", "--ctx", "8192"]
 START_TIMEOUT = 120
 ANSWER_TIMEOUT = 600
 
 
 def generated_model(name, options):
-    """A model file of make_gguf's, kept in the cache: made once for its options."""
+    """A model file of make_gguf, made once for its options and kept in the cache."""
     source = (ROOT / "engine/src/make_gguf.cc").read_bytes()
     key = hashlib.sha256(repr(options).encode() + source).hexdigest()[:12]
     file = CACHE / "bench-models" / f"{name}-{key}.gguf"
@@ -40,7 +40,7 @@ def generated_model(name, options):
 
 
 def large_models(count):
-    """name -> file: alike but for their weights."""
+    """Returns name -> file. The models differ only in their weights."""
     return {f"large-{number}": generated_model(f"large-{number}", [*LARGE, "--seed", str(number)])
             for number in range(1, count + 1)}
 
@@ -52,7 +52,7 @@ def require_demo_models():
 
 
 class Failed(Exception):
-    """A request that was not answered with 200."""
+    """A request did not get a 200."""
 
 
 class Answer:
@@ -60,7 +60,7 @@ class Answer:
         self.status = status
         self.headers = headers
         self.body = body
-        self.seconds = seconds  # until the last byte of it
+        self.seconds = seconds  # until the last byte of the answer
 
     @property
     def json(self):
@@ -68,23 +68,24 @@ class Answer:
 
     @property
     def timings(self):
-        """llama.cpp's: `prompt_n` tokens were computed of the prompt, `cache_n` were there already, and more."""
+        """llama.cpp's timings: `prompt_n` tokens of the prompt were computed, `cache_n` were in the cache, and more."""
         return self.json["timings"]
 
     @property
     def found(self):
-        """How Minerva found the model: hit, parked or miss."""
+        """How the request found its model: hit, parked or miss."""
         return self.headers.get("x-minerva-cache")
 
 
 class Server:
-    """A program under test, listening on 127.0.0.1. `before_exec`: called in its process before it becomes that."""
+    """A program under test that listens on 127.0.0.1. `before_exec`: called in its process before it becomes the
+    program."""
 
     def __init__(self, name, argv, port=None, environment=None, log=None, before_exec=None):
         self.name = name
         self.port = port
         self.log = open(log, "ab") if log else subprocess.DEVNULL
-        # However the benchmark ends, nothing of it stays.
+        # However the benchmark ends, this process ends too.
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, argv)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, preexec_fn=before_exec,
                                         env={**clean_environment(), **(environment or {})})
@@ -130,13 +131,13 @@ class Server:
         return answer
 
     def first_token(self, model, found=None):
-        """Seconds until a request for one token is answered. `found`: how Minerva must have found the model."""
+        """Seconds until a request for one token is answered. `found`: how Minerva must find the model."""
         answer = self.ask("POST", "/v1/completions", first_token_body(model))
         self.expect(answer, found)
         return answer.seconds
 
     def complete(self, model, tokens, count, found=None, **more):
-        """Continues a text, given as tokens, by `count` of them."""
+        """Continues a text, given as tokens, by `count` tokens."""
         answer = self.ask("POST", "/completion", {"model": model, "prompt": tokens, "n_predict": count, "temperature": 0,
                                                   "ignore_eos": True, "return_tokens": True, **more})
         self.expect(answer, found)
@@ -154,7 +155,7 @@ class Server:
         return answer.seconds
 
     def stop(self):
-        # The bare engine follows stdin, the others SIGTERM.
+        # The bare engine ends with its stdin, the others at SIGTERM.
         self.process.stdin.close()
         self.process.terminate()
         try:
@@ -170,7 +171,7 @@ def clean_environment():
 
 
 def first_token_body(model):
-    """Of a completion, since one of the demo models has no chat template."""
+    """The text of a completion, since one of the demo models has no chat template."""
     return {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
 
 
@@ -181,11 +182,11 @@ def free_port():
 
 
 class Stage:
-    """Where subjects run: folders and servers, all gone when the `with` ends.
+    """The place where subjects run: folders and servers, all removed when the `with` ends.
 
-    The folder with the models, the state and the images is on the cache's disk, since parking to a /tmp in memory would
-    free nothing; that of the sockets is in /tmp, since their paths have 107 bytes.
-    """
+        The folder for models, state and images is on the cache's disk: if /tmp is in memory, parking there would free nothing.
+        The folder for sockets is in /tmp, since their paths may have only 107 bytes.
+        """
 
     def __init__(self, minerva):
         self.program = minerva
@@ -210,7 +211,7 @@ class Stage:
         for model, file in files.items():
             try:
                 os.link(file, folder / f"{model}.gguf")
-            except OSError:  # another file system
+            except OSError:  # the file is on another file system
                 shutil.copy(file, folder / f"{model}.gguf")
         return folder
 
@@ -237,13 +238,13 @@ class Stage:
         return server
 
     def router(self, models_dir, flags, settings, name="router", models_max=1, before_exec=None):
-        """llama.cpp's own."""
+        """llama.cpp's own server."""
         port = free_port()
         log = self.folder / f"{name.replace(' ', '-')}.log"
         server = Server(name, [BIN / "llama-server", "--host", "127.0.0.1", "--port", port, "--models-dir", models_dir,
                                "--models-max", models_max, *flags], port, settings, log, before_exec)
         self.servers.append(server)
-        # Nobody reads it; a full pipe would stop it.
+        # Nobody reads the pipe, and a full pipe would stop the server.
         server.process.stdout.close()
         server.process.stdout = open(os.devnull, "rb")
         return server.wait_healthy()
@@ -266,7 +267,7 @@ class EngineProcess:
         self.environment = environment
 
     def flags(self):
-        """Those Minerva gave it, without address and file."""
+        """The flags that Minerva gave the engine, without address and file."""
         flags = self.argv[1:]
         for own in ("--host", "-m", "--alias"):
             at = flags.index(own)
@@ -274,16 +275,16 @@ class EngineProcess:
         return flags
 
     def settings(self):
-        """What its environment says about threads."""
+        """The variables of its environment that concern threads."""
         return {name: value for name, value in self.environment.items() if name.startswith(("OMP_", "GOMP_"))}
 
     def memory(self):
-        """Bytes, by the names of smaps_rollup."""
+        """Its memory in bytes, by the names of smaps_rollup."""
         lines = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
         return {name[:-1]: int(amount) << 10 for name, amount, _ in (line.split() for line in lines)}
 
     def transferred(self):
-        """Bytes, by the names of /proc/PID/io: wchar it wrote to files, read_bytes came from disks."""
+        """Its I/O in bytes, by the names of /proc/PID/io: wchar it wrote to files, read_bytes came from disks."""
         lines = pathlib.Path(f"/proc/{self.pid}/io").read_text().splitlines()
         return {name: int(amount) for name, amount in (line.split(": ") for line in lines)}
 

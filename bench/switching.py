@@ -1,7 +1,7 @@
-"""Between models, and back: parked beside hot, cold and llama.cpp's router, over HTTP, as clients see it.
+"""Switches between models: a parked model beside a hot one, a cold one and llama.cpp's router, over HTTP, as clients see it.
 
-The router runs twice: with its defaults, and tuned with Minerva's own engine flags (`-fit off --no-warmup`, the same
-context, slots and batches). Each subject has room for one model at a time. In each round every subject is measured once.
+The router runs twice: with its defaults, and with Minerva's own engine flags (`-fit off --no-warmup`, the same context,
+slots and batches). Each subject has room for one model at a time. Every subject is measured once in each round.
 """
 import json
 import os
@@ -18,18 +18,18 @@ from bare_engine import prompt  # noqa: E402
 
 STOCK, TUNED = "router, defaults", "router, tuned"
 CONVERSATIONS = (1500, 4000)  # tokens
-CONVERSATION_ROUNDS = 3       # at most: the router prefills for a minute or more in each
+CONVERSATION_ROUNDS = 3  # at most: in each round the router prefills for a minute or more
 ANSWERED = 16                 # tokens of an answer
-SAID = [2, 3, 5, 7, 11, 13, 17, 19]  # what a client says next, beside 1000
-PREFILLED_AGAIN = 4           # tokens of a returning conversation beyond what is new, at most
+SAID = [2, 3, 5, 7, 11, 13, 17, 19]  # what a client says next, after token 1000
+PREFILLED_AGAIN = 4  # the most tokens of a returning conversation that may be computed again, beside the new ones
 PREFILLED = 128
-REST = 0.1                    # seconds without work; a processor is slower for a while after that
+REST = 0.1  # seconds without work, after which a processor is slower for a while
 DECODED = 32
 MIB = 1 << 20
 
 
 class Pair:
-    """Two models on all subjects. Of a round's measurements the first model is the one that comes back."""
+    """Two models on all subjects. In each measurement the first model is the one that comes back."""
 
     def __init__(self, stage, name, files):
         self.first, self.other = files
@@ -56,7 +56,7 @@ class Pair:
         return self.models_dir / f"{self.first}.gguf"
 
     def copy_of_file(self):
-        """One that nobody has mapped, so that its pages can be dropped from the page cache."""
+        """A copy of the file that nobody has mapped, so that its pages can be dropped from the page cache."""
         copy = self.models_dir.parent / f"copy-of-{self.first}"
         if not copy.exists():
             shutil.copyfile(self.file(), copy)
@@ -67,7 +67,7 @@ class Pair:
 
 
 def ask_hot(pair):
-    """So that the model is hot, has answered the question before, and rests."""
+    """Asks, so that the model is hot, has answered the question before, and rests."""
     pair.minerva.first_token(pair.first)
     pair.minerva.first_token(pair.first, "hit")
 
@@ -83,10 +83,10 @@ def first_tokens(pair, figures, rounds):
         return seconds
 
     for _ in range(rounds):
-        # The routers let go of the file: pages that are mapped elsewhere could not be dropped.
+        # The routers unload the model: the page cache keeps pages that are mapped elsewhere.
         for router in pair.routers():
             router.first_token(pair.other)
-        # Its first park writes more than those that follow.
+        # The first park writes more than later ones.
         ask_hot(pair)
         minerva.park(pair.first)
         ask_hot(pair)
@@ -115,7 +115,7 @@ def first_tokens(pair, figures, rounds):
 
 
 def drop_pages(pair, figures, add, hot):
-    """Requires: parked. The model's file is in the page cache afterwards."""
+    """Requires: the model is parked. The model's file is in the page cache afterwards."""
     engine = pair.engine()
     file = pair.file()
     copy = pair.copy_of_file()  # reads the file
@@ -126,42 +126,42 @@ def drop_pages(pair, figures, add, hot):
         return
     if left > 0.02 * os.stat(file).st_size:
         raise Failed(f"{left / MIB:.0f} MiB of {pair.first} stay in the page cache: somebody else uses them")
-    # On either side: a disk that others use too changes from second to second.
+    # Before and after: the rate of a disk that others also use changes from second to second.
     rates = [page_cache.read_rate(copy)]
     before = engine.transferred()["read_bytes"]
     dropped = add("parked, pages dropped", pair.minerva.first_token(pair.first, "parked"))
     read = engine.transferred()["read_bytes"] - before
     rates.append(page_cache.read_rate(copy))
     row = f"pages of {pair.first} that were dropped"
-    # What it takes beyond the computing, that a hot model does too.
+    # The time beyond that of the computation, which a hot model needs too.
     figures.add(row, "MB/s", "come back at", read / (dropped - hot) / 1e6)
     figures.add(row, "MB/s", "such a file read in sequence", sum(rates) / len(rates) / 1e6)
     figures.compare(row, "come back at", "such a file read in sequence", least=0.85)
     figures.add(f"read for the first token of {pair.first} after that", "MiB", "from disk", read / MIB)
-    page_cache.read_file(file)  # what is loaded next is loaded from the page cache, as everywhere else
+    page_cache.read_file(file)  # the next load finds the file in the page cache, as all other loads do
 
 
 # ---- a conversation that comes back ----
 
 class Conversation:
-    """A text, its continuation by the model, and what is said next; `length` tokens at first."""
+    """A text, its continuation by the model, and what the client says next; `length` tokens at first."""
 
     def __init__(self, pair, length):
         self.pair = pair
         self.length = length
         self.opening = prompt(length, length)
         self.begin()
-        # Not the first answer: what is computed in one batch may differ in the last bit from what is found in the cache,
-        # and a choice between two almost equally likely tokens with it.
+        # Not the first answer: what is computed in one batch may differ in the last bit from what is found in the
+        # cache, and with it the choice between two almost equally likely tokens.
         self.answer = self.begin()
         self.next = self.opening + self.answer + [1000 + said for said in SAID]
-        # What it says when nothing comes between.
+        # The answer if nothing comes between.
         self.begin()
         self.pair.minerva.complete(self.pair.first, self.next, 1, "hit")
         self.reference = self.go_on("hit")
 
     def begin(self):
-        """The model holds the conversation up to its first answer, and nothing beyond."""
+        """Makes the model hold the conversation up to its first answer, and nothing beyond."""
         return self.pair.minerva.complete(self.pair.first, self.opening, ANSWERED).json["tokens"]
 
     def rewind(self):
@@ -169,18 +169,18 @@ class Conversation:
             raise Failed(f"{self.pair.first} answers something else the second time")
 
     def go_on(self, found):
-        """What it says to what was said."""
+        """The model's answer to what the client says next."""
         return self.pair.minerva.complete(self.pair.first, self.next, ANSWERED, found).json["tokens"]
 
     def asked_again(self, found):
-        """Seconds to the first token of an answer that it gave before: nothing new is said."""
+        """Seconds to the first token of an answer that the model gave before: the client says nothing new."""
         answer = self.pair.minerva.complete(self.pair.first, self.opening, 1, found)
         if answer.timings["prompt_n"] > PREFILLED_AGAIN:
             raise Failed(f"{self.pair.first} computes {answer.timings['prompt_n']} tokens that it had")
         return answer.seconds
 
     def first_token(self, found):
-        """Seconds; none but the new tokens are computed."""
+        """Returns seconds; checks that only the new tokens are computed."""
         answer = self.pair.minerva.complete(self.pair.first, self.next, 1, found)
         computed = answer.timings["prompt_n"]
         if computed > len(SAID) + PREFILLED_AGAIN:
@@ -207,7 +207,7 @@ def conversations(pair, figures, rounds):
             pair.minerva.first_token(pair.other)
             figures.add(row, unit, "comes back, nothing new", 1000 * conversation.asked_again("parked"))
             for router in pair.routers():
-                # What it held of the first model goes with that one's process: no need to have it there.
+                # The process of the first model ends, so nothing of its conversation can be left.
                 router.first_token(pair.other)
                 answer = router.complete(pair.first, conversation.next, 1)
                 figures.add(row, unit, router.name, 1000 * answer.seconds)
@@ -224,14 +224,14 @@ def conversations(pair, figures, rounds):
 # ---- speed, writing, memory ----
 
 def speeds(pair, figures, rounds):
-    """Of the very request that wakes a model, by the engine's own clock, beside one just before the park. The engine
-    that was not parked between two requests says what the figures are worth."""
+    """The speed of the very request that wakes a model, by the engine's own clock, beside one just before the park. An
+        engine that was not parked between the two requests shows how far the figures can be trusted."""
     text = prompt(1, PREFILLED)
     minerva, model = pair.minerva, pair.first
 
     def decode(found=None):
         timings = minerva.complete(model, text, DECODED, found).timings
-        # With all of the text in the cache its last token is computed anew: the first step of decoding.
+        # The whole text is in the cache, so only its last token is computed anew: that is the first step of decoding.
         return 1000 * timings["predicted_n"] / (timings["prompt_ms"] + timings["predicted_ms"])
 
     def prefill(found=None):
@@ -258,8 +258,8 @@ def speeds(pair, figures, rounds):
 
 
 def writing(pair, figures, rounds):
-    """Of a park after a short turn, against the KV cache that the turn filled: with 4 KiB a token and layer, whole
-    pages of it."""
+    """The bytes that a park writes after a short turn, against the KV cache that the turn filled: with 4 KiB per token and
+        layer these are whole pages."""
     model = pair.first
     done = subprocess.run([BIN / "minerva-engine", "inspect", pair.file(), "-c", "8192"], check=True, capture_output=True)
     token_bytes = json.loads(done.stdout)["memory"]["host"]["context"] // 8192
@@ -270,7 +270,7 @@ def writing(pair, figures, rounds):
     for _ in range(rounds):
         answer = pair.minerva.complete(model, text, 4, "parked")
         text = text + answer.json["tokens"] + [1007]
-        # The last of its tokens is not computed before the next turn.
+        # The last token of the answer is computed with the next turn.
         computed = answer.timings["prompt_n"] + answer.timings["predicted_n"] - 1
         engine = pair.engine()
         before = engine.transferred()["wchar"]
@@ -281,7 +281,7 @@ def writing(pair, figures, rounds):
 
 
 def residue(pair, figures):
-    """Eight conversations: two in slots, the others in the host prompt cache as far as --cache-ram goes."""
+    """Eight conversations: two in slots, the others in the host prompt cache as far as --cache-ram allows."""
     for number in range(8):
         pair.minerva.complete(pair.first, prompt(40 + number, 400), 2)
     row = f"memory of {pair.first}, with conversations"
@@ -295,7 +295,7 @@ def residue(pair, figures):
 
 
 def measure(stage, figures, flags, rounds):
-    """`flags`: model -> of its engine, is added to."""
+    """`flags`: model -> the flags of its engine; adds to it."""
     for name, files, both in (("large", large_models(2), False), ("demo", DEMO, True)):
         pair = Pair(stage, name, files)
         flags[pair.first] = pair.flags

@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   minerva::EmbeddedModels::Options options;
   options.engine = argv[1];
   options.models_dirs = {std::filesystem::path(path_a).parent_path(), std::filesystem::path(path_b).parent_path()};
-  options.max_models = 1;  // so that the second one evicts the first
+  options.max_models = 1;  // so that the second model evicts the first
   auto models = minerva::EmbeddedModels::open(options);
   if (!models) return report(models.error());
 
@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   if (!evicted) return report(evicted.error());
   for (const std::string& id : *evicted) std::printf("loaded b, evicted %s\n", id.c_str());
 
-  for (const char* id : {"b", "a"}) {  // asking for a switches back
+  for (const char* id : {"b", "a"}) {  // asking for "a" again switches back
     const auto answer = (*models)->ask(id, "/v1/completions", R"({"prompt":"Once upon a time","max_tokens":8})");
     if (!answer) return report(answer.error());
     std::printf("%s answered %zu bytes\n", id, answer->size());

@@ -1,4 +1,4 @@
-// The dialog before a model is loaded, parked, unloaded or pinned: first what it means, then the deed.
+// The dialog before a model is loaded, parked, unloaded or pinned: it says what that means, and then does it.
 import { html, useEffect, useState } from "./htm.js";
 import { call, modelPath } from "./api.js";
 import { list, percent } from "./format.js";
@@ -44,7 +44,7 @@ function Ask({ verb, model: id }) {
     setTrouble(null);
     try {
       say(done(await call("POST", `${modelPath(id)}/${verb}${force ? "?force=true" : ""}`)));
-      lookAtStats(); // no event tells of pins
+      lookAtStats(); // no event reports pins
       close();
     } catch (error) {
       setTrouble(error);

@@ -1,7 +1,7 @@
-// How the page talks to its server: JSON, streams, and errors as sentences. It holds no key: a cookie that no script
+// How the page talks to its server: JSON, streams, and errors as sentences. It has no key: a cookie that no script
 // can read says who is signed in.
 
-// What went wrong, in words that say what to do. `status` is 0 where no answer came.
+// An error, in words that say what to do. `status` is 0 if no answer came.
 export class Problem extends Error {
   constructor(message, status = 0, code = "") {
     super(message);
@@ -26,13 +26,13 @@ async function problemOf(response) {
     const body = await response.json();
     error = typeof body.error === "string" ? { message: body.error } : body.error ?? {};
   } catch {
-    // What is no JSON comes from something between the server and here.
+    // An answer without JSON comes from a proxy between the server and the browser.
   }
   const message = error.message ?? `The server answered ${response.status} and did not say why.`;
   return new Problem(message, response.status, error.code ?? "");
 }
 
-// The answer as it comes. Throws a Problem.
+// The answer as a stream. Throws a Problem.
 export async function send(method, path, { body, headers = {}, signal } = {}) {
   let response;
   try {
@@ -71,7 +71,7 @@ async function* pieces(response) {
   }
 }
 
-// Lines of an answer, as they come.
+// The lines of an answer, one by one as they come.
 export async function* lines(response) {
   let rest = "";
   for await (const piece of pieces(response)) {

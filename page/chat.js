@@ -1,10 +1,10 @@
-// Chat: the way to llama.cpp's own web UI where it is built, and a prompt box that streams in any case.
+// Chat: a link to llama.cpp's own web UI if it is built, and a prompt box that always works.
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { lines, Problem, send } from "./api.js";
 import { Trouble } from "./parts.js";
 import { models, useStore } from "./store.js";
 
-// Reads a stream of chat completions. `take` gets text, `wait` what a comment says meanwhile.
+// Reads a stream of chat completions. `take` gets the text, `wait` gets the comments before it.
 async function read(response, take, wait) {
   for await (const line of lines(response)) {
     if (line.startsWith(": ")) wait(line.slice(2));
@@ -26,7 +26,7 @@ export function Chat() {
   const [trouble, setTrouble] = useState("");
   const stop = useRef(null);
   useEffect(() => {
-    // The page of the UI is asked for, not its address: that says what to do where it is not built.
+    // Asks for the page of the UI, not only for its address: without a UI the answer says how to build it.
     fetch("chat/", { method: "HEAD" }).then((response) => setBuilt(response.ok), () => setBuilt(false));
     return () => stop.current?.abort();
   }, []);

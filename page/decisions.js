@@ -1,4 +1,4 @@
-// Decisions in words: one with its causes, and a list of many.
+// Decisions in words: one decision with its causes, and a list of decisions.
 import { html } from "./htm.js";
 import { clock } from "./format.js";
 import { LongTable, ModelLink } from "./parts.js";
@@ -18,7 +18,7 @@ export function Decision({ decision, decisions }) {
 
 const COLUMNS = ["When", "What", "Model", "Why"];
 
-// The latest first. `choose` is called with the one whose button was pressed.
+// The latest decision first. A press of a decision's button calls `choose` with the decision.
 export function DecisionList({ label, decisions, chosen, choose, empty }) {
   const rows = decisions.toReversed();
   return html`<${LongTable} label=${label} kind="decisions" columns=${COLUMNS} rows=${rows} height=${40} narrowHeight=${80}

@@ -1,5 +1,5 @@
-// Doctor: what is wrong, as far as the server's own answers tell, and what would help. `minerva doctor` on the machine
-// itself looks at more: disks, the processor, the sandbox.
+// Doctor: what is wrong, as far as the server's answers show it, and what would help. `minerva doctor` on the machine
+// itself examines more: disks, the processor, the sandbox.
 import { html, useEffect, useState } from "./htm.js";
 import { call } from "./api.js";
 import { list, mib, percent, plural } from "./format.js";
@@ -15,7 +15,7 @@ const fine = (text) => ({ level: "fine", text });
 const note = (text) => ({ level: "note", text });
 const wrong = (text) => ({ level: "wrong", text });
 
-// How often each was loaded lately, of those that were stopped lately to make room.
+// Models that were stopped lately to make room: how often each was loaded lately.
 function reloads(decisions) {
   const loads = new Map();
   const stopped = new Set();

@@ -1,4 +1,4 @@
-// Numbers and times as people read them. Units are in the names of what is handed in.
+// Numbers and times for people. The names of the parameters have the units.
 
 const MIB = 1024 * 1024;
 

@@ -1,4 +1,4 @@
-// Get models: what a repository has and what of it fits, and the downloads.
+// Get models: the choices of a repository and whether they fit, and the downloads.
 import { html, useEffect, useState } from "./htm.js";
 import { call } from "./api.js";
 import { bytes, mib } from "./format.js";

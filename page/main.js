@@ -1,4 +1,4 @@
-// The page's frame: who is signed in, the views by the address behind "#", what was lost and what was done.
+// The page's frame: the sign-in, the view for the address behind "#", messages about lost connections and finished deeds.
 import { html, render, useEffect, useRef, useState } from "./htm.js";
 import { ActionDialog } from "./action.js";
 import { Chat } from "./chat.js";
@@ -93,7 +93,7 @@ function View() {
   const [, title, Body] = VIEWS.find(([path]) => path === name) ?? ["", isModel ? argument : "There is no such view", isModel ? Model : null];
   useEffect(() => {
     document.title = `${title} · Minerva`;
-    // Who came by a link begins to read here.
+    // After a link, the keyboard and screen readers begin here.
     if (moved.current) heading.current?.focus();
     moved.current = true;
   }, [title]);

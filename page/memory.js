@@ -1,4 +1,4 @@
-// Memory: who has how much of the budget.
+// Memory: which model has how much of the budget.
 import { html } from "./htm.js";
 import { bytes, mib, percent } from "./format.js";
 import { LongTable, ModelLink, State } from "./parts.js";
@@ -12,7 +12,7 @@ export function colourOf(id) {
   return given.get(id);
 }
 
-const MOST_PARTS = 40; // of the bar; all others are one part together
+const MOST_PARTS = 40; // of the bar; all other models are one part
 
 function parts(resident, used) {
   const shown = [...resident].sort((a, b) => b.memory_mb - a.memory_mb).slice(0, MOST_PARTS);

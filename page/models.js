@@ -1,4 +1,4 @@
-// Models: how each is, and the buttons for it.
+// Models: the state of each, and its buttons.
 import { html, useState } from "./htm.js";
 import { ago, bytes, mib, speed } from "./format.js";
 import { Actions } from "./action.js";

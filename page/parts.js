@@ -1,10 +1,10 @@
-// What several views show: long lists, states, progress, dialogs.
+// Parts that several views use: long lists, states, progress, dialogs.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./htm.js";
 import { percent } from "./format.js";
 import { STATES } from "./words.js";
 
-const OVERSCAN = 5; // rows drawn above and below what is seen
-const STEP = 4; // it is drawn anew after so many rows
+const OVERSCAN = 5; // rows that are drawn above and below those in sight
+const STEP = 4; // after a scroll by so many rows the table is drawn anew
 
 const NARROW = matchMedia("(max-width: 1099px)");
 function useNarrow() {
@@ -67,13 +67,13 @@ export const Progress = ({ fraction, label }) => html`<progress max="1" value=${
 
 export const Trouble = ({ text }) => (text ? html`<p class="trouble" role="alert">${text}</p>` : null);
 
-// Instead of what needs a route that the server does not have.
+// Takes the place of a part that needs a route that the server does not have.
 export const Missing = ({ what, route }) => html`<p class="missing">${what} is not shown, since this server does not answer ${route}: it is
   an older Minerva, or one built without that part. The rest of the page works without it.</p>`;
 
 export const ModelLink = ({ id }) => html`<a title=${id} href=${`#/model/${encodeURIComponent(id)}`}>${id}</a>`;
 
-// Keeps the keyboard inside while it is open; Escape closes it.
+// A dialog. It keeps the keyboard inside while it is open; Escape closes it.
 export function Dialog({ title, close, children }) {
   const element = useRef(null);
   useEffect(() => {

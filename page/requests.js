@@ -1,4 +1,4 @@
-// Requests: those in flight, with what goes on and a way to end them, and the last that ended.
+// Requests: those in flight, with their phases and a button to cancel them, and the last that ended.
 import { html, useState } from "./htm.js";
 import { call } from "./api.js";
 import { clock, count, seconds, speed } from "./format.js";

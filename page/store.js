@@ -1,12 +1,12 @@
-// What the page knows of the server, and how it stays true: events as they come, a look at the requests every two
-// seconds, and all of it anew after a lost connection. Nothing is asked while nobody sees the page.
+// What the page knows about the server, and how it stays up to date: it reads events as they come, asks for the requests
+// every two seconds, and asks for everything anew after a lost connection. It asks for nothing while nobody sees the page.
 import { useEffect, useReducer } from "./htm.js";
 import { call, onSignedOut, Problem } from "./api.js";
 
 const TICK_MS = 2000;
 const SAMPLES_EVERY = 3; // ticks
-const MODELS_EVERY = 15; // ticks: what an inspection says of a file is told by no event
-const SETTLE_MS = 250; // several changes at once are one look
+const MODELS_EVERY = 15; // ticks: no event reports the result of an inspection
+const SETTLE_MS = 250; // several changes at once cause one look
 const RETRY_MS = 3000;
 const MOST_DECISIONS = 10000;
 const HOUR_S = 3600;
@@ -33,9 +33,9 @@ export const state = {
 
 const listeners = new Set();
 let pending = false;
-let version = 0; // of what is known
+let version = 0; // counts changes of the state
 
-// Tells the views, once a frame.
+// Tells the views about changes, at most once a frame.
 function changed() {
   ++version;
   if (pending) return;
@@ -51,7 +51,7 @@ export function useStore() {
   const drawn = version;
   useEffect(() => {
     listeners.add(again);
-    if (version !== drawn) again(); // something came between the first drawing and now
+    if (version !== drawn) again(); // the state changed between the first drawing and now
     return () => listeners.delete(again);
   }, []);
   return state;
@@ -69,7 +69,7 @@ export function ask(verb, model) {
   changed();
 }
 
-// Models without presets, each with what the statistics say of it.
+// Models without presets, each with its statistics.
 export function models() {
   const resident = new Map((state.stats?.models ?? []).map((model) => [model.id, model]));
   return state.catalog.filter((model) => !model.preset_of).map((model) => {
@@ -81,7 +81,7 @@ export function models() {
 
 export const latestSample = () => state.samples.at(-1) ?? null;
 
-// Tokens per second of a model, as far as anybody knows.
+// Tokens per second of a model, as far as they are known.
 export function speedOf(id) {
   const running = (state.requests?.in_flight ?? []).filter((request) => request.model === id && request.phase === "generating");
   const sum = running.reduce((total, request) => total + (request.tokens_per_second ?? 0), 0);
@@ -226,7 +226,7 @@ function openEvents() {
   source.onerror = () => {
     state.connected = false;
     changed();
-    // A browser tries again by itself where the line broke, but not after an answer that is no stream.
+    // A browser reconnects by itself after a broken connection, but not after an answer that is no stream.
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(begin, RETRY_MS);
   };
   for (const name of EVENTS) {
@@ -247,7 +247,7 @@ function tick() {
   if (state.connected === false) return;
   ++ticks;
   lookAtRequests();
-  // Whose request runs or waits is told by no event.
+  // No event reports which requests run or wait.
   const busy = state.missing.has("requests") || (state.requests?.in_flight.length ?? 0) > 0;
   if (busy || state.stats?.models.some((model) => model.leases + model.waiting > 0)) lookAtStats();
   if (ticks % SAMPLES_EVERY === 0) lookAtSamples();
@@ -289,7 +289,7 @@ export async function signIn(key) {
 
 export async function signOut() {
   await call("DELETE", "v1/session");
-  location.reload(); // nothing that was seen stays
+  location.reload(); // nothing that was shown stays in memory
 }
 
 export function start() {

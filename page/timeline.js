@@ -1,4 +1,4 @@
-// Timeline: the last hour, as the server sampled it, and what was decided in it.
+// Timeline: the last hour by the server's samples, with the decisions in it.
 import { html, useEffect, useMemo, useRef, useState } from "./htm.js";
 import uPlot from "./uPlot.js";
 import { clock, mib } from "./format.js";
@@ -24,7 +24,7 @@ function banded(samples) {
   return [...sums].sort((a, b) => b[1] - a[1]).slice(0, MOST_BANDS).map(([id]) => id);
 }
 
-// Areas on top of each other: each line is the sum of all below it, and the highest is drawn first.
+// Stacked areas: each line is the sum of its own value and all below it, and the highest is drawn first.
 function memoryData(samples, ids) {
   const times = samples.map((sample) => sample.time);
   const lines = [samples.map((sample) => sample.used_bytes / MIB)];
@@ -54,7 +54,7 @@ function options({ width, height, series, unit, incrs, marks, choose }) {
     legend: { show: false },
     padding: [8, 22, 0, 0],
     cursor: { sync: { key: SYNC.key }, drag: { x: false, y: false }, points: { show: false } },
-    // Up to now: what was decided since the last sample is there too.
+    // Up to now, so that decisions since the last sample are shown too.
     scales: { x: { time: true, range: (_, min, max) => [min, Math.max(max, Date.now() / 1000)] }, y: { range: (_, min, max) => [0, Math.max(1, (max ?? 0) * 1.08)] } },
     axes: [{ ...axis, values: (_, ticks, at, space, step) => ticks.map((time) => clock(time * 1000).slice(0, step < 60 ? 8 : 5)), space: 72, size: 26 },
            { ...axis, size: 72, values: (_, ticks) => ticks.map(unit), space: 28, incrs }],
@@ -93,7 +93,7 @@ function options({ width, height, series, unit, incrs, marks, choose }) {
   };
 }
 
-// A chart. It is made anew when `shape` changes; else it gets new data.
+// A chart. If `shape` changes, the chart is made anew; otherwise it gets new data.
 function Chart({ label, shape, series, data, unit, incrs, height, marks, choose }) {
   const box = useRef(null);
   const plot = useRef(null);
@@ -136,7 +136,7 @@ export function Timeline() {
   const marks = { marks: marked, choose: setChosen };
   const last = samples.at(-1);
   const panel = useRef(null);
-  // A chart that was clicked may be far above it.
+  // The clicked chart may be far above the decision.
   useEffect(() => {
     if (chosen) panel.current?.scrollIntoView({ block: "nearest" });
   }, [chosen]);

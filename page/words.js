@@ -1,4 +1,4 @@
-// What the server decided, plans and does, in sentences. Text only: nothing here becomes HTML.
+// Turns decisions, plans and states of the server into sentences. Text only: nothing here becomes HTML.
 import { bytes, count, list, mib, percent, plural, seconds } from "./format.js";
 
 export const STATES = {
@@ -23,7 +23,7 @@ export const KINDS = {
   refuse: "refused",
 };
 
-// Those that change what is in memory.
+// The kinds of decisions that change what is in memory.
 export const isSwitch = (decision) => decision.kind !== "wait" && decision.kind !== "refuse";
 
 export function phase(request) {
@@ -62,7 +62,7 @@ export function gaveWay(list) {
   return list.map(({ setting, from, to }) => `${SETTINGS[setting] ?? setting} ${shown(to)} instead of ${shown(from)}`).join("; ");
 }
 
-// What a dry run of a load says, as sentences.
+// The result of a dry run of a load, in sentences.
 export function plan(answer) {
   const sentences = [];
   if (answer.state === "hot") return [`${answer.model_id} is in memory already; nothing has to be done.`];
@@ -84,7 +84,7 @@ const running = (model) => model.leases > 0
   ? [`${plural(model.leases, "request")} of it ${model.leases === 1 ? "is" : "are"} running; it waits for ${model.leases === 1 ? "its" : "their"} end, at most half a minute unless the config says otherwise.`]
   : [];
 
-// What parking, unloading, pinning and unpinning mean for a model: the server has no dry run of those.
+// What parking, unloading, pinning and unpinning mean for a model: the server has no dry run of these.
 export const CONSEQUENCES = {
   park: (model) => [
     `This frees most of its ${mib(model.memory_mb)}. No other model is displaced.`,
@@ -105,7 +105,7 @@ export const CONSEQUENCES = {
   unpin: () => ["It may leave memory for another model again. Nothing else changes now."],
 };
 
-// A decision and those it follows from, the first cause last.
+// A decision and its causes, the first cause last.
 export function causes(decision, decisions) {
   const chain = [];
   for (let id = decision.because_of; id && chain.length < 5;) {
@@ -123,7 +123,7 @@ export function standing(candidate) {
   return candidate.standing ? `${verdict} (${candidate.standing})` : verdict;
 }
 
-// A download's state.
+// The state of a download.
 export function download(job) {
   if (job.state === "failed") return job.error?.message ?? "It failed, and the server does not say why.";
   if (job.state === "done") return job.model_id ? `done: ask for ${job.model_id}` : "done";

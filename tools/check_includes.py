@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks who may include whom, from the #include lines. The table is the one of ARCHITECTURE.md."""
+"""Checks who may include whom, from the #include lines, and that the table in ARCHITECTURE.md says the same."""
 import pathlib
 import re
 import sys
@@ -47,5 +47,16 @@ for path in files:
             continue  # tests/golden/golden.h
         if match and match[1] != folder and match[1] not in allowed:
             problems.append(f"{where}: {folder} may not include {match[1]}")
+# The rows of ARCHITECTURE.md: | `folder` | what it hides | may include |
+documented = re.findall(r"^\| `([\w/]+)` \|.*\| ([\w/, ]+) \|$", (root / "ARCHITECTURE.md").read_text(), re.M)
+above = set()
+for folder, allowed in documented:
+    folder = folder.rpartition("/")[2]
+    names = {name.strip().rpartition("/")[2] for name in allowed.split(",")} - {"nothing"}
+    if MAY_INCLUDE.get(folder) != (above if names == {"all of the above"} else names):
+        problems.append(f"ARCHITECTURE.md: the row of {folder} is not what tools/check_includes.py allows")
+    above = above | {folder}
+if {folder.rpartition("/")[2] for folder, _ in documented} != set(MAY_INCLUDE):
+    problems.append("ARCHITECTURE.md: its folders are not those of tools/check_includes.py")
 print("\n".join(problems), file=sys.stderr) if problems else print(f"include directions: {len(files)} files")
 sys.exit(1 if problems else 0)

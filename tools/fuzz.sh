@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What `make fuzz` runs: each fuzz target for a while, one after another, starting from its corpus in the repository and
-# from what earlier runs have found. A finding is an input in build/fuzz/findings/; it belongs into tests/fuzz/corpus/
-# with its fix.
+# What `make fuzz` runs: each fuzz target for a while, one after another. A target starts from its corpus in the
+# repository, and from what earlier runs have found. A finding is an input in build/fuzz/findings/; it belongs into
+# tests/fuzz/corpus/ together with its fix.
 # Usage: tools/fuzz.sh SECONDS [TARGET...]     (targets: the names of tests/fuzz/corpus/)
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ for target in "${targets[@]}"; do
   grown="build/fuzz/corpus/$target"
   mkdir -p "$grown"
   log="build/fuzz/$target.log"
-  # A slow input is a finding too: every parser here is meant to take linear time.
+  # A slow input is a finding too: every parser here should take linear time.
   "$program" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="build/fuzz/findings/$target-" "$grown" "tests/fuzz/corpus/$target" >"$log" 2>&1
   result=$?

@@ -38,7 +38,7 @@ flock -n 9 || { say "another run fetches the page's libraries; waiting for it"; 
 work=$(mktemp -d "$cache/page/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# unpack PACKAGE FILE NAME: one file of a package, under a name of ours.
+# unpack PACKAGE FILE NAME: unpacks one file of a package, under a name of ours.
 unpack() { tar -xzOf "$work/$1" "package/$2" >"$work/new/$3" || die "there is no $2 in $1."; }
 
 if [ ! -f "$out/.complete" ]; then

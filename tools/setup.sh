@@ -22,13 +22,13 @@ wanted=("${build_packages[@]}")
 [ "${1:-build}" = ui ] && wanted+=(chromium)
 [ "${1:-build}" = package ] && wanted+=(dpkg-dev)
 system=$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
-# For the tests of the page. Ubuntu's is a snap, which no test can drive.
+# For the tests of the page. Ubuntu's package is a snap, which no test can drive.
 [[ "${1:-build} $system" != "tests debian "* ]] || wanted+=(chromium)
-# For the Go clients of the end-to-end tests. Debian 12's (1.19) is older than they are, and they are skipped there.
+# For the Go clients of the end-to-end tests. Debian 12's Go (1.19) is too old for these, and they are skipped there.
 [ "${1:-build}" = tests ] && [ "$system" != "debian 12" ] && wanted+=(golang-go)
 case $system in
   "debian 12")
-    # Boost 1.81 and the default, 1.74, exclude each other there: what a user has stays, both work.
+    # Boost 1.81 and the default, 1.74, exclude each other there. The version that a user has stays; both work.
     installed libboost1.74-dev || wanted+=(libboost1.81-dev)
     ;;
   "debian 13" | "ubuntu 24.04") wanted+=(libboost-dev) ;;
@@ -41,7 +41,7 @@ esac
 missing=()
 for package in "${wanted[@]}"; do
   case $package in
-    # Also to be had without Debian's packages.
+    # These may also be installed without Debian's packages.
     npm | python3 | python3-pip | cmake | git) command -v "${package/python3-pip/pip3}" >/dev/null && continue ;;
     golang-go) command -v go >/dev/null && continue ;;
   esac

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy on the files given, side by side, but not on those it has found clean before.
+"""Runs clang-tidy on the given files, several at a time. Skips files that it has found clean before.
 
-What it says about a file depends on the preprocessed text (comments included, for NOLINT), the compiler's flags, its
-own configuration and version: the hash of these names an empty file in the cache for each clean result.
+Its result for a file depends on the preprocessed text (with comments, because of NOLINT), the compiler's flags, and its own
+configuration and version. The hash of all these is the name of an empty file in the cache for each clean result.
 
 Usage: tools/tidy.py [--analyzer] BUILD_DIR FILE...     --analyzer: the static analyzer instead of .clang-tidy's list"""
 import concurrent.futures
@@ -35,7 +35,7 @@ def cache_folder():
 
 
 def preprocessing(command):
-    """The compiler's command as one that prints the preprocessed text."""
+    """The compiler's command, changed into one that prints the preprocessed text."""
     words = shlex.split(command)
     if os.path.basename(words[0]) == "ccache":
         words = words[1:]
@@ -50,13 +50,13 @@ def key_of(entry, settings):
     done = subprocess.run(words, cwd=entry["directory"], capture_output=True)
     if done.returncode != 0:
         return None  # clang-tidy says it better
-    # A clone in another place finds what was looked at before.
+    # With this a clone in another place finds the results.
     text = (" ".join(words).encode() + b"\0" + done.stdout).replace(str(ROOT).encode(), b".")
     return hashlib.sha256(settings + text).hexdigest()
 
 
 def look_at(file, entry, build, cache, settings, options):
-    """(looked at, clean, what it said)"""
+    """Returns (whether it was looked at, whether it is clean, what clang-tidy printed)."""
     key = key_of(entry, settings)
     if key and (cache / key).exists():
         (cache / key).touch()
@@ -65,7 +65,7 @@ def look_at(file, entry, build, cache, settings, options):
     clean = done.returncode == 0
     if clean and key and not done.stdout.strip():
         (cache / key).touch()
-    # stderr counts the warnings of system headers; it matters when there is nothing else.
+    # stderr only counts the warnings of system headers. It matters if stdout is empty.
     return True, clean, done.stdout if clean or done.stdout.strip() else done.stdout + done.stderr
 
 

@@ -35,7 +35,7 @@ outside() {
 
 readonly home=/var/lib/minerva unit=/lib/systemd/system/minerva.service url=http://127.0.0.1:3000
 
-# Starts the unit's command, and waits until it says that it is ready.
+# Starts the unit's command, and waits until it reports that it is ready.
 start() {
   local line
   coproc service { exec python3 tools/unit_command.py "$unit" 2>>/root/minerva.log; }
@@ -55,7 +55,7 @@ ask() { minerva run smollm2-135m --max-tokens 8 "What is a cache?"; }
 inside() {
   export DEBIAN_FRONTEND=noninteractive MINERVA_URL=$url
   apt-get update -qq
-  # No service is started there.
+  # No service may start there.
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
   say "installing the package"
   apt-get install -y -qq --no-install-recommends ./minerva_*.deb >/root/install.log 2>&1 || { cat /root/install.log; exit 1; }

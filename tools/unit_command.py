@@ -1,5 +1,6 @@
-"""Runs ExecStart of a systemd unit where no systemd runs, with what of the unit can be set without it (try_package.sh
-says what that is). Prints "pid N", then what the service tells its NOTIFY_SOCKET. Ends with the service's exit code.
+"""Runs the ExecStart of a systemd unit where no systemd runs, with those settings of the unit that can be made without it
+(try_package.sh lists them). Prints "pid N", and then what the service tells its NOTIFY_SOCKET. Ends with the service's exit
+code.
 
 Usage: unit_command.py UNIT
 """
@@ -29,7 +30,7 @@ def call(function, *arguments):
 
 
 def settings_of(path):
-    """The [Service] section; the last of several lines with one name counts."""
+    """The [Service] section. If a name has several lines, the last one counts."""
     settings, section = {}, ""
     with open(path) as unit:
         for line in map(str.strip, unit):
@@ -42,7 +43,7 @@ def settings_of(path):
 
 
 def system_calls(words):
-    """The names in a SystemCallFilter, groups resolved as systemd has them."""
+    """The names in a SystemCallFilter, with groups resolved as systemd resolves them."""
     names, groups, seen = set(), [], set()
     for word in words:
         (groups.append if word.startswith("@") else names.add)(word)
@@ -69,7 +70,7 @@ def folder(path, mode, user):
 
 
 def limit(which, text):
-    """As near to what the unit says as this process, which may be in a container, is allowed to go."""
+    """Follows the unit as far as this process may, which may be in a container."""
     wanted, highest = sys.maxsize if text == "infinity" else int(text), resource.getrlimit(which)[1]
     reached = min(wanted, sys.maxsize if highest == resource.RLIM_INFINITY else highest)
     value = resource.RLIM_INFINITY if reached == sys.maxsize else reached
@@ -89,7 +90,7 @@ def see_read_only(root, writable):
 
 
 def become(settings, user, root, writable, allowed):
-    """In the child, before the command: everything that the unit says."""
+    """Makes all settings of the unit. Called in the child, before the command."""
     call(libc.prctl, PR_SET_PDEATHSIG, 9)
     see_read_only(root, writable)
     for name in ("NOFILE", "MEMLOCK", "CORE"):
@@ -102,14 +103,14 @@ def become(settings, user, root, writable, allowed):
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
     call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    # The switch to another user has cleared it.
+    # The switch to another user has cleared this.
     call(libc.prctl, PR_SET_PDEATHSIG, 9)
     os.chdir(settings["WorkingDirectory"])
     allowed.load()
 
 
 def said(function, *arguments):
-    """subprocess tells only that something failed in the child."""
+    """Reports the error: subprocess only says that something failed in the child."""
     try:
         function(*arguments)
     except Exception:
@@ -129,7 +130,7 @@ def main():
         try:
             allowed.add_rule(seccomp.ALLOW, name)
         except (RuntimeError, ValueError):
-            pass  # none of this processor
+            pass  # this processor does not have it
 
     with tempfile.TemporaryDirectory(dir="/run") as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         os.chmod(place, 0o711)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What `make verify` runs: what takes longer than a test should. Each part says how it ended as it ends, and one table
-# in the end says it again; a part's whole output is build/verify/PART.log. Exit code 1 if one failed.
-#
+# What `make verify` runs: everything that takes longer than a test should. Each part says how it ended when it ends,
+# and one table at the end says it again. A part's whole output is in build/verify/PART.log. Exit code 1 if a part
+# failed.
 # Environment: JOBS; how much is done: SIM_SEEDS, FUZZ_SECONDS (each target), SOAK_SECONDS, ENGINE_KILLS, DAEMON_KILLS,
 # PARKING_CYCLES.
 # Usage: tools/verify.sh [PART...]     default: all of them
@@ -14,7 +14,7 @@ jobs=${JOBS:-$(nproc)}
 export MINERVA_BIN="$PWD/$out/bin/minerva" MINERVA_BIN_DIR="$PWD/build/bin" MINERVA_FAKES_DIR="$PWD/$out/bin"
 export MINERVA_E2E_MODELS="$PWD/build/e2e-models"
 
-# The agent's part of an engine, many times over.
+# The agent's tests many times over, under ASan.
 agent_under_asan() {
   cmake --preset asan && cmake --build build/asan -j "$jobs" --target agent_test &&
     ASAN_OPTIONS=quarantine_size_mb=1 AGENT_CYCLES="${PARKING_CYCLES:-10000}" build/asan/bin/agent_test --gtest_filter='Parking.NothingGrows'
@@ -40,7 +40,7 @@ for part in "${selected[@]}"; do
 done
 
 mkdir -p "$out"
-# Optimized, since figures are reported; a build of its own, since `make build` has none of the tests.
+# Optimized, since figures are reported. A separate build, since `make build` has no tests.
 echo "==> building what is verified ($out/build.log)"
 { cmake --preset release -B "$out" -DMINERVA_TESTS=ON && cmake --build "$out" -j "$jobs" \
   --target minerva minerva_sim fake_engine offered_load; } >"$out/build.log" 2>&1 ||

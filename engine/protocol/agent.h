@@ -46,21 +46,22 @@ inline constexpr const char * kBusy = "busy";
 inline constexpr const char * kMeasured = "measured";
 inline constexpr const char * kFootprint = "footprint_bytes";
 
-// What came of a park, a drop or a wake: from the engine's parking to the daemon's host.
+// The result of a park, a drop or a wake: from the engine's parking to the daemon's host.
 struct ParkReport {
-    bool parked = false;                   // now
-    std::string refused;                   // why the park was; empty: it was not
-    bool busy = false;                     // since it was at work: asked again, it may be done
-    std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if that is why
-    std::uint64_t written_bytes = 0;       // of the image, now
-    std::uint64_t image_bytes = 0;         // what the image holds
-    std::uint64_t residue_bytes = 0;       // parked: what the process holds of its own; 0: it could not tell
-    std::uint64_t cached_bytes = 0;        // park, wake: in the page cache, of what the first token after a wake needs
-    std::uint64_t missing_bytes = 0;       // not in the page cache, of the same: a wake has it read
-    std::uint64_t dropped_bytes = 0;       // drop: given back
+    bool parked = false;                   // whether it is parked now
+    std::string refused;                   // why the park was refused; empty: it was not
+    bool busy = false;                     // refused since the engine was at work: a later try may succeed
+    std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if it was refused for that
+    std::uint64_t written_bytes = 0;       // of the image, by this park
+    std::uint64_t image_bytes = 0;         // what the image holds now
+    std::uint64_t residue_bytes = 0;       // while parked: what the process holds of its own; 0: it could not find out
+    // park, wake: the part of what the first token after a wake needs that is in the page cache
+    std::uint64_t cached_bytes = 0;
+    std::uint64_t missing_bytes = 0;  // the part of it that is not in the page cache: a wake reads it
+    std::uint64_t dropped_bytes = 0;  // drop: how much page cache was given back
 };
 
-// Its numbers, each under its name. One that is not there is 0.
+// The numbers of a ParkReport, each under its name. A number that is absent is 0.
 struct ParkNumber {
     const char * name;
     std::uint64_t ParkReport::* value;

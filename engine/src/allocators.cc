@@ -1,11 +1,12 @@
-// The allocators that give out large blocks (large_blocks.h): ggml's own and the global operator new.
+// The allocators that give out large blocks (large_blocks.h): ggml's own, and the global operator new.
 //
-// Purpose: every large buffer of ggml (repacked weights, KV cache, compute scratch) comes from its aligned allocator,
-// which the linker hands to us (`-Wl,--wrap=`); the host prompt cache and context checkpoints are vectors of the
-// inference thread, which the global operator new hands to us.
-// Smaller blocks (thread-pool structures pass through the same allocator) stay with the original ones, and so do large
+// Purpose: every large buffer of ggml (repacked weights, KV cache, compute scratch) comes from ggml's aligned
+// allocator, which the linker replaces by ours (`-Wl,--wrap=`). The host prompt cache and context checkpoints are
+// vectors of the inference thread, which come from the global operator new.
+// Smaller blocks stay with the original allocators (structures of the thread pool come from the same one). So do large
 // ones that other threads ask operator new for: those belong to requests, which may touch them while the model is
 // parked.
+// Threading: any.
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -18,7 +19,7 @@ using minerva::engine::BlockUse;
 using minerva::engine::map_large_block;
 using minerva::engine::unmap_large_block;
 
-// The linker's names for what it wraps.
+// The linker's names for the functions that it wraps.
 extern "C" {
 void * __real_ggml_aligned_malloc(size_t size);
 void __real_ggml_aligned_free(void * ptr, size_t size);
@@ -50,8 +51,8 @@ void __wrap_ggml_backend_buffer_set_usage(ggml_backend_buffer_t buffer, ggml_bac
     if (buffer == nullptr || usage == GGML_BACKEND_BUFFER_USAGE_ANY) {
         return;
     }
-    // ggml may align the buffer inside its block. Repacked weights do not count as host memory there, though they are;
-    // an address on another device is in no block.
+    // ggml may align the buffer inside its block. It does not count repacked weights as host memory, though they are.
+    // An address on another device is in no block.
     minerva::engine::set_large_block_use(
         ggml_backend_buffer_get_base(buffer),
         usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS ? BlockUse::kWeights : BlockUse::kScratch);

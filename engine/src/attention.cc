@@ -1,14 +1,17 @@
 // Attention of a few tokens over a long context: a turn of a conversation that goes on, and each token of an answer.
 //
-// Purpose: ggml takes fewer than 64 queries one by one, each head of each by itself. So it walks the KV cache once for
-// each of them, in strides of a whole token, and converts it anew each time: with 4,000 tokens in the context a turn of
-// nine took nine tenths of its time there. Here the cache is walked once, in the order in which it lies in memory: a
-// block of tokens at a time, converted once for all queries that look at it, with ggml's own kernels for the
-// arithmetic. Sums are kept in 32 bits, where ggml keeps those of an f16 cache in 16. From 64 queries on, and where
-// this does not apply, ggml's own way is taken. Source: the blocks' sums are combined as in Milakov and Gimelshein,
-// "Online normalizer calculation for softmax", arXiv:1805.02867. Threading: every thread of ggml's pool calls it at
-// once, as for any operation. A thread takes every n-th block of tokens, then its part of the rows of the result.
-// Memory: kAttentionWorkspace for each thread, scratch to parking; as many queries at once as find room in it.
+// Purpose: ggml takes fewer than 64 queries one by one, and each of their heads by itself. So it walks the KV cache
+// once for each of them, in strides of a whole token, and converts it anew each time. With 4,000 tokens in the context,
+// a turn of nine tokens spent nine tenths of its time there. Here the cache is walked once, in the order in which it
+// lies in memory: a block of tokens at a time is converted once for all queries that see it, and ggml's own kernels do
+// the arithmetic. Sums have 32 bits; ggml keeps those of an f16 cache in 16. From 64 queries on, and where this way
+// does not apply, ggml's own way is taken.
+// Source: the sums of the blocks are combined as in Milakov and Gimelshein, "Online normalizer calculation for
+// softmax", arXiv:1805.02867.
+// Threading: every thread of ggml's pool calls it at once, as any operation. A thread takes every n-th block of tokens,
+// and then its part of the rows of the result.
+// Memory: kAttentionWorkspace for each thread, which is scratch to parking. As many queries are computed at once as fit
+// into it.
 #include "attention.h"
 
 #include <algorithm>
@@ -27,7 +30,7 @@
 #include "vec.h"
 
 extern "C" {
-// The linker's names for what it wraps; ggml's graphs call it.
+// The linker's names for the function that it wraps; ggml's graphs call it.
 void __real_ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
 void __wrap_ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
 }
@@ -36,8 +39,8 @@ namespace minerva::engine {
 namespace {
 
 constexpr std::int64_t kBlock = 32;        // tokens
-constexpr std::int64_t kManyQueries = 64;  // ggml takes as many and more together
-constexpr std::int64_t kFewRows = 4;       // of a block's scores: faster one by one
+constexpr std::int64_t kManyQueries = 64;  // from so many on ggml takes them together
+constexpr std::int64_t kFewRows = 4;       // of a block's scores: up to so many are faster one by one
 constexpr std::int64_t kRowsRounded = 16;  // the longest vector of any processor, in floats
 constexpr std::size_t kCacheLine = 64;
 constexpr auto kRoom = static_cast<std::int64_t>(kAttentionWorkspace / sizeof(float));
@@ -73,7 +76,7 @@ const T * element(const ggml_tensor & tensor, std::int64_t i1, std::int64_t i2, 
         static_cast<std::size_t>(i2) * tensor.nb[2] + static_cast<std::size_t>(i3) * tensor.nb[3]);
 }
 
-// A thread's own. Nothing in it outlives an operation; other threads read its sums until the last barrier.
+// The memory of one thread. Nothing in it outlives an operation. Other threads read its sums until the last barrier.
 class Workspace {
   public:
     Workspace() : values_(static_cast<float *>(map_large_block(kAttentionWorkspace, BlockUse::kScratch))) {
@@ -95,23 +98,24 @@ float * workspace_of_thread() {
     return workspace.values();
 }
 
-// One call: what it computes, with which memory. A row is one head of one query; `group` heads share a head of K and V.
+// One call: what it computes, and with which memory. A row is one head of one query; `group` heads share a head of K
+// and V.
 class Attention {
   public:
     Attention(const ggml_compute_params & params, ggml_tensor & dst);
-    // Whether this way of doing it applies. All threads come to the same answer.
+    // Whether this way applies. All threads come to the same answer.
     bool applies() const { return queries_at_once_ > 0; }
     void compute() const;
 
   private:
-    // Rows of a result not yet divided by its sum; `most`: the largest score so far.
+    // Rows of a result that are not divided by their sum yet. `most`: the largest score so far.
     struct Sums {
         float * values;  // [row][v_size_]
         float * most;    // [row]
         float * sum;     // [row]
     };
     struct Scratch {
-        float * block;    // of K, then of V: [token][size]
+        float * block;    // first of K, then of V: [token][size]
         float * queries;  // [head of K][k_size_][row]
         float * scores;   // [token][row]
         float * weights;  // [row][token]
@@ -127,13 +131,13 @@ class Attention {
     bool takes() const;
     std::int64_t lanes(std::int64_t queries) const { return rounded_up(queries * group_, kRowsRounded); }
     std::int64_t sums_size(std::int64_t queries) const { return queries * heads_ * (v_size_ + 2); }
-    // Few enough that their scores are computed one by one, from the queries as they are.
+    // Whether the queries are so few that their scores are computed one by one, from the queries without a copy.
     bool few_rows(std::int64_t queries) const { return queries * group_ <= kFewRows; }
     std::int64_t queries_size(std::int64_t queries) const {
         return few_rows(queries) ? 0 : kv_heads_ * k_size_ * lanes(queries);
     }
     std::int64_t thread_size(std::int64_t queries) const;
-    // Where the threads say where their workspace is.
+    // The place where a thread writes the address of its workspace for the others.
     float *& workspace(int thread) const { return static_cast<float **>(params_.wdata)[thread]; }
     Sums sums_of(int thread) const;
     Scratch scratch() const;
@@ -147,7 +151,7 @@ class Attention {
     void read_block(const ggml_tensor & from, ToFloat convert, std::int64_t token, std::int64_t tokens,
                     std::int64_t head, std::int64_t stream, float * to) const;
     void score(const Part & part, std::int64_t kv_head, std::int64_t tokens, const Scratch & own) const;
-    // Turns scores into weights against the largest score so far.
+    // Turns scores into weights relative to the largest score so far.
     void weigh(const Part & part, std::int64_t kv_head, std::int64_t tokens, const Scratch & own,
                const Sums & sums) const;
     void combine(const Part & part) const;
@@ -160,7 +164,7 @@ class Attention {
     const ggml_tensor & v_;
     const ggml_tensor * mask_;
     const ggml_tensor * sinks_;
-    std::int64_t k_size_;  // of a head, as v_size_
+    std::int64_t k_size_;  // of a head; likewise v_size_
     std::int64_t v_size_;
     std::int64_t heads_;
     std::int64_t kv_heads_;
@@ -171,7 +175,7 @@ class Attention {
     float scale_ = 1;
     float max_bias_ = 0;
     float softcap_ = 0;
-    std::int64_t queries_at_once_ = 0;  // 0: it does not apply
+    std::int64_t queries_at_once_ = 0;  // 0: this way does not apply
 };
 
 Attention::Attention(const ggml_compute_params & params, ggml_tensor & dst)
@@ -245,7 +249,7 @@ void Attention::compute() const {
     }
 }
 
-// Asks for all heads of a token, which lie side by side.
+// Prefetches all heads of a token, which lie side by side.
 void fetch(const ggml_tensor & from, std::int64_t token, std::int64_t stream) {
     const std::size_t bytes = ggml_row_size(from.type, from.ne[0]) * static_cast<std::size_t>(from.ne[2]);
     const char * const row = element<char>(from, token, 0, stream);
@@ -272,7 +276,7 @@ void Attention::walk(const Part & part) const {
             read_block(k_, k_to_float_, token, tokens, head, part.stream, own.block);
             score(part, head, tokens, own);
             weigh(part, head, tokens, own, sums);
-            // Of the next block, the share of one head.
+            // Prefetches one head's share of the next block.
             const std::int64_t end = std::min(token + step + (head + 1) * kBlock / kv_heads_, tokens_);
             for (std::int64_t next = token + step + head * kBlock / kv_heads_; next < end; ++next) {
                 fetch(k_, next, part.stream);
@@ -302,7 +306,7 @@ void Attention::read_queries(const Part & part, float * to) const {
     }
 }
 
-// False: nobody looks at any of these tokens.
+// Reads the mask. False: no query sees any of these tokens.
 bool Attention::read_mask(const Part & part, std::int64_t token, std::int64_t tokens, float * to) const {
     bool any = false;
     for (std::int64_t i = 0; i < part.count; ++i, to += kBlock) {
@@ -313,7 +317,7 @@ bool Attention::read_mask(const Part & part, std::int64_t token, std::int64_t to
     return any;
 }
 
-// What is missing of a whole block is zero.
+// Fills the rest of an incomplete block with zeros.
 void Attention::read_block(const ggml_tensor & from, ToFloat convert, std::int64_t token, std::int64_t tokens,
                            std::int64_t head, std::int64_t stream, float * to) const {
     for (std::int64_t i = 0; i < tokens; ++i) {
@@ -402,7 +406,8 @@ void Attention::combine(const Part & part) const {
     }
 }
 
-// ALiBi's, by which distance counts for this head. Source: Press et al., "Train Short, Test Long", arXiv:2108.12409.
+// The slope of ALiBi for this head, which says how much distance counts. Source: Press et al., "Train Short, Test
+// Long", arXiv:2108.12409.
 float Attention::slope(std::int64_t head) const {
     if (max_bias_ <= 0) {
         return 1;

@@ -1,8 +1,7 @@
-// attention_check: holds the engine's attention against one written down plainly, in 64 bits.
+// attention_check: compares the engine's attention with one that is written down plainly, in 64 bits.
 //
-// Runs ggml's operation in the way that a model's graph does, over the shapes and options that models use: groups of
-// heads, KV caches of all types, masks, streams, sinks, soft caps, ALiBi. Prints what differs; exits with 1 if anything
-// does.
+// Runs ggml's operation as a model's graph does, over the shapes and options that models use: groups of heads, KV
+// caches of all types, masks, streams, sinks, soft caps, ALiBi. Prints what differs, and exits with 1 if anything does.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -17,7 +16,7 @@
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Of a result of about 1. What ggml does by itself with an f16 cache is 20 times as far off.
+// For results of about 1. ggml itself is 20 times as far off with an f16 cache.
 constexpr double kTolerance = 2e-4;
 
 struct Case {
@@ -49,7 +48,7 @@ Values random_values(std::mt19937 & random, std::size_t count) {
     return values;
 }
 
-// As a KV cache has it: all heads of a token lie together. Effect: `values` are what the tensor really holds.
+// A tensor as in a KV cache: all heads of a token lie together. Effect: `values` are what the tensor really holds.
 ggml_tensor * cache_tensor(ggml_context * context, ggml_type type, int size, int heads, int tokens, int streams,
                            Values & values) {
     ggml_tensor * const flat = ggml_new_tensor_2d(context, type, static_cast<std::int64_t>(size) * heads,
@@ -61,7 +60,7 @@ ggml_tensor * cache_tensor(ggml_context * context, ggml_type type, int size, int
     return ggml_permute(context, ggml_reshape_4d(context, flat, size, heads, tokens, streams), 0, 2, 1, 3);
 }
 
-// A query sees what is before it, except for a hole of more than a block; one sees nothing at all.
+// A query sees what is before it, except for a hole of more than a block. One query sees nothing at all.
 Values mask_values(const Case & c, std::mt19937 & random) {
     Values mask(static_cast<std::size_t>(c.tokens) * c.queries * c.streams, kNever);
     for (int stream = 0; stream < c.streams; ++stream) {
@@ -94,7 +93,7 @@ double slope(const Case & c, int head) {
                         : std::pow(2.0, -c.max_bias / 2 / power * (2 * (head - power) + 1));
 }
 
-// One head of one query.
+// The plain computation of one head of one query.
 std::vector<double> plain(const Case & c, const Inputs & in, int stream, int query, int head) {
     const std::size_t kv_head = head / (c.heads / c.kv_heads);
     const float * const q = &in.q[((static_cast<std::size_t>(stream) * c.queries + query) * c.heads + head) * c.k_size];
@@ -126,7 +125,7 @@ std::vector<double> plain(const Case & c, const Inputs & in, int stream, int que
     return result;
 }
 
-// The largest difference of any value.
+// The largest difference of all values.
 double difference(const Case & c, std::mt19937 & random) {
     const auto streams = static_cast<std::size_t>(c.streams);
     Inputs in{random_values(random, streams * c.queries * c.heads * c.k_size),
@@ -163,7 +162,7 @@ double difference(const Case & c, std::mt19937 & random) {
             for (int head = 0; head < c.heads; ++head) {
                 for (const double wanted : plain(c, in, stream, query, head)) {
                     const double off = std::abs(wanted - *got++);
-                    worst = off <= worst ? worst : off;  // not a number: that is the worst
+                    worst = off <= worst ? worst : off;  // "not a number" counts as the worst
                 }
             }
         }
@@ -190,7 +189,7 @@ std::vector<Case> cases() {
     all.push_back({f16, 576, 512, 16, 1, 3, 500, 1, 2, true, false, 0, 0});
     all.push_back({f16, 192, 128, 8, 8, 7, 500, 1, 2, true, false, 0, 0});
     all.push_back({f16, 40, 40, 4, 2, 3, 100, 1, 2, true, false, 0, 0});
-    // In several parts, the last of which is another size.
+    // In several parts, the last of which has another size.
     all.push_back({f16, 128, 128, 64, 64, 40, 260, 1, 2, true, false, 0, 0});
     all.push_back({f16, 128, 128, 64, 64, 18, 260, 1, 2, true, false, 0, 0});
     all.push_back({f16, 128, 128, 64, 8, 40, 260, 1, 2, true, false, 0, 0});

@@ -1,15 +1,15 @@
-// The timed waits of llama.cpp's server: makes it notice a lost client soon, also while other requests keep it busy,
-// and tells main_loop.cc when the inference loop rests.
+// The timed waits of llama.cpp's server. This makes the server notice a lost client soon, also while other requests
+// keep it busy, and it tells main_loop.cc when the inference loop rests.
 //
 // Purpose: a thread that serves a request waits for results on a condition variable that all requests share, for up to
-// a second, and looks at its connection only when that wait times out. Every token of any other stream wakes it and
-// starts the second anew, so the client's absence is never seen and the generation runs to its end. Here such a wait
-// times out at least every kInterval, counted from the thread's last timeout, however often it is woken. The callers
-// loop and look at their condition again, so an early timeout costs them nothing but that look.
-// Threading: any. The state is per thread.
-// libstdc++ takes no notice of what a timed wait returns, but asks the clock right after it; so that one reading, by
-// that thread, is answered with the deadline. Waits of the main thread and longer ones last as long as they were meant
-// to.
+// a second. It looks at its connection only when that wait times out. Every token of any other stream wakes the thread
+// and starts the second anew. So the thread would never notice that the client is gone, and the generation would run to
+// its end. Here such a wait times out at least every kInterval, counted from the thread's last timeout, however often
+// the thread is woken. The callers loop and check their condition again, so an early timeout costs them only that
+// check.
+// Threading: any thread. The state is per thread.
+// libstdc++ does not use the result of a timed wait, but reads the clock right after it. So that one reading, by that
+// thread, gets the deadline as its answer. Waits of the main thread, and longer waits, last as long as they should.
 #include <pthread.h>
 #include <time.h>
 
@@ -22,7 +22,7 @@
 #include "thread_share.h"
 
 extern "C" {
-// The linker's names for what it wraps; std::condition_variable::wait_for() calls it.
+// The linker's names for the function that it wraps; std::condition_variable::wait_for() calls it.
 int __real_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
                                   const timespec * deadline);
 int __wrap_pthread_cond_clockwait(pthread_cond_t * condition, pthread_mutex_t * mutex, clockid_t clock,
@@ -34,7 +34,7 @@ std::chrono::steady_clock::time_point __wrap__ZNSt6chrono3_V212steady_clock3nowE
 
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;  // in nanoseconds, as all here
+constexpr std::int64_t kSecond = 1'000'000'000;  // in nanoseconds, like all times here
 constexpr std::int64_t kInterval = kSecond / 20;
 constexpr std::int64_t kLongestAffected = kSecond;
 
@@ -46,7 +46,7 @@ std::int64_t now_ns(clockid_t clock) {
     return to_ns(now);
 }
 
-// What this thread's next look at the steady clock sees; 0: the time.
+// What this thread's next reading of the steady clock returns; 0: the time.
 thread_local std::int64_t next_reading_ns = 0;
 
 }  // namespace

@@ -1,7 +1,9 @@
-// Conversations outside of slots: llama.cpp's host prompt cache, and context checkpoints. Tells which memory is theirs.
+// Conversations outside of slots: llama.cpp's host prompt cache and context checkpoints. Marks the memory that is
+// theirs.
 //
-// Purpose: they are ordinary vectors that come and go, up to bounds that are part of the footprint (footprint.h). The
-// linker hands us two calls (`-Wl,--wrap=`): one follows each change of the host prompt cache, one fills a checkpoint.
+// Purpose: they are ordinary vectors that come and go, up to limits that are part of the footprint (footprint.h). The
+// linker gives us two calls (`-Wl,--wrap=`): one follows each change of the host prompt cache, the other fills a
+// checkpoint.
 // Threading: the inference thread.
 #include <cstdint>
 #include <vector>
@@ -28,7 +30,7 @@ namespace {
 using minerva::engine::BlockUse;
 using minerva::engine::set_large_block_use;
 
-// Marks the block that holds it; returns its bytes if it is too small for one.
+// Marks the block that holds `data`. Returns its bytes if it is too small for a block.
 std::uint64_t mark(std::vector<std::uint8_t> & data) {
     return set_large_block_use(data.data(), BlockUse::kConversation) ? 0 : data.size();
 }

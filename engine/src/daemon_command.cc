@@ -7,7 +7,7 @@
 namespace minerva::engine {
 namespace {
 
-// Takes the first word and the space behind it off `rest`.
+// Removes the first word of `rest` and the space behind it. Returns the word.
 std::string_view take_word(std::string_view & rest) {
     const std::size_t end = rest.find(' ');
     const std::string_view word = rest.substr(0, end);

@@ -10,11 +10,11 @@ namespace minerva::engine {
 struct DaemonCommand {
     enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure };
     Kind kind;
-    std::uint64_t id = 0;      // of all but "sharers"
-    std::uint64_t number = 0;  // of all but "wake"
+    std::uint64_t id = 0;      // of all commands but "sharers"
+    std::uint64_t number = 0;  // of all commands but "wake"
 };
 
-// Nothing if the line (without its end) is none of the above.
+// Nothing if the line (without its end) is none of the commands above.
 std::optional<DaemonCommand> parse_daemon_command(std::string_view line);
 
 }  // namespace minerva::engine

@@ -18,7 +18,7 @@ namespace {
 
 std::atomic<std::uint64_t> small_conversations{0};
 
-// A longer stretch without blocks is address space that is only reserved, as a sanitizer's shadow is.
+// A longer stretch without blocks is reserved address space only, such as the shadow memory of a sanitizer.
 constexpr std::uintptr_t kLongestLook = std::uintptr_t{64} << 30;
 
 enum class Kind { kModel, kProgram, kOtherFile, kNoFile };
@@ -32,12 +32,12 @@ bool counts(PageMap::Entry page, Kind kind) {
         case Kind::kNoFile:
             return page.exclusive();
         case Kind::kModel:
-            break;  // counts as a whole
+            break;  // the mapping counts as a whole
     }
     return false;
 }
 
-// Adds mappings up; they come by address, as the blocks do.
+// Adds up mappings, which come in the order of their addresses. So do the blocks.
 class Sum {
   public:
     Sum(const std::vector<LargeBlock> & blocks, const ReadPages & read_pages)
@@ -53,7 +53,7 @@ class Sum {
             result_.weights_mapped += mapping.end - mapping.begin;
             return;
         }
-        // The kernel may join a block with its neighbours.
+        // The kernel may join the mapping of a block with its neighbours.
         std::uintptr_t at = mapping.begin;
         for (; next_ < blocks_.size(); ++next_) {
             const auto begin = reinterpret_cast<std::uintptr_t>(blocks_[next_].address);
@@ -64,7 +64,7 @@ class Sum {
             look(at, begin, kind);
             at = std::max(at, end);
             if (end > mapping.end) {
-                break;  // it goes on in the next mapping
+                break;  // the block goes on in the next mapping
             }
         }
         look(at, mapping.end, kind);
@@ -81,7 +81,7 @@ class Sum {
             const std::size_t wanted = std::min<std::size_t>(to / kPage - page, entries_.size());
             const std::size_t got = read_pages_(page, entries_.data(), wanted);
             if (got == 0) {
-                return;  // memory of the kernel's own, such as [vsyscall]
+                return;  // memory of the kernel, such as [vsyscall]
             }
             const auto end = entries_.begin() + static_cast<std::ptrdiff_t>(got);
             result_.rest += kPage * static_cast<std::uint64_t>(std::count_if(

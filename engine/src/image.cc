@@ -16,7 +16,7 @@
 namespace minerva::engine {
 namespace {
 
-// Space that is given out again must read as zeros: holes between stored pages get mapped too.
+// Space that is given out again must read as zeros, since holes between stored pages are mapped too.
 bool punch(int fd, std::size_t offset, std::size_t bytes) {
     int result = 0;
     do {
@@ -51,7 +51,7 @@ std::unique_ptr<Image> Image::create(const std::string & folder, std::string & w
 Image::~Image() { close(fd_); }
 
 Image::Extent Image::allocate(std::size_t pages) {
-    // The smallest that fits: blocks of one model come in few sizes, and come again in the same.
+    // The smallest extent that fits: the blocks of one model have few sizes, and the same sizes come again.
     auto best = unused_.end();
     for (auto it = unused_.begin(); it != unused_.end(); ++it) {
         if (it->second >= pages && (best == unused_.end() || it->second < best->second)) {
@@ -61,7 +61,7 @@ Image::Extent Image::allocate(std::size_t pages) {
     if (best == unused_.end()) {
         end_ += pages;
         if (checksums_->size() < end_) {
-            // Not in place: another thread may be reading them.
+            // A new array, since another thread may be reading the old one.
             auto more = std::make_shared<Checksums>(std::max(end_, 2 * checksums_->size()));
             for (std::size_t page = 0; page < checksums_->size(); ++page) {
                 (*more)[page] = (*checksums_)[page].load();
@@ -81,7 +81,7 @@ Image::Extent Image::allocate(std::size_t pages) {
 void Image::free(Extent extent) {
     forget(extent.first, extent.pages);
     if (!punch(fd_, extent.first * kPage, extent.pages * kPage)) {
-        return;  // a broken disk; never given out again
+        return;  // the disk is broken: this space is never given out again
     }
     auto [it, inserted] = unused_.emplace(extent.first, extent.pages);
     if (const auto next = std::next(it); next != unused_.end() && it->first + it->second == next->first) {

@@ -58,7 +58,7 @@ void ImageCheck::check(const Work & work) const {
         if (work.round != round_) {
             return;
         }
-        // Where it was stopped meanwhile, the page may have been written anew.
+        // If the check was stopped meanwhile, the page may have been written anew.
         if (!image_.holds(page, checksum) && work.round == round_) {
             std::fputs("minerva-engine: E parking: its image is damaged\n", stderr);
             std::abort();

@@ -1,9 +1,10 @@
-// Holds a parked model's image against its checksums, in the background.
+// Compares a parked model's image with its checksums, in the background.
 //
-// Purpose: a check ahead of a wake would cost more than the wake. So it follows, at the lowest priority and while the
-// main loop rests: reading a whole image beside the inference would have the two share the memory's bandwidth. A loop
-// that does not rest puts it off for kPatience at most. It ends the process if the image is not what was written.
-// Threading: one thread at a time. Neither start() nor stop() waits for the check, which may not get its turn for long.
+// Purpose: a check before a wake would cost more than the wake. So it comes after the wake, at the lowest priority and
+// while the main loop rests: a check beside the inference would share the memory's bandwidth with it. A loop that does
+// not rest can delay the check for kPatience at most. The check ends the process if the image is not what was written.
+// Threading: one thread at a time. Neither start() nor stop() waits for the check, which may not get the processor for
+// long.
 #pragma once
 
 #include <semaphore.h>
@@ -28,9 +29,9 @@ class ImageCheck {
     ImageCheck(const ImageCheck &) = delete;
     ImageCheck & operator=(const ImageCheck &) = delete;
 
-    // Effect: checks what the image holds now. Requires: none was started since the last stop().
+    // Effect: checks what the image holds now. Requires: stop() was called since the last start().
     void start();
-    // Effect: what is written from now on is not held against earlier checksums.
+    // Effect: later writes are not compared with earlier checksums.
     void stop();
 
   private:
@@ -41,12 +42,13 @@ class ImageCheck {
 
     void run();
     void check(const Work & work) const;
-    // Effect: returns when the main loop rests, or `until` has come, or the work is of no interest any more.
+    // Effect: returns when the main loop rests, when `until` has come, or when nobody wants the work any more.
     void wait_for_rest(const Work & work, std::chrono::steady_clock::time_point until) const;
 
     const Image & image_;
-    std::atomic<std::uint64_t> round_{0};  // a check of an earlier one is of no interest
-    // No mutex: a thread of the lowest priority that is put aside while it holds one would make others wait.
+    std::atomic<std::uint64_t> round_{0};  // the check of an earlier round is no longer wanted
+    // No mutex: if a thread of the lowest priority lost the processor while it held one, other threads would wait for
+    // it.
     std::atomic<Work *> next_{nullptr};
     std::atomic<bool> ending_{false};
     sem_t wanted_;

@@ -75,8 +75,8 @@ Json to_json(const Usage & usage) {
     return {{"weights", usage.weights}, {"context", usage.context}, {"compute", usage.compute}};
 }
 
-// What general.type, general.architecture and the tensors say a file is. A file that is a draft for another model may
-// load as if it were a model.
+// What a file is, by general.type, general.architecture and its tensors. A file that is a draft for another model may
+// load as if it were a model by itself.
 const char * kind_of(const std::string & type, const std::string & architecture) {
     if (type == "mmproj" || architecture == "clip") return "projector";
     if (type == "adapter") return "adapter";
@@ -85,7 +85,7 @@ const char * kind_of(const std::string & type, const std::string & architecture)
     return type.empty() || type == "model" ? "model" : "other";
 }
 
-// Of a file that may be no model, without llama.cpp's loader.
+// The header of a file that may be no model, read without llama.cpp's loader.
 class Header {
   public:
     explicit Header(const std::string & path)
@@ -103,8 +103,8 @@ class Header {
     std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf_;
 };
 
-// A head that predicts the tokens after the next (MTP), cut out of its model: it has that model's architecture, and of
-// its layers the last ones.
+// Whether the file is a head that predicts the tokens after the next (MTP), cut out of its model: it has that model's
+// architecture, but only the last layers.
 bool is_cut_out_head(const llama_model * model, const std::string & path) {
     const std::string key = metadata(model, "general.architecture") + ".nextn_predict_layers";
     if (std::atoi(metadata(model, key).c_str()) <= 0 || !metadata(model, "split.count").empty()) return false;
@@ -112,7 +112,7 @@ bool is_cut_out_head(const llama_model * model, const std::string & path) {
     return header && !header.has_tensor("blk.0.attn_norm.weight");
 }
 
-// A long text is no value that anybody asks for; the chat template has a field of its own.
+// The metadata that people ask for. A long text is left out; the chat template has a field of its own.
 Json values(const llama_model * model) {
     constexpr int kMostValues = 150;
     constexpr std::size_t kLongest = 500;
@@ -127,7 +127,7 @@ Json values(const llama_model * model) {
             continue;
         }
         const std::string name = key;
-        // llama.cpp hands everything over as text. Of what is called "general" most is text, though it may be "3".
+        // llama.cpp hands every value over as text. Most values in "general." are texts, even one such as "3".
         const bool text = name.rfind("general.", 0) == 0 && name != "general.file_type" &&
                           name != "general.quantization_version" && name != "general.alignment";
         const Json parsed = text ? Json() : Json::parse(value, nullptr, /*allow_exceptions=*/false);
@@ -136,7 +136,7 @@ Json values(const llama_model * model) {
     return result;
 }
 
-// What the chat template is, and what it can say. Runs it, on what llama.cpp tries templates with.
+// Adds the chat template and what it can do. Runs the template on what llama.cpp tries templates with.
 void add_chat_template(Json & description, const common_params & params, const llama_model * model) {
     constexpr std::size_t kLongest = 64 << 10;
     const char * const own = llama_model_chat_template(model, nullptr);
@@ -210,12 +210,12 @@ Json describe(common_params & params) {
                           {"prompt_cache_bytes", memory.prompt_cache},
                           {"overhead_bytes", memory.overhead},
                           {"total_bytes", memory.total()}}}};
-    // After the memory was predicted: what this process holds is a part of that.
+    // Comes after the prediction of the memory, which includes what this process holds.
     add_chat_template(description, params, model);
     return description;
 }
 
-// Why `path` cannot be loaded, and whether that is since it is no model by itself.
+// Why `path` cannot be loaded, and whether the reason is that it is no model by itself.
 Json refusal(const std::string & path, const std::string & why) {
     Json json = {{"error", why}};
     const Header header(path);
@@ -229,7 +229,7 @@ Json refusal(const std::string & path, const std::string & why) {
 }  // namespace
 
 int inspect(int argc, char ** argv) {
-    // stdout carries the answer alone, whatever llama.cpp prints.
+    // stdout gets only the answer, whatever llama.cpp prints.
     std::FILE * const answer = fdopen(dup(STDOUT_FILENO), "w");
     dup2(STDERR_FILENO, STDOUT_FILENO);
     const auto say = [answer](const Json & json) {

@@ -1,10 +1,10 @@
-// `minerva-engine inspect FILE [engine arguments]`: what a model is, and the memory an engine with these arguments
+// `minerva-engine inspect FILE [engine arguments]`: what a model is, and how much memory an engine with these arguments
 // takes.
 //
-// Prints one JSON object on stdout; llama.cpp's log goes to stderr. Nothing of the weights is read.
-// Exit codes: 0; 1 with {"error": "..."} when the file is no model llama.cpp can load, or the arguments are wrong. The
-// "kind" of a file that is a part or companion of models is said there too.
-// A file that makes llama.cpp abort takes this process with it: the caller sees a signal.
+// Prints one JSON object on stdout; llama.cpp's log goes to stderr. It reads none of the weights.
+// Exit codes: 0; 1 with {"error": "..."} when llama.cpp cannot load the file, or the arguments are wrong. For a file
+// that is a part or a companion of models, the "kind" is printed then too.
+// If a file makes llama.cpp abort, this process ends with a signal, which the caller sees.
 // It does not look at how much memory the machine has.
 #pragma once
 

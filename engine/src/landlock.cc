@@ -12,7 +12,7 @@
 namespace minerva::engine {
 namespace {
 
-// Rights to files by the version that brought them. Source: the kernel's include/uapi/linux/landlock.h.
+// Rights to files, by the version that introduced them. Source: the kernel's include/uapi/linux/landlock.h.
 constexpr std::uint64_t kAll1 = (std::uint64_t{1} << 13) - 1;
 constexpr std::uint64_t kRefer2 = std::uint64_t{1} << 13;
 constexpr std::uint64_t kTruncate3 = std::uint64_t{1} << 14;
@@ -20,7 +20,7 @@ constexpr std::uint64_t kDeviceControl5 = std::uint64_t{1} << 15;
 constexpr std::uint64_t kTcp4 = 3;     // bind, connect
 constexpr std::uint64_t kScopes6 = 3;  // abstract Unix sockets, signals
 
-// As the newest version has it: older kernels take it as long as what they do not know is 0.
+// The struct of the newest version: older kernels accept it if the members that they do not know are 0.
 struct Ruleset {
     std::uint64_t files = 0;
     std::uint64_t network = 0;

@@ -1,7 +1,7 @@
 // Landlock: this process keeps only the rights to files that it lists. A thin layer over the kernel's three calls.
 //
-// Purpose: the kernel's headers of Debian 12 are older than many kernels; what they lack is declared here.
-// Threading: call from main(), before any other thread exists: only the calling thread and those it starts later are
+// Purpose: the kernel headers of Debian 12 are older than many kernels. This declares what they lack.
+// Threading: call from main(), before any other thread exists, since only the calling thread and its later threads are
 // restricted.
 // It does not decide which files are needed (sandbox.h).
 #pragma once
@@ -13,8 +13,8 @@
 namespace minerva::engine {
 
 enum class Access {
-    kRead,       // a file, or a folder with all in it
-    kReadWrite,  // a file that is there
+    kRead,       // a file, or a folder with everything in it
+    kReadWrite,  // a file that exists
     kSockets,    // make Unix sockets in a folder, nothing else
     kFolder,     // make, write and remove files in a folder
 };
@@ -24,12 +24,12 @@ struct AllowedPath {
     Access access;
 };
 
-// 0: the kernel has none (or it is switched off). Otherwise its version, 1 and up.
+// Landlock's version, 1 and up. 0: the kernel does not have it, or it is switched off.
 int landlock_version();
 
-// Effect: everything else on the file system is refused from now on (EACCES), and so are TCP (from version 4), abstract
-// sockets and signals out of the sandbox (from 6). Paths that are not there are left out.
-// Returns what failed, empty when it holds. Requires: landlock_version() > 0, and no_new_privs.
+// Effect: everything else on the file system is refused from now on (EACCES). So are TCP (from version 4), and abstract
+// sockets and signals to the outside (from version 6). Paths that do not exist are skipped.
+// Returns what failed; empty when all holds. Requires: landlock_version() > 0, and no_new_privs.
 std::string restrict_to(const std::vector<AllowedPath> & paths);
 
 }  // namespace minerva::engine

@@ -11,7 +11,7 @@
 namespace minerva::engine {
 namespace {
 
-// The list of blocks must not allocate through operator new, which asks the list.
+// An allocator for the list of blocks, which must not use operator new: operator new asks the list.
 template <typename T>
 struct MallocAllocator {
     using value_type = T;
@@ -38,7 +38,7 @@ struct MallocAllocator {
 using Blocks = std::map<char *, LargeBlock, std::less<char *>, MallocAllocator<std::pair<char * const, LargeBlock>>>;
 
 struct Registry {
-    // Recursive: who holds the blocks may free ordinary memory, and each free may have to look here.
+    // Recursive: a thread that holds the blocks may free ordinary memory, and each free may look here.
     std::recursive_mutex mutex;
     Blocks blocks;
     std::uint64_t last_id = 0;
@@ -80,7 +80,7 @@ void * map_large_block(std::size_t bytes, BlockUse use) {
 }
 
 bool unmap_large_block(void * address) {
-    // Ours start at a page, malloc's blocks hardly ever do: most frees cost no lock.
+    // Our blocks start at a page; blocks of malloc hardly ever do. So most frees need no lock.
     if (address == nullptr || reinterpret_cast<std::uintptr_t>(address) % page_bytes() != 0) {
         return false;
     }

@@ -1,8 +1,8 @@
-// The engine's large blocks of memory: what parking moves out and back.
+// The engine's large blocks of memory: parking moves these out and back.
 //
-// Purpose: each is a mapping of its own, and listed. What becomes one decide the allocators (allocators.cc).
-// Threading: every function may be called from any thread. While a LargeBlocks lives, other threads wait before they
-// make or free one.
+// Purpose: each block is a mapping of its own, in one list. The allocators decide what becomes a block (allocators.cc).
+// Threading: every function may be called from any thread. While a LargeBlocks exists, other threads wait before they
+// make or free a block.
 // It does not park anything.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace minerva::engine {
 
-// Scratch is written anew by each computation before it is read; conversations are those outside of slots.
+// Each computation writes its scratch before it reads it. Conversations are those outside of slots.
 enum class BlockUse { kWeights, kState, kScratch, kConversation };
 
 struct LargeBlock {
@@ -23,12 +23,12 @@ struct LargeBlock {
     BlockUse use;
 };
 
-// The blocks as they are, by address; none comes or goes by another thread while this lives.
+// All blocks, in the order of addresses. While this exists, no other thread makes or frees a block.
 //
-// A park keeps one while it writes the image, as long as the disk takes: a block that went meanwhile would be read where
-// nothing is mapped. Nobody is waited for who waits then: large blocks are made and freed by the inference loop, which
-// rests, and the daemon sends a parking engine no request (EngineAgent::park), so that a thread of the HTTP server has at
-// most what ended earlier to free.
+// A park keeps one while it writes the image, as long as the disk takes: if a block were freed meanwhile, the park
+// would read where nothing is mapped. No request waits for that: the inference loop makes and frees large blocks, and
+// it rests, and the daemon sends a parking engine no request (EngineAgent::park). So a thread of the HTTP server has at
+// most the blocks of earlier requests to free.
 class LargeBlocks {
   public:
     LargeBlocks();
@@ -41,11 +41,11 @@ class LargeBlocks {
     std::vector<LargeBlock> blocks_;
 };
 
-// Effect: a new block of zeros, of at least so many bytes. nullptr when memory is short.
+// Effect: makes a block of zeros, of at least so many bytes. nullptr when memory is short.
 void * map_large_block(std::size_t bytes, BlockUse use);
-// False, without effect, if `address` is not the start of one.
+// False, without effect, if no block starts at `address`.
 bool unmap_large_block(void * address);
-// Says what the block with this address inside is for. False, without effect, for other addresses.
+// Sets the use of the block that contains this address. False, without effect, if there is none.
 bool set_large_block_use(void * inside, BlockUse use);
 
 }  // namespace minerva::engine

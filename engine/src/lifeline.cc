@@ -32,7 +32,7 @@ constexpr size_t kMaxLine = 256;
 
 void say(int output, const nlohmann::ordered_json & json) {
     const std::string line = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-    // A daemon that is gone is noticed by poll().
+    // An error is ignored here: poll() notices when the daemon is gone.
     send(output, line.data(), line.size(), MSG_NOSIGNAL);
 }
 
@@ -85,7 +85,7 @@ void answer_footprint(int output, std::uint64_t id, std::uint64_t conversations)
     say(output, {{protocol::kId, id}, {protocol::kMeasured, std::move(measured)}});
 }
 
-// `parking` is nullptr where nothing can be answered.
+// `parking`: nullptr where the engine cannot answer.
 void obey(std::string_view line, int output, Parking * parking) {
     const std::optional<DaemonCommand> command = parse_daemon_command(line);
     if (!command) {
@@ -103,7 +103,7 @@ void obey(std::string_view line, int output, Parking * parking) {
     }
 }
 
-// Takes what there is of stdin. false: its other end is gone.
+// Reads what stdin has now. false: its other end is closed.
 bool read_lines(int input, std::string & partial, Parking * parking) {
     char buffer[512];
     const ssize_t n = read(input, buffer, sizeof buffer);
@@ -132,7 +132,7 @@ bool read_lines(int input, std::string & partial, Parking * parking) {
             continue;
         }
         if (ends[1].revents != 0 || (ends[0].revents != 0 && !read_lines(input, partial, parking))) {
-            // Exit handlers would race with the threads still running; buffered output is only the log's.
+            // No exit handlers: they would race with the other threads. Only the log has buffered output.
             _exit(0);
         }
     }
@@ -143,7 +143,7 @@ bool read_lines(int input, std::string & partial, Parking * parking) {
     _exit(1);
 }
 
-// Keeps stdin for us, and puts in its place a pipe on which nothing comes.
+// Takes stdin for this thread, and puts a pipe in its place on which nothing comes.
 int take_stdin() {
     const int input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     int silent[2];
@@ -157,7 +157,7 @@ int take_stdin() {
 }  // namespace
 
 void hold_lifeline(std::unique_ptr<Parking> parking) {
-    // The parent may be gone before the kernel knows of the wish to follow it: look again afterwards.
+    // The parent may have ended before the kernel knew of the wish to end with it: so this checks afterwards.
     const pid_t parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
@@ -172,7 +172,7 @@ void hold_lifeline(std::unique_ptr<Parking> parking) {
     if (signals < 0) {
         fail("minerva-engine: signalfd");
     }
-    // A limit on the size of files refuses a park; it is no reason to end.
+    // A limit on the size of files must only refuse a park, and not end the process.
     signal(SIGXFSZ, SIG_IGN);
     const int input = take_stdin();
     if (is_socket(input)) {
@@ -180,7 +180,7 @@ void hold_lifeline(std::unique_ptr<Parking> parking) {
     } else {
         parking = nullptr;
     }
-    // Both live as long as the process.
+    // Both exist as long as the process.
     std::thread([input, signals, parking = parking.release()] { watch(input, signals, parking); }).detach();
 }
 

@@ -1,10 +1,10 @@
-// The lifeline: an engine never outlives the daemon, ends the moment it is told to, and hears what the daemon says.
+// The lifeline: an engine never outlives the daemon, ends as soon as it is told to, and reads the daemon's commands.
 //
 // Purpose: llama.cpp's server reads its stdin only once the model is loaded, and on SIGTERM waits for a line on stdin
-// that nobody sends. So one thread of our own reads stdin and waits for SIGTERM and SIGINT, from before the load on.
-// The end of either ends the process at once: it holds nothing that would need saving.
-// Protocol: protocol/agent.h. A measurement's footprint (footprint.h) is the sum of what it holds and of what
-// conversations do not hold yet of what the daemon said they may.
+// that nobody sends. So a thread of our own reads stdin and waits for SIGTERM and SIGINT, from before the load on. The
+// end of stdin, or a signal, ends the process at once: nothing in it needs saving.
+// Protocol: protocol/agent.h. A footprint (footprint.h) in an answer is the sum of what the engine holds and of what
+// its conversations may still come to, by what the daemon said.
 //
 // Threading: call once, from main(), before any other thread exists (the signals are blocked in all of them).
 // llama.cpp's server gets a stdin on which nothing ever comes.
@@ -16,7 +16,7 @@
 
 namespace minerva::engine {
 
-// Effect: this process dies with its parent, and with the other end of its stdin (a pipe, or a socket that takes
+// Effect: this process ends with its parent, and when the other end of its stdin is closed (a pipe, or a socket for
 // answers).
 void hold_lifeline(std::unique_ptr<Parking> parking);
 

@@ -1,5 +1,5 @@
-// `minerva-engine list-options`: llama.cpp's server arguments as one JSON array, for the test that holds Minerva's own
-// list of them against it:
+// `minerva-engine list-options`: the arguments of llama.cpp's server as one JSON array. A test compares Minerva's own
+// list with it:
 //   [{"names": ["-t", "--threads"], "values": 1, "hint": "N"}, ...]
 #pragma once
 

@@ -9,10 +9,10 @@
 namespace minerva::engine {
 namespace {
 
-// The first error llama.cpp logs is the cause; those after it only say what failed because of it.
+// The first error that llama.cpp logs is the cause. Later errors only say what failed because of it.
 std::string first_error;  // NOLINT: llama.cpp's log callback has no better place
 
-// "llama_model_load: error loading model: tensor ..." -> "tensor ...", in one line.
+// "llama_model_load: error loading model: tensor ..." -> "tensor ...", on one line.
 std::string reason(const std::string & fallback) {
     std::string text = first_error.empty() ? fallback : first_error;
     for (const std::string prefix : {"gguf_init_from_file: ", "gguf_init_from_file_ptr: ", "gguf_init_from_reader: ",

@@ -1,4 +1,4 @@
-// minerva-engine: llama.cpp's server for one model, and the inspection of a model file.
+// minerva-engine: llama.cpp's server for one model, the inspection of a model file, and small helper commands.
 #include <malloc.h>
 
 #include <cstdio>
@@ -31,11 +31,11 @@ constexpr const char * kUsage =
     "parent\n"
     "or with its stdin.\n";
 
-// What is freed of this size and more goes back to the kernel at once. Where glibc sees one such block freed it would
-// take larger ones from its heap from then on, and keep what it cannot join to the end of the heap: conversations that
-// leave the host prompt cache would go on to count.
+// Blocks of this size and more go back to the kernel as soon as they are freed. By default, when glibc sees one such
+// block freed, it takes larger blocks from its heap from then on, and keeps freed ones that are not at the heap's end:
+// conversations that left the host prompt cache would still count as memory.
 void give_back_what_is_freed() {
-    constexpr int kBytes = 128 << 10;  // where glibc begins
+    constexpr int kBytes = 128 << 10;  // glibc's first threshold
     mallopt(M_MMAP_THRESHOLD, kBytes);
 }
 

@@ -13,7 +13,7 @@ namespace {
 std::mutex mutex;
 std::condition_variable rests;
 std::condition_variable released;
-std::atomic<bool> waiting{false};  // changed under the mutex
+std::atomic<bool> waiting{false};  // written under the mutex
 bool held = false;
 
 }  // namespace
@@ -25,7 +25,7 @@ bool on_main_thread() {
 
 bool hold_main_loop(std::chrono::milliseconds patience) {
     std::unique_lock<std::mutex> lock(mutex);
-    // By the system's clock: waits by the steady one are condition_wait.cc's.
+    // On the system's clock, since condition_wait.cc changes waits on the steady clock.
     rests.wait_until(lock, std::chrono::system_clock::now() + patience, [] { return waiting.load(); });
     held = waiting;
     return held;

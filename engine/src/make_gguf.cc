@@ -1,8 +1,8 @@
 // make_gguf: writes a tiny model with random weights and a real vocabulary, for tests and benchmarks.
 //
-// The same options give the same bytes. The weights are chosen so that generation at temperature 0 is lively (the
-// layers outweigh the embedding of the last token, so it does not repeat itself) and never ends by itself (tokens other
-// than plain text have embeddings of zero, so with tied weights their logit is exactly 0).
+// The same options give the same bytes. The weights have two properties at temperature 0. The generation does not
+// repeat itself, since the layers outweigh the embedding of the last token. And it never ends by itself, since tokens
+// other than plain text have embeddings of zero, so that with tied weights their logit is exactly 0.
 // What it does not do: make a model that says anything sensible.
 #include <getopt.h>
 #include <unistd.h>
@@ -76,12 +76,12 @@ struct Options {
     bool is_projector() const { return arch == "clip"; }
 };
 
-// Unlike the standard library's distributions, the same on every platform. Source: Vigna, splitmix64.
+// The same on every platform, unlike the standard library's distributions. Source: Vigna, splitmix64.
 class Random {
   public:
     explicit Random(std::uint64_t seed) : state_(seed) {}
 
-    // Uniform in [-amplitude, amplitude).
+    // Uniformly distributed in [-amplitude, amplitude).
     float symmetric(float amplitude) {
         state_ += 0x9e3779b97f4a7c15;
         std::uint64_t z = state_;
@@ -104,7 +104,7 @@ struct TensorPlan {
     ggml_type type;
     Fill fill;
     float amplitude;
-    std::int64_t patch = 0;  // the columns are three colours of so many by so many pixels
+    std::int64_t patch = 0;  // the columns are the three colours of patch x patch pixels
 };
 
 constexpr std::uint32_t kImage = 32;  // pixels a side
@@ -133,7 +133,7 @@ std::vector<TensorPlan> plan_tensors(const Options & o, std::int64_t n_vocab, gg
     const std::int64_t ffn = o.ffn;
     std::vector<TensorPlan> plan;
     const auto matrix = [&](const std::string & name, std::int64_t columns, std::int64_t rows) {
-        // Keeps the size of what passes through at about 1, whatever the width.
+        // Keeps values at a size of about 1, whatever the width.
         plan.push_back({name, columns, rows, type, Fill::kRandom, std::sqrt(3.0F / static_cast<float>(columns))});
     };
     const auto vector = [&](const std::string & name, std::int64_t columns, Fill fill) {
@@ -176,7 +176,7 @@ std::vector<TensorPlan> plan_tensors(const Options & o, std::int64_t n_vocab, gg
     return plan;
 }
 
-// LLaVA's: a vision transformer, and two layers that lead to the language model.
+// A projector of LLaVA's kind: a vision transformer, and two layers that lead to the language model.
 std::vector<TensorPlan> plan_projector(const Options & o, ggml_type type) {
     const std::int64_t embd = o.embd;
     const std::int64_t pixels = std::int64_t{3} * kPatch * kPatch;
@@ -232,9 +232,9 @@ GgufPtr make_projector_metadata(const Options & o, llama_ftype ftype) {
     return meta;
 }
 
-// Copies the tokenizer's keys and sets the architecture's.
+// Copies the keys of the tokenizer and sets those of the architecture.
 GgufPtr make_metadata(const Options & o, const gguf_context * vocab, llama_ftype ftype) {
-    // gguf has no call that copies one key: take all, then drop what is not the tokenizer's.
+    // gguf has no call that copies one key. So this copies all, and then drops those that are not the tokenizer's.
     GgufPtr meta(gguf_init_empty(), gguf_free);
     gguf_set_kv(meta.get(), vocab);
     std::vector<std::string> foreign;
@@ -269,14 +269,15 @@ GgufPtr make_metadata(const Options & o, const gguf_context * vocab, llama_ftype
     } else {
         gguf_set_val_f32(meta.get(), "llama.attention.layer_norm_rms_epsilon", 1e-5F);
         set("rope.dimension_count", o.embd / heads);
-        // Else the tokenizer joins a space to the first sign of what a grammar expects, and the grammar refuses it.
+        // Otherwise the tokenizer puts a space before the first character that a grammar expects, and the grammar
+        // refuses it.
         gguf_set_val_bool(meta.get(), "tokenizer.ggml.add_space_prefix", false);
         if (o.chat_template == "chatml") gguf_set_val_str(meta.get(), "tokenizer.chat_template", kChatMl);
     }
     return meta;
 }
 
-// Which tokens are plain text (their embeddings are random; all others are zero).
+// Which tokens are plain text. Their embeddings are random; all others are zero.
 std::vector<bool> plain_tokens(const gguf_context * vocab, std::size_t n_vocab) {
     std::vector<bool> plain(n_vocab, true);
     const std::int64_t key = gguf_find_key(vocab, "tokenizer.ggml.token_type");
@@ -291,7 +292,7 @@ class OutputFile {
     explicit OutputFile(const std::string & path) : path_(path), temporary_(path + ".part") {}
     ~OutputFile() {
         if (file_ != nullptr) std::fclose(file_);
-        std::remove(temporary_.c_str());  // gone already when it was published
+        std::remove(temporary_.c_str());  // no effect once the file has its name
     }
     OutputFile(const OutputFile &) = delete;
     OutputFile & operator=(const OutputFile &) = delete;
@@ -319,7 +320,7 @@ class OutputFile {
 
 void write_tensor(OutputFile & out, const TensorPlan & tensor, std::size_t index, const Options & o,
                   const std::vector<bool> & plain, std::size_t alignment) {
-    // A generator per tensor: the bytes of one do not depend on the size of those before it.
+    // A generator for each tensor, so that its bytes do not depend on the size of the tensors before it.
     Random random(o.seed * 1000003 + index);
     const std::int64_t rows = std::max<std::int64_t>(1, tensor.rows);
     const std::int64_t rows_at_once = std::max<std::int64_t>(1, (std::int64_t{1} << 20) / tensor.columns);
@@ -346,7 +347,7 @@ void write_tensor(OutputFile & out, const TensorPlan & tensor, std::size_t index
     out.append(padding.data(), padding.size());
 }
 
-// "m.gguf" -> "m-00001-of-00003.gguf", as llama.cpp looks for them.
+// "m.gguf" -> "m-00001-of-00003.gguf": the names that llama.cpp looks for.
 std::string part_path(const Options & o, std::uint32_t part) {
     if (o.parts == 1) return o.out;
     char suffix[32];
@@ -387,7 +388,7 @@ void make(const Options & o) {
     const GgmlPtr shapes(ggml_init({ggml_tensor_overhead() * plan.size(), nullptr, /*no_alloc=*/true}), ggml_free);
     const std::vector<bool> plain = plain_tokens(vocab.get(), n_vocab);
     for (std::uint32_t part = 0; part < o.parts; ++part) {
-        // The first part has the metadata, the others their tensors alone.
+        // The first part has the metadata; the other parts have only tensors.
         const GgufPtr meta = part == 0 ? make_whole_metadata() : GgufPtr(gguf_init_empty(), gguf_free);
         set_part(meta.get(), o, part, plan.size());
         const std::size_t first = plan.size() * part / o.parts;

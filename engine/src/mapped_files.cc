@@ -21,10 +21,11 @@
 namespace minerva::engine {
 namespace {
 
-// Vocabularies and templates are no files of their own; libraries are mapped privately.
+// A smaller mapping is no model: vocabularies and templates are no files of their own, and libraries are mapped
+// privately.
 constexpr std::size_t kSmallest = std::size_t{1} << 20;
 
-// The page cache may keep so many bytes as one, and drops none of them unless it may drop all.
+// The page cache may keep so many bytes as one unit, and then drops all of them or none.
 constexpr std::size_t kStep = std::size_t{2} << 20;
 
 }  // namespace
@@ -46,7 +47,7 @@ std::optional<Mapping> parse_mapping(const std::string & line) {
 }
 
 bool maps_model(std::string_view access, std::size_t bytes) {
-    // Shared and read-only: how llama.cpp maps a model.
+    // llama.cpp maps a model shared and read-only.
     return access == "r--s" && bytes >= kSmallest;
 }
 
@@ -89,7 +90,7 @@ std::uint64_t drop_tail(const MappedPart & part, int file, std::uint64_t bytes) 
                                  std::count_if(there.begin(), end, [](unsigned char page) { return (page & 1) != 0; }));
         }
     }
-    // What is mapped stays in the page cache.
+    // Unmaps the pages first, since the page cache keeps what is mapped.
     madvise(part.address + from, part.bytes - from, MADV_DONTNEED);
     posix_fadvise(file, static_cast<off_t>(part.offset + from), static_cast<off_t>(part.bytes - from),
                   POSIX_FADV_DONTNEED);

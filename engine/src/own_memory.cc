@@ -10,7 +10,7 @@
 namespace minerva::engine {
 namespace {
 
-// Of a line such as "RssAnon:   116 kB", in bytes. Source: Linux, Documentation/filesystems/proc.rst.
+// The value in a line such as "RssAnon:   116 kB", in bytes. Source: Linux, Documentation/filesystems/proc.rst.
 std::optional<std::uint64_t> field(std::string_view text, std::string_view line_begins) {
     std::size_t at = text.find(line_begins);
     if (at == std::string_view::npos) {
@@ -36,7 +36,7 @@ OwnMemory::~OwnMemory() {
 }
 
 std::optional<std::uint64_t> OwnMemory::anonymous_bytes() const {
-    std::array<char, 1 << 15> buffer;  // a user may be in thousands of groups, which come first
+    std::array<char, 1 << 15> buffer;  // a user may be in thousands of groups, which stand before the fields
     const ssize_t n = pread(fd_, buffer.data(), buffer.size(), 0);
     if (n < 0) {
         return std::nullopt;

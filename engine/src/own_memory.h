@@ -10,14 +10,14 @@ namespace minerva::engine {
 
 class OwnMemory {
   public:
-    // Opens what it reads of /proc, so it works in a sandbox that is entered later.
+    // Opens the files in /proc that it reads, so that it works in a sandbox that is entered later.
     OwnMemory();
     ~OwnMemory();
     OwnMemory(const OwnMemory &) = delete;
     OwnMemory & operator=(const OwnMemory &) = delete;
 
-    // Its anonymous pages, those that are swapped out among them: what no file can give back. Not its private dirty
-    // pages, which are more: those of a mapped file that the disk does not have yet are the kernel's to write and to
+    // The anonymous pages of this process, including those in swap: no file can give these back. Private dirty pages
+    // are more: they include pages of a mapped file that the disk does not have yet, which the kernel can write and
     // drop. Kernels 6.2 to 6.16 may be off by some MiB on machines with many processors. Nothing if it cannot be read.
     std::optional<std::uint64_t> anonymous_bytes() const;
 

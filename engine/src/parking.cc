@@ -22,9 +22,10 @@ namespace {
 constexpr std::chrono::milliseconds kPatience(250);
 constexpr std::size_t kEntriesRead = std::size_t{1} << 15;
 
-// Holes between stored pages up to this are mapped from the image too (as zeros): fewer mappings.
+// Holes up to this size between stored pages are mapped from the image too (as zeros), so that there are fewer
+// mappings.
 constexpr std::size_t kMappedGap = 16;
-// A block that needs more mappings is mapped as a whole: a process has about 65,000 of them.
+// A block that would need more mappings is mapped as a whole: a process may have about 65,000 of them.
 constexpr std::size_t kMostMappings = 1024;
 
 using Run = Image::Extent;  // pages of one block, relative to its start
@@ -60,7 +61,7 @@ void append(std::vector<Run> & runs, std::size_t page, std::size_t gap) {
     }
 }
 
-// The block's pages that are stored, with the holes up to `gap` pages between them.
+// The stored pages of the block, with the holes of up to `gap` pages between them.
 std::vector<Run> stored_runs(const Image & image, Image::Extent extent, std::size_t gap) {
     std::vector<Run> runs;
     for (std::size_t page = 0; page < extent.pages; ++page) {
@@ -71,7 +72,7 @@ std::vector<Run> stored_runs(const Image & image, Image::Extent extent, std::siz
     return runs;
 }
 
-// What of `runs` is in none of `others`; both by address.
+// The parts of `runs` that are in none of `others`; both are in the order of addresses.
 std::vector<Run> outside(const std::vector<Run> & runs, const std::vector<Run> & others) {
     std::vector<Run> result;
     auto other = others.begin();
@@ -83,7 +84,7 @@ std::vector<Run> outside(const std::vector<Run> & runs, const std::vector<Run> &
             }
             at = std::max(at, end_of(*other));
             if (at >= end_of(run)) {
-                break;  // it may reach into the next run
+                break;  // this run may also reach into the next one
             }
         }
         if (at < end_of(run)) {
@@ -166,10 +167,10 @@ Parking::Report Parking::drop(std::uint64_t bytes) {
     Report report;
     report.parked = parked_;
     if (parked_) {
-        // What is used later, or hardly, goes first.
+        // What is used late, or hardly, goes first.
         std::uint64_t & dropped = report.dropped_bytes;
         for (const bool models : {weights_are_copies_, !weights_are_copies_}) {
-            if (dropped < bytes) {  // it may have been a little more
+            if (dropped < bytes) {  // a little more may have been dropped
                 dropped += models ? drop_models(bytes - dropped) : drop_stored_weights(bytes - dropped);
             }
         }
@@ -220,7 +221,7 @@ void Parking::drop_image() const {
                 add_mapped_parts(found->second, parts);
             }
         }
-        // What is mapped stays in the page cache. Nobody can have written to it: it is fenced.
+        // The page cache keeps what is mapped, so this unmaps it. Nobody can have written to it, since it is fenced.
         for (const MappedPart & part : parts) {
             madvise(part.address, part.bytes, MADV_DONTNEED);
         }
@@ -303,7 +304,7 @@ bool Parking::find_changed(Stored & stored, std::vector<Run> & changed) {
         }
         for (std::size_t i = 0; i < got; ++i) {
             const std::size_t page = at + i;
-            // Otherwise it was never touched, or is still as the image has it.
+            // Any other page was never touched, or still is what the image holds.
             if (!entries_[i].own()) {
                 continue;
             }
@@ -331,7 +332,7 @@ Parking::Report Parking::wake() {
             }
             soon = used_soon(blocks.all());
         }
-        // Before the loop computes, which brings pages back.
+        // Before the loop computes, since computing brings pages back.
         const PagesInMemory pages = look_at(soon);
         note(pages, report);
         parked_ = false;
@@ -355,7 +356,7 @@ void Parking::find_models(const std::vector<LargeBlock> & blocks) {
     }
     weights_are_copies_ = weights_bytes >= models_bytes / 4 * 3;
     if (weights_are_copies_) {
-        // A row of a large table is read now and then, around which the kernel would read megabytes.
+        // A large table is read a row at a time. The kernel would read megabytes around each row.
         for (const MappedModel & model : models_) {
             madvise(model.part.address, model.part.bytes, MADV_RANDOM);
         }
@@ -390,7 +391,7 @@ void Parking::add_mapped_parts(const Stored & stored, std::vector<MappedPart> & 
 
 void Parking::map_stored(Stored & stored) {
     if (stored.own.empty() && !stored.mapped.empty()) {
-        return;  // as before
+        return;  // no change
     }
     const auto give_back = [&](const Run & run) {
         const MappedPart own = part(stored, run);

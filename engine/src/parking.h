@@ -1,13 +1,13 @@
-// Parking: takes an idle model's memory out of the way and brings it back in milliseconds.
+// Parking: takes an idle model's memory out of the way, and brings it back in milliseconds.
 //
 // Purpose: a parked engine keeps its process and its head (vocabulary, graph, templates). Its large blocks go to an
-// image on disk, where only what changed since the last time is written: the kernel tells which pages were touched
-// since they were mapped from the image. What is stored is mapped from there, private and copy-on-write: clean pages,
-// for the kernel to drop and read again as those of a mapped model, and a wake has nothing to read before it is used.
-// They stay mapped while parked, so that what did not change costs no page faults. While parked the inference loop is
-// held (main_loop.h), and KV cache and scratch are fenced off: a stray touch ends the process instead of computing on
-// scratch that is gone, or writing what a drop would throw away. Weights do not change: from the first park on they can
-// only be read.
+// image on disk. Only what changed since the last park is written: the kernel knows which pages were touched since they
+// were mapped from the image. What is stored is mapped from the image, private and copy-on-write. So its pages are
+// clean: the kernel can drop them and read them again, like those of a mapped model, and a wake need not read anything
+// first. The pages stay mapped while parked, so that unchanged ones cost no page faults.
+// While the model is parked, the inference loop is held (main_loop.h), and KV cache and scratch are fenced: a stray
+// touch ends the process. Otherwise the process could compute on scratch that is gone, or write to pages that a drop
+// throws away. Weights do not change: from the first park on they can only be read.
 //
 // Threading: one thread, not the main one.
 // Ownership: owns the image.
@@ -33,50 +33,52 @@ namespace minerva::engine {
 
 class Parking {
   public:
-    // The image is made in `image_folder` (image.h); empty: nothing can be parked. Opens what parking needs of the file
-    // system, so it works in a sandbox that is entered later.
+    // Makes the image in `image_folder` (image.h); empty: nothing can be parked. Opens the files that parking needs, so
+    // that it works in a sandbox that is entered later.
     explicit Parking(const std::string & image_folder);
     Parking(const Parking &) = delete;
     Parking & operator=(const Parking &) = delete;
 
-    // Why nothing can be parked; empty: it can.
+    // Why nothing can be parked; empty: parking works.
     const std::string & why_not() const { return why_not_; }
 
     using Report = protocol::ParkReport;
-    // `max_image_bytes`: the park is refused, and the model stays as it was, if the image would become larger.
+    // `max_image_bytes`: if the image would become larger, the park is refused and the model stays as it was.
     Report park(std::uint64_t max_image_bytes);
-    // Gives back so much of the page cache, from the end of the weights, so that a wake finds their beginning; of more
-    // than weights take, all that the image takes too, once it is on disk. Not parked: nothing.
+    // Gives back so much page cache, from the end of the weights on, so that a wake finds their beginning. If `bytes`
+    // is more than the weights take, it also gives back all that the image takes, once that is on disk. No effect if it
+    // is not parked.
     Report drop(std::uint64_t bytes);
-    // Pages that are no longer in memory are read when they are used, and ahead of that (read_ahead.h).
+    // Pages that are no longer in memory are read when they are used, and also ahead of that (read_ahead.h).
     Report wake();
     bool parked() const { return parked_; }
 
   private:
-    // Pages of one block, relative to its start.
+    // Pages of one block, relative to the block's start.
     using Run = Image::Extent;
 
     struct Stored {
         LargeBlock block;
         Image::Extent extent;
-        std::vector<Run> mapped;  // from the image, by address, or more of it; none before its first park
-        std::vector<Run> own;     // in memory of the process's own, as of the latest look
+        // what is mapped from the image, in the order of addresses, or more of it; none before the first park
+        std::vector<Run> mapped;
+        std::vector<Run> own;  // in the process's own memory, by the latest look
     };
 
     void forget_freed(const std::vector<LargeBlock> & blocks);
-    // Brings the image up to date. Effect: `report.refused`, and the sizes that go with it, say what came of it.
+    // Brings the image up to date. Effect: `report.refused` and the sizes beside it.
     void store(const std::vector<LargeBlock> & blocks, std::uint64_t max_image_bytes, Report & report);
-    // The pages that the image does not hold as they are now, and those that are the process's own. False: errno says
-    // why.
+    // Finds the pages that have changed since they were stored, and those in the process's own memory. False: errno
+    // says why.
     bool find_changed(Stored & stored, std::vector<Run> & changed);
-    // Has the image's pages in place of the process's own. Requires: the image holds what the block does.
+    // Maps the image's pages in place of the process's own. Requires: the image holds what the block holds.
     void map_stored(Stored & stored);
-    // Where these pages are, in memory and in the image.
+    // The place of these pages in memory and in the image.
     static MappedPart part(const Stored & stored, Run run);
     static void add_mapped_parts(const Stored & stored, std::vector<MappedPart> & to);
     // Finds the mapped model files, and whether they are used.
     void find_models(const std::vector<LargeBlock> & blocks);
-    // What the first token after a wake needs, in the order in which it does.
+    // What the first token after a wake needs, in the order in which it needs it.
     std::vector<MappedPart> used_soon(const std::vector<LargeBlock> & blocks) const;
     std::uint64_t drop_models(std::uint64_t bytes) const;
     std::uint64_t drop_stored_weights(std::uint64_t bytes) const;
@@ -89,9 +91,9 @@ class Parking {
     PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;
-    std::vector<MappedModel> models_;                   // as of the latest park
-    bool weights_are_copies_ = false;                   // of most of them, so that they are hardly read
-    std::unordered_map<std::uint64_t, Stored> stored_;  // by the block's id; what is not scratch
+    std::vector<MappedModel> models_;                   // by the latest park
+    bool weights_are_copies_ = false;                   // true for most of them, so that the files are hardly read
+    std::unordered_map<std::uint64_t, Stored> stored_;  // by the id of the block; all blocks but scratch
     std::vector<PageMap::Entry> entries_;               // for find_changed()
 };
 

@@ -30,8 +30,8 @@ bool on_cpu(ggml_backend_dev_t device) {
     return device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
 }
 
-// What stays mapped of a model's files. llama.cpp unmaps what lies before the first and behind the last tensor that is
-// used from there; those between them stay, also the ones that are repacked.
+// How much of a model's files stays mapped. llama.cpp unmaps what lies before the first and behind the last tensor that
+// it uses from the mapping. Tensors between these stay mapped, even those that are repacked.
 std::size_t mapped_bytes(const llama_model * model, const std::string & path) {
     std::map<std::string, std::size_t> used;
     for (const auto & [name, tensor] : llama_internal_get_tensor_map(model)) {
@@ -61,8 +61,8 @@ std::size_t mapped_bytes(const llama_model * model, const std::string & path) {
     return sum;
 }
 
-// Adds what one model and its context take. llama.cpp's own summary drops buffers that are neither host memory nor
-// on one of the model's devices; the CPU's repacked weights are such.
+// Adds what one model and its context take. llama.cpp's own summary leaves out buffers that are neither host memory nor
+// on one of the model's devices. The CPU's repacked weights are such buffers.
 void add(Memory & memory, const Loaded & loaded, const std::string & path, bool mapped, bool count_weights) {
     std::size_t host_weights = 0;
     std::size_t other_weights = 0;
@@ -103,20 +103,21 @@ std::size_t context_bytes(llama_model * model, const llama_context_params & para
 }
 
 // What a context checkpoint stores: the part of one sequence's state that does not grow with the context (the window of
-// sliding-window layers, the state of recurrent ones). Found by looking at contexts that are so long that only the rest
-// grows, and at one with a larger batch, for which nothing but the caches of sliding windows have more cells.
+// sliding-window layers, the state of recurrent layers). It is found by a comparison of contexts. Two are so long that
+// only the rest grows between them. Another one has a larger batch, for which only the caches of sliding windows have
+// more cells.
 std::size_t checkpoint_bytes(llama_model * model, llama_context_params params) {
     const bool recurrent = llama_model_is_recurrent(model) || llama_model_is_hybrid(model);
     const std::size_t window = params.swa_full ? 0 : static_cast<std::size_t>(std::max(0, llama_model_n_swa(model)));
     if (window == 0 && !recurrent) {
         return 0;
     }
-    constexpr std::uint32_t kCells = 256;  // llama.cpp rounds up to so many
+    constexpr std::uint32_t kCells = 256;  // llama.cpp rounds up to a multiple of it
     const std::uint32_t sequences = std::max<std::uint32_t>(1, params.n_seq_max);
     const std::uint32_t streams = params.kv_unified ? 1 : sequences;
     const std::size_t longest =
         std::min(params.n_ctx / streams, static_cast<std::uint32_t>(llama_model_n_ctx_train(model)));
-    const std::size_t windows = window * sequences / streams;  // in a stream
+    const std::size_t windows = window * sequences / streams;  // in one stream
     params.n_ctx = GGML_PAD(static_cast<std::uint32_t>(windows + params.n_ubatch) + 2 * kCells, kCells) * streams;
     const std::size_t once = context_bytes(model, params);
     params.n_ctx *= 2;
@@ -134,16 +135,17 @@ std::size_t checkpoint_bytes(llama_model * model, llama_context_params params) {
     return per_cell * std::min(window, longest) + recurrent_states / sequences;
 }
 
-// Logits and embeddings of one batch: a buffer that is allocated when first needed, so the breakdown has none of it.
+// Logits and embeddings of one batch. This buffer is allocated when it is first needed, so it is in no breakdown.
 std::size_t output_bytes(const llama_model * model, const common_params & params) {
     const std::size_t vocabulary = static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
     const std::size_t embedding = params.embedding ? static_cast<std::size_t>(llama_model_n_embd(model)) : 0;
     return static_cast<std::size_t>(params.n_outputs_max) * (vocabulary + embedding) * sizeof(float);
 }
 
-// What computing takes beside the graph's own buffers, made with the first computation: what the threads share, and the
-// graph's nodes. Of the graph that was made with the context: to ask for one more is not safe, since what may be asked
-// depends on the architecture (one that pools cannot have fewer outputs than tokens, and aborts).
+// What computing takes beside the graph's own buffers, and what the first computation makes: the memory that the
+// threads share, and the nodes of the graph. This uses the graph that was made with the context. To ask for another
+// graph is not safe, since the architecture decides what may be asked (one that pools cannot have fewer outputs than
+// tokens, and aborts).
 std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
     constexpr std::size_t kPerNode = 700;
     const llm_graph_result * const made = loaded.context->get_gf_res_reserve();
@@ -155,7 +157,7 @@ std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
         attention = attention || ggml_graph_node(graph, i)->op == GGML_OP_FLASH_ATTN_EXT;
     }
-    // Prompts have threads of their own if they are computed by another number of them.
+    // Prompts have threads of their own if another number of threads computes them.
     const int for_prompts = params.cpuparams_batch.n_threads;
     const int for_answers = params.cpuparams.n_threads == for_prompts ? 0 : params.cpuparams.n_threads;
     return ggml_graph_plan(graph, for_prompts, nullptr).work_size +
@@ -164,7 +166,7 @@ std::size_t graph_bytes(const Loaded & loaded, const common_params & params) {
 }
 
 // What no buffer shows. This process has the same vocabulary, the same graph and much of the same code as the one that
-// will serve, so what it holds is most of it. The figures for the rest are fits to measurements.
+// will serve, so it already holds most of it. The numbers for the rest are fitted to measurements.
 std::size_t overhead_bytes(const Loaded & target, const common_params & params) {
     const std::optional<Footprint> here = measure_footprint();
     if (!here) {
@@ -172,7 +174,7 @@ std::size_t overhead_bytes(const Loaded & target, const common_params & params) 
             "the kernel does not say what a process holds: /proc/self/maps or pagemap cannot be read");
     }
     constexpr std::size_t kServing = 5300 * std::size_t{1024};  // code, threads, templates
-    constexpr std::size_t kPerToken = 240;                      // of the KV cache: whose cell it is
+    constexpr std::size_t kPerToken = 240;                      // for each cell of the KV cache
     constexpr std::size_t kPerPromptToken = 300;                // of one request
     const std::size_t tokens = llama_n_ctx(target.context.get());
     const std::size_t vocabulary =
@@ -184,7 +186,7 @@ std::size_t overhead_bytes(const Loaded & target, const common_params & params) 
 struct Draft {
     common_params params;
     llama_context_params context_params;
-    bool has_model;  // of its own
+    bool has_model;  // the companion has a model of its own
     Loaded loaded;
 };
 
@@ -278,7 +280,7 @@ bool can_infill(const llama_model * model) {
 Memory predict(const common_params & params, const Loaded & target) {
     Memory memory;
     const std::optional<Draft> draft = load_draft(params, target);
-    // Before anything else is made here.
+    // Comes first, before this process allocates more.
     memory.overhead = overhead_bytes(target, params);
 
     add(memory, target, params.model.path, is_mapped(params.load_mode), /*count_weights=*/true);
@@ -290,7 +292,7 @@ Memory predict(const common_params & params, const Loaded & target) {
     }
     memory.projector = add_projector(memory, params);
     if (can_generate(params, target.model.get())) {
-        // Only conversations are kept. Without a limit (-1) llama.cpp's default is as good a guess as any.
+        // Only conversations are kept there. Without a limit (-1), llama.cpp's default is as good a guess as any.
         memory.prompt_cache = (params.cache_ram_mib < 0 ? 8192 : static_cast<std::size_t>(params.cache_ram_mib)) * kMiB;
         memory.checkpoints = checkpoint * static_cast<std::size_t>(std::max(0, params.n_ctx_checkpoints)) *
                              static_cast<std::size_t>(params.n_parallel);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kSlice = std::size_t{4} << 20;
 constexpr std::size_t kToldAhead = 4;
-// Less than one in so many: page faults bring that back as well.
+// If less than one part in so many is missing, page faults bring it back as quickly.
 constexpr std::uint64_t kFewMissing = 16;
 
 }  // namespace
@@ -40,7 +40,7 @@ void ReadAhead::run(const std::vector<MappedPart> & parts) const {
             slices.push_back({part.address + at, std::min(kSlice, part.bytes - at)});
         }
     }
-    // The disk is told of some slices before they are waited for.
+    // The disk learns of some slices before the thread waits for them.
     std::size_t told = 0;
     for (std::size_t i = 0; i < slices.size() && !stopped_; ++i) {
         for (; told < slices.size() && told <= i + kToldAhead; ++told) {

@@ -1,8 +1,8 @@
 // Reads a woken model's pages ahead, where the kernel has dropped them.
 //
-// Purpose: the first token needs all of a model. Page faults ask for its pages a few at a time, in the order of the
-// computation; read in sequence beside it they come as fast as the disk gives them.
-// Threading: one thread at a time. It reads on a thread of its own; nobody waits for more than the slice under way.
+// Purpose: the first token needs the whole model. Page faults ask for a few pages at a time, in the order of the
+// computation. A thread that reads them in sequence meanwhile gets them as fast as the disk can.
+// Threading: one thread at a time. A thread of its own reads; nobody waits for more than the slice that is being read.
 #pragma once
 
 #include <atomic>
@@ -20,10 +20,11 @@ class ReadAhead {
     ReadAhead(const ReadAhead &) = delete;
     ReadAhead & operator=(const ReadAhead &) = delete;
 
-    // Effect: has `parts` read, in this order, if a good part of them is missing. `found`: a look at them. Requires:
-    // stop() was called since the last start().
+    // Effect: reads `parts` in this order, if a good part of them is missing. `found`: the result of a look at them.
+    // Requires: stop() was called since the last start().
     void start(std::vector<MappedPart> parts, PagesInMemory found);
-    // Effect: it ends after the slice under way. What is mapped there instead meanwhile comes to no harm.
+    // Effect: the reading ends after the current slice. If something else is mapped there meanwhile, the reading does
+    // no harm to it.
     void stop() { stopped_ = true; }
 
   private:

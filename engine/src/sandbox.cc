@@ -23,7 +23,7 @@
 #include "syscall_filter.h"
 
 extern "C" {
-// The linker's names for what it wraps.
+// The linker's names for the function that it wraps.
 int __real_listen(int socket, int backlog);
 int __wrap_listen(int socket, int backlog);
 }
@@ -38,7 +38,7 @@ constexpr rlim_t kGiB = rlim_t{1} << 30;
 Mode mode = Mode::kOff;
 std::atomic<bool> sockets_end_with_listen{false};
 
-// What is missing is no secret: it goes where the daemon reads it.
+// Reports to stderr, where the daemon reads it. What the sandbox lacks is no secret.
 void report(const std::string & what) {
     const bool required = mode == Mode::kRequired;
     std::fprintf(stderr, "%s%s%s\n", kSandboxLine, what.c_str(),
@@ -56,21 +56,21 @@ void limit(__rlimit_resource resource, rlim_t most) {
     setrlimit(resource, &wanted);
 }
 
-// RLIMIT_NPROC is not among them: it counts all processes of the user, whoever started them.
+// RLIMIT_NPROC is not among the limits: it counts all processes of the user, whoever started them.
 void set_limits(Purpose purpose) {
     constexpr rlim_t kServeFiles = 8192;
-    constexpr rlim_t kInspectFiles = 1024;  // a model may come in hundreds of parts
-    limit(RLIMIT_CORE, 0);                  // prompts and keys are in there
+    constexpr rlim_t kInspectFiles = 1024;  // a model may have hundreds of parts
+    limit(RLIMIT_CORE, 0);                  // a core file would hold prompts and keys
     limit(RLIMIT_NOFILE, purpose == Purpose::kServe ? kServeFiles : kInspectFiles);
     if (purpose == Purpose::kInspect) {
-        // Weights are not read, so what a vocabulary and a graph take is enough; mapped files do not count.
+        // Weights are not read, so this is enough for a vocabulary and a graph. Mapped files do not count.
         limit(RLIMIT_DATA, 4 * kGiB);
         limit(RLIMIT_CPU, 60);  // seconds
         limit(RLIMIT_FSIZE, 0);
     }
 }
 
-// Of a daemon that runs as root: what reading its models, locking memory and scheduling need, and no more.
+// For a daemon that runs as root: keeps only the capabilities to read its models, to lock memory and to schedule.
 void drop_capabilities() {
     constexpr std::uint32_t kKept =
         (1U << CAP_DAC_OVERRIDE) | (1U << CAP_DAC_READ_SEARCH) | (1U << CAP_IPC_LOCK) | (1U << CAP_SYS_NICE);
@@ -85,7 +85,7 @@ void drop_capabilities() {
     if (syscall(SYS_capset, &header, sets) != 0) report(std::string("capabilities stay: ") + std::strerror(errno));
 }
 
-// What the C library, the C++ library and llama.cpp look at, whatever the model.
+// The files that the C library, the C++ library and llama.cpp read, whatever the model.
 std::vector<AllowedPath> common_paths() {
     std::vector<AllowedPath> paths = {{"/dev/null", Access::kReadWrite}};
     for (const char * const path :
@@ -120,7 +120,7 @@ Mode requested_mode() {
     const char * const text = std::getenv(protocol::kSandboxVariable);
     const std::string_view name = text == nullptr ? protocol::kSandboxOff : text;
     if (name == protocol::kSandboxOff) return Mode::kOff;
-    // A word nobody knows is no reason to run without.
+    // An unknown word must not switch the sandbox off.
     return name == protocol::kSandboxAuto ? Mode::kAuto : Mode::kRequired;
 }
 
@@ -140,7 +140,7 @@ void enter_sandbox(Purpose purpose) {
         return;
     }
 
-    // Both need it where the process has no privilege.
+    // Landlock and seccomp both need this in a process without privileges.
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) report("new privileges stay possible");
     drop_capabilities();
     if (landlock_version() == 0) {

@@ -37,7 +37,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// -1 with errno, as system calls do. What was opened is closed again.
+// Closes the descriptor. Returns -1 with errno if opening it failed, as system calls do.
 int opened(int fd) { return fd < 0 ? -1 : close(fd); }
 
 int try_open(const std::string & path, int flags) { return opened(open(path.c_str(), flags | O_CLOEXEC, 0600)); }
@@ -49,7 +49,7 @@ int try_create(const std::string & path) {
     return unlink(path.c_str());
 }
 
-// A child that was made all the same ends at once.
+// If a child was made all the same, it ends at once.
 int try_fork() {
     const pid_t child = fork();
     if (child == 0) _exit(0);
@@ -123,7 +123,7 @@ int try_parents_limits() {
     return prlimit(getppid(), RLIMIT_NOFILE, nullptr, &limit);
 }
 
-// More than an inspection may have.
+// More memory than an inspection may have.
 int try_much_memory() {
     constexpr std::size_t kMuch = std::size_t{5} << 30;
     void * const memory =
@@ -136,7 +136,7 @@ int try_shared_memory() {
     return id < 0 ? -1 : shmctl(id, IPC_RMID, nullptr);
 }
 
-// As unshare(), which is refused by its name.
+// The same as unshare(), which the filter refuses by its name.
 int try_new_user() {
     const long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
     if (child == 0) _exit(0);
@@ -214,7 +214,7 @@ void try_sockets(Json & attempts, const std::string & folder) {
     record(attempts, "remove_socket", [&] { return unlink(path.c_str()); });
 }
 
-// The folder of the line "sockets FOLDER"; empty without one.
+// The folder in the line "sockets FOLDER"; empty if there is no such line.
 std::string sockets_folder() {
     const char * const text = std::getenv(protocol::kSandboxPathsVariable);
     const std::string paths = text == nullptr ? "" : text;

@@ -56,7 +56,7 @@ constexpr const char * kRefused[] = {
     // the network (AF_UNIX: below)
     "connect",
     "socketpair",
-    // file systems, and what landlock leaves open of files
+    // file systems, and what landlock does not cover of files
     "mount",
     "umount2",
     "pivot_root",
@@ -143,7 +143,7 @@ constexpr const char * kRefused[] = {
     "capset",
 };
 
-// Newer than Debian 12's libseccomp knows them; the numbers are the same on every architecture.
+// Debian 12's libseccomp is older than these. Their numbers are the same on every architecture.
 constexpr int kRefusedNumbers[] = {
     452,  // fchmodat2
     463,  // setxattrat
@@ -151,7 +151,7 @@ constexpr int kRefusedNumbers[] = {
     467,  // open_tree_attr
 };
 
-// Namespaces; CLONE_NEWTIME has the bits of a signal number in clone(), and is an argument of clone3() only.
+// Namespaces. CLONE_NEWTIME has the bits of a signal number in clone(), and is only an argument of clone3().
 constexpr int kNamespaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
 
@@ -164,14 +164,14 @@ class Filter {
             error_ = -ENOMEM;
             return;
         }
-        // A tree instead of a list: a few comparisons per call.
+        // A tree instead of a list: only a few comparisons per call.
         note(seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2));
         note(seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_TSYNC, 1));
     }
 
     void refuse(const char * name, int error, std::initializer_list<scmp_arg_cmp> when = {}) {
         const int number = seccomp_syscall_resolve_name(name);
-        if (number != __NR_SCMP_ERROR) refuse(number, error, when);  // else this libseccomp does not know it
+        if (number != __NR_SCMP_ERROR) refuse(number, error, when);  // otherwise this libseccomp does not know the call
     }
     void refuse(int number, int error, std::initializer_list<scmp_arg_cmp> when = {}) {
         if (context_ == nullptr) return;
@@ -190,7 +190,7 @@ class Filter {
     }
 
     std::unique_ptr<void, void (*)(scmp_filter_ctx)> context_;
-    int error_ = 0;  // the first
+    int error_ = 0;  // the first error
 };
 
 }  // namespace
@@ -205,22 +205,22 @@ std::string refuse_calls() {
     Filter filter;
     for (const char * const name : kRefused) filter.refuse(name, EPERM);
     for (const int number : kRefusedNumbers) filter.refuse(number, EPERM);
-    // Threads, but neither processes nor namespaces. clone3() has its flags in memory, where no filter can look: the
-    // thread library falls back to clone() when it is not there.
+    // Allows threads, but neither processes nor namespaces. clone3() has its flags in memory, where a filter cannot
+    // look. The thread library uses clone() if clone3() does not exist.
     filter.refuse("clone3", ENOSYS);
     filter.refuse("clone", EPERM, {SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)});
     for (const int flag : kNamespaces) {
         const auto bit = static_cast<scmp_datum_t>(static_cast<unsigned>(flag));
         filter.refuse("clone", EPERM, {SCMP_A0(SCMP_CMP_MASKED_EQ, bit, bit)});
     }
-    // Of this process only.
+    // Allowed for this process only.
     filter.refuse("kill", EPERM, {SCMP_A0_32(SCMP_CMP_NE, self)});
     filter.refuse("tgkill", EPERM, {SCMP_A0_32(SCMP_CMP_NE, self)});
     filter.refuse("prlimit64", EPERM, {SCMP_A0_32(SCMP_CMP_NE, 0)});
     filter.refuse("setpriority", EPERM, {SCMP_A1_32(SCMP_CMP_NE, 0)});
     filter.refuse("ioctl", EPERM, {SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)});
     filter.refuse("socket", EPERM, {SCMP_A0_32(SCMP_CMP_NE, AF_UNIX)});
-    // Datagrams need no connection to reach somebody.
+    // A datagram reaches another process without a connection.
     for (const int type : {SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET}) {
         filter.refuse("socket", EPERM,
                       {SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),

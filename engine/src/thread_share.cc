@@ -8,7 +8,7 @@
 #include "ggml-cpu.h"
 
 extern "C" {
-// The linker's names for what it wraps. Every computation on the CPU is planned first, by the thread that computes.
+// The linker's names for the functions that it wraps. The thread that computes first plans each computation on the CPU.
 ggml_cplan __real_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool);
 ggml_cplan __wrap_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool);
 ggml_threadpool * __real_ggml_threadpool_new(ggml_threadpool_params * params);
@@ -22,17 +22,17 @@ namespace {
 
 std::atomic<int> sharers_now = 1;
 
-// llama.cpp makes one for decoding and may make one for prompts; a draft model may have its own.
+// A pool of llama.cpp. It makes one for decoding, and may make one for prompts; a draft model may have its own.
 struct Pool {
     ggml_threadpool * whole;
     ggml_threadpool_params params;
-    // What computes instead while the cores are shared. A thread of `whole` that a computation leaves out spins through
-    // every second one nevertheless.
+    // The pool that computes instead while engines share the cores. If a computation leaves out a thread of `whole`,
+    // that thread still spins through every second computation.
     ggml_threadpool * part = nullptr;
     int part_threads = 0;
 };
 
-// Neither is ever destroyed: the pools are freed with llama.cpp's own static objects.
+// Neither of these is ever destroyed, since llama.cpp frees its pools with static objects.
 std::mutex & pools_mutex = *new std::mutex;
 std::vector<Pool> & pools = *new std::vector<Pool>;  // guarded by pools_mutex
 
@@ -107,7 +107,7 @@ void __wrap_ggml_threadpool_free(ggml_threadpool * pool) {
 }
 
 ggml_cplan __wrap_ggml_graph_plan(const ggml_cgraph * graph, int threads, ggml_threadpool * pool) {
-    // 0 or less: ggml's own default, which no caller in the server uses.
+    // 0 or less means ggml's own default, which no caller in the server uses.
     if (threads > 0) {
         threads = std::max(1, threads / minerva::engine::sharers_now.load(std::memory_order_relaxed));
         if (pool != nullptr) {

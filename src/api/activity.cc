@@ -12,7 +12,7 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-// To a millisecond.
+// Rounded to a millisecond.
 double seconds(Duration span) { return std::round(std::chrono::duration<double>(span).count() * 1000) / 1000; }
 double rounded(double value) { return std::round(value * 100) / 100; }
 
@@ -78,7 +78,7 @@ std::string samples_json(const std::deque<Sample>& samples, double since, Durati
                  {"now", unix_seconds(now)},
                  {"samples", Json::array()}};
   for (const Sample& sample : samples) {
-    // As they are told: in whole seconds.
+    // Answers have whole seconds, so `since` is compared with whole seconds.
     const auto time = std::chrono::floor<std::chrono::seconds>(sample.time).time_since_epoch().count();
     if (static_cast<double>(time) > since) answer["samples"].push_back(sample_object(sample));
   }

@@ -1,7 +1,7 @@
-// AnswerTranslation: turns an engine's answer into another API's, piece by piece.
+// AnswerTranslation: turns an engine's answer into the answer of another API, piece by piece.
 //
-// Implementations are pure and live in the folder of their API (src/ollama/). Threading: one thread per translation.
-// A translation does not know sockets, leases or models: the proxy relays what it returns.
+// An implementation is pure and lives in the folder of its API (src/ollama/). Threading: one thread per translation. A
+// translation knows no sockets, leases or models: the proxy relays what the translation returns.
 #pragma once
 
 #include <optional>
@@ -26,8 +26,9 @@ class AnswerTranslation {
   virtual Result<std::string> take(std::string_view piece) = 0;
   // The engine's body has ended. Returns the rest of the translated answer. Errors: as take().
   virtual Result<std::string> finish() = 0;
-  // The engine refused the request with `status` and `answer`: another body to send in its place, e.g. a shorter one.
-  // The proxy asks as often as it gets one, so a body has to be smaller than the one before.
+  // The engine refused the request with `status` and `answer`. Returns another body to send instead, for example a
+  // shorter one; nothing if there is none. The proxy repeats this for each refusal, so each body has to be smaller than
+  // the one before.
   virtual std::optional<std::string> smaller_body(int /*status*/, std::string_view /*answer*/) { return std::nullopt; }
 };
 

@@ -29,21 +29,21 @@ class ZlibDecoder final : public ContentDecoder {
   ~ZlibDecoder() override { ::inflateEnd(&stream_); }
 
   std::size_t memory() const override {
-    constexpr std::size_t kWindowAndTables = std::size_t{48} * 1024;  // as zlib's documentation has it, rounded up
+    constexpr std::size_t kWindowAndTables = std::size_t{48} * 1024;  // by zlib's documentation, rounded up
     return kWindowAndTables;
   }
 
  protected:
   Result<std::size_t> decode(std::string_view& input, char* output, std::size_t room) override {
     if (complete_ && !input.empty()) {
-      // gzip may be several in a row.
+      // A gzip body may be several gzip streams in a row; deflate has no such thing.
       if (!gzip_) return broken("deflate", "something follows its end");
       ::inflateReset(&stream_);
       complete_ = false;
     }
     if (complete_) return std::size_t{0};
     constexpr std::size_t kMost = std::numeric_limits<uInt>::max();
-    // zlib reads only, but has no const.
+    // zlib only reads the input, but its interface has no const.
     stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(input.data()));  // NOLINT
     stream_.avail_in = static_cast<uInt>(std::min(input.size(), kMost));
     stream_.next_out = reinterpret_cast<Bytef*>(output);
@@ -83,7 +83,7 @@ class ZstdDecoder final : public ContentDecoder {
     if (!input.empty() && head_read_ == 0 && !may_begin_frame(static_cast<unsigned char>(input.front()))) {
       return broken("zstd", "no frame of RFC 8878");
     }
-    // The library takes a frame that comes whole in another way, which refuses more: so none does.
+    // The libraries of distributions also read the formats before version 1. HTTP knows none of them.
     const std::size_t offered = head_read_ < kLongestHead ? std::min<std::size_t>(input.size(), 1) : input.size();
     ZSTD_inBuffer in{input.data(), offered, 0};
     ZSTD_outBuffer out{output, room, 0};
@@ -91,14 +91,14 @@ class ZstdDecoder final : public ContentDecoder {
     if (::ZSTD_isError(status) != 0) return broken("zstd", ::ZSTD_getErrorName(status));
     head_read_ += in.pos;
     input.remove_prefix(in.pos);
-    // Between two of several in a row it asks for the next one's head, having read and written nothing.
+    // Between two frames in a row the library asks for the next frame's head, and has read and written nothing.
     if (in.pos > 0 || out.pos > 0) complete_ = status == 0;
     return out.pos;
   }
   bool complete() const override { return complete_; }
 
  private:
-  static constexpr std::size_t kLongestHead = 18;  // of a frame, in bytes
+  static constexpr std::size_t kLongestHead = 18;  // of a frame's head, in bytes
 
   // Libraries of distributions also read the formats before version 1, each in its own way; HTTP knows none of them.
   static bool may_begin_frame(unsigned char first) {
@@ -112,7 +112,7 @@ class ZstdDecoder final : public ContentDecoder {
     void operator()(ZSTD_DCtx* context) const { ::ZSTD_freeDCtx(context); }
   };
   std::unique_ptr<ZSTD_DCtx, Free> context_;
-  std::size_t head_read_ = 0;  // of the frame
+  std::size_t head_read_ = 0;  // bytes of the frame's head
   bool complete_ = false;
 };
 

@@ -113,13 +113,13 @@ TEST(ContentDecoder, FramesOfZstdBeforeVersion1AreRefused) {
       }
     }
   }
-  // A frame to be passed over, of 2 bytes.
+  // A skippable frame of 2 bytes.
   const std::string skipped("\x5A\x2A\x4D\x18\2\0\0\0xy", 10);
   EXPECT_EQ(decode("zstd", skipped + with_zstd("a") + skipped, 1).value(), "a");
 }
 
 TEST(ContentDecoder, ZstdReadsAFrameThatComesWholeAsOneThatComesInPieces) {
-  // Its length is wrong; its only block is empty, and said to be compressed.
+  // A frame with a wrong length. Its only block is empty and claims to be compressed.
   for (const std::string& frame :
        {std::string("\x28\xB5\x2F\xFD\x20\x4A\1\0\0", 9), std::string("\x28\xB5\x2F\xFD\x20\0\5\0\0", 9)}) {
     const bool is_read = decode("zstd", frame, 1).has_value();
@@ -162,7 +162,7 @@ TEST(ContentDecoder, ABombIsRefusedBeforeItHasGrown) {
   }
 }
 
-// What wants a window of more than 8 MiB would take that much memory.
+// A frame with a window of more than 8 MiB would need that much memory.
 TEST(ContentDecoder, AHugeWindowIsRefused) {
   ZSTD_CCtx* const context = ::ZSTD_createCCtx();
   ::ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, 27);
@@ -171,7 +171,7 @@ TEST(ContentDecoder, AHugeWindowIsRefused) {
   std::string out(::ZSTD_compressBound(text.size()), '\0');
   ZSTD_inBuffer in{text.data(), text.size(), 0};
   ZSTD_outBuffer to{out.data(), out.size(), 0};
-  // In two steps, so that it does not know the size and shrink the window.
+  // In two steps, so that the library does not learn the size and choose a smaller window.
   in.size /= 2;
   EXPECT_EQ(::ZSTD_isError(::ZSTD_compressStream2(context, &to, &in, ZSTD_e_flush)), 0U);
   in.size = text.size();

@@ -30,8 +30,8 @@ std::string_view anthropic_type(int status) {
   }
 }
 
-// Anthropic's words for a prompt that is longer than the context. Claude Code reads the two numbers, and then
-// summarizes the conversation and goes on. Empty for another error.
+// Anthropic's words for a prompt that is longer than the context; empty for any other error. Claude Code reads the two
+// numbers, summarizes the conversation and goes on.
 std::string prompt_too_long(const Json& error) {
   const auto number = [&error](const char* name) {
     const auto member = error.find(name);

@@ -1,7 +1,7 @@
-// Dialect: how an API words its errors and frames its streams. One service answers several APIs; each client has to see
-// errors in the shape that its own library reads.
+// Dialect: how an API writes its errors and frames its streams. One server answers several APIs, and each client must
+// see errors in the shape that its library reads.
 //
-// Plain functions; any thread. error_info() has our statuses; an engine's is kept where it fits.
+// Plain functions; any thread. error_info() has our statuses; an engine's status is kept where it fits.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +22,18 @@ enum class Dialect : std::uint8_t {
 // The body of an error answer.
 std::string error_body(Dialect dialect, const Error& error);
 
-// The same for what an engine answered with `status` (not a 2xx), whatever its shape; and the status that it has then.
+// The error answer for an engine's answer with `status` (not a 2xx), whatever the shape of that answer; and the status
+// that goes with it.
 EngineError engine_error(Dialect dialect, int status, std::string_view body);
 
 // Content-Type of a stream.
 std::string_view stream_type(Dialect dialect);
 
-// `error_body` (of one of the two functions above) as the last piece of a stream that has begun.
+// The last piece of a stream that has begun. `error_body`: from one of the two functions above.
 std::string stream_error(Dialect dialect, std::string_view error_body);
 
-// What a stream that waits gets, so that its client does not time out; empty where an API has nothing that clients
-// skip: such a stream begins with its answer.
+// What a stream gets while its request waits, so that the client does not time out. Empty if the API has nothing that
+// its clients skip: such a stream begins with its answer.
 std::string heartbeat(Dialect dialect, std::string_view progress);
 
 }  // namespace minerva::api

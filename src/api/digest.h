@@ -1,6 +1,6 @@
 // SHA-256 of a text, and bytes as hex digits.
 //
-// Pure functions; any thread. A hash of bytes that come piece by piece is pull/hasher.h's.
+// Pure functions; any thread. pull/hasher.h has the hash of bytes that come piece by piece.
 #pragma once
 
 #include <array>

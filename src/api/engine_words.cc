@@ -11,7 +11,7 @@ namespace minerva::api {
 namespace {
 
 struct Sentence {
-  std::string_view of_engine;  // a part of it
+  std::string_view of_engine;  // a part of the engine's message
   ErrorCode code;
   std::string_view own;
   std::string_view param = {};
@@ -61,7 +61,7 @@ constexpr std::array kSentences = {
              "model"},
 };
 
-// How sentences begin that are about the request, whatever status they come with.
+// The beginning of a message that is about the request, whatever the status says.
 struct Beginning {
   std::string_view text;
   std::string_view param;
@@ -82,7 +82,7 @@ constexpr std::array kAboutTheRequest = {
     Beginning{"'messages' is required", "messages"},
 };
 
-// The text between two others; empty if they are not there in that order.
+// The text between two other texts; empty if the two are not there in that order.
 std::string_view between(std::string_view text, std::string_view before, std::string_view after) {
   const std::size_t begin = text.find(before);
   if (begin == std::string_view::npos) return {};
@@ -90,7 +90,7 @@ std::string_view between(std::string_view text, std::string_view before, std::st
   return text.substr(0, std::min(text.find(after), text.size()));
 }
 
-// What nlohmann's JSON says: "[json.exception.type_error.302] type must be string, but is number".
+// An error of nlohmann's JSON: "[json.exception.type_error.302] type must be string, but is number".
 struct ParserSays {
   std::string_view kind;    // "type_error.302"
   std::string_view reason;  // a clause
@@ -109,7 +109,7 @@ std::optional<ParserSays> parser_says(std::string_view message) {
 std::optional<Error> of_parser(std::string_view message) {
   const auto says = parser_says(message);
   if (!says) return std::nullopt;
-  // It could not write its own answer.
+  // The engine could not write its own answer.
   if (says->kind == "type_error.316") {
     return Error{ErrorCode::kInternal, "The engine's answer holds bytes that are no text."};
   }
@@ -157,8 +157,8 @@ std::optional<Error> of_part(std::string_view message) {
   return std::nullopt;
 }
 
-// "input (1502 tokens) is too large to process. increase the physical batch size (current batch size: 512)": what an
-// embedding model or reranker reads has to fit into one batch.
+// "input (1502 tokens) is too large to process. increase the physical batch size (current batch size: 512)": the input
+// of an embedding model or a reranker has to fit into one batch.
 std::optional<Error> of_length(std::string_view message) {
   const std::string_view tokens = between(message, "input (", " tokens) is too large to process");
   const std::string_view most = between(message, "current batch size: ", ")");

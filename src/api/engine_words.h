@@ -1,8 +1,8 @@
-// What llama.cpp's server says when it refuses a request, put in Minerva's terms: its sentences name flags that a user
-// of Minerva does not set and exceptions that he did not throw, and some have the status of a fault of the server
-// although sending them again is of no use. A 5xx is only what may go better when it is tried again.
+// Translates the refusals of llama.cpp's server into Minerva's terms. The engine's messages name flags that a user of
+// Minerva does not set, and exceptions. Some have the status of a server's fault although the same request will always
+// fail. After the translation a 5xx is only what may succeed when the client tries again.
 //
-// Pure; any thread. Of llama.cpp v0.5.0.
+// Pure; any thread. Made for llama.cpp v0.5.0.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace minerva::api {
 
-// What the engine's `message` means, with its status by the code; nothing for one that can stay as it is.
+// What the engine's `message` means, with the code that gives its status; nothing if the message can stay as it is.
 std::optional<Error> in_own_words(std::string_view message);
 
 }  // namespace minerva::api

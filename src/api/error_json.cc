@@ -8,10 +8,10 @@
 namespace minerva::api {
 namespace {
 
-constexpr std::size_t kMaxForeignText = 2000;  // bytes of an answer that is no JSON, shown as the message
-constexpr int kMaxDepth = 16;                  // of foreign JSON that is kept
+constexpr std::size_t kMaxForeignText = 2000;  // bytes that are shown of an answer that is no JSON
+constexpr int kMaxDepth = 16;                  // of foreign JSON; what is deeper is dropped
 
-// The row that fits an answer of which only the status is known.
+// The row for an answer of which only the status is known.
 const ErrorInfo& info_of_status(int status) {
   switch (status) {
     case 401:
@@ -47,7 +47,7 @@ const ErrorInfo& info_of_status(int status) {
   }
 }
 
-// How an engine's own error types read in OpenAI's terms. Of OpenAI's own types the row of the status is used.
+// An engine's own error types, in OpenAI's terms. For OpenAI's own types the row of the status is used.
 struct ForeignType {
   std::string_view type;
   std::string_view openai_type;
@@ -76,7 +76,7 @@ std::string trimmed(std::string_view text) {
   return result;
 }
 
-// The object that describes the error in the shapes engines use; an empty one if there is none.
+// The object that describes the error, in the shapes that engines use; an empty object if there is none.
 Json error_object(const Json& answer) {
   Json found = Json::object();
   if (!answer.is_object()) return found;
@@ -92,7 +92,8 @@ Json error_object(const Json& answer) {
   return found;
 }
 
-// The engine says "try increasing it". Its sentence begins as it did: some clients know the error by its words.
+// The engine's message ends with "try increasing it", which says nothing of how. The beginning stays, since some
+// clients know the error by it.
 void say_how_to_fit(std::string& message) {
   constexpr std::string_view kHow = ", try increasing it";
   if (!message.ends_with(kHow)) return;
@@ -111,7 +112,7 @@ Json normalized(int status, std::string_view body) {
   if (message.empty()) message = fmt::format("The engine answered with status {} and said no more.", status);
 
   std::string type = text_member(given, "type");
-  // A 404 of an engine is about its own routes and objects, not about a model of ours.
+  // An engine's 404 is about its own routes and objects, not about one of our models.
   std::string code = status == 404 ? "not_found" : std::string(info.name);
   if (type.empty()) type = info.openai_type;
   for (const ForeignType& foreign : kForeignTypes) {

@@ -10,7 +10,7 @@
 
 namespace minerva::api {
 
-// The body of an error answer. Bytes of `error` that are no UTF-8 are replaced.
+// The body of an error answer. Bytes that are no UTF-8 are replaced.
 std::string error_body(const Error& error);
 
 struct EngineError {
@@ -18,13 +18,14 @@ struct EngineError {
   std::string body;
 };
 
-// What an engine answered with `status` (not a 2xx), whatever its shape, as an error body: llama.cpp's objects keep
-// their message and extra fields, get a `code` by name and a `param`; text becomes the message; an empty body is
-// described by its status. What engine_words.h knows is said in Minerva's terms, with the status that goes with it.
+// The error body for an engine's answer with `status` (not a 2xx), whatever its shape. An object of llama.cpp keeps its
+// message and its extra fields, and gets a `code` by name and a `param`. Plain text becomes the message. An empty body
+// gets a message by its status. Messages that engine_words.h knows are put in Minerva's terms, with the status that
+// fits.
 EngineError normalize_engine_error(int status, std::string_view body);
 
-// The way back, for clients of Minerva: the Error an answer with `status` (not a 2xx) and `body` stands for. The code
-// is found by its name, else by the status; the message is never empty.
+// The reverse, for clients of Minerva: the Error that an answer with `status` (not a 2xx) and `body` means. The code is
+// found by its name, else by the status. The message is never empty.
 Error error_from_answer(int status, std::string_view body);
 
 }  // namespace minerva::api

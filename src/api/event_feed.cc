@@ -63,7 +63,7 @@ void EventFeed::take_evictions(const std::vector<Action>& actions, WallTime now)
 void EventFeed::take_changes(const ContextManager& core, TimePoint core_now, WallTime now) {
   for (const ResidencyChange& change : core.changes()) {
     progress_.erase(change.model);
-    const ModelView model = core.model(change.model, core_now).value_or(ModelView{});  // it may be gone
+    const ModelView model = core.model(change.model, core_now).value_or(ModelView{});  // the model may be gone
     Json json = {{"time", utc(now)},
                  {"model", change.model},
                  {"state", residency_name(change.to)},
@@ -81,7 +81,7 @@ void EventFeed::take_pressure(const Event& event, const ContextManager& core, Wa
   bool told = core.has_memory_pressure() == pressure_;
   if (const auto* machine = std::get_if<PressureChanged>(&event)) {
     const Bytes short_by = machine->under_pressure ? machine->short_by : Bytes();
-    // While it lasts it is said again and again.
+    // Pressure is reported again and again while it lasts: only a change is news.
     told = told && (short_by > Bytes()) == (short_by_ > Bytes());
     short_by_ = short_by;
   }

@@ -1,5 +1,5 @@
-// EventFeed: the events of GET /v1/events, made from what each step of the core changed and decided. Their names and
-// fields are documented in docs/openapi.yaml.
+// EventFeed: makes the events of GET /v1/events from what each step of the core changed and decided. docs/openapi.yaml
+// documents their names and fields.
 //
 // Pure: the time is handed in. Threading: one thread. It does not send anything.
 #pragma once
@@ -23,16 +23,16 @@ class EventFeed {
 
   explicit EventFeed(std::uint64_t last_id) : log_(last_id) {}
 
-  // `core` took `event` and wants `actions`. To be called after each step.
+  // To be called after each step of `core`: `event` is what it took, `actions` is what it returned.
   void take(const Event& event, const std::vector<Action>& actions, const ContextManager& core, TimePoint core_now,
             WallTime now);
-  // A load got so far, 0 to 1. Told in steps that are worth a look.
+  // A load has come to `fraction`, 0 to 1. Small steps make no event.
   void take_progress(const ModelId& model, double fraction, WallTime now);
-  // The config was read again: the names of the settings that are others now, and those of them that count from the
-  // next start on.
+  // The config was read again. `changed`: the names of the settings that have changed. `at_restart`: those of them that
+  // take effect at the next start.
   void take_config(const std::vector<std::string>& changed, const std::vector<std::string>& at_restart, WallTime now);
 
-  // A download changed. `download`: it, as JSON on one line. Progress is told in steps of 5 %.
+  // A download changed. `download`: its JSON, on one line. Progress makes an event every 5 %.
   void take_download(const std::string& id, std::string_view download, std::optional<double> progress, WallTime now);
 
   const EventLog& log() const { return log_; }
@@ -46,11 +46,11 @@ class EventFeed {
 
   EventLog log_;
   std::set<ModelId> known_;               // models of the catalog
-  std::map<ModelId, int> progress_;       // of the loads under way, in percent, as told last
-  std::map<std::string, int> downloads_;  // under way, by id: in percent, as told last
-  std::uint64_t last_decision_ = 0;       // that was told
-  bool pressure_ = false;                 // as told last
-  Bytes short_by_;                        // of the machine's memory
+  std::map<ModelId, int> progress_;       // of the loads under way: the last reported percentage
+  std::map<std::string, int> downloads_;  // of the downloads under way, by id: the last reported percentage
+  std::uint64_t last_decision_ = 0;       // the last one that was reported
+  bool pressure_ = false;                 // as last reported
+  Bytes short_by_;                        // of the machine's memory, as last reported
 };
 
 }  // namespace minerva::api

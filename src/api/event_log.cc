@@ -23,7 +23,8 @@ std::string EventLog::read(std::uint64_t& cursor, std::size_t most) const {
   std::string text;
   const std::uint64_t first = first_id();
   if (lost(cursor)) {
-    // With the id of the event before: who goes away now comes back to the first one.
+    // The gap has the id of the event before the first one: a client that loses the connection now comes back to the
+    // first.
     text = sse_event(first - 1, "gap", dump(Json{{"last_event_id", cursor}, {"resumes_at", first}}));
     cursor = first - 1;
   }

@@ -46,10 +46,10 @@ TEST(EventLog, WhoIsTooSlowIsToldWhatItLost) {
   std::uint64_t cursor = 0;
   EXPECT_EQ(log.read(cursor, 1), event(1)) << "nothing is lost yet";
   for (int i = 0; i < 3; ++i) log.append("state", "{}");
-  // 1 was seen, 2 and 3 are gone.
+  // The reader saw 1; 2 and 3 are gone.
   EXPECT_EQ(log.read(cursor, 1), gap(1, 4));
   EXPECT_EQ(log.read(cursor, 1), event(4)) << "it is said once";
-  // Who lost the connection right after the gap is not told again.
+  // A client that loses the connection right after the gap does not hear of the gap again.
   cursor = 3;
   EXPECT_EQ(log.read(cursor, 1), event(4));
 }
@@ -61,7 +61,7 @@ TEST(EventLog, IdsOfAnotherLifeAreAGap) {
   EXPECT_EQ(log.read(cursor, kPlenty), "");
   log.append("state", "{}");
   EXPECT_EQ(log.read(cursor, kPlenty), event(1001));
-  cursor = 2000;  // one that was never given
+  cursor = 2000;  // a number that no event had
   EXPECT_EQ(log.read(cursor, kPlenty), gap(2000, 1001) + event(1001));
   cursor = UINT64_MAX;
   EXPECT_EQ(log.read(cursor, kPlenty), gap(UINT64_MAX, 1001) + event(1001));

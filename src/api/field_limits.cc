@@ -11,7 +11,7 @@ namespace minerva::api {
 namespace {
 
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t kMostTokens = 1 << 24;  // beyond any context, and far from where sums of it overflow
+constexpr std::int64_t kMostTokens = 1 << 24;  // beyond any context, and small enough that sums do not overflow
 
 constexpr std::size_t kMostMembers = 256;
 
@@ -24,38 +24,38 @@ constexpr FieldLimit nested(std::string_view name, std::size_t max_bytes, std::s
 }
 
 constexpr std::array kLimits = {
-    // Answers at once: each takes a slot.
+    // The number of answers: each takes a slot.
     number("n", 1, 128),
     number("n_cmpl", 1, 128),
     number("n_predict", -1, kMaxInt),
     number("max_tokens", -1, kMaxInt),
     number("max_completion_tokens", -1, kMaxInt),
     number("max_output_tokens", -1, kMaxInt),
-    // Added to and subtracted from when a context is shifted.
+    // The engine adds to this number and subtracts from it when it shifts a context.
     number("n_keep", -1, kMostTokens),
     number("n_discard", 0, kMostTokens),
     number("n_indent", 0, kMostTokens),
     number("n_cache_reuse", 0, kMostTokens),
-    // A negative one is taken for the whole vocabulary, with every token.
+    // The engine takes a negative number for the whole vocabulary, with every token.
     number("n_probs", 0, 1000),
     number("logprobs", 0, 1000),
     number("top_logprobs", 0, 1000),
     number("min_keep", 0, 1 << 20),
-    // Memory of that many tokens is taken at once.
+    // The engine allocates memory for that many tokens at once.
     number("repeat_last_n", -1, 1 << 20),
     number("dry_penalty_last_n", -1, 1 << 20),
     number("dry_allowed_length", 0, 1 << 20),
-    // Of a reranking; a negative one fails.
+    // Of a reranking; the engine fails on a negative number.
     number("top_n", 0, kMostTokens),
-    // Grammars, and what is made into one, are parsed with one call inside another for each level and each rule; and
-    // what optional members of a schema cost grows faster than their square.
+    // The engine parses a grammar, and what it makes into one, with nested calls: one for each level and each rule. And
+    // the cost of optional members of a schema grows faster than their square.
     nested("grammar", 64 * 1024, kDeepestLimit),
     nested("json_schema", 64 * 1024, kDeepestLimit, kMostMembers),
     nested("response_format", 64 * 1024, kDeepestLimit, kMostMembers),
     nested("text", 64 * 1024, kDeepestLimit, kMostMembers),
     nested("tools", 1024 * 1024, kDeepestLimit, kMostMembers),
     nested("grammar_triggers", 16 * 1024, 8),
-    // Looked at again for each token.
+    // The engine looks at these again for each token.
     nested("samplers", 4 * 1024, 8),
     nested("dry_sequence_breakers", 16 * 1024, 8),
     nested("stop", 64 * 1024, 8),

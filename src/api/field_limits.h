@@ -1,5 +1,5 @@
-// Fields of inference requests with values that make an engine fail, hang, or take memory nobody counted; and what is
-// sane for them. Everything else about a request is for the engine to judge.
+// Limits for the fields of inference requests whose values could make an engine fail, hang, or take memory that nobody
+// counted. The engine judges everything else in a request.
 //
 // Pure; any thread.
 #pragma once
@@ -13,33 +13,34 @@ namespace minerva::api {
 
 struct FieldLimit {
   std::string_view name;
-  // Of a number.
+  // For a number.
   std::int64_t least = 0;
   std::int64_t most = 0;
-  // Of a text, list or object: bytes as sent (of a grammar: its own), and nested arrays and objects (groups).
+  // For a text, a list or an object: its bytes as the client sent them (of a grammar: the grammar's own bytes), and the
+  // depth of its nested arrays and objects (of a grammar: of its groups).
   std::size_t max_bytes = 0;
   std::size_t max_depth = 0;
-  std::size_t max_members = 0;  // of each object in it; 0: any number
+  std::size_t max_members = 0;  // of each object inside; 0: any number
 
   bool is_number() const { return max_bytes == 0; }
 };
 
 inline constexpr std::size_t kLongestLimitedName = 24;
 inline constexpr std::size_t kDeepestLimit = 64;
-// nullptr for a field that may be anything.
+// The limit of the field; nullptr if it may be anything.
 const FieldLimit* find_field_limit(std::string_view name);
 
-// Whether a JSON number, as its text, is within the limit.
+// Whether `number`, the text of a JSON number, is within the limit.
 bool within(const FieldLimit& limit, std::string_view number);
 
 // "\"n\" must be a number from 1 to 128."
 std::string describe(const FieldLimit& limit);
 
-// The size of a GBNF grammar and the depth of its groups, character by character: parentheses in literals, character
-// classes and comments are none.
+// Measures a GBNF grammar character by character: its size, and the depth of its groups. Parentheses in literals,
+// character classes and comments are no groups.
 class GrammarScan {
  public:
-  // false: over the limit.
+  // false: the grammar is over the limit.
   bool feed(char c, const FieldLimit& limit);
 
  private:

@@ -7,7 +7,7 @@
 namespace minerva::api {
 namespace {
 
-// The field a body is refused for; "" if it is not.
+// The field for which a body is refused; "" if it is accepted.
 std::string refused_for(const std::string& body) {
   std::string param;
   for (const std::size_t step : {body.size(), std::size_t{7}}) {
@@ -49,7 +49,7 @@ TEST(FieldLimits, NumbersAreBoundedAndNamed) {
   for (const Case& c : cases) {
     for (const std::string& value : c.good) EXPECT_EQ(refused_for(with(c.field, value)), "") << c.field << value;
     for (const std::string& value : c.bad) EXPECT_EQ(refused_for(with(c.field, value)), c.field) << value;
-    // The same name inside a message means nothing, and another one neither.
+    // The same name inside a message has no meaning, and neither has another name.
     EXPECT_EQ(refused_for(R"({"model":"a","x":{")" + c.field + "\":" + c.bad[0] + "}}"), "");
     EXPECT_EQ(refused_for(with("x" + c.field, c.bad[0])), "");
   }
@@ -78,7 +78,7 @@ TEST(FieldLimits, GrammarsAreBoundedInSizeAndDepth) {
   EXPECT_EQ(refused_for(grammar("root ::= " + repeated("(", 60'000))), "grammar");
   EXPECT_EQ(refused_for(grammar("root ::= " + repeated("\\u0028", 65))), "grammar");
   EXPECT_EQ(refused_for(grammar("root ::= " + repeated("(a) ", 1000))), "");
-  // What only looks like a group.
+  // Text that only looks like a group.
   EXPECT_EQ(refused_for(grammar("root ::= \\\"" + repeated("(", 100) + "\\\" [" + repeated("(", 100) + "]\\n# " +
                                 repeated("(", 100) + "\\n")),
             "");
@@ -114,7 +114,7 @@ TEST(FieldLimits, SchemasAndListsAreBounded) {
     EXPECT_EQ(refused_for(with(field, "[" + object(most) + ",{\"z\":" + object(most + 1) + "}]")), field);
     EXPECT_EQ(refused_for(with(field, "[" + repeated("1,", 2000) + "1]")), "") << field;
   }
-  // Each has its own measure, whatever came before.
+  // Each field is measured by itself, whatever came before.
   const std::string half = "\"" + repeated("x", 40'000) + "\"";
   EXPECT_EQ(refused_for(R"({"model":"a","stop":)" + half + R"(,"json_schema":)" + half + "}"), "");
   EXPECT_EQ(refused_for(R"({"model":"a","stop":)" + half + R"(,"messages":")" + repeated("x", 100'000) + "\"}"), "");

@@ -1,4 +1,5 @@
-// How answers are written as JSON, and engines' answers read.
+// The JSON library as this project uses it: to write answers, and to read the answers of engines. Plain functions; any
+// thread.
 #pragma once
 
 #include <chrono>
@@ -9,13 +10,13 @@
 
 namespace minerva::api {
 
-// Ordered, so that answers read as the documentation shows them.
+// Ordered, so that the members of an answer come in the order of the documentation.
 using Json = nlohmann::ordered_json;
 
-// On one line; bytes that are no UTF-8 are replaced.
+// On one line. Bytes that are no UTF-8 are replaced.
 inline std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-// A whole number that is a member of `object`, which is an object.
+// The member `key` of `object` if it is a whole number. Requires: `object` is an object.
 inline std::optional<std::uint64_t> count_of(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;

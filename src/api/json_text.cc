@@ -17,7 +17,7 @@ constexpr std::array<bool, 256> kSpace = table_of(" \t\n\r");
 constexpr std::array<bool, 256> kBeginsOrEnds = table_of("\"{}[]");
 constexpr std::array<bool, 256> kEndsScalar = table_of(",}]:\"{[ \t\n\r");
 
-// Where the first character of a table is, from `at` on.
+// The position of the first character of `table`, from `at` on.
 std::size_t find(const std::array<bool, 256>& table, std::string_view text, std::size_t at) {
   while (at < text.size() && !table[static_cast<unsigned char>(text[at])]) ++at;
   return at;
@@ -27,8 +27,8 @@ std::size_t find(const std::array<bool, 256>& table, std::string_view text, std:
 
 std::size_t next_structure(std::string_view text, std::size_t at) { return find(kBeginsOrEnds, text, at); }
 
-// Most strings are short, and some are long: a few bytes one by one, then a search for the quote, which ends the string
-// if it follows no backslash, or an even number of them.
+// Most strings are short, and some are long. So this looks at a few bytes one by one, and then searches for the quote.
+// A quote ends the string if it follows no backslash, or an even number of them.
 std::size_t string_end(std::string_view text, std::size_t at) {
   constexpr std::size_t kFew = 16;
   for (const std::size_t few = std::min(at + kFew, text.size()); at < few; ++at) {
@@ -92,7 +92,7 @@ std::optional<std::string> string_meaning(std::string_view text) {
 }
 
 bool means(std::string_view text, std::string_view word) {
-  constexpr std::size_t kLongestEscape = 6;  // of one of its characters
+  constexpr std::size_t kLongestEscape = 6;  // bytes of one escaped character
   if (text.size() > kLongestEscape * word.size() + 2) return false;
   if (text.find('\\') != std::string_view::npos) return string_meaning(text) == word;
   return text.size() == word.size() + 2 && text.starts_with('"') && text.substr(1, word.size()) == word;

@@ -13,7 +13,8 @@ namespace {
 
 std::int64_t rounded_ms(Duration duration) { return std::chrono::round<std::chrono::milliseconds>(duration).count(); }
 
-// One decimal, printed as such: a multiple of 0.1 is the shortest text that reads back as the same double.
+// Rounded to one decimal, and printed with one: a multiple of 0.1 has a shortest text that reads back as the same
+// double.
 double one_decimal(double value) { return std::round(value * 10) / 10; }
 
 template <typename T>
@@ -35,7 +36,7 @@ Json value_of(const Concession::Value& value) {
   return std::visit([](const auto& v) { return Json(v); }, value);
 }
 
-// Said only where it is so.
+// Adds the members about what gave way, only if something did.
 void say_what_gave_way(Json& json, const std::vector<Concession>& list) {
   if (list.empty()) return;
   Json told = Json::array();
@@ -72,7 +73,7 @@ Json model_object(const ModelAnswer& model) {
   if (!model.preset_of.empty()) json["preset_of"] = model.preset_of;
   say_what_gave_way(json, model.gave_way);
   json["name"] = model.name.empty() ? model.id : model.name;
-  // Clients of llama.cpp's router read what is in it without a look whether it is there.
+  // Clients of llama.cpp's router read these members without asking whether they are there.
   json["architecture"] = {
       {"name", model.architecture.empty() ? Json(nullptr) : Json(model.architecture)},
       {"input_modalities", model.input_modalities.empty() ? Json::array({"text"}) : Json(model.input_modalities)},

@@ -1,6 +1,7 @@
-// The life-cycle and listing answers (load, preload, park, unload, pin, stats, models) as JSON, and the body of a load.
+// The answers of the life cycle and of the lists (load, preload, park, unload, pin, stats, models) as JSON, and the
+// body of a load.
 //
-// Plain functions over plain values; any thread. Text that is no UTF-8 is replaced, sizes in `_mb` are MiB, rounded.
+// Plain functions over plain values; any thread. Text that is no UTF-8 is replaced. Sizes in `_mb` are MiB, rounded.
 #pragma once
 
 #include <chrono>
@@ -24,23 +25,23 @@ struct LoadBody {
   std::optional<std::string> model_path;  // not empty
 };
 
-// The body of load and preload for the model `path_id`; it may be empty. Unknown fields are ignored.
-// Errors: kInvalidArgument with the field at fault, also when its model_id is not `path_id`.
+// Reads the body of a load or preload of the model `path_id`; it may be empty. Unknown fields are ignored.
+// Errors: kInvalidArgument with the field at fault; also when the body's model_id is not `path_id`.
 Result<LoadBody> parse_load_body(std::string_view body, const ModelId& path_id);
 
-// What load, preload, park, unload, pin and unpin answer.
+// The answer to load, preload, park, unload, pin and unpin.
 struct LifeCycleAnswer {
   std::string message;  // "loaded", "woken", "already loaded", ...
   ModelId model;
   Residency state = Residency::kCold;
-  Duration load_time{};          // of the call, 0 if nothing changed
-  std::vector<ModelId> evicted;  // parked or stopped, to make room
-  Bytes memory;                  // what the model holds now, 0 if it is not resident
+  Duration load_time{};          // how long the call took; 0 if nothing changed
+  std::vector<ModelId> evicted;  // models that were parked or stopped to make room
+  Bytes memory;                  // what the model holds now; 0 if it is not resident
   std::vector<Concession> gave_way = {};
 };
 std::string life_cycle_json(const LifeCycleAnswer& answer);
 
-// What ?dry_run=true answers.
+// The answer to ?dry_run=true.
 struct PlanAnswer {
   ModelId model;
   Residency state = Residency::kCold;
@@ -49,10 +50,10 @@ struct PlanAnswer {
 };
 std::string plan_json(const PlanAnswer& answer);
 
-// What GET /v1/models/stats answers.
+// The answer to GET /v1/models/stats.
 struct StatsAnswer {
-  std::vector<ModelId> loaded;    // hot
-  std::vector<ModelView> models;  // all; those that are cold are left out
+  std::vector<ModelId> loaded;    // hot models
+  std::vector<ModelView> models;  // all models; the cold ones are left out of the answer
   std::map<ModelId, std::vector<Concession>> gave_way = {};
   CacheStats cache;
   std::string policy;
@@ -62,22 +63,22 @@ struct StatsAnswer {
 };
 std::string stats_json(const StatsAnswer& stats);
 
-// What POST /v1/cache/clear answers.
+// The answer to POST /v1/cache/clear.
 struct ClearAnswer {
   bool stats = false;
   bool history = false;
   bool images = false;
   bool metadata = false;
-  std::vector<ModelId> stopped = {};  // so that their images go
+  std::vector<ModelId> stopped = {};  // models that were stopped so that their images go
 };
 // "statistics, history; stopped a"
 std::string cleared_text(const ClearAnswer& answer);
 std::string clear_json(const ClearAnswer& answer);
 
-// How llama.cpp's router says how a model is.
+// A model's state in the words of llama.cpp's router.
 struct RouterStatus {
   std::string_view value;             // "loaded", "sleeping", "loading", "unloaded"
-  std::optional<int> exit_code = {};  // it failed
+  std::optional<int> exit_code = {};  // set if the model failed
 };
 
 // One model of the catalog, in OpenAI's shape with Minerva's fields added.
@@ -91,18 +92,18 @@ struct ModelAnswer {
   std::optional<unsigned> context_length;
   std::vector<ModelId> aliases;
   std::optional<double> progress;  // of a load under way, 0 to 1
-  std::optional<Error> failure;    // the last one, if it was not forgiven since
+  std::optional<Error> failure;    // the last failure, if no success has followed
   std::vector<Concession> gave_way = {};
-  std::string next_preload = {};  // ISO 8601, by its schedule; empty: none
+  std::string next_preload = {};  // ISO 8601, by the model's schedule; empty: none
   std::string next_unload = {};
   RouterStatus status = {"unloaded"};
-  std::string name = {};                           // its file's stem; empty: it has no file
+  std::string name = {};                           // the stem of its file's name; empty: it has no file
   std::string architecture = {};                   // empty: not known yet
-  std::vector<std::string> input_modalities = {};  // the same: then it is text
-  std::vector<std::string> companions = {};        // names of files that go with it
+  std::vector<std::string> input_modalities = {};  // empty: not known yet; the answer says text then
+  std::vector<std::string> companions = {};        // names of the files that go with it
   std::optional<bool> runs_here = {};              // unset: not known yet
-  std::string why_not = {};                        // of one that does not
-  ModelId preset_of = {};                          // the model that it is a preset of; empty: it is a model
+  std::string why_not = {};                        // why the model does not run here, if it does not
+  ModelId preset_of = {};                          // the model of which this is a preset; empty: this is a model
 };
 std::string model_json(const ModelAnswer& model);
 // `problems`: what is wrong with the models folders, in sentences.

@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// One member a line, so that a change of the golden file is easy to see. Fails when `text` is not one JSON value.
+// One member per line, so that a change of the golden file is easy to see. Fails when `text` is not one JSON value.
 std::string pretty(const std::string& text) { return nlohmann::ordered_json::parse(text).dump(2) + "\n"; }
 
 TEST(LoadBody, ReadsWhatIsThere) {
@@ -123,7 +123,7 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
   waking.residency = Residency::kWaking;
   waking.memory = Bytes::mib(400);
   waking.waiting = 1;
-  // It was parked once: that alone is no reason to show it.
+  // The model was parked once. That alone is no reason to show it.
   ModelView stopped;
   stopped.id = "i";
   stopped.parks = 1;

@@ -33,12 +33,12 @@ constexpr std::array<std::pair<std::string_view, Work>, 22> kWork = {{
     {"/rerank", Work::kRerank},
     {"/reranking", Work::kRerank},
     {"/audio/transcriptions", Work::kTranscribe},
-    // Anything else that follows a version, such as /v1/health, is not in here.
+    // No other route that may have a version in front, such as /v1/health, is in this table.
     {"/v1/embedding", Work::kEmbedRaw},
     {"/v/embedding", Work::kEmbedRaw},
 }};
 
-// The values of "type" that stand for media, and the member that holds some in llama.cpp's prompts.
+// The values of "type" that mean media; and the member of llama.cpp's prompts that holds media.
 constexpr std::array<std::pair<std::string_view, Media::Kind>, 6> kTypes = {{
     {"image_url", Media::Kind::kImage},    // OpenAI's chat
     {"input_image", Media::Kind::kImage},  // OpenAI's responses
@@ -56,7 +56,7 @@ std::optional<Media::Kind> kind_of_type(std::string_view type) {
   return std::nullopt;
 }
 
-// Whether the body holds one of the words for what is not taken as a whole string.
+// Whether the body holds, as a whole string, a word for media that the model does not take.
 bool may_hold_media(std::string_view body, const MediaKinds& taken) {
   const auto ends_with_quoted = [](std::string_view text, std::string_view word) {
     return text.ends_with(word) && text.size() > word.size() && text[text.size() - word.size() - 1] == '"';
@@ -71,8 +71,8 @@ bool may_hold_media(std::string_view body, const MediaKinds& taken) {
   return false;
 }
 
-// Follows the body through the members that hold what is said, down to a part that is no text. A tool's schema, a
-// call's arguments and the like are passed over: they may hold any words.
+// Searches the members of the body that hold what people and models say, for a part that is no text. It skips a tool's
+// schema, the arguments of a call and the like, since these may hold any words.
 class MediaSearch final : public nlohmann::json_sax<Json> {
  public:
   explicit MediaSearch(const MediaKinds& taken) : taken_(taken) {}
@@ -115,13 +115,13 @@ class MediaSearch final : public nlohmann::json_sax<Json> {
 
  private:
   enum class Place : std::uint8_t {
-    kOther,  // nothing in it is looked at
+    kOther,  // not searched
     kRoot,   // the body
     kList,   // of messages, parts or prompts
     kPart,   // one of them
     kMedia,  // llama.cpp's list of media
   };
-  // What the member is that is being read.
+  // The kind of the member that is being read.
   enum class Key : std::uint8_t { kOther, kType, kSaid, kMedia };
   struct Frame {
     Place place = Place::kOther;
@@ -148,7 +148,7 @@ class MediaSearch final : public nlohmann::json_sax<Json> {
     frames_.pop_back();
     return true;
   }
-  // false: the search is over.
+  // false: ends the search.
   bool take(Media::Kind kind) {
     found_ = Media{kind, member_};
     return false;
@@ -156,7 +156,7 @@ class MediaSearch final : public nlohmann::json_sax<Json> {
 
   const MediaKinds& taken_;
   std::vector<Frame> frames_;
-  std::string_view member_;  // of the body, that is being read; static
+  std::string_view member_;  // the member of the body that is being read; static storage
   std::optional<Media> found_;
 };
 

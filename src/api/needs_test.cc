@@ -42,13 +42,13 @@ TEST(FindMedia, InEachApisShape) {
             (Media{Media::Kind::kAudio, "messages"}));
   EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"video_url"}]}]})"),
             (Media{Media::Kind::kVideo, "messages"}));
-  // Responses: a message's part, an item by itself, and what a tool has given back.
+  // Responses: a part of a message, an item by itself, and the result of a tool.
   EXPECT_EQ(find_media(R"({"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:..."}]}]})"),
             image("input"));
   EXPECT_EQ(find_media(R"({"input":[{"type":"input_image"}]})"), image("input"));
   EXPECT_EQ(find_media(R"({"input":[{"type":"function_call_output","output":[{"type":"input_image"}]}]})"),
             image("input"));
-  // Anthropic's: a message's part, and a tool's result.
+  // Anthropic: a part of a message, and the result of a tool.
   EXPECT_EQ(find_media(R"({"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64"}}]}]})"),
             image("messages"));
   EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"tool_result","content":[{"type":"image"}]}]}]})"),
@@ -66,14 +66,14 @@ TEST(FindMedia, NotWhereTheWordsAreSomethingElse) {
       R"({"messages":[{"role":"user","content":"What is an \"image_url\"?"}]})",
       R"({"messages":[{"role":"user","content":"image_url"}]})",
       R"({"messages":[{"role":"user","content":[{"type":"text","text":"image"}]}]})",
-      // A tool's schema and a call's arguments.
+      // The schema of a tool, and the arguments of a call.
       R"({"tools":[{"type":"function","function":{"parameters":{"anyOf":[{"type":"image"}]}}}],"messages":[]})",
       R"({"messages":[{"content":[{"type":"tool_use","input":{"parts":[{"type":"image"}],"content":[1]}}]}]})",
       R"({"metadata":[{"type":"image"}],"messages":[]})",
       R"({"prompt":{"prompt_string":"x","multimodal_data":[]}})",
       R"([{"type":"image"}])",
       R"("image")",
-      // Broken: the engine says so.
+      // A broken body: the engine says so.
       R"({"messages":[{"content":[{"type":)",
       R"({"messages":[}}"image")",
   };

@@ -11,20 +11,20 @@
 namespace minerva::api {
 namespace {
 
-// Routing has read them by the time a preset counts.
+// The routing scan has read these members before a preset takes effect.
 constexpr std::array<std::string_view, 3> kUntouched = {"model", "messages", "stream"};
 constexpr std::array<std::string_view, 4> kMaxTokens = {"max_tokens", "max_completion_tokens", "max_output_tokens",
                                                         "n_predict"};
-constexpr std::size_t kMaxDepth = 32;  // of a preset's values
+constexpr std::size_t kMaxDepth = 32;  // of the values of a preset
 
 bool contains(const auto& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// One name for all that mean the same.
+// One name for all names with the same meaning.
 std::string_view meaning_of(std::string_view name) { return contains(kMaxTokens, name) ? kMaxTokens[0] : name; }
 
-// The name by which a body of this form knows it.
+// The name that a body of this form uses.
 std::string_view name_for(PromptForm form, std::string_view name) {
   if (!contains(kMaxTokens, name)) return name;
   if (form == PromptForm::kMessages) return "max_tokens";
@@ -59,7 +59,7 @@ std::size_t depth_of(const Json& json) {
   return 1 + deepest;
 }
 
-// The limits of a request's fields, and what no request may name.
+// Refuses values over the limits of a request's fields, and members that no request may have.
 Result<void> check_limits(std::string_view object) {
   RoutingScan scan;
   scan.feed(object);
@@ -70,16 +70,16 @@ Result<void> check_limits(std::string_view object) {
               "\"id_slot\" picks a slot of the engine, in which requests would wait for it: leave it out");
 }
 
-// ---- one object's text, and what becomes of its members ----
+// ---- the text of one object, and the changes to its members ----
 
 class Object {
  public:
-  // Requires: `spans` lie in `text` one after the other, each with the quotes of its name.
+  // Requires: `spans` lie in `text`, one after the other, each with the quotes of its name.
   Object(std::string_view text, const std::vector<MemberSpan>& spans) : text_(text) {
     members_.reserve(spans.size());
     for (const MemberSpan& span : spans) members_.push_back(member_at(span));
   }
-  // Of any text. Nothing if it is no object that ends.
+  // Nothing if `text` is no complete object.
   static std::optional<Object> read(std::string_view text) {
     JsonReader reader(text);
     if (!reader.take('{')) return std::nullopt;
@@ -102,7 +102,7 @@ class Object {
     }
   }
 
-  // The last value of a name, which is the one that counts. Valid until the next change.
+  // The last value of that name, which is the one that counts. Valid until the next change.
   std::optional<std::string_view> find(std::string_view name) const {
     const auto found = std::find_if(members_.rbegin(), members_.rend(),
                                     [&](const Member& member) { return !member.dropped && member.name == name; });
@@ -112,7 +112,7 @@ class Object {
     const auto value = find(name);
     return value && *value != "null";
   }
-  // Whether it says any that means the same.
+  // Whether the object has a member with that meaning.
   bool says_meaning(std::string_view meaning) const {
     return std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
       return !member.dropped && meaning_of(member.name) == meaning && says(member.name);
@@ -129,7 +129,8 @@ class Object {
     member.replacement = std::move(value);
     members_.push_back(std::move(member));
   }
-  // The last of those that match gets a new value by `change` of the one it has; the others go. false: there is none.
+  // Replaces the value of the last member that matches by `change(value)`, and removes the other members that match.
+  // false: there is none.
   template <typename Matches, typename Change>
   Result<bool> replace(Matches matches, Change change) {
     Member* const last = keep_last(matches);
@@ -140,8 +141,8 @@ class Object {
     return true;
   }
 
-  // Puts `more` into the last value of a name, at an offset, and drops the others of it. Requires: it has one, as it
-  // came.
+  // Inserts `more` into the last value of that name, at an offset, and removes the other members of that name.
+  // Requires: there is one, and its value is unchanged.
   void insert(std::string_view name, std::size_t at, std::string more) {
     Member* const last = keep_last([&](std::string_view other) { return other == name; });
     last->inserted_at = at;
@@ -186,11 +187,11 @@ class Object {
 
  private:
   struct Member {
-    std::string_view text;  // the object's
-    MemberSpan span;        // end 0: it was appended
+    std::string_view text;  // the object's text
+    MemberSpan span;        // end 0: the member was appended
     std::string name;
     std::optional<std::string> replacement;
-    std::string inserted;  // into the value as it came
+    std::string inserted;  // inserted into the value of the client
     std::size_t inserted_at = 0;
     bool dropped = false;
 
@@ -201,7 +202,7 @@ class Object {
     }
   };
 
-  // Of those that match, which is the one that counts. nullptr: there is none.
+  // The member that counts among those that match: the last one. nullptr: there is none.
   template <typename Matches>
   Member* keep_last(Matches matches) {
     Member* last = nullptr;
@@ -218,16 +219,16 @@ class Object {
     member.text = text_;
     member.span = span;
     const std::string_view key = text_.substr(span.key, text_.rfind('"', span.value - 1) + 1 - span.key);
-    // A name that means nothing is none of ours.
+    // A name that is no valid string is none of ours.
     member.name = string_meaning(key).value_or("");
     return member;
   }
 
   std::string_view text_;
-  std::vector<Member> members_;  // in their order, appended ones last
+  std::vector<Member> members_;  // in their order; appended members are last
 };
 
-// `old` with the members of `value`, as deep as both are objects.
+// `old` with the members of `value`, merged as deep as both are objects.
 Result<std::string> merged(std::string_view old, const PresetValue& value) {
   if (!value.is_object || !old.starts_with('{')) return value.json;
   std::optional<Object> object = Object::read(old);
@@ -242,7 +243,7 @@ Result<std::string> merged(std::string_view old, const PresetValue& value) {
   return object->text();
 }
 
-// A member of the body with what a preset sets of it.
+// A member of the body, merged with what the preset sets in it.
 Result<std::string> merged_member(std::string_view name, std::string_view old, const PresetValue& value) {
   auto result = merged(old, value);
   if (!result) {
@@ -261,9 +262,9 @@ Result<std::string> merged_member(std::string_view name, std::string_view old, c
 
 // ---- system prompts ----
 
-// Whether a list of messages has one whose role is system or developer. Of text that is no such list: no.
+// Whether a list of messages has one whose role is system or developer. A text that is no such list has none.
 bool has_system_message(std::string_view messages) {
-  constexpr std::size_t kInMessage = 2;  // in the object in the list
+  constexpr std::size_t kInMessage = 2;  // the depth of the members of a message
   std::size_t depth = 0;
   for (std::size_t at = next_structure(messages, 0); at < messages.size(); at = next_structure(messages, at)) {
     const char c = messages[at];
@@ -277,7 +278,7 @@ bool has_system_message(std::string_view messages) {
       if (at == std::string_view::npos || depth < kInMessage) return false;
       if (depth > kInMessage || !means(messages.substr(begin, at - begin), "role")) continue;
       JsonReader reader(messages, at);
-      if (!reader.take(':')) continue;  // a value
+      if (!reader.take(':')) continue;  // the string was a value, not a name
       const auto role = reader.value();
       if (role && (means(*role, "system") || means(*role, "developer"))) return true;
     }
@@ -293,7 +294,7 @@ void add_system_message(Object& body, std::string_view prompt) {
               fmt::format(R"({{"role":"system","content":{}}}{})", quoted_json(prompt), is_empty ? "" : ","));
 }
 
-// Sets `field`, unless the body has a prompt there or among its `messages`.
+// Sets `field` to the prompt, unless the body has a system prompt there or among its `messages`.
 void add_system_field(Object& body, std::string_view field, std::string_view messages, std::string_view prompt) {
   if (body.says(field) || has_system_message(body.find(messages).value_or(""))) return;
   body.drop([&](std::string_view name) { return name == field; });
@@ -350,7 +351,7 @@ Result<void> check_strip(const std::vector<std::string>& names) {
 
 PromptForm prompt_form(std::string_view path) {
   while (path.ends_with('/')) path.remove_suffix(1);
-  // What counts a prompt's tokens takes the same body.
+  // The routes that count a prompt's tokens take the same body as the route itself.
   for (const std::string_view counting : {"/input_tokens", "/count_tokens"}) {
     if (path.ends_with(counting)) path.remove_suffix(counting.size());
   }

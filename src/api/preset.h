@@ -1,7 +1,8 @@
-// Preset: what requests to a name of its own say differently to one model. rewrite() puts that into a request's body:
-// it splices the text where the routing scan found its members, and leaves everything else as it came.
+// Preset: another name for a model, and changes to the requests that use that name. rewrite() makes these changes in a
+// request's body. It splices the text where the routing scan found members, and leaves everything else as the client
+// wrote it.
 //
-// Plain values and pure functions; any thread. It does not know which models there are.
+// Plain values and pure functions; any thread. It does not know which models exist.
 #pragma once
 
 #include <string>
@@ -14,7 +15,7 @@
 
 namespace minerva::api {
 
-// A member of an object, as JSON; of an object its members too.
+// A member of an object: its value as JSON. If the value is an object, also the members of that object.
 struct PresetValue {
   std::string name;
   std::string json;
@@ -27,40 +28,41 @@ struct PresetValue {
 struct Preset {
   ModelId id;
   std::vector<ModelId> aliases = {};
-  ModelId model = {};  // id or alias of a model, never of a preset
-  // In the order in which they count. Names that mean the same (max_tokens, n_predict, ...) count as one.
-  std::vector<std::string> strip = {};     // names that a request's body loses
-  std::vector<PresetValue> defaults = {};  // for a body that does not say them, or says null
-  std::vector<PresetValue> set = {};       // whatever the body says; an object is merged with the body's
-  std::string system = {};                 // for a body that has no system prompt; empty: none
+  ModelId model = {};  // id or alias of a model, never of another preset
+  // The changes, in the order in which they are made. Names with the same meaning (max_tokens, n_predict, ...) count as
+  // one name.
+  std::vector<std::string> strip = {};     // names that are removed from the body
+  std::vector<PresetValue> defaults = {};  // set if the body does not have them, or has null
+  std::vector<PresetValue> set = {};       // set whatever the body has; an object is merged with the body's
+  std::string system = {};                 // added if the body has no system prompt; empty: none
 
   bool operator==(const Preset&) const = default;
 };
 
-// By id or alias; nullptr if there is none.
+// Finds a preset by id or alias; nullptr if there is none.
 const Preset* find_preset(const std::vector<Preset>& presets, std::string_view name);
 
-// The members of an object. Errors: kInvalidArgument when `json` is none, has a name that a preset may not set, or one
-// with a value that no request may have (field_limits.h; an "id_slot").
+// The members of the object `json`. Errors: kInvalidArgument when `json` is no object, has a name that a preset may not
+// set, or has a value that no request may have (field_limits.h; an "id_slot").
 Result<std::vector<PresetValue>> parse_preset_values(std::string_view json);
-// The object they are, as JSON.
+// The reverse: the values as one JSON object.
 std::string preset_json(const std::vector<PresetValue>& values);
-// Errors: kInvalidArgument for a name that a preset may not strip.
+// Errors: kInvalidArgument if a preset may not strip one of the names.
 Result<void> check_strip(const std::vector<std::string>& names);
 
-// How a body says what comes before all messages, and how many tokens an answer may have.
+// How a body says its system prompt, and how many tokens an answer may have.
 enum class PromptForm {
   kChat,       // a message whose role is system or developer
   kMessages,   // "system"
   kResponses,  // "instructions"
-  kOther,      // it has no place for it
+  kOther,      // the body has no system prompt
 };
-// Of a route's path.
+// `path`: the path of a route.
 PromptForm prompt_form(std::string_view path);
 
-// `body` as a request to the preset's model. `members`: as RoutingScan noted them of this body.
-// Errors: kInvalidArgument when there are more members than are noted, or one that is to be merged is broken or has
-// more than it may have then.
+// `body`, changed into a request to the preset's model. `members`: as RoutingScan noted them in this body.
+// Errors: kInvalidArgument when there are more members than are noted, when a member that is to be merged is broken, or
+// when it is over its limit after the merge.
 Result<std::string> rewrite(const Preset& preset, PromptForm form, std::string_view body,
                             const std::vector<MemberSpan>& members);
 

@@ -31,7 +31,7 @@ Preset make(const Made& made) {
 
 Result<std::string> rewritten(const Preset& preset, std::string_view body, PromptForm form = PromptForm::kChat) {
   RoutingScan scan(/*note_members=*/true);
-  for (const char c : body) scan.feed({&c, 1});  // offsets are of the body, not of a piece
+  for (const char c : body) scan.feed({&c, 1});  // offsets count from the beginning of the body, not of a piece
   EXPECT_TRUE(scan.finish());
   return rewrite(preset, form, body, *scan.members());
 }
@@ -65,7 +65,7 @@ TEST(PresetTest, DefaultsCountWhereTheBodySaysNothing) {
   EXPECT_EQ(text(preset, R"({"a":1})"), R"({"a":1,"temperature":0.2,"stop":["a"]})");
   EXPECT_EQ(text(preset, R"({"temperature":1,"stop":[]})"), R"({"temperature":1,"stop":[]})");
   EXPECT_EQ(text(preset, R"({"temperature":null,"stop":"x"})"), R"({"stop":"x","temperature":0.2})");
-  // The last of several counts.
+  // If a name comes several times, the last one counts.
   EXPECT_EQ(text(preset, R"({"temperature":1,"temperature":null,"stop":"x"})"), R"({"stop":"x","temperature":0.2})");
 }
 
@@ -83,7 +83,7 @@ TEST(PresetTest, ObjectsMergeDeeply) {
   EXPECT_EQ(text(preset, R"({"kwargs": { "x": 1.50, "think" : true, "more":{"b":{"d":[ ]},"a":{}} }, "z":0})"),
             R"({"kwargs": { "x": 1.50, "think" : false, "more":{"b":{"d":[ ],"c":2},"a":1} }, "z":0})");
   EXPECT_EQ(text(preset, R"({"kwargs":{}})"), R"({"kwargs":{"think":false,"more":{"a":1,"b":{"c":2}}}})");
-  // What is no object is replaced, and a name that is there twice counts once.
+  // A value that is no object is replaced. A name that comes twice counts once.
   EXPECT_EQ(text(preset, R"({"kwargs":7})"), R"({"kwargs":{"think":false,"more":{"a":1,"b":{"c":2}}}})");
   EXPECT_EQ(text(preset, R"({"kwargs":{"think":1,"more":null,"think":2}})"),
             R"({"kwargs":{"more":{"a":1,"b":{"c":2}},"think":false}})");
@@ -124,7 +124,7 @@ TEST(PresetTest, TheSystemPromptIsForBodiesWithoutOne) {
         R"({"messages":"hi"})", R"({"messages":null})", R"({"prompt":"hi"})", R"({"a":1})"}) {
     EXPECT_EQ(text(preset, same), same);
   }
-  // What a message quotes is no role of its own.
+  // A message that quotes a role has no such role.
   const std::string quoted = R"({"role":"user","content":"{\"role\":\"system\"}","x":{"role":"system"}})";
   EXPECT_EQ(text(preset, R"({"messages":[)" + quoted + "]}"),
             R"({"messages":[{"role":"system","content":"Be \"brief\"."},)" + quoted + "]}");

@@ -13,14 +13,15 @@ namespace minerva::api {
 namespace {
 
 constexpr std::string_view kAsks = R"("return_progress":true,)";
-// As it stands in an event: a member never first. Inside a string its quotes would be escaped.
+// As the member stands in an event, where it is never first. Inside a string its quotes would be escaped.
 constexpr std::string_view kMember = R"(,"prompt_progress":)";
 constexpr std::string_view kResponseEvent = "event: response.";
 constexpr std::string_view kResponseCreated = "event: response.created\n";
 constexpr std::string_view kResponseInProgress = "event: response.in_progress\n";
 constexpr std::string_view kEventEnd = "\n\n";
 
-// The engine's routes whose streams have it. Its translation of Anthropic's messages drops what asks for it.
+// The engine's routes whose streams have progress. The engine's translation of Anthropic's messages drops the member
+// that asks for it.
 constexpr std::string_view kPaths[] = {"/v1/chat/completions", "/chat/completions", "/v1/completions", "/completions",
                                        "/completion",          "/v1/responses",     "/responses",      "/infill"};
 
@@ -28,7 +29,7 @@ std::string_view key_of(std::string_view body, const MemberSpan& member) {
   return body.substr(member.key, body.rfind('"', member.value - 1) + 1 - member.key);
 }
 
-// A number, white space after it.
+// The number 1, perhaps with white space after it.
 bool is_one(std::string_view value) {
   const std::size_t end = value.find_first_of(" \t\r\n");
   return value.substr(0, end) == "1";
@@ -66,7 +67,7 @@ bool ask_for_progress(std::string_view path, std::string& body, const std::vecto
   for (const MemberSpan& member : members) {
     const std::string_view key = key_of(body, member);
     if (means(key, "return_progress")) return false;
-    // Of several prompts, or answers, each has progress of its own, also when another's answer has begun.
+    // With several prompts or answers each has its own progress, which also comes after another's answer has begun.
     const bool counts_answers = means(key, "n") || means(key, "n_cmpl");
     if (counts_answers && !is_one(body.substr(member.value, member.end - member.value))) return false;
     if (means(key, "prompt") && body[member.value] != '"') return false;
@@ -81,14 +82,14 @@ std::string PromptProgress::take(std::string_view piece) {
   std::size_t at = 0;
   while (!done_) {
     const std::string_view rest = std::string_view(rest_).substr(at);
-    if (rest.starts_with(':')) {  // a comment, which is a line
+    if (rest.starts_with(':')) {  // a comment is one line
       const std::size_t end = rest.find('\n');
       if (end == std::string_view::npos) break;
       out += rest.substr(0, end + 1);
       at += end + 1;
       continue;
     }
-    if (rest.starts_with('\n')) {  // behind one
+    if (rest.starts_with('\n')) {  // the blank line behind a comment
       out += '\n';
       ++at;
       continue;
@@ -118,12 +119,12 @@ std::string PromptProgress::without_progress(std::string_view event) {
   JsonReader reader(event, at + kMember.size());
   const auto value = reader.value();
   const auto told = value ? read_progress(*value) : std::nullopt;
-  if (!told) {  // nothing that is known
+  if (!told) {  // there is no progress that this code knows
     done_ = true;
     return std::string(event);
   }
   so_far_ = told;
-  // An event of which the client would have got one, with the first token.
+  // Without progress the client would have got such an event once, with the first token.
   if (event.starts_with(kResponseEvent) && !std::exchange(began_response_, true)) {
     return std::string(event.substr(0, at)).append(event.substr(reader.at()));
   }

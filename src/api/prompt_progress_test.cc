@@ -17,7 +17,7 @@ std::string progress(unsigned processed) {
 
 std::string chat_progress(unsigned processed) { return kRole + progress(processed) + "}\n\n"; }
 
-// The stream in pieces of `step` bytes, as the client gets it.
+// What the client gets if the stream comes in pieces of `step` bytes.
 std::string filtered(PromptProgress& filter, const std::string& stream, std::size_t step) {
   std::string out;
   for (std::size_t at = 0; at < stream.size(); at += step) {

@@ -1,5 +1,5 @@
-// What GET /props answers of a model that is not hot: the fields of llama.cpp's server, as far as they are known
-// without loading it, and its state.
+// The answer of GET /props for a model that is not hot: the fields of llama.cpp's server, as far as they are known
+// without loading the model, and the model's state.
 //
 // A plain function over plain values; any thread.
 #pragma once
@@ -15,7 +15,7 @@ namespace minerva::api {
 struct PropsAnswer {
   ModelId model;
   Residency state = Residency::kCold;
-  std::string path;                           // of its file; empty if an operator's own program serves it
+  std::string path;                           // of the model's file; empty if a command engine serves it
   std::string quantization;                   // empty: unknown
   std::string chat_template;                  // empty: none, or unknown
   unsigned context = 0;                       // tokens per conversation; 0: unknown

@@ -15,7 +15,7 @@ int hex_value(char c) {
   return -1;
 }
 
-// As its file is called, in any script: whether a model is called so is found by looking.
+// A model may have the name of its file, in any script. Whether there is such a model is found by looking it up.
 bool may_name_a_model(std::string_view text) {
   constexpr std::size_t kMaxLength = 800;  // 200 letters of any script
   const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };

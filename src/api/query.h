@@ -1,6 +1,6 @@
-// Request targets: the path, its parameters, and the model a path names.
+// Request targets: the path, the parameters, and the model that a path names.
 //
-// Plain functions; any thread. Which routes exist is the server's business.
+// Plain functions; any thread. They do not know which routes exist.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +17,15 @@ namespace minerva::api {
 
 // "%2F" -> "/". Errors: kInvalidArgument for a broken escape or an encoded NUL.
 Result<std::string> percent_decode(std::string_view text);
-// The opposite, for one segment of a path: everything but letters, digits and -._~ is escaped.
+// The reverse, for one segment of a path: everything but letters, digits and -._~ is escaped.
 std::string percent_encode(std::string_view text);
 
 struct Target {
-  std::string_view path;   // raw
-  std::string_view query;  // raw, without "?"
+  std::string_view path;   // not decoded
+  std::string_view query;  // not decoded, without "?"
 };
-// Of an origin-form target ("/v1/models?x=1"); an absolute one loses its scheme and host. Views into `target`.
+// Splits an origin-form target ("/v1/models?x=1"). An absolute target loses its scheme and host. Returns views into
+// `target`.
 Target split_target(std::string_view target);
 
 class Query {
@@ -38,26 +39,28 @@ class Query {
   std::size_t count(std::string_view name) const;
   // The last value of that name, or nullptr.
   const std::string* find(std::string_view name) const;
-  // "true" and "1" (and the bare name) are true, "false" and "0" are false. Errors: kInvalidArgument naming it.
+  // The parameter as a flag: "true", "1" and the bare name are true, "false" and "0" are false. `otherwise`: if it is
+  // absent. Errors: kInvalidArgument with the name.
   Result<bool> flag(std::string_view name, bool otherwise) const;
-  // A decimal number of at most `max`. Errors: kInvalidArgument naming it.
+  // The parameter as a decimal number of at most `max`. Errors: kInvalidArgument with the name.
   Result<unsigned> number(std::string_view name, unsigned otherwise, unsigned max) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> parameters_;
 };
 
-// What follows "/v1/models/" and the like: "ID" or "ID/ACTION". An ID may hold slashes, raw or as %2F: the last raw
+// What follows "/v1/models/" and the like: "ID" or "ID/ACTION". An ID may hold slashes, raw or as %2F. The last raw
 // segment is the action if it is one of `actions`. So an id that ends in such a word needs its slash escaped
 // ("org%2Fload").
 struct ModelPath {
   ModelId id;
   std::string_view action;  // one of `actions`, or empty
 };
-// Errors: kInvalidArgument if the id is none.
+// Errors: kInvalidArgument if the id is not valid.
 Result<ModelPath> parse_model_path(std::string_view rest, std::span<const std::string_view> actions);
 
-// As routes are looked up: each run of slashes is one, and there is none at the end ("/" stays).
+// The path in the form in which routes are looked up: each run of slashes is one slash, and there is none at the end
+// ("/" stays).
 std::string normalized_path(std::string_view path);
 
 }  // namespace minerva::api

@@ -8,7 +8,7 @@
 namespace minerva::api {
 namespace {
 
-// The same value with its schema where the engine looks for it. Nothing if it is none of that kind.
+// The same value with its schema in the place where the engine looks for it. Nothing if it is not of that kind.
 std::optional<std::string> mended(std::string_view format) {
   JsonReader reader(format);
   if (!reader.take('{')) return std::nullopt;
@@ -19,7 +19,7 @@ std::optional<std::string> mended(std::string_view format) {
     if (!name || !reader.take(':')) return std::nullopt;
     const auto value = reader.value();
     if (!value) return std::nullopt;
-    // Said as the engine takes it: that counts.
+    // The schema is already where the engine looks for it.
     if (means(*name, "schema") || means(*name, "json_schema")) return std::nullopt;
     if (means(*name, "type")) of_json = means(*value, "json_object") || means(*value, "json");
     if (means(*name, "value")) schema = *value;
@@ -36,7 +36,7 @@ std::optional<std::string> mend_response_format(std::string_view body) {
   RoutingScan scan(/*note_members=*/true);
   scan.feed(body);
   if (!scan.complete() || scan.failed()) return std::nullopt;
-  // Of several the last one counts.
+  // If there are several, the last one counts.
   const std::vector<MemberSpan>& members = *scan.members();
   for (auto member = members.rbegin(); member != members.rend(); ++member) {
     JsonReader reader(body, member->key);

@@ -1,5 +1,6 @@
-// response_format as other servers take it, put as llama.cpp's does. huggingface_hub sends a schema as "value", for
-// text-generation-inference: {"type":"json_object","value":{...}}; the engine would take it for any object.
+// Turns a response_format of other servers into llama.cpp's. huggingface_hub sends a schema as "value", which
+// text-generation-inference reads: {"type":"json_object","value":{...}}. llama.cpp would ignore that schema and allow
+// any object.
 //
 // Pure; any thread.
 #pragma once
@@ -10,7 +11,7 @@
 
 namespace minerva::api {
 
-// The body with such a response_format mended, everything else as it came; nothing if it has none, or is no JSON.
+// The body with such a response_format replaced, and everything else unchanged. Nothing if it has none, or is no JSON.
 std::optional<std::string> mend_response_format(std::string_view body);
 
 }  // namespace minerva::api

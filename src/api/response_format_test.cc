@@ -11,7 +11,7 @@ TEST(ResponseFormat, AValueBecomesTheSchema) {
             R"({"model":"a", "response_format" : {"type":"json_object","schema":{"type":"object"}},"n":1})");
   EXPECT_EQ(mend_response_format(R"({"response_format":{"value":{},"type":"json"}})"),
             R"({"response_format":{"type":"json_object","schema":{}}})");
-  // Of several the last one counts.
+  // If there are several, the last one counts.
   EXPECT_EQ(mend_response_format(R"({"response_format":1,"response_format":{"type":"json","value":{"a":"}"}}})"),
             R"({"response_format":1,"response_format":{"type":"json_object","schema":{"a":"}"}}})");
 }

@@ -11,8 +11,8 @@
 namespace minerva::api {
 namespace {
 
-constexpr std::size_t kMaxKey = kLongestLimitedName;  // longer names cannot be one of ours
-constexpr std::size_t kMaxScalar = 32;                // longer ones can only be numbers
+constexpr std::size_t kMaxKey = kLongestLimitedName;  // a longer name is none that the scan knows
+constexpr std::size_t kMaxScalar = 32;                // a longer scalar can only be a number
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
@@ -26,13 +26,13 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-// Position of `c` in `piece` from `at` on, or its size.
+// The position of `c` in `piece` from `at` on; the size of `piece` if there is none.
 std::size_t position_of(char c, std::string_view piece, std::size_t at) {
   const void* found = std::memchr(piece.data() + at, c, piece.size() - at);
   return found == nullptr ? piece.size() : static_cast<std::size_t>(static_cast<const char*>(found) - piece.data());
 }
 
-// What can change the depth of a nested value, begin a string, or divide members.
+// The characters that can change the depth of a nested value, begin a string, or divide members.
 constexpr std::array<bool, 256> structure_table() {
   std::array<bool, 256> table{};
   for (const char c : {'"', '{', '}', '[', ']', ','}) table[static_cast<unsigned char>(c)] = true;
@@ -66,7 +66,7 @@ RoutingScan::Member RoutingScan::member_named(std::string_view name) {
   return found == kMembers.end() ? Member::kOther : found->second;
 }
 
-// Of the member, which has one.
+// Sets the count of the current member. Requires: the member has a count.
 void RoutingScan::set_count(unsigned count) {
   const auto index = [](Member member) {
     return static_cast<std::size_t>(member) - static_cast<std::size_t>(Member::kN);
@@ -77,7 +77,7 @@ void RoutingScan::set_count(unsigned count) {
   routing_.prompts = *std::max_element(counts_.begin() + index(Member::kPrompt), counts_.end());
 }
 
-// A list of prompts that is still counted: its last element may be a number.
+// Ends a list of prompts that is still counted: its last element may be a number.
 void RoutingScan::list_ends() {
   counts_prompts_ = false;
   if (list_prompts_ > list_commas_) set_count(static_cast<unsigned>(std::min<std::size_t>(list_prompts_, kMaxPrompts)));
@@ -92,13 +92,13 @@ void RoutingScan::enter(char bracket) {
   members_in_[depth_] = bracket == '{' ? 1 : kList;
 }
 
-// A comma inside a nested value.
+// Counts a member at a comma inside a nested value.
 void RoutingScan::count_member() {
   if (limit_ == nullptr || limit_->max_members == 0 || members_in_[depth_] == kList) return;
   if (++members_in_[depth_] > limit_->max_members) over_limit();
 }
 
-// Of a value that is passed over.
+// Counts bytes of a value that is passed over.
 void RoutingScan::count_bytes(std::size_t bytes) {
   if (limit_ == nullptr || limit_->is_number()) return;
   value_bytes_ += bytes;
@@ -135,7 +135,7 @@ void RoutingScan::feed_piece(std::string_view piece) {
           append(c);
           ++at;
         } else {
-          end_scalar();  // c belongs to what follows
+          end_scalar();  // c belongs to what follows the scalar
         }
         continue;
       default:
@@ -235,7 +235,7 @@ void RoutingScan::end_scalar() {
   state_ = State::kCommaOrEnd;
 }
 
-// Looks for the quote that ends the string; those that follow an odd number of backslashes do not.
+// Looks for the quote that ends the string. A quote after an odd number of backslashes does not end it.
 std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at) {
   const State then = state_ == State::kNestedString ? State::kNested : State::kCommaOrEnd;
   if (escaped_) {
@@ -260,8 +260,8 @@ std::size_t RoutingScan::skip_string(std::string_view piece, std::size_t at) {
   return at;
 }
 
-// Counts brackets of both kinds together: whether they match is for the engine to say. A list of prompts, which has
-// no limit of its own, is scanned with counts: the scan of everything else is faster without them.
+// Counts brackets of both kinds together: whether they match is for the engine to say. A list of prompts has no limit
+// of its own, so it has a variant that counts; without counts the scan of everything else is faster.
 template <bool kCountsPrompts>
 std::size_t RoutingScan::skip_nested(std::string_view piece, std::size_t at) {
   for (; at < piece.size(); ++at) {
@@ -278,7 +278,7 @@ std::size_t RoutingScan::skip_nested(std::string_view piece, std::size_t at) {
       if (failed()) return at + 1;
     } else if (c == ',') {
       if (kCountsPrompts && depth_ == 1 && ++list_commas_ > list_prompts_) {
-        // The element before it was no prompt by itself: the list is one prompt, and needs no counting any more.
+        // The element before the comma was no prompt by itself. So the list is one prompt, and needs no more counting.
         counts_prompts_ = false;
         return at + 1;
       }
@@ -319,7 +319,7 @@ std::size_t RoutingScan::read_string(std::string_view piece, std::size_t at) {
   return at;
 }
 
-// One character of an escape, after its backslash.
+// Reads one character of an escape, after its backslash.
 bool RoutingScan::read_escape(char c) {
   if (escaped_) {
     escaped_ = false;
@@ -400,7 +400,7 @@ void RoutingScan::string_ends() {
     state_ = State::kCommaOrEnd;
     return;
   }
-  // The last byte over the limit is enough to refuse it; no model has such a name.
+  // The last byte over the limit is enough to refuse the body, since no model has such a name.
   if (text_overflow_) return broken("\"model\" is too long to be the name of a model.", "model");
   routing_.model = text_;
   state_ = State::kCommaOrEnd;
@@ -420,7 +420,7 @@ Result<Routing> RoutingScan::finish() {
 
 namespace {
 
-// The value of `name` in the parameters of a header field ("form-data; name=\"x\"; filename=\"y\"").
+// The value of the parameter `name` of a header field ("form-data; name=\"x\"; filename=\"y\"").
 std::optional<std::string> header_parameter(std::string_view value, std::string_view name) {
   std::size_t at = value.find(';');
   while (at < value.size()) {
@@ -466,8 +466,8 @@ void MultipartScan::feed(std::string_view piece) {
   }
 }
 
-// Bytes up to the next delimiter. The delimiter holds one CR, at its start, so after a mismatch only the mismatching
-// byte itself can begin another.
+// Reads bytes up to the next delimiter. The delimiter holds one CR, at its start. So after a mismatch only the
+// mismatching byte itself can begin another delimiter.
 std::size_t MultipartScan::read_value(std::string_view piece, std::size_t at) {
   if (matched_ == 0) {
     const std::size_t cr = position_of('\r', piece, at);
@@ -513,8 +513,8 @@ void MultipartScan::value_ends() {
   text_overflow_ = false;
 }
 
-// What follows a delimiter: "--" for the end of the form, or a line end and the part's header fields up to an empty
-// line.
+// Reads what follows a delimiter: "--" for the end of the form, or a line end and the header fields of a part, up to an
+// empty line.
 std::size_t MultipartScan::read_head(std::string_view piece, std::size_t at) {
   while (at < piece.size()) {
     text_.push_back(piece[at++]);

@@ -1,9 +1,10 @@
-// Scans of a request body as it arrives, for what routing needs: which model, whether the answer is a stream, and how
+// Scans a request's body while it arrives, for what routing needs: the model, whether the answer is a stream, and how
 // much of an engine the request takes.
 //
-// They take the body in pieces of any size and keep no copy of it. On the way they refuse what would harm an engine
-// (field_limits.h), and look at nothing else: the engine validates the rest. Who will rewrite the body (preset.h) lets
-// them note where its members are. Memory and nesting are bounded. Threading: one thread per scan, any thread.
+// A scan takes the body in pieces of any size and keeps no copy of it. On the way it refuses values that would harm an
+// engine (field_limits.h). It looks at nothing else: the engine validates the rest. For a caller that will rewrite the
+// body (preset.h) the scan notes where the members are. Memory and nesting are bounded.
+// Threading: one thread per scan, any thread.
 #pragma once
 
 #include <array>
@@ -21,54 +22,56 @@
 namespace minerva::api {
 
 struct Routing {
-  std::optional<std::string> model;  // not set: the body names none. Not validated, may hold any bytes
+  std::optional<std::string> model;  // not set: the body names no model. Not validated: may hold any bytes
   bool stream = false;
-  bool response_format = false;  // a JSON body has one that is an object
-  // Slots that the engine gives the request at once: one for each answer. The larger one of a JSON body's "n" and
-  // "n_cmpl", llama.cpp's name for the same. A fraction is cut, as the engine cuts it; what is no number counts as 1.
+  bool response_format = false;  // a JSON body has a response_format that is an object
+  // How many slots the request takes at once: one for each answer. In a JSON body: the larger one of "n" and "n_cmpl",
+  // which is llama.cpp's name for the same. A fraction is cut, as the engine cuts it. A value that is no number counts
+  // as 1.
   unsigned slots = 1;
-  // Prompts that the engine answers one by one, as slots come free: elements of "prompt", "input", "content",
-  // "documents" or "texts", kMaxPrompts at most. A list that holds a number is one prompt, made of token ids. The
-  // route says what such a member means: the list of /v1/responses is one conversation.
+  // How many prompts the engine answers one by one, as slots come free: the elements of "prompt", "input", "content",
+  // "documents" or "texts", at most kMaxPrompts. A list that holds a number is one prompt, made of token ids. The route
+  // says what such a member means: the list of /v1/responses is one conversation.
   unsigned prompts = 1;
-  // A JSON body has an "id_slot" that is neither -1, which is llama.cpp's word for any slot, nor null.
+  // A JSON body has an "id_slot" that picks a slot: it is neither null nor -1, which llama.cpp takes for any slot.
   bool names_slot = false;
 };
 
-// Where a member of the body's outermost object is: offsets in bytes.
+// Where a member of the body's outermost object is: offsets in bytes from the beginning of the body.
 struct MemberSpan {
-  std::size_t key = 0;    // of the quote that begins its name
-  std::size_t value = 0;  // of its value's first byte
-  std::size_t end = 0;    // of the comma or brace after it
+  std::size_t key = 0;    // the quote that begins the name
+  std::size_t value = 0;  // the first byte of the value
+  std::size_t end = 0;    // the comma or brace after the value
 };
 
 class BodyScan {
  public:
-  static constexpr std::size_t kMaxMembers = 1024;  // that are noted
+  static constexpr std::size_t kMaxMembers = 1024;  // the most members that are noted
 
   virtual ~BodyScan() = default;
-  // The next piece. After the first error in the body the rest is ignored.
+  // Takes the next piece. After the first error the rest of the body is ignored.
   virtual void feed(std::string_view piece) = 0;
-  // The body is broken: reading on will not mend it, finish() has the reason.
+  // Whether the body is broken. Further pieces change nothing; finish() has the reason.
   virtual bool failed() const = 0;
-  // The end of the object or form was seen. Before that a later "model" may still replace an earlier one.
+  // Whether the end of the object or form was seen. Before that end a later "model" may replace an earlier one.
   virtual bool complete() const = 0;
-  // What was seen so far: enough to start a large upload on its way before its end has come.
+  // What was seen so far. It is enough to send a large upload on before its end has come.
   virtual const Routing& seen() const = 0;
-  // The members so far, duplicates included, if they are noted; one more than kMaxMembers if there are too many.
-  // nullptr: of a form, or not noted.
+  // The members so far, duplicates included, if the scan notes them: one more than kMaxMembers if there are too many.
+  // nullptr: the body is a form, or the scan notes no members.
   virtual const std::vector<MemberSpan>* members() const { return nullptr; }
-  // After the last piece. Errors: kInvalidArgument (broken or incomplete body; param "model" if that is at fault).
+  // To be called after the last piece. Errors: kInvalidArgument (the body is broken or incomplete; param "model" if the
+  // model is at fault).
   virtual Result<Routing> finish() = 0;
 };
 
-// A JSON object: the members of the outermost object that Routing has. Of several of one name the last counts, as in
-// JSON parsers. A member that is null counts as absent.
+// The scan of a JSON object: reads the members of the outermost object that Routing has. If a name comes several times,
+// the last one counts, as in JSON parsers. A member that is null counts as absent.
 class RoutingScan final : public BodyScan {
  public:
   static constexpr std::size_t kMaxModel = 512;  // bytes of the decoded value
   static constexpr std::size_t kMaxDepth = 256;  // nested arrays and objects
-  static constexpr unsigned kMaxPrompts = 1024;  // that are counted
+  static constexpr unsigned kMaxPrompts = 1024;  // more are not counted
 
   explicit RoutingScan(bool note_members = false) : notes_members_(note_members) { counts_.fill(1); }
 
@@ -85,14 +88,14 @@ class RoutingScan final : public BodyScan {
     kFirstKeyOrEnd,  // after {
     kKey,            // after a comma
     kInKey,          // inside a member's name
-    kColon,          // after it
+    kColon,          // after a member's name
     kValue,          // before a value
     kScalar,         // inside a number or literal
     kModelString,    // inside the model's name
     kGrammarString,  // inside a grammar
     kString,         // inside another string of the object
     kNested,         // inside a nested value
-    kNestedString,   // inside a string there
+    kNestedString,   // inside a string of a nested value
     kCommaOrEnd,     // after a value
     kEnd,            // after the object
   };
@@ -101,7 +104,7 @@ class RoutingScan final : public BodyScan {
     kModel,
     kStream,
     kIdSlot,
-    // Those with a count.
+    // The members with a count.
     kN,
     kNCmpl,
     kPrompt,
@@ -137,17 +140,17 @@ class RoutingScan final : public BodyScan {
 
   State state_ = State::kStart;
   Member member_ = Member::kOther;
-  bool escaped_ = false;         // the next character of a string follows a backslash
+  bool escaped_ = false;         // the last character of a string was a backslash
   std::uint8_t hex_digits_ = 0;  // still to come of a \uXXXX
-  std::uint32_t code_unit_ = 0;  // of the \uXXXX being read
+  std::uint32_t code_unit_ = 0;  // of the \uXXXX that is being read
   std::uint32_t high_surrogate_ = 0;
   std::size_t depth_ = 0;              // of nested values
-  bool counts_prompts_ = false;        // of the list that is being read, whose elements are at depth 1
-  std::size_t list_commas_ = 0;        // between them
-  std::size_t list_prompts_ = 0;       // those that are texts, lists or objects
-  const FieldLimit* limit_ = nullptr;  // of the member
-  std::size_t value_bytes_ = 0;        // of its value, if that is limited
-  // Members so far of each object around, if its field is limited; kList for a list.
+  bool counts_prompts_ = false;        // in the list that is being read; its elements are at depth 1
+  std::size_t list_commas_ = 0;        // between the elements of that list
+  std::size_t list_prompts_ = 0;       // the elements that are texts, lists or objects
+  const FieldLimit* limit_ = nullptr;  // of the current member
+  std::size_t value_bytes_ = 0;        // bytes of the current member's value, if it has a limit
+  // The members so far of each object around, if the field has a limit; kList for a list.
   std::array<std::uint16_t, kDeepestLimit + 1> members_in_{};
   GrammarScan grammar_;
   std::size_t text_limit_ = 0;  // of text_
@@ -159,17 +162,17 @@ class RoutingScan final : public BodyScan {
   std::string error_;
   std::string error_param_;
   bool notes_members_;
-  std::size_t fed_ = 0;  // bytes of the pieces before
+  std::size_t fed_ = 0;  // bytes of the earlier pieces
   MemberSpan member_span_;
   std::vector<MemberSpan> members_;
 };
 
-// multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over. A form takes one slot
-// and names none: its fields are texts, in which an engine reads no number of answers or slot.
+// The scan of multipart/form-data: the fields "model" and "stream" ("true" or "1"). Files are passed over. A form takes
+// one slot and names none: its fields are texts, and an engine reads no number of answers and no slot from texts.
 class MultipartScan final : public BodyScan {
  public:
   static constexpr std::size_t kMaxPartHead = 8 * 1024;
-  static constexpr std::size_t kMaxValue = 512;  // bytes of a field it keeps
+  static constexpr std::size_t kMaxValue = 512;  // bytes of a field that is kept
 
   // Requires: `boundary` is not empty and holds no CR (make_scan() checks).
   explicit MultipartScan(std::string_view boundary);
@@ -193,16 +196,16 @@ class MultipartScan final : public BodyScan {
   State state_ = State::kPreamble;
   Member member_ = Member::kOther;
   std::string delimiter_;    // CR LF -- boundary
-  std::size_t matched_ = 2;  // bytes of it seen; the first delimiter needs no line end before it
-  std::string text_;         // a part's head, or the value of a field
+  std::size_t matched_ = 2;  // matching bytes so far; the first delimiter needs no line end before it
+  std::string text_;         // the head of a part, or the value of a field
   bool text_overflow_ = false;
   Routing routing_;
   std::string error_;
   std::string error_param_;
 };
 
-// The scan for a Content-Type (of a request): multipart/form-data, or JSON for everything else, since many clients send
-// JSON without saying so. Errors: kInvalidArgument for multipart without a usable boundary.
+// The scan for a request's Content-Type: multipart/form-data has one, and JSON is assumed for everything else, since
+// many clients send JSON without saying so. Errors: kInvalidArgument for multipart without a usable boundary.
 Result<std::unique_ptr<BodyScan>> make_scan(std::string_view content_type, bool note_members = false);
 
 }  // namespace minerva::api

@@ -36,7 +36,7 @@ constexpr std::string_view kBodies[] = {
     R"({"n":"3","id_slot":null,"prompt":{"prompt_string":["a","b"]},"texts":["a",null],"tools":[{"n":9,"id_slot":1}]})",
 };
 
-// The values, by a whole parser, of the members that say how much of an engine the request takes.
+// Reads with a whole JSON parser the members that say how much of an engine the request takes.
 unsigned slots_by(const nlohmann::json& json) {
   unsigned slots = 1;
   for (const char* name : {"n", "n_cmpl"}) {
@@ -142,7 +142,7 @@ TEST(RoutingScan, RefusesWhatIsNoObject) {
                                       "{\"model\":\"\\udc00\"}",
                                       "{\"model\":\"a\nb\"}"}) {
     const Result<Routing> routing = scan_json(body);
-    // Brackets that do not match inside a nested value are the engine's to find, but the object then never ends.
+    // Whether the brackets of a nested value match is for the engine to find, but the object then never ends.
     ASSERT_FALSE(routing) << body;
     EXPECT_EQ(routing.error().code, ErrorCode::kInvalidArgument) << body;
     EXPECT_FALSE(routing.error().message.empty()) << body;
@@ -171,7 +171,7 @@ TEST(RoutingScan, BoundsNesting) {
   EXPECT_TRUE(scan.failed());
 }
 
-// Whatever a JSON parser takes, the scan must take, and read the same; the split must never matter.
+// The scan must take what a JSON parser takes, and must read the same, however the body is split.
 TEST(RoutingScan, SurvivesDamagedBodies) {
   std::mt19937 random(20240607);
   constexpr std::string_view kAlphabet = "\"\\{}[]:,tfn1-umodelsr \x01\x80\xff/";
@@ -341,9 +341,9 @@ TEST(RoutingScan, EachAnswerThatIsAskedForTakesASlot) {
       {R"({"n":3,"n":2})", 2},
       {R"({"n":3,"n":null})", 1},
       {R"({"n":128})", 128},
-      // As the engine cuts it: it runs two.
+      // The engine cuts it: it runs two answers.
       {R"({"n":2.9})", 2},
-      // For the engine to refuse.
+      // The engine refuses it.
       {R"({"n":"3"})", 1},
       {R"({"n":[3]})", 1},
       {R"({"n":{"n":3}})", 1},

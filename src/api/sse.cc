@@ -16,7 +16,8 @@ std::string sse_comment(std::string_view text) {
 
 std::optional<std::string> SseComments::without_blank_lines(std::string_view piece) {
   const bool at_event = std::exchange(at_event_, piece.ends_with("\n\n"));
-  // A comment by itself, as an engine sends it when it has nothing else to say. What else comes with it stays.
+  // Only a piece that begins with a comment changes: an engine sends such a comment when it has nothing else to say.
+  // What follows the comments in the piece stays.
   if (!at_event || !piece.starts_with(':')) return std::nullopt;
   std::string result;
   while (piece.starts_with(':')) {

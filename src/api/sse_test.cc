@@ -26,7 +26,7 @@ TEST(Sse, BlankLinesBehindAnothersCommentsGo) {
   EXPECT_EQ(comments.without_blank_lines("data: 1\n\n"), std::nullopt);
   EXPECT_EQ(comments.without_blank_lines(": a\n\n: b\n\ndata: 2\n\n"), ": a\n: b\ndata: 2\n\n");
   EXPECT_EQ(comments.without_blank_lines(": a\ndata: 3\n"), ": a\ndata: 3\n");
-  // Inside an event nothing is touched, nor what does not end.
+  // A piece that is inside an event, or that does not end, stays unchanged.
   EXPECT_EQ(comments.without_blank_lines(": a\n\n"), std::nullopt);
   EXPECT_EQ(comments.without_blank_lines(":"), ":");
   EXPECT_EQ(comments.without_blank_lines("\n\n"), std::nullopt);

@@ -10,8 +10,8 @@
 namespace minerva::api {
 namespace {
 
-// The last member `key` (with its quotes and colon) that is a whole object. A key cannot stand inside a string: there
-// its quotes are escaped.
+// The last member `key` (with its quotes and colon) that is a complete object. The key cannot stand inside a string:
+// there its quotes would be escaped.
 Json last_object(std::string_view text, std::string_view key) {
   const std::size_t at = text.rfind(key);
   if (at == std::string_view::npos) return nullptr;
@@ -38,7 +38,7 @@ TokenCounts of_timings(const Json& timings) {
   return counts;
 }
 
-// OpenAI's names, or those of its responses and of Anthropic's messages.
+// By OpenAI's names, or by those of its responses and of Anthropic's messages.
 TokenCounts of_usage(const Json& usage) {
   TokenCounts counts;
   counts.prompt = first_of(usage, "prompt_tokens", "input_tokens");
@@ -47,7 +47,8 @@ TokenCounts of_usage(const Json& usage) {
     const auto found = usage.find(details);
     if (found != usage.end() && found->is_object()) counts.cached = count_of(*found, "cached_tokens");
   }
-  if (const auto cached = count_of(usage, "cache_read_input_tokens")) {  // not among Anthropic's input_tokens
+  // Anthropic's input_tokens do not include these
+  if (const auto cached = count_of(usage, "cache_read_input_tokens")) {
     counts.cached = cached;
     if (counts.prompt) *counts.prompt += *cached;
   }

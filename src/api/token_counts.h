@@ -1,8 +1,8 @@
-// TokenCounts: how many tokens a request is about, and how fast they come. AnswerEnd: what an engine says of them where
-// its answer ends.
+// TokenCounts: how many tokens a request has, and how fast they come. AnswerEnd: reads these counts from the end of an
+// engine's answer.
 //
-// Plain values; one thread per AnswerEnd. Nothing of an answer's text is kept: of its last bytes the numbers are read
-// and the rest is overwritten.
+// Plain values; one thread per AnswerEnd. No text of an answer is kept: only its last bytes are buffered, the numbers
+// are read from them, and the buffer is overwritten.
 #pragma once
 
 #include <array>
@@ -14,19 +14,19 @@
 namespace minerva::api {
 
 struct TokenCounts {
-  std::optional<std::uint64_t> prompt;  // the cached ones among them
-  std::optional<std::uint64_t> cached;  // that had not to be read again
+  std::optional<std::uint64_t> prompt;  // with the cached ones
+  std::optional<std::uint64_t> cached;  // found in the cache, and not read again
   std::optional<std::uint64_t> generated;
-  std::optional<double> per_second;  // of what goes on, or of the generation if that has ended
+  std::optional<double> per_second;  // the current speed, or that of the whole generation once it has ended
 
   bool operator==(const TokenCounts&) const = default;
 };
 
-// The last bytes of an answer that passes by. Costs a copy of a piece's last kSize bytes, and no memory.
+// Keeps the last bytes of an answer that passes by. Copies at most kSize bytes of a piece, and allocates nothing.
 class AnswerEnd {
  public:
   void take(std::string_view piece);
-  // By llama.cpp's `timings`, or else by `usage`. Nothing is set of what neither says.
+  // Reads llama.cpp's `timings`, or else `usage`. A count that is in neither is not set.
   TokenCounts counts() const;
 
  private:
@@ -37,7 +37,7 @@ class AnswerEnd {
   bool full_ = false;
 };
 
-// The same, in the text itself.
+// The same from a text.
 TokenCounts read_token_counts(std::string_view end_of_answer);
 
 }  // namespace minerva::api

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kTwoTo64 = 18446744073709551616.0;
 
-// What a unit stands for; nothing if it is none. Units are as people type them, so case does not matter.
+// How many bytes a unit is; nothing if it is no unit. People type units, so case does not matter.
 std::optional<std::uint64_t> unit_factor(std::string_view unit) {
   if (unit.empty()) return 1;
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };

@@ -11,7 +11,7 @@ namespace minerva::log {
 namespace {
 
 constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %-5l %v";
-// %v is the rest of the object: "message" and the fields.
+// %v is the rest of the JSON object: "message" and the fields.
 constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})";
 
 std::atomic<bool> as_json = false;
@@ -42,8 +42,8 @@ spdlog::logger& logger() {
   return instance;
 }
 
-// Length of the printable UTF-8 sequence at the front of `text`, 0 if there is none: control characters (C1 included,
-// which some terminals obey) and malformed bytes are not printable.
+// The length of the printable UTF-8 sequence at the front of `text`; 0 if there is none. Not printable are malformed
+// bytes and control characters. C1 controls count as such, since some terminals obey them.
 std::size_t printable_prefix(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);

@@ -1,5 +1,5 @@
-// The log: one line per event, to stderr, as text or JSON. Control characters are escaped; prompts and keys never go
-// in. A line of JSON is an object with "time", "level", "message" and the fields of the event.
+// The log: one line per event, to stderr, as text or JSON. Control characters are escaped. Prompts and keys never go
+// into the log. A line of JSON is an object with "time", "level", "message" and the fields of the event.
 //
 // Threading: any thread.
 #pragma once
@@ -16,12 +16,12 @@ namespace minerva::log {
 enum class Level { kDebug, kInfo, kWarn, kError };
 enum class Format { kText, kJson };
 
-// For programs that read JSON: what the message tells people in words. Text does without.
+// For programs that read JSON: the same facts that the message has in words. The text format leaves the fields out.
 using Fields = std::vector<std::pair<std::string_view, std::string>>;
 
 void configure(Level level, Format format);
 bool enabled(Level level);
-// One line. `message` may hold foreign bytes: they are escaped here.
+// Writes one line. `message` may hold foreign bytes: write() escapes them.
 void write(Level level, std::string_view message, const Fields& fields = {});
 
 template <typename... Args>

@@ -1,4 +1,4 @@
-// What every policy must do, whatever it prefers, and that the classic three agree exactly with plain versions of
+// What every policy must do, whatever it prefers; and the three classic ones agree exactly with simple versions of
 // themselves.
 #include "minerva/cache/eviction_policy.h"
 
@@ -51,8 +51,8 @@ TEST_P(EveryPolicy, ATouchIsNoAccessAndRankDependsOnTheEntryAlone) {
   EXPECT_EQ(cache_.rank("a"), before);
 }
 
-// Random operations: victims are exactly the evictable entries, in strictly ascending rank, the first of them is
-// victim(), and the same trace gives the same victims again.
+// After random operations, the victims are exactly the evictable entries in strictly ascending rank, the first of them
+// is victim(), and the same trace gives the same victims again.
 TEST_P(EveryPolicy, OrdersEvictableEntriesStrictlyAndRepeatably) {
   const auto play = [&](std::uint32_t seed) {
     std::mt19937 random(seed);
@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Registered, EveryPolicy, testing::ValuesIn(policy_names
 
 // ---- what the others prefer ----
 
-// `id` became resident and was used `uses` times, a second apart, the last time at `last`.
+// Makes `id` resident and uses it `uses` times, a second apart, the last time at `last`.
 void used(ModelCache& cache, const ModelId& id, std::uint64_t uses, std::uint64_t last, std::uint64_t bytes,
           std::uint64_t reload_s) {
   cache.insert(id, Bytes(bytes), at(last - uses), false);
@@ -164,7 +164,7 @@ TEST(Gdsf, OldMeritFadesAsOthersComeAndGo) {
 TEST(Gdsf, WhatParkingInflatesSaysNothingOfStopping) {
   ModelCache cache(make_gdsf_policy());
   used(cache, "a", 1, 10, 1, 100);
-  cache.count_eviction("a");  // parked, for a newcomer
+  cache.count_eviction("a");  // it was parked to make room for a new model
   used(cache, "b", 1, 20, 1, 1);
   cache.update("a", Bytes(1), std::chrono::seconds(2), /*parked=*/true);
   cache.update("b", Bytes(1), std::chrono::seconds(1), /*parked=*/true);
@@ -222,7 +222,7 @@ class Reference {
   virtual std::vector<ModelId> order() const = 0;
 };
 
-// Two lists: never used in order of arrival, then used, the latest at the back.
+// Two lists: entries that were never used, in the order of arrival, and used ones, the latest at the back.
 class ReferenceLru : public Reference {
  public:
   void insert(const ModelId& id) override { unused_.push_back(id); }
@@ -244,7 +244,7 @@ class ReferenceLru : public Reference {
   std::list<ModelId> unused_, used_;
 };
 
-// The LRU order within each count.
+// The LRU order among entries with the same count.
 class ReferenceLfu : public ReferenceLru {
  public:
   void use(const ModelId& id) override {

@@ -1,4 +1,4 @@
-// First in, first out: the one that has been resident longest goes first, however it is used.
+// First in, first out: the model that has been resident longest leaves first, however much it is used.
 #include <fmt/format.h>
 
 #include "minerva/cache/eviction_policy.h"

@@ -1,7 +1,8 @@
-// Greedy dual size frequency: what a model's uses save per byte it holds, and an inflation that lets old merit fade.
-// Rank = inflation at its last use + uses x reload cost / bytes; whoever goes sets the inflation to his own rank, so
-// that a newcomer starts where the last victim ended (Cherkasova 1998). Uses are counted for ever, resident or not.
-// Parking and stopping save and free different things, so they are two such caches, each with its own inflation.
+// Greedy dual size frequency: ranks a model by what its uses save for each byte it holds, and inflates newer ranks so
+// that old merit fades. Rank = inflation at the last use + uses x reload cost / bytes. A model that leaves sets the
+// inflation to its own rank, so that a new model starts where the last victim ended (Cherkasova 1998). Uses are counted
+// for ever, resident or not. Parking and stopping save and free different things, so there are two such caches, each
+// with its own inflation.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -72,11 +73,11 @@ class GdsfPolicy final : public EvictionPolicy {
  private:
   struct History {
     double uses = 0;
-    std::array<double, 2> inflation{};  // as they were at the last use
+    std::array<double, 2> inflation{};  // both inflations at the last use
   };
 
   std::unordered_map<ModelId, History> histories_;
-  std::array<double, 2> inflation_{};  // of those that were parked to make room, and of those that were stopped
+  std::array<double, 2> inflation_{};  // one of models that were parked to make room, one of models that were stopped
 };
 
 }  // namespace

@@ -1,10 +1,10 @@
-// Hazard: whoever is least likely to be wanted soon, weighed by what it costs to have it back and by the bytes it
-// frees.
+// Hazard: the model leaves first that is least likely to be wanted soon, weighed by what it costs to have it back and
+// by the bytes it frees.
 //
-// How likely is told by rates of use over several time scales, kept for every model ever used, resident or not: a short
-// scale knows who is in the middle of something, a long one who is popular. Several are needed: which of them predicts
-// best depends on how long victims stay away, and that on how much fits. Scales, weights and the exponent were chosen
-// with tools/cachesim (docs/adr/0014-who-leaves.md).
+// The likelihood comes from rates of use over several time scales, kept for every model ever used, resident or not. A
+// short scale knows which model is being worked with, a long one which is popular. Several scales are needed: which of
+// them predicts best depends on how long victims stay away, and that depends on how much fits. Scales, weights and the
+// exponent were chosen with tools/cachesim (docs/adr/0014-who-leaves.md).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ constexpr std::array kScales = {
     Scale{.seconds = 2 * kHour, .weight = 0.03},   Scale{.seconds = 24 * kHour, .weight = 0.10},
     Scale{.seconds = 300 * kHour, .weight = 0.81},
 };
-// A popular model that went is soon back, and then others go for it: it is worth more than its own reload.
+// A popular model that left is soon wanted back, and then others leave for it. So it is worth more than its own reload.
 constexpr double kExponent = 1.5;
 
 class HazardPolicy final : public EvictionPolicy {
@@ -84,10 +84,10 @@ class HazardPolicy final : public EvictionPolicy {
  private:
   struct History {
     TimePoint last;
-    std::array<double, kScales.size()> rates{};  // as of then, in uses per second
+    std::array<double, kScales.size()> rates{};  // in uses per second, as of then
   };
 
-  // Uses to be expected, per second.
+  // How many uses are to be expected in a second.
   double rate(const ModelId& id, TimePoint now) const {
     const auto found = histories_.find(id);
     if (found == histories_.end()) return 0;
@@ -99,7 +99,7 @@ class HazardPolicy final : public EvictionPolicy {
     return rate;
   }
 
-  // Names come and go; a model that comes back after so many others is a new one.
+  // Names come and go. A model that comes back after this many other models counts as new.
   void forget_least_likely(const ModelId& but, TimePoint now) {
     auto least = histories_.end();
     double least_rate = 0;

@@ -1,5 +1,5 @@
-// Least frequently used: the one with the fewest leases since it became resident goes first; among equals the least
-// recently used.
+// Least frequently used: the model with the fewest leases since it became resident leaves first; among equals the one
+// that was used longest ago.
 #include <fmt/format.h>
 
 #include "minerva/cache/eviction_policy.h"

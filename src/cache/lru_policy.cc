@@ -1,5 +1,5 @@
-// Least recently used: the one whose last use is longest ago goes first; never used ones before all others, in the
-// order they came.
+// Least recently used: the model whose last use is longest ago leaves first. Models that were never used leave before
+// all others, in the order in which they came.
 #include <fmt/format.h>
 
 #include "minerva/cache/eviction_policy.h"

@@ -26,7 +26,7 @@ ModelCache::ModelCache(const ModelCache& other)
       now_(other.now_),
       refreshed_(other.refreshed_),
       stats_(other.stats_) {
-  // Both indexes point to slots, and so do the slots into one of them.
+  // Both indexes point to slots, and each slot has its place in by_insertion_. All of them must point into this copy.
   for (const Slot* theirs : other.by_insertion_) {
     Slot& slot = slots_.at(theirs->entry.id);
     slot.insertion = by_insertion_.insert(by_insertion_.end(), &slot);
@@ -152,7 +152,7 @@ std::size_t ModelCache::size() const { return slots_.size(); }
 
 void ModelCache::visit_victims(const std::function<bool(const CacheEntry&)>& visit) const {
   if (victims_.empty()) return;
-  // The next one is among those whose parents were visited.
+  // The next victim is among the children of those that were visited.
   const auto later = [&](std::size_t a, std::size_t b) { return victims_[b].rank < victims_[a].rank; };
   std::vector<std::size_t> next = {0};
   while (!next.empty()) {
@@ -202,7 +202,7 @@ void ModelCache::mark_used(Slot& slot, TimePoint now) {
 
 EvictionRank ModelCache::rank_of(const Slot& slot) const {
   const EvictionRank rank = policy_->rank(slot.entry, now_);
-  // A NaN would break the order. Two equal ranks cannot be, as the insert_tick is part of it.
+  // NaN would break the order. Two ranks cannot be equal, since insert_tick is part of the rank.
   check(!std::isnan(rank.value) && rank.insert_tick == slot.entry.insert_tick,
         "an eviction policy returned a rank that is not a strict order");
   return rank;
@@ -234,7 +234,7 @@ void ModelCache::remove_victim(Slot& slot) {
   const std::size_t place = std::exchange(slot.place, kNowhere);
   if (place == kNowhere) return;
   const Victim last = victims_.back();
-  // What it ranked here: the slot's own rank may be a newer one.
+  // Compares with the rank in the heap: the slot itself may have a newer one.
   const bool rises = last.rank < victims_[place].rank;
   victims_.pop_back();
   if (place == victims_.size()) return;

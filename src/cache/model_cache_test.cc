@@ -74,7 +74,7 @@ TEST(ModelCache, EntriesRememberUse) {
   cache.use("a", at(3));
   EXPECT_EQ(cache.find("a")->access_count, 1U);
   EXPECT_EQ(cache.find("a")->footprint, Bytes::mib(3));
-  // Frequency is in-cache: it does not survive removal.
+  // The count belongs to the stay in the cache: it does not survive removal.
   cache.remove("a", true);
   cache.insert("a", Bytes::mib(3), at(4), false);
   EXPECT_EQ(cache.find("a")->access_count, 0U);

@@ -1,4 +1,4 @@
-// The one list of policies: a new one is a file beside this, a factory in eviction_policy.h and a row here.
+// The one list of policies. A new policy takes a file beside this one, a factory in eviction_policy.h and a row here.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -29,7 +29,7 @@ ModelSpec reduced(ModelSpec spec, const Reduction& reduction) {
   return spec;
 }
 
-// Empty for the defaults, so that what is known of most models stays known.
+// Empty for the defaults, so that what is known about most models stays valid.
 std::string reduction_key(const Reduction& reduction) {
   if (reduction == Reduction{}) return {};
   return fmt::format("\x1f{} {} {} {} {}", reduction.prompt_cache.value_or(Bytes()).count(),
@@ -37,9 +37,9 @@ std::string reduction_key(const Reduction& reduction) {
                      reduction.context.value_or(0));
 }
 
-// What an inspection's answer depends on. Unit separators keep lists apart from their neighbours.
+// Everything that an inspection's result depends on. Unit separators keep lists apart from their neighbours.
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
-  // Nothing but the config says what a command takes.
+  // Only the config says how much memory a command takes.
   if (!spec.command.argv.empty()) return fmt::format("command\x1f{}\x1f{}", spec.id, spec.command.memory.count());
   return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}{}", spec.path, spec.mmproj, spec.identity,
                      spec.context.value_or(0), spec.parallel.value_or(kDefaultParallel), static_cast<int>(spec.weights),
@@ -56,7 +56,7 @@ Error no_model(FileKind kind) {
                       kind == FileKind::kOther ? "else" : name)};
 }
 
-// A figure that has hardly changed, by less than one part in `parts`, is not worth writing the file again.
+// Whether the figure has hardly changed, by less than one part in `parts`: then it is not worth writing the file again.
 template <typename Amount>
 bool differs(std::optional<Amount> known, Amount now, unsigned parts) {
   if (!known) return true;
@@ -69,7 +69,7 @@ bool note_size(std::optional<Bytes>& known, Bytes now) {
   return differs(std::exchange(known, now), now, kParts);
 }
 
-// Times vary more, and come more often.
+// Load times vary more than footprints, and come more often.
 bool note_time(std::optional<Duration>& known, Duration latest) {
   constexpr int kWeight = 3;
   constexpr unsigned kParts = 5;
@@ -82,8 +82,8 @@ bool note_time(std::optional<Duration>& known, Duration latest) {
 struct Catalog::Impl {
   struct Known {
     ModelSpec spec;
-    bool by_path = false;  // added by add_path(), to stay
-    unsigned for_now = 0;  // so many look at it
+    bool by_path = false;  // added by add_path() without for_now
+    unsigned for_now = 0;  // how many callers look at it for now
   };
   using Done = std::function<void(Result<ModelMetadata>)>;
 
@@ -101,22 +101,24 @@ struct Catalog::Impl {
 
   CatalogOptions options;
   EngineDriver& driver;
-  io::Loop* beside;  // null: files are looked at inside the call
+  io::Loop* beside;  // nullptr: files are looked at inside the call
   MetadataStore store;
   std::map<ModelId, Known, std::less<>> models;
   std::map<std::string, ModelId, std::less<>> aliases;
-  std::map<std::string, ModelId, std::less<>> in_any_case;  // ids and aliases in small letters; "": several are meant
-  std::map<std::string, std::vector<ModelId>, std::less<>> repos;  // in small letters: the repository's models
+  // ids and aliases in lower case; "" if several models have the name
+  std::map<std::string, ModelId, std::less<>> in_any_case;
+  // the models of each repository, by its name in lower case
+  std::map<std::string, std::vector<ModelId>, std::less<>> repos;
   std::vector<ModelSpec> unsure;
   std::vector<std::string> problems;
   Bytes room{UINT64_MAX};
   std::optional<io::StateFile> names_file;
   std::optional<io::StateSaver> names_saver;
   std::function<void()> surprised;
-  std::vector<std::string> learned;  // places of files that were looked into since the last scan was taken
+  std::vector<std::string> learned;  // places of files that were inspected since the last scan was taken
   std::map<std::string, std::vector<Done>> under_way;  // by key
   std::map<std::string, Error> invalid;                // by key
-  // Tells the driver's answers that outlive the catalog that it is gone.
+  // Shows to the driver's answers that outlive the catalog that it is gone.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 
   static constexpr std::size_t kMaxInvalid = 1000;
@@ -149,7 +151,7 @@ struct Catalog::Impl {
     return it == in_any_case.end() ? nullptr : find(it->second);
   }
 
-  // The largest that fits as far as is known; if none does, the smallest.
+  // The largest model that fits, as far as that is known; if none fits, the smallest.
   Known* best_of(const std::vector<ModelId>& ids) {
     Known* best = nullptr;
     Known* smallest = nullptr;
@@ -167,7 +169,7 @@ struct Catalog::Impl {
     return best != nullptr ? best : smallest;
   }
 
-  // What find() needs beside the models.
+  // Makes the indices that find() needs beside the models.
   void index() {
     in_any_case.clear();
     repos.clear();
@@ -190,10 +192,10 @@ struct Catalog::Impl {
     }
   }
 
-  // What inspecting a file said that a scan had found.
+  // Notes the kind of a file, which its inspection has found.
   void note_kind(const ModelSpec& spec, FileKind kind) {
     if (spec.place.empty()) return;
-    const std::string identity = spec.identity.substr(0, spec.identity.find(' ') + 1);  // of its first file
+    const std::string identity = spec.identity.substr(0, spec.identity.find(' ') + 1);  // that of its first file
     FileNote& note = options.book[spec.place];
     if (note.identity == identity && note.kind == kind) return;
     const FileKind taken_for = note.kind;
@@ -207,7 +209,8 @@ struct Catalog::Impl {
 
   std::string key_of(const ModelSpec& spec) const { return inspection_key(spec, driver.fingerprint()); }
 
-  // Hands what `look` says to `then`, unless the catalog is gone by then. `look` blocks, and touches nothing of it.
+  // Runs `look`, which blocks and touches nothing of the catalog, and gives the result to `then`, unless the catalog is
+  // gone by then.
   template <typename Look, typename Then>
   void look_aside(Look look, Then then) {
     if (beside == nullptr) return then(look());
@@ -219,8 +222,8 @@ struct Catalog::Impl {
         });
   }
 
-  // Takes the model's files as they are now, and tells whether they are others than were known. Errors: kModelNotFound,
-  // and those of describe_files().
+  // Looks at the model's files, and takes what they are like now. `replaced`: whether they differ from what was known.
+  // Errors: kModelNotFound, and those of describe_files().
   void describe(const ModelId& id, std::function<void(Result<bool> replaced)> then) {
     const Known* const known = find(id);
     if (known == nullptr) return then(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
@@ -230,7 +233,7 @@ struct Catalog::Impl {
     };
     look_aside(look, [this, id, before = known->spec, then = std::move(then)](Result<ModelSpec> now) {
       Known* const still = find(id);
-      // It was read anew meanwhile: what was seen here may be older.
+      // The spec was read anew meanwhile: what this look saw may be older.
       if (still == nullptr || still->spec != before) return describe(id, then);
       if (!now) return then(fail(now.error()));
       still->spec = *std::move(now);
@@ -238,7 +241,7 @@ struct Catalog::Impl {
     });
   }
 
-  // Of one set of arguments.
+  // Inspects the model with one set of arguments.
   void inspect(const ModelSpec& spec, Done done) {
     const std::string key = key_of(spec);
     if (const ModelMetadata* const metadata = store.find(key); metadata != nullptr) {
@@ -263,7 +266,7 @@ struct Catalog::Impl {
                         [&](const Reduction& reduction) { return store.find(key_of(reduced(spec, reduction))); });
   }
 
-  // Inspects what fit() asks about until it has a result.
+  // Inspects what fit() asks for, until fit() has a result.
   void inspect_to_fit(ModelSpec spec, Bytes space, std::function<void(Result<FittedModel>)> done) {
     const FitResult result = fit(spec, space);
     if (!result.ask) {
@@ -276,7 +279,7 @@ struct Catalog::Impl {
     inspect(asked,
             [this, spec = std::move(spec), asked, space, done = std::move(done)](Result<ModelMetadata> answer) mutable {
               if (!answer) return done(fail(Error(answer.error())));
-              // The files were replaced meanwhile: nothing is known about the new ones.
+              // The files were replaced meanwhile: nothing is known about the new files.
               if (store.find(key_of(asked)) == nullptr) return done(FittedModel{*std::move(answer), asked.reduction});
               inspect_to_fit(std::move(spec), space, std::move(done));
             });
@@ -290,7 +293,7 @@ struct Catalog::Impl {
     if (change(changed)) store.put(key, changed);
   }
 
-  // Hands an inspection's result to `then` as the answer about a model, and keeps it.
+  // Gives an inspection's result to `then` as the answer about a model, and keeps it.
   void conclude(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result, Done then) {
     look_aside(
         [before = spec.identity, now = ModelSpec(spec)]() mutable -> Result<bool> {
@@ -302,15 +305,15 @@ struct Catalog::Impl {
         });
   }
 
-  // `same`: whether the files are still the same. Of files replaced meanwhile nobody knows which ones the answer is
-  // about, so it is not kept.
+  // `same`: whether the files are still the same. If they were replaced meanwhile, nobody knows which files the answer
+  // is about, so it is not kept.
   Result<ModelMetadata> keep(const ModelSpec& spec, const std::string& key, Result<ModelMetadata> result,
                              const Result<bool>& same) {
     if (!same) return fail(same.error());
     if (*same && result) note_kind(spec, result->kind);
     if (result && result->kind != FileKind::kModel) result = fail(no_model(result->kind));
     if (*same && result) {
-      // Of a model that is known already more is known: what was measured.
+      // If the model is known already, the store knows more about it: what was measured.
       if (store.find(key) == nullptr) store.put(key, *result);
     } else if (*same && result.error().code == ErrorCode::kInvalidModel) {
       if (invalid.size() >= kMaxInvalid) invalid.clear();
@@ -348,7 +351,7 @@ void Catalog::set_room(Bytes room) { impl_->room = room; }
 Catalog::Changes Catalog::apply(ScanResult result) {
   impl_->unsure = std::move(result.unsure);
   impl_->problems = std::move(result.problems);
-  // What was learned while it went on is newer than what it began with.
+  // What was learned during the scan is newer than what the scan began with.
   for (const std::string& place : std::exchange(impl_->learned, {})) {
     const auto scanned = result.book.find(place);
     if (scanned == result.book.end()) continue;

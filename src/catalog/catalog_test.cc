@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Answers when told to.
+// Answers when the test says so.
 class FakeDriver final : public EngineDriver {
  public:
   struct Asked {
@@ -92,8 +92,7 @@ class CatalogTest : public testing::Test {
     return made;
   }
 
-  // Inspects and stores the answer; nothing while it is not there.
-  // Of a catalog without a loop.
+  // For a catalog without a loop: inspects, and returns the answer; nothing while there is none.
   static bool look_again(Catalog& catalog, const ModelId& id) {
     std::optional<bool> replaced;
     catalog.look_again(id, [&](bool files) { replaced = files; });
@@ -213,7 +212,7 @@ TEST_F(CatalogTest, WhatModelsAreCalledIsKnownAfterARestart) {
     EXPECT_EQ(made->find("m")->path, (models_ / "y/m.gguf").string());
     EXPECT_NE(made->find("x-m"), nullptr);
   }
-  // Without it the files are as good as new.
+  // Without the book the files count as new.
   std::ofstream(fs::path(options_.cache_dir) / "names.json") << "damaged";
   EXPECT_EQ(restarted()->find("m")->path, (models_ / "x/m.gguf").string());
 }
@@ -358,7 +357,7 @@ TEST_F(CatalogTest, AnEntryWithACommandNeedsNoFile) {
   EXPECT_EQ((**answer)->predicted, Bytes(5));
   EXPECT_NE(known->metadata(*known->find("whisper")), nullptr);
 
-  // What another memory would be is not what was known.
+  // With another memory nothing is known.
   options_.entries.front().command.memory = Bytes::gib(3);
   known->set_options(options_.models_dirs, false, options_.entries, true);
   EXPECT_EQ(known->apply(scan()).added_or_changed.size(), 1U);
@@ -475,7 +474,7 @@ TEST_F(CatalogTest, WhatIsAddedToLookAtItGoesAgain) {
     EXPECT_EQ(made->find(id), nullptr);
   }
   EXPECT_EQ(made->list().size(), 1U);
-  // Two look at it; then one wants it to stay.
+  // Two callers look at it; then one of them wants it to stay.
   ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
   ASSERT_TRUE(made->add_path("z", "m.gguf", true).has_value());
   EXPECT_FALSE(made->drop_path("z"));
@@ -529,7 +528,7 @@ TEST_F(CatalogTest, ThePathRuleGivesOneAnswerForAllItRefuses) {
                                     std::string("good.gguf\0.txt", 14),
                                     std::string(100000, 'a'),
                                     "good.gguf/"};
-  if (::geteuid() != 0) {  // root reads everything
+  if (::geteuid() != 0) {  // root can read everything
     const fs::path unreadable = put("unreadable.gguf");
     fs::permissions(unreadable, fs::perms::none);
     paths.push_back(unreadable.string());
@@ -600,7 +599,7 @@ TEST_F(CatalogTest, InspectsOnceForAllWhoAsk) {
 
   EXPECT_TRUE(inspect(*made, "a")->has_value()) << "known now";
   EXPECT_TRUE(driver_.asked.empty());
-  // Another catalog, later: from disk.
+  // Another catalog, later, reads it from disk.
   EXPECT_TRUE(inspect(*catalog(), "a")->has_value());
   EXPECT_TRUE(driver_.asked.empty());
 }
@@ -644,7 +643,7 @@ TEST_F(CatalogTest, WhatChangesTheAnswerIsInspectedAnew) {
 }
 
 TEST_F(CatalogTest, AFileOfTheSameSizeAndTimeIsAnotherOne) {
-  // Its parts, and what its arguments name, whichever of them is the newest.
+  // The parts, and the files in the arguments, whichever is the newest.
   for (const char* const name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "t.jinja"}) put(name);
   options_.entries = {{.id = "m", .args = {"--chat-template-file", "t.jinja"}}};
   const auto made = catalog();
@@ -678,7 +677,7 @@ TEST_F(CatalogTest, AReplacedFileIsNoticedWithoutAScan) {
   EXPECT_FALSE(answer->has_value());
   ASSERT_EQ(driver_.asked.size(), 1U);
   EXPECT_EQ(driver_.asked[0].spec.size, Bytes(99));
-  // Replaced again meanwhile: the answer goes to who asked, and is not kept.
+  // The file is replaced again meanwhile: the caller gets the answer, and it is not kept.
   put("a.gguf", 100);
   driver_.answer(metadata_of(2));
   ASSERT_TRUE(answer->has_value());
@@ -848,7 +847,7 @@ class CatalogShrinkTest : public CatalogTest {
     put("a.gguf");
     options_.entries = {{.id = "a", .context = 8192, .context_may_shrink = true}};
   }
-  // Answers whatever is asked: a model takes 1000 bytes and one for each token.
+  // Answers every question: a model takes 1000 bytes, and one more for each token.
   unsigned answer_all() {
     unsigned questions = 0;
     for (; !driver_.asked.empty(); ++questions) {
@@ -871,13 +870,13 @@ TEST_F(CatalogShrinkTest, ItGetsTheLargestContextThatLeavesRoomForParkedModels) 
   EXPECT_EQ((**answer)->footprint(), Bytes(3560));
   EXPECT_EQ(reduction_.context, 2560U);
   EXPECT_EQ(made->known_fit(*made->find("a"), room_), reduction_);
-  // All of it is known now, also to another catalog, later.
+  // Everything is known now, also to another catalog, later.
   answer = inspect(*made, "a");
   ASSERT_TRUE(answer->has_value());
   EXPECT_EQ((**answer)->context, 2560U);
   const auto later = catalog();
   EXPECT_EQ(later->known_fit(*later->find("a"), room_), reduction_);
-  // With more room it gets more.
+  // With more room the model gets more.
   room_ = Bytes(10'000);
   answer = inspect(*made, "a");
   ASSERT_TRUE(answer->has_value());
@@ -933,7 +932,7 @@ TEST_F(CatalogShrinkTest, TheCatalogMayGoWhileItIsSearched) {
   EXPECT_FALSE(answer->has_value());
 }
 
-// Where nobody answers: all threads that look at files wait for the disk.
+// A disk that does not answer: all threads that look at files wait for it.
 class CatalogOnASlowDisk : public CatalogTest {
  protected:
   static constexpr int kThreads = 20;

@@ -34,7 +34,7 @@ std::string file_book_text(const FileBook& book) {
   for (const auto& [place, note] : book) {
     files[place] = {{"id", note.id}, {"kind", file_kind_name(note.kind)}, {"identity", note.identity}};
   }
-  // Paths need not be UTF-8; such a file is a new one after a restart.
+  // Paths need not be UTF-8. Such a file counts as new after a restart.
   return json({{"files", std::move(files)}}).dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
 }
 

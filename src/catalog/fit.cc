@@ -10,13 +10,13 @@ namespace minerva {
 namespace {
 
 constexpr unsigned kStep = 256;      // tokens: llama.cpp rounds contexts up to multiples
-constexpr unsigned kFloor = 2048;    // tokens: the least that an unset context gives way to
-constexpr unsigned kSmallest = 512;  // tokens: the least that a context which may shrink gives way to
+constexpr unsigned kFloor = 2048;    // tokens: an unset context does not go below this
+constexpr unsigned kSmallest = 512;  // tokens: a context that may shrink does not go below this
 constexpr unsigned kContextQuestions = 2;
-// 0 would switch off the place where llama.cpp finds a conversation again that lost its slot.
+// 0 would also switch off the place where llama.cpp finds a conversation again that has lost its slot.
 constexpr Bytes kLeastCache = Bytes::mib(1);
-// A model that has to give way leaves this part of the budget to others that are parked, if it can: a model that takes
-// everything would have each parked one stopped, and its conversations lost.
+// A model that has to give way leaves this part of the budget to parked models, if it can. If it took everything, each
+// parked model would be stopped, and its conversations would be lost.
 constexpr std::uint64_t kPartForParked = 8;
 
 bool names_one_of(const std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
@@ -25,7 +25,7 @@ bool names_one_of(const std::vector<std::string>& args, std::initializer_list<st
   });
 }
 
-// What may give way: what nobody set.
+// The settings that may give way, since nobody set them.
 struct Adjustable {
   explicit Adjustable(const ModelSpec& spec)
       : prompt_cache(spec.fit && !names_one_of(spec.args, {"-cram", "--cache-ram"})),
@@ -41,11 +41,11 @@ struct Adjustable {
   bool context;
 };
 
-// Bytes that a model takes, in parts.
+// The memory that a model takes, in bytes, by its parts.
 struct Parts {
-  Bytes fixed;         // what neither of the following is
-  Bytes checkpoint;    // one for each conversation; 0: it has none, or they may not give way
-  Bytes prompt_cache;  // at most; 0 likewise
+  Bytes fixed;         // everything but the following two
+  Bytes checkpoint;    // for each conversation; 0: there is none, or checkpoints may not give way
+  Bytes prompt_cache;  // at most; 0: there is none, or it may not give way
 };
 
 class Search {
@@ -60,7 +60,7 @@ class Search {
   }
 
  private:
-  // The answer about `reduction`. nullptr: it has to be asked about, which is the result.
+  // What is known about `reduction`. nullptr: nothing is; then the result is to ask about it.
   const ModelMetadata* ask(const Reduction& reduction) {
     const ModelMetadata* const answer = known_(reduction);
     if (answer == nullptr) result_.ask = reduction;
@@ -86,7 +86,7 @@ class Search {
   static Bytes least_cache(const Parts& parts) { return std::min(parts.prompt_cache, kLeastCache); }
   static Bytes least(const Parts& parts) { return parts.fixed + parts.checkpoint + least_cache(parts); }
 
-  // `reduction` with the least of checkpoints and prompt cache.
+  // `reduction` with the least checkpoints and the least prompt cache.
   Reduction bare(Reduction reduction) const {
     if (may_.checkpoints && whole_.checkpoints > Bytes()) reduction.checkpoints = 1;
     if (may_.prompt_cache && whole_.prompt_cache > kLeastCache) reduction.prompt_cache = kLeastCache;
@@ -107,7 +107,7 @@ class Search {
     return reduction;
   }
 
-  // Whether the search is over, as it does not have to go beyond `reduction`, which takes `parts`.
+  // Whether the search can end with `reduction`, which takes `parts`.
   bool settle(const Reduction& reduction, const Parts& parts) {
     if (least(parts) > room_) return false;
     const Reduction candidate = filled(reduction, parts);
@@ -118,7 +118,7 @@ class Search {
     return true;
   }
 
-  // One inspection tells what each of the three takes.
+  // One inspection shows what each of the three takes.
   bool give_way_in_caches_and_weights() {
     Parts parts = parts_of(whole_, {});
     if (settle(tried_, parts)) return true;
@@ -168,7 +168,7 @@ class Search {
     return answer == nullptr || settle(tried_, parts_of(*answer, bare(tried_)));
   }
 
-  // The context with which a line through both meets the room, in whole steps: what a model takes grows about so.
+  // The context at which a straight line through both points meets the room, in whole steps: memory grows about so.
   unsigned between(std::pair<unsigned, Bytes> fits, std::pair<unsigned, Bytes> too_large) const {
     const auto number = [](Bytes bytes) { return static_cast<double>(bytes.count()); };
     if (too_large.second <= fits.second) return fits.first;
@@ -184,7 +184,7 @@ class Search {
   const EngineDefaults defaults_;
   const ModelMetadata& whole_;
   const Bytes room_;
-  Reduction tried_;  // all that has given way so far, but checkpoints and prompt cache
+  Reduction tried_;  // everything that has given way so far, except for checkpoints and prompt cache
   FitResult result_;
 };
 

@@ -16,20 +16,20 @@
 
 namespace minerva {
 
-// What inspecting the model with a reduction said; nullptr while that is not known.
+// The result of an inspection of the model with a reduction; nullptr while that is not known.
 using KnownInspections = std::function<const ModelMetadata*(const Reduction&)>;
 
-// One of the first two is set, or neither: no reduction fits.
+// At most one of the first two is set. If neither is: no reduction fits.
 struct FitResult {
   std::optional<Reduction> ask;    // inspect the model with this reduction, then call fit() again
   std::optional<Reduction> found;  // this one fits
-  Reduction smallest;              // if none fits: the one that takes least, which is known
+  Reduction smallest;              // if none fits: the known reduction that takes least
 };
-// Finds the reduction with which `spec` takes no more than `room`. Asks about five reductions or fewer where memory
-// grows evenly with the context, as it does, and about seven at most.
+// Finds the reduction with which `spec` takes no more than `room`. Asks about at most five reductions if memory grows
+// evenly with the context, as it normally does, and about seven otherwise.
 FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known);
 
-// Whether anything of it may give way.
+// Whether any setting of it may give way.
 bool may_give_way(const ModelSpec& spec);
 
 // The settings that gave way; the one that is missed most comes first. `trained_context`: tokens, 0: unknown.

@@ -12,7 +12,7 @@
 namespace minerva {
 namespace {
 
-// A model whose memory is the sum of its parts, as real ones' is.
+// A model whose memory is the sum of its parts, as with real models.
 struct Shape {
   Bytes mapped = Bytes::mib(640);
   Bytes repacked = Bytes::mib(600);
@@ -145,7 +145,7 @@ TEST_F(FitTest, AMeasuredFigureCountsMoreThanAPredictedOne) {
   EXPECT_NE(*later.found, Reduction{});
 }
 
-// The sizes of a model and the budget by chance.
+// Random sizes of the model and of the budget.
 TEST_F(FitTest, ItRunsWheneverTheLeastOfItFits) {
   std::mt19937_64 random(7);
   const auto mib = [&random](std::uint64_t most) { return Bytes::mib(random() % (most + 1)); };

@@ -68,9 +68,9 @@ class Reader {
   }
 
  private:
-  // One model's files in one snapshot.
+  // The files of one model in one snapshot.
   struct Candidate {
-    std::map<unsigned, HubRepo::File> parts;  // 0: it has one file
+    std::map<unsigned, HubRepo::File> parts;  // 0: the model has one file
   };
   using Key = std::pair<std::string, unsigned>;  // stem with its folder, number of parts
 
@@ -81,7 +81,7 @@ class Reader {
     }
   }
 
-  // The one that counts, then the others, the newest first.
+  // The snapshot that counts, and then the others, the newest first.
   std::vector<fs::path> snapshots() const {
     std::vector<fs::path> found;
     for (const fs::path& entry : entries_of(folder_ / "snapshots")) {
@@ -132,7 +132,7 @@ class Reader {
     }
   }
 
-  // Where a file of a snapshot may really be: in the snapshots, in the repository's blobs or in the cache's store.
+  // Where a file of a snapshot may really be: in the snapshots, in the repository's blobs, or in the cache's store.
   bool is_own(const fs::path& real) const {
     const auto inside = [&real](const fs::path& folder) {
       const auto [in_folder, in_real] = std::mismatch(folder.begin(), folder.end(), real.begin(), real.end());
@@ -180,7 +180,7 @@ class Reader {
 
   void look_for_unfinished() {
     const auto entries = entries_of(folder_ / "blobs");
-    // Those of Minerva's own pulls are in the table of downloads.
+    // The table of downloads shows the unfinished files of Minerva's own pulls.
     const auto unfinished = std::count_if(entries.begin(), entries.end(), [](const fs::path& e) {
       return e.extension() == ".incomplete" && !e.string().ends_with(".minerva.incomplete");
     });
@@ -191,8 +191,8 @@ class Reader {
 
   fs::path folder_;
   HubRepo repo_;
-  std::map<Key, std::vector<Candidate>> candidates_;  // the snapshot that counts first
-  std::map<std::string, std::string> broken_;         // by name: why it is not used
+  std::map<Key, std::vector<Candidate>> candidates_;  // the snapshot that counts comes first
+  std::map<std::string, std::string> broken_;         // by name: why the file is not used
 };
 
 }  // namespace

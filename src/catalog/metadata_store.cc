@@ -18,16 +18,16 @@ namespace {
 
 using nlohmann::json;
 
-// Engines that are measured come in bursts.
+// Measurements of engines come in bursts.
 constexpr Duration kPeriod = std::chrono::seconds(2);
 
-// Never nothing.
+// At least 1: 0 would mean that nothing is known.
 std::uint64_t in_ms(Duration time) {
   return static_cast<std::uint64_t>(
       std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(time).count(), 1));
 }
 
-// The texts that many entries share, each once.
+// Texts that many entries share, each written once.
 class SharedTexts {
  public:
   std::size_t number(const std::string& text) {
@@ -80,7 +80,8 @@ struct Damaged : std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-// Throws json::exception, Damaged. The library converts numbers unchecked: what does not fit is undefined behaviour.
+// Throws json::exception, Damaged. The library converts numbers without a check: a number that does not fit is
+// undefined behaviour.
 template <typename Number>
 Number number_of(const json& object, const char* name) {
   const json& value = object.at(name);
@@ -90,7 +91,7 @@ Number number_of(const json& object, const char* name) {
   return value.get<Number>();
 }
 
-// Of a member that may be absent. Throws json::exception, Damaged.
+// A member that may be absent. Throws json::exception, Damaged.
 std::optional<Bytes> bytes_of(const json& object, const char* name) {
   if (!object.contains(name)) return std::nullopt;
   const Bytes bytes(number_of<std::uint64_t>(object, name));
@@ -210,7 +211,7 @@ std::string MetadataStore::content() const {
   for (const std::string& key : order_) {
     entries.push_back({{"key", key}, {"metadata", to_json(entries_.at(key), texts)}});
   }
-  // Paths need not be UTF-8; such a key will not be found again, which costs an inspection.
+  // Paths need not be UTF-8. Such a key is not found again, which costs one inspection.
   const json all = {{"entries", std::move(entries)}, {"texts", texts.take()}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
 }

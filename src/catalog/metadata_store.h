@@ -1,7 +1,8 @@
-// MetadataStore: what inspecting models said, and what was measured of them, by key, kept in one file on disk.
+// MetadataStore: the results of inspections and measurements of models, by key, in one file on disk.
 //
-// Threading: the loop's thread. Losing or damaging the file costs inspecting and measuring again and nothing else.
-// It does not know what a key is made of.
+// Threading: the loop's thread. If the file is lost or damaged, models are inspected and measured again, and nothing
+// else happens.
+// It does not know what a key consists of.
 #pragma once
 
 #include <list>
@@ -16,19 +17,19 @@ namespace minerva {
 
 class MetadataStore {
  public:
-  // Reads `file`; what cannot be used is set aside, with a warning in the log. Empty: nothing on disk. What changes is
-  // written from `loop`, aside and once for many changes; without a loop by the caller, at once.
+  // Reads `file`. A file that cannot be used is renamed, with a warning in the log. Empty: nothing is kept on disk.
+  // Another thread of `loop` writes changes, many of them at once; without a loop the caller writes at once.
   explicit MetadataStore(const std::string& file, io::Loop* loop = nullptr, io::Files& files = io::real_files());
 
   // nullptr if unknown. Valid until the next put().
   const ModelMetadata* find(const std::string& key) const;
-  // Keeps the newest kMaxEntries.
+  // Keeps the newest kMaxEntries entries.
   void put(const std::string& key, const ModelMetadata& metadata);
   void clear();
-  // Everything is on disk when it returns. Blocks.
+  // Everything is on disk when this returns. Blocks.
   void finish();
 
-  static constexpr std::size_t kMaxEntries = 5000;  // more than a folder of 1000 models, some with several arguments
+  static constexpr std::size_t kMaxEntries = 5000;  // more than 1000 models need, some with several sets of arguments
   static constexpr io::StateFile::Format kFormat{"metadata", 6, "models will be inspected again"};
 
  private:

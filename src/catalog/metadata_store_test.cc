@@ -58,7 +58,7 @@ class MetadataStoreTest : public testing::Test {
   }
 
   std::string read() const { return io::StateFile(file_, MetadataStore::kFormat).read().value(); }
-  // With a checksum that fits.
+  // Writes a file with a correct checksum.
   void write(const std::string& content) const {
     ASSERT_TRUE(io::StateFile(file_, MetadataStore::kFormat).write(content));
   }
@@ -92,7 +92,7 @@ TEST_F(MetadataStoreTest, ATextThatManyModelsShareIsWrittenOnce) {
   EXPECT_EQ(*MetadataStore(file_).find("19"), metadata);
 }
 
-// At each call that fails: the disk has the old entries or the new ones, the store has all, and goes on.
+// Whichever call fails: the disk has the old entries or the new ones, the store has all of them, and goes on.
 TEST_F(MetadataStoreTest, ADiskThatFailsCostsTheNewestOnly) {
   for (int n = 1; n <= 6; ++n) {
     for (const bool loses_power : {false, true}) {
@@ -135,7 +135,7 @@ TEST_F(MetadataStoreTest, ADamagedFileIsIgnoredAndReplaced) {
   }
 }
 
-// Found by fuzzing: a number that fits nowhere was converted nevertheless.
+// Fuzzing found this: a number that fits nowhere was converted all the same.
 TEST_F(MetadataStoreTest, NumbersOutOfRangeAreDamage) {
   const std::vector<std::pair<std::string, std::string>> damages = {
       {"\"trained_context\":32768", "\"trained_context\":1e30"},
@@ -177,7 +177,7 @@ TEST_F(MetadataStoreTest, WhatIsClearedIsGoneFromDiskToo) {
   EXPECT_EQ(MetadataStore(file_).find("key"), nullptr);
 }
 
-// As in the daemon: written aside, and all of it in an orderly end.
+// As in the daemon: another thread writes, and an orderly end writes everything.
 TEST_F(MetadataStoreTest, ALoopWritesAside) {
   io::Loop loop;
   MetadataStore store(file_, &loop);

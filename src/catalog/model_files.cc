@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kExtension = ".gguf";
 
-// Five digits, as llama.cpp writes them; 0: not so.
+// Five digits, as llama.cpp writes them; 0 for anything else.
 unsigned part_number(std::string_view text) {
   unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -43,12 +43,12 @@ std::vector<fs::path> canonical_folders(const std::vector<std::string>& folders)
   return result;
 }
 
-// Not blocking: opening a FIFO for reading would wait for a writer.
+// Does not block: to open a FIFO for reading would wait for a writer.
 io::Descriptor open_to_read(const std::string& path) {
   return io::Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
 }
 
-// Opened first and asked afterwards where it is, so that a symlink swapped in between does not matter.
+// Opens the file first, and asks afterwards where it is: so a symlink that is swapped in between does no harm.
 bool is_usable(const std::string& path, const std::vector<fs::path>& folders) {
   const io::Descriptor file = open_to_read(path);
   struct stat status{};
@@ -93,7 +93,7 @@ Result<std::vector<std::string>> model_parts(const std::string& path) {
   if (name.parts == 0) return std::vector<std::string>{canonical.string()};
   const fs::path folder = fs::canonical(file.parent_path(), error);
   if (error) return gone();
-  // The parts find each other by their names, so these are kept, also when they are symlinks.
+  // The parts find each other by their names, so the names stay, even if they are symlinks.
   std::vector<std::string> parts;
   for (unsigned part = 1; part <= name.parts; ++part) {
     const std::string part_name = fmt::format("{}-{:05}-of-{:05}{}", name.stem, part, name.parts, extension);
@@ -123,7 +123,7 @@ std::string files_identity(const ModelSpec& spec) {
 
 Result<void> describe_files(ModelSpec& spec) {
   if (!spec.command.argv.empty()) return {};
-  // First: of files that are replaced meanwhile it is the old one, so that this is noticed.
+  // First: if files are replaced meanwhile, this is the old identity, so that the change is noticed.
   std::string identity = files_identity(spec);
   auto files = model_parts(spec.path);
   if (!files) return fail(files.error());

@@ -17,7 +17,7 @@ constexpr std::size_t kLongestId = 200;  // as is_model_id() has it
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// "-" for each run of what an id may not have; none at its ends.
+// Replaces each run of characters that an id may not have by "-"; drops the runs at the ends.
 std::string typable(std::string_view text) {
   std::string result;
   bool gap = false;
@@ -58,13 +58,13 @@ bool is_draft_mark(std::string_view token) {
   return std::find(kDraftMarks.begin(), kDraftMarks.end(), token) != kDraftMarks.end();
 }
 
-// Says what a file is for, and not which model.
+// Whether the token says what a file is for, and not which model it is.
 bool is_mark(std::string_view token) {
   return is_draft_mark(token) || token == "mmproj" || token == "draft" || token == "lora" || token == "adapter" ||
          token == "model" || token == "ggml" || token == "gguf";
 }
 
-// "q4", "iq2", "tq1", "bf16": how precise its weights are. Words such as "k" and "m" may follow.
+// Whether the token says the precision of weights: "q4", "iq2", "tq1", "bf16". Tokens such as "k" and "m" may follow.
 bool is_precision(std::string_view token) {
   static const std::set<std::string_view> kWords = {"f16", "f32", "bf16", "fp16", "fp32", "fp8", "mxfp4", "nvfp4"};
   if (kWords.contains(token)) return true;
@@ -77,10 +77,10 @@ bool follows_precision(std::string_view token) {
   return kWords.contains(token);
 }
 
-// Says how it was made so precise: "UD-Q4_K_XL", "i1-Q4_0".
+// Whether the token says how the precision was reached: "UD-Q4_K_XL", "i1-Q4_0".
 bool precedes_precision(std::string_view token) { return token == "ud" || token == "i1" || token == "imat"; }
 
-// Which model it is, without what it is for and how precise it is.
+// The tokens that say which model it is, without purpose and precision.
 std::vector<std::string> core_of(std::string_view stem) {
   std::vector<std::string> tokens = tokens_of(stem);
   std::erase_if(tokens, is_mark);
@@ -116,13 +116,13 @@ ModelId id_of_stem(std::string_view stem, std::string_view place) {
 }
 
 std::vector<ModelId> hub_ids(std::string_view repo, const std::vector<std::string>& stems) {
-  // Every end of every stem, and how many have it.
+  // All ends of all stems, and how many stems have each.
   const auto ends_of = [](const std::string& stem) {
-    std::vector<std::string> ends;  // the shortest first
+    std::vector<std::string> ends;  // the shortest one first
     for (std::size_t at = stem.size(); at-- > 1;) {
       if (stem[at - 1] == '-' || stem[at - 1] == '.') ends.push_back(stem.substr(at));
     }
-    // The tag is called as llama.cpp calls it.
+    // The tag is written as llama.cpp writes it.
     if (!ends.empty()) {
       std::transform(ends[0].begin(), ends[0].end(), ends[0].begin(),
                      [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
@@ -152,7 +152,8 @@ FileKind kind_by_name(std::string_view stem) {
   const std::vector<std::string> tokens = tokens_of(stem);
   if (tokens.empty()) return FileKind::kModel;
   if (is_draft_mark(tokens.front()) && tokens.size() > 1) return FileKind::kDraft;
-  // Many models were quantized with one and say so: those have more to say after it.
+  // Many models were quantized with an importance matrix and say so in the middle of their names: only a name that
+  // begins or ends with it is one of a matrix.
   if (tokens.front() == "imatrix" || tokens.back() == "imatrix") return FileKind::kImportanceMatrix;
   return FileKind::kModel;
 }
@@ -183,7 +184,7 @@ std::vector<std::size_t> owners_of(std::string_view companion_stem, const std::v
     if (both == shared) best.push_back(i);
   }
   if (best.empty() || all_of_one_name(best)) return best;
-  // Several begin so: the one that is called exactly so, if there is one.
+  // Several models begin with the same tokens: the one with exactly these, if there is one.
   std::erase_if(best, [&](std::size_t i) { return cores[i] != core; });
   return best;
 }

@@ -141,7 +141,7 @@ class LayoutTest : public testing::Test {
   }
   void take_away(const fs::path& name) { fs::remove_all(models_ / name); }
 
-  // Scans, and remembers what is to be remembered, as Catalog::apply() does.
+  // Scans, and remembers what Catalog::apply() would remember.
   const ScanResult& scan() {
     last_ = Catalog::scan(options_);
     options_.book = last_.book;
@@ -169,7 +169,7 @@ class LayoutTest : public testing::Test {
     }
     return false;
   }
-  // As if somebody had looked into it.
+  // As if somebody had inspected the file.
   void say(const fs::path& file, FileKind kind) {
     FileNote& note = options_.book[(models_ / file).string()];
     note.kind = kind;
@@ -183,7 +183,7 @@ class LayoutTest : public testing::Test {
 };
 
 TEST_F(LayoutTest, EveryFileIsListedOrRefusedOrACompanion) {
-  // A file, and what becomes of it: an id, "!" and words of the problem, or "+" and the model it goes with.
+  // Each file and its result: an id, or "!" and words of the problem, or "+" and the model it belongs to.
   const std::pair<std::string, std::string> files[] = {
       {"plain.gguf", "plain"},
       {"llama-7b.Q4_K_M.gguf", "llama-7b.Q4_K_M"},
@@ -226,11 +226,11 @@ TEST_F(LayoutTest, EveryFileIsListedOrRefusedOrACompanion) {
       {"mtp/eagle3-glm.gguf", "+glm-Q4_0"},
       {"alone/mmproj-lost.gguf", "!no model is beside it"},
       {"said/model.gguf", "model"},
-      {"said/tuned.gguf", "+model"},  // an adapter, as it says
-      {"said/sees.gguf", "+model"},   // a projector, as it says
+      {"said/tuned.gguf", "+model"},  // its content says that it is an adapter
+      {"said/sees.gguf", "+model"},   // its content says that it is a projector
       {"said/matrix.gguf", "!matrix.gguf"},
       {"said/other.gguf", "!something else"},
-      {"one/mmproj-really.gguf", "mmproj-really"},  // a model, as it says
+      {"one/mmproj-really.gguf", "mmproj-really"},  // its content says that it is a model
       {"x/twin.gguf", "twin"},
       {"y/twin.gguf", "y-twin"},
       {"load.gguf", ""},
@@ -347,7 +347,7 @@ TEST_F(LayoutTest, FoldersThatNobodyNamedMayBeMissing) {
 
 class HubTest : public LayoutTest {
  protected:
-  // A file of a repository's snapshot, as a link to its blob.
+  // A file in a repository's snapshot: a link to its blob.
   void fetch(const std::string& repo, const std::string& commit, const std::string& name, const std::string& blob,
              std::size_t size = 10) {
     const fs::path folder = models_ / repo;
@@ -416,7 +416,7 @@ TEST_F(HubTest, WhatMainLacksComesFromTheNewestThatHasIt) {
   ref(kRepo, "main", "main1");
   EXPECT_EQ(ids(), (Ids{"org/tiny:Q4_K_M", "org/tiny:Q8_0"}));
   EXPECT_EQ(model("org/tiny:Q8_0")->path, (models_ / kRepo / "blobs/b8").string());
-  // A ref counts more than an age.
+  // A ref takes precedence over age.
   ref(kRepo, "main", "old");
   scan();
   EXPECT_EQ(model("org/tiny:Q8_0")->path, (models_ / kRepo / "blobs/a8").string());
@@ -449,7 +449,7 @@ TEST_F(HubTest, LinksEndInTheBlobsOrInTheSharedStore) {
   fs::create_symlink(models_ / "elsewhere.bin", snapshot / "t-Q6_K.gguf");
   fs::create_symlink(models_ / "models--org--other/blobs/cc", snapshot / "t-Q2_K.gguf");
   fs::create_symlink("../../blobs/gone", snapshot / "t-Q3_K.gguf");
-  put(snapshot / "t-F16.gguf");  // no link: where the file system has none
+  put(snapshot / "t-F16.gguf");  // no link, as on a file system without links
   EXPECT_EQ(ids(), (Ids{"org/tiny:F16", "org/tiny:Q4_0", "org/tiny:Q8_0"}));
   EXPECT_EQ(last_.problems.size(), 4U);
   for (const std::string name : {"Q5_0", "Q6_K", "Q2_K"}) EXPECT_TRUE(has_problem({name, "out of the cache"})) << name;
@@ -461,12 +461,12 @@ TEST_F(HubTest, UnfinishedDownloadsAreProblems) {
   fs::create_directories(models_ / kRepo / "snapshots");
   scan();
   EXPECT_TRUE(has_problem({"org/tiny", "did not end"}));
-  // The table of downloads shows Minerva's own.
+  // The table of downloads shows Minerva's own unfinished files.
   fs::rename(models_ / kRepo / "blobs/aa.incomplete", models_ / kRepo / "blobs/aa.minerva.incomplete");
   scan();
   EXPECT_EQ(last_.problems.size(), 0U);
   put(fs::path(kRepo) / "blobs/aa.incomplete");
-  // Of a repository without such models nobody wants to know.
+  // Nobody wants to know about a repository without GGUF models.
   put("models--org--other/blobs/bb.incomplete");
   fetch("models--org--other", "c", "model.safetensors", "cc");
   scan();

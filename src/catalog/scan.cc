@@ -1,4 +1,4 @@
-// Catalog::scan: folders and entries to models and problems.
+// Catalog::scan(): makes models and problems of folders and entries.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -64,16 +64,16 @@ class Scan {
     std::string place;  // see FileBook
     std::string stem;
     fs::path path;
-    ModelId hub_id = {};  // what the Hugging Face cache's rules call it
+    ModelId hub_id = {};  // the id by the rules of the Hugging Face cache
     FileKind kind = FileKind::kModel;
-    bool sure = false;  // that it is of that kind: somebody has looked into it
+    bool sure = false;  // the kind is sure: the file was inspected
   };
-  // A model that the folders hold, and what it may be called.
+  // A model in the folders, and the ids that it may get.
   struct Candidate {
     ModelSpec spec;
-    ModelId wanted;      // if it is free
-    ModelId otherwise;   // else this, with a hash if that is not free either
-    bool exact = false;  // `wanted` is not made from another name
+    ModelId wanted;      // its id, if that is free
+    ModelId otherwise;   // its id if the other one is taken; with a hash if this one is taken too
+    bool exact = false;  // `wanted` is the name itself, not made from it
     std::string place;
     FileNote note = {};
   };
@@ -84,17 +84,17 @@ class Scan {
   }
 
   void read_folder(const fs::path& folder, unsigned depth) {
-    if (!seen_.insert(folder.string()).second) return;  // named twice, or inside another models folder
+    if (!seen_.insert(folder.string()).second) return;  // the folder is named twice, or is inside another models folder
     if (is_hub_repo(folder)) return read_repo(folder);
     result_.folders.push_back(folder.string());
-    std::set<fs::path> entries;  // sorted, so that two scans of the same files agree
+    std::set<fs::path> entries;  // sorted, so that two scans of the same files give the same result
     std::error_code error;
     for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
       if (!it->path().filename().string().starts_with('.')) entries.insert(it->path());
     }
     if (error) problem("the folder {} cannot be read ({})", folder.string(), error.message());
 
-    std::map<std::string, File> files;  // one per model: stem and number of parts -> a part
+    std::map<std::string, File> files;  // one for each model: stem and number of parts -> one part
     std::vector<fs::path> folders;
     for (const fs::path& entry : entries) {
       const std::string name = entry.filename().string();
@@ -125,14 +125,14 @@ class Scan {
     for (const HubRepo::File& file : repo.files) {
       ModelFileName parsed = parse_model_file_name(file.path.filename().string());
       if (!seen.insert(fmt::format("{}/{}/{}", file.path.parent_path().string(), parsed.stem, parsed.parts)).second) {
-        continue;  // another part of it
+        continue;  // it is another part of a model that is there already
       }
       list.push_back({(folder / file.name).string(), std::move(parsed.stem), file.path});
     }
     take_files(std::move(list), folder.filename().string(), repo.name);
   }
 
-  // Files that lie beside each other: in a folder, or in a repository.
+  // Takes files that lie beside each other: in a folder, or in a repository.
   void take_files(std::vector<File> files, const std::string& folder, const std::string& repo) {
     std::vector<File> models;
     std::vector<File> others;
@@ -163,11 +163,11 @@ class Scan {
     for (std::size_t i = 0; i < models.size(); ++i) add_model(models[i], std::move(specs[i]), folder, repo);
   }
 
-  // A file that is no model by itself.
+  // Takes a file that is no model by itself.
   void take_other(const File& file, const std::vector<File>& models, std::vector<ModelSpec>& specs) {
     remember(file, {});
     ModelSpec alone;
-    alone.id = file.stem;  // nobody asks for it by that
+    alone.id = file.stem;  // nobody asks for it by that id
     alone.name = file.stem;
     alone.place = file.place;
     alone.path = file.path.string();
@@ -220,7 +220,7 @@ class Scan {
     found_.push_back(std::move(candidate));
   }
 
-  // What is known of a file now, and what it was called.
+  // What is known about the file now, and the id it had.
   FileNote note_of(const File& file) const {
     FileNote note;
     const auto known = options_.book.find(file.place);
@@ -237,7 +237,7 @@ class Scan {
     noted_.insert(file.place);
   }
 
-  // Fills in what the files say. false: they make no model, which became a problem.
+  // Sets what the files show. false: they make no model, which is added to the problems.
   bool describe(ModelSpec& spec) {
     const auto parts = model_parts(spec.path);
     if (!parts) {
@@ -251,7 +251,7 @@ class Scan {
     return described.has_value();
   }
 
-  // false: the entry cannot be carried out, which became a problem.
+  // false: the entry cannot be carried out, which is added to the problems.
   bool apply(const ModelEntry& entry, ModelSpec& spec) {
     spec.aliases = entry.aliases;
     spec.fit = entry.fit.value_or(options_.fit);
@@ -278,7 +278,7 @@ class Scan {
       return false;
     }
     spec.args = std::move(placed->args);
-    // Also a newer draft model or template makes another engine of it.
+    // A newer draft model or template also makes another engine necessary.
     if (const auto described = describe_files(spec); !described) {
       problem("model \"{}\" is not listed: {}", entry.id, described.error().message);
       return false;
@@ -286,7 +286,7 @@ class Scan {
     return true;
   }
 
-  // The models that an entry gives a file or a command of its own. Files so named leave what was found.
+  // The models to which an entry gives a file or a command. Files with such a name leave the models that were found.
   std::vector<ModelSpec> named_by_entries() {
     std::vector<ModelSpec> named;
     std::set<std::string> renamed;
@@ -322,14 +322,14 @@ class Scan {
     }
     std::erase_if(found_, [&](const Candidate& candidate) {
       if (!renamed.contains(candidate.spec.path)) return false;
-      noted_.insert(candidate.place);  // what it was called stays known
+      noted_.insert(candidate.place);  // the book keeps its earlier id
       return true;
     });
     return named;
   }
 
   void settle_names(const std::vector<ModelSpec>& named) {
-    // The same file reached in two ways is one model.
+    // If the same file is reached in two ways, it is one model.
     std::set<std::pair<std::string, std::string>> files;
     std::erase_if(found_, [&](const Candidate& candidate) {
       return !files.emplace(candidate.spec.path, candidate.spec.name).second;
@@ -350,14 +350,14 @@ class Scan {
       give(candidate, candidate.otherwise);
       give(candidate, candidate.otherwise.substr(0, 190) + "-" + short_hash(candidate.place));
       give(candidate, "model-" + short_hash(candidate.place));
-      // Who gives way to an entry of the config is called by its own name again once that is gone.
+      // A model that gives way to an entry of the config gets its own name back once the entry is gone.
       const bool gives_way = by_config.contains(candidate.note.id.empty() ? candidate.wanted : candidate.note.id);
       if (!gives_way) candidate.note.id = candidate.spec.id;
       noted_.insert(candidate.place);
       result_.book[candidate.place] = candidate.note;
     }
     std::erase_if(found_, [](const Candidate& candidate) { return candidate.spec.id.empty(); });
-    // A file that is gone loses its name to one that is there.
+    // A file that is gone loses its name to a file that exists.
     for (auto& [place, note] : result_.book) {
       if (!noted_.contains(place) && taken.contains(note.id)) note.id.clear();
     }
@@ -388,7 +388,7 @@ class Scan {
         return !is_new;
       });
     }
-    // A model's file name is an alias too, of the first one that has it.
+    // The stem of a model's file is an alias too, for the first model that has it.
     for (const auto& [id, stem] : stems_) {
       const auto it = std::lower_bound(result_.models.begin(), result_.models.end(), id,
                                        [](const ModelSpec& spec, const ModelId& wanted) { return spec.id < wanted; });

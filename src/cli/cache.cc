@@ -1,4 +1,4 @@
-// minerva cache clear: forget what the server counted and learned.
+// minerva cache clear: the server forgets what it has counted and learned.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -29,7 +29,7 @@ constexpr const char* kImages =
 constexpr const char* kAll =
     "All three; and every model is inspected and measured anew at its next load, as on the first day";
 
-// Nothing is cleared by accident, nor by half: who does not say what is told what there is.
+// Says what can be cleared. A command without a flag clears nothing: nothing goes by accident, and nothing by half.
 void explain() {
   fmt::print(stderr, "minerva: say what to clear; nothing was. No running request is disturbed by any of them.\n");
   for (const auto& [flag, meaning] :

@@ -24,7 +24,7 @@ class Conversation {
   Conversation(HttpClient& client, const CompletionOptions& options, bool json)
       : client_(client), options_(options), json_(json) {}
 
-  // Says `text` and shows the answer. A turn that failed is forgotten, so that it can be tried again.
+  // Sends `text` and shows the answer. A turn that failed is forgotten, so that the user can try again.
   Result<void> say(const std::string& text) {
     messages_.push_back({{"role", "user"}, {"content", text}});
     InterruptGuard::interrupted = false;
@@ -47,7 +47,7 @@ class Conversation {
 };
 
 Result<void> chat(HttpClient& client, Session& session, const CompletionOptions& options) {
-  // An unknown model is better known before the first question.
+  // An unknown model is reported before the first question.
   const Result<std::string> model = client.call({"GET", model_path(options.model), {}, {}});
   if (!model) return fail(model.error());
   const bool person = stdin_is_terminal();
@@ -67,7 +67,7 @@ Result<void> chat(HttpClient& client, Session& session, const CompletionOptions&
       return {};
     }
     if (end == LineReader::End::kInterrupted) {
-      // Without a person there is no prompt to come back to.
+      // Without a person there is no prompt to return to.
       if (!person) return fail(ErrorCode::kCancelled, "interrupted");
       note("\n(Ctrl-D ends)\n");
       continue;

@@ -21,7 +21,7 @@ std::string environment_or(const char* name, std::string_view otherwise) {
   return std::string(value == nullptr || *value == '\0' ? otherwise : value);
 }
 
-// Before the command's name or after it.
+// These options may stand before the command's name or after it.
 void add_connection_options(CLI::App& app, Session& session) {
   app.add_option("--url", session.url, "The server: http[s]://HOST:PORT or unix:/PATH (env MINERVA_URL)")
       ->type_name("URL")
@@ -118,14 +118,14 @@ int run(int argc, const char* const* argv, const ServeFunction& serve) {
   session.serve = serve;
   CLI::App app("Minerva: many language models behind one OpenAI endpoint", "minerva");
   add_all_commands(app, session);
-  // The words of a line that is being typed: not to be parsed.
+  // The arguments are the words of a line that somebody types: they are completed, not parsed.
   if (argc > 1 && std::string_view(argv[1]) == "__complete") return print_completion(app, {argv + 2, argv + argc});
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsageError;
   }
-  // A full disk or a closed pipe: what was printed did not arrive.
+  // A full disk or a closed pipe: the output did not arrive.
   if (std::fflush(stdout) != 0 && session.exit_code == 0) session.exit_code = 1;
   return session.exit_code;
 }

@@ -1,7 +1,7 @@
-// The `minerva` program: parses its command line and runs one command. One file per command in this folder; all but
-// `serve` speak HTTP to a running server.
+// The `minerva` program: parses its command line and runs one command. This folder has one file per command. All
+// commands but `serve` speak HTTP to a running server.
 //
-// Threading: the calling thread. It does not start the server itself: main() hands in how.
+// Threading: the calling thread. It cannot start the server by itself: main() hands in a function that does.
 #pragma once
 
 #include <functional>
@@ -10,11 +10,11 @@
 
 namespace minerva::cli {
 
-// Serves `config`, which came from `source`. Returns the exit code.
+// Serves `config`, which was read from `source`. Returns the exit code.
 using ServeFunction = std::function<int(const ConfigSource& source, const Config& config)>;
 
-// Returns the exit code: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage, 3 server unreachable,
-// 4 no such model.
+// Returns the exit code: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage, 3 server unreachable, 4
+// no such model.
 int run(int argc, const char* const* argv, const ServeFunction& serve);
 
 }  // namespace minerva::cli

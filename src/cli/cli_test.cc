@@ -143,7 +143,7 @@ TEST(Cli, PoliciesAreComparedWithoutAServer) {
     trace << "arrival_s,model,user,service_s,size_bytes,reload_s\n";
     for (int i = 0; i < 40; ++i) trace << i << ',' << "abac"[i % 4] << ",u,1,1000,2\n";
   }
-  // Two of three fit, and the one that is used most is never the least recently used one.
+  // Two of the three models fit. The one that is used most is never the least recently used one.
   const std::vector<const char*> command = {"policy",       "compare",      path.c_str(),   "--memory-budget",
                                             "2000",         "--models-dir", "/nonexistent", "--state-dir",
                                             "/nonexistent", "--url",        kNowhere};

@@ -1,7 +1,7 @@
-// What the commands share: where the server is, how they are added to the command line, how they end.
+// What the commands share: the address of the server, how a command is added to the command line, and how it ends.
 //
-// Each command file defines one add_...() that registers a subcommand. Its action runs after parsing, on the same
-// thread, and leaves the exit code in Session.
+// Each command's file defines one add_...() that registers a subcommand. Its action runs after parsing, on the same
+// thread, and puts the exit code into Session.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -22,31 +22,32 @@ struct Session {
   std::string url;      // of the server
   std::string api_key;  // empty: none
   TlsTrust trust;
-  bool json = false;  // print the server's answer as it is
+  bool json = false;  // print the server's answer unchanged
   ServeFunction serve;
   int exit_code = 0;
 };
 
-// With the server and the key of the environment (MINERVA_URL, MINERVA_API_KEY).
+// A session with the server and the key of the environment (MINERVA_URL, MINERVA_API_KEY).
 Session session_from_environment();
 
-// A command's work: nothing when it is done, or why not.
+// What a command does. Returns nothing when it is done, or the reason why not.
 using Action = std::function<Result<void>(HttpClient& client, Session& session)>;
 
-// Adds a subcommand with --url, --api-key and --json that calls `action` with a connected client.
+// Adds a subcommand with --url, --api-key and --json. It calls `action` with a connected client.
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
                       Action action);
-// The model a command is about, a required argument.
+// Adds the required argument for the model that the command is about.
 void add_model_argument(CLI::App& command, std::string& id);
 
-// Puts the reason on stderr and returns the exit code for it.
+// Prints the reason on stderr. Returns its exit code.
 int report(const Error& error);
 
 // "/v1/models/ID" or "/v1/models/ID/ACTION".
 std::string model_path(const std::string& id, const std::string& action = {});
-// The answer as it is, in one line.
+// Prints the answer unchanged, on one line.
 void print_json(const std::string& answer);
-// Shows an answer to a person with `print`, or as it is with --json. Errors: the answer's, or that it makes no sense.
+// Shows an answer to a person with `print`; with --json it prints the answer unchanged. Errors: the answer's, or that
+// the answer makes no sense.
 Result<void> show(const Session& session, const Result<std::string>& answer,
                   const std::function<void(const nlohmann::json&)>& print);
 
@@ -71,10 +72,10 @@ void add_doctor(CLI::App& app, Session& session);
 void add_import(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 void add_manual(CLI::App& app, Session& session);
-// Everything above, and the options that stand before a command.
+// Adds all commands above, and the options that may stand before a command.
 void add_all_commands(CLI::App& app, Session& session);
 
-// The man page of all that `app` takes, as roff.
+// The man page of everything that `app` accepts, as roff.
 std::string manual(const CLI::App& app);
 
 }  // namespace minerva::cli

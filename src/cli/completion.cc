@@ -35,13 +35,13 @@ const nlohmann::json& first_choice(const nlohmann::json& answer) {
   return choices.empty() ? none : choices.front();
 }
 
-// Of a chat, or of a text that goes on.
+// The text in a choice of a chat, or of a completion.
 std::string said(const nlohmann::json& choice, const char* member) {
   std::string text = text_of(object_of(choice, member), "content");
   return text.empty() ? text_of(choice, "text") : text;
 }
 
-// Writes the answer to stdout as it comes. A terminal also gets the model's reasoning, dimmed if it can show that.
+// Writes the answer to stdout as it comes. A terminal also gets the model's reasoning, dimmed if it has colours.
 class Writer {
  public:
   void text(std::string_view piece) {
@@ -187,7 +187,7 @@ Result<Answer> ask(HttpClient& client, std::string_view path, const CompletionOp
 Result<Answer> complete(HttpClient& client, const CompletionOptions& options, const nlohmann::json& messages, bool json,
                         const std::atomic<bool>* cancelled) {
   Result<Answer> answer = ask(client, kChatPath, options, messages, json, cancelled);
-  // A model without a chat template goes on with a text, if that is all there is.
+  // A model without a chat template can continue a text, if there is nothing but one text.
   const bool is_text = messages.size() == 1 && options.system.empty();
   if (answer || answer.error().code != ErrorCode::kUnsupported || !is_text) return answer;
   return ask(client, kTextPath, options, messages, json, cancelled);

@@ -1,5 +1,5 @@
-// One answer of a model: asks /v1/chat/completions, or /v1/completions where a model has no chat template, and shows
-// the text as it comes. What `chat` and `run` share.
+// One answer of a model, for `chat` and `run`: asks /v1/chat/completions, or /v1/completions if the model has no chat
+// template, and shows the text as it comes.
 //
 // Threading: one thread.
 #pragma once
@@ -27,7 +27,7 @@ struct CompletionOptions {
 // Adds --system, --max-tokens and --temperature.
 void add_completion_options(CLI::App& command, CompletionOptions& options);
 
-// The events of a streamed answer, taken apart. Separate from the connection, so that it can be tested.
+// Parses the events of a streamed answer. Separate from the connection, so that it can be tested.
 class CompletionStream {
  public:
   struct Handlers {
@@ -37,9 +37,9 @@ class CompletionStream {
   };
   explicit CompletionStream(Handlers handlers);
 
-  // false: nothing more is wanted (see finish()).
+  // false: it needs nothing more (see finish()).
   bool feed(std::string_view piece);
-  // After the last piece: nothing, or why the answer is not whole.
+  // To be called after the last piece. Errors: why the answer is not complete.
   Result<void> finish() const;
   const std::string& text() const { return text_; }
   // "stop", "length", ...; empty if the server did not say.
@@ -59,10 +59,10 @@ class CompletionStream {
 
 struct Answer {
   std::string text;
-  bool cancelled = false;  // text is what came before
+  bool cancelled = false;  // `text` is what came before that
 };
-// Streams the answer to `messages` to stdout, a line end after it; progress of a load and notes to stderr, if that is a
-// terminal. `json`: prints the server's whole answer instead.
+// Streams the answer to `messages` to stdout, with a line end after it. The progress of a load, and notes, go to stderr
+// if that is a terminal. `json`: prints the server's whole answer instead.
 // Errors: the server's, or that the answer broke off.
 Result<Answer> complete(HttpClient& client, const CompletionOptions& options, const nlohmann::json& messages, bool json,
                         const std::atomic<bool>* cancelled = nullptr);

@@ -9,14 +9,14 @@
 namespace minerva::cli {
 namespace {
 
-// What is given each time: "list of paths" -> "path".
+// The type of one value: "list of paths" -> "path".
 std::string type_of_one(const std::string& type) {
   if (type == "list of paths") return "path";
   if (type == "list of addresses") return "address";
   return type == "list of text" ? "text" : type;
 }
 
-constexpr int kMaxRepeated = 1000;  // of one flag
+constexpr int kMaxRepeated = 1000;  // how often one flag may come
 
 }  // namespace
 
@@ -26,7 +26,7 @@ std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command) {
   command.add_option("--config", flags->file, "A TOML file (env MINERVA_CONFIG)")->type_name("FILE");
   for (std::size_t i = 0; i < config_keys().size(); ++i) {
     const ConfigKey& key = config_keys()[i];
-    // --api-key of a command that talks to a server is the one it shows there.
+    // A command that talks to a server has --api-key already: the key that it shows to the server.
     if (key.flag.empty() || command.get_option_no_throw(key.flag) != nullptr) continue;
     std::string meaning = key.meaning;
     if (!key.default_text.empty()) meaning += fmt::format(" [{}]", key.default_text);

@@ -1,6 +1,6 @@
-// The flags that stand for config keys, as `serve` and `doctor` take them.
+// The flags for config keys, which `serve` and `doctor` take.
 //
-// Threading: one thread. Ownership: the CLI::App refers to the values, so they live as long as it does.
+// Threading: one thread. Ownership: the CLI::App refers to the values, so they must live as long as it does.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -14,15 +14,15 @@ namespace minerva::cli {
 
 struct ConfigFlags {
   std::string file;                              // --config
-  std::vector<std::vector<std::string>> values;  // as config_keys(): what was given for each flag
+  std::vector<std::vector<std::string>> values;  // the values of each flag, in the order of config_keys()
 };
 
 std::shared_ptr<ConfigFlags> add_config_flags(CLI::App& command);
 
-// Whether any of them was given.
+// Whether any of the flags was given.
 bool has_config_flags(const ConfigFlags& flags);
 
-// Those flags, the file that --config or MINERVA_CONFIG names, and this process's environment.
+// The source of a config: these flags, the file that --config or MINERVA_CONFIG names, and this process's environment.
 ConfigSource config_source(const ConfigFlags& flags);
 
 }  // namespace minerva::cli

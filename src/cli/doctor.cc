@@ -1,7 +1,7 @@
 // minerva doctor: what is wrong with this machine, the config or the models, in sentences.
 //
-// It looks for itself, so it works without a server: then it judges what `serve` would do here. Of a server that runs
-// here it asks what that runs with, and judges that. It changes nothing.
+// It looks by itself, so it works without a server: then it judges what `serve` would do here. If a server runs here,
+// it asks for the server's settings and judges these. It changes nothing.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -32,15 +32,16 @@ std::string_view level_name(Finding::Level level) {
   return "problem";
 }
 
-// What is judged.
+// What the doctor judges.
 struct Subject {
   Config config;
-  std::optional<std::uint64_t> open_files;  // that a server may have; nothing: no limit
+  std::optional<std::uint64_t> open_files;  // how many files the server may open; nothing: no limit
   // A server runs with that config, so its folders are in use.
   bool runs = false;
 };
 
-// GET /v1/models/stats; null: what answers there is no server as it should be, which was said. Nothing: none answers.
+// The answer of GET /v1/models/stats. Null: what answers there is no proper server, which was reported. Nothing: nobody
+// answers.
 std::optional<nlohmann::json> examine_server(HttpClient& client, const Session& session, const FindingSink& found) {
   const Result<std::string> answer = client.call({"GET", "/v1/models/stats", {}, {}});
   if (!answer && answer.error().code == ErrorCode::kUnreachable) {
@@ -64,7 +65,7 @@ std::optional<nlohmann::json> examine_server(HttpClient& client, const Session& 
 
 Bytes mebibytes(double count) { return Bytes::mib(static_cast<std::uint64_t>(std::clamp(count, 0.0, 1e9))); }
 
-// What the server there runs with.
+// The settings of the server there.
 Result<Subject> subject_of_server(HttpClient& client, const nlohmann::json& stats) {
   const Result<std::string> answer = client.call({"GET", "/v1/config", {}, {}});
   const Result<nlohmann::json> told = answer ? parse_answer(*answer) : fail(answer.error());
@@ -72,7 +73,7 @@ Result<Subject> subject_of_server(HttpClient& client, const nlohmann::json& stat
   Result<Config> config = load_told_config(text_of(*told, "toml"));
   if (!config) return fail(config.error());
   Subject subject{*std::move(config), std::nullopt, /*runs=*/true};
-  // A share is of what its cgroup may have, not of what this one may.
+  // A share is one of what the server's cgroup may have, not of what this process's cgroup may have.
   subject.config.memory_budget = {0, mebibytes(number_of(stats, "memory_budget_mb"))};
   if (const double files = number_of(*told, "open_files"); files > 0) {
     subject.open_files = static_cast<std::uint64_t>(files);
@@ -80,7 +81,7 @@ Result<Subject> subject_of_server(HttpClient& client, const nlohmann::json& stat
   return subject;
 }
 
-// What `serve` would run with here. Nothing if it could not, which is said.
+// The settings that `serve` would have here. Nothing if it could not start, which is reported.
 std::optional<Subject> subject_of_flags(const ConfigFlags& flags, const FindingSink& found) {
   const ConfigSource source = config_source(flags);
   for (const std::string& warning : source.warnings) found({Finding::Level::kNote, "config", warning});
@@ -99,7 +100,8 @@ std::optional<Subject> subject_of_flags(const ConfigFlags& flags, const FindingS
   return subject;
 }
 
-// `stats`: the server's, null if there is none to ask. Flags ask about another config than the server's.
+// `stats`: the server's answer; null if there is no server to ask. With flags, the question is about another config
+// than the server's.
 std::optional<Subject> find_subject(const ConfigFlags& flags, HttpClient& client, const Session& session,
                                     const nlohmann::json& stats, const FindingSink& found) {
   if (stats.is_null() || has_config_flags(flags)) return subject_of_flags(flags, found);
@@ -124,7 +126,8 @@ std::optional<Subject> find_subject(const ConfigFlags& flags, HttpClient& client
   return *std::move(subject);
 }
 
-// Where it keeps things. Those of a server that another user runs are closed to this one, which is as it should be.
+// The folders where the server keeps its files. If another user runs the server, this user cannot read them, which is
+// correct.
 void examine_folders(const Subject& subject, const FindingSink& found) {
   struct stat status{};
   const bool others = subject.runs && ::stat(subject.config.state_dir.c_str(), &status) == 0 &&
@@ -173,7 +176,7 @@ void add_doctor(CLI::App& app, Session& session) {
             list.push_back({{"topic", finding.topic}, {"level", level}, {"sentence", finding.sentence}});
           } else {
             fmt::print("{:<9}{}\n", level, printable(finding.sentence));
-            std::fflush(stdout);  // looking at many models takes its time
+            std::fflush(stdout);  // shows the line above now, since the look at many models takes time
           }
         });
         if (current.json) {

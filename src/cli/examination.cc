@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 using Level = Finding::Level;
 using nlohmann::json;
 
-constexpr auto kPatience = std::chrono::seconds(30);  // with a program that should answer at once
+constexpr auto kPatience = std::chrono::seconds(30);  // for a program that should answer at once
 
 struct Output {
   std::string text;    // of stdout
@@ -62,7 +62,7 @@ Result<Output> output_of(std::vector<std::string> argv) {
   return output;
 }
 
-// Messages of the parts below end without a full stop, most of them.
+// Most messages of the functions below end without a full stop.
 std::string sentence(std::string text) { return text.ends_with('.') ? text : text + "."; }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -106,7 +106,7 @@ std::uint64_t physical_memory() {
   return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-// The folder itself, or the nearest above it that is there.
+// The folder, or its nearest parent that exists.
 fs::path existing_part(fs::path folder) {
   std::error_code error;
   while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
@@ -153,7 +153,7 @@ void inspect_to_fit(EngineDriver& driver, const ModelSpec& spec, Bytes budget,
 
 struct Inspections {
   std::size_t good = 0;  // models that can run
-  Bytes together;        // what these take
+  Bytes together;        // what these take together
 };
 
 // Asks the engine about every model.
@@ -251,7 +251,8 @@ void examine_memory(const Config& config, Bytes held, const FindingSink& found) 
 }
 
 void examine_descriptors(const Config& config, std::optional<std::uint64_t> allowed, const FindingSink& found) {
-  // A client's connection and the engine's beside it; pipes and a handle per engine; the rest of the server.
+  // One for each client's connection and one for the engine's beside it; pipes and a handle for each engine; the rest
+  // of the server.
   const std::uint64_t needed = 2ULL * config.max_connections + 256;
   if (allowed && *allowed < needed) {
     found({Level::kNote, "descriptors",
@@ -287,7 +288,7 @@ void examine_parking(const Config& config, const FindingSink& found) {
     found({Level::kFine, "parking", "Parking is switched off, so models that make room are stopped."});
     return;
   }
-  // Made at start, where it is not there yet.
+  // The server makes the folder at its start if it does not exist.
   if (const auto usable = try_image_folder(existing_part(config.park_folder).string()); !usable) {
     found({Level::kNote, "parking",
            sentence(fmt::format("Models that make room will be stopped: {}", usable.error().message))});
@@ -311,7 +312,7 @@ void examine_models(const Config& config, bool engine_works, const FindingSink& 
                        fmt::join(config.models_dirs, ", "))});
     return;
   }
-  if (!engine_works) return;  // that was said
+  if (!engine_works) return;  // that was reported
   const Inspections inspected = inspect_models(config, std::move(scanned.models), found);
   if (inspected.good == 0) return;
   found({Level::kFine, "models", fmt::format("{} of {} models can run.", inspected.good, count)});

@@ -1,4 +1,4 @@
-// How fast the disk is that models come from.
+// minerva doctor: how fast the disk is that models are loaded from.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -18,11 +18,11 @@ namespace {
 
 using Level = Finding::Level;
 
-// From the disk itself, past the kernel's cache. Takes half a second. Nothing if the file is too small to tell, or its
-// file system reads through the cache only.
+// Reads the disk itself, past the kernel's cache, for half a second. Nothing if the file is too small for a
+// measurement, or if its file system reads only through the cache.
 std::optional<double> bytes_per_second(const std::string& path) {
   constexpr std::size_t kBlock = std::size_t{1} << 20;
-  constexpr std::size_t kAlignment = 4096;  // of any disk's blocks
+  constexpr std::size_t kAlignment = 4096;  // the alignment that every disk's blocks have
   constexpr std::size_t kEnough = 256 * kBlock;
   constexpr std::size_t kTooLittle = 32 * kBlock;
   constexpr double kLongestS = 0.5;
@@ -37,7 +37,7 @@ std::optional<double> bytes_per_second(const std::string& path) {
     if (got <= 0) break;
     read += static_cast<std::size_t>(got);
     took_s = std::chrono::duration<double>(Clock::now() - begun).count();
-    if (static_cast<std::size_t>(got) < kBlock) break;  // its end
+    if (static_cast<std::size_t>(got) < kBlock) break;  // the end of the file
   }
   if (read == 0 || (read < kTooLittle && took_s < kLongestS)) return std::nullopt;
   return static_cast<double>(read) / took_s;
@@ -46,7 +46,7 @@ std::optional<double> bytes_per_second(const std::string& path) {
 }  // namespace
 
 Finding judge_disk(double bytes_per_s, const ModelSpec& model) {
-  constexpr double kSlow = 400.0 * (1 << 20);  // less than a SATA SSD does
+  constexpr double kSlow = 400.0 * (1 << 20);  // less than a SATA SSD reads
   constexpr double kLongS = 5;
   const std::string rate = format_bytes(Bytes(static_cast<std::uint64_t>(bytes_per_s)));
   const double load_s = static_cast<double>(model.size.count()) / bytes_per_s;

@@ -1,4 +1,4 @@
-// What is asked of the models, against the memory there is for them.
+// minerva doctor: what requests ask of the models, against the memory for them.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,7 +20,7 @@ using Level = Finding::Level;
 
 constexpr auto kLately = std::chrono::minutes(10);
 
-// Models by how often they were asked for, the most used first, down to those that make up most requests.
+// The models that make up most of the requests, the most used first.
 std::vector<std::uint32_t> often_used(const cachesim::Trace& trace) {
   constexpr double kMostRequests = 0.9;
   std::vector<std::size_t> uses(trace.models.size());
@@ -69,7 +69,7 @@ double cold_wait_s(const Workload& workload, const cachesim::World& world, const
 }
 
 void examine_policy(Workload workload, const std::string& in_use, const FindingSink& found) {
-  constexpr std::size_t kLatest = 20'000;  // a second's work
+  constexpr std::size_t kLatest = 20'000;  // as many as a replay takes in a second
   constexpr double kWorthASentence = 0.1;
   constexpr double kWorthASentenceS = 60;
   std::vector<cachesim::TraceRequest>& requests = workload.trace.requests;
@@ -91,7 +91,7 @@ void examine_policy(Workload workload, const std::string& in_use, const FindingS
                      in_use, requests.size(), format_seconds(used_s), best, format_seconds(saved_s), best)});
 }
 
-// How often each model was loaded lately, of those that were stopped lately to make room for others.
+// Models that were stopped lately to make room for others: how often each was loaded lately.
 std::map<std::string, int> reloads(const nlohmann::json& decisions) {
   const auto since = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - kLately);
   const std::string begin = fmt::format("{:%FT%T}", fmt::gmtime(since));
@@ -129,7 +129,7 @@ void examine_use(const Config& config, const FindingSink& found) {
            fmt::format("What the server recorded of requests cannot be used: {}.", workload.error().message)});
     return;
   }
-  if (!workload->capacity) return;  // it is about other models than those here
+  if (!workload->capacity) return;  // the trace is about other models than those here
   examine_often_used(*workload, found);
   examine_policy(*std::move(workload), config.policy, found);
 }
@@ -138,7 +138,7 @@ void examine_switching(const Config& config, HttpClient& client, const FindingSi
   constexpr int kAgainAndAgain = 3;
   const Result<std::string> answer = client.call({"GET", "/v1/decisions?limit=1000", {}, {}});
   const Result<nlohmann::json> decisions = answer ? parse_answer(*answer) : fail(answer.error());
-  if (!decisions) return;  // that the server does not answer as it should was said
+  if (!decisions) return;  // an improper answer was reported already
   std::vector<std::string> often;
   for (const auto& [model, loads] : reloads(*decisions)) {
     if (loads >= kAgainAndAgain) often.push_back(fmt::format("\"{}\" {} times", model, loads));

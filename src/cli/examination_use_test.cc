@@ -31,7 +31,7 @@ TEST_F(UseExamination, SaysHowManyOfTheOftenUsedModelsFit) {
       findings[0].sentence,
       "Of 3 models that were asked for, 2 got 90% of the requests; together they take 30 B, which fits the budget "
       "of 30 B.");
-  // The rare one cannot run at all then.
+  // Then the rare model cannot run at all.
   config_.memory_budget.bytes = Bytes(29);
   findings = examine();
   ASSERT_EQ(findings.size(), 1U);

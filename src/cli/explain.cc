@@ -1,4 +1,4 @@
-// minerva explain: why a model is where it is.
+// minerva explain: why a model is in memory, or is not.
 #include <fmt/format.h>
 
 #include <memory>

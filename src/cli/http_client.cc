@@ -15,7 +15,7 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::size_t kMaxAnswer = 64 << 20;     // bytes of an answer that is kept whole
+constexpr std::size_t kMaxAnswer = 64 << 20;     // bytes of an answer that is kept as a whole
 constexpr std::size_t kMaxErrorBody = 64 << 10;  // bytes of an error's body that are read
 constexpr long kConnectTimeoutMs = 5000;
 
@@ -25,7 +25,7 @@ struct ListDeleter {
 using List = std::unique_ptr<curl_slist, ListDeleter>;
 
 void append(List& list, const std::string& line) {
-  // On failure (no memory) the list stays as it was, and its owner too.
+  // If memory runs out, the list and its owner stay unchanged.
   if (curl_slist* longer = curl_slist_append(list.get(), line.c_str()); longer != nullptr) {
     static_cast<void>(list.release());
     list.reset(longer);
@@ -37,13 +37,13 @@ bool has_control_character(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-// One answer on its way in.
+// One answer while it comes in.
 struct Transfer {
   CURL* curl = nullptr;
   const HttpClient::OnPiece* on_piece = nullptr;
   const std::atomic<bool>* cancelled = nullptr;
   std::string error_body;  // of an answer that is no 2xx
-  bool ended = false;      // on_piece wants no more
+  bool ended = false;      // on_piece wants nothing more
 
   long status() const {
     long code = 0;
@@ -66,7 +66,7 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* self)
   return 0;
 }
 
-// The host of an address, an IPv6 one without its brackets; empty if there is none.
+// The host in an address, an IPv6 address without its brackets; empty if there is none.
 std::string host_of(const std::string& base) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
   char* part = nullptr;
@@ -80,7 +80,7 @@ std::string host_of(const std::string& base) {
   return host;
 }
 
-// "192.0.2.1"; empty for an address that is no IP's.
+// "192.0.2.1"; empty if it is no IP address.
 std::string numeric(const sockaddr* address) {
   if (address == nullptr || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) return {};
   const socklen_t size = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
@@ -89,7 +89,7 @@ std::string numeric(const sockaddr* address) {
 }
 
 bool is_own(const std::string& address, const ifaddrs* interfaces) {
-  if (address.starts_with("127.")) return true;  // of these an interface shows one
+  if (address.starts_with("127.")) return true;  // an interface lists only one of these
   for (; interfaces != nullptr; interfaces = interfaces->ifa_next) {
     if (!address.empty() && numeric(interfaces->ifa_addr) == address) return true;
   }
@@ -217,7 +217,7 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
   }
-  // A proxy of the environment is not the way to this machine.
+  // A proxy of the environment must not stand between this program and its own machine.
   if (impl_->address.is_local()) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call.method.c_str());
   if (call.method == "POST") {
@@ -235,7 +235,7 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
 
   const CURLcode code = curl_easy_perform(curl);
   const long status = transfer.status();
-  // Also where the connection broke just then, before anybody asked whether it goes on.
+  // The connection may have broken just then, before curl asked whether to go on.
   if (code != CURLE_OK && !transfer.ended && on_progress(&transfer, 0, 0, 0, 0) != 0) {
     return fail(ErrorCode::kCancelled, "cancelled");
   }
@@ -250,7 +250,7 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_OPERATION_TIMEDOUT:  // only connecting has a time limit
+    case CURLE_OPERATION_TIMEDOUT:  // only the connection has a time limit
       return fail(ErrorCode::kUnreachable,
                   fmt::format("nothing answers at {}; start it with `minerva serve`", impl_->url));
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -262,7 +262,7 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
     case CURLE_UNSUPPORTED_PROTOCOL:
       return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not the address of a server", impl_->url), "url");
     default:
-      if (status >= 300) break;  // the error's text may be cut, its status is there
+      if (status >= 300) break;  // the text of the error may be cut, but its status is known
       return fail(ErrorCode::kIo, fmt::format("the connection to {} broke before the answer was complete ({})",
                                               impl_->url, curl_easy_strerror(code)));
   }

@@ -1,4 +1,4 @@
-// HTTP to a Minerva server, over TCP or a Unix socket. libcurl does it; this hides it.
+// HTTP to a Minerva server, over TCP or a Unix socket. libcurl does the work; this header hides libcurl.
 //
 // Threading: one thread; calls block. A connection is kept between calls.
 #pragma once
@@ -20,7 +20,7 @@ struct HttpCall {
   std::string accept;  // a media type; empty: any
 };
 
-// Which servers an https:// address may lead to.
+// Which servers are trusted at an https:// address.
 struct TlsTrust {
   std::string ca_file;    // PEM; empty: the system's authorities
   bool insecure = false;  // any server
@@ -34,10 +34,11 @@ class HttpClient {
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
 
-  // The body of a 2xx answer. Errors: kUnreachable, kIo (the answer broke off or is too large), or the server's own.
+  // Sends a request. Returns the body of a 2xx answer. Errors: kUnreachable, kIo (the answer broke off or is too
+  // large), or the server's own.
   Result<std::string> call(const HttpCall& call);
 
-  // The same, in pieces as they come; false from `on_piece` ends it without an error.
+  // The same, but hands out the body piece by piece. If `on_piece` returns false, the call ends without an error.
   // Errors: as call(); kCancelled when `cancelled` became true.
   using OnPiece = std::function<bool(std::string_view content_type, std::string_view piece)>;
   Result<void> stream(const HttpCall& call, const OnPiece& on_piece, const std::atomic<bool>* cancelled = nullptr);
@@ -48,13 +49,13 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
-// "http://host:port" -> as is, "host:port" -> with its scheme, "unix:/path" -> "http://localhost" and the path.
+// A server's address for curl: "http://host:port" stays, "host:port" gets its scheme, "unix:/path" becomes
+// "http://localhost" and the path.
 struct ServerAddress {
   std::string base;         // without a slash at its end
   std::string unix_socket;  // empty: TCP
   bool is_local() const;
-  // Also where its name is one of this machine's, or stands for an address of it: asks the resolver, which may take
-  // seconds.
+  // Whether the address leads to this machine, also by a name. Asks the resolver, which may take seconds.
   bool leads_here() const;
 };
 Result<ServerAddress> parse_server_url(const std::string& url);

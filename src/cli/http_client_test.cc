@@ -15,7 +15,7 @@
 namespace minerva::cli {
 namespace {
 
-// Takes one connection, reads one request's head, sends a canned answer and closes.
+// Accepts one connection, reads the head of one request, sends a fixed answer and closes.
 class CannedServer {
  public:
   explicit CannedServer(std::string answer) {
@@ -55,7 +55,7 @@ class CannedServer {
     EXPECT_TRUE(client);
     return client->call(call);
   }
-  // After the answer.
+  // Valid after the answer.
   const std::string& request() {
     thread_.join();
     return request_;
@@ -88,7 +88,7 @@ TEST(ServerUrl, LeadsHereByAnyNameOrAddressOfThisMachine) {
   for (const std::string here : {"unix:/x", "https://localhost:3000", "http://127.0.0.1:1", "https://[::1]:3000"}) {
     EXPECT_TRUE(parse_server_url(here)->leads_here()) << here;
   }
-  // Addresses of documentation, and a name that there never is.
+  // Addresses for documentation, and a name that never exists.
   for (const std::string elsewhere : {"http://192.0.2.1:3000", "https://[2001:db8::1]", "https://box.invalid:3000"}) {
     EXPECT_FALSE(parse_server_url(elsewhere)->leads_here()) << elsewhere;
   }

@@ -1,4 +1,4 @@
-// minerva import: other servers' configs as Minerva's.
+// minerva import: turns other servers' configs into Minerva's.
 #include "cli/import.h"
 
 #include <fmt/format.h>
@@ -15,9 +15,9 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = 1 << 20;  // as of a config
+constexpr std::size_t kMaxFileBytes = 1 << 20;  // the same as for a config
 
-// In one line, as a comment can be.
+// The text on one line, as a comment needs it.
 std::string comment(std::string_view text) {
   std::string line(text);
   std::replace_if(
@@ -73,11 +73,11 @@ Result<std::string> read_file(const std::string& path) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("{}: cannot be read", path));
   }
   if (text.size() > kMaxFileBytes) return fail(ErrorCode::kInvalidArgument, fmt::format("{}: is over 1 MiB", path));
-  // Bytes that are no UTF-8 could not be written as TOML.
+  // Replaces bytes that are no UTF-8: TOML cannot have them.
   return api::Json::parse(api::dump(api::Json(text))).get<std::string>();
 }
 
-// By its name, else by its first line that says something.
+// Decides by the file's name, else by its first line that is not empty.
 bool is_yaml(const std::string& path, std::string_view text) {
   const std::string extension = std::filesystem::path(path).extension().string();
   if (extension == ".yaml" || extension == ".yml") return true;

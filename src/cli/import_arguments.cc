@@ -1,4 +1,4 @@
-// Arguments of llama.cpp's server, as Minerva's config has them.
+// Turns arguments of llama.cpp's server into Minerva's settings.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,14 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr unsigned kMostContext = 1U << 24;  // as the config's key takes it
+constexpr unsigned kMostContext = 1U << 24;  // the most that the config's key takes
 constexpr unsigned kMostParallel = 256;
 
 bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Nothing if it is no whole number from 1 to `most`.
+// A whole number from 1 to `most`; nothing if it is none.
 std::optional<unsigned> count_of(std::string_view text, unsigned most) {
   unsigned count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
@@ -47,7 +47,7 @@ std::vector<std::string> split_at_commas(std::string_view text) {
   return parts;
 }
 
-// What begins like an argument and is no negative number.
+// Whether the word begins like an argument and is no negative number.
 bool is_name(std::string_view word) {
   return word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9') && word[1] != '.';
 }
@@ -74,7 +74,7 @@ bool ServerArguments::take_own(const std::string& name, const std::string& value
   } else if (name == "--sleep-idle-seconds") {
     ttl_ = value;
   } else {
-    // Each engine has an address of its own.
+    // Each engine has its own address.
     return is_one_of(name, {"--host", "--port"});
   }
   return true;

@@ -1,4 +1,4 @@
-// llama.cpp's presets for its router: sections are models, keys are arguments without their dashes.
+// Imports llama.cpp's presets for its router: a section is a model, a key is an argument without dashes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ struct Section {
   std::vector<Entry> entries;
 };
 
-// Variables whose arguments are called otherwise.
+// Variables whose arguments have another name.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kVariables = {
     {{"LLAMA_ARG_BATCH", "batch-size"},
      {"LLAMA_ARG_UBATCH", "ubatch-size"},
@@ -44,7 +44,7 @@ bool says_no(std::string_view value) {
 }
 
 Result<std::vector<Section>> parse(std::string_view text) {
-  std::vector<Section> sections = {{}};  // the first: what stands before all sections
+  std::vector<Section> sections = {{}};  // the first one: lines before all sections
   for (unsigned number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -88,7 +88,8 @@ std::string argument_of(const std::string& key) {
   return !ServerArguments::knows("--" + name) && ServerArguments::knows("-" + name) ? "-" + name : "--" + name;
 }
 
-// What does not follow is what is set without it, so that a flag is taken back by its opposite only.
+// The flag with the opposite meaning; empty if there can be none. A flag that is off without being set has no such
+// flag, so a "no" for it needs no argument.
 std::string opposite_of(const std::string& flag) {
   if (flag.starts_with("--no-")) return "--" + flag.substr(5);
   return flag.starts_with("--") ? "--no-" + flag.substr(2) : "";

@@ -1,4 +1,4 @@
-// llama-swap's config. The only place that knows YAML; its exceptions end here.
+// Imports llama-swap's config. Only this file knows yaml-cpp; its exceptions end here.
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
@@ -17,15 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostNodes = 10'000;  // of one value: an alias of YAML may stand for many
+constexpr std::size_t kMostNodes = 10'000;  // of one value: one alias of YAML may stand for many nodes
 constexpr unsigned kMostDepth = 32;
-// Maps that "<<" merges into one, and how deep: a few lines of YAML may stand for any number of them.
+// How many maps "<<" may merge into one, and how deep: a few lines of YAML can stand for any number of them.
 constexpr std::size_t kMostMerged = 16;
 constexpr unsigned kMostMergeDepth = 4;
 
 using Macros = std::map<std::string, YAML::Node>;
 
-// ---- YAML that may be anything ----
+// ---- YAML of any kind ----
 
 std::vector<YAML::Node> elements_of(const YAML::Node& node) {
   std::vector<YAML::Node> elements;
@@ -34,7 +34,8 @@ std::vector<YAML::Node> elements_of(const YAML::Node& node) {
   return elements;
 }
 
-// Those of the maps that "<<" merges in too, where the map has none of that name: yaml-cpp leaves that to its callers.
+// The members of a map, with those of the maps that "<<" merges in, where the map has none of that name. yaml-cpp
+// leaves this to its callers.
 std::vector<std::pair<std::string, YAML::Node>> members_of(const YAML::Node& node, unsigned depth = 0) {
   std::vector<std::pair<std::string, YAML::Node>> members;
   if (!node.IsDefined() || !node.IsMap() || depth > kMostMergeDepth) return members;
@@ -67,13 +68,13 @@ YAML::Node at(const YAML::Node& node, const std::string& name) {
   return YAML::Node(YAML::NodeType::Undefined);
 }
 
-// To assign to a node that is there would change what it stands for everywhere.
+// Replaces the macro. To assign to its node would change that node everywhere.
 void define(Macros& macros, const std::string& name, const YAML::Node& value) {
   macros.erase(name);
   macros.emplace(name, value);
 }
 
-// A bare word as YAML means it.
+// The value of a plain scalar, by YAML's rules.
 api::Json plain(const std::string& text) {
   if (text.empty() || text == "~" || text == "null") return nullptr;
   if (text == "true" || text == "false") return text == "true";
@@ -90,7 +91,7 @@ api::Json plain(const std::string& text) {
   return text;
 }
 
-// Lines that begin with # go before macros are put in, which may be several lines.
+// Removes the lines that begin with #. This comes before macros are replaced, which may have several lines.
 std::string without_comments(std::string_view command) {
   std::string result;
   while (!command.empty()) {
@@ -105,7 +106,7 @@ std::string without_comments(std::string_view command) {
   return result;
 }
 
-// As a shell takes a command apart, but for all that a shell replaces.
+// Splits a command as a shell does, but replaces nothing.
 std::vector<std::string> split_words(std::string_view command) {
   std::vector<std::string> words;
   std::string word;
@@ -142,7 +143,7 @@ std::vector<std::string> split_words(std::string_view command) {
   return words;
 }
 
-// What one model's filters make of its requests.
+// The changes that a model's filters make in its requests.
 struct Filters {
   std::vector<std::string> strip;
   std::vector<std::pair<std::string, api::Json>> set;
@@ -194,7 +195,7 @@ class SwapImport {
       } else if (const char* const value = name.starts_with("env.") ? std::getenv(name.c_str() + 4) : nullptr) {
         result += value;
       } else {
-        result += text.substr(begin, end + 1 - begin);  // ${PORT}, and what nobody has defined
+        result += text.substr(begin, end + 1 - begin);  // ${PORT}, and macros that are not defined
       }
       text.remove_prefix(end + 1);
     }
@@ -219,7 +220,7 @@ class SwapImport {
     const std::string& text = node.Scalar();
     const bool is_one_macro = text.starts_with("${") && text.find('}') == text.size() - 1;
     if (is_one_macro) {
-      // It keeps the type that it was defined with.
+      // The value keeps the type of the macro.
       const auto macro = macros.find(text.substr(2, text.size() - 3));
       if (macro != macros.end()) return json_of(macro->second, macros, nodes, depth + 1);
     }
@@ -227,7 +228,7 @@ class SwapImport {
     return node.Tag() == "!" ? api::Json(meaning) : plain(meaning);
   }
 
-  // What TOML or a preset does not have is left out, with a note.
+  // Values that TOML or a preset cannot have are left out, with a note.
   std::vector<std::pair<std::string, api::Json>> parameters(const YAML::Node& node, const Macros& macros,
                                                             std::vector<std::string>& notes) {
     std::vector<std::pair<std::string, api::Json>> result;
@@ -251,7 +252,7 @@ class SwapImport {
     return json.is_null() || (json.is_structured() && std::any_of(json.begin(), json.end(), has_null));
   }
 
-  // ---- the whole ----
+  // ---- the whole config ----
 
   void settings() {
     if (const std::string level = text_of(at(root_, "logLevel"), macros_);
@@ -341,7 +342,7 @@ class SwapImport {
     const bool is_file = is_server && arguments.names_a_model();
     const bool has_own = has_own_preset(name, filters) || (!is_file && !engines_name.empty() && engines_name != name);
 
-    // With a preset of its own the name is the preset's, and the model is called as its engine calls it.
+    // If the model has changes of its own, its name goes to a preset, and the model gets the name that its engine uses.
     const std::string model_name = !has_own ? name : !is_file && !engines_name.empty() ? engines_name : name + ":model";
     std::optional<ImportedModel> model =
         is_file ? arguments.model(into_, model_name) : command_model(model_name, words, node, macros);

@@ -22,7 +22,7 @@ class ImportTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  // The config it makes, which loads.
+  // The config that the import makes. It loads.
   Config loaded(Result<void> (*import)(std::string_view, Imported&), std::string_view text) {
     Imported imported;
     const auto done = import(text, imported);

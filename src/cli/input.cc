@@ -12,7 +12,7 @@
 namespace minerva::cli {
 namespace {
 
-constexpr std::size_t kMaxInput = 64 << 20;  // the server's own limit of a body
+constexpr std::size_t kMaxInput = 64 << 20;  // the server's default limit for a body
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// stdin, line by line or whole, in a way that a signal can interrupt.
+// Reads stdin, by lines or as a whole. A signal can interrupt the reading.
 //
 // Threading: one thread.
 #pragma once
@@ -15,11 +15,11 @@ namespace minerva::cli {
 // Reads lines of a file descriptor, which it does not own.
 class LineReader {
  public:
-  static constexpr std::size_t kMaxLine = 1 << 20;  // a longer one is handed out in parts
+  static constexpr std::size_t kMaxLine = 1 << 20;  // a longer line comes in parts
   explicit LineReader(int descriptor) : descriptor_(descriptor) {}
 
   enum class End { kLine, kEof, kInterrupted };
-  // Into `line`, without its line end. kInterrupted: a signal came while it waited.
+  // Reads a line, without its line end. kInterrupted: a signal came during the wait.
   End read(std::string& line);
 
  private:
@@ -28,12 +28,12 @@ class LineReader {
   bool eof_ = false;
 };
 
-// Everything up to its end. Errors: kIo, kTooLarge.
+// Reads everything up to the end. Errors: kIo, kTooLarge.
 Result<std::string> read_all(int descriptor);
 
-// Whether somebody piped text into stdin: it is a pipe or a file, not a terminal or /dev/null.
+// Whether stdin is a pipe or a file, and not a terminal or /dev/null.
 bool stdin_is_piped();
-// Waits until stdin can be read or is at its end. false: neither within `limit`.
+// Waits until stdin can be read or is at its end. false: `limit` has passed.
 bool stdin_has_news(std::chrono::milliseconds limit);
 
 }  // namespace minerva::cli

@@ -8,7 +8,7 @@
 namespace minerva::cli {
 namespace {
 
-// The reading end of a pipe into which `text` goes.
+// The reading end of a pipe that holds `text`.
 class Piped {
  public:
   explicit Piped(std::string text) {

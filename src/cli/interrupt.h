@@ -1,6 +1,6 @@
-// InterruptGuard: takes Ctrl-C for its lifetime, so that what is under way ends and the program goes on.
+// InterruptGuard: catches Ctrl-C while it exists, so that only the current work ends, and the program goes on.
 //
-// Threading: one at a time. Without SA_RESTART, so that a wait for input or for the server ends.
+// Threading: one guard at a time. It sets no SA_RESTART, so that a wait for input or for the server ends.
 #pragma once
 
 #include <signal.h>

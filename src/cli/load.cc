@@ -1,4 +1,4 @@
-// minerva load, minerva preload: bring a model into memory, and show how it gets there.
+// minerva load, minerva preload: loads a model, and shows the progress.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -23,12 +23,12 @@ struct LoadFlags {
   bool dry_run = false;
 };
 
-// The answer of the call as a stream: comments tell the progress, the one event is the answer.
+// Calls with an answer as a stream: comments tell the progress, and the one event is the answer.
 Result<std::string> load_with_progress(HttpClient& client, HttpCall call, const std::string& id) {
   call.accept = "text/event-stream";
   StatusLine status;
   std::string answer;
-  std::string plain;  // if the server chose not to stream
+  std::string plain;  // the answer, if the server did not stream
   SseParser parser({[&](std::string_view data) { answer = data; },
                     [&](std::string_view comment) {
                       if (const std::string text = describe_progress(comment, id); !text.empty()) status.show(text);
@@ -65,7 +65,8 @@ void print_plan(const nlohmann::json& plan, const std::string& id) {
   if (!flag_of(plan, "possible")) fmt::print("It cannot be loaded now without waiting.\n");
 }
 
-// "; parked a, evicted b to make room": the answer names them together, so the server is asked which still live.
+// "; parked a, evicted b to make room". The answer names all victims together, so this asks the server which of them
+// still have an engine.
 std::string describe_victims(HttpClient& client, const nlohmann::json& victims) {
   if (victims.empty()) return {};
   nlohmann::json parked = nlohmann::json::array();
@@ -95,7 +96,7 @@ void print_loaded(HttpClient& client, const nlohmann::json& answer, const std::s
 Result<void> load(HttpClient& client, Session& session, const LoadFlags& flags, const std::string& action) {
   nlohmann::json body = nlohmann::json::object();
   if (!flags.path.empty()) {
-    // A file of this folder if there is one; else it is relative to a models folder of the server.
+    // A file in this folder if there is one; else the path is relative to a models folder of the server.
     std::error_code error;
     const bool here = std::filesystem::exists(flags.path, error);
     body["model_path"] = here ? std::filesystem::absolute(flags.path, error).string() : flags.path;

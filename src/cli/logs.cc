@@ -1,4 +1,4 @@
-// minerva logs: what a model's engine said.
+// minerva logs: what a model's engine printed.
 #include <fmt/format.h>
 
 #include <memory>
@@ -38,7 +38,7 @@ Result<void> follow(HttpClient& client, const HttpCall& call, bool json) {
       line.clear();
       if (c != '\n') line.push_back(c);
     }
-    // The reader of a pipe may be gone.
+    // The reader of the pipe may be gone.
     return std::fflush(stdout) == 0;
   });
   if (!line.empty()) print_line(line, json);

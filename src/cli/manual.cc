@@ -1,4 +1,4 @@
-// minerva manual: the man page, from the same definitions that parse the command line and the config.
+// minerva manual: the man page, made from the definitions that parse the command line and the config.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace minerva::cli {
 namespace {
 
-// As roff takes it: no escapes, no control line by accident.
+// Escapes text for roff, so that no line becomes a command by accident.
 std::string roff(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -25,7 +25,7 @@ std::string roff(std::string_view text) {
 
 std::string heading(std::string_view text) { return fmt::format(".SH {}\n", text); }
 
-// One entry of a list: what it is called, and what it means.
+// One entry of a list: a term and its meaning.
 std::string entry(std::string_view term, std::string_view meaning) {
   return fmt::format(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(meaning));
 }

@@ -1,4 +1,4 @@
-// minerva models: the catalog.
+// minerva models: lists the catalog.
 #include <fmt/format.h>
 
 #include "cli/answers.h"

@@ -1,4 +1,4 @@
-// minerva park: move a model out of memory, its conversations to disk.
+// minerva park: moves a model out of memory, and its conversations to disk.
 #include <fmt/format.h>
 
 #include <memory>

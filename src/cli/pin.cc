@@ -1,4 +1,4 @@
-// minerva pin, minerva unpin: whether a model may be evicted.
+// minerva pin, minerva unpin: sets whether a model may be evicted.
 #include <fmt/format.h>
 
 #include <memory>

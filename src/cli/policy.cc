@@ -1,6 +1,6 @@
-// minerva policy compare: which eviction policy would have suited what this machine was asked for.
+// minerva policy compare: which eviction policy would have been best for the requests on this machine.
 //
-// It replays a trace through the core of the server, as tools/cachesim does, and asks no server.
+// It replays a trace through the core, as tools/cachesim does. It asks no server.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,7 +67,7 @@ Bytes gigabytes(double count) {
   return Bytes(static_cast<std::uint64_t>(count * kGigabyte));
 }
 
-// The policies, the best first, and what they are to be measured by: of the clairvoyants and the bounds, the best.
+// The policies, the best one first; then the best clairvoyant heuristic and the best bound, to measure them by.
 std::vector<const Row*> rows_to_show(const CapacityTable& table) {
   std::vector<const Row*> rows;
   const Row* bound = nullptr;
@@ -93,7 +93,7 @@ void print_table(const CapacityTable& table, const std::string& in_use) {
               {"P50 WAIT", Table::Align::kRight},
               {"P99 WAIT", Table::Align::kRight}});
   for (const Row* row : rows_to_show(table)) {
-    if (row->kind == Kind::kInfinite) all_gb = row->loaded_gb;  // each once
+    if (row->kind == Kind::kInfinite) all_gb = row->loaded_gb;  // once for each
     std::vector<std::string> cells = {label_of(*row, in_use), format_seconds(row->cold_wait_s.mean)};
     if (row->kind == Kind::kBound) {
       cells.insert(cells.end(), 4, "");

@@ -1,4 +1,4 @@
-// minerva ps: what is in memory, or on its way in or out, and what was parked.
+// minerva ps: the models that are in memory, on their way in or out, or parked.
 #include <fmt/format.h>
 
 #include "cli/answers.h"
@@ -8,7 +8,7 @@
 namespace minerva::cli {
 namespace {
 
-// "2/4": taken, of how many.
+// "2/4": slots in use, of how many.
 std::string slots_text(const nlohmann::json& model) {
   const double slots = number_of(model, "slots");
   return slots > 0 ? fmt::format("{:.0f}/{:.0f}", number_of(model, "slots_taken"), slots) : "-";

@@ -1,4 +1,4 @@
-// minerva pull: have the server fetch a model.
+// minerva pull: the server fetches a model.
 #include <fmt/format.h>
 
 #include <memory>
@@ -30,7 +30,7 @@ struct PullFlags {
   std::vector<std::string> with;
 };
 
-// `path`: /v1/pull, which pulls the model, or with ?dry_run=true tells what its repository has.
+// `path`: /v1/pull, which pulls the model; with ?dry_run=true it only lists what the repository has.
 HttpCall pull_call(const PullFlags& flags, std::string path, std::string accept) {
   return {"POST", std::move(path), api::dump({{"model", flags.name}, {"with", flags.with}}), std::move(accept)};
 }
@@ -39,7 +39,7 @@ HttpCall choices_call(const PullFlags& flags) { return pull_call(flags, "/v1/pul
 
 std::string format_size(double bytes) { return format_bytes(Bytes(static_cast<std::uint64_t>(bytes))); }
 
-// "[####....]  42%  1.2 GiB of 2.8 GiB, 40 MiB/s, 41 s left": what a download does now.
+// "[####....]  42%  1.2 GiB of 2.8 GiB, 40 MiB/s, 41 s left": the progress of a download.
 std::string describe_download(const nlohmann::json& job) {
   const double size = number_of(job, "size_bytes");
   const double done = number_of(job, "done_bytes");
@@ -56,12 +56,12 @@ std::string describe_download(const nlohmann::json& job) {
   return text;
 }
 
-// What it will take, to a person, before it begins.
+// Tells a person, before it begins, what the pull will take.
 void announce(HttpClient& client, const PullFlags& flags) {
   if (!stderr_is_terminal()) return;
   const Result<std::string> answer = client.call(choices_call(flags));
   const Result<nlohmann::json> listing = answer ? parse_answer(*answer) : fail(answer.error());
-  if (!listing) return;  // the pull itself says why, or it is an address
+  if (!listing) return;  // the pull itself reports the error; or the name is an address
   const std::string chosen = text_of(*listing, "chosen");
   for (const nlohmann::json& choice : list_of(*listing, "data")) {
     if (text_of(choice, "model") != chosen) continue;
@@ -75,7 +75,7 @@ void announce(HttpClient& client, const PullFlags& flags) {
   }
 }
 
-// The job as it ended. Errors: why it failed; kUnreachable: the server went away before; kCancelled: Ctrl-C.
+// The job at its end. Errors: why it failed; kUnreachable: the server went away before; kCancelled: Ctrl-C.
 Result<nlohmann::json> follow_pull(HttpClient& client, const HttpCall& call) {
   StatusLine status;
   std::string last;

@@ -1,4 +1,4 @@
-// minerva rm: take a model off the disk.
+// minerva rm: removes a model from the disk.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -46,7 +46,7 @@ void print_plan(std::FILE* to, const nlohmann::json& answer) {
   print_stays(to, answer);
 }
 
-// Errors: nobody can be asked, or nobody wants it.
+// Asks the user. Errors: there is nobody to ask, or the user said no.
 Result<void> ask(HttpClient& client, const RemoveFlags& flags) {
   if (!stdin_is_terminal()) {
     return fail(

@@ -1,4 +1,4 @@
-// minerva run: one question, one answer on stdout; fits into a pipe.
+// minerva run: one question, and the answer on stdout; can stand in a pipe.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -20,14 +20,14 @@ struct RunFlags {
   std::string prompt;  // empty or "-": from stdin
 };
 
-// The prompt given, and what was piped in.
+// The prompt of the command line, and what was piped in.
 Result<std::string> whole_prompt(const std::string& given) {
   const bool from_stdin = given.empty() || given == "-";
   if (!from_stdin && !stdin_is_piped()) return given;
   if (given.empty() && stdin_is_terminal()) {
     return fail(ErrorCode::kInvalidArgument, "no prompt: give one, or pipe text in");
   }
-  // An open pipe that nobody writes to, as scripts and CI jobs hand down, is waited for: not without a word.
+  // Scripts and CI jobs may hand down an open pipe that nobody writes to. The program waits for it, and says so.
   if (!from_stdin && !stdin_has_news(kSilence)) {
     fmt::print(stderr, "minerva: reading more of the prompt from stdin; if there is none, add </dev/null\n");
   }

@@ -1,4 +1,4 @@
-// minerva serve: flags, environment and file make the config; main() knows how to serve it.
+// minerva serve: makes the config of flags, environment and file. main() hands in the function that serves it.
 #include <fmt/format.h>
 
 #include <memory>
@@ -16,7 +16,7 @@ void add_serve(CLI::App& app, Session& session) {
   const auto flags = add_config_flags(*command);
   command->callback([flags, check, &app, &session] {
     ConfigSource source = config_source(*flags);
-    // Before the command's name it means the same.
+    // Before the command's name --api-key means the same.
     if (app.get_option("--api-key")->count() > 0) source.flags.emplace_back("api_keys", session.api_key);
     const Result<Config> config = source.load();
     if (!config) {

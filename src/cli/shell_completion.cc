@@ -14,7 +14,7 @@
 namespace minerva::cli {
 namespace {
 
-// Readline breaks words at ':' and '=' too and replaces only what follows the last of them, which model ids may hold.
+// Readline also splits words at ':' and '=', which model ids may hold, and replaces only what follows the last of them.
 constexpr std::string_view kBash = R"(# minerva: completion for bash. Try it: source <(minerva completion bash)
 _minerva() {
   local line=${COMP_LINE:0:COMP_POINT} current out
@@ -84,11 +84,11 @@ const CLI::Option* find_option(const CLI::App& app, const std::string& word) {
   return option == nullptr || option->get_positional() ? nullptr : option;
 }
 
-// Where a command line stands before its last word.
+// Where a command line is before its last word.
 struct Place {
   const CLI::App* command;
   const CLI::Option* awaits_value = nullptr;  // the word before is an option that takes a value
-  std::size_t positionals = 0;                // of the command, given so far
+  std::size_t positionals = 0;                // how many the command has got so far
   bool only_positionals = false;              // after "--"
   std::string url = {};
   std::string api_key = {};
@@ -157,7 +157,7 @@ class Completer {
     if (word.starts_with(prefix)) result_.candidates.push_back({word, meaning});
   }
 
-  // "a | b" in its type names what may be given.
+  // "a | b" in the type of an option lists its values.
   void add_value(const CLI::Option& option, const std::string& before, const std::string& last) {
     const std::string type = option.get_type_name();
     if (type == "FILE" || type == "path" || type == "text") {

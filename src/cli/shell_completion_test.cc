@@ -44,7 +44,7 @@ TEST_F(ShellCompletion, CommandsAndTheirFlags) {
   EXPECT_EQ(words({"serve", "--no-"}), Words{"--no-park"});
   EXPECT_EQ(words({"serve", "--no-park", "--policy", "l"}), (Words{"lru", "lfu"})) << "it takes no value";
   EXPECT_EQ(words({"--js"}), Words{"--json"});
-  // Each command is there.
+  // Every command is offered.
   const Words all = words({""});
   EXPECT_EQ(all.size(), app_.get_subcommands(nullptr).size());
   for (const auto& candidate : complete({"load", "--"}).candidates) EXPECT_FALSE(candidate.meaning.empty());
@@ -69,7 +69,7 @@ TEST_F(ShellCompletion, ModelsOfTheServerInQuestion) {
   EXPECT_EQ(asked_, "http://x:1|k");
   EXPECT_EQ(words({"--url", "unix:/x", "pin", "--", "q"}), Words{"qwen"});
   EXPECT_EQ(asked_, "unix:/x|");
-  // A prompt is nobody's to guess.
+  // Nobody can guess a prompt.
   EXPECT_EQ(words({"run", "qwen", "q"}), Words{});
   EXPECT_EQ(words({"models", ""}), Words{});
 }
@@ -91,7 +91,7 @@ TEST_F(ShellCompletion, TheManualNamesEveryCommandFlagAndKey) {
   EXPECT_NE(plain.find("\\fB--max-models integer\\fR"), std::string::npos);
   EXPECT_NE(plain.find("\\fB--dry-run\\fR"), std::string::npos);
   EXPECT_NE(plain.find("\\fB--park, --no-park\\fR"), std::string::npos);
-  // No line is taken for a command of roff that is not meant as one.
+  // No line becomes a command of roff by accident.
   for (std::size_t at = 0; (at = text.find("\n.", at)) != std::string::npos; ++at) {
     EXPECT_TRUE(std::isupper(static_cast<unsigned char>(text[at + 2]))) << text.substr(at, 40);
   }

@@ -1,6 +1,7 @@
-// SseParser: takes a stream of server-sent events apart, in pieces of any size. Bounded; names and ids are not kept.
+// SseParser: parses a stream of server-sent events that comes in pieces of any size. Bounded. It keeps no names and
+// ids.
 //
-// Threading: one thread. The handlers are called from feed(); their views end with the call.
+// Threading: one thread. feed() calls the handlers; their views are valid until the handler returns.
 #pragma once
 
 #include <cstddef>
@@ -15,12 +16,12 @@ class SseParser {
   static constexpr std::size_t kMaxEvent = 4 << 20;  // bytes of one event's data, or of one line
 
   struct Handlers {
-    std::function<void(std::string_view data)> on_data;     // of a whole event
+    std::function<void(std::string_view data)> on_data;     // the data of a complete event
     std::function<void(std::string_view text)> on_comment;  // without the colon and one space
   };
   explicit SseParser(Handlers handlers) : handlers_(std::move(handlers)) {}
 
-  // false: an event is over the limit; the stream cannot be read any more.
+  // false: an event is over the limit, and the stream cannot be read any more.
   bool feed(std::string_view piece);
 
  private:

@@ -1,4 +1,4 @@
-// minerva stats: the cache's statistics and the memory.
+// minerva stats: the statistics of the cache, and the memory.
 #include <fmt/format.h>
 
 #include "cli/answers.h"

@@ -32,7 +32,7 @@ std::string printable(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const bool c0 = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
-    // U+0080 to U+009F: the same commands in two bytes.
+    // U+0080 to U+009F: the C1 control characters, which UTF-8 writes in two bytes.
     const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
     if (c1) ++i;
     if (!c0 && !c1) result.push_back(text[i]);
@@ -102,7 +102,7 @@ void StatusLine::clear() {
 
 namespace {
 
-// The number that `text` begins with, and what follows. Nothing if it begins with none.
+// The number at the beginning of `text`, and what follows it. Nothing if there is no number.
 std::optional<std::pair<double, std::string_view>> leading_number(std::string_view text) {
   double number = 0;
   const char* const end = text.data() + text.size();
@@ -111,7 +111,7 @@ std::optional<std::pair<double, std::string_view>> leading_number(std::string_vi
   return std::pair(number, std::string_view(stop, end));
 }
 
-// Of "31% of 12000 tokens".
+// Describes "31% of 12000 tokens".
 std::string describe_reading(std::string_view so_far) {
   constexpr std::string_view kOf = "% of ";
   const auto percent = leading_number(so_far);
@@ -132,7 +132,7 @@ std::string describe_progress(std::string_view comment, std::string_view model) 
   if (!comment.starts_with(kLoading) || !comment.ends_with('%')) return {};
   const auto percent = leading_number(comment.substr(kLoading.size()));
   if (!percent || percent->second != "%") return {};
-  // The file is read, but its context is still made: a bar that stands at its end would look stuck.
+  // The file is read, but the context is not ready: a bar at its end would look stuck.
   if (percent->first >= 100) return fmt::format("loading {}: read, getting ready to serve", model);
   return fmt::format("loading {} {}", model, progress_bar(percent->first / 100, kBarWidth));
 }

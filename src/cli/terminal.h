@@ -1,6 +1,6 @@
-// What goes to a person's terminal: aligned tables, a progress line, text that cannot take the terminal over.
+// Output to a person's terminal: aligned tables, a line of progress, and text without control characters.
 //
-// Threading: one thread. Pipes get no colours and no progress.
+// Threading: one thread. A pipe gets no colours and no progress.
 #pragma once
 
 #include <string>
@@ -12,16 +12,17 @@ namespace minerva::cli {
 bool stdin_is_terminal();
 bool stdout_is_terminal();
 bool stderr_is_terminal();
-// stdout is a terminal that takes colours, and nobody objects (NO_COLOR, TERM=dumb).
+// Whether stdout is a terminal with colours, and nothing forbids them (NO_COLOR, TERM=dumb).
 bool stdout_has_colour();
 
-// Without control characters but line ends and tabs: what models, files and engines say is not to be trusted.
+// The text without control characters, except for line ends and tabs: what models, files and engines write is not to be
+// trusted.
 std::string printable(std::string_view text);
 
-// How many columns `text` (UTF-8) takes, counting one per code point.
+// How many columns `text` (UTF-8) takes, where each code point counts as one.
 std::size_t columns(std::string_view text);
 
-// Rows under headings, columns two spaces apart, no spaces at line ends.
+// Rows under headings. Columns are two spaces apart, and no line ends with spaces.
 class Table {
  public:
   enum class Align { kLeft, kRight };
@@ -44,7 +45,7 @@ class Table {
 // "[#####.....]  42%" for 0.42.
 std::string progress_bar(double fraction, std::size_t width);
 
-// One line on stderr that is written over, and gone in the end. Silent when stderr is no terminal.
+// One line on stderr that is written over, and removed at the end. Silent if stderr is no terminal.
 class StatusLine {
  public:
   StatusLine() = default;
@@ -59,8 +60,8 @@ class StatusLine {
   std::string shown_;
 };
 
-// "loading 42%", "waking" or "reading 31% of 12000 tokens", the server's comment while an answer has not begun, as a
-// status line; nothing to show if it is another comment.
+// The line of progress for a comment of the server: "loading 42%", "waking" or "reading 31% of 12000 tokens". Empty for
+// any other comment.
 std::string describe_progress(std::string_view comment, std::string_view model);
 
 // For people: "12,000", "135M", "1.5 s", "3 min ago".

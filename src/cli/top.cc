@@ -1,4 +1,4 @@
-// minerva top: what goes on, at a glance, and an end to one of it.
+// minerva top: shows what the server does, and can cancel a request.
 #include "cli/top.h"
 
 #include <fmt/format.h>
@@ -26,11 +26,12 @@ namespace {
 constexpr std::chrono::milliseconds kRefresh(1000);
 constexpr std::string_view kHelp = "q: quit   up, down: select   c: cancel";
 
-// Set by a signal that ends the program: it leaves the terminal as it was.
+// Set by a signal that ends the program. The program then restores the terminal.
 std::atomic<bool> ended = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-// The whole terminal for its lifetime: keys come one by one, nothing is echoed, and what stood there comes back.
+// Takes the whole terminal while it exists: keys come one by one without an echo. Its destructor restores what was
+// there.
 class Screen {
  public:
   Screen() {
@@ -67,7 +68,7 @@ class Screen {
     put(out + "\033[J\r\n" + fitted(last, 1, columns));
   }
 
-  // Adds what is typed within `limit`. false: nothing more can be.
+  // Adds the keys that are typed within `limit`. false: there will be no more.
   static bool read_keys(std::string& typed, std::chrono::milliseconds limit) {
     pollfd waiting{STDIN_FILENO, POLLIN, 0};
     if (::poll(&waiting, 1, static_cast<int>(limit.count())) <= 0) return true;
@@ -95,12 +96,12 @@ Result<nlohmann::json> get(HttpClient& client, const char* path) {
   return parse_answer(*answer);
 }
 
-// What is shown, and what a person does with it.
+// The screen, and the keys that a person presses.
 class Top {
  public:
   explicit Top(HttpClient& client) : client_(client) {}
 
-  // Errors: the server's, on which the last answers stay.
+  // Asks the server. Errors: the server's; the last answers stay then.
   Result<void> refresh() {
     Result<nlohmann::json> stats = get(client_, "/v1/models/stats");
     if (!stats) return fail(stats.error());
@@ -118,7 +119,7 @@ class Top {
     return top_text(stats_, requests_, look);
   }
 
-  // Until a person has enough of it.
+  // Runs until the user quits.
   void watch() {
     const Screen screen;
     std::string typed;
@@ -148,7 +149,7 @@ class Top {
     return note_.empty() ? std::string(kHelp) : note_;
   }
 
-  // false: it is over.
+  // false: the user quits.
   bool press(Key key) {
     if (!asked_.empty()) {
       const std::string id = std::exchange(asked_, {});
@@ -171,7 +172,7 @@ class Top {
   nlohmann::json stats_;
   nlohmann::json requests_;
   std::string selected_;
-  std::string asked_;  // whether to cancel it
+  std::string asked_;  // the request that the user is asked about: cancel it?
   std::string note_;
   bool note_is_error_ = false;
 };

@@ -1,4 +1,5 @@
-// What `minerva top` shows, and the keys it takes. Apart from the terminal and the server, so that it can be tested.
+// The text that `minerva top` shows, and the keys that it takes. Separate from the terminal and the server, so that it
+// can be tested.
 //
 // Plain functions; any thread.
 #pragma once
@@ -11,27 +12,28 @@
 
 namespace minerva::cli {
 
-// "reading 31 % of 12,000 tokens", "loading 42 %", "waiting, place 2", "generating": of a request in flight.
+// What a request in flight does: "reading 31 % of 12,000 tokens", "loading 42 %", "waiting, place 2", "generating".
 std::string phase_text(const nlohmann::json& request);
 
 struct TopLook {
-  std::string selected = {};  // a request's id; empty: none is marked
+  std::string selected = {};  // the id of a request; empty: none is selected
   bool colour = false;
   std::size_t most_ended = 10;
 };
-// `stats`: what GET /v1/models/stats answered; `requests`: GET /v1/requests. Lines, each with its end.
+// `stats`: the answer of GET /v1/models/stats; `requests`: that of GET /v1/requests. Returns lines, each with its end.
 std::string top_text(const nlohmann::json& stats, const nlohmann::json& requests, const TopLook& look);
 
-// As much of `text` as fits: its first lines, each cut at so many columns. Escape sequences of colours take none.
+// The first lines of `text`, as many as fit, each cut after that many columns. Escape sequences for colours take no
+// column.
 std::string fitted(std::string_view text, std::size_t rows, std::size_t columns);
 
-// The ids of the requests in flight, in the order they are shown.
+// The ids of the requests in flight, in the order in which they are shown.
 std::vector<std::string> shown_ids(const nlohmann::json& requests);
-// The id `step` places further than `selected`, at most to an end. Empty: there is none.
+// The id that is `step` places after `selected`, at most the first or last one. Empty: there is none.
 std::string moved(const std::vector<std::string>& ids, const std::string& selected, int step);
 
 enum class Key { kNone, kUp, kDown, kCancel, kYes, kQuit, kOther };
-// Takes the first key of what was typed. kNone: nothing was, or not all of it yet.
+// Removes the first key from what was typed. kNone: there is none, or only a part of one.
 Key take_key(std::string& typed);
 
 }  // namespace minerva::cli

@@ -1,4 +1,4 @@
-// minerva unload: take a model out of memory.
+// minerva unload: moves a model out of memory.
 #include <fmt/format.h>
 
 #include <memory>

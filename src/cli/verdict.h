@@ -1,4 +1,4 @@
-// Verdict: what a comparison of policies says to whoever runs one of them.
+// Verdict: what a comparison of policies means for an operator who uses one of them.
 //
 // Plain functions; any thread.
 #pragma once
@@ -10,8 +10,8 @@
 namespace minerva::cli {
 
 struct Verdict {
-  std::string best;    // policy; the one in use if none is better
-  double saves_s = 0;  // of waiting for loads, if it took the place of the one in use
+  std::string best;    // a policy; the one in use if none is better
+  double saves_s = 0;  // how much less time requests would wait for loads with `best`
   std::string sentence;
 };
 

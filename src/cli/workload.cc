@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using cachesim::TraceModel;
 
-// What a replay takes.
+// A replay takes no longer loads.
 constexpr Duration kLongestLoad = std::chrono::hours(1);
 
 // "a", "b" and 3 more.
@@ -40,7 +40,7 @@ std::vector<bool> negation(std::vector<bool> flags) {
   return flags;
 }
 
-// Models of the catalog that a trace may be about, with what earlier servers learned of them.
+// The catalog's models that a trace may be about, with what earlier servers learned about them.
 class KnownModels {
  public:
   explicit KnownModels(const Config& config)
@@ -74,7 +74,7 @@ class KnownModels {
   Catalog catalog_;
 };
 
-// Leaves out what cannot be replayed on this machine, and says so.
+// Leaves out what cannot be replayed on this machine, and adds notes about that.
 void cut_down(Workload& workload) {
   const auto leave_out = [&](auto matches, std::string_view why) {
     const std::vector<TraceModel>& models = workload.trace.models;

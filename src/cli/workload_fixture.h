@@ -1,4 +1,4 @@
-// For tests of what is made of a recorded trace.
+// A fixture for tests of a recorded trace: a machine with models and state. One thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ class WorkloadTest : public testing::Test {
   void record(const std::string& file, const std::string& text) const {
     std::ofstream(folder_ / "state" / "trace" / file) << text;
   }
-  // As a server would that has inspected and run it.
+  // Writes what a server would know that has inspected and run the model.
   void learn(const std::string& name, const ModelMetadata& metadata) const {
     io::Loop loop;
     const auto driver = make_llama_driver(loop, {.engine_path = config_.engine, .runtime_dir = {}, .defaults = {}});

@@ -25,14 +25,14 @@ constexpr std::size_t kMaxKeyBytes = 512;
 constexpr std::size_t kMaxNameBytes = 64;
 constexpr std::size_t kMaxFileBytes = 1 << 20;
 
-// The same as long as the key is the same.
+// The same number as long as the key is the same.
 UserId user_of(const api::Sha256& hash) {
   std::uint64_t user = 0;
   std::memcpy(&user, hash.data(), sizeof(user));
   return UserId{user};
 }
 
-// The name of "NAME: KEY", and the key; without a name that is empty.
+// Splits "NAME: KEY" into the name and the key. Without a name the first is empty.
 std::pair<std::string_view, std::string_view> split_name(std::string_view text) {
   const std::size_t at = text.find(kBehindName);
   if (at == std::string_view::npos) return {{}, text};
@@ -48,7 +48,8 @@ Failure bad_file(const std::string& path, std::string_view problem) {
   return fail(ErrorCode::kInvalidArgument, fmt::format("{}: {}", path, problem));
 }
 
-// The whole file, after a look at who else may read it: at the one that is open, so that nobody exchanges it between.
+// Reads the whole file, and refuses it if others may read it. It checks the file that is open, so that nobody can
+// exchange the file in between.
 Result<std::string> read_private_file(const std::string& path) {
   const io::Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd) return bad_file(path, std::strerror(errno));
@@ -132,7 +133,7 @@ std::optional<Caller> ApiKeys::find(std::string_view key) const {
   const api::Sha256 hash = api::sha256(key);
   bool found = false;
   Priority priority = Priority::kNormal;
-  // No early end: how long it takes must not tell which key it was, or how much of one was right.
+  // Compares with every key: the time must not tell which key it was, or how much of a key was right.
   for (const Key& own : keys_) {
     const bool same = CRYPTO_memcmp(own.hash.data(), hash.data(), hash.size()) == 0;
     found |= same;
@@ -143,7 +144,7 @@ std::optional<Caller> ApiKeys::find(std::string_view key) const {
 }
 
 std::optional<Caller> ApiKeys::find_user(UserId user) const {
-  // As in find(), the priority that was given last counts.
+  // As in find(): the priority that was added last counts.
   const auto own =
       std::find_if(keys_.rbegin(), keys_.rend(), [&](const Key& key) { return user_of(key.hash) == user; });
   if (own == keys_.rend()) return std::nullopt;

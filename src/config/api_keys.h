@@ -14,27 +14,26 @@
 
 namespace minerva {
 
-// A key as the config holds it: "sha256:" and 64 hex digits, behind its name where it has one ("anna: sha256:...").
-// `text` is a key, or already such a hash (which can be written into a file instead of the key); behind a name and ":
-// ", which no key can hold. Errors: kInvalidArgument for what cannot be sent in a header, and for a name that cannot be
-// shown.
+// A key in the form of the config: "sha256:" and 64 hex digits, with its name in front if it has one ("anna:
+// sha256:..."). `text` is a key, or already such a hash (which can stand in a file instead of the key). A name and ": "
+// may stand in front; no key can hold ": ". Errors: kInvalidArgument for a key that cannot be sent in a header, and for
+// a name that cannot be shown.
 Result<std::string> hash_api_key(std::string_view text);
 
-// One key (or hash, with its name or without) per line; empty lines and those that start with "#" are passed over.
-// Errors: kInvalidArgument: it cannot be read, others may read it, or it holds no key.
+// Reads one key (or hash) per line, with or without a name. Skips empty lines and lines that start with "#".
+// Errors: kInvalidArgument: the file cannot be read, others may read it, or it holds no key.
 Result<std::vector<std::string>> read_api_key_file(const std::string& path);
 
 class ApiKeys {
  public:
-  // A key that is added twice has the priority and the name it was given last. Requires: `key` comes from
-  // hash_api_key().
+  // If a key is added twice, the last priority and the last name count. Requires: `key` comes from hash_api_key().
   void add(std::string_view key, Priority priority = Priority::kNormal);
   bool empty() const { return keys_.empty(); }
-  // Whose key it is: the same user as long as the key is the same. Nothing if it is none of these.
+  // The holder of the key: the same user as long as the key is the same. Nothing if it is none of these keys.
   std::optional<Caller> find(std::string_view key) const;
-  // The same of somebody whose key was found before. Nothing if that key is none of these (any more).
+  // The same for a user whose key was found before. Nothing if the key is no longer among these.
   std::optional<Caller> find_user(UserId user) const;
-  // The name of that key; empty: the key has no name, or is none of these.
+  // The name of that user's key; empty: the key has no name, or is none of these.
   std::string name_of(UserId user) const;
 
  private:

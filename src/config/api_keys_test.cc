@@ -10,7 +10,7 @@
 namespace minerva {
 namespace {
 
-// Of "secret"; by sha256sum.
+// The hash of "secret", by sha256sum.
 constexpr std::string_view kSecretHash = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
 TEST(ApiKeys, AreHashed) {

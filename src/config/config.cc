@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 5> kOtherVariables = {"MINERVA_URL", "MINERVA_CACERT", "MINERVA_CONFIG",
                                                              "MINERVA_CACHE", "MINERVA_LLAMA_SOURCE"};
 
-// What a container platform tells every program of a service that is called minerva.
+// Whether a container platform sets this variable for every program beside a service that is called minerva.
 bool is_of_platform(std::string_view name) {
   return name == "MINERVA_PORT" || name.starts_with("MINERVA_PORT_") || name.starts_with("MINERVA_SERVICE_");
 }
@@ -36,7 +36,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
-// Values of one key gather into one setting; a key given here hides what an earlier layer said.
+// Adds a layer. Several values of one key make one setting. A key of this layer replaces what an earlier layer said.
 Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings& layer,
                        const std::function<std::string(const ConfigRow&)>& where) {
   std::error_code error;
@@ -48,7 +48,7 @@ Result<void> add_layer(std::map<std::string, Setting>& settings, const Settings&
     Setting& setting = own[name];
     setting.where = where(*row);
     setting.base = base;
-    if (!is_list(row->toml)) setting.values.clear();  // the last one counts
+    if (!is_list(row->toml)) setting.values.clear();  // the last value counts
     setting.values.push_back(text);
   }
   for (auto& [name, setting] : own) settings[name] = std::move(setting);
@@ -73,7 +73,7 @@ Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   return path;
 }
 
-// Where huggingface_hub and llama.cpp keep what they fetched: as they ask the environment.
+// The folder where huggingface_hub and llama.cpp keep what they fetched. It follows the same variables as they do.
 Result<std::string> hub_cache_folder() {
   constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
                                                                            {"HF_HUB_CACHE", ""},
@@ -102,7 +102,7 @@ Result<void> fill_defaults(Config& config) {
   config.pull_folder = hub && std::find(dirs.begin(), dirs.end(), *hub) != dirs.end() ? *hub : dirs.front();
   if (config.state_dir.empty()) {
     const char* const state = std::getenv("XDG_STATE_HOME");
-    // The specification says to ignore a relative one.
+    // The specification says to ignore a relative path.
     auto path = state != nullptr && *state == '/' ? expand_path("minerva", state)
                                                   : home_folder(".local/state/minerva", "--state-dir");
     if (!path) return fail(path.error());
@@ -116,7 +116,7 @@ Result<void> fill_defaults(Config& config) {
   return {};
 }
 
-// What only all settings together can tell.
+// Checks what only all settings together can show.
 Result<void> check_access(Config& config, const std::map<std::string, Setting>& settings) {
   const auto where = [&](const std::string& name) {
     const auto setting = settings.find(name);
@@ -169,7 +169,7 @@ Result<void> check_access(Config& config, const std::map<std::string, Setting>& 
 Result<void> find_zone(Config& config) {
   const auto scheduled = [](const ModelEntry& entry) { return entry.preload_at || entry.unload_at; };
   const auto first = std::find_if(config.models.begin(), config.models.end(), scheduled);
-  // A machine that does not tell its zone is no reason to refuse what needs none.
+  // If the machine does not tell its zone, that is an error only for a config that needs the zone.
   if (first == config.models.end() || !config.time_zone.empty()) return {};
   const auto zone = TimeZone::of_machine();
   if (!zone) {
@@ -206,7 +206,7 @@ std::string comment(std::string_view text) {
   return result + fmt::format("# {}\n", text);
 }
 
-// The tables of one kind, one for each entry of the config.
+// Describes the tables of one kind, one for each entry of the config.
 template <typename Row, typename Entry>
 std::string describe_entries(std::string_view kind, const std::vector<Row>& rows, const std::vector<Entry>& entries) {
   std::string text;
@@ -224,7 +224,7 @@ std::string describe_entries(std::string_view kind, const std::vector<Row>& rows
   return text;
 }
 
-// Names of the entries of which there is another one, or one in `next` or `running` only.
+// The names of the entries that differ, and of those that are in `next` or `running` only.
 template <typename Entry>
 std::vector<std::string> changed_entries(std::string_view kind, const std::vector<Entry>& running,
                                          const std::vector<Entry>& next) {
@@ -267,7 +267,7 @@ EnvironmentSettings settings_from_environment(const std::vector<std::string>& en
           name));
       continue;
     }
-    if (text.empty()) continue;  // as if it were not set
+    if (text.empty()) continue;  // an empty variable counts as not set
     for (std::string& piece : split(text, row->separator)) settings.emplace_back(row->name, std::move(piece));
   }
   return result;
@@ -316,15 +316,16 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
     if (row.get(next) == was) continue;
     if (row.at_start_only) {
       changes.at_restart.push_back(row.name);
-      static_cast<void>(row.set(next, was, "/"));  // was accepted before
+      static_cast<void>(row.set(next, was, "/"));  // cannot fail: it was accepted before
     } else {
       changes.live.push_back(row.name);
     }
   }
   if (running.api_key_file == next.api_key_file && running.file_keys != next.file_keys) {
-    changes.live.emplace_back("api_key_file");  // what is in it
+    changes.live.emplace_back("api_key_file");  // the content of the file has changed
   }
-  // Checked against a listen address that counts after a restart only: without a key it stays as closed as it is.
+  // The new config was checked against an address that takes effect at the next start. Until then it must not open the
+  // old address without a key.
   if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);
   for (std::string& name : changed_entries("preset", running.presets, next.presets)) changes.live.push_back(name);
@@ -382,7 +383,7 @@ std::string trace_folder(const Config& config) { return config.state_dir + "/tra
 
 Bytes share_of(const BudgetSetting& setting, Bytes whole) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
-  if (setting.percent >= 100) return whole;  // also of more than fits the arithmetic below
+  if (setting.percent >= 100) return whole;  // also keeps the arithmetic below from overflowing
   const double bytes = static_cast<double>(whole.count()) * setting.percent / 100;
   return Bytes(static_cast<std::uint64_t>(bytes + 0.5));
 }
@@ -394,7 +395,7 @@ Bytes resolve_budget(const BudgetSetting& setting, const io::MachineMemory& memo
 std::string budget_warning(const Config& config, const io::MachineMemory& memory, Bytes held) {
   const Bytes budget = resolve_budget(config.memory_budget, memory);
   const io::MemoryLevel* tightest = nullptr;
-  Bytes most;  // that models can have there
+  Bytes most;  // the most that models can have on that level
   for (const io::MemoryLevel& level : memory.levels) {
     if (!level.available) continue;
     const Bytes room = *level.available + held - level.to_stay_free(config.min_free_memory);

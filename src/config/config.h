@@ -1,9 +1,8 @@
-// Config: everything `minerva serve` can be told, from flags, environment, a TOML file and defaults, in that
-// precedence.
+// Config: all settings of `minerva serve`, from flags, environment, a TOML file and defaults, in that precedence.
 //
-// One table (config.cc) describes every key: name, type, unit, default, meaning. The file parser, the environment
-// (MINERVA_...), the flags of `serve`, `serve --check` and the reference in the docs all come from it.
-// Plain values; reading blocks.
+// One table (config_keys.cc) describes every key: name, type, unit, default, meaning. The file parser, the environment
+// (MINERVA_...), the flags of `serve`, and `serve --check` come from that table.
+// Threading: plain values. Reading blocks.
 #pragma once
 
 #include <chrono>
@@ -26,40 +25,41 @@
 
 namespace minerva {
 
-// A size, or a share of what the setting names.
+// A size, or a share. Each setting says of what.
 struct BudgetSetting {
-  double percent = 80;  // used when bytes is 0
+  double percent = 80;  // counts if `bytes` is 0
   Bytes bytes;
 };
 
 struct Config {
-  std::vector<io::Address> listen = {{"127.0.0.1", 3000, ""}, {"::1", 3000, ""}};  // one at least
+  std::vector<io::Address> listen = {{"127.0.0.1", 3000, ""}, {"::1", 3000, ""}};  // at least one
   std::vector<std::string> models_dirs;  // absolute, ~ expanded; default: ~/models and the Hugging Face cache
-  bool models_dirs_are_default = false;  // nobody named one: those that are not there are no problem
-  std::string default_model;             // of a request that names none; empty: it is refused
-  std::string unknown_model = "refuse";  // or "default": a request for a model that there is not gets default_model
-  BudgetSetting memory_budget;           // a share is of what is available, the cgroup's limit included
-  std::string fit = "on";                // or "off": a model that does not fit the budget is refused as it is set
+  bool models_dirs_are_default = false;  // the config names none: a default folder that does not exist is no problem
+  std::string default_model;             // for a request that names no model; empty: such a request is refused
+  std::string unknown_model = "refuse";  // or "default": a request for an unknown model gets default_model
+  BudgetSetting memory_budget;           // a share is one of what is available, with the cgroup's limit
+  std::string fit = "on";                // or "off": a model that does not fit the budget is refused
   unsigned max_models = 0;
   std::string policy = "hazard";
-  std::string state_dir;  // 0700; default $XDG_STATE_HOME/minerva
-  std::string engine;     // path of minerva-engine; default: beside this program
-  std::string ui_dir;     // of the built web UI, which need not be there; default: beside this program
+  std::string state_dir;  // mode 0700; default: $XDG_STATE_HOME/minerva
+  std::string engine;     // the path of minerva-engine; default: beside this program
+  std::string ui_dir;     // the folder of the built web UI, which may be missing; default: beside this program
   std::string sandbox = "auto";
   std::string time_zone;  // empty: the machine's
-  TimeZone zone;          // which that is; UTC while no model has a schedule and none is named
+  TimeZone zone;          // the zone that time_zone names; UTC while no model has a schedule and none is named
   std::string log_format = "text";
   std::string log_level = "info";
-  std::vector<std::string> api_keys;  // as hash_api_key() makes them: never the keys
+  std::vector<std::string> api_keys;  // as hash_api_key() returns them: hashes, never the keys
   std::string api_key_file;
-  std::vector<std::string> file_keys;        // no key: those in that file, as api_keys
-  std::vector<std::string> admin_keys;       // as api_keys
-  ApiKeys administrators;                    // those of admin_keys
-  ApiKeys accepted_keys;                     // those of both, of admin_keys and of other priorities
-  std::vector<std::string> allowed_hosts;    // [limits] allowed_hosts: Host names beside loopback's own
-  std::vector<std::string> allowed_origins;  // [limits] allowed_origins: "http://localhost:*"; each * but a / itself
+  std::vector<std::string> file_keys;      // not a key of the config: the keys in api_key_file, as api_keys
+  std::vector<std::string> admin_keys;     // as api_keys
+  ApiKeys administrators;                  // the keys of admin_keys
+  ApiKeys accepted_keys;                   // all keys: api_keys, file_keys, admin_keys and those with a priority
+  std::vector<std::string> allowed_hosts;  // [limits] allowed_hosts: names for the Host field, beside those of loopback
+  // [limits] allowed_origins: "http://localhost:*"; each * matches anything but a /
+  std::vector<std::string> allowed_origins;
 
-  bool is_loopback() const;  // whether every address it listens on is
+  bool is_loopback() const;  // whether every address in `listen` is loopback
 
   // [tls] both or none
   std::string tls_certificate;
@@ -68,15 +68,15 @@ struct Config {
   // [limits]
   io::HttpLimits http;
   Bytes max_body = Bytes::mib(64);
-  Bytes max_queued_bytes = Bytes::mib(256);  // of buffered request bodies in all
+  Bytes max_queued_bytes = Bytes::mib(256);  // for all buffered request bodies together
   unsigned max_connections = 1024;
-  unsigned max_connections_per_peer = 0;  // 0: half of max_connections, but for loopback
+  unsigned max_connections_per_peer = 0;  // 0: half of max_connections, and no limit for loopback
   Duration request_timeout = std::chrono::hours(1);
   Duration drain_timeout = std::chrono::seconds(30);
   Duration unload_timeout = std::chrono::seconds(30);
   Duration stop_grace = std::chrono::seconds(2);
-  Duration stall_timeout = std::chrono::seconds(30);  // 0: engines that hang are left alone
-  std::optional<Bytes> min_free_memory;               // as MemoryLevel::to_stay_free() takes it
+  Duration stall_timeout = std::chrono::seconds(30);  // 0: an engine that hangs is not killed
+  std::optional<Bytes> min_free_memory;               // in the form that MemoryLevel::to_stay_free() takes
 
   // [queue]
   unsigned max_queue_per_model = 512;
@@ -85,7 +85,7 @@ struct Config {
   Duration min_residency = std::chrono::seconds(2);
   Duration load_timeout = std::chrono::minutes(10);
   Duration head_start = std::chrono::seconds(10);
-  unsigned max_switches_per_second = 20;        // 0: as many as there are
+  unsigned max_switches_per_second = 20;        // 0: no limit
   std::vector<std::string> high_priority_keys;  // as api_keys
   std::vector<std::string> low_priority_keys;
 
@@ -93,13 +93,14 @@ struct Config {
   std::vector<std::string> pull_hosts = {"huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co"};
   Bytes pull_max_rate;  // per second; 0: no limit
   Duration pull_stall_timeout = std::chrono::seconds(30);
-  unsigned pull_parallel = 4;  // ranges of one file at once
-  std::string pull_folder;     // no key: the Hugging Face cache if it is a models folder, else the first of these
+  unsigned pull_parallel = 4;  // how many ranges of one file come at once
+  // not a key of the config: the Hugging Face cache if that is a models folder, else the first models folder
+  std::string pull_folder;
 
-  // [park] what it means on this machine: parking.h
+  // [park]; parking.h says what it means on this machine
   bool park = true;
-  BudgetSetting park_memory{25, {}};  // a share is of the memory budget
-  BudgetSetting park_images{50, {}};  // a share is of what is free on the folder's file system
+  BudgetSetting park_memory{25, {}};  // a share is one of the memory budget
+  BudgetSetting park_images{50, {}};  // a share is one of the free space on the folder's file system
   std::string park_folder;            // absolute; default: images in state_dir
 
   // [restart]
@@ -116,55 +117,56 @@ struct Config {
   bool may_fit() const { return fit == "on"; }
 };
 
-// Key -> text, as given by flags ("--max-models 2" is {"max_models", "2"}) or the environment. A repeatable key appears
-// once per value.
+// Keys and their texts, as flags ("--max-models 2" is {"max_models", "2"}) or the environment give them. A repeatable
+// key comes once per value.
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
 struct EnvironmentSettings {
   Settings settings;
-  std::vector<std::string> warnings;  // a sentence for each MINERVA_* variable that nobody knows
+  std::vector<std::string> warnings;  // a sentence for each unknown MINERVA_* variable
 };
 
-// The MINERVA_* variables that name a key, and MINERVA_API_KEY (one key, the client's too). Neither settings nor
-// unknown are those of other parts (MINERVA_URL, MINERVA_CONFIG, MINERVA_CACHE, ...), and those that a container
-// platform gives every program beside a service called minerva (MINERVA_SERVICE_*, MINERVA_PORT, MINERVA_PORT_*).
+// The settings in the MINERVA_* variables. MINERVA_API_KEY is one key, which the client uses too. Skips the variables
+// of other parts (MINERVA_URL, MINERVA_CONFIG, MINERVA_CACHE, ...), and those that a container platform sets for every
+// program beside a service called minerva (MINERVA_SERVICE_*, MINERVA_PORT, MINERVA_PORT_*).
 EnvironmentSettings settings_from_environment(const std::vector<std::string>& environment);
 
-// `file`: empty for none. Errors: kInvalidArgument whose message starts with where: "minerva.toml:12:5: ...",
+// `file`: empty for none. Errors: kInvalidArgument, whose message starts with the place: "minerva.toml:12:5: ...",
 // "environment MINERVA_LISTEN: ...", "--listen: ...".
 Result<Config> load_config(const std::string& file, const Settings& environment, const Settings& flags);
 
-// Where a config comes from, so that it can be read again.
+// The sources of a config, so that it can be read again.
 struct ConfigSource {
   std::string file;  // empty: none
   Settings environment;
   Settings flags;
-  std::vector<std::string> warnings = {};  // of what was passed over, in sentences
+  std::vector<std::string> warnings = {};  // sentences about variables that were skipped
 
   Result<Config> load() const { return load_config(file, environment, flags); }
 };
 
-// What a config changes of the one that runs, by name: "max_models", "model.\"a\"".
+// The names of what differs between a config and the running one: "max_models", "model.\"a\"".
 struct ConfigChanges {
-  std::vector<std::string> live;        // take effect now
-  std::vector<std::string> at_restart;  // count at start only
+  std::vector<std::string> live;        // these take effect now
+  std::vector<std::string> at_restart;  // these take effect at the next start
 };
-// Sets what counts at start only back in `next` to what runs.
+// Compares the two. In `next`, sets what takes effect at the next start back to the running value.
 ConfigChanges compare_configs(const Config& running, Config& next);
 
 // The effective config as TOML with a comment per key (unit, default, meaning): what `serve --check` prints.
 std::string describe_config(const Config& config);
 
-// The same for whoever may use the server, without the comments and without secrets: no keys, not even their hashes,
-// of models' commands the program alone, and no presets. load_told_config() reads it.
+// The same for anybody who may use the server: without comments and without secrets. It has no keys and no hashes of
+// keys, of a model's command only the program, and no presets. load_told_config() reads it.
 std::string tell_config(const Config& config);
-// What a server told. It has no keys, and whether it may be served is not asked. Errors: kInvalidArgument.
+// Reads what tell_config() of a server wrote. It has no keys, and it is not checked whether such a config may be
+// served. Errors: kInvalidArgument.
 Result<Config> load_told_config(const std::string& text);
 
-// One per key of the table, for `serve`'s flags and the docs.
+// One key of the table, for the flags of `serve` and the docs.
 struct ConfigKey {
-  std::string name;         // "limits.max_body"; a top-level key has no dot
-  std::string flag;         // "--max-models"; empty: file and environment only. Of a boolean there is "--no-..." too
+  std::string name;  // "limits.max_body"; a top-level key has no dot
+  std::string flag;  // "--max-models"; empty: only in the file and the environment. A boolean also has "--no-..."
   std::string environment;  // "MINERVA_LIMITS_MAX_BODY"
   std::string type;         // "size", "duration", "integer", "boolean", "text", "list of text", "size or percent"
   std::string default_text;
@@ -174,19 +176,18 @@ struct ConfigKey {
 };
 const std::vector<ConfigKey>& config_keys();
 
-// Where the server records which models are asked for.
+// The folder where the server records which models are asked for.
 std::string trace_folder(const Config& config);
 
-// What a setting means of so many bytes.
+// The bytes that a setting means, as a share of `whole`.
 Bytes share_of(const BudgetSetting& setting, Bytes whole);
 
-// The bytes a budget setting means. A percentage is of the lowest limit there is, the machine's or a cgroup's, whoever
-// holds that memory now: so it means the same tomorrow, and after a reload. What others hold is MemoryPressure's
-// matter.
+// The bytes that a budget setting means. A percentage is one of the lowest limit (the machine's or a cgroup's), whoever
+// holds that memory now. So it means the same tomorrow, and after a reload. MemoryPressure deals with what others hold.
 Bytes resolve_budget(const BudgetSetting& setting, const io::MachineMemory& memory);
 
-// Why models could not have all of the budget as things are, in sentences that say what to do; empty if they can.
-// `held`: what Minerva's own engines have of what is taken.
+// Why the models could not have the whole budget now, in sentences that say what to do; empty if they can. `held`: the
+// part of the taken memory that Minerva's own engines have.
 std::string budget_warning(const Config& config, const io::MachineMemory& memory, Bytes held);
 
 }  // namespace minerva

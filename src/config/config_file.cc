@@ -1,4 +1,4 @@
-// TOML: the only place that knows it.
+// Reads the TOML file. Only this file knows toml++.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 #include <iterator>
 #include <optional>
 
-// toml++ asserts what a malformed file can break ("x = [1, }"): that must end the reading and not the program. This
-// file is compiled without NDEBUG, under which the same would be undefined behaviour.
+// toml++ has assertions that a malformed file can break ("x = [1, }"). Such a file must end the reading, and not the
+// program. So this source is compiled without NDEBUG: with NDEBUG the same file would cause undefined behaviour.
 namespace {
 struct MalformedToml {};
 }  // namespace
@@ -50,7 +50,7 @@ std::string_view kind_name(TomlKind kind) {
   return {};
 }
 
-// Nothing if there is something in it that JSON does not have.
+// Nothing if the node holds something that JSON does not have.
 std::optional<api::Json> json_of(const toml::node& node) {
   if (const auto* const text = node.as_string(); text != nullptr) return api::Json(text->get());
   if (const auto* const integer = node.as_integer(); integer != nullptr) return api::Json(integer->get());
@@ -79,7 +79,7 @@ std::optional<api::Json> json_of(const toml::node& node) {
   return std::nullopt;
 }
 
-// Nothing if the node is of another type.
+// The node's values; nothing if it has another type.
 std::optional<Values> values_of(const toml::node& node, TomlKind kind) {
   const bool takes_text = kind == TomlKind::kText || kind == TomlKind::kTextOrInteger || kind == TomlKind::kTextOrList;
   const bool takes_integer = kind == TomlKind::kInteger || kind == TomlKind::kTextOrInteger;
@@ -105,7 +105,7 @@ std::optional<Values> values_of(const toml::node& node, TomlKind kind) {
   return std::nullopt;
 }
 
-// Nothing if toml++ gave up on it (MalformedToml).
+// Nothing if toml++ gave up on the text (MalformedToml).
 std::optional<toml::parse_result> try_parse(std::string_view text) {
   try {
     return toml::parse(text);
@@ -116,10 +116,10 @@ std::optional<toml::parse_result> try_parse(std::string_view text) {
 
 bool is_beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 
-// What a quote opens, from its first quote to behind its last one.
+// A quoted part of the text, from its first quote to behind its last one.
 struct Quotation {
   std::size_t end;
-  std::size_t stray = std::string_view::npos;  // as stray_letter() has it
+  std::size_t stray = std::string_view::npos;  // the position that stray_letter() looks for, inside the quotation
 };
 
 Quotation quotation(std::string_view text, std::size_t begin) {
@@ -134,7 +134,7 @@ Quotation quotation(std::string_view text, std::size_t begin) {
       if (has_lines && next < text.size() && is_beyond_ascii(text[next])) return {next, next};
       at = std::min(std::max(has_lines ? next : at, at + 1), text.size());
     } else if (has_lines && text.substr(at).starts_with(three)) {
-      // Two more are still the text's own.
+      // Up to two quotes more belong to the text itself.
       const std::size_t last = std::min(text.find_first_not_of(quote, at), text.size());
       return {std::min(last, at + 5)};
     } else if (!has_lines && (text[at] == quote || text[at] == '\n')) {
@@ -146,10 +146,11 @@ Quotation quotation(std::string_view text, std::size_t begin) {
   return {text.size()};
 }
 
-// Where toml++ (3.3 and 3.4) must not come: it asks of characters whether they are blank, and its table for those
-// beyond ASCII promises the compiler that each of a range is in it, which is wrong for most ("\u00e9": undefined
-// behaviour). That is where TOML allows none, outside of quotes and comments; and, which TOML does allow, behind a
-// line's end that a "\" takes away.
+// The position of a character that toml++ (3.3 and 3.4) must not see; npos if there is none. toml++ asks whether a
+// character is blank, and its table for characters beyond ASCII promises the compiler that every character of a range
+// is in the table. That is wrong for most of them ("\u00e9"), so the behaviour is undefined. It asks in two places:
+// outside of quotes and comments, where TOML allows no such character; and behind a line's end that a "\" removes,
+// where TOML does allow it.
 std::size_t stray_letter(std::string_view text) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
@@ -169,10 +170,10 @@ std::size_t stray_letter(std::string_view text) {
   return std::string_view::npos;
 }
 
-// Of a byte of `text`, counted as toml++ counts: lines and letters from 1.
+// The position of byte `at`, counted as toml++ counts: lines and letters from 1.
 toml::source_position position_of(std::string_view text, std::size_t at) {
   const std::string_view before = text.substr(0, at);
-  const std::size_t line_begin = before.rfind('\n') + 1;  // 0 if there is none
+  const std::size_t line_begin = before.rfind('\n') + 1;  // 0 if this is the first line
   const auto is_letter = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; };
   const auto lines = std::count(before.begin(), before.end(), '\n');
   const auto letters = std::count_if(before.begin() + static_cast<std::ptrdiff_t>(line_begin), before.end(), is_letter);
@@ -187,7 +188,7 @@ toml::parse_result parse(std::string_view text) {
         {place, place, nullptr}}};
   }
   if (auto parsed = try_parse(text)) return *std::move(parsed);
-  // Where is not said: it is the last line of the shortest text that it gives up on.
+  // toml++ did not say where. The place is the last line of the shortest text on which it gives up.
   toml::source_index line = 0;
   for (std::size_t end = 0; end < text.size();) {
     end = std::min(text.find('\n', end), text.size() - 1) + 1;
@@ -249,7 +250,7 @@ class Reader {
     return error_at(node.source(), fmt::format("\"{}\" must be {}", name, kind_name(kind)));
   }
 
-  // Names below `section` ("" or "limits."), and the sections themselves at the top.
+  // The keys in `section` ("" or "limits."); at the top level also the sections.
   static std::vector<std::string> known_in(const std::string& section) {
     std::vector<std::string> names;
     for (const ConfigRow& row : config_rows()) {
@@ -325,7 +326,7 @@ class Reader {
     return {};
   }
 
-  // One named table: `kind` is "model" or "preset".
+  // Reads one named table: `kind` is "model" or "preset".
   template <typename Entry>
   Result<Entry> read_entry(std::string_view kind, const toml::key& key, const toml::node& node,
                            const std::vector<KeyRow<Entry>>& rows) {
@@ -361,7 +362,7 @@ class Reader {
     return {};
   }
 
-  // Which keys go together: those of a file, and those of a command.
+  // Checks which keys may stand together: those of a model with a file, or those of one with a command.
   Result<void> check_command(const ModelEntry& entry, const toml::table& table) const {
     static constexpr std::array<std::string_view, 7> kOfFiles = {"path",     "fit",     "context", "context_may_shrink",
                                                                  "parallel", "weights", "args"};
@@ -406,7 +407,7 @@ class Reader {
                                 format_duration(unload_ttl), format_duration(ttl)));
   }
 
-  // No name may mean two models or presets, and no preset another one.
+  // No name may mean two models or presets, and no preset may name another preset.
   Result<void> check_names() const {
     std::map<std::string, std::string> owners;
     for (const ModelEntry& entry : result_.models) owners[entry.id] = entry.id;
@@ -443,7 +444,7 @@ class Reader {
   std::string file_;
   std::string base_;
   ConfigFile result_;
-  std::map<std::string, std::string> places_;  // of "ID" and "ID KEY"
+  std::map<std::string, std::string> places_;  // the places of "ID" and "ID KEY"
 };
 
 }  // namespace

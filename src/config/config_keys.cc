@@ -1,4 +1,4 @@
-// The table.
+// The table of all config keys: each row says how to set, get and describe one key.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,7 +32,8 @@ std::string size_text(Bytes bytes) {
   return fmt::to_string(bytes.count());
 }
 
-// ---- one maker per type. `at` names the member: [](auto& config) -> auto& { return config.member; } ----
+// ---- one maker per type. `at` is a function that returns the member: [](auto& config) -> auto& { return
+// config.member; } ----
 
 template <typename At>
 ConfigRow count_row(std::string name, std::string flag, std::uint64_t least, std::uint64_t most, std::string meaning,
@@ -65,7 +66,7 @@ ConfigRow duration_row(std::string name, Duration least, std::string meaning, At
   return row;
 }
 
-// The flag has a second form, which says no.
+// A boolean's flag has a second form, which sets it to false.
 template <typename At>
 ConfigRow boolean_row(std::string name, std::string flag, std::string meaning, At at) {
   ConfigRow row{std::move(name), std::move(flag), "boolean", TomlKind::kBoolean, std::move(meaning), {}, {}};
@@ -137,7 +138,7 @@ ConfigRow at_start_only(ConfigRow row) {
   return row;
 }
 
-// A path that need not be: "" is none.
+// A path that may be absent: "" means none.
 template <typename At>
 ConfigRow optional_path_row(std::string name, std::string flag, std::string meaning, At at) {
   ConfigRow row = path_row(std::move(name), std::move(flag), "none", std::move(meaning), at);
@@ -149,7 +150,7 @@ ConfigRow optional_path_row(std::string name, std::string flag, std::string mean
   return row;
 }
 
-// ---- the rows that are unlike others ----
+// ---- rows with rules of their own ----
 
 ConfigRow listen_row() {
   ConfigRow row{
@@ -268,9 +269,9 @@ ConfigRow min_free_memory_row() {
                 "",
                 "auto | size",
                 TomlKind::kTextOrInteger,
-                "With less than this left of the machine's memory, or of a cgroup's limit, page cache that can be "
-                "dropped counted as left, idle models are parked or stopped, and none are loaded before there is half "
-                "as much again. auto: a sixteenth of it, at most 1GiB. 0: never.",
+                "If less than this is left of the machine's memory or of a cgroup's limit, idle models are parked or "
+                "stopped, and none are loaded until half as much again is left. Page cache that can be dropped counts "
+                "as left. auto: a sixteenth of it, at most 1GiB. 0: never.",
                 {},
                 {}};
   row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
@@ -291,16 +292,16 @@ ConfigRow min_free_memory_row() {
 }
 
 ConfigRow policy_row() {
-  ConfigRow row{
-      "policy",
-      "--policy",
-      fmt::format("{}", fmt::join(policy_names(), " | ")),
-      TomlKind::kText,
-      "Which model leaves first when another needs room: the least recently used (lru), the least frequently "
-      "used (lfu), the one that is resident longest (fifo), or by what reloads cost and bytes they free: gdsf, "
-      "and hazard, which expects uses from several time scales and takes the cheapest set.",
-      {},
-      {}};
+  ConfigRow row{"policy",
+                "--policy",
+                fmt::format("{}", fmt::join(policy_names(), " | ")),
+                TomlKind::kText,
+                "Which model leaves first when another one needs room: the least recently used one (lru), the least "
+                "frequently used one (lfu), or the one that has been in memory longest (fifo). gdsf and hazard also "
+                "weigh what a reload costs and how many bytes it frees; hazard expects uses from several time scales, "
+                "and takes the cheapest set of models.",
+                {},
+                {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
     const std::string& name = values.front();
     if (const auto policy = make_policy(name); !policy) return fail(policy.error());
@@ -390,8 +391,8 @@ ConfigRow pull_hosts_row() {
       "",
       "list of text",
       TomlKind::kList,
-      "Hosts that models are fetched from, beside the hub's own (HF_ENDPOINT): \"host\", \"*.host\" for what "
-      "is below it, or \"*\". Redirects are held to it too. One in a private network has to be named exactly.",
+      "Hosts that models may be fetched from, beside the hub's own (HF_ENDPOINT): \"host\", \"*.host\" for its "
+      "subdomains, or \"*\". This holds for redirects too. A host in a private network has to be named exactly.",
       {},
       {}};
   row.set = [](Config& config, const Values& values, const std::string&) -> Result<void> {
@@ -445,7 +446,7 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(default_model_row());
   rows.push_back(choice_row(
       "unknown_model", "", {"refuse", "default"},
-      "What a request for a model gets that there is not: refuse (404), or default (default_model, if that is set).",
+      "What a request for an unknown model gets: refuse (a 404), or default (default_model, if that is set).",
       [](auto& c) -> auto& { return c.unknown_model; }));
   rows.push_back(share_row("memory_budget", "--memory-budget",
                            "What all models in memory may take together. A percentage is of the machine's memory, or "
@@ -460,14 +461,14 @@ std::vector<ConfigRow> make_config_rows() {
       "log say what), or off (it is refused).",
       [](auto& c) -> auto& { return c.fit; }));
   rows.push_back(count_row("max_models", "--max-models", 0, 10'000,
-                           "Models in memory at once; 0: bounded by memory only.",
+                           "The most models in memory at once; 0: only the memory limits them.",
                            [](auto& c) -> auto& { return c.max_models; }));
   rows.push_back(at_start_only(policy_row()));
-  rows.push_back(keys_row("api_keys", "--api-key",
-                          "Keys that clients must show one of. Kept and printed as hashes only, and \"sha256:HEX\" may "
-                          "be written instead of a key. \"NAME: KEY\" names it in /v1/requests. MINERVA_API_KEY gives "
-                          "one key.",
-                          [](auto& c) -> auto& { return c.api_keys; }));
+  rows.push_back(keys_row(
+      "api_keys", "--api-key",
+      "Clients must show one of these keys. They are kept and printed as hashes only; \"sha256:HEX\" may stand in "
+      "place of a key. \"NAME: KEY\" gives the key a name for /v1/requests. MINERVA_API_KEY gives one key.",
+      [](auto& c) -> auto& { return c.api_keys; }));
   rows.push_back(optional_path_row("api_key_file", "--api-key-file",
                                    "A file of more keys, one per line as in api_keys, that only its owner may read.",
                                    [](auto& c) -> auto& { return c.api_key_file; }));
@@ -490,8 +491,8 @@ std::vector<ConfigRow> make_config_rows() {
                                         [](auto& c) -> auto& { return c.ui_dir; })));
   rows.push_back(at_start_only(choice_row(
       "sandbox", "", {"auto", "required", "off"},
-      "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel "
-      "can), required (else no engine is started), off (engines that need device files, such as a GPU's).",
+      "Whether engines are kept from other files, the network and other programs: auto (as far as the kernel can), "
+      "required (otherwise no engine starts), off (for engines that need device files, such as those of a GPU).",
       [](auto& c) -> auto& { return c.sandbox; })));
   rows.push_back(time_zone_row());
   rows.push_back(choice_row("log_format", "--log-format", {"text", "json"}, "The shape of log lines on stderr.",
@@ -503,31 +504,34 @@ std::vector<ConfigRow> make_config_rows() {
   rows.push_back(allowed_hosts_row());
   rows.push_back(allowed_origins_row());
   rows.push_back(size_row("limits.max_head", Bytes(1024), Bytes::mib(1),
-                          "Of a request's first line and header fields; more is answered with 431.",
+                          "The largest head of a request (its first line and header fields); a larger one gets a 431.",
                           [](auto& c) -> auto& { return c.http.max_head; }));
-  rows.push_back(count_row("limits.max_headers", "", 10, 10'000, "Header fields of a request.",
+  rows.push_back(count_row("limits.max_headers", "", 10, 10'000, "The most header fields of a request.",
                            [](auto& c) -> auto& { return c.http.max_headers; }));
-  rows.push_back(duration_row("limits.head_timeout", kSoon, "From the first byte of a request's head to its last.",
+  rows.push_back(duration_row("limits.head_timeout", kSoon,
+                              "The longest time from the first byte of a request's head to its last.",
                               [](auto& c) -> auto& { return c.http.head_timeout; }));
   rows.push_back(duration_row("limits.idle_timeout", kSoon, "A connection without a request is closed after this.",
                               [](auto& c) -> auto& { return c.http.idle_timeout; }));
-  rows.push_back(duration_row("limits.body_timeout", kSoon, "Without a byte of a request's body.",
+  rows.push_back(duration_row("limits.body_timeout", kSoon, "The longest time without a byte of a request's body.",
                               [](auto& c) -> auto& { return c.http.body_timeout; }));
-  rows.push_back(duration_row("limits.write_timeout", kSoon, "Without the client taking a byte of the answer.",
+  rows.push_back(duration_row("limits.write_timeout", kSoon,
+                              "The longest time in which a client takes no byte of the answer.",
                               [](auto& c) -> auto& { return c.http.write_timeout; }));
-  rows.push_back(size_row("limits.max_body", Bytes(1024), kMostSize, "Of a request; more is answered with 413.",
+  rows.push_back(size_row("limits.max_body", Bytes(1024), kMostSize,
+                          "The largest body of a request; a larger one gets a 413.",
                           [](auto& c) -> auto& { return c.max_body; }));
   rows.push_back(size_row("limits.max_queued_bytes", Bytes(1024), kMostSize,
-                          "Of all request bodies held in memory together; more is answered with 429.",
+                          "The most memory for all request bodies together; a request beyond that gets a 429.",
                           [](auto& c) -> auto& { return c.max_queued_bytes; }));
   rows.push_back(count_row("limits.max_connections", "", 1, 1'000'000, "Client connections at once.",
                            [](auto& c) -> auto& { return c.max_connections; }));
-  rows.push_back(at_start_only(
-      count_row("limits.max_connections_per_peer", "", 0, 1'000'000,
-                "Of one address (of one /64 with IPv6). 0: half of max_connections, but for this machine's own.",
-                [](auto& c) -> auto& { return c.max_connections_per_peer; })));
+  rows.push_back(at_start_only(count_row("limits.max_connections_per_peer", "", 0, 1'000'000,
+                                         "The most connections of one address (with IPv6: of one /64). 0: half of "
+                                         "max_connections, and no limit for this machine's own addresses.",
+                                         [](auto& c) -> auto& { return c.max_connections_per_peer; })));
   rows.push_back(duration_row("limits.request_timeout", kSoon,
-                              "From an inference request's arrival to the end of its answer.",
+                              "The longest time from an inference request's arrival to the end of its answer.",
                               [](auto& c) -> auto& { return c.request_timeout; }));
   rows.push_back(duration_row("limits.drain_timeout", Duration::zero(),
                               "How long running requests may go on after SIGTERM.",
@@ -539,8 +543,8 @@ std::vector<ConfigRow> make_config_rows() {
                               "How long an engine may take to end before it is killed.",
                               [](auto& c) -> auto& { return c.stop_grace; }));
   rows.push_back(duration_row("limits.stall_timeout", Duration::zero(),
-                              "An engine that loads or has a request to answer and does nothing at all for so long (no "
-                              "output, no processor time) is killed; 0: never.",
+                              "An engine that loads, or has a request to answer, is killed if it does nothing at all "
+                              "for this long (no output, no processor time); 0: never.",
                               [](auto& c) -> auto& { return c.stall_timeout; }));
   rows.push_back(min_free_memory_row());
 
@@ -554,19 +558,18 @@ std::vector<ConfigRow> make_config_rows() {
                                       [](auto& c) -> auto& { return c.tls_key; })));
 
   rows.push_back(count_row("queue.max_per_model", "", 1, 1'000'000,
-                           "Requests waiting for one model, or for a slot of it; more are answered with 429.",
+                           "The most requests that may wait for one model, or for a slot of it; more get a 429.",
                            [](auto& c) -> auto& { return c.max_queue_per_model; }));
   rows.push_back(count_row("queue.max_total", "", 1, 1'000'000,
-                           "Requests waiting for all models together; more are answered with 429.",
+                           "The most requests that may wait for all models together; more get a 429.",
                            [](auto& c) -> auto& { return c.max_queue; }));
-  rows.push_back(
-      duration_row("queue.max_wait", kSoon,
-                   "A request that waited this long for its model, or for a slot of it, is answered with 503.",
-                   [](auto& c) -> auto& { return c.max_wait; }));
+  rows.push_back(duration_row("queue.max_wait", kSoon,
+                              "A request that has waited this long for its model, or for a slot of it, gets a 503.",
+                              [](auto& c) -> auto& { return c.max_wait; }));
   rows.push_back(duration_row("queue.min_residency", Duration::zero(),
                               "A busy model is not moved out for another before it was in memory this long.",
                               [](auto& c) -> auto& { return c.min_residency; }));
-  rows.push_back(duration_row("queue.load_timeout", kSoon, "A model that takes longer to load is given up.",
+  rows.push_back(duration_row("queue.load_timeout", kSoon, "A load that takes longer than this is given up.",
                               [](auto& c) -> auto& { return c.load_timeout; }));
   rows.push_back(count_row("queue.max_switches_per_second", "", 0, 1'000'000,
                            "How often models may be moved out of memory for others, each second; 0: as often as "
@@ -584,15 +587,15 @@ std::vector<ConfigRow> make_config_rows() {
                           [](auto& c) -> auto& { return c.low_priority_keys; }));
 
   rows.push_back(boolean_row("predict.preload", "",
-                             "Whether models that are likely to be asked for next, by what each user and all of them "
-                             "asked for before, are loaded or woken while nothing goes on and there is room for them: "
-                             "nobody leaves for one, and it is the first to leave. It pauses by itself while fewer "
-                             "than one in ten are used.",
+                             "Whether models that are likely to be asked for next are loaded or woken while nothing "
+                             "else goes on and there is free room for them. What each user, and all users, asked for "
+                             "before says which models are likely. No model leaves for such a model, and it is the "
+                             "first one to leave. This pauses by itself while fewer than one in ten of them are used.",
                              [](auto& c) -> auto& { return c.prediction.preload; }));
   rows.push_back(boolean_row("predict.read_ahead", "",
-                             "Whether the files of such models are read into memory that nobody uses, not even as page "
-                             "cache, where the models themselves are not loaded: while nothing goes on, and as long as "
-                             "limits.min_free_memory stays free.",
+                             "Whether the files of such models are read ahead, where the models themselves are not "
+                             "loaded: into memory that nobody uses, not even as page cache, while nothing else goes "
+                             "on, and as long as limits.min_free_memory stays free.",
                              [](auto& c) -> auto& { return c.prediction.read_ahead; }));
 
   rows.push_back(pull_hosts_row());
@@ -600,45 +603,45 @@ std::vector<ConfigRow> make_config_rows() {
                           "Bytes that a download may take from the network each second; 0: as many as come.",
                           [](auto& c) -> auto& { return c.pull_max_rate; }));
   rows.push_back(duration_row("pull.stall_timeout", std::chrono::seconds(1),
-                              "A download without a byte for so long begins its connection anew, some times.",
+                              "If a download gets no byte for this long, it connects anew, a few times.",
                               [](auto& c) -> auto& { return c.pull_stall_timeout; }));
   rows.push_back(count_row("pull.parallel", "", 1, 16,
-                           "Ranges of one large file that are fetched at once, each by a connection of its own.",
+                           "How many ranges of one large file are fetched at once, each over its own connection.",
                            [](auto& c) -> auto& { return c.pull_parallel; }));
 
-  rows.push_back(boolean_row("park.enabled", "--park",
-                             "Whether an idle model that makes room for another keeps its process and its "
-                             "conversations, with its memory in an image on disk, and is back in milliseconds. A model "
-                             "that cannot be parked is stopped.",
-                             [](auto& c) -> auto& { return c.park; }));
+  rows.push_back(boolean_row(
+      "park.enabled", "--park",
+      "Whether an idle model that makes room for another one is parked: its process and its conversations stay, its "
+      "memory goes to an image on disk, and it is back in milliseconds. A model that cannot be parked is stopped.",
+      [](auto& c) -> auto& { return c.park; }));
   rows.back().environment = "park";
   rows.push_back(share_row("park.memory", "",
-                           "What is left in memory of all parked models together, at most; a part of the memory "
-                           "budget. A percentage is of memory_budget.",
+                           "The most memory that all parked models together may keep; it is a part of the memory "
+                           "budget. A percentage is one of memory_budget.",
                            [](auto& c) -> auto& { return c.park_memory; }));
-  rows.push_back(share_row("park.images", "",
-                           "Disk for the images of all models that were parked, those in use again too. A percentage "
-                           "is of what is free on the folder's file system when the config is read.",
-                           [](auto& c) -> auto& { return c.park_images; }));
+  rows.push_back(
+      share_row("park.images", "",
+                "The most disk space for the images of all models that were parked, including those in use again. A "
+                "percentage is one of what is free on the folder's file system when the config is read.",
+                [](auto& c) -> auto& { return c.park_images; }));
   rows.push_back(at_start_only(path_row("park.folder", "", "images in state_dir",
                                         "Where the images go: a folder on a disk, not in memory (tmpfs). Made with "
                                         "mode 0700 if it is not there. The images have no names in it and go with "
                                         "their engines.",
                                         [](auto& c) -> auto& { return c.park_folder; })));
 
-  rows.push_back(at_start_only(boolean_row(
-      "restart.restore", "",
-      "Whether models that were in memory when the server ended, however it did, come back after the next start: in "
-      "the "
-      "background, the most wanted first, into memory that is free, and behind what is asked for. Those that failed or "
-      "were unloaded by an operator do not. Statistics and what was learned of models go on either way.",
-      [](auto& c) -> auto& { return c.restore; })));
+  rows.push_back(at_start_only(
+      boolean_row("restart.restore", "",
+                  "Whether models that were in memory when the server ended, however it ended, come back after the "
+                  "next start. They come in the background, the most wanted one first, into free memory only, and "
+                  "behind all requests. Models that failed, or that an operator unloaded, do not come back. "
+                  "Statistics, and what was learned about models, are kept in any case.",
+                  [](auto& c) -> auto& { return c.restore; })));
   rows.push_back(at_start_only(boolean_row(
       "trace.enabled", "",
-      "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from whom (a "
-      "number that tells nothing of the key) and how long the model worked for it. No prompts, no addresses. The "
-      "latest 16 MiB "
-      "are kept. `minerva policy compare` and `minerva doctor` read it.",
+      "Whether each request is recorded in trace/ in state_dir: when it came, for which model, from which user (a "
+      "number that says nothing about the key) and how long the model worked for it. No prompts, no addresses. The "
+      "latest 16 MiB are kept. `minerva policy compare` and `minerva doctor` read the record.",
       [](auto& c) -> auto& { return c.trace; })));
   return rows;
 }
@@ -715,15 +718,15 @@ Values preload_values(const ModelEntry& entry) {
 std::vector<ModelRow> make_command_rows() {
   std::vector<ModelRow> rows;
   rows.push_back({"command", "", "list of text", TomlKind::kList,
-                  "A program and its arguments that serve the model in the place of Minerva's engine, over HTTP as "
-                  "OpenAI's API has it, where ${PORT} (of 127.0.0.1) or ${SOCKET} (a Unix socket's path) says. It gets "
+                  "A program, with its arguments, that serves the model in place of Minerva's engine: it speaks "
+                  "OpenAI's API over HTTP, on ${PORT} (of 127.0.0.1) or ${SOCKET} (the path of a Unix socket). It gets "
                   "the model's name as the client wrote it, and runs without a sandbox.",
                   [](ModelEntry& entry, const Values& values, const std::string& base) -> Result<void> {
                     if (values.empty() || values.front().empty()) {
                       return fail(ErrorCode::kInvalidArgument, "it names no program");
                     }
                     entry.command.argv = values;
-                    // One without a slash is looked for in PATH.
+                    // A program without a slash is looked for in PATH.
                     if (values.front().find('/') == std::string::npos) return {};
                     const auto program = expand_path(values.front(), base);
                     if (!program) return fail(program.error());
@@ -731,11 +734,13 @@ std::vector<ModelRow> make_command_rows() {
                     return {};
                   },
                   [](const ModelEntry& entry) { return entry.command.argv; }, "none"});
-  // Arguments and variables may hold keys. Where it listens has to be said, to be a command.
+  // Arguments and variables may hold keys, so they are not told. But a table needs the command to be one of a command
+  // engine.
   rows.back().tell = [](const ModelEntry& entry) {
     return entry.command.argv.empty() ? Values{} : Values{entry.command.argv.front(), "${PORT}"};
   };
-  rows.push_back({"memory", "", "size", TomlKind::kTextOrInteger, "With command: all the memory that it takes.",
+  rows.push_back({"memory", "", "size", TomlKind::kTextOrInteger,
+                  "With command: all the memory that the program takes.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     const auto bytes = parse_bytes(values.front());
                     if (!bytes) return fail(bytes.error());
@@ -752,7 +757,8 @@ std::vector<ModelRow> make_command_rows() {
                   },
                   "none: it is needed"});
   rows.push_back(
-      {"health", "", "text", TomlKind::kText, "With command: the path that is answered with 2xx once it can serve.",
+      {"health", "", "text", TomlKind::kText,
+       "With command: the path for which the program answers 2xx once it can serve.",
        [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
          const std::string& path = values.front();
          const auto is_plain = [](unsigned char c) { return c > ' ' && c < 0x7f; };
@@ -788,7 +794,8 @@ std::vector<ModelRow> make_model_rows() {
                   "The model's file, relative to a models folder or absolute inside one.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     if (values.front().empty()) return fail(ErrorCode::kInvalidArgument, "the path is empty");
-                    // Kept as it is, but for the home folder: which models folder it lies in is found by looking.
+                    // The path is kept as it is written, except for the home folder. Which models folder it lies in is
+                    // found later.
                     const bool home = values.front() == "~" || values.front().starts_with("~/");
                     const auto path = home ? expand_path(values.front(), "/") : Result<std::string>(values.front());
                     if (!path) return fail(path.error());
@@ -805,7 +812,7 @@ std::vector<ModelRow> make_model_rows() {
                   },
                   [](const ModelEntry& entry) { return entry.aliases; }, "none"});
   rows.push_back({"default_for", "", "list of text", TomlKind::kList,
-                  "Paths whose requests go to it if they name no model: \"/sdapi/v1\" and all below.",
+                  "Paths whose requests go to this model if they name none: \"/sdapi/v1\" and everything below it.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     for (const std::string& path : values) {
                       if (path.size() > 1 && path.starts_with('/') && !path.ends_with('/')) continue;
@@ -839,18 +846,18 @@ std::vector<ModelRow> make_model_rows() {
                                  [](auto& e) -> auto& { return e.parallel; }));
   rows.push_back(model_flag_row("pin", "Whether it stays in memory once it is loaded.",
                                 [](auto& e) -> auto& { return e.pinned; }));
-  rows.push_back(
-      {"preload", "", "eager | lazy | schedule", TomlKind::kText,
-       "When it is loaded: at start, on first use, or (and on use before that) at set times, as cron has them "
-       "(minute, hour, day of the month, month, day of the week): \"0 8 * * mon-fri\", by time_zone. It "
-       "then takes the place of idle models if it needs that, and of none that is in use or pinned.",
-       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-         return set_preload(entry, values.front());
-       },
-       preload_values, "lazy"});
+  rows.push_back({"preload", "", "eager | lazy | schedule", TomlKind::kText,
+                  "When it is loaded: at start (eager), on first use (lazy), or at set times, written as for cron "
+                  "(minute, hour, day of the month, month, day of the week): \"0 8 * * mon-fri\", in time_zone. A "
+                  "request before a set time loads it too. At a set time it takes the place of idle models if it needs "
+                  "that, but not of models that are in use or pinned.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    return set_preload(entry, values.front());
+                  },
+                  preload_values, "lazy"});
   rows.push_back({"unload", "", "schedule", TomlKind::kText,
-                  "When it is stopped, at set times as in preload: \"0 20 * * *\". One that is loading, in use or "
-                  "pinned then stays.",
+                  "The set times at which it is stopped, written as in preload: \"0 20 * * *\". A model that is "
+                  "loading, in use or pinned at that time stays.",
                   [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
                     auto schedule = parse_schedule(values.front(), "");
                     if (!schedule) return fail(schedule.error());
@@ -859,16 +866,17 @@ std::vector<ModelRow> make_model_rows() {
                   },
                   [](const ModelEntry& entry) { return entry.unload_at ? Values{entry.unload_at->text()} : Values{}; },
                   "none"});
-  rows.push_back(model_duration_row(
-      "ttl", "After so long without a request it is parked, or stopped if it cannot be. 0s: only when room is needed.",
-      [](auto& e) -> auto& { return e.ttl; }));
-  rows.push_back(model_duration_row("unload_ttl", "After so long without a request it is stopped. 0s: never.",
+  rows.push_back(model_duration_row("ttl",
+                                    "After this long without a request it is parked, or stopped if it cannot be "
+                                    "parked. 0s: only when room is needed.",
+                                    [](auto& e) -> auto& { return e.ttl; }));
+  rows.push_back(model_duration_row("unload_ttl", "After this long without a request it is stopped. 0s: never.",
                                     [](auto& e) -> auto& { return e.unload_ttl; }));
   static constexpr std::array<std::pair<std::string_view, WeightsMode>, 3> kWeights = {
       {{"auto", WeightsMode::kAuto}, {"repacked", WeightsMode::kRepacked}, {"mapped", WeightsMode::kMapped}}};
   rows.push_back(
       {"weights", "", "auto | repacked | mapped", TomlKind::kText,
-       "How weights are held: repacked is quicker to read prompts, mapped loads faster and takes less memory.",
+       "How weights are kept in memory: repacked reads prompts faster, mapped loads faster and takes less memory.",
        [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
          for (const auto& [name, mode] : kWeights) {
            if (name != values.front()) continue;
@@ -886,16 +894,15 @@ std::vector<ModelRow> make_model_rows() {
          return values;
        },
        "auto"});
-  rows.push_back(
-      {"args", "", "list of text", TomlKind::kList,
-       "More arguments of its engine (those of llama.cpp's server), but for those that belong to Minerva. Files "
-       "they name lie in a models folder.",
-       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
-         if (const auto allowed = check_user_arguments(values); !allowed) return fail(allowed.error());
-         entry.args = values;
-         return {};
-       },
-       [](const ModelEntry& entry) { return entry.args; }, "none"});
+  rows.push_back({"args", "", "list of text", TomlKind::kList,
+                  "More arguments for its engine (those of llama.cpp's server), except for those that Minerva sets "
+                  "itself. Files that they name must be in a models folder.",
+                  [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+                    if (const auto allowed = check_user_arguments(values); !allowed) return fail(allowed.error());
+                    entry.args = values;
+                    return {};
+                  },
+                  [](const ModelEntry& entry) { return entry.args; }, "none"});
   for (ModelRow& row : make_command_rows()) rows.push_back(std::move(row));
   return rows;
 }

@@ -1,4 +1,5 @@
-// The one table of config keys: every source of settings and every description comes from it. Internal to src/config.
+// The one table of config keys: every source of settings and every description uses it. Internal to src/config. Plain
+// values.
 #pragma once
 
 #include <functional>
@@ -10,12 +11,12 @@
 
 namespace minerva {
 
-// What a key's value may be in a TOML file.
+// The types that a key's value may have in a TOML file.
 enum class TomlKind { kText, kInteger, kTextOrInteger, kBoolean, kList, kTextOrList, kTable };
 
 inline bool is_list(TomlKind kind) { return kind == TomlKind::kList || kind == TomlKind::kTextOrList; }
 
-// A value as text: one element, but for lists. Booleans are "true" and "false", tables are JSON.
+// A value as text: one element, except for lists. Booleans are "true" and "false"; tables are JSON.
 using Values = std::vector<std::string>;
 
 template <typename Target>
@@ -25,15 +26,15 @@ struct KeyRow {
   std::string type;
   TomlKind toml;
   std::string meaning;
-  // Sets the target from what was read; relative paths are relative to `base`. The error has no place yet.
+  // Sets the member of the target. Relative paths are relative to `base`. The error has no place yet.
   std::function<Result<void>(Target&, const Values&, const std::string& base)> set;
-  // As set() takes it. Empty: not set (of models, whose keys have no value then).
+  // The value in the form that set() takes. Empty: not set (only for models, whose keys have no default value).
   std::function<Values(const Target&)> get;
-  std::string default_text = {};  // in words, where the value alone does not say it
-  char separator = 0;             // between the elements of a list in a variable
+  std::string default_text = {};  // the default in words, where the value alone does not say it
+  char separator = 0;             // between the elements of a list in an environment variable
   bool at_start_only = false;     // a reload cannot change it
-  std::string environment = {};   // "models_dir", where the variable is not called as the key is
-  // What others may know of it, as get() has it; empty: nothing. Without this function: all.
+  std::string environment = {};   // "models_dir", where the variable has another name than the key
+  // What others may know of the value, in the form of get(); empty: nothing. Without this function: everything.
   std::function<Values(const Target&)> tell = {};
 };
 
@@ -50,7 +51,7 @@ const ConfigRow* find_config_row(std::string_view name);
 std::string environment_name(const ConfigRow& row);  // "MINERVA_LIMITS_MAX_BODY"
 std::string flag_text(const ConfigRow& row);         // "--park | --no-park"; empty: none
 
-// Where a value came from, and what relative paths in it are relative to.
+// The values of one key, where they came from, and the folder that relative paths in them are relative to.
 struct Setting {
   Values values;
   std::string where;  // "minerva.toml:12:5", "environment MINERVA_LISTEN", "--listen"
@@ -62,12 +63,12 @@ struct ConfigFile {
   std::vector<ModelEntry> models;
   std::vector<api::Preset> presets;
 };
-// Whether each can name a model or a preset. Errors: kInvalidArgument.
+// Checks that each name can be one of a model or a preset. Errors: kInvalidArgument.
 Result<void> check_names(const std::vector<std::string>& names);
 
-// Errors: kInvalidArgument, starting with the place.
+// Errors: kInvalidArgument; the message starts with the place.
 Result<ConfigFile> read_config_file(const std::string& file);
-// `name`: what stands for the file in errors. Relative paths are relative to the working directory.
+// `name`: stands for the file in errors. Relative paths are relative to the working directory.
 Result<ConfigFile> read_config_text(const std::string& name, std::string_view text);
 
 }  // namespace minerva

@@ -32,7 +32,7 @@ class ConfigTest : public testing::Test {
     return load_config(file_, environment, flags);
   }
 
-  // The message without the file's folder.
+  // The error's message, without the folder of the file.
   std::string error(const std::string& text) {
     const auto config = load(text);
     if (config) return "no error";
@@ -51,24 +51,24 @@ class ConfigTest : public testing::Test {
   std::string file_;
 };
 
-// Found by fuzzing: the parser asserts what the file should hold.
+// Fuzzing found this: the parser asserts what a file should hold.
 TEST_F(ConfigTest, AMalformedArrayIsAnErrorAndNotTheEnd) {
   expect_error("x = [1, }\n", "minerva.toml:1:1: ", "value");
   expect_error("# first\n\na.b = {d = [1, }x]}\n[later]\n", "minerva.toml:3:1: ", "value");
 }
 
-// Found by fuzzing: undefined behaviour in the parser's tables of characters.
+// Fuzzing found this: undefined behaviour in the parser's tables of characters.
 TEST_F(ConfigTest, ALetterThatNeedsQuotesIsAnErrorWithAPlace) {
   expect_error("\n\u00e9 = 1\n", "minerva.toml:2:1: ");
   expect_error("\u3042 = 1\n", "minerva.toml:1:1: ");
   expect_error("[p\ufedfr]\n", "minerva.toml:1:3: ", "quotes");
   expect_error("policy = \"lru\" # \u00e9\nlog_level = info\u00e9\n", "minerva.toml:2:17: ");
   expect_error("\"\u00e9\u00e9\" = 1; \u00e9\n", "minerva.toml:1:11: ");
-  // Where the quotes end.
+  // At the end of the quotes.
   expect_error("time_zone = \"\"\"x\"\"\"\"\"\u00e9\n", "minerva.toml:1:22: ");
   expect_error("time_zone = '''x\\'''\u00e9\n", "minerva.toml:1:21: ");
   expect_error("time_zone = \"x\\\"\"\u00e9\n", "minerva.toml:1:18: ");
-  // Right behind a line's end that was taken away, and where one could be.
+  // Right behind a removed line's end, and where such an end could be.
   expect_error("time_zone = \"\"\"x\\\n  \u00e9\"\"\"\n", "minerva.toml:2:3: ", "\\u");
   expect_error("time_zone = \"\"\"\\\u00e9\"\"\"\n", "minerva.toml:1:17: ");
 }
@@ -112,7 +112,7 @@ TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
 
 TEST_F(ConfigTest, TheHubsFolderIsWhereItsToolsLookForIt) {
   ::setenv("HOME", "/home/someone", 1);
-  // The later ones count less.
+  // In the order of precedence.
   const std::pair<const char*, const char*> places[] = {{"XDG_CACHE_HOME", "/a/huggingface/hub"},
                                                         {"HF_HOME", "/a/hub"},
                                                         {"HUGGINGFACE_HUB_CACHE", "/a"},
@@ -250,7 +250,7 @@ model = "qwen"
   EXPECT_EQ(api::find_preset(config->presets, "fast"), &preset);
   EXPECT_EQ(api::find_preset(config->presets, "qwen"), nullptr);
 
-  // What is printed means the same.
+  // The printed config means the same.
   const auto again = load(describe_config(*config));
   ASSERT_TRUE(again.has_value()) << again.error().message;
   EXPECT_EQ(again->presets, config->presets);
@@ -333,7 +333,7 @@ TEST_F(ConfigTest, TheTimeZoneIsOneOfTheDatabaseOrTheMachines) {
   ::setenv("TZ", "Asia/Tokyo", 1);
   EXPECT_EQ(load("[model.a]\nunload = \"@daily\"\n")->zone, TimeZone::find("Asia/Tokyo"));
   EXPECT_EQ(load("time_zone = \"UTC\"\n[model.a]\nunload = \"@daily\"\n")->zone, TimeZone());
-  // A zone without a name matters to schedules only.
+  // A zone without a name matters only to schedules.
   ::setenv("TZ", "CET-1CEST", 1);
   EXPECT_TRUE(load("[model.a]\npreload = \"eager\"\n").has_value());
   EXPECT_TRUE(load("time_zone = \"UTC\"\n[model.a]\nunload = \"@daily\"\n").has_value());
@@ -405,7 +405,7 @@ TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
   }
   EXPECT_TRUE(load("listen = \"unix:/tmp/x.sock\"\n").has_value());
   EXPECT_TRUE(load("listen = \"[::1]:0\"\n").has_value());
-  // Each of several.
+  // Every address counts.
   const std::string both = "listen = [\"127.0.0.1:3000\", \"192.168.1.1:3000\"]\n";
   expect_error(both, "minerva.toml:1:10: listen: 192.168.1.1:3000", "--api-key");
   EXPECT_TRUE(load("api_keys = [\"secret\"]\n" + both).has_value());
@@ -572,7 +572,7 @@ TEST_F(ConfigTest, AVariableThatNobodyKnowsIsAWarning) {
   EXPECT_NE(read.warnings[1].find("MINERVA_PORTS"), std::string::npos) << read.warnings[1];
 }
 
-// As in each pod beside a service called minerva.
+// As in a pod beside a service called minerva.
 TEST_F(ConfigTest, VariablesOfAContainerPlatformAreNothingAtAll) {
   const auto read = settings_from_environment(
       {"MINERVA_SERVICE_HOST=10.0.0.1", "MINERVA_SERVICE_PORT=3000", "MINERVA_SERVICE_PORT_HTTP=3000",
@@ -582,7 +582,7 @@ TEST_F(ConfigTest, VariablesOfAContainerPlatformAreNothingAtAll) {
   EXPECT_TRUE(read.warnings.empty());
 }
 
-// A file of keys that is there as long as the tests run.
+// A file of keys that exists as long as the tests run.
 struct KeyFile {
   KeyFile() : path((fs::temp_directory_path() / "keys-XXXXXX").string()) {
     const int fd = ::mkstemp(path.data());  // made with mode 0600
@@ -595,7 +595,7 @@ struct KeyFile {
   std::string path;
 };
 
-// A value unlike the default for every key, as TOML.
+// For every key a value that is not the default, as TOML.
 const std::map<std::string, std::string>& samples() {
   static const KeyFile key_file;
   static const std::map<std::string, std::string> values = {
@@ -701,7 +701,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
     std::string section = dot == std::string::npos ? "" : "[" + key.name.substr(0, dot) + "]\n";
     static const std::set<std::string> kOfCommands = {"model.NAME.command", "model.NAME.memory", "model.NAME.health",
                                                       "model.NAME.env"};
-    if (kOfCommands.contains(key.name)) section = "[model.COMMAND]\n";  // not together with the others
+    if (kOfCommands.contains(key.name)) section = "[model.COMMAND]\n";  // cannot stand together with the others
     if (key.name.starts_with("preset.")) section = "[preset.FACE]\n";
     sections[section] +=
         key.name.substr(dot == std::string::npos ? 0 : dot + 1) + " = " + samples().at(key.name) + "\n";
@@ -727,7 +727,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   EXPECT_EQ(again->models_dirs, (std::vector<std::string>{"/a \"quoted\" folder", "/b\\c"}));
   EXPECT_EQ(again->http.body_timeout, 1500ms);
 
-  // Nothing was left at its default, so no setter sets another key's member.
+  // No key kept its default: so no setter sets the member of another key.
   const std::string defaults = describe_config(Config{});
   std::size_t same = 0;
   for (const auto& [name, value] : samples()) {
@@ -769,7 +769,7 @@ env = ["TOKEN=key-five"]
   ASSERT_EQ(again->models.size(), 2U);
   EXPECT_EQ(again->models[0].command.argv.front(), "/bin/server");
   EXPECT_EQ(again->models[1], config->models[1]);
-  // All else is the same.
+  // Everything else is equal.
   const ConfigChanges changes = compare_configs(*config, *again);
   EXPECT_EQ(changes.at_restart, std::vector<std::string>());
   EXPECT_EQ(changes.live, (std::vector<std::string>{"api_keys", "queue.high_priority_keys", "queue.low_priority_keys",
@@ -816,7 +816,7 @@ TEST_F(ConfigTest, MinFreeMemory) {
 }
 
 TEST_F(ConfigTest, ABudgetThatOthersLeaveNoRoomForIsToldWithTheNumbers) {
-  Config config;  // 80 %, and a sixteenth is to stay free
+  Config config;  // 80 %; a sixteenth is to stay free
   const auto warning = [&](std::optional<Bytes> machine, std::optional<Bytes> group, Bytes held = Bytes()) {
     const io::MachineMemory memory{
         {{"the machine", Bytes::mib(16000), machine, {}}, {"the cgroup /x", Bytes::mib(1600), group, {}}}};

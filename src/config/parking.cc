@@ -27,7 +27,7 @@ Failure unusable(const std::string& folder, std::string_view why) {
               "park.folder");
 }
 
-// On the file system of `folder`, or of the nearest one above it that is there.
+// The free space on the file system of `folder`, or of its nearest parent that exists.
 Bytes free_disk(fs::path folder) {
   struct statvfs status{};
   while (::statvfs(folder.c_str(), &status) != 0) {
@@ -56,7 +56,7 @@ Result<void> make_image_folder(const std::string& folder) {
   return try_image_folder(folder);
 }
 
-// As each engine will (engine/src/image.cc), so that it is said once and not by each of them.
+// Does what each engine will do (engine/src/image.cc), so that an error is reported once, and not by each engine.
 Result<void> try_image_folder(const std::string& folder) {
   const io::Descriptor fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd) return unusable(folder, fmt::format("no file can be made there ({})", std::strerror(errno)));

@@ -1,6 +1,7 @@
-// What the config says of parking, as it is on this machine: how much, and where.
+// The config's settings for parking, applied to this machine: how much memory and disk parked models may have, and
+// where.
 //
-// Reads the file system; blocks for microseconds. Threading: any.
+// Reads the file system; blocks for microseconds. Threading: any thread.
 // It parks nothing, and does not know what is parked.
 #pragma once
 
@@ -13,13 +14,14 @@
 
 namespace minerva {
 
-// `memory_budget`: what a share of it is of. A share of the disk is of what is free there now, and what `images` take.
+// `memory_budget`: the whole of which park.memory is a share. A share of the disk is one of what is free there now plus
+// what `images` take.
 ParkingLimits parking_limits(const Config& config, Bytes memory_budget, Bytes images);
 
-// Makes the folder for the images if it is not there (mode 0700), and tries it.
-// Errors: kIo when nothing can be parked there, with the reason and what to do about it.
+// Makes the folder for the images if it does not exist (mode 0700), and tries it.
+// Errors: kIo when nothing can be parked there, with the reason and what to do.
 Result<void> make_image_folder(const std::string& folder);
-// The same for a folder that is there. Leaves nothing in it.
+// Tries a folder that exists. Leaves nothing in it.
 Result<void> try_image_folder(const std::string& folder);
 
 }  // namespace minerva

@@ -39,7 +39,7 @@ TEST_F(ParkingConfigTest, SharesAreOfTheBudgetAndOfTheDisk) {
   struct statvfs status{};
   ASSERT_EQ(::statvfs(folder_.c_str(), &status), 0);
   const double half = static_cast<double>(status.f_bavail) * static_cast<double>(status.f_frsize) / 2;
-  // Others use the same disk.
+  // Other programs use the same disk.
   EXPECT_NEAR(static_cast<double>(limits.images.count()), half, half / 4);
 
   config.park = false;

@@ -1,4 +1,4 @@
-// The table of presets' keys.
+// The table of the keys of presets.
 #include <fmt/format.h>
 
 #include "config/config_table.h"

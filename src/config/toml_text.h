@@ -1,4 +1,4 @@
-// Values as TOML writes them.
+// Writes values as TOML.
 //
 // Pure; any thread.
 #pragma once
@@ -11,7 +11,7 @@
 namespace minerva {
 
 std::string toml_string(std::string_view text);
-// In one line; a table as an inline one. Requires: there is no null in it.
+// On one line; a table becomes an inline table. Requires: the value holds no null.
 std::string toml_value(const api::Json& json);
 
 }  // namespace minerva

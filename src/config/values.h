@@ -1,6 +1,6 @@
-// Values as people write them in flags, variables and the config file.
+// Reads and writes values as people write them in flags, variables and the config file.
 //
-// Pure, but for expand_path, which reads the environment.
+// Pure, except for expand_path(), which reads the environment. Any thread.
 #pragma once
 
 #include <string>
@@ -13,14 +13,15 @@ namespace minerva {
 
 // "500ms", "30s", "5m", "2h": whole numbers, up to a year. Errors: kInvalidArgument with what was expected.
 Result<Duration> parse_duration(std::string_view text);
-// The shortest text that parse_duration reads back as the same. Requires: whole milliseconds, not negative.
+// The shortest text that parse_duration() reads as the same duration. Requires: whole milliseconds, not negative.
 std::string format_duration(Duration duration);
 
-// 0 to `most`, decimal digits only. Errors: kInvalidArgument.
+// A number from `least` to `most`, decimal digits only. Errors: kInvalidArgument.
 Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, std::uint64_t most);
 
-// "~" and "~/x" as the user's home folder, anything relative in `base`; lexically normal.
-// Errors: kInvalidArgument when it is empty, or there is no home folder.
+// Replaces "~" and "~/x" by the user's home folder, and puts a relative path into `base`. The result is lexically
+// normal.
+// Errors: kInvalidArgument when the text is empty, or when there is no home folder.
 Result<std::string> expand_path(std::string_view text, const std::string& base);
 
 }  // namespace minerva

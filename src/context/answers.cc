@@ -1,4 +1,4 @@
-// Waiting calls, and the answers to them: who is put in line, taken out of it, granted, done or rejected.
+// Waiting calls, and the answers to them: which are put in line, taken out of it, granted, done or rejected.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -68,7 +68,7 @@ void ContextManager::Impl::force_out(Model& m, std::string_view how) {
   const std::string who = fmt::format("the model {} was {} by an operator", in_quotes(m.id), how);
   const int retry_after_s = retry_seconds(state_.guess_load_time(m));
   abort_leases(m, {ErrorCode::kNoCapacity, "cancelled: " + who, {}, retry_after_s});
-  // Who asked for the load has been overruled; who asked the model may come again.
+  // The operator who asked for the load has been overruled. A request for the model may come again.
   reject_loads(m, UINT64_MAX, {ErrorCode::kConflict, who + "; load it again"});
   reject_wanting(m, {ErrorCode::kNoCapacity, who, {}, retry_after_s});
 }

@@ -1,4 +1,4 @@
-// Whatever a confused caller sends, in whatever order, the core stays consistent: what does not fit is ignored.
+// Whatever a confused caller sends, in whatever order, the core stays consistent: it ignores what does not fit.
 #include <random>
 
 #include "context/core_fixture.h"
@@ -10,7 +10,7 @@ class AnyOrder : public CoreTest {
  protected:
   std::uint64_t pick(std::uint64_t below) { return random_() % below; }
   ModelId any_model() { return ModelId(1, static_cast<char>('a' + pick(5))); }
-  // Mostly ids that exist or did.
+  // Mostly an id that exists or existed.
   RequestId any_request() { return RequestId{next_request_ - pick(30)}; }
   EngineId any_engine() {
     return EngineId{pick(3) == 0 ? pick(400) : newest_engine_ - std::min(newest_engine_, pick(6))};
@@ -113,7 +113,7 @@ TEST_F(AnyOrder, IsSurvived) {
     start(options, policy_names()[pick(3)].c_str());
     newest_engine_ = 0;
     for (int i = 0; i < 400; ++i) {
-      // Now and then the clock of the caller goes back.
+      // Now and then the caller's clock goes back.
       now_ += std::chrono::milliseconds(pick(300)) - std::chrono::milliseconds(20);
       for (const Spawn& spawn : all<Spawn>(step(any_event())))
         newest_engine_ = static_cast<std::uint64_t>(spawn.engine);

@@ -15,7 +15,8 @@ std::vector<Action> ContextManager::Impl::step(TimePoint now, const Event& event
   state_.now = std::max(state_.now, now);
   actions_.clear();
   changes_.clear();
-  // First of all, so that nobody is granted what he has given up. Who leaves just now gets no answer any more.
+  // This comes first, so that no request is granted after its deadline. A request that is being cancelled gets no
+  // answer any more, so nothing expires before that event.
   const bool due = timer_.value_or(TimePoint::max()) <= state_.now;
   const bool leaves = std::holds_alternative<RequestCancelled>(event);
   if (!leaves && !planted_bug(PlantedBug::kExpiredIsGranted)) expire_waiters();

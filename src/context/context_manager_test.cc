@@ -1,4 +1,4 @@
-// Leases, rooms and victims. Life-cycle calls and failures: life_cycle_test.cc.
+// Leases, room and victims. For life-cycle calls and failures see life_cycle_test.cc.
 #include "minerva/context/context_manager.h"
 
 #include "context/core_fixture.h"
@@ -77,7 +77,7 @@ TEST_F(Lease, QueuesAreBounded) {
   lease(kR3, "b");
   EXPECT_EQ(only<Reject>(lease(next_id(), "b")).error.code, ErrorCode::kQueueFull);
   EXPECT_EQ(core_->cache_stats().misses, 3U);
-  // What need not wait is not turned away.
+  // A request that need not wait is not refused.
   inspected("a");
   ready("a");
   EXPECT_EQ(only<Grant>(lease(kR4, "a")).outcome, CacheOutcome::kHit);
@@ -174,7 +174,7 @@ TEST_F(Eviction, TheLeastRecentlyUsedLeavesAndMemoryComesBackOnlyAfterTheReap) {
   start(1000, 3);
   for (const char* id : {"a", "b", "c", "d"}) add(id, 100);
   for (const char* id : {"a", "b", "c"}) heat(id);
-  heat("a");  // so b is the oldest
+  heat("a");  // so that b is the oldest
   lease(kR1, "d");
   const Stop stop = only<Stop>(inspected("d"));
   EXPECT_EQ(stop.model, "b");
@@ -292,7 +292,7 @@ TEST_F(Eviction, APinnedModelStays) {
   EXPECT_EQ(all<Stop>(actions).at(0).model, "a");
 }
 
-// Who cannot fit beside what is pinned keeps nobody else waiting.
+// A model that cannot fit beside the pinned ones keeps no other model waiting.
 TEST_F(Eviction, OneBlockedByPinsBlocksNobody) {
   start(1000);
   add("pinned", 500, /*pinned=*/true);

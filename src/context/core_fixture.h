@@ -1,5 +1,5 @@
-// For tests: ContextManager with a hand-driven clock, and helpers that play the caller. Invariants are checked after
-// every step.
+// For tests: a ContextManager with a clock that the test moves, and helpers that play the caller. Invariants are
+// checked after every step.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ class CoreTest : public testing::Test {
   static constexpr RequestId kR3{3};
   static constexpr RequestId kR4{4};
 
-  // Budget in MiB. Requires: called before anything else.
+  // The budget is in MiB. Requires: called first.
   void start(std::uint64_t budget_mib, std::size_t max_models = 0, const char* policy = "lru") {
     ContextOptions options;
     options.memory_budget = Bytes::mib(budget_mib);
@@ -45,9 +45,9 @@ class CoreTest : public testing::Test {
     return step(TimerFired{});
   }
 
-  // Whether nothing is to be done, but for what may be read ahead.
+  // Whether the actions change nothing: there are none, or only ReadAhead.
   static bool nothing(const std::vector<Action>& actions) { return all<ReadAhead>(actions).size() == actions.size(); }
-  // Every action of one kind.
+  // All actions of one kind.
   template <typename T>
   static std::vector<T> all(const std::vector<Action>& actions) {
     std::vector<T> found;
@@ -56,7 +56,7 @@ class CoreTest : public testing::Test {
     }
     return found;
   }
-  // The only action that changes anything, which has to be of this kind.
+  // The only action that changes anything. Requires: it is of this kind.
   template <typename T>
   static T only(std::vector<Action> actions) {
     if constexpr (!std::is_same_v<T, ReadAhead>) {
@@ -74,7 +74,7 @@ class CoreTest : public testing::Test {
     footprint_[id] = Bytes::mib(mib);
     step(ModelAdded{id, pinned, PreloadStrategy::kLazy});
   }
-  // The budget in MiB.
+  // Sets the budget, in MiB.
   std::vector<Action> shrink(std::uint64_t budget_mib) {
     options_.memory_budget = Bytes::mib(budget_mib);
     return step(OptionsChanged{options_});
@@ -94,7 +94,7 @@ class CoreTest : public testing::Test {
     return step(Inspected{model, ticket_.at(model), footprint_.at(model)});
   }
   std::vector<Action> ready(const ModelId& model) { return step(EngineReady{engine_.at(model), can_park_}); }
-  // Loads have an engine that cannot park unless this is called before.
+  // Unless this is called first, engines that are loaded cannot park.
   void engines_can_park() { can_park_ = true; }
   std::vector<Action> parked(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10,
                              std::uint64_t cached_mib = 100) {
@@ -113,9 +113,9 @@ class CoreTest : public testing::Test {
   }
   std::vector<Action> lost(RequestId id) { return step(LeaseLost{id, now_ + kPatience}); }
 
-  // Hot, used once and idle. Requires: there is room.
+  // Makes the model hot, used once and idle. Requires: there is room.
   void heat(const ModelId& model) { release(heat_and_hold(model)); }
-  // Hot, with a lease.
+  // Makes the model hot, with a lease.
   RequestId heat_and_hold(const ModelId& model) {
     const RequestId id = next_id();
     if (!all<Grant>(lease(id, model)).empty()) return id;
@@ -130,11 +130,11 @@ class CoreTest : public testing::Test {
   ContextOptions options_;
   std::optional<ContextManager> core_;
   TimePoint now_ = TimePoint(std::chrono::seconds(1000));
-  std::map<ModelId, EngineId> engine_;  // the last one
+  std::map<ModelId, EngineId> engine_;  // the model's latest engine
   std::map<ModelId, std::uint64_t> ticket_;
   std::map<ModelId, Bytes> footprint_;
   bool can_park_ = false;
-  std::uint64_t next_request_ = 1'000'000;  // those of tests are small numbers
+  std::uint64_t next_request_ = 1'000'000;  // tests choose small numbers themselves
 };
 
 }  // namespace minerva

@@ -1,4 +1,4 @@
-// What is written down about a decision, for a reader who was not there. Nothing is decided here.
+// Writes down the reasons of decisions, for a reader who was not there. Nothing is decided here.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -9,7 +9,7 @@
 namespace minerva {
 namespace {
 
-// Of hundreds of models, those that the policy would let go first say enough.
+// Of hundreds of models, it is enough to name those that the policy would let leave first.
 constexpr std::size_t kMostCandidates = 16;
 
 }  // namespace
@@ -45,7 +45,7 @@ Decision& ContextManager::Impl::decide(DecisionKind kind, const Model& m, std::s
 }
 
 Error ContextManager::Impl::refused(const Model& m, Error error) {
-  // A flood of them must not wash away everything else: since the last of another kind, they are counted.
+  // A flood of refusals must not push out everything else: those since the last decision of another kind are counted.
   const auto others = std::find_if(decisions_.rbegin(), decisions_.rend(),
                                    [](const Decision& d) { return d.kind != DecisionKind::kRefuse; });
   const auto same = std::find_if(decisions_.rbegin(), others,
@@ -106,7 +106,7 @@ void ContextManager::Impl::decide_room(const Move& move) {
   const Candidates& candidates = move.candidates;
   const std::vector<std::size_t>* const chosen = move.kind == Move::Kind::kAwaitOthers ? nullptr : &move.chosen;
   const bool waits = move.kind != Move::Kind::kLeave && move.kind != Move::Kind::kAwaitSwitch;
-  // Each pass of the planning comes by here: what has not changed is not said again.
+  // Each pass of the planning comes by here: a decision that has not changed is not recorded again.
   std::string plan(waits ? "waits" : "leave");
   for (std::size_t i = 0; chosen != nullptr && i < chosen->size(); ++i) {
     plan += ' ' + candidates.whose[(*chosen)[i]].model->id;

@@ -1,4 +1,4 @@
-// A reader who was not there understands each decision: a scripted day, as golden text.
+// A reader who was not there understands each decision: a day by script, as golden text.
 #include <fmt/format.h>
 
 #include "context/core_fixture.h"
@@ -28,7 +28,7 @@ class DecisionsTest : public CoreTest {
     return all;
   }
 
-  // A request for `model` is served, for which somebody has to leave. `leaver`: parks first.
+  // Serves a request for `model`, for which others have to leave: `stopped` are stopped, `parks` are parked first.
   void serve(const ModelId& model, const std::vector<ModelId>& stopped, const std::vector<ModelId>& parks = {}) {
     now_ += std::chrono::seconds(40);
     const RequestId id = next_id();
@@ -82,7 +82,7 @@ TEST_F(DecisionsTest, ParkingWaitingAndRefusing) {
   load(next_id(), "pinned", /*preload=*/true);
   inspected("pinned");
   ready("pinned");
-  // Busy: whoever comes waits, and who comes after him is turned away.
+  // It is busy: the next request waits, and the one after that is refused.
   now_ += std::chrono::seconds(5);
   const RequestId holds = heat_and_hold("chat");
   lease(kR1, "code");
@@ -150,7 +150,7 @@ TEST_F(DecisionsTest, WhatNobodyWantsAnyMoreExplainsNothingLater) {
     step(RequestCancelled{kR1});
     exited("a");
   }
-  // There is room: nothing but its own wish brings it.
+  // There is room, so the decision names only the model's own wish.
   serve("b", {});
   EXPECT_EQ(core_->decisions().back().kind, DecisionKind::kLoad);
   EXPECT_EQ(core_->decisions().back().because_of, 0U);

@@ -92,7 +92,7 @@ std::optional<TimePoint> Draft::next_switch(const Model& claimant) const {
   }
   latest.insert(latest.end(), switching_.size(), state_.now);
   if (latest.size() < most) return std::nullopt;
-  // As many as the limit are younger than a second; the oldest of the last so many decides.
+  // If `most` switches are younger than a second, the oldest of these decides.
   return latest[latest.size() - most] + kSpan;
 }
 

@@ -1,6 +1,6 @@
-// Draft: the state as it will be once the moves planned so far are carried out.
+// Draft: the state as it will be once the moves planned so far have been carried out.
 //
-// plan() changes nothing. What a move takes or gives back is noted here, so that the next claim reckons with it.
+// plan() changes nothing. The draft notes what each move takes or gives back, so that the next claim reckons with it.
 // Threading: one thread. Ownership: refers to a State, which must not change meanwhile.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace minerva {
 
-// Whether the image of a model that is to be parked will find room on disk.
+// Whether there will be room on disk for the image of a model that is to be parked.
 struct ImageRoom {
   enum class When {
     kNow,
@@ -27,19 +27,19 @@ class Draft {
   explicit Draft(const State& state);
 
   const State& state() const { return state_; }
-  // What is free now, beside what was started in this draft; and what will be free once everything on its way out is
-  // gone and every claim so far is met.
+  // `now`: what is free now, less what this draft has started. `planned`: what will be free once everything that is
+  // leaving is gone and every claim so far is met.
   Room now;
   Room planned;
 
   // ---- moves ----
   // It is loaded, or woken. Takes from both rooms.
   void start(const Model& m);
-  // It leaves at once, stopped or parked. Gives back what it held, unless that is claimed: then the claim did.
+  // The model leaves at once, stopped or parked. It gives back what it held, unless that was claimed: then claim() did.
   void leave(const Model& m, bool stops);
-  // It no longer waits for room.
+  // The model no longer waits for room.
   void give_up(const Model& m) { fates_[&m].then = ModelState::kCold; }
-  // Somebody counts on its leaving, sooner or later: nobody else may.
+  // A claimant counts on this model to leave, now or later, so no other claimant may.
   void claim(const Model& m) { fates_[&m].claimed = true; }
   void lift_pin(const Model& m) { fates_[&m].unpinned = true; }
   // Models leave for `claimant`.
@@ -52,14 +52,14 @@ class Draft {
   Footprint expected_residue(const Model& m) const { return State::expected_residue(m, held(m)); }
   bool idle(const Model& m) const { return state_of(m) == m.state() && state_.idle(m); }
   bool claimed(const Model& m) const;
-  // Those that may leave, the first victim of the policy first.
+  // The models that may leave, the policy's first victim first.
   std::vector<const Model*> idle_models() const;
-  // One that is there on a guess only, and may leave before all others; nullptr if there is none.
+  // A model that is there only on a guess, and may leave before all others; nullptr if there is none.
   const Model* idle_guess() const;
   bool never_fits_beside_pinned(const Model& m) const;
-  // Others may not leave for `claimant` before this, by max_switches_per_second. Nothing: they may now.
+  // The time before which no model may leave for `claimant`, by max_switches_per_second. Nothing: they may leave now.
   std::optional<TimePoint> next_switch(const Model& claimant) const;
-  // Parked models that the policy ranks below `m` go for its image.
+  // Parked models that the policy ranks below `m` leave to make room for its image.
   ImageRoom image_room(const Model& m) const;
 
  private:

@@ -1,8 +1,8 @@
-// What a load would do if it was asked for now: it is asked for, in a copy of the state, and what happens there is
-// told.
+// What a load would do if it was asked for now: a copy of the state gets the request, and what happens there is the
+// answer.
 //
-// So the dry run and the deed are the same functions (LoadRequested, plan(), the moves), and cannot disagree: about
-// turns, limits, pressure, a drain, full queues, or ranks that change with time.
+// So the dry run and the real load are the same functions (LoadRequested, plan(), the moves), and cannot disagree:
+// about turns, limits, pressure, a drain, full queues, or ranks that change with time.
 #include <fmt/format.h>
 
 #include <map>
@@ -30,7 +30,7 @@ std::string_view already_there(const Model& m) {
 
 }  // namespace
 
-// Who leaves for the load, in this order, and whether it is stopped.
+// Which models leave for the load, in this order, and which of them are stopped.
 class ContextManager::Impl::TrialLeavers {
  public:
   void add(const ModelId& id, bool stops) {
@@ -55,7 +55,7 @@ std::vector<Action> ContextManager::Impl::try_load(const ModelId& id, const Foot
   const auto then = [&](const Event& event) {
     for (Action& action : step(state_.now, event)) actions.push_back(std::move(action));
   };
-  // What it waits for comes to a good end.
+  // What the load waits for ends well.
   if (m.state() == ModelState::kParking)
     then(EngineParked{*m.engine, state_.expected_residue(m), m.run.image, m.run.cached});
   if (m.state() == ModelState::kStopping) then(EngineExited{*m.engine, Error{ErrorCode::kCancelled, "stopped"}});
@@ -116,7 +116,7 @@ Result<LoadPlan> ContextManager::Impl::plan_load(const ModelId& id, Footprint fo
   const Model& then = trial.state_.models.at(id);
   plan.possible = then.state() == ModelState::kLoading || then.state() == ModelState::kWaking;
   if (!plan.possible) {
-    // Those that are told later.
+    // Adds the models that will be told to leave later.
     for (const Move& move : minerva::plan(trial.state_)) {
       if (move.claimant != &then) continue;
       plan.possible = move.kind != Move::Kind::kAwaitOthers;

@@ -1,5 +1,5 @@
-// ContextManager::plan_load: what a load would do. That it agrees with the deed in whatever happens is the simulator's
-// to see (Referee::check_trial); here is what it says.
+// ContextManager::plan_load: what a load would do. The simulator checks that the dry run agrees with the load in every
+// situation (Referee::check_trial); these tests check what it says.
 #include <gtest/gtest.h>
 
 #include "context/core_fixture.h"
@@ -66,7 +66,7 @@ TEST_F(DryRun, ReckonsWithRanksAsTheyAreByThen) {
   now_ += minutes(20);
   heat("recent");
   EXPECT_EQ(plan("c").evict, std::vector<ModelId>{"popular"});
-  now_ += hours(1);  // in which nothing happens
+  now_ += hours(1);  // nothing happens in this hour
   EXPECT_EQ(plan("c").evict, std::vector<ModelId>{"recent"});
 }
 

@@ -1,5 +1,5 @@
-// The life of an engine, as the core sees it: memory is reserved at spawn() and comes back in become_cold(), when the
-// process has been reaped; in between there is at most one engine of a model.
+// The life of an engine, as the core sees it. Memory is reserved at spawn() and comes back in become_cold(), when the
+// process has been reaped. In between, the model has no other engine.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ void ContextManager::Impl::spawn(Model& m) {
   check(m.state() == ModelState::kWaitingForRoom || planted_bug(PlantedBug::kEvictBeforeInspect),
         "a model is spawned that does not wait for room");
   decide_start(m, DecisionKind::kLoad);
-  if (m.guess && state_.queue.lines(m.id).wanting() > 0) {  // somebody came meanwhile
+  if (m.guess && state_.queue.lines(m.id).wanting() > 0) {  // a request came meanwhile
     m.guess.reset();
     m.eager.reset();
   }
@@ -76,7 +76,7 @@ void ContextManager::Impl::end_engine(Model& m, std::string reason, const ModelI
     state_.ledger.mark_leaving(*m.engine, /*stays=*/Footprint());
   }
   decide(DecisionKind::kStop, m, reason);
-  // What is left of an unload is the exit, which always comes.
+  // From now on an unload only waits for the exit, which always comes.
   for (const auto& [place, id] : state_.queue.lines(m.id).unloads) state_.queue.clear_deadline(id);
   actions_.emplace_back(Stop{*m.engine, m.id, std::move(reason), victim_of, evicted});
 }
@@ -89,7 +89,7 @@ void ContextManager::Impl::become_cold(Model& m) {
   m.phase = phase::Cold();
   m.engine.reset();
   m.run = {};  // an image that would not fit is forgotten with its conversations
-  // Leases of a dead engine are the model's no longer; their LeaseReleased is still to come.
+  // The model no longer has the leases of a dead engine. Their LeaseReleased events are still to come.
   m.leases.clear();
   m.slots_taken = 0;
   m.draining = false;
@@ -98,7 +98,7 @@ void ContextManager::Impl::become_cold(Model& m) {
 
 void ContextManager::Impl::record_failure(Model& m, const Error& reason, Breaker::Failure failure) {
   m.last_failure = reason;
-  // Each model has a jitter of its own, and the same one when the schedule is played again.
+  // Each model has its own jitter, and the same one when the schedule is played again.
   const Breaker::Backoff backoff{state_.options.quarantine_first, state_.options.quarantine_max,
                                  state_.options.jitter_seed ^ std::hash<ModelId>()(m.id)};
   m.breaker.failed(failure, state_.now, backoff);
@@ -110,7 +110,7 @@ void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Fai
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
     while (!state_.queue.lines(m.id).leases.empty()) take(state_.queue.lines(m.id).leases.begin()->second);
   }
-  // Operators are told; requests get one more engine.
+  // Operators are told of the failure; requests get one more engine.
   reject_loads(m, UINT64_MAX, reason);
   std::vector<RequestId> waiting;
   for (const auto& [place, id] : state_.queue.lines(m.id).leases) waiting.push_back(id);
@@ -128,7 +128,7 @@ void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& re
     const bool bad_luck = reason.code == ErrorCode::kEngineCrashed || reason.code == ErrorCode::kEngineTimeout;
     fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
   } else if (was != ModelState::kStopping) {
-    // Whoever waits gets a fresh engine, unless this is a habit.
+    // The waiting requests get a fresh engine, unless the engine dies again and again.
     m.past.reset();
     record_failure(m, reason, Breaker::Failure::kRequest);
     if (m.breaker.open(state_.now)) reject_wanting(m, reason);

@@ -1,5 +1,5 @@
-// How long things will take, as far as they took so long before: for what is said to callers, and for policies that
-// weigh what a model costs to have back.
+// How long things will take, judged by how long they took before. Callers are told the estimates, and policies use them
+// to weigh what it costs to have a model back.
 #include <algorithm>
 
 #include "context/impl.h"
@@ -10,7 +10,7 @@ namespace {
 constexpr Duration kNothingKnown = std::chrono::seconds(1);
 constexpr Duration kUsualWake = std::chrono::milliseconds(100);
 
-// Of the last few loads, the newest counting most.
+// The average of the last few loads, in which the newest counts most.
 void average_in(std::optional<Duration>& average, Duration latest) {
   constexpr int kWeight = 3;
   average = average ? *average + (latest - *average) / kWeight : latest;
@@ -74,7 +74,7 @@ Duration State::expected_wait(const Model& m) const {
       return std::max(load - (now - m.started()), Duration::zero());
     case ModelState::kHot:
       if (!m.draining && !leaving_anyway(m)) {
-        // Each lease that ends lets the next one in, and as many end at a time as there are.
+        // Each lease that ends lets the next request in, and as many end at a time as there are leases.
         const std::size_t running = std::max<std::size_t>(m.leases.size(), 1);
         const std::size_t rounds = queue.lines(m.id).leases.size() / running + 1;
         return m.service_time.value_or(Duration::zero()) * static_cast<std::int64_t>(rounds);
@@ -89,7 +89,7 @@ Duration State::expected_wait(const Model& m) const {
       break;
   }
   if (m.state() != ModelState::kHot && ledger.after_exits().fits(lacking(m))) return load;
-  // Whoever is before it in line gets a turn first.
+  // The models before it in line have their turns first.
   Duration wait = load;
   const RequestQueue::Turn own = turn(m);
   for (const auto& [id, other] : models) {

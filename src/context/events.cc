@@ -1,4 +1,4 @@
-// What each event changes by itself. What follows from the new state is settle.cc's and plan.cc's.
+// What each event changes by itself. What follows from the new state is in settle.cc and plan.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,9 +38,9 @@ void ContextManager::Impl::on(const ModelAdded& event) {
     m.last_failure.reset();
   }
   const bool inspect_anew = event.outdated && m.preparing() && !planted_bug(PlantedBug::kOldInspectionKept);
-  if (inspect_anew) m.phase = phase::Cold();  // by whoever wants it
+  if (inspect_anew) m.phase = phase::Cold();  // whatever wants the model has it inspected
   refresh_evictable(m);
-  // Once: a catalog that is read again does not bring back what an operator unloaded.
+  // Only once: reading the catalog again does not bring back a model that an operator unloaded.
   const bool wants_now =
       m.preload == PreloadStrategy::kEager && !was_eager && !state_.draining && !m.breaker.open(state_.now);
   const bool resident = m.state() != ModelState::kCold && m.state() != ModelState::kStopping;
@@ -78,7 +78,7 @@ void ContextManager::Impl::on(const LeaseRequested& event) {
   }
   if (state_.must_wait(*m, event.slots) && state_.queue_is_full(*m))
     return reject_lease(event.request, refused(*m, queue_full(*m)));
-  // Visits, and the leases of an engine that says nothing of its slots, are bounded by this alone.
+  // Nothing else bounds visits, and the leases of an engine whose slots are not known.
   if (state_.has_too_many_leases(*m)) return reject_lease(event.request, refused(*m, too_many_leases(*m)));
   const bool joins = m->state() == ModelState::kLoading;
   if (!joins || !planted_bug(PlantedBug::kJoinIsNoLookup)) state_.cache.count_lookup(resident);
@@ -114,7 +114,7 @@ void ContextManager::Impl::look(const LeaseRequested& event, Model& m) {
                                         "model"});
   }
   if (state_.has_too_many_leases(m)) return reject_lease(event.request, too_many_leases(m));
-  // Its engine stays as long as somebody looks at it; nothing else is noted.
+  // The engine stays as long as the look holds it; nothing else is noted.
   m.leases.emplace(event.request, false);
   state_.leases.emplace(event.request,
                         Lease{m.id, *m.engine, state_.now, CacheOutcome::kHit, /*retried=*/false, /*looking=*/true});
@@ -140,7 +140,7 @@ void ContextManager::Impl::on(const LoadRequested& event) {
         .deadline = event.deadline,
         .preload = event.preload,
         .force = event.force});
-  // Also while it drains for another: it is loaded, which is what was asked.
+  // Also while the model drains for another one: it is loaded, which is what the operator asked.
   if (at_once) answer_load(*m, event.request, /*just_loaded=*/false);
 }
 
@@ -165,7 +165,7 @@ void ContextManager::Impl::on(const UnloadRequested& event) {
         .model = m->id,
         .deadline = m->state() == ModelState::kStopping ? TimePoint::max() : event.deadline,
         .asker = event.asker});
-  // At once, so that what needs no waiting works with a deadline of now.
+  // At once, so that an unload that need not wait works with a deadline of now.
   advance_unload(*m);
 }
 
@@ -239,7 +239,8 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
     m.last_failure.reset();
   }
   refresh_evictable(m);
-  // Its last lease may be what the replacement waited for, and state_.at_rest() does not look for that.
+  // The replacement of an outdated engine may have waited for this last lease, and state_.at_rest() does not check
+  // that.
   if (m.run.outdated) advance(m);
 }
 
@@ -261,7 +262,7 @@ void ContextManager::Impl::on(const LeaseLost& event) {
     if (open) error.retry_after_s = retry_seconds(m->breaker.open_until() - state_.now);
     return reject_lease(event.request, std::move(error));
   }
-  // Whatever the length of the queue: it was accepted before.
+  // The request was accepted before, so the length of the queue does not matter.
   wait({.id = event.request,
         .kind = WaitKind::kLease,
         .model = m->id,
@@ -331,7 +332,7 @@ void ContextManager::Impl::on(const FootprintMeasured& event) {
   Model& m = state_.models.at(it->second);
   if (m.state() != ModelState::kHot && m.state() != ModelState::kParking) return;
   m.footprint = event.footprint;
-  // On its way out it holds what it holds; the figure is for the wake.
+  // While it parks, it keeps what it holds; the new figure counts for the wake.
   if (m.state() == ModelState::kParking) return;
   state_.ledger.correct(event.engine, event.footprint);
   refresh_entry(m);

@@ -1,9 +1,9 @@
-// What outlives the process: what is given to be kept, what is taken from an earlier life, and what an operator wants
-// forgotten.
+// What outlives the process: what the core gives to be kept, what it takes from an earlier life, and what an operator
+// wants forgotten.
 //
-// Who was resident comes back one at a time, in a place behind everybody's in line: it is started only while nobody
-// waits for anything, it waits where others want in, and it is stopped while it loads if its memory is needed. So a
-// restart costs those who ask now nothing but the disk's and the cores' time of one load.
+// The models that were resident come back one at a time, with a place in line behind all others. Such a load starts
+// only while nobody waits for anything, waits while other models want in, and is stopped if its memory is needed. So a
+// restart costs the requests of the new life only what one load takes of the disk and the cores.
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -48,7 +48,7 @@ History ContextManager::Impl::history() const {
   std::set<ModelId> added;
   for (const ModelId& id : most_wanted_first()) {
     const Model& m = state_.models.at(id);
-    // A guess says what would be wanted next, and that was then.
+    // A guess said what would be wanted next at that time, which is over.
     add(m, state_.only_guessed(m) ? std::nullopt : std::optional(*state_.cache.find(id)));
     added.insert(id);
   }
@@ -86,7 +86,7 @@ void ContextManager::Impl::on(const HistoryRestored& event) {
   state_.load_time_of_any = history.load_time_of_any;
   const bool same_policy = history.policy == state_.cache.policy_name();
   if (same_policy && history.learned) state_.cache.policy().learn({}, *history.learned);
-  // Those who were much in use for a while are less so after a long time without the daemon. Equal ones keep their
+  // A model that was much used for a while is less wanted after a long time without the daemon. Equal ones keep their
   // order.
   std::multimap<double, ModelId, std::greater<>> by_demand;
   for (const ModelHistory& model : history.models) {
@@ -114,7 +114,8 @@ void ContextManager::Impl::bring_back() {
   while (!state_.coming_back.empty()) {
     const auto found = state_.models.find(state_.coming_back.front());
     Model* const m = found == state_.models.end() ? nullptr : &found->second;
-    if (m != nullptr && m->past && m->state() != ModelState::kCold) return;  // under way, be it for somebody who asked
+    // it is on its way already, possibly for a request
+    if (m != nullptr && m->past && m->state() != ModelState::kCold) return;
     if (m != nullptr && m->past) {
       const TimePoint active = m->past->last_use_tick > 0 ? m->past->last_used : m->past->inserted;
       const bool expired = m->unload_ttl > Duration::zero() && state_.now >= after(active, m->unload_ttl);
@@ -140,7 +141,7 @@ void ContextManager::Impl::on(const ClearRequested& event) {
     asked_last_.reset();
     on_paper_.clear();
     for (auto& [id, m] : state_.models) {
-      // Its idle time goes on.
+      // Its idle time continues.
       if (m.resident()) m.run.hot_since = state_.idle_since(m);
       if (m.past) m.past->access_count = m.past->last_use_tick = 0;
       m.expected_load_time.reset();

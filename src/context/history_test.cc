@@ -1,4 +1,4 @@
-// What outlives the process: given by one core, taken by the next.
+// What outlives the process: one core gives it, the next takes it.
 #include <gtest/gtest.h>
 
 #include "context/core_fixture.h"
@@ -12,7 +12,7 @@ using std::chrono::seconds;
 
 class HistoryTest : public CoreTest {
  protected:
-  // Another process with the same catalog, `later`. Returns what it does at once.
+  // Starts another process with the same catalog, `later`. Returns what the core does at once.
   std::vector<Action> restart(std::uint64_t budget_mib, const char* policy = "lru", Duration later = seconds(1),
                               bool bring_back = true) {
     const History history = core_->history();
@@ -21,7 +21,7 @@ class HistoryTest : public CoreTest {
     for (const auto& [id, footprint] : footprint_) step(ModelAdded{.model = id});
     return step(HistoryRestored{history, bring_back});
   }
-  // Everything that comes back, in that order.
+  // Lets everything come back, and returns the order.
   std::vector<ModelId> come_back(std::vector<Action> actions) {
     std::vector<ModelId> came;
     while (true) {
@@ -54,7 +54,7 @@ TEST_F(HistoryTest, WhoWasResidentComesBackTheMostWantedFirst) {
   EXPECT_EQ(view("a").access_count, 3U);
 }
 
-// A preload alone would leave it the first victim.
+// A preload alone would make it the first victim.
 TEST_F(HistoryTest, TheyLeaveInTheOrderTheyWouldHaveLeft) {
   for (const char* policy : {"lru", "fifo", "lfu"}) {
     footprint_.clear();
@@ -133,7 +133,7 @@ TEST_F(HistoryTest, WhoFailedLeftOrVanishedDoesNotComeBack) {
   footprint_.erase("vanished");
   const std::vector<Action> actions = restart(500);
   EXPECT_EQ(only<Inspect>(actions).model, "stays");
-  // Nor one that is unloaded while it waits for its turn.
+  // Nor does a model come back that is unloaded while it waits for its turn.
   EXPECT_FALSE(only<Done>(unload(kR2, "waits")).changed);
   EXPECT_EQ(come_back(actions), (std::vector<ModelId>{"stays"}));
 }
@@ -149,7 +149,7 @@ TEST_F(HistoryTest, OneThatFailsOnItsWayBackIsLeftAlone) {
   EXPECT_EQ(come_back(restart(500)), (std::vector<ModelId>{"a"}));
 }
 
-// Its load may be what ended the process.
+// Its load may have ended the process.
 TEST_F(HistoryTest, OneThatWasLoadingAtTheEndIsNotTriedAgain) {
   start(500);
   for (const char* id : {"a", "b"}) add(id, 100);
@@ -230,14 +230,14 @@ TEST_F(HistoryTest, PinsOfOperatorsGoOn) {
   start(500);
   add("pinned", 100);
   add("unpinned", 100, /*pinned=*/true);
-  add("config", 100, /*pinned=*/false);  // edited meanwhile
+  add("config", 100, /*pinned=*/false);  // the file was edited meanwhile
   step(HistoryRestored{history});
   EXPECT_TRUE(view("pinned").pinned);
   EXPECT_FALSE(view("unpinned").pinned);
   EXPECT_FALSE(view("config").pinned);
 }
 
-// a was in the middle of something when the process ended; b is popular.
+// a was being worked with when the process ended; b is popular.
 TEST_F(HistoryTest, RatesAgeWhileThereIsNoProcess) {
   const auto order_after = [&](Duration downtime) {
     footprint_.clear();

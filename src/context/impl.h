@@ -40,7 +40,7 @@ namespace minerva {
 class ContextManager::Impl {
  public:
   Impl(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
-  // One that goes on from there, without what was told and counted so far.
+  // Starts from `state`, with no actions, decisions or changes yet.
   explicit Impl(const State& state) : state_(state) {}
 
   std::vector<Action> step(TimePoint now, const Event& event);
@@ -97,18 +97,18 @@ class ContextManager::Impl {
   // ---- answers.cc ----
   void wait(Waiter waiter);
   void reject(RequestId request, Error error);
-  // The same for a request of inference, counted.
+  // The same for an inference request; also counts it.
   void reject_lease(RequestId request, Error error);
   void reject_waiter(const Waiter& waiter, Error error);
   Waiter take(RequestId id);
   void reject_wanting(Model& m, const Error& error);
   void reject_loads(Model& m, std::uint64_t before_place, const Error& error);
   void abort_leases(Model& m, const Error& error);
-  // It is to leave by force, unpinned: leases and waiters end. `how`: "unloaded", "parked".
+  // Makes the model leave by force: unpins it, and ends its leases and waiting calls. `how`: "unloaded", "parked".
   void force_out(Model& m, std::string_view how);
   void done_unchanged(RequestId request, const Model& m);
   void finish_unloads(Model& m);
-  // Whoever asked first for its park or unload: "by an operator".
+  // Who asked first for its park or unload, in words: "by an operator".
   std::string asked_by(const RequestQueue::Line& line) const;
   void reject_parks(Model& m, const Error& error);
   void answer_load(Model& m, RequestId id, bool just_loaded);
@@ -117,56 +117,56 @@ class ContextManager::Impl {
   void grant(Model& m, RequestId id);
   void give_back_slots(Model& m, const Lease& lease);
   Error too_many_slots(const Model& m, unsigned slots) const;
-  // Whatever may be granted of those who wait for a hot model. True if anything was answered.
+  // Grants what can be granted to those who wait for a hot model. True if any call was answered.
   bool serve(Model& m, bool just_loaded);
 
   // ---- engines.cc ----
   void spawn(Model& m);
   void become_hot(Model& m);
-  // `victim_of` not empty: an eviction.
   void stop(Model& m, std::string reason);
-  // To make room: for `victim_of`, or (empty) to get within the limits. Counted.
+  // Stops the model to make room for `victim_of`, or if that is empty, to get within the limits. Counts as an eviction.
   void evict(Model& m, std::string reason, const ModelId& victim_of);
   void end_engine(Model& m, std::string reason, const ModelId& victim_of, bool evicted);
   void become_cold(Model& m);
   void record_failure(Model& m, const Error& reason, Breaker::Failure failure);
   void fail_load(Model& m, const Error& reason, Breaker::Failure failure);
-  // Its engine died by itself; `m` is cold by now.
+  // The model's engine died by itself; `m` is cold by now.
   void engine_died(Model& m, ModelState was, const Error& reason);
   void refresh_evictable(const Model& m);
-  // It holds something else than before. Requires: resident.
+  // The model holds more or less than before. Requires: resident.
   void refresh_entry(const Model& m);
 
   // ---- parking.cc ----
-  // `victim_of`: the model it makes room for, empty if none, or if it is to get within the limits.
+  // `victim_of`: the model for which it makes room; empty if there is none, or if it parks to get within the limits.
   void park(Model& m, std::string reason, const ModelId& victim_of, bool to_make_room);
   void become_parked(Model& m, const EngineParked& event);
   void stay_hot(Model& m, const Error& reason, Bytes image_wanted);
-  // Its engine, which refused a park as it still works. Counted.
+  // Whether its engine, which refused a park because it still works, is asked again. Counts the refusal.
   bool asks_again(Model& m) const;
   void wake(Model& m);
   void become_awake(Model& m, const EngineWoken& event);
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
-  // Who was idle for too long is parked or stopped.
+  // Parks or stops the models that were idle for too long.
   void expire_idle();
   void note_ttl(const Model& m);
   // Memory outside of the budget is short: see PressureChanged.
   void give_back(Bytes short_by);
-  // Parked models give back what the one that woke displaces, so that the kernel takes it from nobody.
+  // Parked models give back as much page cache as the model that woke displaces, so that the kernel takes it from no
+  // other.
   void make_way(const EngineWoken& woken);
   Error cannot_park(const Model& m) const;
   Error memory_short_error(const Model& m) const;
 
   // ---- predicting.cc ----
-  // Whatever is to be done about who asked last. Asks for more once what it began has come to its end.
+  // Acts on guesses after the latest request. Guesses again once what it began has come to its end.
   void predict();
   bool may_be_guessed(const Model& m) const;
   void start_guess(Model& m, std::string reason);
-  // If `m` is there on a guess: somebody wants it; it leaves.
+  // These two count what became of a guess, if `m` is there on one: somebody wants the model; the model leaves.
   void guess_used(Model& m);
   void guess_wasted(Model& m);
-  // A load or engine that only a guess wanted failed, which is not held against the model.
+  // A load or an engine that only a guess wanted has failed. The failure does not count against the model.
   void guess_failed(Model& m);
   void note_on_paper(const Model& m);
   void asked_on_paper(const ModelId& model);
@@ -179,28 +179,28 @@ class ContextManager::Impl {
   bool carry_out(const Move& move);
   Model& model_of(const Model* planned);
   void start(Model& m);
-  // It no longer waits for room.
+  // The model no longer waits for room.
   void give_up(Model& m);
-  // It is too large.
+  // The model is too large.
   void refuse(Model& m);
-  // Its file, while it waits for those who leave for it.
+  // Has the model's file read ahead while it waits for others to leave.
   void read_ahead(Model& m);
   void yield(Model& guess, const std::string& reason);
   void displace(Model& claimant, const Move& move);
-  // The first one leaves for it: counted.
+  // The first model leaves for `claimant`, which counts as a switch.
   void begin_switch(Model& claimant);
   // `claimant`: nullptr to get within the limits.
   void make_room(const Leaver& leaver, const std::string& reason, Model* claimant);
   void stop_for_image(const std::vector<const Model*>& victims, const Model& parks);
-  // Of a model that is to be parked; those that have to go for its image are stopped.
+  // When there is room on disk for the image of a model that is to be parked. Stops those that have to leave for it.
   ImageRoom::When make_image_room(const Model& m);
-  // One that may leave before all others; nullptr if there is none.
+  // A model that may leave before all others; nullptr if there is none.
   Model* idle_guess();
   void withdraw(Model& guess, const std::string& reason);
 
   // ---- settle.cc ----
   void settle();
-  // Who waited until its deadline is answered.
+  // Answers the calls that waited until their deadlines.
   void expire_waiters();
   void expire();
   // True if the model is to be forgotten.
@@ -214,16 +214,16 @@ class ContextManager::Impl {
   // An operator asks for `id`, and whatever that waits for comes to a good end at once. What is done meanwhile.
   std::vector<Action> try_load(const ModelId& id, const Footprint& footprint);
   class TrialLeavers;
-  // Who leaves, and until they could serve again.
+  // Adds to `plan` who leaves, and how long it takes until they could serve again.
   void price(const TrialLeavers& leavers, LoadPlan& plan) const;
 
   // ---- history.cc ----
   // Starts the next one that comes back, if nothing is in its way.
   void bring_back();
-  // It is not to come back, nor is a preload of it wanted that nobody waits for.
+  // The model is not to come back, and its preload is not wanted any more if nobody waits for it.
   static void let_go(Model& m);
   std::vector<ModelId> most_wanted_first() const;
-  // They go with the process, and are to come back with the next one.
+  // The resident models leave with the process, and are to come back with the next one.
   void remember_residents();
 
   // ---- estimates.cc ----
@@ -233,10 +233,10 @@ class ContextManager::Impl {
 
   // ---- decisions.cc ----
   Decision& decide(DecisionKind kind, const Model& m, std::string reason);
-  // `error`, which is for want of capacity, with the number of the decision that says so.
+  // Adds to `error`, which is for lack of capacity, the number of the decision that explains it.
   Error refused(const Model& m, Error error);
   void decide_start(Model& m, DecisionKind kind);
-  // Others leave for the claimant, will have to, or would have to and cannot.
+  // Records that models leave for the claimant, will have to leave, or would have to but cannot.
   void decide_room(const Move& move);
   // "2 requests wait for it; it needs 44 MiB and 12 of 256 MiB are free"
   std::string wish(const Model& m) const;
@@ -246,7 +246,7 @@ class ContextManager::Impl {
   // ---- views.cc ----
   void note_change(Model& m, Residency now);
   ModelView view(const Model& m, TimePoint now) const;
-  // "\"a\" is serving 2 requests, \"b\" is pinned": whatever holds memory now and is not idle.
+  // Says what holds memory now and is not idle: "\"a\" is serving 2 requests, \"b\" is pinned".
   std::string obstacles(const ModelId& claimant) const;
   std::string obstacle(const Model& m) const;
   Error too_large(const ModelId& id, const Footprint& footprint) const;

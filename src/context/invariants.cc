@@ -7,7 +7,7 @@
 namespace minerva {
 namespace {
 
-// An engine with all of its memory, that loads or serves.
+// Whether the model has an engine with all of its memory, which loads or serves.
 bool has_living_engine(const Model& m) {
   return m.state() == ModelState::kLoading || m.resident() || m.state() == ModelState::kStopping;
 }
@@ -41,7 +41,7 @@ void check_leases(const State& state, const Model& m) {
   check(!m.guess || m.preparing() || (!used && !wanted), "a model that is used is taken for a guess");
 }
 
-// Who waits for it waits for something.
+// Each call that waits for the model waits for something.
 void check_lines(const State& state, const Model& m) {
   const RequestQueue::Lines& lines = state.queue.lines(m.id);
   if (m.preparing()) {
@@ -59,10 +59,10 @@ void check_lines(const State& state, const Model& m) {
   if (!m.known) check(has_living_engine(m) && lines.wanting() == 0, "a removed model is not forgotten");
 }
 
-// What has to leave leaves, and only what is there.
+// What has to leave does leave, and nothing else does.
 void check_departures(const State& state, const Model& m) {
   const bool may_stay = m.known && !m.run.outdated && !state.draining && state.queue.lines(m.id).unloads.empty();
-  // One that stalled leaves by itself.
+  // A stalled engine leaves by itself.
   const bool idle_hot = m.state() == ModelState::kHot && m.leases.empty() && !m.run.stalled;
   check(!idle_hot || may_stay, "a model that should leave stays");
   check(m.state() != ModelState::kParked || may_stay || state.wanted(m) || m.run.stalled,

@@ -58,7 +58,7 @@ TEST(Ledger, AParkedEngineKeepsItsResidueAndGivesBackItsSlot) {
   EXPECT_FALSE(ledger.now().fits(Bytes(1)));
   EXPECT_TRUE(ledger.after_exits().fits(Bytes(8)));
   EXPECT_FALSE(ledger.after_exits().fits(Bytes(9)));
-  ledger.park(kA, Bytes(3), Bytes(50));  // more than was thought
+  ledger.park(kA, Bytes(3), Bytes(50));  // more than was expected
   EXPECT_EQ(ledger.reserved(), Bytes(3));
   EXPECT_EQ(ledger.images(), Bytes(50));
   EXPECT_TRUE(ledger.now().fits(Bytes(7)));
@@ -66,7 +66,7 @@ TEST(Ledger, AParkedEngineKeepsItsResidueAndGivesBackItsSlot) {
   ledger.wake(kA, Bytes(8));
   EXPECT_EQ(ledger.reserved(), Bytes(8));
   EXPECT_FALSE(ledger.now().fits(Bytes(0)));
-  EXPECT_EQ(ledger.image(kA), Bytes(50));  // it is mapped from it
+  EXPECT_EQ(ledger.image(kA), Bytes(50));  // the engine maps its memory from the image
   ledger.check_invariants();
   ledger.release(kA);
   EXPECT_EQ(ledger.images(), Bytes(0));

@@ -30,7 +30,7 @@ TEST_F(Load, IsDoneWhenItCanServeAndIsNoLookup) {
   EXPECT_EQ(done.took, seconds(3));
   EXPECT_EQ(done.evicted, std::vector<ModelId>{"a"});
   EXPECT_EQ(done.footprint, Bytes::mib(200));
-  EXPECT_EQ(core_->cache_stats().misses, 1U);  // a's
+  EXPECT_EQ(core_->cache_stats().misses, 1U);  // the one of a
   EXPECT_EQ(view("b").access_count, 0U);
   EXPECT_TRUE(view("b").since_last_use.has_value());
 }
@@ -98,7 +98,7 @@ TEST_F(Load, ByForceTakesBusyAndPinnedModels) {
   EXPECT_EQ(abort.request, held);
   EXPECT_NE(abort.error.message.find("\"b\""), std::string::npos);
   EXPECT_FALSE(view("a").pinned);
-  EXPECT_TRUE(lease(kR2, "a").empty());  // waits for its turn
+  EXPECT_TRUE(lease(kR2, "a").empty());  // it waits for its turn
   EXPECT_EQ(only<Stop>(release(held, LeaseEnd::kFailed)).model, "a");
   EXPECT_EQ(all<Spawn>(exited("a")).at(0).model, "b");
   EXPECT_EQ(all<Done>(ready("b")).at(0).evicted, std::vector<ModelId>{"a"});
@@ -145,7 +145,7 @@ TEST_F(Unload, OfAnIdleModelIsDoneAfterTheReapAndIsNoEviction) {
   add("a", 100);
   heat("a");
   EXPECT_EQ(only<Stop>(unload(kR1, "a")).victim_of, "");
-  EXPECT_TRUE(unload(kR2, "a").empty());  // joins
+  EXPECT_TRUE(unload(kR2, "a").empty());  // it joins the first unload
   EXPECT_TRUE(wait(seconds(100)).empty());
   const auto done = all<Done>(exited("a", ErrorCode::kCancelled));
   ASSERT_EQ(done.size(), 2U);
@@ -163,7 +163,7 @@ TEST_F(Unload, WaitsForLeasesAndHoldsBackNewOnes) {
   EXPECT_EQ(all<Stop>(release(held)).size(), 1U);
   const auto actions = exited("a");
   EXPECT_EQ(all<Done>(actions).size(), 1U);
-  EXPECT_EQ(all<Inspect>(actions).size(), 1U);  // for who waits
+  EXPECT_EQ(all<Inspect>(actions).size(), 1U);  // for the request that waits
   inspected("a");
   EXPECT_EQ(only<Grant>(ready("a")).request, kR2);
 }
@@ -276,7 +276,7 @@ TEST_F(Failing, OfALoadAnswersItsWaitersAndQuarantinesWithBackoff) {
     now_ += backoff;
     EXPECT_EQ(residency("a"), Residency::kCold);
   }
-  // A request that is served forgives.
+  // A served request forgives the failures.
   heat("a");
   EXPECT_FALSE(view("a").last_failure.has_value());
   unload(kR1, "a");
@@ -305,7 +305,7 @@ TEST_F(Failing, ACrashWhileHotReloadsForWhoWaitsAndTheSecondInARowQuarantines) {
   now_ += seconds(2);
   lease(kR1, "b");
   inspected("b");
-  lease(kR2, "a");  // queues behind the drain
+  lease(kR2, "a");  // it queues behind the drain
   auto actions = exited("a");
   EXPECT_TRUE(all<Reject>(actions).empty());
   EXPECT_EQ(all<Spawn>(actions).at(0).model, "b");
@@ -315,7 +315,7 @@ TEST_F(Failing, ACrashWhileHotReloadsForWhoWaitsAndTheSecondInARowQuarantines) {
   inspected("a");
   exited("b");
   ready("a");
-  // The lease of the dead engine ends late: it is not one of the new engine.
+  // The lease of the dead engine ends late: it does not belong to the new engine.
   EXPECT_EQ(view("a").leases, 1U);
   EXPECT_TRUE(release(held).empty());
   EXPECT_EQ(view("a").leases, 1U);
@@ -334,7 +334,7 @@ TEST_F(Failing, ALoadThatTakesTooLong) {
   const auto actions = wait(seconds(60));
   EXPECT_EQ(all<Reject>(actions).at(0).error.code, ErrorCode::kEngineTimeout);
   EXPECT_EQ(all<Stop>(actions).size(), 1U);
-  EXPECT_TRUE(ready("a").empty());  // too late
+  EXPECT_TRUE(ready("a").empty());  // it comes too late
   EXPECT_NE(core_->reserved_memory(), Bytes(0));
   EXPECT_EQ(only<Reject>(lease(kR2, "a")).error.code, ErrorCode::kQuarantined);
   exited("a");
@@ -351,15 +351,15 @@ TEST_F(Catalog, AnEagerModelIsPreloadedIfThereIsRoom) {
   EXPECT_TRUE(ready("a").empty());
   EXPECT_TRUE(view("a").preloaded);
   EXPECT_EQ(core_->cache_stats().preloads, 1U);
-  // No room, and it evicts nobody.
+  // There is no room, and an eager model evicts none.
   step(ModelAdded{"b", false, PreloadStrategy::kEager});
   EXPECT_TRUE(inspected("b").empty());
   EXPECT_EQ(residency("b"), Residency::kCold);
-  // Reading the catalog again does not bring back what was unloaded.
+  // Reading the catalog again does not bring back a model that was unloaded.
   unload(kR1, "a");
   exited("a");
   EXPECT_TRUE(step(ModelAdded{"a", false, PreloadStrategy::kEager}).empty());
-  // One that became eager is loaded, be it anew.
+  // A model that became eager is loaded, also if it becomes eager again.
   step(ModelAdded{"a", false, PreloadStrategy::kLazy});
   EXPECT_EQ(only<Inspect>(step(ModelAdded{"a", false, PreloadStrategy::kEager})).model, "a");
 }
@@ -434,7 +434,7 @@ TEST_F(Catalog, ChangedSettingsReplaceTheEngineOnceItsLeasesHaveEnded) {
   const RequestId held = heat_and_hold("a");
   const EngineId old = engine_.at("a");
   EXPECT_TRUE(step(changed("a")).empty());
-  EXPECT_TRUE(lease(kR1, "a").empty());  // waits for the new engine
+  EXPECT_TRUE(lease(kR1, "a").empty());  // it waits for the new engine
   EXPECT_EQ(only<Stop>(release(held)).engine, old);
   footprint_["a"] = Bytes::mib(300);
   EXPECT_EQ(only<Inspect>(exited("a")).model, "a");
@@ -466,7 +466,7 @@ TEST_F(Catalog, AnIdleModelWithChangedSettingsComesBackByItself) {
   inspected("a");
   ready("a");
   EXPECT_EQ(residency("a"), Residency::kHot);
-  // One that is not in memory stays out of it.
+  // A model that is not in memory stays out of it.
   EXPECT_TRUE(step(changed("b")).empty());
   EXPECT_EQ(residency("b"), Residency::kCold);
 }
@@ -512,12 +512,12 @@ TEST_F(Catalog, SettingsThatChangeDuringALoadStartItAnew) {
   start(1000);
   add("a", 100);
   lease(kR1, "a");
-  // While it is inspected: the answer under way is about the old settings.
+  // During the inspection: its answer will be about the old settings.
   const std::uint64_t old_ticket = ticket_.at("a");
   EXPECT_EQ(all<Inspect>(step(changed("a"))).size(), 1U);
   EXPECT_TRUE(step(Inspected{"a", old_ticket, Bytes::mib(1)}).empty());
   EXPECT_EQ(only<Spawn>(inspected("a")).footprint, Bytes::mib(100));
-  // While its engine starts.
+  // During the engine's start.
   EXPECT_EQ(only<Stop>(step(changed("a"))).model, "a");
   EXPECT_EQ(all<Inspect>(exited("a", ErrorCode::kNoCapacity)).size(), 1U);
   inspected("a");
@@ -620,7 +620,7 @@ TEST_F(Look, AtAHotModelIsNoUse) {
   EXPECT_EQ(view("a").since_last_use, before.since_last_use);
   EXPECT_EQ(core_->cache_stats().hits, stats.hits);
   EXPECT_EQ(core_->cache_stats().misses, stats.misses);
-  // It stays the least recently used.
+  // The look does not refresh it: it stays the least recently used.
   add("c", 900);
   lease(kR2, "c");
   EXPECT_EQ(all<Stop>(inspected("c")).at(0).model, "a");
@@ -649,13 +649,13 @@ TEST_F(Look, LoadsAndWakesNothing) {
   EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);
   EXPECT_EQ(look("nosuch"), ErrorCode::kModelNotFound);
   lease(kR1, "a");
-  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // is inspected
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // it is being inspected
   inspected("a");
-  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // loads
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // it loads
   ready("a");
   release(kR1);
   park(kR2, "a");
-  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // parks
+  EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);  // it parks
   parked("a", 10);
   EXPECT_EQ(look("a"), ErrorCode::kModelNotLoaded);
   EXPECT_EQ(residency("a"), Residency::kParked);

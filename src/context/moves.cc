@@ -1,4 +1,4 @@
-// Carrying out what plan() decided: each move is one small transition. Nothing is decided here.
+// Carries out what plan() decided. Each move is one small transition; nothing is decided here.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace minerva {
 bool ContextManager::Impl::carry_out(const std::vector<Move>& moves) {
   for (auto& [id, m] : state_.models) {
     m.draining = false;
-    // What was decided for a load that came, or that nobody wants any more, is not why the next one comes.
+    // A decision for a load that has come, or that nobody wants any more, is not the reason of the next load.
     if (state_.waits_for_room(m)) continue;
     m.room_plan.clear();
     m.room_decision = 0;
@@ -121,7 +121,7 @@ void ContextManager::Impl::displace(Model& claimant, const Move& move) {
                                    in_quotes(claimant.id)),
                        {},
                        1});
-      refresh_evictable(m);  // it may stay for a while, without its pin
+      refresh_evictable(m);  // it may stay for a while, and it is not pinned any more
     }
     if (move.kind == Move::Kind::kDrain) {
       m.draining = leaver.drains;

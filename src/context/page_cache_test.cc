@@ -1,4 +1,4 @@
-// What parked models give back of their page cache for one that wakes.
+// Parked models give back page cache for a model that wakes.
 #include "context/core_fixture.h"
 
 namespace minerva {
@@ -6,7 +6,7 @@ namespace {
 
 class MakingWay : public CoreTest {
  protected:
-  // a and b are parked, of which a has 60 MiB and b 80 MiB in the page cache; c wakes. a goes first.
+  // a and b are parked and have 60 MiB and 80 MiB in the page cache; c wakes. a leaves before b.
   void SetUp() override {
     engines_can_park();
     start(10000);
@@ -18,7 +18,7 @@ class MakingWay : public CoreTest {
     }
     only<Wake>(lease(kR1, "c"));
   }
-  // c reads `displaced` MiB into memory that has `page_cache` MiB of page cache, of which it has 40 already.
+  // c reads `displaced` MiB into memory that holds `page_cache` MiB of page cache, 40 MiB of which are its own already.
   std::vector<DropPages> wake_up(std::uint64_t displaced, std::uint64_t page_cache) {
     return all<DropPages>(step(
         EngineWoken{engine_.at("c"), Bytes::mib(40), Bytes::mib(50), Bytes::mib(displaced), Bytes::mib(page_cache)}));

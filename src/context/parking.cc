@@ -1,4 +1,4 @@
-// The life between hot and parked, as the core sees it: what is on its way to the image keeps its memory reserved until
+// The life between hot and parked, as the core sees it. A model that is being parked keeps its memory reserved until
 // EngineParked, and a wake reserves it again before it begins.
 #include <fmt/format.h>
 
@@ -11,9 +11,10 @@
 namespace minerva {
 namespace {
 
-// A disk that was full a moment ago still is.
+// A disk that was full a moment ago is still full.
 constexpr Duration kParkedAgainAfter = std::chrono::seconds(30);
-// An engine that finishes what its client gave up is asked again, but not for ever, unless an operator waits for it.
+// An engine may still work on a request whose client went away. It is asked again to park, but not for ever, unless an
+// operator waits for it.
 constexpr unsigned kMostBusyRefusals = 20;
 
 }  // namespace
@@ -25,7 +26,7 @@ void ContextManager::Impl::park(Model& m, std::string reason, const ModelId& vic
   m.draining = false;
   state_.ledger.mark_leaving(*m.engine, state_.expected_residue(m));
   decide(DecisionKind::kPark, m, reason);
-  // What is left of an operator's park is its end, which always comes.
+  // From now on an operator's park only waits for its end, which always comes.
   for (const auto& [place, id] : state_.queue.lines(m.id).parks) state_.queue.clear_deadline(id);
   refresh_evictable(m);
   actions_.emplace_back(Park{*m.engine, m.id, state_.image_room(m), std::move(reason), victim_of, to_make_room});
@@ -74,7 +75,7 @@ void ContextManager::Impl::stay_hot(Model& m, const Error& reason, Bytes image_w
     if (image_wanted > state_.options.parking.images) m.run.not_parked_before = after(state_.now, kParkedAgainAfter);
   } else if (reason.code == ErrorCode::kConflict && asks_again(m)) {
     refresh_evictable(m);
-    return;  // whoever wanted it parked still does
+    return;  // the calls that wanted it parked still wait
   } else {
     m.run.busy_refusals = 0;
     m.run.not_parked_before = after(state_.now, kParkedAgainAfter);
@@ -121,12 +122,12 @@ void ContextManager::Impl::finish_parks(Model& m, bool changed) {
 }
 
 void ContextManager::Impl::advance_park(Model& m) {
-  // Who wanted it awake is gone.
+  // Nothing wants it awake any more.
   if (m.state() == ModelState::kParked && !state_.wanted(m)) return finish_parks(m, /*changed=*/false);
   if (m.state() != ModelState::kHot || !m.leases.empty() || m.run.stalled) return;
   const RequestQueue::Lines& lines = state_.queue.lines(m.id);
   const bool owed = lines.oldest().value_or(UINT64_MAX) < lines.first_park();
-  if (owed && !m.draining) return;  // who asked before is served first
+  if (owed && !m.draining) return;  // the requests that came before are served first
   if (lines.first_unload() < lines.first_park()) return;
   if (!state_.parkable(m)) return reject_parks(m, cannot_park(m));
   switch (make_image_room(m)) {
@@ -148,7 +149,7 @@ void ContextManager::Impl::advance_park(Model& m) {
 void ContextManager::Impl::note_ttl(const Model& m) {
   if (!state_.idle(m)) return;
   const TimePoint since = state_.idle_since(m);
-  // At once if it became idle only after expire_idle() had looked.
+  // The timer is due at once if the model became idle only after expire_idle() had looked.
   if (m.ttl > Duration::zero() && m.state() == ModelState::kHot) {
     note_timer(std::max({after(since, m.ttl), m.run.not_parked_before, state_.now}));
   }
@@ -177,7 +178,7 @@ void ContextManager::Impl::expire_idle() {
 }
 
 void ContextManager::Impl::give_back(Bytes short_by) {
-  // Beyond what was told to leave and is on its way.
+  // How much is lacking beyond what was told to leave and is on its way.
   const auto lacking = [&] {
     const Bytes coming = (state_.ledger.reserved() - state_.ledger.after_exits().committed).host();
     return coming < short_by;
@@ -200,7 +201,7 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
     dropped = true;
   }
-  if (dropped) return;  // whether that was enough shows next time
+  if (dropped) return;  // the next event says whether that was enough
   for (Model* m : hot) {
     if (!lacking()) return;
     const bool frees =
@@ -208,18 +209,19 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     const ImageRoom::When image = frees ? make_image_room(*m) : ImageRoom::When::kNever;
     if (image == ImageRoom::When::kNow) {
       park(*m, "parked, as the machine's memory is short", {}, /*to_make_room=*/true);
-    } else if (lacking()) {  // what was stopped for its image may have been enough
+    } else if (lacking()) {  // what was stopped to make room for its image may have been enough
       evict(*m, "evicted, as the machine's memory is short", {});
     }
   }
   for (Model* m : parked) {
-    // Some may have been stopped for an image.
+    // Some models may have been stopped to make room for an image.
     if (lacking() && m->state() == ModelState::kParked) evict(*m, "evicted, as the machine's memory is short", {});
   }
 }
 
-// The kernel drops what was used the longest time ago: of models that take turns first the other one's pages, and then,
-// as those are read again, those that this one is about to read, and so all of it in each turn.
+// The kernel drops the pages that were used longest ago. If two models take turns, these are first the pages of the
+// other one and then, while those are read again, the pages that this one is about to read. So in each turn all pages
+// are read.
 void ContextManager::Impl::make_way(const EngineWoken& woken) {
   Bytes of_models;
   std::vector<Model*> parked;

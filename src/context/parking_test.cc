@@ -1,5 +1,5 @@
-// Hot, parked and back: who is parked instead of stopped, what that holds, who waits for it, and what gives way when
-// memory or disk is short.
+// Hot, parked and back: which model is parked instead of stopped, what it then holds, what waits for it, and what gives
+// way when memory or disk is short.
 #include "context/core_fixture.h"
 
 namespace minerva {
@@ -12,7 +12,7 @@ class Parking : public CoreTest {
  protected:
   void SetUp() override { engines_can_park(); }
 
-  // Hot, used once, and parked by an operator.
+  // Makes the model hot, uses it once, and has an operator park it.
   void heat_and_park(const ModelId& model, std::uint64_t residue_mib, std::uint64_t image_mib = 10) {
     heat(model);
     ASSERT_EQ(all<Park>(park(next_id(), model)).size(), 1U);
@@ -20,7 +20,7 @@ class Parking : public CoreTest {
     ASSERT_EQ(residency(model), Residency::kParked);
   }
 
-  // "a" is parked, and its image leaves no room for the one of "b", which is hot.
+  // Parks a, whose image leaves no room on disk for the image of b, which is hot.
   void start_with_images_in_the_way() {
     ContextOptions options;
     options.memory_budget = Bytes::mib(1000);
@@ -133,7 +133,7 @@ TEST_F(Parking, AResidueLargerThanExpectedHoldsTheNewcomerUp) {
   heat("a");
   lease(kR1, "b");
   ASSERT_EQ(all<Park>(inspected("b")).size(), 1U);
-  // It does not fit beside that: a is stopped after all.
+  // The residue of a leaves too little room, so a is stopped after all.
   EXPECT_EQ(only<Stop>(parked("a", 200)).model, "a");
   EXPECT_EQ(only<Spawn>(exited("a", ErrorCode::kCancelled)).model, "b");
   EXPECT_EQ(core_->cache_stats().evictions, 2U);
@@ -463,7 +463,7 @@ TEST_F(Parking, ImagesKeepWithinTheirDisk) {
   heat_and_park("a", 30, 60);
   heat("b");
   EXPECT_EQ(all<Park>(park(kR1, "b")).at(0).max_image, Bytes::mib(40));
-  // Now its size is known, and the one that goes before it makes room.
+  // The image's size is known now, so the model that leaves before it makes room.
   const auto refused =
       step(ParkRefused{engine_["b"], {ErrorCode::kConflict, "its image would take 70 MiB"}, Bytes::mib(70)});
   EXPECT_EQ(all<Reject>(refused).size(), 1U);
@@ -566,7 +566,7 @@ TEST_F(Parking, AMeasuredFootprintTakesThePlaceOfThePredictedOne) {
   EXPECT_EQ(all<Spawn>(inspected("b")).size(), 1U) << "now there is room for both";
   ready("b");
   release(kR1);
-  // Found to hold more than there is: the other one goes.
+  // An engine turns out to hold more than there is: the other one leaves.
   EXPECT_EQ(only<Park>(step(FootprintMeasured{engine_["b"], Bytes::mib(700)})).model, "a");
 }
 
@@ -583,7 +583,7 @@ TEST_F(Parking, WhatIsMeasuredWhileItParksIsForTheWake) {
 }
 
 TEST_F(Parking, AResidueThatIsKnownFromBeforeDecidesTheFirstPark) {
-  // Guessed: 32 MiB and a twentieth, so that parking "a" would not free enough for "b".
+  // The residue is a guess, 32 MiB and a twentieth, with which parking a would not free enough for b.
   for (const bool known : {false, true}) {
     start(100);
     add("a", 60);

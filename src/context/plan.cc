@@ -49,7 +49,7 @@ class Planner {
     shrink_to_limits();
     shrink_parked();
     for (const Model* claimant : claimants()) {
-      // A parked one may have been told to leave for one before it.
+      // A parked claimant may have been told to leave for an earlier one.
       if (draft_.state_of(*claimant) == claimant->state() && !draft_.claimed(*claimant)) place(*claimant);
     }
     return std::move(moves_);
@@ -60,16 +60,16 @@ class Planner {
   std::vector<const Model*> claimants() const;
   void place(const Model& claimant);
   bool fits_now(const Model& claimant) const;
-  // 3 to 5.
+  // Steps 3 to 5.
   void make_room(const Model& claimant);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
   Move::Kind how_to_displace(const Move& move, bool all_ready) const;
   // ---- who may leave ----
   void add_idle(Candidates& candidates) const;
   void add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const;
-  // It may leave without disturbing anybody, now or once it is parked.
+  // Whether it may leave without disturbing anybody, now or once it is parked.
   bool unused(const Model& m) const;
-  // A busy model that holds its place against the claimant: its own requests are older, and about to be served.
+  // Whether a busy model keeps its place against the claimant: its own requests are older, and about to be served.
   bool protected_by_turn(const Model& m, RequestQueue::Turn claimants) const;
   // ---- without a claimant ----
   void yield_guesses();
@@ -78,7 +78,7 @@ class Planner {
   void shrink_to_limits();
   void shrink_parked();
 
-  // It makes room at once, if it can.
+  // The model makes room at once, if it can.
   void tell_to_leave(Leaver& leaver, bool stops);
   Leaver guess_leaver(const Model& guess);
   Move& add(Move::Kind kind, const Model* claimant) {
@@ -105,7 +105,7 @@ std::vector<const Model*> Planner::claimants() const {
     const bool yields = draft_.state_of(m) != m.state();
     if (!yields && state_.waits_for_room(m)) claims.push_back({state_.forced(m), state_.turn(m), &m});
   }
-  // An operator who forces does not wait in line.
+  // An operator who uses force does not wait in line.
   std::sort(claims.begin(), claims.end(),
             [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
   std::vector<const Model*> models;
@@ -153,7 +153,7 @@ void Planner::make_room(const Model& claimant) {
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
   RequestQueue::Turn turn = state_.turn(claimant);
   if (!chosen && !forced) {
-    // An operator's load takes what is idle, and does not wait for busy models.
+    // An operator's load takes the place of idle models, and does not wait for busy ones.
     if (!state_.queue.lines(claimant.id).loads.empty()) add(Move::Kind::kRefuseLoads, &claimant);
     if (requests(claimant) == 0) {
       add(Move::Kind::kGiveUp, &claimant);
@@ -167,7 +167,7 @@ void Planner::make_room(const Model& claimant) {
   }
   if (chosen) return displace(claimant, std::move(candidates), *std::move(chosen));
   add(Move::Kind::kAwaitOthers, &claimant).candidates = std::move(candidates);
-  // Room is kept for it, unless only an operator who unpins a model can make room.
+  // Room is kept for it, unless it needs an operator who unpins a model.
   if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
   draft_.planned.take(needs);
   may_evict_ = false;
@@ -175,7 +175,7 @@ void Planner::make_room(const Model& claimant) {
 
 void Planner::displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen) {
   Move move{.kind = Move::Kind::kLeave, .claimant = &claimant, .forced = state_.forced(claimant)};
-  std::vector<bool> stops;  // of each leaver
+  std::vector<bool> stops;  // one for each leaver
   bool all_ready = true;
   for (const std::size_t i : chosen) {
     const auto& [model, stop, ready] = candidates.whose[i];
@@ -204,7 +204,8 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     const Model& m = *its.model;
     its.how = stops[i] ? Leaver::How::kStop : Leaver::How::kPark;
     const bool acts = move.kind == Move::Kind::kDrain || move.kind == Move::Kind::kLeave;
-    // Who is idle may go on serving until the last one is free, except if that would only be aborted.
+    // An idle model may serve until the last of the leavers is free. With force it may not: its leases would only be
+    // aborted.
     its.drains = move.kind == Move::Kind::kDrain && m.state() == ModelState::kHot && (move.forced || !draft_.idle(m));
     if (acts && move.forced) draft_.lift_pin(m);
     its.turn_ends = acts && m.state() == ModelState::kHot && !m.draining;
@@ -249,7 +250,7 @@ void Planner::add_idle(Candidates& candidates) const {
   std::vector<const Model*> idle_ones = draft_.idle_models();
   std::erase_if(idle_ones, [&](const Model* m) { return draft_.claimed(*m); });
   candidates.add(draft_, idle_ones, /*ready=*/true, /*weighed=*/true);
-  // What these will keep can be had as well, once they are parked.
+  // What the models that park will keep can be had as well, once they are parked.
   std::vector<const Model*> parking;
   for (const auto& [id, m] : state_.models) {
     const bool parks = draft_.state_of(m) == ModelState::kParking;
@@ -268,12 +269,12 @@ bool Planner::protected_by_turn(const Model& m, RequestQueue::Turn claimants) co
 void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const {
   const bool forced = state_.forced(claimant);
   std::vector<const Model*> now;
-  std::vector<const Model*> pinned;  // only by force
-  std::vector<const Model*> later;   // cannot be told yet
+  std::vector<const Model*> pinned;  // they leave only by force
+  std::vector<const Model*> later;   // they cannot be told to leave yet
   for (const auto& [id, m] : state_.models) {
     const ModelState now_in = draft_.state_of(m);
     if (&m == &claimant || !draft_.has_engine(m) || now_in == ModelState::kStopping) continue;
-    if (draft_.claimed(m) || unused(m)) continue;  // the latter are added by add_idle()
+    if (draft_.claimed(m) || unused(m)) continue;  // add_idle() adds the unused ones
     if (now_in == ModelState::kLoading || now_in == ModelState::kParking || now_in == ModelState::kWaking) {
       if (!m.pinned || forced) later.push_back(&m);
     } else if (m.pinned) {
@@ -285,14 +286,15 @@ void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidate
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
-  // A lease that ends refreshes recency: without the first line two busy models could take turns in draining for ever.
+  // The end of a lease refreshes recency. Without the first line, two busy models could take turns in draining for
+  // ever.
   const auto goes_first = [&](const Model* a, const Model* b) {
     if (a->draining != b->draining) return a->draining;
     return state_.cache.rank(a->id) < state_.cache.rank(b->id);
   };
   std::sort(now.begin(), now.end(), goes_first);
   std::sort(pinned.begin(), pinned.end(), goes_first);
-  // In this order, whatever the policy weighs: who drains already goes on.
+  // In this order, whatever the policy weighs: a model that drains already continues.
   candidates.add(draft_, now, /*ready=*/true, /*weighed=*/false);
   candidates.add(draft_, pinned, /*ready=*/true, /*weighed=*/false);
   candidates.add(draft_, later, /*ready=*/false, /*weighed=*/false);
@@ -317,7 +319,7 @@ void Planner::yield_guesses() {
 }
 
 Leaver Planner::guess_leaver(const Model& guess) {
-  // One that was woken may have conversations.
+  // A model that was woken may have conversations.
   const bool stops = State::only_guessed(guess);
   draft_.leave(guess, stops);
   return {.model = &guess, .how = stops ? Leaver::How::kStop : Leaver::How::kPark};
@@ -364,7 +366,8 @@ void Planner::shrink_to_limits() {
       const bool frees = too_many || helps(draft_.held(**hot) - draft_.expected_residue(**hot));
       Leaver& its = move.leavers.emplace_back(Leaver{.model = *hot});
       tell_to_leave(its, /*stops=*/!frees || !state_.parkable(**hot));
-      // What is stopped for its image may be enough; if not, it does not wait for that.
+      // What is stopped to make room for its image may be enough. If not, this model is stopped instead of waiting for
+      // that.
       if (its.how == Leaver::How::kLater && !draft_.planned.within()) {
         its.how = Leaver::How::kStop;
         draft_.leave(**hot, /*stops=*/true);

@@ -1,9 +1,9 @@
-// What is loaded before anybody asks for it, as it is likely to be asked for (predictor.h).
+// Models are loaded before anybody asks for them, because they are likely to be asked for (predictor.h).
 //
-// A guess is worth what nobody else needs. It is acted on when nothing at all goes on, takes free room only, and goes
-// before anything else does: a load under way ends when a request waits for something else, and what came of it is the
-// first victim until somebody has used it. So whatever is in memory without guesses is there with them.
-// It is no use either: a failure of such a load is not held against the model.
+// A guess gets only what nothing else needs. It is acted on when nothing at all goes on, takes only free room, and
+// leaves before everything else does. A load on a guess ends when a request waits for another model, and a model that
+// was loaded on a guess is the first victim until somebody has used it. So a model that is in memory without guesses is
+// there with them too. Nor does a guess count as a use, and its failures do not count against the model.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace minerva {
 namespace {
 
-// Below this a guess is none. Measured, see ADR 16.
+// Below this probability there is no guess. Measured, see ADR 16.
 constexpr double kLeastProbability = 0.05;
 constexpr std::size_t kMostOnPaper = 8;
 
@@ -47,7 +47,7 @@ void ContextManager::Impl::predict() {
 
 bool ContextManager::Impl::may_be_guessed(const Model& m) const {
   const bool out = m.state() == ModelState::kCold || m.state() == ModelState::kParked;
-  // A pinned one would stay for good; one that fails is the business of who asks for it.
+  // A pinned model would stay for good. A model that fails is left to the requests for it.
   return out && !m.run.stalled && !m.pinned && !m.last_failure && !m.failed_on_guess;
 }
 
@@ -60,7 +60,7 @@ void ContextManager::Impl::start_guess(Model& m, std::string reason) {
 }
 
 void ContextManager::Impl::guess_used(Model& m) {
-  // While it is prepared the request may still go away.
+  // While the model is prepared, the request may still go away.
   if (!m.guess || m.preparing()) return;
   const bool woken = m.guess->woken;
   m.guess.reset();

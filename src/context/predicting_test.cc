@@ -1,4 +1,4 @@
-// What is loaded before anybody asks for it.
+// Models are loaded before anybody asks for them.
 #include <fmt/format.h>
 
 #include "context/core_fixture.h"
@@ -17,7 +17,7 @@ class PredictingTest : public CoreTest {
     options.prediction = prediction;
     start(options);
   }
-  // A request that is served at once, or after a load; what comes of its end is returned.
+  // Serves a request, at once or after a load. Returns the actions that follow its end.
   std::vector<Action> serve(const ModelId& model) {
     now_ += std::chrono::seconds(10);
     const RequestId id = next_id();
@@ -27,7 +27,7 @@ class PredictingTest : public CoreTest {
     if (residency(model) == Residency::kLoading) ready(model);
     return release(id);
   }
-  // "b" follows "a", which is a habit, and is out of memory again.
+  // Makes b a habit after a, and has b out of memory again.
   void learn_that_b_follows_a() {
     for (int i = 0; i < 5; ++i) {
       serve("a");
@@ -36,7 +36,7 @@ class PredictingTest : public CoreTest {
     unload(next_id(), "b");
     exited("b");
   }
-  // The same, and "b" is being loaded on a guess.
+  // As before, and b is being loaded on a guess.
   void guess_b() {
     learn_that_b_follows_a();
     EXPECT_EQ(all<Inspect>(serve("a")).size(), 1U);
@@ -149,7 +149,7 @@ TEST_F(PredictingTest, WhatWasLoadedOnAGuessIsTheFirstToGo) {
   add("c", 60);
   guess_b();
   ready("b");
-  // Although "a" was used longer ago than "b" came. It has no conversation to keep, so it is stopped.
+  // a was used longer ago than b came, but b leaves first. It has no conversation to keep, so it is stopped.
   lease(kR1, "c");
   const Stop stop = only<Stop>(inspected("c"));
   EXPECT_EQ(stop.model, "b");
@@ -187,7 +187,7 @@ TEST_F(PredictingTest, AFailureIsNotHeldAgainstTheModel) {
   EXPECT_TRUE(exited("b").empty());
   EXPECT_EQ(view("b").breaker, BreakerState::kClosed);
   EXPECT_FALSE(view("b").last_failure);
-  EXPECT_TRUE(serve("a").empty());  // not again on a guess
+  EXPECT_TRUE(serve("a").empty());  // it is not loaded again on a guess
   serve("b");
   unload(next_id(), "b");
   exited("b");
@@ -225,7 +225,7 @@ TEST_F(PredictingTest, StopsWhenItDoesNotPayAndGoesOnOnPaper) {
   serve("c");
   unload(next_id(), "c");
   exited("c");
-  // From now on "a" is followed by "a", but "b" is guessed as long as that is likely; "c" takes its room.
+  // From now on a follows a. As long as b is likely it is still guessed, and c takes its room.
   for (int i = 0; i < 40 && !core_->predictions().paused; ++i) {
     serve("a");
     for (const char* const model : {"b", "c"}) {
@@ -238,7 +238,7 @@ TEST_F(PredictingTest, StopsWhenItDoesNotPayAndGoesOnOnPaper) {
   }
   ASSERT_TRUE(core_->predictions().paused);
   const std::uint64_t made = core_->predictions().made;
-  // It would have paid: "b" is wanted, again and again.
+  // Guesses would have paid: b is wanted again and again.
   for (int i = 0; i < 10; ++i) {
     serve("a");
     serve("b");

@@ -1,13 +1,13 @@
-// PredictionScore: whether preloading on a guess pays: how many of the latest guesses came true.
+// PredictionScore: says whether preloading on a guess pays, by how many of the latest guesses came true.
 //
-// Threading: one thread. A plain count, which fades.
+// Threading: one thread. A plain count that fades.
 #pragma once
 
 namespace minerva {
 
 class PredictionScore {
  public:
-  // A guess came true, or can no longer: what was loaded on it left unused.
+  // Counts a guess that came true, or that cannot come true any more: the loaded model left unused.
   void count(bool right) {
     right_ = kKept * right_ + (right ? 1 : 0);
     all_ = kKept * all_ + 1;
@@ -19,11 +19,11 @@ class PredictionScore {
   bool paused() const { return paused_; }
 
  private:
-  // About the last twenty count.
+  // About the last twenty guesses count.
   static constexpr double kKept = 0.95;
   static constexpr double kEnough = 5;
-  // A load that nobody waits for costs the machine's idle time only, so one in ten is enough (measured: ADR 16); and a
-  // bit more to begin again, so that it does not go on and off.
+  // A load that nobody waits for costs only idle time of the machine, so it is enough if one guess in ten comes true
+  // (measured: ADR 16). To begin again takes a bit more, so that preloading does not go on and off.
   static constexpr double kTooFew = 0.1;
   static constexpr double kAgain = 0.15;
 

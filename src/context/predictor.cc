@@ -7,9 +7,9 @@
 namespace minerva {
 namespace {
 
-// Of an average of gaps: the latest counts for a quarter.
+// In the average of the gaps, the latest gap counts for a quarter.
 constexpr int kGapWeight = 4;
-// Of an average over requests of whether the one before was the same user's.
+// The weight of the average that says whether a request came from the same user as the one before.
 constexpr double kUserWeight = 32;
 
 }  // namespace
@@ -55,7 +55,7 @@ void Predictor::count(Context& context, const ModelId& model, Duration gap) cons
   if (context.seen < limits_.most_seen) return;
   context.seen = 0;
   for (Follower& f : followers) context.seen += f.count /= 2;
-  // What was seen once, long ago, is not what happens.
+  // What was seen once, long ago, is not a habit.
   std::erase_if(followers, [&](const Follower& f) {
     const bool faded = f.count < 0.5;
     if (faded) context.seen -= f.count;
@@ -97,7 +97,7 @@ std::vector<Predictor::Guess> Predictor::next(UserId user, double least) const {
     if (!u->last_but_one.empty()) blend(contexts, two, by_user, left, guesses);
     blend(contexts, one, by_user, left, guesses);
   }
-  // What others did after the same request says more than what this user did at all.
+  // What other users did after the same request says more than what this user does in general.
   blend(*u->contexts, {}, /*by_user=*/true, left, guesses);
   double anybody = left + 1 - same_user_;
   blend(of_all_, {}, /*by_user=*/false, anybody, guesses);

@@ -1,16 +1,17 @@
-// Predictor: which model is asked for next, from what was asked for before. Pure counting.
+// Predictor: says which model is asked for next, from what was asked for before. Pure counting.
 //
-// As likely as it was so far, the next request is of the user who asked last, and follows from what he asked before;
-// otherwise it is anybody's, for what is asked for most.
-// What he asks is a Markov model of the second, first and zeroth order, of his own requests and of everybody's. Each
-// order counts what followed the same two requests, the same one, or any; they are blended by escape (PPM-C: Moffat,
-// "Implementing the PPM data compression scheme", 1990): a context counts as much as it has seen, and what is left goes
-// to the next one. What everybody did is what each of them did in a row, not how their requests happened to mix.
+// The next request is either of the user who asked last, and then it follows from that user's earlier requests; or it
+// is of anybody, and then it is for what is asked for most. How likely the first case is, is counted too.
+// A user's requests are predicted by a Markov model of the second, first and zeroth order, of the user's own requests
+// and of everybody's. Each order counts what followed the same two requests, the same one, or any. The orders are
+// blended by escape (PPM-C: Moffat, "Implementing the PPM data compression scheme", 1990): a context counts as much as
+// it has seen, and the rest of the probability goes to the next context. Everybody's requests are the sequences that
+// each user made, not the order in which requests of different users happened to mix.
 //
-// Old counts fade: a context that has seen much is halved. Memory is bounded: the users, contexts and followers seen
-// longest ago, or least, are forgotten.
+// Old counts fade: a context that has seen much is halved. Memory is bounded: the users, contexts and followers that
+// were seen longest ago, or least, are forgotten.
 //
-// Threading: one thread. It depends on nothing but what it was told.
+// Threading: one thread. Its answers depend only on what it was told.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +26,13 @@
 
 namespace minerva {
 
-// A map that forgets the entry found or made longest ago.
+// A map of bounded size that forgets the entry that was found or made longest ago.
 template <typename Key, typename Value, typename Hash = std::hash<Key>>
 class RecentMap {
  public:
   explicit RecentMap(std::size_t most) : most_(most) {}
 
-  // Valid until the next call.
+  // The reference is valid until the next call.
   Value& find_or_make(const Key& key) {
     if (const auto it = places_.find(key); it != places_.end()) {
       entries_.splice(entries_.begin(), entries_, it->second);
@@ -65,8 +66,8 @@ class Predictor {
     std::size_t users = 256;
     std::size_t contexts_of_user = 64;
     std::size_t contexts_of_all = 4096;
-    std::size_t followers = 16;  // of one context
-    double most_seen = 64;       // by one context, before it is halved
+    std::size_t followers = 16;  // of each context
+    double most_seen = 64;       // by one context before it is halved
   };
   Predictor() : Predictor(Limits()) {}
   explicit Predictor(const Limits& limits);
@@ -77,16 +78,16 @@ class Predictor {
   struct Guess {
     ModelId model;
     double probability = 0;
-    // What says so most: after `after` (empty: whatever came before), `times` of `of` requests were for it, which came
-    // after `gap` on average.
+    // What contributes most to the probability: after `after` (empty: after any request), `times` of `of` requests were
+    // for this model, and they came `gap` later on average.
     ModelId after{};
-    bool by_user = false;  // of this user's; otherwise of everybody's
+    bool by_user = false;  // counted among this user's requests; otherwise among everybody's
     unsigned times = 0;
     unsigned of = 0;
     Duration gap{};
-    double said_most = 0;  // the part of the probability that this says
+    double said_most = 0;  // that part of the probability
   };
-  // What is asked for next if `user` asked last, the most probable first, down to `least` of probability.
+  // What is asked for next if `user` asked last: the most probable model first, down to the probability `least`.
   std::vector<Guess> next(UserId user, double least) const;
 
  private:
@@ -99,7 +100,7 @@ class Predictor {
     std::vector<Follower> followers;
     double seen = 0;
   };
-  using Key = std::pair<ModelId, ModelId>;  // the last but one and the last; empty: whatever it was
+  using Key = std::pair<ModelId, ModelId>;  // the last request but one, and the last; empty: any
   struct KeyHash {
     std::size_t operator()(const Key& key) const;
   };
@@ -116,7 +117,7 @@ class Predictor {
 
   Limits limits_;
   std::optional<UserId> last_user_;
-  double same_user_ = 1;  // how often a request is of the same user as the one before, lately
+  double same_user_ = 1;  // the share of requests, lately, that came from the same user as the request before
   RecentMap<UserId, User> users_;
   Contexts of_all_;
 };

@@ -12,7 +12,7 @@ constexpr UserId kBob{2};
 
 class PredictorTest : public testing::Test {
  protected:
-  // One request a character, ten seconds apart.
+  // Makes one request for each character, ten seconds apart.
   void asks(UserId user, std::string_view models, Predictor& predictor) {
     for (const char model : models) {
       now_ += std::chrono::seconds(10);
@@ -46,14 +46,14 @@ TEST_F(PredictorTest, AHabitIsFoundAndSaysWhy) {
   EXPECT_GT(guesses[0].probability, 0.5);
   EXPECT_EQ(guesses[0].after, "a");
   EXPECT_TRUE(guesses[0].by_user);
-  // After "b" and "a": b, b, c.
+  // After "b" and "a" there were b, b and c.
   EXPECT_EQ(guesses[0].times, 2U);
   EXPECT_EQ(guesses[0].of, 3U);
   EXPECT_EQ(guesses[0].gap, std::chrono::seconds(10));
 }
 
 TEST_F(PredictorTest, TheLongerContextDecides) {
-  asks(kAnn, "xabyacxabyacxa");  // after "a" alone, "b" and "c" are as likely
+  asks(kAnn, "xabyacxabyacxa");  // after "a" alone, b and c are equally likely
   EXPECT_EQ(next(kAnn)[0].model, "b");
   asks(kAnn, "bya");
   EXPECT_EQ(next(kAnn)[0].model, "c");
@@ -126,7 +126,7 @@ TEST_F(PredictorTest, RemembersTheMostFrequentFollowers) {
     asks(kBob, "a", *predictor);
   }
   EXPECT_EQ(next(kBob).size(), 6U);
-  // Two after "a", and two of all.
+  // Two models after "a", and two of all.
   EXPECT_LE(small.next(kBob, 0).size(), 4U);
 }
 

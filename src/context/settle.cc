@@ -1,6 +1,6 @@
-// After each event the core settles: whatever follows from the new state is done, until nothing follows any more. What
-// a model does by itself is here (it is inspected, unloaded, replaced, forgotten); what models do because of each other
-// is planned by plan() and carried out by moves.cc; then whoever waits for a hot model is served (slots.cc).
+// After each event the core settles: it does whatever follows from the new state, until nothing follows any more. What
+// a model does by itself is here (it is inspected, unloaded, replaced, forgotten). What models do because of each other
+// is planned by plan() and carried out by moves.cc. Then the requests that wait for hot models are served (slots.cc).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ Error unloaded_while_loading(const ModelId& id) {
 
 void ContextManager::Impl::settle() {
   expire();
-  // Each round beyond the first follows an answer to somebody who waited, so it ends.
+  // Each further round follows an answer to a call that waited, so the loop ends.
   bool again = true;
   while (again) {
     again = false;
@@ -97,7 +97,7 @@ void ContextManager::Impl::arm_timer() {
 // ---- what a model does by itself ----
 
 bool ContextManager::Impl::advance(Model& m) {
-  // It has an engine, no lease, and was not told to stop.
+  // Nothing keeps its engine: the engine loads or has no lease, and was not told to stop.
   const bool free = m.state() == ModelState::kLoading || (m.resident() && m.leases.empty());
   if ((state_.draining || !m.known) && free) {
     stop(m, state_.draining ? "the server is shutting down" : "the model is no longer in the catalog");
@@ -107,7 +107,7 @@ bool ContextManager::Impl::advance(Model& m) {
   if (m.run.outdated && (m.state() == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
     const bool was_parked = m.state() == ModelState::kParked || m.state() == ModelState::kParking;
     stop(m, "its file or its settings have changed");
-    // It was wanted in memory, and still is.
+    // The model was wanted in memory before, and still is.
     if (!was_parked && state_.queue.lines(m.id).unloads.empty()) m.eager = state_.queue.next_place();
   }
   if (m.preparing() && !state_.wanted(m)) give_up(m);
@@ -118,7 +118,7 @@ bool ContextManager::Impl::advance(Model& m) {
 void ContextManager::Impl::advance_unload(Model& m) {
   const std::uint64_t unload_place = state_.queue.lines(m.id).first_unload();
   const RequestQueue::Line& leases = state_.queue.lines(m.id).leases;
-  // Who asked for it before the unload is served first, as long as it can be served.
+  // The requests that came before the unload are served first, as long as they can be served.
   const bool owed = !leases.empty() && leases.begin()->first < unload_place;
   switch (m.state()) {
     case ModelState::kStopping:

@@ -1,8 +1,8 @@
 // Which of a hot model's waiting requests its engine gets, and when.
 //
-// An engine answers as many requests at once as it has slots. It gets no more than that: the others wait here, where
-// their deadlines, their callers' turns and other models count. A request that takes several slots gets them at once,
-// so the ones that become free are kept for it. A visit takes no slot and waits for none.
+// An engine answers as many requests at once as it has slots, and it gets no more than that. The others wait here,
+// where their deadlines, their callers' turns and other models count. A request that takes several slots gets them at
+// once, so slots that become free are kept for it. A visit takes no slot and does not wait for one.
 #include <fmt/format.h>
 
 #include <utility>
@@ -13,10 +13,11 @@
 namespace minerva {
 namespace {
 
-// Where a request takes less than this, its engine gets twice as many, so that no slot is empty until the next request
-// comes. Measured with two slots: completions of one token 70 a second with two requests at once, 77 with four.
+// If requests take less than this, the engine gets twice as many, so that no slot is empty until the next request
+// comes.
+// Measured with two slots: 70 completions of one token a second with two requests at once, 77 with four.
 constexpr Duration kQuick = std::chrono::milliseconds(300);
-constexpr Duration kUsualService = std::chrono::seconds(1);  // where nothing is known
+constexpr Duration kUsualService = std::chrono::seconds(1);  // if nothing was measured
 
 }  // namespace
 
@@ -41,7 +42,7 @@ const Waiter* State::next_in_line(const Model& m, std::uint64_t end) const {
   const auto used_by = [&](UserId caller) {
     return planted_bug(PlantedBug::kTurnsIgnored) ? Duration() : m.caller_turns.used(caller);
   };
-  // Of callers who have used as much, the one whose request is older.
+  // Among callers who have used equally much, the one with the oldest request.
   std::pair<Duration, std::uint64_t> least = {Duration::max(), end};
   const Waiter* next = nullptr;
   for (const auto& [caller, line] : queue.lines(m.id).by_caller) {
@@ -106,7 +107,7 @@ bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
       m.state() == ModelState::kHot || (m.state() == ModelState::kParked && planted_bug(PlantedBug::kParkedIsGranted));
   if (!can_serve || m.draining || outdated || stalled) return false;
   bool served = false;
-  // Who came after an unload or a park waits for the next load or wake.
+  // Requests that came after an unload or a park wait for the next load or wake.
   const std::uint64_t end = state_.queue.lines(m.id).first_leave();
   while (!state_.queue.lines(m.id).loads.empty() && state_.queue.lines(m.id).loads.begin()->first < end) {
     answer_load(m, state_.queue.lines(m.id).loads.begin()->second, just_loaded);
@@ -122,7 +123,7 @@ bool ContextManager::Impl::serve(Model& m, bool just_loaded) {
   while (may_grant()) {
     const Waiter* const next = state_.next_in_line(m, end);
     if (next == nullptr) break;
-    // Its engine had more when it came.
+    // The engine had more slots when the request came.
     if (state_.is_too_wide(m, next->slots)) {
       const Error error = too_many_slots(m, next->slots);
       reject_waiter(take(next->id), error);

@@ -21,13 +21,13 @@ class Slots : public CoreTest {
                           Duration patience = kPatience) {
     return step(LeaseRequested{id, model, now_ + patience, {caller}, /*looking=*/false, slots});
   }
-  // One model, "a", that is hot and idle, and whose requests take a second.
+  // Starts with one model, a, which is hot and idle, and whose requests take a second.
   void start_slow(unsigned slots) {
     start(100);
     add_slotted("a", slots);
     heat_for("a", seconds(1));
   }
-  // Hot and idle. What it has served took `service`, which it is expected to take again.
+  // Makes the model hot and idle. Its request took `service`, and the next is expected to take as long.
   void heat_for(const ModelId& model, Duration service) {
     const RequestId id = heat_and_hold(model);
     now_ += service;

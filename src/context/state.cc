@@ -8,14 +8,15 @@
 namespace minerva {
 namespace {
 
-// An engine has fewer (the config's `parallel` says how many).
+// No engine has more (the config's `parallel` says how many).
 constexpr std::size_t kMostSlots = 256;
 
-// Of a model that never was parked: the head (vocabulary, graph, code), and what grows with the model.
+// The guess for a model that was never parked: the head (vocabulary, graph, code), and a part that grows with the
+// model.
 constexpr Bytes kHead = Bytes::mib(32);
 constexpr std::uint64_t kShareKept = 20;
 
-// The model's line had a turn: those of it who got no slot come again after whoever it left for.
+// The model's line had a turn: its requests that got no slot come after the model for which it left.
 RequestQueue::Turn after_its_turn(const Model& m, RequestQueue::Turn turn) {
   if (m.slots > 0 && !planted_bug(PlantedBug::kLineKeepsTurn)) turn.first = std::max(turn.first, m.had_turn);
   return turn;

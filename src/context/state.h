@@ -1,8 +1,8 @@
-// State: all that the core decides from, as plain data, and the questions that can be answered from it.
+// State: everything from which the core decides, as plain data, and the questions that can be answered from it.
 //
 // A State is a value: a copy of it is a world in which something can be tried (dry_run.cc). No function in here changes
-// anything. The only writers are the transitions, which are the functions of ContextManager::Impl (impl.h); plan()
-// (plan.h) gets the State const. There is no clock: `now` is the time of the event that is dealt with.
+// anything. Only the transitions write it, which are the functions of ContextManager::Impl (impl.h); plan() (plan.h)
+// gets the State const. There is no clock: `now` is the time of the event that is being handled.
 //
 // Threading: one thread.
 #pragma once
@@ -59,19 +59,19 @@ struct State {
   // ---- a model (state.cc) ----
   // nullptr if the catalog does not have it.
   const Model* find_known(const ModelId& id) const;
-  // A request, an operator or the catalog wants it in memory.
+  // Whether a request, an operator or the catalog wants the model in memory.
   bool wanted(const Model& m) const;
-  // It waits for room, or for room to wake.
+  // Whether it waits for room to be loaded or woken.
   bool waits_for_room(const Model& m) const;
-  // It is hot or parked, nobody holds or wants it, and nothing protects it.
+  // Whether it is hot or parked, nothing holds or wants it, and nothing protects it.
   bool idle(const Model& m) const;
-  // It leaves whether another model needs its room or not.
+  // Whether it leaves even if no other model needs its room.
   bool leaving_anyway(const Model& m) const;
-  // An operator forces its load.
+  // Whether an operator forces its load.
   bool forced(const Model& m) const;
-  // It is on its way back and nobody waits for it.
+  // Whether it comes back after a restart while nobody waits for it.
   bool comes_back_unasked(const Model& m) const;
-  // Resident on a guess alone: nobody had it in memory before.
+  // Whether it is resident only on a guess: nobody had it in memory before.
   static bool only_guessed(const Model& m) { return m.guess && !m.guess->woken; }
   // What it needs beyond what it holds: all of its footprint if it is cold.
   Footprint lacking(const Model& m) const;
@@ -80,19 +80,19 @@ struct State {
   static Residency residency(const Model& m, TimePoint now);
 
   // ---- turns among models (state.cc) ----
-  // Of its first waiter; of a preload that nobody waits for, after all others.
+  // The turn of the model's first waiting call. A preload that nobody waits for comes after all others.
   RequestQueue::Turn turn(const Model& m) const;
   // The same without the loads.
   RequestQueue::Turn turn_of_leases(const Model& m) const;
   // When a busy model may be drained for `claimant`.
   TimePoint residency_ends(const Model& m, const Model& claimant) const;
-  // What a request's turn counts from, after its arrival.
+  // By how much a request of this priority counts as later than its arrival.
   Duration head_start(Priority priority) const;
   bool queue_is_full(const Model& m) const;
 
   // ---- parking (state.cc) ----
-  // It may be parked now: its engine can and is not being killed, it is allowed, and no park of it was refused just
-  // now.
+  // Whether it may be parked now: parking is allowed, its engine can park and is not being killed, and did not refuse a
+  // park just now.
   bool parkable(const Model& m) const;
   // What it will keep when it is parked: as last time, or a guess.
   Footprint expected_residue(const Model& m) const;
@@ -101,39 +101,39 @@ struct State {
   Bytes image_room(const Model& m) const;
 
   // ---- all of them (state.cc) ----
-  // Nobody waits and nothing is under way, so that a lease on a hot model changes nothing for anybody else: the common
-  // case, which should not cost a walk over all models.
+  // Whether nobody waits and nothing is going on, so that a lease on a hot model changes nothing for any other. This is
+  // the common case, which should not cost a walk over all models.
   bool at_rest() const;
-  // No model is between two states, none has to leave, and none comes back: the time for guesses.
+  // Whether no model is between two states, has to leave, or comes back: then there is time for guesses.
   bool no_model_moves() const;
 
   // ---- slots (slots.cc) ----
-  // Its breaker is half open and one request tries it; more requests wait until that one has ended.
+  // Whether its breaker is half open and one request tries it. Other requests wait until that one has ended.
   bool is_being_tried(const Model& m) const;
-  // Its engine takes a request of so many slots at once.
+  // Whether its engine takes a request of this many slots at once.
   static bool takes(const Model& m, unsigned slots);
-  // It wants more slots than its engine has.
+  // Whether the request wants more slots than the model's engine has.
   static bool is_too_wide(const Model& m, unsigned slots);
-  // The request that gets the next slot, of those that came before `end`; nullptr if none waits.
+  // The request that gets the next slot, among those that came before `end`; nullptr if none waits.
   const Waiter* next_in_line(const Model& m, std::uint64_t end) const;
-  // A request for it that comes now, and that takes so many slots, waits.
+  // Whether a request of this many slots that comes now has to wait.
   bool must_wait(const Model& m, unsigned slots) const;
-  // Somebody waits for a hot model who can be granted at once.
+  // Whether the model is hot and a request that waits for it can be granted at once.
   bool can_grant(const Model& m) const;
-  // Counted together with those it has no slot for.
+  // Whether it has more leases than slots.
   bool has_too_many_leases(const Model& m) const;
 
   // ---- estimates (estimates.cc) ----
-  // As before; a guess from the loads of other models if there was none.
+  // As its loads took before; if there were none, a guess from the loads of other models.
   Duration usual_load_time(const Model& m) const;
   static Duration usual_wake_time(const Model& m);
-  // Of a load of `m`, or a wake if it is parked or will be.
+  // How long a load of `m` takes, or a wake if it is parked or will be.
   Duration guess_load_time(const Model& m) const;
-  // Of the state it would fall to, if it made room: a wake if it would be parked, a load otherwise.
+  // How long it takes to have it back after it made room: a wake if it would be parked, a load otherwise.
   Duration reload_cost(const Model& m) const;
-  // Until it is hot, if a load was asked for now and there is room; nothing if it never was.
+  // How long it takes until it is hot, if its load was asked for now and there is room; nothing if it never was loaded.
   std::optional<Duration> expected_time(const Model& m) const;
-  // Until a request that comes for `m` now is granted, as far as can be told.
+  // How long a request for `m` that comes now will wait, as far as can be told.
   Duration expected_wait(const Model& m) const;
 };
 

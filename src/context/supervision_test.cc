@@ -1,4 +1,4 @@
-// What becomes of requests when engines die or hang: retries, the breaker's probes, deadlines, estimates, the accounts.
+// What happens to requests when engines die or hang: retries, the breaker's tries, deadlines, estimates, the accounts.
 #include "context/core_fixture.h"
 
 namespace minerva {
@@ -9,7 +9,7 @@ using std::chrono::seconds;
 
 class Supervision : public CoreTest {
  protected:
-  // Its engine dies twice in a row while hot: the breaker is open.
+  // Its engine dies twice in a row while it is hot, so the breaker opens.
   void crash_twice(const ModelId& model) {
     for (int i = 0; i < 2; ++i) {
       const RequestId held = heat_and_hold(model);
@@ -59,7 +59,7 @@ TEST_F(Retry, NeverAfterTwoDeaths) {
   inspected("a");
   ready("a");
   const RequestId other = heat_and_hold("a");
-  // A request that is served in between keeps the breaker closed, which is not what stops this one.
+  // A request that is served in between keeps the breaker closed, so the breaker is not what ends this request.
   release(other);
   exited("a");
   EXPECT_EQ(view("a").breaker, BreakerState::kClosed);
@@ -129,7 +129,7 @@ TEST_F(Retry, ACrashInLoadIsTriedAgainForRequestsAndToldToOperators) {
   EXPECT_EQ(all<Inspect>(actions).size(), 1U);
   inspected("a");
   lease(kR3, "a");
-  // The second in a row: nobody gets a third.
+  // This is the second engine that dies: no request gets a third.
   EXPECT_EQ(all<Reject>(exited("a")).size(), 2U);
   EXPECT_EQ(residency("a"), Residency::kQuarantined);
   EXPECT_EQ(core_->request_counts().failed, 2U);
@@ -401,10 +401,10 @@ TEST_F(Estimate, RetryAfterGrowsWithTheLine) {
   inspected("b");
   lease(kR3, "c");
   inspected("c");
-  // Never loaded, so as the others: 10 s each, and a turn of 2 s for the one before.
+  // b was never loaded, so the estimate is as for the others: 10 s for each, and a turn of 2 s for the model before it.
   EXPECT_EQ(only<Reject>(lease(next_id(), "b")).error.retry_after_s, 10);
   EXPECT_EQ(only<Reject>(lease(next_id(), "c")).error.retry_after_s, 22);
-  // Draining for b, and last in line.
+  // It drains for b, and its line is the last one.
   now_ += seconds(2);
   step(TimerFired{});
   EXPECT_TRUE(lease(kR4, "a").empty());
@@ -424,7 +424,7 @@ TEST_F(Counts, EachRequestHasOneEnd) {
   lease(kR3, "a");             // failed
   lease(kR4, "a");             // shed
   const RequestId cancelled = next_id();
-  load(next_id(), "a");  // no request of inference
+  load(next_id(), "a");  // not an inference request
   step(RequestCancelled{kR2});
   EXPECT_EQ(core_->queued(), 2U);
   inspected("a");

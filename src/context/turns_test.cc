@@ -1,4 +1,5 @@
-// Whose turn it is where models wait for room: order, priority, how long a busy model stays, how often they switch.
+// Which model's turn it is where models wait for room: order, priority, how long a busy model stays, and how often
+// models switch.
 #include <gtest/gtest.h>
 
 #include "context/core_fixture.h"
@@ -14,12 +15,12 @@ class Turns : public CoreTest {
   std::vector<Action> lease_of(RequestId id, const ModelId& model, Priority priority, Duration patience = kPatience) {
     return step(LeaseRequested{id, model, now_ + patience, {UserId{1}, priority}});
   }
-  // "b" or "c" waits for room.
+  // A request for b or c waits for room.
   void wait_for(RequestId id, const ModelId& model, Priority priority) {
     lease_of(id, model, priority);
     inspected(model);
   }
-  // One model at a time, of three.
+  // Three models, of which one fits.
   void start_three(const ContextOptions& more) {
     ContextOptions options = more;
     options.memory_budget = Bytes::mib(1000);
@@ -37,7 +38,7 @@ TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
   lease(kR1, "b");
   EXPECT_TRUE(inspected("b").empty());
   EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);
-  // Two seconds after it became hot, new requests for it queue.
+  // New requests for it queue from two seconds after it became hot.
   EXPECT_EQ(core_->next_timer(), now_ + seconds(2));
   EXPECT_TRUE(nothing(wait(seconds(2))));
   EXPECT_TRUE(lease(kR3, "a").empty());
@@ -52,7 +53,7 @@ TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
   wait(seconds(2));
   EXPECT_EQ(only<Stop>(release(kR1)).model, "b");
   EXPECT_EQ(only<Spawn>(exited("b")).model, "a");
-  // It was resident when it came, so it stays a hit.
+  // The model was resident when the request came, so the request stays a hit.
   const Grant grant = only<Grant>(ready("a"));
   EXPECT_EQ(grant.request, kR3);
   EXPECT_EQ(grant.outcome, CacheOutcome::kHit);
@@ -73,7 +74,7 @@ TEST_F(Turns, WhenTheClaimantLeavesTheQueueIsServedAtOnce) {
   EXPECT_EQ(residency("a"), Residency::kHot);
 }
 
-// A lease that ends refreshes recency. If that changed who drains, two busy models could relieve each other for ever.
+// The end of a lease refreshes recency. If that changed which model drains, two busy models could take turns for ever.
 TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
   start(1000, 2);
   for (const char* id : {"a", "b", "c"}) add(id, 100);
@@ -82,7 +83,7 @@ TEST_F(Turns, OverlappingLeasesOnTwoModelsDoNotStarveAThird) {
   now_ += seconds(3);
   lease(kR1, "c");
   EXPECT_TRUE(nothing(inspected("c")));
-  // a was used first, so it drains; b goes on.
+  // a was used first, so it drains; b continues.
   const RequestId on_a_too = next_id();
   EXPECT_TRUE(lease(on_a_too, "a").empty());
   EXPECT_EQ(all<Grant>(lease(kR2, "b")).size(), 1U);
@@ -100,7 +101,7 @@ TEST_F(Turns, ALaterModelMayUseWhatIsLeftOverButNoMore) {
   now_ += seconds(2);
   lease(kR1, "large");
   EXPECT_TRUE(nothing(inspected("large")));
-  // Beside large, 300 will be left: medium would take from it, small does not.
+  // Beside large, 300 will be left. medium would take some of that; small does not.
   lease(kR2, "medium");
   EXPECT_TRUE(inspected("medium").empty());
   step(RequestCancelled{kR2});
@@ -123,7 +124,7 @@ TEST_F(Turns, TheOldestWaiterIsServedFirst) {
   EXPECT_EQ(only<Spawn>(exited("a")).model, "b");
 }
 
-// Two models that are each other's victims, both with waiting requests: a drained one must go although it is wanted.
+// Two models are each other's victims, and both have waiting requests. A drained one must leave although it is wanted.
 TEST_F(Turns, NoDeadlockBetweenTwoWantedModels) {
   start(1000, 1);
   add("a", 100);
@@ -200,7 +201,7 @@ TEST_F(Turns, ABusyModelDrainsEarlierForADeadline) {
   inspected("a");
   now_ += seconds(3);
   ready("a");
-  // Loads take three seconds, as far as is known.
+  // Loads are estimated at three seconds.
   lease(kR1, "b", seconds(10));
   EXPECT_TRUE(nothing(inspected("b")));
   EXPECT_EQ(only<Grant>(lease(kR2, "a")).outcome, CacheOutcome::kHit);

@@ -1,4 +1,4 @@
-// Small pieces of the sentences that the core says. Threading: none of their own.
+// Words: small pieces of the sentences that the core says. Threading: none of their own.
 #pragma once
 
 #include <string>

@@ -12,9 +12,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxText = 300;
-constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no figure, and sums are to stay right
+constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no real figure, and sums must not overflow
 
-// Of a member that may be absent. Nothing: it is there, and not such a value.
+// A text that may be absent. Nothing: the member is there, and is no text.
 std::optional<std::string> text_or_none(const json& object, const char* name) {
   const json* const value = member(object, name);
   if (value == nullptr) return std::string();
@@ -22,7 +22,7 @@ std::optional<std::string> text_or_none(const json& object, const char* name) {
   std::string text = value->get<std::string>();
   if (text.size() <= kMaxText) return text;
   std::size_t end = kMaxText;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // no character is cut in two
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // cuts no character in two
   return text.substr(0, end) + "...";
 }
 std::optional<std::uint64_t> number_or_zero(const json& object, const char* name) {
@@ -32,7 +32,7 @@ std::optional<std::uint64_t> number_or_zero(const json& object, const char* name
   return value->get<std::uint64_t>();
 }
 
-// Nothing: there is none.
+// The answer's id; nothing if it has none.
 std::optional<std::uint64_t> id_of(const json& object) {
   const json* const value = member(object, protocol::kId);
   if (value == nullptr || !value->is_number_unsigned()) return std::nullopt;

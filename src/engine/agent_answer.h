@@ -1,7 +1,8 @@
-// What an engine's agent says to the daemon on the socket that is its stdin, a line of JSON each: protocol/agent.h.
+// Parses what an engine's agent writes to the daemon, on the socket that is the engine's stdin: one line of JSON each
+// (protocol/agent.h).
 //
-// Pure. The lines come from a process that reads untrusted files: anything malformed is no answer. What is not known
-// here is passed over, so that a newer engine may say more.
+// Pure. The lines come from a process that reads untrusted files: a malformed line is no answer. Unknown members are
+// skipped, so that a newer engine may say more.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@
 namespace minerva {
 
 struct AgentHello {
-  bool is_ours = false;  // the protocol: otherwise nothing can be asked
-  std::string why_not;   // it cannot be parked; empty: it can
+  bool is_ours = false;  // it speaks this protocol; otherwise nothing can be asked
+  std::string why_not;   // why it cannot be parked; empty: it can
 };
 struct AgentParking {
   std::uint64_t id = 0;
@@ -25,7 +26,7 @@ struct AgentParking {
 };
 struct AgentMeasurement {
   std::uint64_t id = 0;
-  std::optional<Bytes> footprint;  // nothing: it could not tell
+  std::optional<Bytes> footprint;  // nothing: the engine could not find out
 };
 using AgentAnswer = std::variant<AgentHello, AgentParking, AgentMeasurement>;
 

@@ -29,7 +29,7 @@ constexpr auto kFirstProbes = std::chrono::milliseconds(50);
 constexpr auto kLaterProbes = std::chrono::milliseconds(250);
 constexpr unsigned kManyFirstProbes = 40;
 constexpr auto kProbeTimeout = std::chrono::seconds(5);
-// For the launcher to kill what the program has started, and to see that it is gone.
+// How long the launcher gets to kill what the program has started, and to see that it is gone.
 constexpr auto kLauncherGrace = std::chrono::seconds(5);
 constexpr unsigned kMaxPorts = 3;
 
@@ -54,7 +54,7 @@ bool wants_socket(const CommandSpec& command) {
          std::any_of(command.environment.begin(), command.environment.end(), names_socket);
 }
 
-// Binds 127.0.0.1:`port`, 0 for any that is free, for as long as this call lasts. Returns the port.
+// Binds 127.0.0.1:`port` (0: any free port) during this call. Returns the port.
 // Errors: kIo with the reason.
 Result<std::uint16_t> try_port(std::uint16_t port) {
   const io::Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -65,7 +65,7 @@ Result<std::uint16_t> try_port(std::uint16_t port) {
   name.sin_port = htons(port);
   socklen_t length = sizeof name;
   auto* const raw = reinterpret_cast<sockaddr*>(&name);
-  // A connection that has just ended does not make a port taken.
+  // A connection that has just ended must not make a port count as taken.
   if (port != 0) ::setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   const bool bound = fd && ::bind(*fd, raw, length) == 0 && ::getsockname(*fd, raw, &length) == 0;
   if (!bound) return fail(ErrorCode::kIo, fmt::format("cannot have a port of 127.0.0.1: {}", std::strerror(errno)));
@@ -127,7 +127,7 @@ class CommandEngine final : public Engine {
 
   const io::Address& address() const override { return address_; }
   pid_t pid() const override { return pid_; }
-  void share_cores(unsigned /*sharers*/) override {}  // it is not known how to tell it
+  void share_cores(unsigned /*sharers*/) override {}  // nobody knows how to tell a foreign program
 
   void stop(Duration grace) override {
     if (exited_) return;
@@ -146,7 +146,7 @@ class CommandEngine final : public Engine {
 
   void kill(Error reason) override {
     if (exited_) return;
-    // First the states: the last words that errors quote are to be the reason.
+    // The states come first: the last line of the log should be the reason, which errors quote.
     for (const pid_t member : group_members(pid_)) {
       for (const std::string& line : thread_states(member)) log_->append(line);
     }
@@ -156,7 +156,7 @@ class CommandEngine final : public Engine {
   }
 
  private:
-  // The launcher ends everything when its stdin does.
+  // The launcher ends everything when its stdin ends.
   void end_now() {
     process_->close_stdin();
     kill_timer_.arm(Clock::now() + kLauncherGrace, [this] { process_->signal_group(SIGKILL); });
@@ -187,7 +187,7 @@ class CommandEngine final : public Engine {
     probe_timer_.arm(Clock::now() + pause, [this] { probe(); });
   }
 
-  // Between the choice of a port and the program's use of it another program may have taken it.
+  // Another program may have taken the port between its choice and the program's use of it.
   bool another_port() {
     if (ready_ || asked_to_stop_ || killed_for_ || address_.is_unix() || ports_ >= kMaxPorts) return false;
     if (try_port(address_.port)) return false;
@@ -203,7 +203,7 @@ class CommandEngine final : public Engine {
     exited_ = true;
     remove_socket();
     Error reason = reason_for(status);
-    // Taken out first: the call may destroy this engine.
+    // Moved out first, since the call may destroy this engine.
     const auto call = std::exchange(handlers_.on_exit, nullptr);
     if (call) call(std::move(reason));
   }
@@ -222,7 +222,7 @@ class CommandEngine final : public Engine {
   const CommandDriverOptions options_;
   const CommandSpec command_;
   io::Address address_;
-  std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  std::shared_ptr<EngineLog> log_;  // shared, since it outlives the engine; see engine.h
   Handlers handlers_;
   io::Timer kill_timer_;
   io::Timer probe_timer_;
@@ -231,13 +231,13 @@ class CommandEngine final : public Engine {
   bool asked_to_stop_ = false;
   bool exited_ = false;
   std::optional<Error> killed_for_;
-  unsigned ports_ = 0;  // tried
+  unsigned ports_ = 0;  // how many ports were tried
   unsigned probes_ = 0;
   std::string last_outcome_;
-  std::uint64_t signs_of_life_ = 0;  // lines it wrote, and answers to probes
-  // Tells the answers to probes that the process they were about is gone.
+  std::uint64_t signs_of_life_ = 0;  // lines of output, and answers to probes
+  // Shows to later answers of probes that their process is gone.
   std::shared_ptr<bool> this_run_;
-  std::unique_ptr<io::Process> process_;  // last: its handlers use the others
+  std::unique_ptr<io::Process> process_;  // last member, since its handlers use the others
 };
 
 class CommandDriver final : public EngineDriver {

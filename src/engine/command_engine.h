@@ -1,9 +1,9 @@
-// The driver of command engines: any program that speaks HTTP as OpenAI's API does, named by the config.
+// The driver of command engines: any program that the config names and that speaks OpenAI's API over HTTP.
 //
-// It listens where "${PORT}" (a free port of 127.0.0.1) or "${SOCKET}" (a Unix socket's path in a private folder) says,
-// and is ready once GET of its health path is answered with 2xx. It is asked to end with SIGTERM. A launcher
-// (apps/launcher.cc) sees to it that nothing of it is left, also when the daemon is killed. There is no sandbox: it is
-// a program of the operator's. It takes the memory that the config says.
+// The program listens on "${PORT}" (a free port of 127.0.0.1) or "${SOCKET}" (the path of a Unix socket in a private
+// folder). It is ready once it answers GET of its health path with a 2xx. SIGTERM asks it to end. A launcher
+// (apps/launcher.cc) makes sure that nothing of it is left, even if the daemon is killed. It has no sandbox, since the
+// operator chose the program. The config says how much memory it takes.
 // Threading and ownership: as engine.h says.
 #pragma once
 
@@ -17,13 +17,13 @@ namespace minerva {
 
 struct CommandDriverOptions {
   std::string launcher_path;  // minerva-launcher
-  std::string runtime_dir;    // sockets go here; made with mode 0700
+  std::string runtime_dir;    // the folder for sockets; made with mode 0700
 };
 
-// minerva-launcher beside the running program.
+// The path of minerva-launcher beside the running program.
 std::string default_launcher_path();
 
-// Drives the models that have a command, and leaves all others to `others`.
+// Drives the models that have a command, and passes all others on to `others`.
 std::unique_ptr<EngineDriver> make_command_driver(io::Loop& loop, CommandDriverOptions options,
                                                   std::unique_ptr<EngineDriver> others);
 

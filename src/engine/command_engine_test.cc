@@ -1,4 +1,4 @@
-// The driver against small shell scripts; where they should listen, the test does.
+// The driver with small shell scripts; the test listens in their place.
 #include "engine/command_engine.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ using std::chrono::seconds;
 
 constexpr Duration kLong = seconds(60);
 
-// What a model without a command would be handed to.
+// Gets the models without a command.
 class OtherDriver final : public EngineDriver {
  public:
   std::string fingerprint() const override { return "other"; }
@@ -60,7 +60,7 @@ class CommandEngineTest : public testing::Test {
   static ModelSpec script(const std::string& text) {
     ModelSpec spec;
     spec.id = "m";
-    // $0: where to listen.
+    // $0: the address to listen on.
     spec.command.argv = {"sh", "-c", text, "${PORT}"};
     spec.command.memory = Bytes::gib(2);
     return spec;
@@ -82,7 +82,7 @@ class CommandEngineTest : public testing::Test {
     engine_ = std::move(*started);
   }
 
-  // Answers each request on `address` with the next of `statuses`, the last one again and again.
+  // Answers each request on `address` with the next of `statuses`; the last one is repeated.
   void serve(const io::Address& address, std::vector<int> statuses) {
     auto left = std::make_shared<std::vector<int>>(std::move(statuses));
     auto listener = io::Listener::open(loop_, address, [this, left](std::unique_ptr<io::Stream> stream) {
@@ -130,7 +130,7 @@ class CommandEngineTest : public testing::Test {
     return text;
   }
 
-  // The number in the file NAME of the test's folder.
+  // The process id in the file NAME of the test's folder.
   pid_t pid_in(const std::string& name) const {
     pid_t pid = 0;
     std::ifstream(folder_ / name) >> pid;
@@ -263,7 +263,7 @@ TEST_F(CommandEngineTest, IsEndedAtOnceWhileItLoads) {
   EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
 }
 
-// Also those that ignore signals, or left the group and the session.
+// Includes children that ignore signals, or that left the group and the session.
 constexpr const char* kChildren =
     "cd \"$0\"; trap '' TERM; sleep 1000 & echo $! > group; setsid sh -c 'echo $$ > session; exec sleep 1000' & "
     "while ! [ -s session ]; do sleep 0.01; done; echo ready; ";
@@ -294,7 +294,7 @@ TEST_F(CommandEngineTest, APortThatWasTakenMeanwhileIsReplaced) {
                "; echo first; read line < " + gate + "; exit 1"));
   wait_for_line("first");
   const io::Address first = engine_->address();
-  serve(first, {500});  // somebody else is there
+  serve(first, {500});  // another program is there
   std::ofstream(gate) << "go\n";
   wait_for_line("second");
   EXPECT_NE(engine_->address().port, first.port);

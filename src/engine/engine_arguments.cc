@@ -23,16 +23,16 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
   const unsigned slots = slots_of(spec);
   const std::uint64_t total = std::uint64_t{context} * slots;
   const bool embeds = metadata != nullptr && (metadata->can_embed || metadata->can_rerank);
-  // An encoder needs its whole input in one batch. Where outputs are pooled, llama.cpp aborts unless its sequences
-  // share the batch evenly.
+  // An encoder needs its whole input in one batch. If outputs are pooled, llama.cpp aborts unless its sequences share
+  // the batch evenly.
   const unsigned parts = std::max(1U, slots);
   const unsigned batch = embeds ? (std::max(context, defaults.batch) + parts - 1) / parts * parts : defaults.batch;
   const WeightsMode weights = spec.reduction.mapped                ? WeightsMode::kMapped
                               : spec.weights == WeightsMode::kAuto ? defaults.weights
                                                                    : spec.weights;
 
-  // No --no-ui: it becomes `"ui": false` in the engine's /props, and llama.cpp's web UI hides such a model once it is
-  // loaded. There is nothing to turn off: minerva-engine is built without the UI's files.
+  // --no-ui is not among them: it becomes `"ui": false` in the engine's /props, and llama.cpp's web UI hides such a
+  // model once it is loaded. There is nothing to switch off: minerva-engine is built without the UI's files.
   std::vector<std::string> arguments = {"--offline", "--no-warmup", "-fit", "off"};
   const auto add = [&arguments](std::string_view name, std::string value) {
     arguments.emplace_back(name);
@@ -52,7 +52,7 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
   } else if (embeds) {
     arguments.emplace_back("--embeddings");
   }
-  // Last, so that they win.
+  // Last, so that they take precedence.
   arguments.insert(arguments.end(), spec.args.begin(), spec.args.end());
   return arguments;
 }

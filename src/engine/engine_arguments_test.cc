@@ -15,7 +15,7 @@ ModelSpec spec_of(unsigned parallel) {
   return spec;
 }
 
-// The value that follows the last `name`; "" if it is not there.
+// The value behind the last `name`; "" if there is none.
 std::string value_of(const std::vector<std::string>& arguments, std::string_view name) {
   const auto it = std::find(arguments.rbegin(), arguments.rend(), name);
   return it == arguments.rend() || it == arguments.rbegin() ? "" : *(it - 1);

@@ -13,9 +13,9 @@ bool contains_any(std::string_view line, std::span<const std::string_view> words
                      [line](std::string_view word) { return line.find(word) != std::string_view::npos; });
 }
 
-// llama.cpp's lines start with a time and a level: "0.00.017.830 E srv load_model: ...".
+// A line of llama.cpp begins with a time and a level: "0.00.017.830 E srv load_model: ...".
 struct LogLine {
-  char level = 0;  // 0: not such a line
+  char level = 0;  // 0: it is no such line
   std::string_view text;
 };
 
@@ -34,7 +34,7 @@ bool reports_error(const LogLine& line) {
   return line.level == 'E' || (line.level == 0 && contains_any(line.text, kSigns));
 }
 
-// Lines that only repeat that something went wrong.
+// Whether the line only repeats that something went wrong.
 bool is_consequence(const LogLine& line) {
   static constexpr std::array<std::string_view, 4> kEchoes = {"exiting due to", "failed to load model",
                                                               "failed to create_context", "cleaning up"};
@@ -51,7 +51,7 @@ void EngineLog::append(std::string_view line) {
     ring_[next_] = line;
     next_ = (next_ + 1) % kMaxLines;
   }
-  // By index: a follower may add or drop followers.
+  // By index, since a follower may add or remove followers.
   for (std::size_t i = 0; i < followers_.size(); ++i) {
     if (const auto follower = followers_[i].lock()) (*follower)(line);
   }
@@ -82,7 +82,7 @@ std::string EngineLog::last_words() const {
 }
 
 std::shared_ptr<void> EngineLog::follow(std::function<void(std::string_view)> fn) {
-  // Shared so that dropping it, at any time, is all it takes to stop following.
+  // Shared: a caller that drops it, at any time, stops following.
   auto follower = std::make_shared<std::function<void(std::string_view)>>(std::move(fn));
   followers_.push_back(follower);
   return follower;

@@ -40,12 +40,12 @@ Result<io::Address> fresh_socket(const std::string& folder) {
                 fmt::format("{} is too long for a socket's path ({} bytes at most); choose a shorter folder",
                             address.unix_path, sizeof(sockaddr_un::sun_path) - 1));
   }
-  ::unlink(address.unix_path.c_str());  // left by a daemon that had our process id and was killed
+  ::unlink(address.unix_path.c_str());  // a killed daemon with the same process id may have left it
   return address;
 }
 
 Error death(const io::ExitStatus& status, bool was_ready, const std::string& last_words) {
-  // Weights are mapped: what is cut off a file is missing in memory at once.
+  // Weights are mapped: if a file is cut off, that part is missing in memory at once.
   const std::string_view why = status.signal == SIGBUS
                                    ? "; its model file was truncated or overwritten in place, or cannot be read any "
                                      "more: put new files into place by renaming them"

@@ -51,7 +51,8 @@ std::vector<std::string> modalities_of(const json& object) {
   return modalities;
 }
 
-// The inspector bounds their number and length; this holds it to that, as it read what others wrote.
+// The inspector bounds the number and the length of the values. This checks the bounds again, as the inspector has read
+// foreign bytes.
 std::map<std::string, MetadataValue> values_of(const json& object) {
   constexpr std::size_t kMostValues = 200;
   constexpr std::size_t kLongest = 512;
@@ -94,11 +95,11 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   const json data = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!data.is_object()) return fail(ErrorCode::kInternal, "the inspector printed no JSON object");
   ModelMetadata metadata;
-  // One that is not known here is what it was taken for: a model.
+  // An unknown kind counts as what the file was taken for: a model.
   metadata.kind = find_file_kind(text_of(data, "kind")).value_or(FileKind::kModel);
   metadata.name = text_of(data, "name");
   metadata.architecture = text_of(data, "architecture");
-  // It need not be one that can be loaded by itself.
+  // Such a file need not be loadable by itself.
   if (metadata.kind != FileKind::kModel) return metadata;
   if (data.contains("error")) {
     const std::string reason = text_of(data, "error");
@@ -135,13 +136,13 @@ struct Inspection::Impl {
   explicit Impl(io::Loop& loop) : deadline(loop) {}
 
   io::Timer deadline;
-  EngineLog log;  // of stderr: why it failed
+  EngineLog log;  // of stderr: it says why the child failed
   std::string output;
   std::size_t output_limit = 0;
   bool timed_out = false;
   bool too_much = false;
   std::function<void(Result<ModelMetadata>)> done;
-  std::unique_ptr<io::Process> process;  // last: its handlers use the others
+  std::unique_ptr<io::Process> process;  // last member, since its handlers use the others
 
   void take_output(std::string_view line) {
     if (too_much) return;
@@ -157,7 +158,7 @@ struct Inspection::Impl {
     if (timed_out) return fail(ErrorCode::kEngineTimeout, "inspecting the file took too long and was given up");
     if (too_much) return fail(ErrorCode::kInternal, "the inspector printed more than it should");
     if (status.signal == SIGXCPU) return fail(ErrorCode::kInvalidModel, "the file keeps the loader busy for ever");
-    // Not the file's doing: somebody, most likely the kernel short of memory, killed it.
+    // Another process killed the child, most likely the kernel when memory was short. The file is not the reason.
     if (status.signal == SIGKILL || status.signal == SIGTERM) {
       return fail(ErrorCode::kInternal, fmt::format("the inspector was {}", status.text()));
     }
@@ -173,7 +174,7 @@ struct Inspection::Impl {
       return fail(ErrorCode::kInternal,
                   fmt::format("{} ({}){}", parsed.error().message, status.text(), after_colon(log.last_words())));
     }
-    // A file that is no model by itself cannot be loaded as one, which is no failure.
+    // A file that is no model by itself cannot be loaded as one: this is no error.
     if (parsed && parsed->kind == FileKind::kModel && status.code != 0) {
       return fail(ErrorCode::kInternal,
                   fmt::format("the inspector failed ({}){}", status.text(), after_colon(log.last_words())));
@@ -196,7 +197,7 @@ Result<std::unique_ptr<Inspection>> Inspection::start(io::Loop& loop, const io::
   handlers.on_stderr = [self](std::string_view line) { self->log.append(line); };
   handlers.on_exit = [self](io::ExitStatus status) {
     self->deadline.cancel();
-    // Taken out first: the call may destroy this Inspection.
+    // Moved out first, since the call may destroy this Inspection.
     const auto call = std::exchange(self->done, nullptr);
     auto result = self->judge(status);
     call(std::move(result));

@@ -1,7 +1,7 @@
-// Inspection: runs `minerva-engine inspect FILE ARGUMENTS` in a child and reads what it prints.
+// Inspection: runs `minerva-engine inspect FILE ARGUMENTS` in a child, and reads what the child prints.
 //
-// Threading: the loop's thread. Ownership: destroying an Inspection kills its child without calling back.
-// It does not cache, and does not choose the arguments.
+// Threading: the loop's thread. Ownership: when an Inspection is destroyed, it kills its child and calls nobody back.
+// It keeps no results, and does not choose the arguments.
 #pragma once
 
 #include <functional>
@@ -25,8 +25,9 @@ class Inspection {
     std::size_t output_bytes = 1 << 20;
   };
 
-  // Calls `done` once, later; the Inspection may be destroyed inside. Errors given to it: kInvalidModel with the
-  // inspector's reason, or when the file crashes it; kEngineTimeout; kInternal when the inspector itself fails.
+  // Calls `done` once, later; `done` may destroy the Inspection. Errors that `done` gets: kInvalidModel with the
+  // inspector's reason, or when the file crashes the inspector; kEngineTimeout; kInternal when the inspector itself
+  // fails.
   // Errors: kIo when the child cannot be started.
   static Result<std::unique_ptr<Inspection>> start(io::Loop& loop, const io::ProcessSpec& child, Limits limits,
                                                    std::function<void(Result<ModelMetadata>)> done);
@@ -44,9 +45,9 @@ class Inspection {
 std::string_view file_kind_name(FileKind kind);
 std::optional<FileKind> find_file_kind(std::string_view name);
 
-// Pure. What the inspector prints; ModelMetadata::context is left for the caller. Of a file that is no model by itself
-// only `kind`, `name` and `architecture` are said.
-// Errors: kInvalidModel with the reason it gives; kInternal for anything that is not its JSON.
+// Parses what the inspector prints. Pure. The caller sets ModelMetadata::context. For a file that is no model by itself
+// only `kind`, `name` and `architecture` are set.
+// Errors: kInvalidModel with the inspector's reason; kInternal for anything that is not its JSON.
 Result<ModelMetadata> parse_inspection(std::string_view text);
 
 }  // namespace minerva

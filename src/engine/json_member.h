@@ -1,4 +1,4 @@
-// A member of an object of JSON that an engine or its agent printed.
+// Finds a member of a JSON object that an engine or its agent printed.
 //
 // A plain function; any thread.
 #pragma once

@@ -35,7 +35,7 @@ void LlamaAgent::wake(std::function<void(const protocol::ParkReport&)> done) {
 
 void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
   if (speaks_) return ask(protocol::kMeasure, conversations_.count(), MeasureCall{std::move(done)});
-  // Nobody would answer.
+  // The engine does not speak the protocol: nobody would answer.
   loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
     if (!alive.expired()) done(std::nullopt);
   });

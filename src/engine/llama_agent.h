@@ -1,10 +1,11 @@
-// The daemon's side of the talk with minerva-engine's parking agent: says what is wanted, and tells whose answer came.
+// The daemon's side of the talk with minerva-engine's parking agent: sends requests, and matches the answers to them.
 //
 // Each request has an id, which its answer repeats (protocol/agent.h). An answer that makes no sense, or that nobody
-// waits for, is noted in the engine's log and passed over. The engine answers in the order of the requests: so what it
-// should have answered before an answer that came is lost. A measurement that is lost is called back, with nothing:
-// nobody else would miss it. A park, wake or drop is not, as if the engine were silent: the watchdog ends that.
-// Threading and ownership: as engine.h says; calls are forgotten with the object.
+// waits for, goes into the engine's log and is ignored. The engine answers in the order of the requests. So if an
+// answer comes, all earlier requests without an answer are lost. A lost measurement is called back with nothing, since
+// nobody else would notice. A lost park, wake or drop is not called back, as if the engine were silent: the watchdog
+// ends that.
+// Threading and ownership: as engine.h says; calls are forgotten when the object is destroyed.
 // It does not choose what is parked, nor when.
 #pragma once
 
@@ -25,11 +26,11 @@ namespace minerva {
 
 class LlamaAgent final : public EngineAgent {
  public:
-  // `send` takes whole lines for the engine's stdin. `conversations`: what those outside of slots may come to.
+  // `send` takes whole lines for the engine's stdin. `conversations`: the most that those outside of slots may take.
   LlamaAgent(io::Loop& loop, std::function<void(std::string_view text)> send, std::shared_ptr<EngineLog> log,
              Bytes conversations);
 
-  // What the engine wrote on its stdin.
+  // Takes a line that the engine wrote on its stdin.
   void take_line(std::string_view line);
 
   const std::string& why_not_parkable() const override { return why_not_; }
@@ -54,24 +55,25 @@ class LlamaAgent final : public EngineAgent {
   };
   using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall>;
 
-  // `number`: behind the id.
+  // `number`: follows the id.
   void ask(std::string_view word, std::optional<std::uint64_t> number, Call call);
-  // Takes the call that an answer is to; nothing: there is none. Those before it were not answered, and never will be.
+  // Removes and returns the call that the answer belongs to; nothing: there is none. Earlier calls were not answered,
+  // and never will be.
   std::optional<Call> take_call(std::uint64_t id, bool measurement);
-  // false: it does not fit what was asked.
+  // false: the answer does not fit the request.
   bool answer(AgentHello hello);
   bool answer(AgentParking parking);
   bool answer(AgentMeasurement measurement);
 
   io::Loop& loop_;
   std::function<void(std::string_view)> send_;
-  std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  std::shared_ptr<EngineLog> log_;  // shared, since it outlives the engine; see engine.h
   Bytes conversations_;
   bool said_hello_ = false;
-  bool speaks_ = false;  // the protocol
+  bool speaks_ = false;  // the engine speaks the protocol
   std::string why_not_ = "the engine has not said that it can be parked";
   std::uint64_t last_id_ = 0;
-  std::map<std::uint64_t, Call> calls_;  // not answered yet, by their ids
+  std::map<std::uint64_t, Call> calls_;  // calls without an answer yet, by id
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

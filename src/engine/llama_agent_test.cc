@@ -7,7 +7,7 @@ namespace minerva {
 namespace {
 
 constexpr std::string_view kHello = R"({"protocol":2,"can_park":true})";
-// Answers without their ids.
+// Answers without ids.
 constexpr std::string_view kParked =
     R"("parked":true,"written_bytes":1,"image_bytes":2,"residue_bytes":3,"cached_bytes":4)";
 constexpr std::string_view kDropped = R"("parked":true,"image_bytes":2,"residue_bytes":3,"dropped_bytes":5)";
@@ -158,7 +158,7 @@ TEST_F(LlamaAgentTest, AnAnswerThatDoesNotFitIsNotTakenForAnother) {
   EXPECT_EQ(happened_, Events{"parked"}) << "those after it are told apart";
 }
 
-// An answer that comes late, of a request that is lost, is not taken for that of the next one of its kind.
+// A late answer to a lost request is not taken for the answer to the next request of the same kind.
 TEST_F(LlamaAgentTest, ALateAnswerIsNobodys) {
   agent_.take_line(kHello);
   park();

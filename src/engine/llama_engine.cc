@@ -29,8 +29,8 @@ namespace {
 
 std::string variable(const char* name, const std::string& value) { return fmt::format("{}={}", name, value); }
 
-// What a sandboxed engine may reach of the file system, beside what every program needs; read by minerva-engine
-// (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be handed over.
+// The variables that say what a sandboxed engine may reach in the file system, beside what every program needs.
+// minerva-engine reads them (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be passed on.
 Result<std::vector<std::string>> sandbox_environment(const std::string& mode, const ModelSpec& spec,
                                                      const std::string& sockets_folder) {
   std::string paths;
@@ -51,7 +51,7 @@ Result<std::vector<std::string>> sandbox_environment(const std::string& mode, co
                                   variable(protocol::kSandboxPathsVariable, paths)};
 }
 
-// Whether an engine that gave up while loading blames the file, rather than memory or the machine.
+// Whether an engine that failed to load blames the file, and not memory or the machine.
 bool blames_file(std::string_view words) {
   static constexpr std::array<std::string_view, 5> kSigns = {"error loading model", "failed to load model",
                                                              "failed to load vocab", "corrupted", "invalid model"};
@@ -60,13 +60,13 @@ bool blames_file(std::string_view words) {
                      [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
 }
 
-// What the sandbox lacks is the same for every engine: it is said once.
+// Every engine reports the same about the sandbox: each line is logged once.
 void warn_about_sandbox(std::string_view line) {
   constexpr std::string_view kSandboxLine = "minerva-engine: sandbox: ";  // engine/src/sandbox.h
-  thread_local std::set<std::string, std::less<>> said;                   // of the loop's thread
+  thread_local std::set<std::string, std::less<>> said;                   // for the loop's thread
   if (!line.starts_with(kSandboxLine)) return;
   line.remove_prefix(kSandboxLine.size());
-  constexpr std::size_t kMostKinds = 100;  // engines write what they like
+  constexpr std::size_t kMostKinds = 100;  // a bound, since engines write what they like
   if (said.size() < kMostKinds && said.emplace(line).second) log::warn("the engines' sandbox: {}", line);
 }
 
@@ -96,7 +96,7 @@ class LlamaEngine final : public Engine {
     handlers.on_exit = [this](io::ExitStatus status) { exited(status); };
     handlers.on_stdin = [this](std::string_view line) {
       ++lines_;
-      // Of one that is on its way out nobody wants to know what it holds.
+      // Nobody wants to know what an engine holds that is on its way out.
       if (!asked_to_stop_ && !killed_for_) agent_.take_line(line);
     };
     auto process = io::Process::spawn(loop, spec, std::move(handlers));
@@ -132,7 +132,7 @@ class LlamaEngine final : public Engine {
 
   void kill(Error reason) override {
     if (exited_) return;
-    // First the states: the last words that errors quote are to be the reason.
+    // The states come first: the last line of the log should be the reason, which errors quote.
     for (const std::string& line : thread_states(pid_)) log_->append(line);
     log_->append("error: " + reason.message);
     killed_for_ = std::move(reason);
@@ -149,11 +149,11 @@ class LlamaEngine final : public Engine {
     }
     if (asked_to_stop_ || ready_) return;
     if (state->state == StateLine::State::kReady) {
-      process_->read_stdin();  // what its agent said first
+      process_->read_stdin();  // first what its agent has said
       ready_ = true;
       if (handlers_.on_ready) handlers_.on_ready();
     } else if (state->fraction && handlers_.on_progress) {
-      // Stages may be reported out of order; a bar that goes back would be worse than one that waits.
+      // Stages may be reported out of order. A bar that waits is better than one that goes back.
       progress_ = std::max(progress_, *state->fraction);
       handlers_.on_progress(progress_);
     }
@@ -164,7 +164,7 @@ class LlamaEngine final : public Engine {
     kill_timer_.cancel();
     remove_socket();
     Error reason = reason_for(status);
-    // Taken out first: the call may destroy this engine.
+    // Moved out first, since the call may destroy this engine.
     const auto call = std::exchange(handlers_.on_exit, nullptr);
     if (call) call(std::move(reason));
   }
@@ -182,7 +182,7 @@ class LlamaEngine final : public Engine {
   void remove_socket() const { ::unlink(address_.unix_path.c_str()); }
 
   io::Address address_;
-  std::shared_ptr<EngineLog> log_;  // shared: it outlives the engine, see engine.h
+  std::shared_ptr<EngineLog> log_;  // shared, since it outlives the engine; see engine.h
   Handlers handlers_;
   io::Timer kill_timer_;
   pid_t pid_ = -1;
@@ -190,10 +190,10 @@ class LlamaEngine final : public Engine {
   bool asked_to_stop_ = false;
   bool exited_ = false;
   std::optional<Error> killed_for_;
-  std::uint64_t lines_ = 0;  // it wrote
+  std::uint64_t lines_ = 0;  // how many it wrote
   double progress_ = 0;
   LlamaAgent agent_;
-  std::unique_ptr<io::Process> process_;  // last: its handlers use the others
+  std::unique_ptr<io::Process> process_;  // last member, since its handlers use the others
 };
 
 class LlamaDriver final : public EngineDriver {
@@ -201,7 +201,7 @@ class LlamaDriver final : public EngineDriver {
   LlamaDriver(io::Loop& loop, LlamaDriverOptions options) : loop_(loop), options_(std::move(options)) {
     inspect_environment_ = engine_environment(options_.environment);
     serve_environment_ = inspect_environment_;
-    // Makes llama.cpp's server tell its state on stdout and follow stdin. Nothing listens on that port.
+    // Makes llama.cpp's server report its state on stdout and follow its stdin. Nothing listens on that port.
     serve_environment_.push_back(variable(protocol::kChildVariable, "1"));
     if (!options_.image_folder.empty())
       serve_environment_.push_back(variable(protocol::kImageFolderVariable, options_.image_folder));
@@ -218,7 +218,7 @@ class LlamaDriver final : public EngineDriver {
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     end_idle();
     queue_.push_back({spec, std::move(done)});
-    // Later, so that `done` is never called from inside this call.
+    // Later, so that `done` is never called inside this call.
     loop_.post([alive = std::weak_ptr(alive_), this] {
       if (!alive.expired()) start_queued();
     });
@@ -267,7 +267,7 @@ class LlamaDriver final : public EngineDriver {
     to.insert(to.end(), more.begin(), more.end());
   }
 
-  // Somebody wants something: what is done for nobody makes way.
+  // A request wants something: the inspection for nobody gives way.
   void end_idle() {
     if (idle_.empty()) return;
     const auto done = std::move(idle_.front().done);
@@ -318,8 +318,9 @@ class LlamaDriver final : public EngineDriver {
       finish(job, std::move(result));
       return;
     }
-    // What the file says may ask for other arguments, and the footprint must be that of the ones it will run with.
-    // Once more at most: two looks that ask for each other's arguments must not go on for ever.
+    // The file's content may lead to other arguments, and the footprint must be for the arguments that will be used. So
+    // it inspects once more, but only once: two inspections that ask for each other's arguments must not go on for
+    // ever.
     auto arguments = engine_arguments(job->spec, &*result, options_.defaults);
     if (!job->final_stage && arguments != job->arguments) {
       job->final_stage = true;
@@ -332,7 +333,7 @@ class LlamaDriver final : public EngineDriver {
 
   void finish(Running job, Result<ModelMetadata> result) {
     const auto done = std::move(job->done);
-    // Kept until this returns: we may be inside its callback.
+    // Kept until this function returns, which may run inside its callback.
     const auto ended = std::move(job->inspection);
     (is_idle(job) ? idle_ : running_).erase(job);
     const std::weak_ptr<bool> alive = alive_;
@@ -346,8 +347,8 @@ class LlamaDriver final : public EngineDriver {
   std::vector<std::string> serve_environment_;
   std::deque<Job> queue_;
   std::list<Job> running_;
-  std::list<Job> idle_;  // at most one, for nobody
-  // Tells calls that outlive the driver that it is gone.
+  std::list<Job> idle_;  // at most one, for no request
+  // Shows to calls that outlive the driver that it is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,7 +1,7 @@
-// The driver of minerva-engine: llama.cpp's server, one process per model, on a Unix socket of its own.
+// The driver of minerva-engine: llama.cpp's server, one process per model, each on its own Unix socket.
 //
-// Threading and ownership: as engine.h says. Destroying the driver ends the inspections under way without
-// calling back; engines it started live on.
+// Threading and ownership: as engine.h says. When the driver is destroyed, it ends the inspections under way and calls
+// nobody back; engines that it started live on.
 // It does not choose what runs, and does not speak HTTP.
 #pragma once
 
@@ -17,15 +17,16 @@ namespace minerva {
 
 struct LlamaDriverOptions {
   std::string engine_path;  // minerva-engine
-  std::string runtime_dir;  // sockets go here; made with mode 0700. Short: a socket's path has 107 bytes
+  // the folder for sockets, made with mode 0700. Short, since a socket's path has at most 107 bytes
+  std::string runtime_dir;
   EngineDefaults defaults;
-  // "NAME=value", on top of the few variables every engine inherits (spin policy of its threads).
+  // "NAME=value", beside the few variables that every engine inherits (the spin policy of its threads).
   std::vector<std::string> environment = {};
-  // "auto", "required" or "off": what engines are kept from (docs/adr/0006-engine-sandbox.md).
+  // "auto", "required" or "off": how engines are isolated (docs/adr/0006-engine-sandbox.md).
   std::string sandbox = "auto";
-  // Where the images of parked models go (config/parking.h): absolute. Empty: none is parked.
+  // The folder for the images of parked models (config/parking.h): absolute. Empty: no model is parked.
   std::string image_folder = {};
-  unsigned max_inspections = 2;  // at once; others queue
+  unsigned max_inspections = 2;  // at once; others wait
   Duration inspect_timeout = std::chrono::seconds(60);
 };
 

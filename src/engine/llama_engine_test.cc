@@ -1,4 +1,4 @@
-// The driver against a small shell script in the engine's place. What the script does is chosen by the model's name.
+// The driver with a small shell script in the engine's place. The model's name chooses what the script does.
 #include "engine/llama_engine.h"
 
 #include <gtest/gtest.h>
@@ -130,7 +130,7 @@ class LlamaEngineTest : public testing::Test {
     return spec;
   }
 
-  // Starts it and runs until it is ready, or has exited, or `until` stops the loop.
+  // Starts the engine, and runs the loop until it is ready, has exited, or `until` stops the loop.
   void start(const std::string& name, const std::function<void()>& on_progress = [] {}) {
     start(spec(name), on_progress);
   }
@@ -171,7 +171,8 @@ class LlamaEngineTest : public testing::Test {
     return answer;
   }
 
-  // Parks it with this limit, by which the script knows what to do, and runs until there is an answer or it has exited.
+  // Parks the engine with this limit, which tells the script what to do. Runs until there is an answer, or the engine
+  // has exited.
   void park(std::uint64_t max_image) {
     parks_ = 0;
     engine_->agent()->park(Bytes(max_image), [this](ParkResult result) {
@@ -183,7 +184,7 @@ class LlamaEngineTest : public testing::Test {
     loop_.run();
   }
 
-  // Runs until its log holds a line with these words.
+  // Runs until the log has a line with these words.
   void run_until_logged(std::string_view words) {
     const auto following = log_->follow([this, words](std::string_view line) {
       if (line.find(words) != std::string_view::npos) loop_.stop();
@@ -206,10 +207,10 @@ class LlamaEngineTest : public testing::Test {
   std::unique_ptr<Engine> engine_;
   std::vector<double> progress_;
   bool ready_ = false;
-  std::string why_not_parkable_;  // once it is ready
+  std::string why_not_parkable_;  // set once it is ready
   int exits_ = 0;
   Error reason_;
-  int parks_ = 0;  // answers
+  int parks_ = 0;  // how many answers came
   std::optional<ParkResult> park_;
 };
 
@@ -246,7 +247,7 @@ TEST_F(LlamaEngineTest, GetsItsArgumentsAndNothingOfTheDaemonsEnvironment) {
   start("good");
   ::unsetenv("LLAMA_ARG_CTX_SIZE");
   ::unsetenv("AIP_MODE");
-  // What the script wrote before it became ready may still be in the pipe; by its exit all of it has come.
+  // What the script wrote before it became ready may still be in the pipe. At its exit all of it has come.
   engine_->stop(seconds(30));
   loop_.run();
   const std::string text = log_text();
@@ -471,7 +472,7 @@ TEST_F(LlamaEngineTest, ClosingItsOutputIsNotExiting) {
   });
   start("silent");
   if (!closed) loop_.run();
-  // The end of its stdout is there to read by now: give the loop a round for it.
+  // The end of its stdout can be read by now: the loop gets one more round for it.
   loop_.post([this] { loop_.post([this] { loop_.stop(); }); });
   loop_.run();
   EXPECT_EQ(exits_, 0);
@@ -487,7 +488,7 @@ TEST_F(LlamaEngineTest, DestroyingItKillsAndReapsItWithoutACall) {
   const std::string socket = engine_->address().unix_path;
   engine_.reset();
   EXPECT_FALSE(fs::exists(socket));
-  // Reaped, so that the id is free: by the loop.
+  // The loop has reaped the process, so its id is free.
   io::Timer look(loop_);
   const std::function<void()> look_again = [&] {
     if (::kill(pid, 0) != 0) return loop_.stop();
@@ -610,7 +611,7 @@ TEST_F(LlamaEngineTest, DestroyingTheDriverForgetsItsInspections) {
   for (int i = 0; i < 3; ++i) {
     driver_->inspect(spec("hang"), [](Result<ModelMetadata>) { FAIL() << "called back"; });
   }
-  // The children run once the calls queued before this one were made.
+  // The children start once the earlier calls in the queue were made.
   loop_.post([this] {
     driver_.reset();
     loop_.post([this] { loop_.stop(); });

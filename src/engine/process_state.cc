@@ -11,13 +11,14 @@
 namespace minerva {
 namespace {
 
-// Empty if it cannot be read.
+// The text of the file; empty if it cannot be read.
 std::string read_all(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// The fields of a `stat` file from the third on (the second, the name, may hold anything). Source: proc(5).
+// The fields of a `stat` file from the third one on; the second one, the name, may hold any characters. Source:
+// proc(5).
 std::istringstream stat_fields(const std::string& stat) {
   const std::size_t name_end = stat.rfind(')');
   return std::istringstream(name_end == std::string::npos ? std::string() : stat.substr(name_end + 1));

@@ -14,18 +14,19 @@
 
 namespace minerva {
 
-// Processor time of all its threads. Nothing if there is no such process.
+// The processor time of all its threads. Nothing if there is no such process.
 std::optional<std::chrono::milliseconds> processor_time(pid_t pid);
 
-// Memory that it alone has, and that is in no file: page cache and what it shares do not count. Nothing if there is no
-// such process.
+// The memory that only this process has and that is in no file: neither page cache nor shared memory counts. Nothing if
+// there is no such process.
 std::optional<Bytes> private_memory(pid_t pid);
 
-// Every process of the group `leader` leads.
+// All processes of the group that `leader` leads.
 std::vector<pid_t> group_members(pid_t leader);
 
-// One line per thread: its name, state (R running, S sleeping, D waiting for a device, T stopped, ...), and the kernel
-// function it waits in, as far as the kernel tells. At most `most` threads, then a line that says how many more.
+// One line per thread: its name, its state (R running, S sleeping, D waiting for a device, T stopped, ...), and the
+// kernel function it waits in, as far as the kernel says. At most `most` threads, and then a line with the number of
+// the others.
 std::vector<std::string> thread_states(pid_t pid, std::size_t most = 32);
 
 }  // namespace minerva

@@ -39,7 +39,7 @@ TEST(ProcessState, PrivateMemoryIsWhatIsWrittenToAndInNoFile) {
 }
 
 TEST(ProcessState, AStoppedThreadIsSaidToBeStopped) {
-  // A program of its own: a fork would have a sanitizer's threads too.
+  // Another program, since a fork would also have the threads of a sanitizer.
   pid_t child = 0;
   std::string name = "sleep";
   std::string forever = "infinity";

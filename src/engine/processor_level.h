@@ -1,7 +1,7 @@
-// The levels of x86-64 (psABI 1.0, "Micro-Architecture Levels"), and the engine that is the best for this processor.
+// The levels of x86-64 (psABI 1.0, "Micro-Architecture Levels"), and the best engine for this processor.
 //
-// A package holds one engine per level; one that was built here is for exactly this processor, and is preferred.
-// Threading: any. It runs no engine.
+// A package has one engine per level. An engine that was built on this machine is for exactly this processor, and is
+// preferred. Threading: any. It runs no engine.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace minerva {
 
-// What CPUID and XGETBV say: the registers that the levels are defined by.
+// What CPUID and XGETBV return: the registers that define the levels.
 struct ProcessorFeatures {
   std::uint32_t leaf_1_ecx = 0;
   std::uint32_t leaf_7_ebx = 0;
@@ -18,13 +18,13 @@ struct ProcessorFeatures {
   std::uint64_t saved_state = 0;     // XCR0: which registers the system keeps for programs
 };
 
-// Of this processor; all zero where it is no x86-64.
+// The features of this processor; all zero if it is no x86-64.
 ProcessorFeatures processor_features();
-// 1 to 4.
+// The level: 1 to 4.
 unsigned processor_level(const ProcessorFeatures& features);
 
-// `folder`/minerva-engine if it is there, else the highest `folder`/minerva-engine-x86-64-vN with N up to `level`.
-// Where there is none of them: the first, which is not there either.
+// `folder`/minerva-engine if it exists, else `folder`/minerva-engine-x86-64-vN with the highest N up to `level` that
+// exists. If there is none: the first path, which does not exist either.
 std::string engine_in(const std::filesystem::path& folder, unsigned level);
 
 }  // namespace minerva

@@ -8,7 +8,7 @@
 namespace minerva {
 namespace {
 
-// As CPUID answers on processors that are sold.
+// What CPUID returns on processors that are sold.
 constexpr ProcessorFeatures kNehalem = {0x0098e3fd, 0, 0x1, 0};
 constexpr ProcessorFeatures kHaswell = {0x7ffafbff, 0x000027ab, 0x21, 0x7};
 constexpr ProcessorFeatures kSkylakeServer = {0x7ffefbff, 0xd39ffffb, 0x121, 0x2ff};
@@ -67,7 +67,7 @@ class EngineIn : public testing::Test {
 
  protected:
   void add(const std::string& name) { std::ofstream(folder_ / name) << "an engine"; }
-  // The name of the one that is taken.
+  // The name of the chosen engine.
   std::string taken(unsigned level) const { return std::filesystem::path(engine_in(folder_, level)).filename(); }
 
  private:

@@ -10,9 +10,9 @@
 namespace minerva {
 namespace {
 
-// ---- the user's: names by what follows them. Of llama.cpp v0.5.0, in the order of its help. ----
+// ---- the user's arguments: by what follows the name. Of llama.cpp v0.5.0, in the order of its help. ----
 
-// Alone.
+// Nothing follows.
 constexpr std::string_view kFlags[] = {"--swa-full",
                                        "-kvu",
                                        "--kv-unified",
@@ -83,7 +83,7 @@ constexpr std::string_view kFlags[] = {"--swa-full",
                                        "--no-spec-draft-backend-sampling",
                                        "--spec-default"};
 
-// A value that is no file.
+// A value follows that is no file.
 constexpr std::string_view kValues[] = {"-t",
                                         "--threads",
                                         "-tb",
@@ -295,10 +295,10 @@ constexpr std::string_view kValues[] = {"-t",
                                         "--spec-ngram-map-k4v-size-m",
                                         "--spec-ngram-map-k4v-min-hits"};
 
-// Two values.
+// Two values follow.
 constexpr std::string_view kPairs[] = {"--control-vector-layer-range"};
 
-// A file.
+// A file follows.
 constexpr std::string_view kFiles[] = {"-lcs",
                                        "--lookup-cache-static",
                                        "--grammar-file",
@@ -309,13 +309,13 @@ constexpr std::string_view kFiles[] = {"-lcs",
                                        "-md",
                                        "--model-draft"};
 
-// Files, with commas between them.
+// Files follow, with commas between them.
 constexpr std::string_view kFileLists[] = {"--lora", "--control-vector"};
 
-// Files, each with a colon and a number, with commas between them.
+// Files follow, each with a colon and a number, with commas between them.
 constexpr std::string_view kScaledFileLists[] = {"--lora-scaled", "--control-vector-scaled"};
 
-// ---- Minerva's. An argument of the user's that starts like one of these is still the user's. ----
+// ---- Minerva's arguments. A user's argument that starts like one of these is still the user's. ----
 
 enum class Match { kExact, kPrefix };
 
@@ -453,7 +453,7 @@ Failure refused(std::string_view argument, std::string_view reason) {
   return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not allowed: {}", argument, reason));
 }
 
-// Why `argument`, which is not the user's, is refused.
+// Why `argument`, which a user may not set, is refused.
 Failure refusal(const std::string& argument, const std::string& name) {
   const std::size_t equals = argument.find('=');
   const std::string before = name.substr(0, equals);
@@ -519,7 +519,7 @@ Result<std::string> place_value(Kind kind, const std::string& value, const Place
   for (const FileInList& item : *items) {
     Result<std::string> placed = place(item.file);
     if (!placed) return placed;
-    // Not what llama.cpp would read back.
+    // llama.cpp would not read this path back.
     if (placed->find_first_of(",:\"") != std::string::npos) {
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("the path {} cannot be part of a list: it holds a comma, a colon or a quote", *placed));

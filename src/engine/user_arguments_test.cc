@@ -92,7 +92,7 @@ TEST(UserArguments, WhatBelongsToTheUserIsPassed) {
 }
 
 TEST(UserArguments, AValueIsNoArgument) {
-  // As llama.cpp reads it: what follows a name is its value, whatever it looks like.
+  // llama.cpp reads what follows a name as its value, whatever it looks like.
   EXPECT_TRUE(check_user_arguments({"--grammar", "--host"}).has_value());
   EXPECT_FALSE(check_user_arguments({"--grammar", "--temp", "--host", "x"}).has_value());
   EXPECT_FALSE(check_user_arguments({"--jinja", "--host", "x"}).has_value());

@@ -28,7 +28,7 @@ Failure failed(std::string_view what, const std::string& path) {
   return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)));
 }
 
-// How much of the file is whole lines. Errors: errno says which.
+// How many bytes of the file are whole lines. On an error, errno holds the reason.
 std::optional<std::uint64_t> whole_lines(int file, std::uint64_t size) {
   std::array<char, 4096> part{};
   while (size > 0) {
@@ -42,15 +42,15 @@ std::optional<std::uint64_t> whole_lines(int file, std::uint64_t size) {
   return 0;
 }
 
-// Whether it begins as a trace does: nothing else is shortened, replaced or added to. What a process that died wrote of
-// the first line counts.
+// Whether the file begins as a trace does: Minerva shortens, replaces or appends to no other file. It may hold only a
+// part of the first line, if the process died while it wrote that line.
 bool begins_as_a_trace(int file) {
   std::string begin(kFirstLine.size(), '\0');
   const ssize_t got = ::pread(file, begin.data(), begin.size(), 0);
   return got >= 0 && kFirstLine.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got)));
 }
 
-// Whether a trace may take this name from what has it now.
+// Whether a trace may be renamed to `path`: nothing is there, or another trace.
 bool may_be_replaced(const std::string& path) {
   const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   return file ? begins_as_a_trace(*file) : errno == ENOENT;
@@ -60,7 +60,7 @@ Failure no_trace(const std::string& path) {
   return fail(ErrorCode::kIo, fmt::format("{} is no trace of Minerva's, so it stays as it is: move it away", path));
 }
 
-// The time of the day that `when` was.
+// What the wall clock showed at `when`.
 std::chrono::system_clock::time_point wall_clock(TimePoint when) {
   return std::chrono::system_clock::now() -
          std::chrono::duration_cast<std::chrono::system_clock::duration>(Clock::now() - when);
@@ -104,7 +104,7 @@ Result<void> AccessFiles::rotate() {
     if (!may_be_replaced(path(age))) return no_trace(path(age));
     if (files_.rename(older, path(age), 0) != 0 && errno != ENOENT) return failed("rename", older);
   }
-  // With one file only.
+  // Needed only when `limits_.files` is 1: with more files the loop above has renamed this one.
   if (files_.unlink(path(0)) != 0 && errno != ENOENT) return failed("remove", path(0));
   return open();
 }
@@ -115,9 +115,9 @@ Result<void> AccessFiles::write(std::string_view text) {
     size_ += text.size();
     return {};
   }
-  if (written >= 0) errno = ENOSPC;  // a part of it found room
+  if (written >= 0) errno = ENOSPC;  // the disk had room for a part of it
   const int reason = errno;
-  // Half a line would be another line's beginning. If that fails too, open() finds it.
+  // The next line would be appended to half a line. If the truncation fails too, open() does it later.
   static_cast<void>(files_.truncate(*file_, size_));
   errno = reason;
   return failed("write", path(0));
@@ -135,7 +135,7 @@ struct AccessTrace::Writer {
   Writer(std::string folder, AccessFiles::Limits limits, io::Files& files_to_use)
       : files(std::move(folder), limits, files_to_use) {}
 
-  // Takes what is pending, until there is nothing. Blocks.
+  // Writes the pending lines until none are left. Blocks.
   void write() {
     const std::lock_guard writing(file_mutex);
     while (true) {
@@ -157,7 +157,7 @@ struct AccessTrace::Writer {
 
   std::mutex queue_mutex;  // never held while a file is written
   std::string pending;
-  bool scheduled = false;  // a thread will write, or does
+  bool scheduled = false;  // a thread is going to write, or is writing
 
   std::mutex file_mutex;
   AccessFiles files;

@@ -1,12 +1,13 @@
-// AccessTrace: which model was asked for when, by whom and for how long, recorded for replays: `minerva policy compare`
-// and tools/cachesim read it. Ids only: no prompts, no addresses, no keys. A user is a number drawn anew in
-// each life of the server, 0 if he is unknown: one that follows from his key would tell whoever guesses it.
+// AccessTrace: records which model was asked for when, by whom and for how long, so that the requests can be replayed
+// by `minerva policy compare` and tools/cachesim. It records ids only: no prompts, no addresses, no keys. A user is a
+// number that each life of the server draws anew, or 0 if the user is unknown: a number computed from the key would
+// let anybody check a guess of the key.
 //
-// In its folder (made with 0700) lie a few files (0600) of a bounded size. A file that does not begin as a trace does
-// is somebody else's and stays as it is. access.csv is the newest; full, it becomes access.1.csv, that one
-// access.2.csv, and the oldest goes. A line is added when a lease ended, so lines are not in the order of their
-// arrivals. Nothing waits for the disk: a loss of power costs the newest lines. A full file is synced before its name
-// changes.
+// The folder has the mode 0700 and holds a few files (0600) of a bounded size. The newest is access.csv. When it is
+// full it is renamed to access.1.csv, that one to access.2.csv, and so on; the oldest is removed. A file that does not
+// begin as a trace does belongs to somebody else and is never touched. A line is added when a lease ends, so the lines
+// are not in the order of arrival. Nothing waits for the disk: a loss of power costs the newest lines. A full file is
+// synced before it is renamed.
 #pragma once
 
 #include <cstdint>
@@ -24,26 +25,26 @@
 
 namespace minerva {
 
-// The use of a model by one lease, which has ended.
+// One lease that has ended, and the model it used.
 struct Access {
   ModelId model;
   UserId user{};
-  TimePoint arrival;   // of the request
+  TimePoint arrival;   // when the request arrived
   Duration service{};  // from the grant to the release
 };
 
-// The files. Blocks; any one thread at a time.
+// The trace's files. Its functions block; one thread at a time.
 class AccessFiles {
  public:
   struct Limits {
-    Bytes file = Bytes::mib(4);  // with all files, what a trace may have (tools/cachesim/trace.cc)
+    Bytes file = Bytes::mib(4);  // all files together stay within what a trace may have (tools/cachesim/trace.cc)
     unsigned files = 4;
   };
   AccessFiles(std::string folder, Limits limits, io::Files& files = io::real_files())
       : folder_(std::move(folder)), limits_(limits), files_(files) {}
 
-  // Adds whole lines, all or none. What a process that died wrote of a line is removed first. Errors: kIo; the next
-  // call begins anew.
+  // Adds whole lines, all or none. If a process died in the middle of a line, that part is removed first.
+  // Errors: kIo; the next call then opens the file again.
   Result<void> append(std::string_view lines);
 
  private:
@@ -59,12 +60,12 @@ class AccessFiles {
   std::uint64_t size_ = 0;
 };
 
-// Threading: the loop's thread, which never waits for the disk. A disk that fails or does not follow costs lines, and
-// one warning in the log.
+// Threading: the loop's thread, which never waits for the disk. When the disk fails or is too slow, lines are lost and
+// the log has one warning.
 class AccessTrace {
  public:
   AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits = {}, io::Files& files = io::real_files());
-  // Writes what is not written yet.
+  // Writes the lines that are still pending.
   ~AccessTrace();
 
   void record(const Access& access);
@@ -74,8 +75,8 @@ class AccessTrace {
   std::uint32_t number_of(UserId user);
 
   io::Loop& loop_;
-  std::map<UserId, std::uint32_t> numbers_;  // as many as there are keys
-  std::shared_ptr<Writer> writer_;           // shared with the thread that writes
+  std::map<UserId, std::uint32_t> numbers_;  // one number for each key that was used
+  std::shared_ptr<Writer> writer_;           // shared with the writing thread
 };
 
 }  // namespace minerva

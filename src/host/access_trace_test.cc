@@ -130,7 +130,7 @@ TEST_F(AccessTraceTest, WhatIsNoTraceStaysAsItIs) {
   EXPECT_EQ(text("access.csv"), kFirstLine + "1,a,0,1\n");
 }
 
-// Whatever call fails, and whatever a loss of power takes: what is left are whole lines in their order, each once.
+// Whichever call fails, and whatever a loss of power takes: the files then hold whole lines in order, each once.
 TEST_F(AccessTraceTest, HoldsWholeLinesOnADiskThatFails) {
   using Loss = io::FailingFiles::Loss;
   const AccessFiles::Limits limits{.file = Bytes(kFirstLine.size() + 2 * std::string("1,a,0,1\n").size()), .files = 3};

@@ -8,7 +8,7 @@
 namespace minerva {
 namespace {
 
-// How soon it is asked again whether anybody waits.
+// How long to wait before checking again whether somebody waits.
 constexpr auto kPause = std::chrono::milliseconds(500);
 constexpr unsigned kMostFailures = 3;
 constexpr std::size_t kMostRemembered = 10'000;
@@ -29,7 +29,7 @@ void BackgroundInspection::look() {
 
 void BackgroundInspection::next() {
   if (at_work_) return;
-  // A request may have had it inspected meanwhile.
+  // A request may have caused its inspection meanwhile.
   while (!queue_.empty() && catalog_.metadata(queue_.front()) != nullptr) queue_.pop_front();
   if (queue_.empty()) return;
   if (!nobody_waits_()) {

@@ -1,8 +1,8 @@
-// BackgroundInspection: looks into the files of models that nobody has asked for yet, so that the list of models says
-// what they are.
+// BackgroundInspection: inspects the models that nobody has asked for yet, so that the list of models can describe
+// them.
 //
-// One at a time, at idle priority, and only while nobody waits for anything. Threading: the loop's thread. Ownership:
-// what it is given outlives it. It keeps no answer (the catalog does), and loads nothing.
+// It inspects one at a time, at idle priority, and only while nobody waits for anything. It keeps no answers (the
+// catalog does) and loads nothing. Threading: the loop's thread. Ownership: what its constructor takes outlives it.
 #pragma once
 
 #include <deque>
@@ -24,7 +24,7 @@ class BackgroundInspection {
   BackgroundInspection(const BackgroundInspection&) = delete;
   BackgroundInspection& operator=(const BackgroundInspection&) = delete;
 
-  // The catalog may hold what nobody has looked into.
+  // Call this when the catalog may hold models that were not inspected yet.
   void look();
 
  private:
@@ -36,8 +36,9 @@ class BackgroundInspection {
   io::Timer pause_;
   bool at_work_ = false;
   std::deque<ModelSpec> queue_;
-  std::map<std::string, unsigned> failures_;  // by path and identity: those that say nothing about the file
-  // Tells answers that come after this is gone.
+  // by path and identity: how often an inspection failed for a reason outside the file
+  std::map<std::string, unsigned> failures_;
+  // An answer that comes after this object is gone sees from it that there is nobody to tell.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

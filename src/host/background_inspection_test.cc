@@ -14,10 +14,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Answers inspections for nobody when told to.
+// Answers inspections that are for nobody only when the test says so.
 class IdleDriver final : public EngineDriver {
  public:
-  // Of a request.
+  // An inspection for a request.
   void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
     ModelMetadata metadata;
     metadata.predicted = Bytes(1000);
@@ -74,7 +74,7 @@ TEST_F(BackgroundInspectionTest, OneAfterTheOther) {
   catalog.apply(Catalog::scan(catalog.options()));
   BackgroundInspection inspection(loop_, catalog, [this] { return nobody_waits_; });
   inspection.look();
-  inspection.look();  // no second one at once
+  inspection.look();  // must not start a second inspection beside the first
   driver_.answer(a(FileKind::kModel));
   driver_.answer(fail(ErrorCode::kInvalidModel, "damaged"));
   driver_.answer(a(FileKind::kModel));
@@ -131,8 +131,8 @@ TEST_F(BackgroundInspectionTest, WhatFailsAgainAndAgainIsLeftAlone) {
 }
 
 TEST_F(BackgroundInspectionTest, FilesAreWhatTheySayTheyAre) {
-  put("eyes.gguf");        // a projector by what it says
-  put("mmproj-dog.gguf");  // a model by what it says
+  put("eyes.gguf");        // its content is a projector's
+  put("mmproj-dog.gguf");  // its content is a model's
   put("cat.gguf");
   Catalog catalog(options_, driver_);
   int surprises = 0;

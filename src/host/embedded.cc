@@ -19,7 +19,7 @@ class EmbeddedModels::Impl {
   Impl(Options options, std::unique_ptr<EvictionPolicy> policy, RuntimeFolder runtime)
       : options_(std::move(options)), runtime_(std::move(runtime)) {
     std::promise<void> ready;
-    // Engines end with the thread that started them, so it lives exactly as long as this object.
+    // An engine ends with the thread that started it, so this thread lives exactly as long as this object.
     thread_ = std::thread([this, policy = std::move(policy), &ready]() mutable {
       io::Loop loop;
       const auto driver = make_llama_driver(loop, {options_.engine, runtime_.path(), {}});
@@ -42,7 +42,7 @@ class EmbeddedModels::Impl {
     thread_.join();
   }
 
-  // Runs `start` on the loop's thread with something to answer into, and waits for the answer.
+  // Runs `start` on the loop's thread, gives it a promise to answer into, and waits for the answer.
   template <typename T>
   T wait_for(const std::function<void(std::function<void(T)>)>& start) const {
     std::promise<T> answer;

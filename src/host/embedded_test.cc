@@ -1,4 +1,4 @@
-// The embedded library with an engine that answers when it wants to (tests/fakes/fake_engine.cc).
+// The embedded library with an engine that answers when the test wants it to (tests/fakes/fake_engine.cc).
 #include "minerva/host/embedded.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ class EmbeddedTest : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "embedded-XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     folder_ = fs::canonical(pattern);
-    std::ofstream(folder_ / "m.gguf") << "0 1";  // ms for an answer, MiB
+    std::ofstream(folder_ / "m.gguf") << "0 1";  // milliseconds until an answer, MiB
     EmbeddedModels::Options options;
     options.engine = FAKE_ENGINE;
     options.models_dirs = {folder_.string()};
@@ -49,7 +49,7 @@ TEST_F(EmbeddedTest, DoesNotWaitForAnAnswerThatNeverEnds) {
   ASSERT_TRUE(models_->load_model("m", "m.gguf").has_value());
   auto answer =
       std::async(std::launch::async, [&] { return models_->ask("m", "/v1/completions", "{\"stream\": true}"); });
-  while (models_->cache_stats().hits == 0) std::this_thread::yield();  // it has an engine
+  while (models_->cache_stats().hits == 0) std::this_thread::yield();  // until the request has its engine
   models_.reset();
   const Result<std::string> result = answer.get();
   ASSERT_FALSE(result.has_value());

@@ -15,7 +15,8 @@ namespace {
 using nlohmann::json;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-constexpr double kLongestMs = 10.0 * 365 * 24 * 3600 * 1000;  // ten years: more would not fit the clock after some more
+// ten years: a longer span, added to another one, would overflow the clock
+constexpr double kLongestMs = 10.0 * 365 * 24 * 3600 * 1000;
 constexpr double kMostLearned = 1e15;
 constexpr std::uint64_t kMostCounted = std::uint64_t{1} << 62U;
 constexpr std::size_t kMostModels = 10'000;
@@ -69,7 +70,7 @@ std::uint64_t count_of(const json& object, const char* name) {
 
 double number_of(const json& value, double most, const char* name) {
   const double number = value.is_number() ? value.get<double>() : -1;
-  // Also what is no number.
+  // Written so that NaN is refused too.
   if (!(number >= 0 && number <= most)) throw Damaged(fmt::format("{} is out of range", name));
   return number;
 }
@@ -121,7 +122,7 @@ ModelHistory model_of(const json& object, TimePoint made) {
 }
 
 History history_of(const json& data, const Moment& read) {
-  // In floating point, as whatever the file says must not overflow a clock.
+  // In floating point, since a hostile value in the file must not overflow the clock.
   const double wall_ms = Milliseconds(read.wall.time_since_epoch()).count();
   const double away_ms =
       wall_ms - number_of(data.at("made_unix_ms"), std::numeric_limits<double>::max(), "made_unix_ms");

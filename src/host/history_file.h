@@ -1,7 +1,8 @@
-// The history of the core as a document: JSON, whose times are spans before it was made, as the core's clock means
-// nothing in another process. The wall clock tells how long ago that was; if it was set back meanwhile, no time passed.
+// The core's history as a JSON document. Its times are spans before the moment it was written, since the core's clock
+// means nothing in another process. The wall clock tells how long ago that moment was; if it was set back meanwhile,
+// the document counts as just written.
 //
-// Plain functions; any thread. Reading expects foreign bytes.
+// Plain functions; any thread. The reader expects bytes from strangers.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,7 @@
 
 namespace minerva {
 
-// The same moment on both clocks.
+// The same moment on the wall clock and on the core's.
 struct Moment {
   TimePoint now;
   std::chrono::system_clock::time_point wall;
@@ -26,7 +27,7 @@ inline constexpr io::StateFile::Format kHistoryFormat{"history", 1,
                                                       "statistics begin anew, and no model comes back by itself"};
 
 std::string history_text(const History& history, const Moment& made);
-// Errors: kIo, what is wrong with it.
+// Errors: kIo, with what is wrong with the text.
 Result<History> parse_history(std::string_view text, const Moment& read);
 
 }  // namespace minerva

@@ -43,7 +43,7 @@ TEST(HistoryFile, EverythingComesBackOnTheSameClock) {
 }
 
 TEST(HistoryFile, TheTimeInBetweenPassesByTheWallClock) {
-  // The machine was started again: its clock began anew, and three hours have passed.
+  // The machine was started again three hours later: its steady clock began anew.
   const auto read = parse_history(history_text(sample(), kMade), later(seconds(10), hours(3)));
   ASSERT_TRUE(read) << read.error().message;
   const TimePoint now(seconds(10));

@@ -11,7 +11,7 @@
 namespace minerva {
 namespace {
 
-// At most so much is lost by a kill.
+// A kill loses what happened in this time at most.
 constexpr Duration kPeriod = std::chrono::seconds(2);
 
 void log_restored(const History& history, bool bring_back) {
@@ -25,7 +25,7 @@ void log_restored(const History& history, bool bring_back) {
                        : "; they do not come back, as restart.restore is false");
 }
 
-// Of a history that an older program wrote, or that has no others, its own times stay.
+// A history that an older program wrote, or a model without measured times, keeps the times that it has.
 void take_measured_times(ModelHistory& model, const ModelMetadata* known) {
   if (known == nullptr) return;
   if (known->load_time) model.load_time = known->load_time;

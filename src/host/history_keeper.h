@@ -1,6 +1,6 @@
-// HistoryKeeper: keeps the core's history on disk, so that the next process goes on where this one ended, be it by a
-// kill: all but the last seconds of it. How long a model takes to load and to wake is kept where what was measured of
-// it is (Catalog::note_load_time), and here only of those of which nothing is: programs of the operator's.
+// HistoryKeeper: keeps the core's history on disk, so that the next process goes on where this one ended. A kill loses
+// only the last seconds of it. How long a model takes to load and to wake is kept with its measurements
+// (Catalog::note_load_time); this file holds those times only for the operator's programs, which have no measurements.
 //
 // Threading: the loop's thread. Ownership: the Loop and the ModelHost outlive it.
 #pragma once
@@ -16,20 +16,20 @@ namespace minerva {
 
 class HistoryKeeper {
  public:
-  // Takes what `file` says into the core, whose catalog is known, and keeps it from now on. `bring_back`: see
-  // HistoryRestored.
+  // Gives the core what `file` holds, and keeps the file up to date from now on. Requires: the core knows the catalog.
+  // `bring_back`: see HistoryRestored.
   HistoryKeeper(io::Loop& loop, ModelHost& host, const std::string& file, bool bring_back,
                 io::Files& files = io::real_files());
   HistoryKeeper(const HistoryKeeper&) = delete;
   HistoryKeeper& operator=(const HistoryKeeper&) = delete;
-  // Nothing is written once it is gone, see io::StateSaver.
+  // Nothing more is written after this, see io::StateSaver.
   ~HistoryKeeper();
 
-  // What is kept is on disk when it returns. Blocks: for an orderly end.
+  // The history is on disk when it returns. Blocks: call it for an orderly end.
   void finish() { saver_.finish(); }
 
  private:
-  // Nothing if it is as it was given to the saver last.
+  // The document to write; nothing if it equals the one that was given to the saver last.
   std::optional<std::string> content();
 
   ModelHost& host_;

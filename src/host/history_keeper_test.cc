@@ -1,4 +1,4 @@
-// What one process knew is there in the next one. Fake engines are ready at once.
+// The next process knows what the one before it knew. The fake engines are ready at once.
 #include "host/history_keeper.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ class HistoryKeeperTest : public HostTest {
     keeper_.reset();
     HostTest::TearDown();
   }
-  // A new process, as far as the core can tell.
+  // Starts what the core takes for a new process.
   void start(bool bring_back = true) {
     keeper_.reset();
     start_host(driver_, ContextManager(ContextOptions{}, make_hazard_policy()), ModelHost::Options{});
@@ -27,7 +27,7 @@ class HistoryKeeperTest : public HostTest {
     settle();
   }
   std::string file() const { return (folder_ / "state" / "history.json").string(); }
-  // Until everything that was posted has happened.
+  // Runs the loop until everything that was posted has been carried out.
   void settle() {
     for (int i = 0; i < 20; ++i) {
       loop_.post([this] { loop_.stop(); });
@@ -51,7 +51,7 @@ class HistoryKeeperTest : public HostTest {
   std::optional<HistoryKeeper> keeper_;
 };
 
-// At each call that fails: the next process finds what the last good write said, and this one goes on.
+// Whichever call fails: the next process finds what the last complete write said, and this one keeps working.
 TEST_F(HistoryKeeperTest, ADiskThatFailsCostsTheNewestOnly) {
   start();
   pin("a");
@@ -64,7 +64,7 @@ TEST_F(HistoryKeeperTest, ADiskThatFailsCostsTheNewestOnly) {
     keeper_.emplace(loop_, *host_, file(), true, disk);
     settle();
     EXPECT_TRUE(view("a").pinned);
-    keeper_->finish();  // nothing is under way beside this thread
+    keeper_->finish();  // so that no other thread is writing
     const bool pinned = n % 2 == 1;
     host_->pin("b", pinned, [](const Result<Done>&) {});
     disk.fail_at(n, ENOSPC, /*also_after=*/true);
@@ -115,7 +115,7 @@ TEST_F(HistoryKeeperTest, AnOrderlyEndKeepsWhoWasResident) {
 
 TEST_F(HistoryKeeperTest, WhatCouldNotBeWrittenIsWrittenInTheEnd) {
   start();
-  std::filesystem::create_directories(file());  // in the way
+  std::filesystem::create_directories(file());  // a folder has the file's name
   use("a");
   keeper_->finish();
   std::filesystem::remove(file());

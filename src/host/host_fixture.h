@@ -1,4 +1,4 @@
-// For tests of ModelHost: two models in a folder, and engines that do nothing by themselves.
+// For tests of ModelHost: a folder with two models, and engines that do nothing by themselves.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class IdleEngine final : public Engine {
   void kill(Error reason) override {
     loop_.post([call = handlers_.on_exit, reason = std::move(reason)] { call(reason); });
   }
-  // Soon, from the loop.
+  // Reports readiness from the loop's next turn.
   void become_ready() { loop_.post(handlers_.on_ready); }
 
  private:
@@ -38,7 +38,7 @@ class IdleEngine final : public Engine {
   std::unique_ptr<EngineAgent> agent_;
 };
 
-// Every model takes one byte.
+// Says that every model takes one byte.
 class OneByteDriver : public EngineDriver {
  public:
   void inspect(const ModelSpec&, std::function<void(Result<ModelMetadata>)> done) override {
@@ -48,7 +48,7 @@ class OneByteDriver : public EngineDriver {
   }
 };
 
-// Its engines are ready at once.
+// Starts engines that are ready at once.
 class ReadyDriver final : public OneByteDriver {
  public:
   explicit ReadyDriver(io::Loop& loop) : loop_(loop) {}
@@ -78,7 +78,7 @@ class HostTest : public testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  // A new life, if there was one before. Requires: `driver` lives until the test ends.
+  // Starts a host; if there was one before, this is its next life. Requires: `driver` lives until the test ends.
   void start_host(EngineDriver& driver, ContextManager manager, ModelHost::Options options) {
     host_.reset();
     catalog_.emplace(options_, driver);

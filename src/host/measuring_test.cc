@@ -1,4 +1,5 @@
-// ModelHost asks engines what they really hold, and keeps the answer. Fake engines say what the test wants.
+// ModelHost asks engines how much memory they really hold, and keeps the answer. The test says what fake engines
+// answer.
 #include "engine/engine_arguments.h"
 #include "host/host_fixture.h"
 
@@ -34,7 +35,7 @@ class FakeAgent final : public EngineAgent {
   std::string why_not_;
 };
 
-// Footprints are 1000 bytes and one for each token of the context, which is 4096 unless the spec says otherwise.
+// A footprint is 1000 bytes and one byte for each token of the context, which has 4096 unless the spec says otherwise.
 class FakeDriver final : public EngineDriver {
  public:
   explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
@@ -58,8 +59,8 @@ class FakeDriver final : public EngineDriver {
   bool has_agent = true;
   bool embeds = false;
   std::optional<Bytes> footprint = Bytes(900);
-  std::vector<std::string> asked;  // of all agents
-  std::vector<unsigned> contexts;  // of all engines that were started
+  std::vector<std::string> asked;  // the questions to all agents, in order
+  std::vector<unsigned> contexts;  // the context of each engine that was started
   int inspections = 0;
 
  private:
@@ -80,7 +81,7 @@ class MeasuringTest : public HostTest {
     start_host(driver_, ContextManager(options, make_lru_policy()), ModelHost::Options{});
   }
 
-  // Until everything that was posted has happened.
+  // Runs the loop until everything that was posted has been carried out.
   void settle() {
     for (int i = 0; i < 20; ++i) {
       loop_.post([this] { loop_.stop(); });

@@ -12,21 +12,24 @@ namespace {
 using std::chrono::milliseconds;
 using Seconds = std::chrono::duration<double>;
 
-// A process that fills memory takes a gigabyte a second and more. A sample costs some hundred microseconds.
+// A process that fills memory takes a gigabyte a second or more. A sample costs a few hundred microseconds.
 constexpr Duration kSoonest = milliseconds(20);
 constexpr Duration kLatest = milliseconds(100);
-constexpr Duration kAgain = milliseconds(100);  // the core subtracts what is on its way already
+// after which the core is told again; it subtracts the memory that engines are already giving back
+constexpr Duration kAgain = milliseconds(100);
 constexpr Duration kCalm = std::chrono::seconds(3);
 
-// The pace is that of so long; and so long it takes until what is given back is free: an engine has to end. At most a
-// quarter of the level is asked for ahead: what was taken in one go does not go on like that.
+// The pace is measured over kPaceOf. kUntilFree is how long it takes until memory that was asked back is free, since an
+// engine has to end. At most a quarter of the level is asked back ahead of need: a process that takes much at once does
+// not go on like that.
 constexpr Duration kPaceOf = milliseconds(200);
 constexpr Seconds kUntilFree = milliseconds(500);
-// Of what is missing: nobody parks a model for a page, and stalls say that memory is short, but not by how much.
+// The least amount that is asked back. It is not worth parking a model for less, and a stall says that memory is short
+// but not by how much.
 constexpr Bytes kLeast = Bytes::mib(16);
 
 // A process that reads a file three times as large as its cgroup, again and again, stalls for 10 to 20 % of the time
-// (measured); a machine that has enough, never.
+// (measured). A machine that has enough memory never does.
 constexpr Duration kStallsOf = std::chrono::seconds(1);
 constexpr double kStalledShare = 0.1;
 
@@ -34,7 +37,7 @@ constexpr Bytes times(Bytes bytes, std::uint64_t numerator, std::uint64_t denomi
   return Bytes(bytes.count() / denominator * numerator);
 }
 
-// Bytes a second that were taken lately.
+// How many bytes a second were taken lately.
 double pace_of(const std::deque<std::pair<TimePoint, Bytes>>& available) {
   const auto& [since, before] = available.front();
   const auto& [now, left] = available.back();
@@ -56,13 +59,14 @@ std::optional<MemoryPressure::News> MemoryPressure::sample(const io::MachineMemo
     if (judgement.begins && !begins) why = judgement.why;
     begins = begins || judgement.begins;
   }
-  // Groups that this process left; the map does not grow with each that it is moved to.
+  // Forgets levels that are no longer sampled: a process may be moved from one cgroup to another any number of times.
   std::erase_if(seen_, [&](const auto& seen) {
     return seen.second.available.empty() || seen.second.available.back().first != now;
   });
 
   if (!under_ && !begins) {
-    short_by_ = {};  // above the mark it would have to get to if it were short already
+    // no level is below its mark; `short_by_` was measured against the higher mark, which counts only in a shortage
+    short_by_ = {};
     return std::nullopt;
   }
   if (short_by_ > Bytes()) short_last_ = now;

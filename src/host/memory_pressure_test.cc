@@ -1,4 +1,4 @@
-// Scripts of samples, with a time of their own.
+// Scripts of samples, on a clock of the test's own.
 #include "host/memory_pressure.h"
 
 #include <gtest/gtest.h>
@@ -18,16 +18,16 @@ io::MemoryLevel level(const char* name, Bytes limit, std::optional<Bytes> availa
 
 class MemoryPressureTest : public testing::Test {
  protected:
-  // One sample, `after` the one before.
+  // Takes one sample, `after` the one before.
   std::optional<MemoryPressure::News> sample(std::vector<io::MemoryLevel> levels, Duration after = milliseconds(100)) {
     now_ += after;
     return pressure_.sample({std::move(levels)}, now_);
   }
-  // Of a machine with 16 GiB, of which 1 GiB is to stay free, and 1.5 GiB end a shortage.
+  // Samples a machine that has `mib` left of 16 GiB. Its mark is 1 GiB, and 1.5 GiB end a shortage.
   std::optional<MemoryPressure::News> left(std::uint64_t mib, Duration after = milliseconds(100)) {
     return sample({level("the machine", Bytes::gib(16), Bytes::mib(mib))}, after);
   }
-  // The same amount, until something is told or `time` is over.
+  // Samples the same amount until there is news or `time` is over.
   std::optional<MemoryPressure::News> stays(std::uint64_t mib, Duration time) {
     for (Duration passed{}; passed < time; passed += milliseconds(100)) {
       if (auto news = left(mib)) return news;
@@ -45,7 +45,7 @@ TEST_F(MemoryPressureTest, BeginsBelowTheMarkAndSaysWhatIsMissing) {
   EXPECT_FALSE(pressure_.under_pressure());
   EXPECT_EQ(pressure_.short_by(), Bytes(0));
 
-  const auto news = left(1000, seconds(60));  // so slowly that the pace says nothing
+  const auto news = left(1000, seconds(60));  // so slow that the pace predicts nothing
   ASSERT_TRUE(news.has_value());
   EXPECT_TRUE(news->event.under_pressure);
   EXPECT_EQ(news->event.short_by.rounded_mib(), 1536U - 1000);
@@ -97,12 +97,12 @@ TEST_F(MemoryPressureTest, DoesNotFlapAroundEitherMark) {
 }
 
 TEST_F(MemoryPressureTest, AsksForWhatWillBeTakenBeforeItCanBeFree) {
-  // A gigabyte a second.
+  // Memory goes at a gigabyte a second.
   for (std::uint64_t mib = 3000; mib > 1050; mib -= 100) EXPECT_FALSE(left(mib)) << mib;
   const auto news = left(1000);
   ASSERT_TRUE(news.has_value());
   EXPECT_EQ(news->event.short_by.rounded_mib(), 536U + 500);
-  // It stopped: after a moment only what is missing counts.
+  // It stopped going: after a moment only what is missing counts.
   left(1000);
   left(1000);
   EXPECT_EQ(left(1000)->event.short_by, Bytes::mib(536));
@@ -126,7 +126,7 @@ TEST_F(MemoryPressureTest, SamplesComeSoonerWhenTheMarkIsNear) {
   left(8000);
   EXPECT_EQ(pressure_.next_in(), milliseconds(100));
   left(8000);
-  left(7000);  // 5 GiB a second, and 6 left to the mark
+  left(7000);  // 5 GiB a second, with 6 GiB left above the mark
   EXPECT_EQ(pressure_.next_in(), milliseconds(100));
   left(1300);
   EXPECT_EQ(pressure_.next_in(), milliseconds(20));
@@ -153,7 +153,7 @@ TEST_F(MemoryPressureTest, EachLevelHasItsMarkAndTheWorstCounts) {
   EXPECT_NE(news->why.find("the cgroup /a/b's 1.6 GiB"), std::string::npos) << news->why;
   news = sample(levels(9000, 300, 99), seconds(60));
   EXPECT_EQ(news->event.short_by.rounded_mib(), 150U - 99);
-  // All of them have to be calm.
+  // The shortage ends only when every level is calm.
   EXPECT_TRUE(sample(levels(9000, 299, 200)));
   EXPECT_FALSE(sample(levels(9000, 300, 150), milliseconds(2900)));
   EXPECT_TRUE(sample(levels(1530, 300, 150))) << "the machine is not";
@@ -165,7 +165,7 @@ TEST_F(MemoryPressureTest, EachLevelHasItsMarkAndTheWorstCounts) {
 
 class Stalls : public MemoryPressureTest {
  protected:
-  // Samples for `time` with so much left, and processes that stand still for `percent` of it. What is told first.
+  // Samples for `time` with `mib` left while processes stall for `percent` of the time. Returns the first news.
   std::optional<MemoryPressure::News> stalls(std::uint64_t mib, int percent, Duration time) {
     std::optional<MemoryPressure::News> first;
     for (Duration passed{}; passed < time; passed += milliseconds(100)) {
@@ -210,7 +210,7 @@ TEST_F(MemoryPressureTest, WhatIsUnknownIsNoShortage) {
   EXPECT_FALSE(sample({}));
   EXPECT_FALSE(sample({level("the machine", Bytes::gib(16), std::nullopt, seconds(1))}));
   EXPECT_FALSE(sample({level("the machine", Bytes::gib(16), std::nullopt, seconds(9))}, seconds(8)));
-  // It cannot be read any more: over after a while.
+  // The level can no longer be read: the shortage ends after a while.
   EXPECT_TRUE(left(100));
   EXPECT_FALSE(sample({}, milliseconds(2900)));
   EXPECT_FALSE(sample({})->event.under_pressure);

@@ -1,4 +1,4 @@
-// MemoryWatch on a loop, with a machine of files.
+// MemoryWatch on a loop, with a machine made of files.
 #include "host/memory_watch.h"
 
 #include <gtest/gtest.h>
@@ -23,11 +23,11 @@ class MemoryWatchTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(root_); }
   void put_available(std::uint64_t kib) {
-    // Another file in its place: no sample reads half of one.
+    // Replaces the file as a whole, so that no sample reads half of one.
     std::ofstream(root_ + "/new") << "MemTotal: 16777216 kB\nMemAvailable: " << kib << " kB\n";
     fs::rename(root_ + "/new", root_ + "/proc/meminfo");
   }
-  // Runs until something is told.
+  // Runs the loop until an event is told.
   PressureChanged next() {
     io::Timer bound(loop_);
     bound.arm(Clock::now() + std::chrono::seconds(60), [&] { loop_.stop(); });

@@ -27,12 +27,12 @@ std::function<Bytes()> spare_beyond(std::optional<Bytes> min_free) {
 double ms_since(TimePoint begun) { return std::chrono::duration<double, std::milli>(Clock::now() - begun).count(); }
 
 ModelAdded model_added(const ModelSpec& spec, bool outdated) {
-  // How many requests a program of the operator's answers at once is its own affair.
+  // A program of the operator's decides by itself how many requests it answers at once.
   const unsigned slots = spec.command.argv.empty() ? slots_of(spec) : 0;
   return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl, slots};
 }
 
-// Often enough that a stall is noticed not much later than it counts as one.
+// Short enough that a stall is noticed soon after it has lasted long enough.
 Duration watch_period(Duration stall_timeout) {
   constexpr int kLooksPerTimeout = 4;
   return std::min(stall_timeout / kLooksPerTimeout, kLongestWatchPeriod);
@@ -58,7 +58,7 @@ void Lease::release(LeaseEnd end) {
   ModelHost* const host = std::exchange(host_, nullptr);
   if (host == nullptr) return;
   host->aborts_.erase(grant_.request);
-  // A look is no work that would say what the engine holds, and no access.
+  // A look counts neither as work after which the engine is measured, nor as an access.
   host->remove_lease(grant_.engine, looking_ ? LeaseEnd::kCancelled : end);
   if (host->accessed_ && !looking_)
     host->accessed_({grant_.model, user_, granted_ - grant_.waited, Clock::now() - granted_});
@@ -150,7 +150,7 @@ void ModelHost::cancel(RequestId request) {
 
 RequestId ModelHost::retry(Lease lease, TimePoint deadline, LeaseCallback answer) {
   check(!engine_alive(lease.engine()), "a request is tried again although its engine lives");
-  // The request goes on under its id, so this lease is not released.
+  // The request goes on under its id, so this lease must not be released.
   lease.host_ = nullptr;
   const RequestId request = lease.grant_.request;
   aborts_.erase(request);
@@ -216,7 +216,7 @@ const ModelHost::Running* ModelHost::running(const ModelId& model) const {
 
 bool ModelHost::outdated(const ModelSpec& spec) const {
   const Running* const engine = running(spec.id);
-  // Without an engine it is about an inspection at most: one more costs nothing, as the answer is kept.
+  // If there is no engine, at most an inspection is outdated. One more costs nothing, since its answer is kept.
   return engine == nullptr || !same_engine(engine->spec, spec);
 }
 
@@ -251,7 +251,7 @@ std::vector<ModelId> ModelHost::clear(const ClearRequested& what) {
 
 void ModelHost::forget_metadata() {
   catalog_.forget_metadata();
-  // Who was inspected and waits for room is inspected again: what it will take is not known any more.
+  // A model that was inspected and waits for room is inspected again: its footprint is no longer known.
   Catalog::Changes changes;
   for (const ModelSpec* spec : catalog_.list()) changes.added_or_changed.push_back(*spec);
   apply(changes);
@@ -273,8 +273,8 @@ std::shared_ptr<EngineLog> ModelHost::log(const ModelId& model) {
   return log;
 }
 
-// An action may cause the next event at once (a callback that releases its lease): events queue, so that the actions of
-// one step are all carried out before the next step.
+// An action may cause the next event at once (a callback that releases its lease). Events are queued, so that all
+// actions of one step are carried out before the next step.
 void ModelHost::step(const Event& event) {
   pending_events_.push_back(event);
   if (stepping_) return;
@@ -293,7 +293,6 @@ void ModelHost::step(const Event& event) {
   if (drained_ && manager_.drained()) std::exchange(drained_, nullptr)();
 }
 
-// While the time moves on, as it does with each lease, the timer is left alone. It fires early then, and looks again.
 void ModelHost::log_decisions() {
   const std::deque<Decision>& decisions = manager_.decisions();
   auto fresh = decisions.end();
@@ -309,6 +308,8 @@ void ModelHost::log_decisions() {
   }
 }
 
+// Each lease moves the core's next time to a later one. The timer is not armed again for that: it fires early, and then
+// takes the new time.
 void ModelHost::arm_timer() {
   const std::optional<TimePoint> when = manager_.next_timer();
   if (!when || (timer_at_ && *timer_at_ <= *when)) return;
@@ -360,7 +361,7 @@ void ModelHost::carry_out(Inspect& action) {
                          begun = Clock::now()](const Result<FittedModel>& fitted) {
     if (!*alive) return;
     log::debug({{"model", model}}, "{} is inspected after {:.1f} ms", model, ms_since(begun));
-    // Also for a preload that nobody waits for.
+    // The log says so too, since nobody may wait for the answer: a preload.
     if (!fitted) {
       log::warn("{} cannot be loaded: {}", model, fitted.error().message);
       return step(Inspected{model, ticket, fail(Error(fitted.error()))});
@@ -386,7 +387,7 @@ void ModelHost::carry_out(Spawn& action) {
     post_step(EngineExited{id, Error{ErrorCode::kModelNotFound, "the model's file is gone"}});
     return;
   }
-  if (metadata == nullptr) {  // its files were replaced since it was inspected: that is done anew
+  if (metadata == nullptr) {  // its files were replaced since the inspection: the core has it inspected again
     post_step(model_added(*spec, /*outdated=*/true));
     post_step(EngineExited{id, Error{ErrorCode::kCancelled, "the model's file was replaced"}});
     return;
@@ -420,10 +421,10 @@ void ModelHost::engine_ready(EngineId id) {
   EngineAgent* const agent = running.engine->agent();
   const std::string why_not = agent == nullptr ? "" : agent->why_not_parkable();
   if (!why_not.empty()) log::warn("{} cannot be parked: {}", running.model, why_not);
-  // Files that were replaced while they were read may have left it with a part of each.
+  // If files were replaced while the engine read them, it may have read a part of each version.
   look_again(running.model, [this, id, parkable = agent != nullptr && why_not.empty()] {
     const auto found = engines_.find(id);
-    if (found == engines_.end() || found->second.told_to_stop) return;  // meanwhile
+    if (found == engines_.end() || found->second.told_to_stop) return;  // it ended meanwhile
     step(EngineReady{id, parkable});
     measure(id);
   });
@@ -456,8 +457,8 @@ void ModelHost::arm_watchdog() {
 }
 
 void ModelHost::watch_engines() {
-  if (options_.stall_timeout <= Duration::zero()) return;  // switched off meanwhile
-  // A look that comes late says nothing about the time before: the whole machine may have slept.
+  if (options_.stall_timeout <= Duration::zero()) return;  // it was switched off meanwhile
+  // A look that comes late proves nothing about the time before it: the whole machine may have slept.
   const Duration passed = std::min<Duration>(Clock::now() - watched_last_, 2 * watch_period(options_.stall_timeout));
   std::vector<EngineId> stalled;
   for (auto& [id, running] : engines_) {
@@ -475,7 +476,7 @@ void ModelHost::watch_engines() {
 
 void ModelHost::carry_out(Kill& action) {
   const auto found = engines_.find(action.engine);
-  if (found == engines_.end()) return;  // its exit is on the way
+  if (found == engines_.end()) return;  // its exit will be reported
   Running& running = found->second;
   const Error reason{ErrorCode::kEngineTimeout,
                      fmt::format("the engine made no progress for {} s while {} and was killed",
@@ -500,7 +501,8 @@ void ModelHost::remove_lease(EngineId id, LeaseEnd end) {
   if (end == LeaseEnd::kCompleted) ++found->second.served;
   if (--found->second.leases > 0) return;
   count_sharers();
-  // Before the core hears of it: it may park the engine at once, and then this is what it held.
+  // This comes before the core hears of the request's end: the core may park the engine at once, and the measurement is
+  // to say what it held before.
   measure(id);
 }
 
@@ -531,7 +533,7 @@ void ModelHost::tell_sharers() {
 
 void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
-  if (found == engines_.end()) return;  // its exit is on the way
+  if (found == engines_.end()) return;  // its exit will be reported
   found->second.told_to_stop = Clock::now();
   found->second.engine->stop(options_.stop_grace);
 }
@@ -556,7 +558,7 @@ void ModelHost::measured(EngineId id, bool has_served, std::optional<Bytes> foot
   if (!footprint) return;
   footprint = std::max(*footprint, running.at_least);
   log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(*footprint));
-  // What the first requests make is not there yet.
+  // Before the first request, the engine does not yet hold what the first requests make.
   if (has_served) catalog_.note_measured(running.key, *footprint);
   step(FootprintMeasured{id, *footprint});
 }
@@ -568,7 +570,7 @@ EngineAgent* ModelHost::agent(EngineId id) {
 
 void ModelHost::carry_out(Park& action) {
   EngineAgent* const parks = agent(action.engine);
-  if (parks == nullptr) return;  // its exit is on the way
+  if (parks == nullptr) return;  // its exit will be reported
   engines_.at(action.engine).moving = true;
   parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
     Running& running = engines_.at(id);
@@ -588,7 +590,7 @@ void ModelHost::carry_out(Park& action) {
 
 void ModelHost::carry_out(Wake& action) {
   EngineAgent* const wakes = agent(action.engine);
-  if (wakes == nullptr) return;  // its exit is on the way
+  if (wakes == nullptr) return;  // its exit will be reported
   engines_.at(action.engine).moving = true;
   wakes->wake(
       [this, id = action.engine, model = action.model, begun = Clock::now()](const protocol::ParkReport& woken) {
@@ -607,7 +609,7 @@ void ModelHost::carry_out(Wake& action) {
 
 void ModelHost::carry_out(DropPages& action) {
   EngineAgent* const parked = agent(action.engine);
-  if (parked == nullptr) return;  // its exit is on the way
+  if (parked == nullptr) return;  // its exit will be reported
   parked->drop_pages(action.bytes, [this, model = action.model](Bytes dropped) {
     log::debug({{"model", model}}, "{} gave back {} of page cache", model, format_bytes(dropped));
     pages_dropped_ += dropped;
@@ -648,7 +650,7 @@ void ModelHost::carry_out(Grant& action) {
   lease.granted_ = Clock::now();
   if (engine != engines_.end()) lease.address_ = engine->second.engine->address();
   add_lease(action.engine);
-  // Without an answer to call, the lease is released on the way out.
+  // If nobody is left to answer, the lease is released at the end of this function.
   if (answer.empty()) return;
   lease.user_ = answer.mapped().user;
   lease.looking_ = answer.mapped().looking;

@@ -1,8 +1,8 @@
-// ModelHost: carries out what ContextManager decides. Joins the catalog, the engines and the clock to the pure core.
+// ModelHost: carries out what ContextManager decides. It joins the catalog, the engines and the clock to the pure core.
 //
-// Threading: the loop's thread. Callbacks come on it, possibly before the call that takes them returns: they should
-// only note the result and wake who waits.
-// Ownership: owns the engines. The Loop, Catalog and EngineDriver outlive it. Destroying it kills every engine.
+// Threading: the loop's thread. Callbacks come on it too, possibly before the call that takes them returns. So a
+// callback should only note its result and wake whoever waits for it.
+// Ownership: owns the engines. The Loop, Catalog and EngineDriver outlive it. Its destructor kills every engine.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ namespace minerva {
 
 class ModelHost;
 
-// The right to use a model's engine. While it lives the model is not evicted. Move-only.
+// The right to use a model's engine. While a lease lives, its model is not evicted. Move-only.
 class Lease {
  public:
   Lease() = default;
@@ -39,12 +39,12 @@ class Lease {
   const io::Address& address() const { return address_; }
   CacheOutcome outcome() const { return grant_.outcome; }
   Duration waited() const { return grant_.waited; }
-  // Called once if the lease must end now; the Lease is still to be released.
+  // `fn` is called once if the lease has to end now; the owner still has to release the lease.
   void on_abort(std::function<void(Error)> fn);
   void release(LeaseEnd end);
 
-  // While one of these lives, somebody waits for the engine and not for its own client: it has to make progress.
-  // Requires: the lease lives longer.
+  // An EngineWait says that somebody waits for the engine, and not the engine for its own client. While one lives, the
+  // engine has to make progress. Requires: the lease lives longer.
   class EngineWait {
    public:
     explicit EngineWait(Lease& lease);
@@ -71,9 +71,9 @@ class ModelHost {
  public:
   struct Options {
     Duration stop_grace = std::chrono::seconds(2);
-    // An engine that should work and has done nothing for so long is killed. 0: never.
+    // An engine that should work and has done nothing for this long is killed. 0: never.
     Duration stall_timeout = std::chrono::seconds(30);
-    // What is to stay free of the machine's memory, as MemoryLevel::to_stay_free() takes it.
+    // How much of the machine's memory is to stay free, as MemoryLevel::to_stay_free() takes it.
     std::optional<Bytes> min_free_memory{};
   };
   ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options);
@@ -82,8 +82,8 @@ class ModelHost {
   using LeaseCallback = std::function<void(Result<Lease>)>;
   using DoneCallback = std::function<void(Result<Done>)>;
 
-  // Each is answered once, unless cancelled first. The id serves cancel().
-  // `looking`, `slots`: see LeaseRequested. A look is no access either.
+  // Each of these calls gives one answer, unless the request is cancelled first. The id they return serves cancel().
+  // `looking`, `slots`: see LeaseRequested. A look does not count as an access either.
   RequestId acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller = {},
                     bool looking = false, unsigned slots = 1);
   RequestId load(const ModelId& model, bool preload, bool force, TimePoint deadline, DoneCallback answer);
@@ -94,58 +94,58 @@ class ModelHost {
   void park_idle(const ModelId& model, Asker asker, DoneCallback answer);
   RequestId pin(const ModelId& model, bool pinned, DoneCallback answer);
   void cancel(RequestId request);
-  // The engine of `lease` died before anything of its request was answered: the request asks for another, once.
+  // For a lease whose engine died before the request got any part of an answer: asks for another engine, once.
   // Requires: !engine_alive(lease.engine()).
   RequestId retry(Lease lease, TimePoint deadline, LeaseCallback answer);
 
-  // The catalog changed. An engine that was started with other settings, or from files that were replaced since, is
-  // replaced once its leases have ended.
+  // The catalog changed. An engine is replaced, once its leases have ended, if it was started with other settings or
+  // from files that were replaced since.
   void apply(const Catalog::Changes& changes);
-  // Memory outside of the budget is short, or no more: see PressureChanged.
+  // Memory outside of the budget became short, or is short no more: see PressureChanged.
   void set_pressure(const PressureChanged& pressure) { step(pressure); }
-  // What an earlier process left: see HistoryRestored.
+  // Restores what an earlier process left: see HistoryRestored.
   void restore(const History& history, bool bring_back) { step(HistoryRestored{history, bring_back}); }
-  // See ClearRequested. Returns the models that are stopped, so that their images go.
+  // See ClearRequested. Returns the models that are stopped, so that the caller can remove their images.
   std::vector<ModelId> clear(const ClearRequested& what);
-  // What inspecting and measuring said is forgotten: models are inspected anew at their next load.
+  // Forgets what inspections and measurements said: each model is inspected again at its next load.
   void forget_metadata();
-  // The limits changed: those of `context` that the core takes while it runs, and `options`.
+  // The limits changed: `options`, and those of `context` that the core can take while it runs.
   void set_limits(const ContextOptions& context, Options options);
-  // No new work; `done` is called when every engine is gone. Running leases may finish until `deadline`.
+  // Takes no new work from now on. Leases may go on until `deadline`; `done` is called when every engine is gone.
   void drain(TimePoint deadline, std::function<void()> done);
 
-  // What a load now would find: as Catalog::inspect, with the whole memory budget as the room.
+  // Answers what a load would find now: as Catalog::inspect, with the whole memory budget as the room.
   void inspect(const ModelId& model, std::function<void(Result<FittedModel>)> done);
-  // What is known of a model as it is run, or would be: with what gave way. nullptr: nothing. Valid until the next
-  // inspection.
+  // What is known of the model in the shape in which it runs or would run, with what gave way. nullptr: nothing is
+  // known. Valid until the next inspection.
   const ModelMetadata* metadata(const ModelId& model) const;
-  // A catalog's spec with what gave way, as an engine is started with it, or would be.
+  // The catalog's spec with what gave way, as an engine is or would be started with it.
   ModelSpec as_run(const ModelSpec& spec) const;
 
   const ContextManager& context() const { return manager_; }
-  // No request waits, and no engine is on its way into memory or out of it.
+  // Whether no request waits, and no engine is on its way into memory or out of it.
   bool nobody_waits() const;
-  // Of files of models that are only likely to be loaded.
+  // How many bytes were read of files that are only likely to be wanted.
   Bytes read_ahead_on_guess() const { return read_ahead_.read_idly(); }
-  // Of page cache, by parked models.
+  // How many bytes of page cache parked models have dropped.
   Bytes pages_dropped() const { return pages_dropped_; }
-  // Of a load under way, 0 to 1; 0 when there is none.
+  // The progress of a load, 0 to 1; 0 when none is going on.
   double load_progress(const ModelId& model) const;
   bool engine_alive(EngineId engine) const { return engines_.contains(engine); }
-  // Those that have an engine, be it on its way.
+  // The models that have an engine, or will have one as soon as it has started.
   std::vector<ModelId> models_with_engines() const;
-  // What engines hold now, of memory that is no page cache. Of a program of the operator's, which may have processes of
-  // its own, what is reserved for it.
+  // How much memory engines hold now that is no page cache. A program of the operator's may have processes of its own,
+  // so its reservation counts instead.
   Bytes private_memory() const;
-  // Why the engine is gone; nothing if it lives, or died before another one of its model.
+  // Why the engine is gone. Nothing if it lives, or if another engine of its model died after it.
   std::optional<Error> cause_of_death(EngineId engine) const;
-  // Its engines' log; made on first use.
+  // The log of the model's engines; made on first use.
   std::shared_ptr<EngineLog> log(const ModelId& model);
-  // Each of these has one subscriber; an empty function ends that.
-  // Requires: nobody else subscribes, who would not be called any more.
+  // Each of these events has one subscriber. An empty function removes it.
+  // Requires: nobody else subscribes; a second subscriber would replace the first.
   // Called after each step of the core, before its actions are carried out.
   void on_step(std::function<void(const Event&, const std::vector<Action>&)> fn) { subscribe(stepped_, std::move(fn)); }
-  // Called when a load got further: by then, 0 to 1.
+  // Called when a load has made progress, with the fraction that is loaded, 0 to 1.
   void on_progress(std::function<void(const ModelId&, double)> fn) { subscribe(progressed_, std::move(fn)); }
   // Called when an engine's process is gone, e.g. to drop connections to it.
   void on_engine_gone(std::function<void(EngineId)> fn) { subscribe(engine_gone_, std::move(fn)); }
@@ -158,22 +158,23 @@ class ModelHost {
   friend class Lease;
   struct Running {
     ModelId model;
-    ModelSpec spec;   // the catalog's that it was started with
-    std::string key;  // of what is known of it, see Catalog::key
-    // Where outputs are pooled, their buffer grows with the largest input so far: what was predicted is what may come.
+    ModelSpec spec;   // from the catalog, at its start
+    std::string key;  // under which the catalog keeps its measurements, see Catalog::key
+    // The least footprint that is believed. An engine that pools outputs has a buffer that grows with the largest input
+    // so far, so the footprint that was predicted may still come.
     Bytes at_least;
     std::unique_ptr<Engine> engine;
     double progress = 0;
     TimePoint started;
     bool ready = false;
-    bool moving = false;  // parks or wakes: it is to answer by itself
+    bool moving = false;  // it parks or wakes: it has to answer by itself
     unsigned leases = 0;
-    std::uint64_t served = 0;         // leases that were completed
-    std::uint64_t measured_when = 0;  // it is measured (again) once it has served so many
+    std::uint64_t served = 0;         // how many leases were completed
+    std::uint64_t measured_when = 0;  // it is measured (again) once `served` reaches this
     bool measuring = false;
-    unsigned waits = 0;         // EngineWaits that live
-    std::uint64_t answers = 0;  // EngineWaits that ended
-    std::uint64_t seen = 0;     // activity and answers, as the watchdog saw them last
+    unsigned waits = 0;         // how many EngineWaits live
+    std::uint64_t answers = 0;  // how many EngineWaits ended
+    std::uint64_t seen = 0;     // activity and answers when the watchdog last looked
     Duration silent_for{};
     std::optional<TimePoint> told_to_stop{};
     unsigned told_sharers = 1;  // see Engine::share_cores
@@ -204,33 +205,34 @@ class ModelHost {
   void carry_out(Abort& action);
   void engine_ready(EngineId id);
   void engine_exited(EngineId id, Error reason);
-  // The log and the last death of a model that is in no catalog and has no engine.
+  // Removes the log and the last death of a model that is in no catalog and has no engine.
   void forget_gone(const ModelId& model);
-  // nullptr if the engine is gone, or has none.
+  // nullptr if the engine is gone, or has no agent.
   EngineAgent* agent(EngineId id);
-  // Asks what it really holds if it serves nobody and that may have changed: after its load, and when it has served 1,
-  // 2, 4, ... requests, since some of what it holds is made by the first ones. It costs the engine a walk over its page
-  // tables, so it is neither asked while it works nor often.
+  // Asks the engine how much memory it really holds, if it serves nobody and the answer may have changed: after its
+  // load, and when it has served 1, 2, 4, ... requests, since the first requests make some of what it holds. The answer
+  // costs the engine a walk over its page tables, so it is asked rarely, and never while it works.
   void measure(EngineId id);
   void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
-  // Its engine; nullptr if it has none.
+  // The model's engine; nullptr if it has none.
   const Running* running(const ModelId& model) const;
-  // Whether what is known or running of `spec`'s model was made with other settings or from other files.
+  // Whether the model's engine, or what is known of the model, comes from other settings or other files than `spec`'s.
   bool outdated(const ModelSpec& spec) const;
-  // Whether it has an engine that was started from other files.
+  // Whether the model has an engine that was started from other files.
   bool files_replaced(const ModelSpec& spec) const;
-  // Notices if its files were replaced, and then calls `then`.
+  // Checks whether the model's files were replaced, and then calls `then`.
   void look_again(const ModelId& model, std::function<void()> then);
-  // Looks after engines that should work; runs as long as there are engines.
+  // The watchdog looks after engines that should work. It runs as long as there are engines.
   void arm_watchdog();
   void watch_engines();
   void add_lease(EngineId id);
   void remove_lease(EngineId id, LeaseEnd end);
-  // The engines with leases share the cores. More of them count at once, fewer of them once that has lasted, so that
-  // short requests of one do not have another change its pace each time.
+  // The engines with leases share the cores. An engine learns at once that it has to share with more of them, and only
+  // after a while that it may share with fewer, so that short requests of one engine do not change the pace of another
+  // each time.
   void count_sharers();
   void tell_sharers();
-  // Later, on the loop: an event that must not come from inside the action that caused it.
+  // Handles the event later, on the loop: it must not come from inside the action that caused it.
   void post_step(Event event);
 
   io::Loop& loop_;
@@ -239,7 +241,7 @@ class ModelHost {
   ContextManager manager_;
   Options options_;
   io::Timer timer_;
-  std::optional<TimePoint> timer_at_;  // while it is armed
+  std::optional<TimePoint> timer_at_;  // set while the timer is armed
   io::Timer watchdog_;
   bool watchdog_armed_ = false;
   TimePoint watched_last_{};
@@ -249,7 +251,7 @@ class ModelHost {
   FileReadAhead read_ahead_;
   Bytes pages_dropped_;
   std::uint64_t last_request_ = 0;
-  std::uint64_t last_decision_ = 0;  // that was logged
+  std::uint64_t last_decision_ = 0;  // the last one that was logged
   bool stepping_ = false;
   std::vector<Event> pending_events_;
   std::map<EngineId, Running> engines_;
@@ -263,14 +265,14 @@ class ModelHost {
   };
   std::map<RequestId, LeaseWaiter> lease_answers_;
   std::map<RequestId, DoneCallback> done_answers_;
-  std::map<RequestId, std::function<void(Error)>> aborts_;  // of granted leases
+  std::map<RequestId, std::function<void(Error)>> aborts_;  // for each granted lease
   std::function<void(const Event&, const std::vector<Action>&)> stepped_;
   std::function<void(const ModelId&, double)> progressed_;
   std::function<void(EngineId)> engine_gone_;
   std::function<void()> changed_;
   std::function<void(const Access&)> accessed_;
   std::function<void()> drained_;
-  // Tells callbacks that come after the host is gone.
+  // A callback that comes after the host is gone sees from it that there is nobody to tell.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -16,29 +16,31 @@ namespace minerva {
 namespace {
 
 constexpr Bytes kPiece = Bytes::mib(16);
-// As much as the kernel is told to read at once, and as much as is copied at once.
+// How much the kernel is advised to read at once, and how much is copied at once.
 constexpr std::uint64_t kSlice = Bytes::mib(2).count();
 constexpr std::uint64_t kCopied = std::uint64_t{64} << 10;
-// Between two pieces that are only likely to be wanted, so that a disk has time for others: at most 640 MiB a second.
+// The pause between two pieces that are only likely to be wanted, so that the disk has time for others: at most 640 MiB
+// a second.
 constexpr auto kBetweenSlices = std::chrono::milliseconds(25);
 
 // An open file, or none.
 class File {
  public:
   explicit File(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  // 0 if there is none.
+  // The file's size, or 0 if it could not be opened.
   std::uint64_t size() const {
     struct stat status{};
     return fd_ && ::fstat(*fd_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size)
                                                                          : 0;
   }
-  // Reads `bytes` from `offset` on into the page cache, and returns how many of them are there now. Blocks.
+  // Reads `bytes` from `offset` on into the page cache, and returns how many of them it read. Blocks.
   std::uint64_t read(std::uint64_t offset, std::uint64_t bytes) const {
     std::array<char, kCopied> nowhere;
     std::uint64_t done = 0;
     std::uint64_t told = 0;
     while (done < bytes) {
-      // A slice ahead, so that the disk has something to do meanwhile. As much of it as the kernel takes.
+      // Advises the kernel one slice ahead, so that the disk works while this thread copies. The kernel may take less
+      // of the advice than it was given.
       while (told < bytes && told <= done + kSlice) {
         ::posix_fadvise(*fd_, position(offset + told), position(std::min(kSlice, bytes - told)), POSIX_FADV_WILLNEED);
         told += kSlice;
@@ -62,7 +64,7 @@ class File {
 FileReadAhead::FileReadAhead(io::Loop& loop, std::function<bool()> nothing_goes_on, std::function<Bytes()> spare)
     : loop_(loop), nothing_goes_on_(std::move(nothing_goes_on)), spare_(std::move(spare)), pause_(loop) {}
 
-// What is to be read already need not be once more.
+// A file that is waiting to be read is not added twice.
 void FileReadAhead::Position::add(const std::vector<std::string>& more) {
   for (const std::string& path : more) {
     if (std::find(files.begin(), files.end(), path) == files.end()) files.push_back(path);

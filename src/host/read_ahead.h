@@ -1,11 +1,12 @@
-// ReadAhead of files: has the kernel read models' files into its page cache before engines want them.
+// FileReadAhead: has the kernel read models' files into its page cache before engines want them.
 //
-// Files are read, a piece at a time, one after the other: of advice (POSIX_FADV_WILLNEED) the kernel takes as much as
-// its own read-ahead has at once, however much it was about. Those of a model that will be loaded as soon as there is
-// room are read without a pause. Those of one that is only likely to be asked for, only while nothing else goes on and
-// there is memory that nobody uses at all, not even as page cache: so it pushes nothing out. What cannot go on is given
-// up. Threading: the loop's thread; files are opened and read on others, which nobody waits for. Ownership: the Loop
-// outlives it; once it is gone, the piece under way is read to its end.
+// Files are read in pieces, one file after the other. Advice alone (POSIX_FADV_WILLNEED) is not enough: of each advice
+// the kernel takes only as much as its own read-ahead has, however much was named. The files of a model that will be
+// loaded as soon as there is room are read without a pause. Those of a model that is only likely to be asked for are
+// read only while nothing else goes on, and only into memory that nobody uses, not even as page cache, so that they
+// push nothing out. A file that cannot be read further is given up.
+// Threading: the loop's thread. Other threads open and read the files, and nobody waits for them. Ownership: the Loop
+// outlives it. If it is destroyed during a piece, that piece is still read to its end.
 #pragma once
 
 #include <cstdint>
@@ -22,36 +23,36 @@ namespace minerva {
 
 class FileReadAhead {
  public:
-  // `nothing_goes_on` is asked before each piece. `spare`: the memory that nobody uses, beyond what is to stay free; it
-  // is called on another thread.
+  // `nothing_goes_on` is asked before each piece. `spare` returns the memory that nobody uses, beyond what is to stay
+  // free; another thread calls it.
   FileReadAhead(io::Loop& loop, std::function<bool()> nothing_goes_on, std::function<Bytes()> spare);
   ~FileReadAhead() { *alive_ = false; }
 
-  // Counts from the next piece on.
+  // Takes effect at the next piece.
   void set_spare(std::function<Bytes()> spare) { spare_ = std::move(spare); }
   void read(const std::vector<std::string>& files);
   void read_if_idle(const std::vector<std::string>& files);
 
-  // Read so far for read_if_idle().
+  // How much read_if_idle() has had read so far.
   Bytes read_idly() const { return read_idly_; }
 
  private:
   struct Position {
     std::deque<std::string> files;  // the first one is being read
     std::uint64_t offset = 0;
-    bool under_way = false;  // a piece of it
+    bool under_way = false;  // a piece of it is being read
 
     void add(const std::vector<std::string>& more);
   };
-  // What became of a piece.
+  // The outcome of reading a piece.
   struct Piece {
     bool no_room = false;
     Bytes bytes;
     bool file_ends = false;
   };
-  // `spare`: nothing to read it whatever there is.
+  // An empty `spare` means: read it however little memory is free.
   static Piece read_piece(const std::string& path, std::uint64_t offset, const std::function<Bytes()>& spare);
-  // The next one of `position`, then `done`.
+  // Reads the next piece of `position`, then calls `done`.
   void start_piece(Position& position, std::function<Bytes()> spare, std::function<void(const Piece&)> done);
   void next_piece();
   void next_piece_if_idle();

@@ -24,7 +24,7 @@ class FileReadAheadTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  // Sparse: read in no time.
+  // Makes a sparse file, which is read in no time.
   std::string file(const std::string& name, Bytes size) {
     const std::string path = folder_ + "/" + name;
     std::FILE* const made = std::fopen(path.c_str(), "w");
@@ -32,7 +32,7 @@ class FileReadAheadTest : public testing::Test {
     fs::resize_file(path, size.count());
     return path;
   }
-  // Runs until it has asked for memory `times`, and what follows is done.
+  // Runs the loop until the reader has asked for the spare memory `times` times and carried out what follows.
   void run_until_asked(int times) {
     stop_at_ = times;
     io::Timer bound(loop_);
@@ -71,7 +71,7 @@ class FileReadAheadTest : public testing::Test {
                        [this] { return spare_; }};
 };
 
-// A file on a disk, as long as two pieces and a bit, whose pages come and go.
+// A file on a disk, two pieces and a bit long. Its pages come into the page cache and can be dropped from it.
 class FileOnDisk {
  public:
   FileOnDisk() {
@@ -109,8 +109,8 @@ class FileOnDisk {
 };
 
 TEST_F(FileReadAheadTest, WhatItCountsIsInMemory) {
-  // Where memory is short the kernel drops pages as soon as they are there, hence several files: one that it leaves
-  // alone is enough.
+  // Where memory is short, the kernel drops pages as soon as they were read. Hence several files: it is enough if it
+  // leaves one alone.
   bool all_there = false;
   for (unsigned files = 1; files <= 20 && !all_there; ++files) {
     const FileOnDisk file;
@@ -130,7 +130,7 @@ TEST_F(FileReadAheadTest, OneThatIsWantedIsReadToItsEndWhateverGoesOn) {
   ASSERT_LT(first.in_memory() + second.in_memory(), FileOnDisk::kBytes / 8);
   ahead_.read({first.name(), folder_ + "/missing", first.name()});
   ahead_.read({second.name()});
-  // One after the other, and asked for anew each time: the kernel may drop pages whenever it likes.
+  // One after the other, and each asked for again in every round: the kernel may drop pages whenever it likes.
   for (const FileOnDisk* const file : {&first, &second}) {
     run_until([&] {
       ahead_.read({file->name()});
@@ -141,7 +141,7 @@ TEST_F(FileReadAheadTest, OneThatIsWantedIsReadToItsEndWhateverGoesOn) {
 }
 
 TEST_F(FileReadAheadTest, ReadsOneFileAfterTheOtherAPieceAtATime) {
-  // 3 pieces, 1, none that is there, 1.
+  // a has 3 pieces and b has 1; the missing file is tried once; c has 1.
   ahead_.read_if_idle({file("a", Bytes::mib(40)), file("b", Bytes::mib(16)), folder_ + "/missing"});
   ahead_.read_if_idle({file("c", Bytes::mib(1))});
   ahead_.read_if_idle({file("d", Bytes::mib(1))});
@@ -163,7 +163,7 @@ TEST_F(FileReadAheadTest, TakesNoMemoryThatSomebodyUses) {
   spare_ = Bytes::mib(15);
   stop_at_ = -1;
   ahead_.read_if_idle({file("a", Bytes::mib(64))});
-  // It is given up for the lack of memory, and then there is a turn for what fits.
+  // The large file is given up for lack of memory, and then the file that fits has its turn.
   const std::string small = file("b", Bytes::mib(5));
   io::Timer again(loop_);
   const std::function<void()> ask = [&] {

@@ -1,4 +1,4 @@
-// Files that are replaced while ModelHost does something with them, and nobody but itself is there to notice.
+// Files are replaced while ModelHost works with them, and only ModelHost itself is there to notice.
 #include "host/host_fixture.h"
 
 namespace minerva {
@@ -21,7 +21,7 @@ class FakeDriver final : public OneByteDriver {
   }
   std::function<void()> during_inspection;
   std::function<void()> during_load;
-  std::vector<Bytes> started;  // by the size of the file
+  std::vector<Bytes> started;  // the size of the file that each engine was started with
 
  private:
   io::Loop& loop_;
@@ -40,7 +40,7 @@ class ReplacedFilesTest : public HostTest {
     std::ofstream(folder_ / "new") << "GGUFGGUF";
     std::filesystem::rename(folder_ / "new", folder_ / "a.gguf");
   }
-  // Runs until a request has its engine, and gives that back.
+  // Runs the loop until a request has its engine, and returns the engine after the request released it.
   EngineId use() {
     std::optional<Result<Lease>> answer;
     host_->acquire("a", TimePoint::max(), [&](Result<Lease> lease) {

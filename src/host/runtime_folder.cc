@@ -22,10 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "minerva-";
-constexpr std::size_t kRandom = 6;  // mkdtemp's
+constexpr std::size_t kRandom = 6;  // the characters that mkdtemp draws
 constexpr const char* kLock = "lock";
 constexpr const char* kNewLock = "lock.new";
-// The lock's first line begins with it.
+// How the lock's first line begins.
 constexpr std::string_view kLockBegins = "minerva sockets of process ";
 
 Failure cannot_make(const std::string& base) {
@@ -36,8 +36,8 @@ io::Descriptor open_folder(const std::string& path) {
   return io::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-// The file gets its name only once it is written and locked: one that can be locked belongs to a process that is gone.
-// -1, and errno, when that cannot be.
+// Makes the lock file, and gives it its name only once it is written and locked. So whoever can lock it later knows
+// that its process is gone. On failure the descriptor is empty and errno holds the reason.
 io::Descriptor make_lock(const std::string& path) {
   const io::Descriptor folder = open_folder(path);
   io::Descriptor lock(::openat(*folder, kNewLock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -47,7 +47,7 @@ io::Descriptor make_lock(const std::string& path) {
   return made ? std::move(lock) : io::Descriptor();
 }
 
-// Whether it has the form of a lock that make_lock() made.
+// Whether the file has the form of a lock that make_lock() made.
 bool is_lock(int file) {
   struct stat info{};
   std::string begin(kLockBegins.size(), '\0');
@@ -66,7 +66,7 @@ bool is_sockets_name(std::string_view name) {
          name.find_first_not_of(kDigits, dash + 1) == std::string_view::npos;
 }
 
-// Sockets and the lock, and the folder if nothing else is in it.
+// Removes the sockets and the lock, and the folder if nothing else is in it.
 void remove_what_is_ours(const std::string& path) {
   const io::Descriptor folder = open_folder(path);
   if (!folder) return;
@@ -83,7 +83,8 @@ void remove_what_is_ours(const std::string& path) {
   ::rmdir(path.c_str());
 }
 
-// Of what is not a process's that is gone, nothing is touched: in /tmp there may be anything of anybody.
+// Removes the folder only if it belonged to a process that is gone. Everything else stays untouched: /tmp may hold
+// anything of anybody.
 void remove_if_abandoned(const std::string& path) {
   const io::Descriptor folder = open_folder(path);
   struct stat info{};
@@ -120,7 +121,7 @@ RuntimeFolder::RuntimeFolder(RuntimeFolder&& other) noexcept
 RuntimeFolder::~RuntimeFolder() {
   if (lock_) {
     remove_what_is_ours(path_);
-  } else if (!path_.empty()) {  // it never came to a lock
+  } else if (!path_.empty()) {  // the lock could not be made
     ::unlink(fmt::format("{}/{}", path_, kNewLock).c_str());
     ::rmdir(path_.c_str());
   }

@@ -1,9 +1,11 @@
-// RuntimeFolder: a private folder with a short path for the engines' sockets (a socket's path has 107 bytes).
+// RuntimeFolder: a private folder for the engines' sockets. Its path is short, since a socket's path has at most 107
+// bytes.
 //
-// Ownership: removed, with the sockets in it, when the object goes. A process that is killed leaves its folder; the
-// next make() removes it: each folder has a locked file in it, and a lock ends with its process. A folder is only taken
-// for one of these by its owner, its mode (0700), its name, and the first line of that file; and what is neither a
-// socket of an engine nor that file stays, and its folder with it. Threading: any one thread.
+// Ownership: the folder and the sockets in it are removed when the object is destroyed. A process that is killed leaves
+// its folder behind, and the next make() removes it: each folder has a locked file in it, and a lock ends with its
+// process. A folder is removed only if its owner, its mode (0700), its name and the first line of that file are right.
+// Files in it that are neither an engine's socket nor the locked file stay, and then the folder stays too.
+// Threading: any one thread.
 #pragma once
 
 #include <string>
@@ -15,7 +17,7 @@ namespace minerva {
 
 class RuntimeFolder {
  public:
-  // In $XDG_RUNTIME_DIR if that can be written to, else in /tmp. Errors: kIo.
+  // Makes the folder in $XDG_RUNTIME_DIR if that is writable, else in /tmp. Errors: kIo.
   static Result<RuntimeFolder> make();
   RuntimeFolder(RuntimeFolder&& other) noexcept;
   RuntimeFolder& operator=(RuntimeFolder&&) = delete;
@@ -26,7 +28,7 @@ class RuntimeFolder {
  private:
   explicit RuntimeFolder(std::string path) : path_(std::move(path)) {}
   std::string path_;     // empty after a move
-  io::Descriptor lock_;  // of the locked file
+  io::Descriptor lock_;  // holds the lock
 };
 
 }  // namespace minerva

@@ -39,7 +39,7 @@ class RuntimeFolderTest : public testing::Test {
     ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name), 0) << path;
     ::close(fd);
   }
-  // What a process makes that is killed before it can clean up.
+  // Makes the folder that a process leaves if it is killed before it can clean up.
   std::string folder_of_a_killed_process() {
     const pid_t pid = ::fork();
     if (pid == 0) {
@@ -77,7 +77,7 @@ TEST_F(RuntimeFolderTest, OneLeftByAKilledProcessIsRemoved) {
 
 TEST_F(RuntimeFolderTest, NothingOfSomebodyElseIsRemoved) {
   const std::string ours = fs::path(folder_of_a_killed_process()).filename();
-  fs::remove(base_ / ours / "1-1.sock");  // it cannot be copied
+  fs::remove(base_ / ours / "1-1.sock");  // a socket cannot be copied
   const auto lock_of = [](const fs::path& folder) { return folder / "lock"; };
   const auto copy_as = [&](const std::string& name) {
     fs::copy(base_ / ours, base_ / name, fs::copy_options::recursive | fs::copy_options::skip_symlinks);
@@ -85,7 +85,7 @@ TEST_F(RuntimeFolderTest, NothingOfSomebodyElseIsRemoved) {
     return base_ / name;
   };
   std::vector<fs::path> foreign;
-  foreign.push_back(copy_as("minerva-notes-of-mine"));  // another form of name
+  foreign.push_back(copy_as("minerva-notes-of-mine"));  // its name has another form
   foreign.push_back(copy_as("mine-abcdef"));
   foreign.push_back(copy_as("minerva-aaaaaa"));
   std::ofstream(lock_of(foreign.back()), std::ios::trunc) << "a list of locks\n";
@@ -130,7 +130,7 @@ TEST_F(RuntimeFolderTest, WhatIsNeitherSocketNorLockStays) {
 }
 
 TEST_F(RuntimeFolderTest, OneInUseAndForeignFoldersAreLeftAlone) {
-  fs::create_directory(base_ / "minerva-notes");  // no lock in it: not ours
+  fs::create_directory(base_ / "minerva-notes");  // there is no lock in it, so it is not ours
   const auto first = RuntimeFolder::make();
   const auto second = RuntimeFolder::make();
   ASSERT_TRUE(first.has_value() && second.has_value());

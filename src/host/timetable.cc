@@ -15,7 +15,7 @@ constexpr auto kLongestSleep = std::chrono::minutes(1);
 constexpr auto kShortestSleep = std::chrono::milliseconds(1);
 constexpr auto kStillDone = std::chrono::minutes(5);
 
-// Why a model is not one to unload; empty if it is.
+// Why the model is not to be unloaded; empty if it is.
 std::string why_it_stays(const ModelView& model) {
   if (model.pinned) return "it is pinned";
   if (model.leases > 0) return "it is in use";
@@ -43,7 +43,7 @@ sys_seconds Timetable::next_of(const CronSchedule& schedule) const {
 
 void Timetable::set(const TimeZone& zone, Duration patience, const std::vector<const ModelSpec*>& models) {
   if (stopped_) return;
-  // What is due is done first: it was in force.
+  // First does what is due by the old schedules, which were in force until now.
   look();
   const bool same_zone = zone == zone_;
   zone_ = zone;
@@ -124,7 +124,7 @@ void Timetable::arm() {
   const auto first = std::min_element(entries_.begin(), entries_.end(),
                                       [](const auto& a, const auto& b) { return a.second.next < b.second.next; });
   const WallTime now = wall_clock_();
-  // In seconds first: a time centuries away is none in nanoseconds.
+  // Compares in seconds first: a time that is centuries away overflows nanoseconds.
   Duration sleep = kLongestSleep;
   if (first->second.next < std::chrono::floor<std::chrono::seconds>(now) + kLongestSleep) {
     sleep = std::clamp<Duration>(first->second.next - now, kShortestSleep, kLongestSleep);

@@ -1,11 +1,12 @@
 // Timetable: loads and unloads models at the times of their schedules.
 //
-// A preload is an operator's: it takes the place of idle models if it has to, and of none that is in use or pinned. An
-// unload is for models that nobody uses: one that is loading, in use or pinned stays.
-// Schedules go by the wall clock and timers do not. So it looks at the clock each minute at least, whatever is due: a
-// clock that is set, a machine that slept and daylight saving are noticed then. What was due in the last five minutes
-// is still done, once; what is older is skipped, which is logged. A clock that is set back by less than that brings
-// nothing again. Threading: the loop's thread. Ownership: the Loop and the ModelHost outlive it.
+// A preload counts as an operator's: it may push out idle models to have room, but none that is in use or pinned. An
+// unload concerns only models that nobody uses: one that is loading, in use or pinned stays.
+// Schedules go by the wall clock, and timers do not. So the timetable looks at the clock at least once a minute,
+// whatever is due, and notices a clock that was set, a machine that slept, and daylight saving. What fell due in the
+// last five minutes is still done, once; what is older is skipped, and the log says so. If the clock is set back by
+// less than that, nothing is done a second time. Threading: the loop's thread. Ownership: the Loop and the ModelHost
+// outlive it.
 #pragma once
 
 #include <chrono>
@@ -29,12 +30,12 @@ class Timetable {
 
   Timetable(io::Loop& loop, ModelHost& host, std::function<WallTime()> wall_clock = std::chrono::system_clock::now);
 
-  // What counts from now on. A schedule that stays goes on as it was; another one begins after now. A preload that
-  // could not be done after `patience` is given up.
+  // Replaces the schedules. A schedule that stays the same goes on as it was; a new one begins after now. A preload
+  // that could not be done within `patience` is given up.
   void set(const TimeZone& zone, Duration patience, const std::vector<const ModelSpec*>& models);
-  // Does what is due by the wall clock. The timer calls it; a test may.
+  // Does what is due by the wall clock. The timer calls it; a test may call it too.
   void look();
-  // For good.
+  // Ends it for good.
   void stop();
 
   struct Next {
@@ -45,16 +46,16 @@ class Timetable {
   const TimeZone& zone() const { return zone_; }
 
  private:
-  enum class Kind { kUnload, kPreload };  // in the order they are done: what leaves makes room
+  enum class Kind { kUnload, kPreload };  // in the order in which they are done: unloads make room
   using Key = std::pair<Kind, ModelId>;
   struct Entry {
     CronSchedule schedule;
-    std::chrono::sys_seconds next;  // not done yet
+    std::chrono::sys_seconds next;  // the next time it is due
   };
 
   static const char* name(Kind kind);
   std::chrono::sys_seconds next_of(const CronSchedule& schedule) const;
-  // Takes the wall clock's time; after it was set back, all schedules begin again.
+  // Reads the wall clock. If it was set back, all schedules begin again.
   void read_clock();
   void arm();
   void carry_out(const Key& key, std::chrono::sys_seconds due);
@@ -67,7 +68,7 @@ class Timetable {
   TimeZone zone_;
   Duration patience_{};
   std::map<Key, Entry> entries_;
-  WallTime seen_;  // all that was due until then is done
+  WallTime seen_;  // everything that was due until then has been done
   bool stopped_ = false;
 };
 

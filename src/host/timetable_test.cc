@@ -45,13 +45,13 @@ class TimetableTest : public HostTest {
   }
 
   void set_clock(Timetable::WallTime now) { now_ = now; }
-  // Moves the clock, looks at it and waits for what follows.
+  // Moves the clock, has the timetable look at it, and waits for what follows.
   void look_at(Timetable::WallTime now) {
     set_clock(now);
     timetable_->look();
     settle();
   }
-  // Carries out all that has been posted.
+  // Runs the loop until everything that was posted has been carried out.
   void settle() {
     for (int round = 0; round < 10; ++round) {
       loop_.post([this] { loop_.stop(); });
@@ -193,7 +193,7 @@ TEST_F(TimetableTest, AClockSetBackALittleBringsNothingAgain) {
   ASSERT_EQ(starts(), 1U);
   look_at(kMonday + 8h - 2min);
   EXPECT_EQ(timetable_->next("a").preload, kMonday + 32h);
-  // Nor does a reload then.
+  // A reload does not bring it back either.
   set({{"a", "0 8-9 * * *", nullptr}});
   EXPECT_EQ(timetable_->next("a").preload, kMonday + 9h);
 }
@@ -211,11 +211,11 @@ TEST_F(TimetableTest, AClockSetRightIsFollowed) {
 TEST_F(TimetableTest, AReloadKeepsWhatStaysAndBringsNothingTwice) {
   set({{"a", "0 8 * * *", nullptr}});
   set_clock(kMonday + 8h);
-  // Due, and not done yet.
+  // Both are due, and not done yet.
   set({{"a", "0 8 * * *", nullptr}, {"b", "30 8 * * *", nullptr}});
   EXPECT_EQ(driver_.starts, std::vector<ModelId>{"a"});
   EXPECT_EQ(timetable_->next("a").preload, kMonday + 32h);
-  // Written otherwise: from now on.
+  // It is written in another way, so it counts from now on.
   set({{"a", "0 8 * * mon-fri", nullptr}});
   EXPECT_EQ(timetable_->next("a").preload, kMonday + 32h);
   EXPECT_FALSE(timetable_->next("b").preload.has_value());
@@ -233,7 +233,7 @@ TEST_F(TimetableTest, AModelThatIsGoneIsNoHarm) {
 }
 
 TEST_F(TimetableTest, ItsTimerLooks) {
-  // From here on the clock goes as the steady one does.
+  // From here on the wall clock goes with the steady one.
   const auto begun = Clock::now();
   timetable_.emplace(loop_, *host_, [begun] {
     return Timetable::WallTime(kMonday + 8h - 20ms) +

@@ -1,4 +1,5 @@
-// ModelHost looks after engines that should work. A fake engine does nothing at all; what it is expected to do differs.
+// ModelHost kills engines that should work and do not. The fake engine does nothing at all; the tests differ in what it
+// is expected to do.
 #include "host/host_fixture.h"
 
 namespace minerva {
@@ -35,7 +36,7 @@ class WatchdogTest : public HostTest {
   void acquire(const char* model, ModelHost::LeaseCallback answer) {
     host_->acquire(model, TimePoint::max(), std::move(answer));
   }
-  // Ends the test's loop when an engine is gone.
+  // Runs the test's loop until an engine is gone.
   void run_until_an_engine_is_gone() {
     host_->on_engine_gone([this](EngineId id) {
       gone_ = id;
@@ -64,7 +65,7 @@ TEST_F(WatchdogTest, AWaitForTheEngineCountsAndAWaitForTheClientDoesNot) {
   std::optional<Lease::EngineWait> wait;
   acquire("a", [&](Result<Lease> lease) {
     reads_slowly = std::move(*lease);
-    // The engine of b has nothing to do for as long, and then more.
+    // The engine of b has nothing to do for that long, and then longer.
     acquire("b", [&](Result<Lease> other) {
       waits = std::move(*other);
       wait.emplace(waits);

@@ -15,7 +15,8 @@ namespace minerva::io {
 
 namespace asio = boost::asio;
 
-// Bound to the one kind of executor there is: Asio's own aliases erase its type, at a price for every operation.
+// Bound to the one type of executor that we use. Asio's own aliases erase the type, which costs time in every
+// operation.
 using StreamDescriptor = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
 using SteadyTimer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
                                                asio::io_context::executor_type>;
@@ -24,7 +25,7 @@ struct Loop::Impl {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   asio::signal_set signals{context};
-  // Last: their threads post to the context and are joined first.
+  // Last member: its threads post to the context, so they have to be joined first.
   asio::thread_pool awaited{2};
   asio::thread_pool disk{2};
   asio::thread_pool& pool(Lane lane) { return lane == Lane::kAwaited ? awaited : disk; }

@@ -1,7 +1,7 @@
-// beside: a piece of blocking work, done on another thread while a coroutine waits for what it returns.
+// beside(): does a piece of blocking work on another thread, while a coroutine waits for the result.
 //
-// Threading: `work` runs on `lane`'s threads; the coroutine goes on on the loop's thread, and only once the work has
-// ended, so that what `work` refers to may be the coroutine's own.
+// Threading: `work` runs on a thread of `lane`. The coroutine goes on on the loop's thread, and only once `work` has
+// ended: so `work` may refer to the coroutine's local variables.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// Descriptor: an open file, socket or folder of the kernel's, closed with its owner.
+// Descriptor: owns an open file, socket or folder of the kernel, and closes it when it is destroyed.
 //
 // Threading: any thread, one at a time. It reads and writes nothing by itself.
 #pragma once
@@ -12,7 +12,7 @@ namespace minerva::io {
 
 class Descriptor {
  public:
-  // `fd`: negative where there is none, as open() returns it.
+  // `fd`: negative where nothing is open, as open() returns it.
   explicit Descriptor(int fd = -1) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
@@ -20,7 +20,7 @@ class Descriptor {
     return *this;
   }
   ~Descriptor() { reset(); }
-  // Closes what it has; errno stays.
+  // Closes what it owns, and owns `fd`. errno stays.
   void reset(int fd = -1) {
     const int before = std::exchange(fd_, fd);
     if (before < 0) return;
@@ -30,7 +30,7 @@ class Descriptor {
   }
   explicit operator bool() const { return fd_ >= 0; }
   int operator*() const { return fd_; }
-  // The caller closes it.
+  // Gives the descriptor up: the caller closes it.
   int release() { return std::exchange(fd_, -1); }
 
  private:

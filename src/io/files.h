@@ -1,12 +1,12 @@
-// Files: the calls by which state reaches the disk, behind an interface, so that a test can let each of them fail and
-// can forget what was not synced (failing_files.h). What is read is read by the kernel's own calls.
+// Files: the calls that bring state to the disk, behind an interface, so that a test can make each of them fail, and
+// can forget what was not synced (failing_files.h). Reads use the kernel's calls directly.
 //
-// Whoever keeps state in a file writes through this: StateFile, and the access trace. The images of parked models do
-// not: an image is of no use to anybody but the process that made it, and has no name, so that nothing is left of it
-// after a crash (engine/src/image.h). Nor do a runtime folder's socket and lock (host/runtime_folder.h): both are the
-// living process's. What a pull fetches is proven by its hash instead (pull/placed.h).
+// Code that keeps state in a file writes through this: StateFile, and the access trace. Three things do not. The image
+// of a parked model is of no use to any other process, and has no name, so nothing of it is left after a crash
+// (engine/src/image.h). The socket and the lock of a runtime folder belong to the living process
+// (host/runtime_folder.h). A pulled file is proven by its hash (pull/placed.h).
 //
-// Threading: any thread; calls block. Each call is the kernel's of that name: the same results, and errno.
+// Threading: any thread; calls block. Each call is the kernel's call with that name: the same results, and errno.
 #pragma once
 
 #include <sys/types.h>
@@ -22,18 +22,18 @@ namespace minerva::io {
 class Files {
  public:
   virtual ~Files() = default;
-  // Also of a folder, to be synced.
+  // Also opens a folder, so that it can be synced.
   virtual Descriptor open(const std::string& path, int flags, mode_t mode) = 0;
   virtual ssize_t write(int fd, std::string_view bytes) = 0;
   virtual int truncate(int fd, std::uint64_t size) = 0;
   virtual int sync(int fd) = 0;
-  // `flags`: of renameat2().
+  // `flags`: those of renameat2().
   virtual int rename(const std::string& from, const std::string& to, unsigned flags) = 0;
   virtual int link(const std::string& from, const std::string& to) = 0;
   virtual int unlink(const std::string& path) = 0;
 };
 
-// The kernel's.
+// The kernel's calls.
 Files& real_files();
 
 }  // namespace minerva::io

@@ -66,7 +66,7 @@ class InotifyWatch final : public FolderWatch {
   }
 
  private:
-  // Outlives the object while a callback of Asio is under way.
+  // Outlives the FolderWatch while a callback of Asio is under way.
   struct State {
     State(Loop& loop, int descriptor) : inotify(loop.impl().context, descriptor), timer(loop) {}
     StreamDescriptor inotify;
@@ -97,7 +97,7 @@ class InotifyWatch final : public FolderWatch {
         std::memcpy(&event, at, sizeof(event));
         at += sizeof(event) + event.len;
         if ((event.mask & IN_IGNORED) != 0) {
-          watches_.erase(event.wd);  // its folder is gone, or watch() left it out
+          watches_.erase(event.wd);  // the folder is gone, or watch() removed it
         } else {
           some = true;
         }
@@ -105,7 +105,7 @@ class InotifyWatch final : public FolderWatch {
     }
     if (!some) return;
     state_->changed = true;
-    // Anew with each change: who copies many files, or writes one in pieces, is waited for.
+    // Each change starts the wait anew: a program that copies many files, or writes one in pieces, can finish first.
     state_->timer.arm(Clock::now() + kQuiet, [this] {
       if (std::exchange(state_->changed, false)) changed_();
     });

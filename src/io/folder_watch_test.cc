@@ -44,7 +44,7 @@ TEST_F(FolderWatchTest, TellsOfWhatComesGoesAndIsWritten) {
     co_await changed.wait();
     fs::remove(folder_ / "c");
     co_await changed.wait();
-    // The folder itself: once it is back it counts as a new one.
+    // The folder itself goes. Once it is back it counts as a new folder.
     fs::remove_all(folder_);
     co_await changed.wait();
     fs::create_directory(folder_);
@@ -86,7 +86,7 @@ TEST_F(FolderWatchTest, AFolderThatIsNotThereIsLeftOut) {
     auto watch = FolderWatch::open(loop, FolderWatch::Notice::kAny, [] {});
     EXPECT_TRUE((*watch)->watch({(folder_ / "nowhere").string()}).empty());
     EXPECT_EQ((*watch)->watch({folder_.string(), (folder_ / "nowhere").string()}).size(), 1U);
-    // No longer watched: nothing is told.
+    // A folder that is no longer watched reports nothing.
     EXPECT_TRUE((*watch)->watch({}).empty());
     write("a");
     EXPECT_FALSE((*watch)->take_changes());

@@ -21,18 +21,19 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
 constexpr std::size_t kReadSize = 16 * 1024;
-// A request that was not read to its end is drained that far before the connection is closed.
+// How much of a request that nobody read is drained before the connection is closed.
 constexpr std::size_t kLingerBytes = 1 << 20;
-// Between the pieces of a chunked body only a chunk's head can be incomplete, which is short.
+// Between the pieces of a chunked body only the head of a chunk can be incomplete, and such a head is short.
 constexpr std::size_t kMaxChunkHead = 16 * 1024;
 constexpr auto kLingerTime = std::chrono::seconds(1);
-constexpr std::uint64_t kBodyStep = 64 * 1024;  // bytes that earn a slow body another body_timeout
+// each time that so many bytes came, a slow body gets another body_timeout
+constexpr std::uint64_t kBodyStep = 64 * 1024;
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
-// They frame one hop's message and are made anew for the next one.
+// These fields frame the message of one hop. The next hop's message gets its own.
 bool is_framing(http::field field) {
   switch (field) {
     case http::field::connection:
@@ -50,7 +51,7 @@ bool is_framing(http::field field) {
   }
 }
 
-// Beast's parser, collecting into our own structs: the head once, the body piece by piece.
+// Beast's parser. It collects into our own structs: the head as a whole, the body piece by piece.
 template <bool is_request>
 class MessageParser final : public http::basic_parser<is_request> {
   using Base = http::basic_parser<is_request>;
@@ -69,8 +70,8 @@ class MessageParser final : public http::basic_parser<is_request> {
 
   MessageParser() { this->body_limit(boost::none); }
 
-  // Beast asserts that the head of a last chunk, once seen, is shown again with two bytes more at least. Its end may
-  // come one byte after the other.
+  // Beast asserts that the caller, once Beast has seen the head of a last chunk, shows that head again with at least
+  // two more bytes. The two bytes of the end may come one after the other.
   bool awaits_end_of_last_chunk(std::string_view unread) const {
     return this->is_header_done() && this->chunked() && chunk_left_ == 0 && unread.size() == 4 &&
            unread.starts_with("0\r\n");
@@ -128,7 +129,7 @@ class MessageParser final : public http::basic_parser<is_request> {
   bool encoded_ = false;
 };
 
-// What was read from a stream and not parsed yet.
+// Bytes that were read from a stream and are not parsed yet.
 struct InputBuffer {
   std::vector<char> bytes = std::vector<char>(kReadSize);
   std::size_t begin = 0;
@@ -140,7 +141,7 @@ struct InputBuffer {
     begin += n;
     if (begin == end) begin = end = 0;
   }
-  // Room for at least one read of a good size.
+  // Space for at least one read of a good size.
   std::span<char> room() {
     if (bytes.size() - end < kReadSize / 4) {
       std::memmove(bytes.data(), bytes.data() + begin, end - begin);
@@ -152,8 +153,8 @@ struct InputBuffer {
   }
 };
 
-// Feeds what is unread to the parser, up to the end of the head or the next piece of the body. `need_more`: the parser
-// waits for bytes.
+// Feeds the unparsed bytes to the parser, up to the end of the head or up to the next piece of the body. `need_more`:
+// the parser waits for bytes.
 template <typename Parser>
 beast::error_code feed(Parser& parser, InputBuffer& input, bool& need_more) {
   need_more = false;
@@ -172,8 +173,8 @@ beast::error_code feed(Parser& parser, InputBuffer& input, bool& need_more) {
   return {};
 }
 
-// Whether a field of the head goes on in a line of its own. The parser would accept it, and others read it otherwise.
-// It takes a head only as a whole, so all of it is there.
+// Whether a field of the head continues on a line of its own. The parser would accept such a field, and other programs
+// read it in another way. The parser takes a head only as a whole, so the whole head is here.
 bool has_folded_field(std::string_view unread) {
   const std::string_view head = unread.substr(0, std::min(unread.find("\r\n\r\n"), unread.size()));
   return head.find("\n ") != std::string_view::npos || head.find("\n\t") != std::string_view::npos;
@@ -231,7 +232,7 @@ std::size_t Headers::count(std::string_view name) const {
 }
 
 std::string_view http_date() {
-  // Most answers of a second share its text.
+  // Most answers within one second have the same text.
   thread_local std::time_t second = 0;
   thread_local std::string text;
   const std::time_t now = std::time(nullptr);
@@ -261,9 +262,9 @@ struct HttpServerConnection::Impl {
   bool broken = false;      // the peer is gone or the framing is lost
   bool keep_alive = false;  // of the current request
   bool http10 = false;
-  bool head_only = false;  // HEAD: no body is sent
+  bool head_only = false;  // the request is a HEAD: the answer has no body
   bool continue_wanted = false;
-  std::string piece;  // what read_body handed out
+  std::string piece;  // the bytes that the last read_body() returned
   // The answer.
   Headers more_headers;
   bool answer_started = false;
@@ -274,11 +275,11 @@ struct HttpServerConnection::Impl {
   bool keeps_unsent = false;
   bool has_unsent = false;
   std::string unsent;
-  std::size_t in_flight = 0;                // bytes that flush() sends
-  std::uint64_t answer_left = 0;            // bytes promised and not sent yet
+  std::size_t in_flight = 0;                // bytes that flush() is sending
+  std::uint64_t answer_left = 0;            // bytes of the answer that were promised and are not sent yet
   TimePoint read_limit = TimePoint::max();  // of the body
   TimePoint write_limit = TimePoint::max();
-  // The body: what came, and how long it was waited for.
+  // How many bytes of the body came, and for how long the server waited for them.
   std::uint64_t body_bytes = 0;
   Duration body_waited = Duration::zero();
 
@@ -301,7 +302,7 @@ struct HttpServerConnection::Impl {
     co_return !broken;
   }
 
-  // What the peer takes now; the rest is kept.
+  // Sends what the peer takes now, and keeps the rest.
   bool write_or_keep(std::span<std::string_view> buffers) {
     if (!has_unsent) {
       IoResult result;
@@ -309,13 +310,13 @@ struct HttpServerConnection::Impl {
         if (result.error) broken = true;
         return !broken;
       }
-      has_unsent = true;  // even if nothing is left of `buffers`: a stream may hold a part of its own
+      has_unsent = true;  // even if `buffers` has nothing left: the stream below may hold a part
     }
     for (const std::string_view buffer : buffers) unsent += buffer;
     return true;
   }
 
-  // Only waiting counts: a body may be read slowly because the engine takes it slowly.
+  // Only the wait for the peer counts: the server may read a body slowly because the engine takes it slowly.
   Task<IoResult> fill_body() {
     const TimePoint now = Clock::now();
     const Duration earned = limits.body_timeout * static_cast<std::int64_t>(1 + body_bytes / kBodyStep);
@@ -331,7 +332,8 @@ struct HttpServerConnection::Impl {
     answer_bodyless = head_only || !may_have_body(head.status);
     answer_chunked = !length && !answer_bodyless && !http10;
     answer_left = length.value_or(0);
-    // A body that was not read would be taken for the next request.
+    // The connection cannot be used again if the body was not read: the rest of the body would be taken for the next
+    // request.
     answer_close = !keep_alive || !head.keep_alive || !body_done() || (!length && http10 && !answer_bodyless);
     std::string text;
     text.reserve(512);
@@ -493,7 +495,7 @@ Task<bool> HttpServerConnection::start_with(ResponseHead head, std::string_view 
 
 Task<bool> HttpServerConnection::send(std::string_view piece) {
   Impl& impl = *impl_;
-  if (piece.empty() || impl.answer_bodyless) co_return !impl.broken;  // an empty chunk would end the answer
+  if (piece.empty() || impl.answer_bodyless) co_return !impl.broken;  // an empty chunk would be the end of the answer
   if (impl.answer_chunked) {
     std::array<char, 24> space{};
     std::array<std::string_view, 3> buffers{chunk_header(piece.size(), space), piece, "\r\n"};
@@ -515,12 +517,12 @@ Task<bool> HttpServerConnection::finish() {
 void HttpServerConnection::keep_unsent(bool on) { impl_->keeps_unsent = on; }
 
 std::size_t HttpServerConnection::unsent() const {
-  // What a stream holds a part of is not all sent, even if that part is not known here.
+  // A part that the stream below holds is not sent either, but its size is not known here: at least 1.
   return impl_->has_unsent ? std::max<std::size_t>(impl_->unsent.size() + impl_->in_flight, 1) : 0;
 }
 
 Task<bool> HttpServerConnection::flush(std::function<void()> progressed) {
-  // As much as a slow peer takes within the time it may go without taking anything.
+  // A slow peer takes so much within the time for which it may take nothing.
   constexpr std::size_t kAtOnce = std::size_t{16} << 10;
   Impl& impl = *impl_;
   while (impl.has_unsent && !impl.broken) {
@@ -722,7 +724,7 @@ Task<Result<std::string_view>> HttpClientConnection::read_body() {
       impl.broken = true;
       beast::error_code at_end;
       if (!more.error) parser.put_eof(at_end);
-      // Ended by the close, as its head announced (no length, not chunked).
+      // The close ended the answer, as its head had announced (no length, not chunked).
       if (!more.error && !at_end && parser.is_done()) co_return std::string_view();
       co_return Failure(io_error(more, "reading the answer"));
     }

@@ -1,4 +1,4 @@
-// Asking a server whether it is there, for callers that are no coroutines.
+// probe(): asks an HTTP server whether it is there, for callers that are no coroutines.
 //
 // Threading: the loop's thread.
 #pragma once
@@ -12,8 +12,8 @@
 
 namespace minerva::io {
 
-// GET `target` on a connection of its own; `done` gets the answer's status, never from inside this call.
-// Errors: kIo when nobody answers there, kTimeout when not by `deadline`.
+// Sends GET `target` on a connection of its own. `done` gets the answer's status; it is never called inside this call.
+// Errors: kIo when nobody answers at that address, kTimeout when there is no answer by `deadline`.
 void probe(Loop& loop, Address address, std::string target, TimePoint deadline, std::function<void(Result<int>)> done);
 
 }  // namespace minerva::io

@@ -10,7 +10,7 @@ namespace {
 
 class HttpProbe : public testing::Test {
  protected:
-  // Listens, and does with each connection what `serve` says.
+  // Listens, and runs `serve` on each connection.
   void listen(const std::function<Task<void>(std::unique_ptr<Stream>)>& serve) {
     auto listener = Listener::open(loop_, {"127.0.0.1", 0, ""}, [this, serve](std::unique_ptr<Stream> stream) {
       loop_.spawn(serve(std::move(stream)));

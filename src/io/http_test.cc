@@ -10,7 +10,7 @@
 namespace minerva::io {
 namespace {
 
-// Of either end.
+// Reads the whole body, at either end of a connection.
 template <typename Connection>
 Task<std::string> whole_body(Connection& connection) {
   std::string body;
@@ -22,7 +22,7 @@ Task<std::string> whole_body(Connection& connection) {
   }
 }
 
-// What the server makes of raw bytes: the error of read_request or of its body.
+// Sends raw bytes to a server. Returns the error of read_request() or of read_body().
 Task<std::optional<ErrorCode>> error_for(Loop& loop, std::string bytes, HttpLimits limits) {
   StreamPair pair = co_await connected_pair(loop);
   HttpServerConnection server(std::move(pair.server), limits);
@@ -100,7 +100,7 @@ TEST(Http, EachAnswerHasADateAndWhatWasAddedToIt) {
   });
 }
 
-// Found by fuzzing: the parser asserts how the bytes of a last chunk come.
+// Fuzzing found this: the parser asserts how the bytes of a last chunk come.
 TEST(Http, TheEndOfAChunkedBodyMayComeByteByByte) {
   run_on_loop([](Loop& loop) -> Task<void> {
     StreamPair pair = co_await connected_pair(loop);
@@ -119,7 +119,7 @@ TEST(Http, TheEndOfAChunkedBodyMayComeByteByByte) {
     for (const char byte : std::string_view("0\r\n\r\n")) {
       EXPECT_FALSE(ended);
       co_await write_all(*pair.client, std::string(1, byte));
-      co_await sleep_until(loop, Clock::now());  // the reader takes it
+      co_await sleep_until(loop, Clock::now());  // the reader takes the bytes
     }
     co_await read.wait();
     EXPECT_TRUE(server.body_done());
@@ -313,7 +313,7 @@ TEST(Http, ABodyIsNotReadBeyondTheLimitOfItsRequest) {
 
 TEST(Http, AWriteUnderWayEndsWithItsLimit) {
   run_on_loop([](Loop& loop) -> Task<void> {
-    StreamPair pair = co_await connected_pair(loop);  // whose client does not read
+    StreamPair pair = co_await connected_pair(loop);  // the client of the pair does not read
     HttpServerConnection server(std::move(pair.server), {});
     co_await write_all(*pair.client, "GET / HTTP/1.1\r\n\r\n");
     co_await server.read_request();
@@ -337,7 +337,7 @@ TEST(Http, WhatASlowClientDoesNotTakeIsKeptAndSentInOrder) {
     server.keep_unsent(true);
     EXPECT_TRUE(co_await server.start({}));
     EXPECT_EQ(server.unsent(), 0U) << "the client has room for that";
-    // More than the system takes for a client that does not read, and nobody waits.
+    // More bytes than the system buffers for a client that does not read; and nobody waits.
     std::string all;
     for (char letter = 'a'; letter <= 'z'; ++letter) {
       const std::string piece(1 << 20, letter);

@@ -1,4 +1,5 @@
-// For the tests of this folder: a loop in the test's thread, bounded, and pairs of connected streams.
+// For the tests of this folder: runs a loop in the test's thread for a bounded time, and makes pairs of connected
+// streams.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,7 +12,7 @@
 
 namespace minerva::io {
 
-// Runs `body` to its end on a fresh loop. A test that hangs fails after a generous bound instead of blocking the run.
+// Runs `body` to its end on a fresh loop. A test that hangs fails after a generous time, instead of blocking the run.
 inline void run_on_loop(const std::function<Task<void>(Loop&)>& body) {
   Loop loop;
   bool finished = false;
@@ -33,7 +34,8 @@ struct StreamPair {
   std::unique_ptr<Stream> server;
 };
 
-// Two ends of a TCP connection over loopback. Made by value to outlive the caller's temporaries.
+// Two ends of a TCP connection over loopback. The coroutine takes its arguments by value, so that it outlives the
+// caller's temporaries.
 inline Task<StreamPair> connected_pair(Loop& loop) {
   StreamPair pair;
   Signal accepted(loop);

@@ -9,7 +9,7 @@
 namespace minerva::io {
 namespace {
 
-// Owns itself: destroyed when its body ends.
+// A coroutine that owns itself: it is destroyed when its body ends.
 struct Detached {
   struct promise_type {
     Detached get_return_object() const noexcept { return {}; }
@@ -33,9 +33,10 @@ void wait_signal(asio::signal_set& signals, std::shared_ptr<std::function<void(i
 }  // namespace
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {
-  // A peer that closes must be an error of write(), not the end of the program.
+  // A write to a peer that has closed must return an error, not end the program.
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) fails the write, like a full disk
+  // likewise a write to a file at its size limit (ulimit -f): an error, as on a full disk
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 Loop::~Loop() {
@@ -85,7 +86,8 @@ void Timer::arm(TimePoint when, std::function<void()> fn) {
   const std::uint64_t generation = ++impl_->generation;
   impl_->timer.expires_at(when);
   impl_->timer.async_wait([impl = impl_, generation](const boost::system::error_code& error) {
-    // A callback may be queued already when the timer is cancelled or armed again: the generation tells.
+    // When a timer is cancelled or armed again, the old callback may already be queued. The generation tells the old
+    // from the new.
     if (error || impl->generation != generation) return;
     const auto call = std::exchange(impl->fn, nullptr);
     call();
@@ -115,7 +117,7 @@ Signal::~Signal() { check(!impl_->waiter, "a Signal is destroyed while a corouti
 void Signal::notify() {
   impl_->notified = true;
   if (!impl_->waiter) return;
-  // Posted, not resumed here: the notifier may be in the middle of changing what the waiter reads.
+  // The waiter is posted and not resumed here: the notifier may be in the middle of a change to what the waiter reads.
   ++impl_->generation;
   impl_->timer.cancel();
   const auto waiter = std::exchange(impl_->waiter, nullptr);

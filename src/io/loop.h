@@ -1,10 +1,11 @@
-// Loop: the one thread that decides, with its timers and a few threads for work that blocks or burns.
+// Loop: the one thread that decides, with its timers, and a few other threads for work that blocks or computes for
+// long.
 //
-// Work goes to one of two lanes, each with threads of its own, so that a disk that takes seconds for a sync holds up
-// no request.
+// Such work goes to one of two lanes. Each lane has its own threads, so that a disk that needs seconds for a sync
+// delays no request.
 //
-// Threading: everything on the loop's thread, but for post() and stop(), which any thread may call.
-// Ownership: the Loop outlives every Timer, Signal, Stream, Listener and Process made with it.
+// Threading: the loop's thread only, except for post() and stop(), which any thread may call.
+// Ownership: the Loop outlives every Timer, Signal, Stream, Listener and Process that was made with it.
 #pragma once
 
 #include <coroutine>
@@ -18,8 +19,8 @@
 namespace minerva::io {
 
 enum class Lane {
-  kAwaited,  // a request waits for it: a handshake, a look at files
-  kDisk,     // nobody does: what is written and synced, what is read ahead
+  kAwaited,  // work that a request waits for: a handshake, a look at files
+  kDisk,     // work that no request waits for: to write and sync files, to read ahead
 };
 
 class Loop {
@@ -48,7 +49,7 @@ class Loop {
   std::unique_ptr<Impl> impl_;
 };
 
-// Calls back once, at a time. Destroying or re-arming it forgets the earlier call.
+// Calls a function once, at a given time. If the Timer is destroyed or armed again, it forgets the earlier call.
 class Timer {
  public:
   explicit Timer(Loop& loop);
@@ -64,7 +65,8 @@ class Timer {
   std::shared_ptr<Impl> impl_;
 };
 
-// Wakes one waiting coroutine; a notify() with nobody waiting is kept for the next wait. Not a queue: two are one.
+// Wakes one waiting coroutine. A notify() while nobody waits is kept for the next wait. It is no queue: two such calls
+// count as one.
 class Signal {
  public:
   explicit Signal(Loop& loop);
@@ -79,7 +81,7 @@ class Signal {
     Waiter(Signal& signal, std::optional<TimePoint> until) : signal_(signal), until_(until) {}
     bool await_ready() const noexcept;
     void await_suspend(std::coroutine_handle<> handle);
-    // false: the time came first.
+    // false: the time came before a notify().
     bool await_resume() const noexcept;
 
    private:

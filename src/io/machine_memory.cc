@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The start of a file of /proc or /sys, which is all of those that are read here. Nothing if it cannot be read.
+// Reads the start of a file of /proc or /sys; the files that are read here are not longer. Nothing if it cannot be
+// read.
 std::optional<std::string> read_text(const fs::path& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return std::nullopt;
@@ -35,7 +36,7 @@ std::optional<std::uint64_t> leading_number(std::string_view text) {
   return error == std::errc() ? std::optional(number) : std::nullopt;
 }
 
-// The number after `key`, which begins a line.
+// The number after `key`. The key is at the beginning of a line.
 std::optional<std::uint64_t> number_of(std::string_view text, std::string_view key) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -62,13 +63,14 @@ std::optional<Duration> stalled_in(const fs::path& file) {
   return total ? std::optional<Duration>(std::chrono::microseconds(*total)) : std::nullopt;
 }
 
-// How the two versions call the same things. A level's numbers include the groups below it.
+// The names of the same things in the two versions. The numbers of a level include the groups below it.
 // Source: Linux, Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 struct CgroupFiles {
-  std::array<const char*, 2> limits;  // the lowest counts: above memory.high whoever allocates is made to wait
+  // the lowest one counts: above memory.high the kernel makes a process wait that allocates
+  std::array<const char*, 2> limits;
   const char* usage;
-  std::array<std::string_view, 3> droppable;  // of memory.stat
-  std::array<std::string_view, 2> to_write;   // page cache that is not droppable before it is on disk
+  std::array<std::string_view, 3> droppable;  // fields of memory.stat
+  std::array<std::string_view, 2> to_write;   // page cache that the kernel cannot drop before it is on disk
 };
 constexpr CgroupFiles kVersion1 = {{"memory.limit_in_bytes", nullptr},
                                    "memory.usage_in_bytes",
@@ -91,7 +93,7 @@ Bytes sum_of(std::string_view text, const std::array<std::string_view, N>& keys)
 std::optional<Bytes> available_in(const fs::path& folder, const CgroupFiles& files, Bytes limit) {
   const auto usage = number_in(folder / files.usage);
   const auto statistics = read_text(folder / "memory.stat");
-  // Without the statistics, page cache could not be told from what a process holds.
+  // Without the statistics nobody could tell page cache from what processes hold.
   if (!usage || !statistics) return std::nullopt;
   const Bytes droppable = sum_of(*statistics, files.droppable) - sum_of(*statistics, files.to_write);
   return limit - (Bytes(*usage) - droppable);
@@ -102,10 +104,10 @@ std::optional<Bytes> unused_in(const fs::path& folder, const CgroupFiles& files,
   return usage ? std::optional(limit - Bytes(*usage)) : std::nullopt;
 }
 
-// Adds the limited groups from `group` up to the top of the hierarchy.
+// Adds the groups that have a limit, from `group` up to the top of the hierarchy.
 void add_cgroups(MachineMemory& memory, const fs::path& top, const fs::path& group, const CgroupFiles& files) {
   const auto machine = memory.levels.empty() ? std::nullopt : std::optional(memory.levels.front());
-  // A group that is outside of what this process can see is shown as "/../x".
+  // The kernel shows a group outside of what this process can see as "/../x".
   fs::path level = top / group.lexically_normal().relative_path();
   if (!level.has_filename()) level = level.parent_path();  // "/" is the top itself
   while (true) {
@@ -113,7 +115,7 @@ void add_cgroups(MachineMemory& memory, const fs::path& top, const fs::path& gro
     for (const char* const file : files.limits) {
       if (file != nullptr) limit = std::min(limit, number_in(level / file).value_or(UINT64_MAX));
     }
-    // More than there is: no limit. (Version 1 has a large number for none.)
+    // A limit above the machine's memory is no limit. (In version 1 a large number means "none".)
     if (limit < (machine ? machine->limit.count() : UINT64_MAX)) {
       const fs::path shown = "/" / level.lexically_relative(top).lexically_normal();
       std::optional<Duration> stalled = stalled_in(level / "memory.pressure");
@@ -176,7 +178,7 @@ MachineMemory read_machine_memory(const std::string& root) {
         {"the machine", Bytes(*total * 1024), available ? std::optional(Bytes(*available * 1024)) : std::nullopt,
          stalled_in(root + "/proc/pressure/memory"), unused ? std::optional(Bytes(*unused * 1024)) : std::nullopt});
   }
-  // "ID:CONTROLLERS:PATH"; version 2 is the line "0::PATH".
+  // Lines "ID:CONTROLLERS:PATH"; the line of version 2 is "0::PATH".
   const std::string groups = read_text(root + "/proc/self/cgroup").value_or("");
   for (std::size_t at = 0; at < groups.size();) {
     const std::size_t end = std::min(groups.find('\n', at), groups.size());

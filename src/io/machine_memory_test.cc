@@ -37,7 +37,7 @@ class MachineMemoryTest : public testing::Test {
   std::string root_;
 };
 
-constexpr const char* kNoLimit = "9223372036854771712";  // of version 1
+constexpr const char* kNoLimit = "9223372036854771712";  // as version 1 writes it
 
 TEST_F(MachineMemoryTest, WithoutALimitItIsTheMachines) {
   const MachineMemory memory = read();
@@ -117,7 +117,7 @@ TEST_F(MachineMemoryTest, ALimitAboveTheMachineIsNone) {
   EXPECT_EQ(read().levels.size(), 1U);
 }
 
-// Page cache could not be told from what processes hold: that would look like a shortage.
+// Without the statistics nobody could tell page cache from what processes hold: it would look like a shortage.
 TEST_F(MachineMemoryTest, WhatCannotBeReadIsUnknownAndNoShortage) {
   put("/proc/self/cgroup", "5:memory:/x\n");
   put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "1048576\n");
@@ -130,7 +130,7 @@ TEST_F(MachineMemoryTest, WhatCannotBeReadIsUnknownAndNoShortage) {
 
   put("/proc/pressure/memory", "some avg10=");
   EXPECT_EQ(read().levels[0].stalled, std::nullopt);
-  put("/proc/meminfo", "MemTotal: 2048 kB\n");  // as of old kernels
+  put("/proc/meminfo", "MemTotal: 2048 kB\n");  // old kernels say no more
   EXPECT_EQ(read().levels[0].available, std::nullopt);
   put("/proc/meminfo", "");
   EXPECT_EQ(read().limit(), Bytes::mib(1)) << "the cgroup's";

@@ -29,17 +29,17 @@ namespace minerva::io {
 namespace {
 
 constexpr std::size_t kMaxLine = 64 * 1024;
-// Of one stream in a row, so that a child that never stops writing leaves the loop to others. That is more than the
-// kernel keeps of a stream, so that nothing of an ended child is lost.
+// How many reads of one stream follow each other, so that a child that never stops writing leaves time for others. They
+// are more than the kernel buffers of a stream, so that nothing that an ended child wrote is lost.
 constexpr int kMostReads = 128;
-// That a loop that ends waits for a child that was killed, so that whoever goes on has no zombie.
+// How long a loop that ends waits for a child that was killed, so that the embedding program is left without a zombie.
 constexpr auto kLongestDeath = std::chrono::seconds(2);
 
 Failure system_failure(std::string_view what) {
   return fail(ErrorCode::kIo, fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-// A pipe, or a pair of sockets, both of whose ends do both. Close-on-exec; the end kept by the parent does not block.
+// A pipe, or a pair of sockets, where both ends read and write. Close-on-exec. The parent's end does not block.
 struct Pipe {
   Descriptor read_end;
   Descriptor write_end;
@@ -54,14 +54,14 @@ struct Pipe {
   }
 };
 
-// `descriptor` owns `fd` from now on. Throws, and then it does not.
+// `descriptor` owns the file from now on. If this throws, `fd` still owns it.
 void adopt(StreamDescriptor& descriptor, Descriptor& fd) {
   ::fcntl(*fd, F_SETFL, ::fcntl(*fd, F_GETFL) | O_NONBLOCK);
   descriptor.assign(*fd);
   fd.release();
 }
 
-// A priority that cannot be set is no failure: the child is only less polite.
+// A priority that cannot be set is no error: the child only takes more from others.
 void make_idle(pid_t pid) {
   constexpr int kWeakest = 19;
   constexpr int kWhoProcess = 1;       // IOPRIO_WHO_PROCESS, of linux/ioprio.h
@@ -108,7 +108,7 @@ struct LineReader {
     const std::string line = std::exchange(partial, {});
     if (on_line) on_line(line);
   }
-  // Reads what is there. false: the end was reached.
+  // Reads what is there. false: the stream is at its end.
   bool drain() {
     std::array<char, 16 * 1024> buffer{};
     for (int reads = 0; descriptor.is_open();) {
@@ -138,7 +138,7 @@ class ChildProcess final : public Process {
       err.on_line = handlers.on_stderr;
       in.on_line = handlers.on_stdin;
     }
-    // Nobody is left who could learn that it has ended: the loop is at its end, or the child could not be watched.
+    // Nobody can learn of the child's end any more: the loop is at its end, or the child could not be watched.
     ~State() {
       if (reaped || pid < 0 || reap()) return;
       await_end(kLongestDeath);
@@ -179,7 +179,7 @@ class ChildProcess final : public Process {
                        });
     }
 
-    // Nothing: it has not ended. Never blocks.
+    // The exit status; nothing while the child has not ended. Never blocks.
     std::optional<ExitStatus> reap() {
       siginfo_t info{};
       if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0) {
@@ -214,8 +214,8 @@ class ChildProcess final : public Process {
       if (on_exit) on_exit(*status);
     }
 
-    // Nobody wants to know any more. It is reaped when it has ended: one that the kernel holds (a disk that does not
-    // answer, much memory to give back) must not hold the loop.
+    // Nobody wants to know of the end any more. The loop reaps the child when it has ended, and does not wait for that:
+    // the kernel may hold the child for long (a disk that does not answer, much memory to give back).
     void abandon() {
       abandoned = true;
       if (!reaped) ::kill(-pid, SIGKILL);
@@ -348,7 +348,7 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   if (spec.idle) make_idle(pid);
   auto state = std::make_shared<ChildProcess::State>(loop.impl().context, std::move(handlers));
   state->pid = pid;
-  auto process = std::make_unique<ChildProcess>(state);  // from here on its destructor cleans up
+  auto process = std::make_unique<ChildProcess>(state);  // from here on the destructor of the Process cleans up
   Descriptor pidfd(::pidfd_open(pid, 0));
   if (!pidfd) return system_failure("cannot watch the child process");
   try {

@@ -1,9 +1,10 @@
-// Process: a child process with pipes on its standard streams, in a process group of its own. Its stdin may be a socket
-// instead, on which it can answer.
+// Process: a child process in a process group of its own, with pipes on its standard streams. Its stdin may be a socket
+// instead, on which the child can answer.
 //
-// Threading: the loop's thread, which must live as long as the child is meant to (PR_SET_PDEATHSIG is per thread).
-// Ownership: destroying a Process kills its group and calls nobody back. It is reaped once it has ended, by the loop,
-// which does not wait for one that the kernel holds; at the latest when the loop goes.
+// Threading: the loop's thread. That thread must live as long as the child should (PR_SET_PDEATHSIG is per thread).
+// Ownership: when a Process is destroyed, it kills the group and calls nobody back. The loop reaps the child once it
+// has ended. The loop does not wait for a child that the kernel holds; it waits at most a moment when the loop itself
+// ends.
 #pragma once
 
 #include <sys/types.h>
@@ -20,11 +21,11 @@
 namespace minerva::io {
 
 struct ProcessSpec {
-  std::vector<std::string> argv;         // argv[0]: the program's path
-  std::vector<std::string> environment;  // "NAME=value", the whole of it
-  std::string working_directory;         // empty: as here
-  bool stdin_is_socket = false;          // of a pair (a stream), on which it may write as well
-  bool idle = false;                     // gets the processor and the disk when nobody else wants them
+  std::vector<std::string> argv;         // argv[0] is the program's path
+  std::vector<std::string> environment;  // "NAME=value"; this is the whole environment
+  std::string working_directory;         // empty: the one of this process
+  bool stdin_is_socket = false;          // one end of a pair of stream sockets, on which the child may write too
+  bool idle = false;                     // the child gets the processor and the disk when nobody else wants them
 };
 
 struct ExitStatus {
@@ -37,13 +38,13 @@ struct ExitStatus {
 class Process {
  public:
   struct Handlers {
-    // Whole lines without the newline; one longer than 64 KiB comes in parts.
+    // Whole lines without the newline. A line longer than 64 KiB comes in parts.
     std::function<void(std::string_view line)> on_stdout;
     std::function<void(std::string_view line)> on_stderr;
-    // Once, after the process was reaped and what it had written was delivered (a grandchild that keeps the pipe open
-    // does not hold this back). The Process may be destroyed inside.
+    // Called once, after the process was reaped and its output was delivered. A grandchild that keeps the pipe open
+    // does not delay this. The handler may destroy the Process.
     std::function<void(ExitStatus)> on_exit;
-    // As on_stdout: what it writes on its stdin, where that is a socket.
+    // As on_stdout, for what the child writes on its stdin, where stdin is a socket.
     std::function<void(std::string_view line)> on_stdin;
   };
   // Every descriptor but 0, 1 and 2 is closed in the child. Errors: kIo with the reason.
@@ -51,16 +52,17 @@ class Process {
 
   virtual ~Process() = default;
   virtual pid_t pid() const = 0;
-  // Queued, never blocks; dropped when the child no longer reads.
+  // Queues the text and never blocks. The text is dropped if the child no longer reads.
   virtual void write_stdin(std::string_view text) = 0;
-  // It reads the end of its stdin once it has read what was queued. What it writes there still comes.
+  // The child reads the end of its stdin after the queued text. What the child writes on that socket still comes.
   virtual void close_stdin() = 0;
-  // Calls on_stdin, inside, for what it has written there until now. Lines of two streams come in no order otherwise:
-  // this makes sure of what was said on stdin before a line that came on another one.
+  // Calls on_stdin, inside this call, for what the child has written on its stdin until now. Lines of two streams have
+  // no order otherwise: a caller that got a line on another stream can get the earlier lines of stdin first.
   virtual void read_stdin() = 0;
-  // Blocks until it has ended, `most` at most, and tells nobody: for who ends with the loop.
+  // Blocks until the child has ended, at most for `most`. Calls no handler. For a caller that ends together with the
+  // loop.
   virtual void await_end(Duration most) = 0;
-  // To the whole group. No effect once it was reaped.
+  // Sends a signal to the whole group. No effect once the child was reaped.
   virtual void signal_group(int signal) = 0;
 };
 

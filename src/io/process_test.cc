@@ -12,16 +12,16 @@
 
 #include "io/io_test_support.h"
 
-// What a machine does rarely: these take the place of the C library's. Where threads are sanitized the sanitizer has
-// its own in that place.
+// These take the place of functions of the C library, to play what a machine does rarely. With the thread sanitizer
+// they are left out, as the sanitizer has its own functions in that place.
 #if !__has_feature(thread_sanitizer)
 #define PRETENDS
 
 namespace {
 struct {
-  int not_ended = 0;         // so often waitid() finds nothing
-  int waits_that_block = 0;  // calls of waitid() that would
-  int watches_left = -1;     // then epoll has no room for more; -1: it always has
+  int not_ended = 0;         // so many calls of waitid() find nothing
+  int waits_that_block = 0;  // calls of waitid() that would block
+  int watches_left = -1;     // after so many watches epoll has no room for more; -1: it always has
 } pretended;
 }  // namespace
 
@@ -50,7 +50,7 @@ namespace {
 struct Recorded {
   std::vector<std::string> out;
   std::vector<std::string> err;
-  std::vector<std::string> in;  // what it wrote on its stdin
+  std::vector<std::string> in;  // what the child wrote on its stdin
   std::optional<ExitStatus> status;
 };
 
@@ -118,7 +118,7 @@ TEST(Process, AnIdleOneIsTheLastToGetTheProcessorAndTheDisk) {
   run_on_loop([](Loop& loop) -> Task<void> {
     Recorded run;
     Signal exited(loop);
-    // It looks once it is told to: then it has been made idle.
+    // The child looks at its priorities once it gets a line: by then it has been made idle.
     ProcessSpec spec = shell("read line; nice; ionice; true");
     spec.idle = true;
     auto process = Process::spawn(loop, spec, record(run, exited));
@@ -201,7 +201,7 @@ TEST(Process, WhatWasSaidOnStandardInputBeforeCanBeHadFirst) {
   });
 }
 
-// Takes lines more slowly than `yes` writes them, and ends a child of which it gets too many in a row.
+// Takes lines more slowly than `yes` writes them. Ends the child when too many lines come in a row.
 struct SlowReader {
   static constexpr int kTooMany = 10'000;
   static constexpr const char* kWriter = "yes $(printf %01000d 0)";
@@ -210,7 +210,7 @@ struct SlowReader {
   bool has_begun = false;
 
   void take() {
-    // At first so slowly that there is always something to read from then on.
+    // The first line takes so long that from then on there is always something to read.
     const auto pause = std::chrono::microseconds(std::exchange(has_begun, true) ? 50 : 20'000);
     for (const TimePoint until = Clock::now() + pause; Clock::now() < until;) {
     }
@@ -333,7 +333,7 @@ TEST(Process, OneThatTheKernelHoldsDoesNotHoldTheLoop) {
     Signal exited(loop);
     auto process = Process::spawn(loop, shell("sleep 1000"), record(run, exited));
     const pid_t pid = (*process)->pid();
-    pretended.not_ended = 1;  // when it is asked for, it still is in a system call
+    pretended.not_ended = 1;  // when it is asked for its end, the child is still in a system call
     process->reset();
     EXPECT_EQ(pretended.waits_that_block, 0);
     while (!is_gone(pid)) co_await sleep_until(loop, Clock::now() + std::chrono::milliseconds(1));

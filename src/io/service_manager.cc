@@ -24,7 +24,7 @@ namespace {
 constexpr int kFirstSocket = 3;  // SD_LISTEN_FDS_START
 constexpr int kMaxSockets = 64;
 
-// The variable's value, and no variable any more. Empty: there was none.
+// Takes the variable out of the environment. Returns its value; empty if there was none.
 std::string take_variable(const char* name) {
   const char* const value = std::getenv(name);
   std::string text = value == nullptr ? "" : value;
@@ -32,7 +32,7 @@ std::string take_variable(const char* name) {
   return text;
 }
 
-// Of a whole positive number.
+// A whole positive number, or nothing.
 std::optional<long long> number_in(const std::string& text) {
   long long number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -40,7 +40,8 @@ std::optional<long long> number_in(const std::string& text) {
   return number;
 }
 
-// As Address::text() writes it; empty for what is no listening socket of a kind that this program knows.
+// The address that a socket listens on, as Address::text() writes it; empty if it is no listening socket of a known
+// kind.
 std::string address_of(int fd) {
   int listens = 0;
   socklen_t size = sizeof listens;
@@ -101,7 +102,7 @@ void ServiceManager::tell(std::string_view message) const {
     return;
   }
   std::memcpy(target.sun_path, notify_path_.data(), notify_path_.size());
-  if (target.sun_path[0] == '@') target.sun_path[0] = 0;  // a name that is no file
+  if (target.sun_path[0] == '@') target.sun_path[0] = 0;  // an abstract name: no file
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + notify_path_.size());
   const Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const bool sent = socket && ::sendto(*socket, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT,

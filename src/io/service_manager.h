@@ -1,9 +1,10 @@
-// ServiceManager: the service manager that started this process (systemd), if one did: what it is told, and the sockets
-// that it hands over. These are the protocols of sd_notify(3) and sd_listen_fds(3); both are too small for a library.
+// ServiceManager: talks to the service manager (systemd) that started this process, if one did. It tells the manager
+// how the service is, and takes the sockets that the manager hands over. The protocols are those of sd_notify(3) and
+// sd_listen_fds(3); both are too small for a library.
 //
-// A manager that cannot be reached is a warning in the log, never an error: the service goes on.
+// If the manager cannot be reached, that is a warning in the log and never an error: the service goes on.
 //
-// Threading: the loop's thread. Ownership: it owns the sockets until they are taken; it outlives the timer of
+// Threading: the loop's thread. Ownership: it owns the sockets until they are taken, and outlives the timer of
 // keep_alive(). It does not start, stop or reload anything by itself.
 #pragma once
 
@@ -23,22 +24,22 @@ namespace minerva::io {
 
 class ServiceManager {
  public:
-  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and LISTEN_FDS, and removes them: they are meant for no child of this process.
-  // Requires: there is no other thread yet.
+  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and LISTEN_FDS and removes them, since they are meant for no child of this
+  // process. Requires: there is no other thread yet.
   ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // The service takes requests now; it has begun to end.
+  // ready(): the service takes requests now. stopping(): it has begun to end.
   void ready() const;
   void stopping() const;
-  // Tells, twice in each period of the watchdog, that the loop of `timer` runs. Does nothing where there is no
+  // Tells the manager twice in each period of its watchdog that the loop of `timer` runs. Does nothing if there is no
   // watchdog.
   void keep_alive(Timer& timer) const;
 
   // The socket that listens on `address`, or -1. The caller closes it.
   int take_socket(const Address& address);
-  // What the sockets listen on that nobody took.
+  // The addresses of the sockets that nobody took.
   std::vector<std::string> sockets_left() const;
 
  private:
@@ -49,12 +50,13 @@ class ServiceManager {
   void tell(std::string_view message) const;
   void receive_sockets();
 
-  std::string notify_path_;  // empty: nobody wants to know
+  std::string notify_path_;  // empty: there is no manager to tell
   std::optional<Duration> watchdog_;
   std::vector<Socket> sockets_;
 };
 
-// A listener on a socket that somebody else has made, which listens on `address` already. A Unix socket's file stays.
+// Makes a listener of a socket that another program made and that listens on `address` already. The file of a Unix
+// socket stays.
 std::unique_ptr<Listener> adopt_listener(Loop& loop, int socket, const Address& address,
                                          std::function<void(std::unique_ptr<Stream>)> accepted);
 

@@ -14,7 +14,7 @@
 namespace minerva::io {
 namespace {
 
-// What systemd is for these tests: a socket with a name that is no file.
+// Plays systemd for these tests: a socket with an abstract name.
 class Manager {
  public:
   Manager()
@@ -28,7 +28,7 @@ class Manager {
     ::setenv("NOTIFY_SOCKET", name_.c_str(), 1);
   }
   ~Manager() { ::close(fd_); }
-  // The next message; empty: there is none.
+  // The next message; empty if there is none.
   std::string message() const {
     std::array<char, 256> text{};
     const ssize_t size = ::recv(fd_, text.data(), text.size(), MSG_DONTWAIT);
@@ -84,7 +84,7 @@ TEST(ServiceManager, NobodyIsToldAnythingWhereThereIsNone) {
   EXPECT_TRUE(manager.sockets_left().empty());
 }
 
-// The sockets come as descriptors 3 and up, which a test program may have in use: a child of its own has them.
+// The sockets come as descriptors 3 and up, which the test program may use itself: so a child process takes them.
 TEST(ServiceManager, HandsOverTheSocketOfAnAddress) {
   EXPECT_EXIT(
       {

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxBytes = 64U << 20;
 constexpr mode_t kOwnerOnly = 0600;
-constexpr std::string_view kFirst = R"({"minerva":)";  // of each file
+constexpr std::string_view kFirst = R"({"minerva":)";  // the beginning of each of our files
 
 std::uint32_t checksum(std::string_view content) {
   boost::crc_32_type crc;
@@ -33,7 +33,7 @@ std::uint32_t checksum(std::string_view content) {
   return crc.checksum();
 }
 
-// Nothing if there is none. Errors: kIo.
+// The file's text; nothing if there is no such file. Errors: kIo.
 Result<std::optional<std::string>> read_file(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd && errno == ENOENT) return std::nullopt;
@@ -57,7 +57,8 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
   }
 }
 
-// Nothing, an empty file, or one that begins as each of Minerva's does, damaged or not.
+// Whether the file at `path` may be replaced: there is none, it is empty, or it begins as Minerva's files do, damaged
+// or not.
 bool may_be_replaced(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return errno == ENOENT;
@@ -66,10 +67,10 @@ bool may_be_replaced(const std::string& path) {
   return got == 0 || (got > 0 && kFirst.starts_with(std::string_view(begin).substr(0, static_cast<std::size_t>(got))));
 }
 
-// Where there is no file yet; false, and errno, otherwise.
+// Renames, but only to a name that no file has. Returns false, with errno set, if it fails.
 bool rename_to_free_name(Files& files, const std::string& from, const std::string& to) {
   if (files.rename(from, to, RENAME_NOREPLACE) == 0) return true;
-  // Some network's file system does not know how.
+  // Some network file systems do not have RENAME_NOREPLACE.
   return errno == EINVAL && files.link(from, to) == 0 && files.unlink(from) == 0;
 }
 
@@ -130,7 +131,7 @@ void StateFile::set_aside(std::string_view why) const {
 }
 
 Result<void> StateFile::write(std::string_view content) const {
-  // Always the same name, so that kills leave no litter.
+  // Always the same name, so that killed writers leave no litter.
   const std::string temporary = path_ + ".new";
   const auto failed = [&](const char* what) {
     const int error = errno;
@@ -149,7 +150,7 @@ Result<void> StateFile::write(std::string_view content) const {
     if (!fd || !write_all(*files_, *fd, wrap(format_, content))) return failed("write");
   }
   if (files_->rename(temporary, path_, 0) != 0) return failed("put in place");
-  // The name too. A file system that cannot do that for folders has done what it can.
+  // Syncs the name too. A file system that cannot sync folders has done what it can.
   const Descriptor names = files_->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (!names || (files_->sync(*names) != 0 && errno != EINVAL)) return failed("sync the folder of");
   return {};
@@ -160,7 +161,7 @@ Result<void> StateFile::write(std::string_view content) const {
 struct StateSaver::Writer {
   explicit Writer(StateFile state_file) : file(std::move(state_file)) {}
 
-  // What is to be written, whichever thread comes first: so a newer content is never replaced by an older one.
+  // Writes the newest pending text, on whichever thread comes first. So an older content never replaces a newer one.
   void write() {
     const std::lock_guard one_at_a_time(writing);
     std::uint64_t number = 0;
@@ -172,7 +173,7 @@ struct StateSaver::Writer {
     if (!done && !failing) log::warn("{}", done.error().message);
     failing = !done;
   }
-  // Nothing is written from now on.
+  // Nothing is written after this returns.
   void close() {
     closed = true;
     take();
@@ -190,7 +191,7 @@ struct StateSaver::Writer {
     if (number != nullptr) *number = given;
     return std::exchange(pending, std::nullopt);
   }
-  // It could not be written: unless there is a newer one it stays to be.
+  // A write failed: its text stays pending, unless there is a newer one.
   void keep(std::string text) {
     const std::lock_guard lock(mutex);
     if (!pending) pending = std::move(text);
@@ -203,7 +204,7 @@ struct StateSaver::Writer {
   const StateFile file;
   bool closed = false;  // the loop's thread alone reads and writes it
   std::mutex writing;
-  bool failing = false;  // said once
+  bool failing = false;  // the failure is in the log already
   std::mutex mutex;      // never held while a file is written
   std::optional<std::string> pending;
   std::uint64_t given = 0;                 // how many there were

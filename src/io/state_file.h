@@ -1,11 +1,11 @@
-// StateFile: what the daemon has learned, on disk, so that losing power in the middle of a write costs nothing.
+// StateFile: keeps on disk what the daemon has learned, so that a power failure in the middle of a write loses nothing.
 //
-// A file is a line of JSON that says whose it is, in which version and with which checksum, and then the content. It is
-// written beside its place, synced and renamed, for its owner's eyes only. A file that is damaged,
-// truncated or of another version cannot be used: it is set aside under a name that is free, with a warning, and never
-// a failure. A file that does not begin as one of Minerva's is somebody else's: it is never replaced. Threading: a
-// StateFile may be used by any thread, one at a time. A StateSaver lives on the loop's thread; it writes on another
-// one. It does not know what the content means.
+// A file is one line of JSON (whose file it is, its version, its checksum), and then the content. It is written beside
+// its place, synced and renamed, and only its owner can read it. A file that is damaged, truncated or of another
+// version cannot be used: it is renamed to a free name, with a warning, and is never an error. A file that does not
+// begin as one of Minerva's belongs to somebody else and is never replaced.
+// Threading: a StateFile may be used by any thread, one at a time. A StateSaver lives on the loop's thread and writes
+// on another one. Neither knows what the content means.
 #pragma once
 
 #include <functional>
@@ -25,8 +25,8 @@ class StateFile {
  public:
   struct Format {
     std::string_view name;  // "metadata"
-    unsigned version;       // of the content's shape
-    std::string_view loss;  // what is so without it: "models will be inspected again"
+    unsigned version;       // of the shape of the content
+    std::string_view loss;  // what follows if the file is lost: "models will be inspected again"
   };
   StateFile(std::string path, Format format, Files& files = real_files())
       : path_(std::move(path)), format_(format), files_(&files) {}
@@ -34,13 +34,13 @@ class StateFile {
   const std::string& path() const { return path_; }
   // The content; nothing if there is none that can be used. Blocks.
   std::optional<std::string> read() const;
-  // The caller could not make sense of what read() said.
+  // Renames the file to a free name, as the caller could not use what read() returned.
   void set_aside(std::string_view why) const;
-  // Complete or not at all; on disk when it returns. Makes the folder. Blocks. Errors: kIo, also where there is a file
-  // that is not Minerva's.
+  // Writes the file completely or not at all. It is on disk when this returns. Makes the folder. Blocks. Errors: kIo,
+  // also where another program's file is in the place.
   Result<void> write(std::string_view content) const;
 
-  // The whole file that holds `content`, and the other way round. Errors: why it is unusable.
+  // wrap(): the text of a whole file that holds `content`. unwrap(): the reverse. Errors: why the text is unusable.
   static std::string wrap(const Format& format, std::string_view content);
   static Result<std::string> unwrap(const Format& format, std::string_view file);
 
@@ -50,12 +50,13 @@ class StateFile {
   Files* files_;
 };
 
-// Saves what changes, once for many changes: at most each `period`, and when it is told to. What it was given is its
-// own until it is on disk: a write that fails is tried again, each `period`, with the newest there is.
-// Ownership: when it goes, no write is under way or to come; what was not on disk by then never will be (see finish()).
+// Saves a content that changes: at most once each `period`, and when finish() is called. It keeps what it was given
+// until that is on disk: a write that fails is tried again after each `period`, with the newest content.
+// Ownership: after its destruction no write is under way or will begin. What was not on disk by then is lost (see
+// finish()).
 class StateSaver {
  public:
-  // `content` is called on the loop's thread; nothing: it is as it was given last.
+  // The content to save; nothing if it has not changed since the last call. Called on the loop's thread.
   using Content = std::function<std::optional<std::string>()>;
   StateSaver(Loop& loop, StateFile file, Duration period, Content content);
   StateSaver(const StateSaver&) = delete;
@@ -63,12 +64,12 @@ class StateSaver {
   // Waits for the write under way, if any.
   ~StateSaver();
 
-  // To be saved, at once or when the period since the last time is over.
+  // The content has changed: saves it at once, or when the period since the last save is over.
   void changed();
-  // To be saved at once; `then` is called on the loop's thread when what changed until now is on disk, unless this is
-  // gone by then.
+  // Saves what has changed at once. Calls `then` on the loop's thread when what changed until now is on disk, unless
+  // this StateSaver is gone by then.
   void save_now(std::function<void()> then);
-  // What changed is on disk when it returns. Blocks: for an orderly end.
+  // Saves what has changed before it returns. Blocks: for an orderly end.
   void finish();
 
  private:
@@ -87,8 +88,8 @@ class StateSaver {
   Content content_;
   Timer timer_;
   bool armed_ = false;
-  std::optional<TimePoint> last_;              // it was saved
-  std::vector<std::function<void()>> asking_;  // of save_now(), whose content was not given yet
+  std::optional<TimePoint> last_;              // the time of the last save
+  std::vector<std::function<void()>> asking_;  // calls of save_now() whose content was not given yet
   std::vector<Waiting> waiting_;
   std::shared_ptr<Writer> writer_;  // shared with the writes under way
 };

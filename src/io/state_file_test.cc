@@ -102,7 +102,7 @@ TEST_F(StateFileTest, ManyChangesAreOneWrite) {
   EXPECT_EQ(asked, 0) << "not by the one who changes something";
   loop.run();
   EXPECT_EQ(asked, 1);
-  // Within the period: only an orderly end does not wait.
+  // The period is not over: only an orderly end does not wait for it.
   saver.changed();
   saver.finish();
   EXPECT_EQ(asked, 2);
@@ -110,7 +110,7 @@ TEST_F(StateFileTest, ManyChangesAreOneWrite) {
 }
 
 TEST_F(StateFileTest, WhatCouldNotBeWrittenIsWrittenInTheEnd) {
-  fs::create_directories(path_);  // in the way
+  fs::create_directories(path_);  // a folder is in the place of the file
   Loop loop;
   std::optional<std::string> content = "once";
   StateSaver saver(loop, file(), std::chrono::hours(1), [&] {
@@ -166,7 +166,7 @@ TEST_F(StateFileTest, NothingIsWrittenOnceTheSaverIsGone) {
     std::error_code error;
     fs::remove_all(path_.substr(0, path_.rfind('/')), error);
     ASSERT_FALSE(error) << error.message();
-    // A thread would have written by the end of the next task of its lane.
+    // A writer's thread would have written before the next task of its lane ends.
     loop.offload(Lane::kDisk, [] {}, [&] { loop.stop(); });
     loop.run();
     ASSERT_FALSE(fs::exists(path_));
@@ -180,7 +180,7 @@ TEST_F(StateFileTest, WhatIsNotMinervasIsNeverReplaced) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("move it away"), std::string::npos) << refused.error().message;
   EXPECT_EQ(raw(), "my notes\n");
-  // Read, it makes way, and under a name that nobody else has.
+  // The file was read but could not be used: it gets a name that no other file has.
   for (const char* name : {".damaged", ".damaged.2"}) std::ofstream(path_ + name) << "mine too";
   EXPECT_EQ(file().read(), std::nullopt);
   ASSERT_TRUE(file().write("x"));

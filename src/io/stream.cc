@@ -27,7 +27,7 @@ namespace {
 
 constexpr int kBacklog = 512;
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
-// How often a peer is looked at that has sent more than was read: readability says nothing about its end then.
+// How often to look at a peer that has sent more than was read: its end cannot be learned from readability then.
 constexpr auto kPeerPoll = std::chrono::milliseconds(250);
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
@@ -49,14 +49,14 @@ struct Socket : std::enable_shared_from_this<Socket> {
     TimePoint deadline = TimePoint::max();
     std::unique_ptr<SteadyTimer> timer;
     TimePoint timer_at = TimePoint::max();
-    bool waiting = false;  // a readiness wait is queued
+    bool waiting = false;  // it waits for readiness in Asio's queue
   };
 
   asio::io_context& context;
   StreamDescriptor descriptor;
   std::array<Pending, 2> pending;
   std::function<void()> gone;
-  // The last read took all there was: the next one waits for readiness first, which saves a system call.
+  // The last read took all there was. The next read waits for readiness first, which saves a system call.
   bool drained = false;
   std::unique_ptr<SteadyTimer> watch_timer;
 
@@ -153,7 +153,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
     std::exchange(p.waiter, nullptr).resume();
   }
 
-  // Ends a suspended operation with an error. Resumed from the loop, not from inside the caller.
+  // Ends a suspended operation with an error. The loop resumes the operation, not the caller of this.
   void complete(Direction direction, std::error_code error) {
     Pending& p = pending[direction];
     if (!p.waiter) return;
@@ -162,7 +162,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
     asio::post(context, [self = shared_from_this(), waiter = std::exchange(p.waiter, nullptr)] { waiter.resume(); });
   }
 
-  // ---- deadlines: the timer is left alone while the deadline moves on, and looks again when it fires ----
+  // ---- deadlines: a timer is not armed again when the deadline moves on; it fires early and looks again ----
 
   void set_deadline(Direction direction, TimePoint when) {
     pending[direction].deadline = when;
@@ -200,7 +200,7 @@ struct Socket : std::enable_shared_from_this<Socket> {
     if (watch_timer) watch_timer->cancel();
   }
 
-  // Requires: watched, and no read under way.
+  // Requires: the peer is watched, and no read is under way.
   void look_at_peer() {
     pollfd state{fd(), POLLIN | POLLRDHUP, 0};
     if (::poll(&state, 1, 0) < 0) state.revents = 0;
@@ -278,7 +278,7 @@ struct SocketAddress {
   sockaddr* raw() { return reinterpret_cast<sockaddr*>(&storage); }
 };
 
-// Requires: from parse_address.
+// Requires: the address comes from parse_address().
 SocketAddress to_system(const Address& address) {
   SocketAddress result;
   if (address.is_unix()) {
@@ -353,7 +353,7 @@ class SocketListener final : public Listener {
     }
 
     void accept_all() {
-      // Bounded, so that a flood of connections does not keep the loop from those it has.
+      // Bounded, so that a flood of new connections does not keep the loop from the connections it has.
       for (int i = 0; i < 64 && !closed; ++i) {
         sockaddr_storage peer{};
         socklen_t length = sizeof peer;
@@ -363,7 +363,7 @@ class SocketListener final : public Listener {
           set_no_delay(fd, peer.ss_family);
           accepted(std::make_unique<SocketStream>(context, fd, name_of(peer)));
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-          // The connection stays in the backlog; look again when something may have been closed.
+          // No descriptor is free. The connection stays in the backlog; try again when one may have been closed.
           pause.expires_after(kAcceptPause);
           pause.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
             if (!error && !self->closed) self->accept_all();
@@ -392,7 +392,7 @@ class SocketListener final : public Listener {
   const Address& address() const override { return address_; }
 
  private:
-  // If it still is the one that was made: another program may have been given its place.
+  // Removes the socket's file if it still is the one that was made: another program may have put its own in that place.
   void remove_socket() const {
     struct stat now{};
     const bool same = ::lstat(address_.unix_path.c_str(), &now) == 0 && S_ISSOCK(now.st_mode) &&
@@ -418,7 +418,7 @@ Failure listen_failure(const Address& address, int error) {
   return fail(ErrorCode::kIo, fmt::format("cannot listen on {}: {}{}", address.text(), std::strerror(error), advice));
 }
 
-// A socket file of this user that nobody answers on is a leftover of a killed process.
+// A socket file of this user on which nobody answers is left over from a killed process.
 bool remove_stale_socket(const Address& address) {
   struct stat info{};
   if (::lstat(address.unix_path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
@@ -441,7 +441,7 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Address& addr
   if (!address.is_unix()) ::setsockopt(*socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 
   const auto bind_private = [&] {
-    const mode_t before = ::umask(0177);  // a Unix socket is made 0600 from its first moment
+    const mode_t before = ::umask(0177);  // a Unix socket has mode 0600 from its first moment
     const int result = ::bind(*socket, target.raw(), target.length);
     const int error = errno;
     ::umask(before);
@@ -476,7 +476,7 @@ std::unique_ptr<Listener> adopt_listener(Loop& loop, int socket, const Address& 
 
 namespace {
 
-// Suspends until a descriptor can be written to, or the time has come.
+// Suspends until the descriptor can be written to, or until the deadline.
 struct WritableOrTimeout {
   asio::io_context& context;
   StreamDescriptor& descriptor;
@@ -531,7 +531,7 @@ Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, Address address, TimeP
       if (result != 0) co_return failure(result);
       break;
     }
-    // A Unix listener whose backlog is full says so at once, and gives no sign when there is room.
+    // A Unix listener whose backlog is full refuses at once, and gives no sign when there is room again.
     if (error != EAGAIN || Clock::now() >= deadline) co_return failure(error == EAGAIN ? ETIMEDOUT : error);
     co_await sleep_until(loop, std::min(deadline, Clock::now() + std::chrono::milliseconds(2)));
   }

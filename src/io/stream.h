@@ -1,7 +1,7 @@
-// Stream: a connected byte stream (TCP, Unix socket; TLS in tls.h), and listeners and connectors that make them.
+// Stream: a connected byte stream (TCP, Unix socket; TLS in tls.h). Listener and connect() make streams.
 //
-// Threading: the loop's thread. One read and one write may be under way at once, each awaited by one coroutine.
-// A Stream must not be destroyed while one is awaited; close() ends them with an error first.
+// Threading: the loop's thread. One read and one write may be under way at once; one coroutine awaits each. A Stream
+// must not be destroyed while a coroutine awaits it: close() ends the operations with an error first.
 #pragma once
 
 #include <coroutine>
@@ -19,7 +19,8 @@
 
 namespace minerva::io {
 
-// Of a read: 0 bytes without an error is the end of the stream. Of a write: all bytes, or an error.
+// The result of a read: 0 bytes without an error is the end of the stream. The result of a write: all bytes, or an
+// error.
 struct IoResult {
   std::size_t bytes = 0;
   std::error_code error;
@@ -29,7 +30,7 @@ class Stream {
  public:
   virtual ~Stream() = default;
 
-  // Tries at once; suspends only if it would block.
+  // Tries the operation at once, and suspends only if it would block.
   class ReadOp {
    public:
     ReadOp(Stream& stream, std::span<char> buffer) : stream_(stream), buffer_(buffer) {}
@@ -55,16 +56,17 @@ class Stream {
     IoResult result_;
   };
 
-  // At most buffer.size() bytes. Requires: the buffer is not empty and lives until done.
+  // Reads at most buffer.size() bytes. Requires: the buffer is not empty, and lives until the read is done.
   ReadOp read_some(std::span<char> buffer) { return ReadOp(*this, buffer); }
-  // All of the buffers, in order. They are consumed: the span's views shrink as bytes go out.
+  // Writes all buffers, in order. The views in `buffers` shrink as bytes go out.
   WriteOp write(std::span<std::string_view> buffers) { return WriteOp(*this, buffers); }
 
-  // Reads (writes) under way or started later fail with timed_out once `when` has passed. TimePoint::max(): never.
+  // A read (write) fails with timed_out once `when` has passed, whether it is under way or starts later.
+  // TimePoint::max(): never.
   virtual void set_read_deadline(TimePoint when) = 0;
   virtual void set_write_deadline(TimePoint when) = 0;
 
-  // Calls `gone` once when the peer closes or resets, without consuming bytes. Requires: no read under way.
+  // Calls `gone` once when the peer closes or resets the connection. Consumes no bytes. Requires: no read is under way.
   virtual void watch_peer(std::function<void()> gone) = 0;
   virtual void unwatch_peer() = 0;
 
@@ -73,8 +75,8 @@ class Stream {
   // "127.0.0.1:51234", or "unix".
   virtual std::string peer_name() const = 0;
 
-  // What the operations above, and streams on top of this one, are made of.
-  // true: done (or failed), `result` is set. false: would block.
+  // The operations above, and streams on top of this one, are made of these. true: done or failed, `result` is set.
+  // false: it would block.
   virtual bool try_read(std::span<char> buffer, IoResult& result) = 0;
   virtual void start_read(std::span<char> buffer, IoResult& result, std::coroutine_handle<> waiter) = 0;
   virtual bool try_write(std::span<std::string_view>& buffers, IoResult& result) = 0;
@@ -92,20 +94,21 @@ struct Address {
   bool is_wildcard() const;  // 0.0.0.0 or ::, every address of the machine
   std::string text() const;
 };
-// Errors: kInvalidArgument, saying what was expected (also for a Unix path longer than the system takes).
+// Errors: kInvalidArgument with what was expected; also for a Unix path that is too long for the system.
 Result<Address> parse_address(std::string_view text);
-// Of IPv4 or IPv6, without brackets.
+// Whether `text` is an IPv4 or IPv6 address, without brackets.
 bool is_ip_address(const std::string& text);
 
-// Accepts connections until destroyed. A Unix socket is made with mode 0600 and removed in the end; a stale one that
-// nobody answers on is replaced. When descriptors run out, it pauses and goes on as soon as some are free.
+// Accepts connections until it is destroyed. A Unix socket is made with mode 0600 and removed at the end; a stale
+// socket file that nobody answers on is replaced. When the process has no descriptors left, the listener pauses, and
+// goes on once some are free.
 class Listener {
  public:
   // Errors: kIo with the reason and what to do (port in use, no permission, no such folder).
   static Result<std::unique_ptr<Listener>> open(Loop& loop, const Address& address,
                                                 std::function<void(std::unique_ptr<Stream>)> accepted);
   virtual ~Listener() = default;
-  // With the port that was really taken (for port 0).
+  // The address with the real port (if port 0 was asked for).
   virtual const Address& address() const = 0;
 };
 

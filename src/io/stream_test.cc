@@ -71,7 +71,7 @@ TEST(Stream, ThePeersEndIsSeenWithoutReading) {
     pair.client->close();
     co_await gone.wait();
 
-    // Also behind bytes that nobody has read yet.
+    // The end of the peer is noticed even behind bytes that nobody has read.
     StreamPair second = co_await connected_pair(loop);
     co_await write_all(*second.client, "pipelined");
     second.server->watch_peer([&] { gone.notify(); });
@@ -99,7 +99,7 @@ TEST(Listener, AUnixSocketIsPrivateReplacedWhenStaleAndRemoved) {
   const std::string folder = std::filesystem::temp_directory_path() / ("minerva-io-" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   const Address address{"", 0, folder + "/s"};
-  {  // a leftover: bound, never listened on again
+  {  // a leftover socket: bound, and nobody listens on it
     const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
@@ -131,7 +131,8 @@ TEST(Listener, WhatIsNotItsOwnSocketStays) {
     std::filesystem::remove(address.unix_path);
 
     auto first = Listener::open(loop, address, [](std::unique_ptr<Stream>) {});
-    std::filesystem::rename(address.unix_path, folder + "/aside");  // its inode is not given to the second one
+    // the file stays, so that the second socket does not get the same inode
+    std::filesystem::rename(address.unix_path, folder + "/aside");
     auto second = Listener::open(loop, address, [](std::unique_ptr<Stream>) {});
     EXPECT_TRUE(first.has_value() && second.has_value());
     first->reset();

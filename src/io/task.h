@@ -1,7 +1,7 @@
-// Task<T>: a lazily started coroutine, for the I/O edge only (decisions are plain functions).
+// Task<T>: a coroutine that starts lazily. For the I/O edge only: decisions are plain functions.
 //
-// A Task starts when it is awaited, or when Loop::spawn takes it. It runs on the loop's thread. Its arguments must
-// outlive it: pass by value what might not. Exceptions do not cross a Task: one that escapes ends the program.
+// A Task starts when a coroutine awaits it, or when Loop::spawn takes it. It runs on the loop's thread. Its arguments
+// must outlive it: pass them by value where they might not. An exception that escapes a Task ends the program.
 #pragma once
 
 #include <coroutine>

@@ -17,8 +17,8 @@
 namespace minerva::io {
 namespace {
 
-constexpr std::size_t kRecordSize = 16 * 1024;  // the most plain bytes of one TLS record
-// To a client of plain HTTP.
+constexpr std::size_t kRecordSize = 16 * 1024;  // the largest plain text of one TLS record
+// The answer to a client that speaks plain HTTP.
 std::string plain_http_answer() {
   constexpr std::string_view kBody =
       R"({"error":{"message":"This port speaks HTTPS: use https://.","type":"invalid_request_error",)"
@@ -47,7 +47,7 @@ std::string openssl_reason() {
   return reason == nullptr ? fmt::format("OpenSSL error {:#x}", code) : std::string(reason);
 }
 
-// HTTP/1.1 is all there is; a client that does not offer it is left to find out.
+// The server speaks only HTTP/1.1. A client that does not offer it is not refused here: it finds out by itself.
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
                     unsigned int offered_length, void*) {
   static constexpr std::array<unsigned char, 9> kHttp11 = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
@@ -90,7 +90,7 @@ struct Session {
     return ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST ? Step::kPlainHttp : Step::kFailed;
   }
 
-  // false: needs more input.
+  // false: the session needs more input.
   bool read(std::span<char> buffer, IoResult& result) {
     ERR_clear_error();
     std::size_t bytes = 0;
@@ -133,7 +133,7 @@ class TlsStream final : public Stream {
     stream_->set_read_deadline(secured_ ? when : std::min(when, handshake_deadline_));
   }
   void set_write_deadline(TimePoint when) override { stream_->set_write_deadline(when); }
-  // The peer's end is the end of its connection: a close_notify without it ends nothing.
+  // The end of the peer is the end of its connection: a close_notify alone ends nothing.
   void watch_peer(std::function<void()> gone) override { stream_->watch_peer(std::move(gone)); }
   void unwatch_peer() override { stream_->unwatch_peer(); }
   void shutdown_write() override {
@@ -180,13 +180,13 @@ class TlsStream final : public Stream {
   }
 
  private:
-  // false: the end, with `result` set.
+  // false: the stream is at its end; `result` is set.
   bool take_in(std::span<const char> bytes, const IoResult& got, IoResult& result) {
     if (got.bytes > 0) {
       session_->take_in(bytes.first(got.bytes));
       return true;
     }
-    // Without a close_notify it may have been cut off by somebody else; what matters is framed by HTTP.
+    // Without a close_notify somebody else may have cut the stream off. HTTP has its own framing, so that does no harm.
     result = {0, got.error};
     return false;
   }
@@ -198,7 +198,7 @@ class TlsStream final : public Stream {
       const IoResult got = co_await stream_->read_some(bytes);
       open = take_in(bytes, got, result);
     }
-    waiter.resume();  // last: whoever waited may destroy this stream
+    waiter.resume();  // last: the waiter may destroy this stream
   }
 
   Pump pump_write(std::span<std::string_view> buffers, IoResult& result, std::coroutine_handle<> waiter) {
@@ -211,7 +211,7 @@ class TlsStream final : public Stream {
     waiter.resume();
   }
 
-  // Sets unsent_ to what is to go out next. false: all has gone (or it failed), with `result` set.
+  // Makes the next record in unsent_. false: all has been sent, or an error happened; `result` is set.
   bool next_record(std::span<std::string_view>& buffers, IoResult& result) {
     if (!unsent_.empty()) return true;
     plain_.clear();
@@ -237,11 +237,11 @@ class TlsStream final : public Stream {
     return !sent.error;
   }
 
-  // false: it failed, with `result` set.
+  // false: the handshake failed; `result` is set.
   Task<bool> handshake(IoResult& result) {
     std::vector<char> bytes(kRecordSize);
     while (true) {
-      // The arithmetic of one takes as long as a hundred small requests.
+      // Its arithmetic takes as long as a hundred small requests: another thread does it.
       auto step = Session::Step::kFailed;
       Signal done(loop_);
       loop_.offload(
@@ -267,7 +267,7 @@ class TlsStream final : public Stream {
     co_return true;
   }
 
-  // Without waiting: a peer that takes nothing does not get it.
+  // Does not wait: a peer that takes nothing does not get the close_notify.
   void say_goodbye() {
     if (!secured_ || said_goodbye_ || !unsent_.empty()) return;
     said_goodbye_ = true;
@@ -281,15 +281,15 @@ class TlsStream final : public Stream {
 
   Loop& loop_;
   std::unique_ptr<Stream> stream_;
-  // Shared with a handshake's step on another thread, which this stream waits for.
+  // Shared with the step of a handshake on another thread. This stream waits for that step.
   std::shared_ptr<Session> session_;
   TimePoint handshake_deadline_;
   TimePoint read_deadline_ = TimePoint::max();
   bool secured_ = false;
   bool said_goodbye_ = false;
-  std::string plain_;        // of the record being made
-  std::string cipher_;       // the record on its way out
-  std::string_view unsent_;  // what is left of it
+  std::string plain_;        // the plain text of the record that is being made
+  std::string cipher_;       // the record that is being sent
+  std::string_view unsent_;  // the part of `cipher_` that is not sent yet
 };
 
 int refuse_passphrase(char*, int, int, void*) { return 0; }

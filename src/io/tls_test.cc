@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A certificate for localhost that signs itself, and its key, as files.
+// Makes files with a self-signed certificate for localhost and its key.
 class TlsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -65,7 +65,7 @@ class TlsTest : public testing::Test {
   std::string folder_;
 };
 
-// A client on a thread of its own: OpenSSL over a blocking socket.
+// A client on its own thread: OpenSSL over a blocking socket.
 class Client {
  public:
   Client(std::uint16_t port, std::function<void(SSL*)> talk, int most_version = 0)
@@ -87,7 +87,7 @@ class Client {
   std::thread thread_;
 };
 
-// Accepts one connection and gives it to `body`, with a listener at a port that `connected` is told.
+// Listens, passes the port to `connected`, accepts one connection and gives it to `body`.
 Task<void> with_server(Loop& loop, std::shared_ptr<TlsContext> context, std::function<void(std::uint16_t)> connected,
                        std::function<Task<void>(Stream&)> body, TimePoint deadline = TimePoint::max()) {
   std::unique_ptr<Stream> stream;

@@ -1,4 +1,4 @@
-// What llama-swap answers, as JSON.
+// The answers of llama-swap's API, as JSON.
 //
 // Plain functions over plain values; any thread.
 #pragma once
@@ -13,21 +13,21 @@
 
 namespace minerva::llama_swap {
 
-// What llama-swap calls it: "ready", "starting", "stopping", "stopped". A parked model is "stopped": a request has to
-// wake it first.
+// The state in llama-swap's words: "ready", "starting", "stopping", "stopped". A parked model is "stopped", since a
+// request has to wake it first.
 std::string_view state_name(Residency residency);
 
 // One model of GET /running.
 struct Running {
   ModelId model;
   Residency state = Residency::kCold;
-  std::string command;  // empty: the engine that comes with Minerva
-  Duration ttl{};       // idle for so long it leaves; 0: never
+  std::string command;  // empty: minerva-engine
+  Duration ttl{};       // an idle model leaves after this time; 0: never
 };
-// Those that are "stopped" are left out.
+// Models that are "stopped" are left out.
 std::string running_json(const std::vector<Running>& models);
 
-// That POST /api/models/unload succeeded.
+// The answer of POST /api/models/unload when it succeeded.
 std::string unloaded_json();
 
 }  // namespace minerva::llama_swap

@@ -8,7 +8,7 @@
 namespace minerva::ollama {
 namespace {
 
-constexpr double kMostMs = 1e12;  // its nanoseconds still fit
+constexpr double kMostMs = 1e12;  // the same in nanoseconds still fits
 
 void take_count(const Json& object, const char* name, std::uint64_t& count) {
   const Json* const value = find_member(object, name);
@@ -37,7 +37,7 @@ void note_work(const api::Json& answer, Work& work) {
     std::uint64_t processed = 0;
     take_count(*timings, "cache_n", cached);
     take_count(*timings, "prompt_n", processed);
-    // Beyond all counts a foreign number may be.
+    // Foreign numbers may be beyond all counts.
     work.prompt_tokens = cached > UINT64_MAX - processed ? UINT64_MAX : cached + processed;
     take_count(*timings, "predicted_n", work.tokens);
     take_ms(*timings, "prompt_ms", work.prompt_ms);

@@ -1,4 +1,4 @@
-// Answer: what answers of Ollama's API have in common: whose they are, and the time they took.
+// Answer: what all answers of Ollama's API have in common: the model, and the times.
 //
 // Plain values; any thread. The clock is handed in.
 #pragma once
@@ -20,28 +20,29 @@ struct Moment {
 };
 
 struct Answer {
-  std::string model;  // as the request names it
-  TimePoint arrived;  // the request
+  std::string model;  // the name in the request
+  TimePoint arrived;  // when the request came
   std::function<Moment()> now;
 };
 
-// For an engine's answer that is not as it should be. `what`: "it broke off".
+// The error for an engine's answer that is not as expected. `what`: "it broke off".
 Failure not_understood(std::string_view what);
 
-// What an engine says of its work, as far as it does.
+// How much an engine has done for an answer, as far as the engine says it.
 struct Work {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t tokens = 0;  // generated
   double prompt_ms = 0;
   double generation_ms = 0;
 };
-// Takes what an engine's answer has as "timings" and "usage", also from a piece of one.
+// Adds the "timings" and "usage" of an engine's answer, or of a piece of one.
 void note_work(const api::Json& answer, Work& work);
 
 // {"model":...,"created_at":...}
 api::Json answer_head(const Answer& answer);
-// Adds the times, in nanoseconds, and the counts. What was neither spent on the prompt nor on the answer went into
-// waiting for the model: that is called loading. `generates`: embeddings have no other counts than the prompt's.
+// Adds the times, in nanoseconds, and the counts. The time that was spent neither on the prompt nor on the answer was
+// spent waiting for the model: it is reported as loading. `generates`: false for embeddings, which have only the count
+// of the prompt.
 void add_work(const Answer& answer, const Work& work, bool generates, api::Json& to);
 
 }  // namespace minerva::ollama

@@ -9,7 +9,7 @@
 namespace minerva::ollama {
 namespace {
 
-// Texts of /api/generate.
+// The texts of /api/generate.
 struct Prompt {
   std::string text;
   std::string suffix;
@@ -40,7 +40,7 @@ Result<Prompt> prompt_of(const Json& body) {
   return Prompt{*text, *suffix, *system, *raw};
 }
 
-// As messages of a chat.
+// The prompt as the messages of a chat.
 Result<Json> prompt_messages(const Prompt& prompt, const Json& body) {
   Json messages = Json::array();
   if (!prompt.system.empty()) messages.push_back({{"role", "system"}, {"content", prompt.system}});
@@ -50,7 +50,7 @@ Result<Json> prompt_messages(const Prompt& prompt, const Json& body) {
   return messages;
 }
 
-// What goes to the engine as a chat.
+// The engine's body for a chat.
 Result<Json> chat_body(const Request& request, Json messages) {
   Json engine = {{"messages", std::move(messages)}};
   if (const Json* tools = find_member(request.body, "tools"); tools != nullptr && !tools->empty()) {
@@ -68,7 +68,7 @@ Result<Json> chat_body(const Request& request, Json messages) {
   return engine;
 }
 
-// What goes to it as a prompt.
+// The engine's body for a prompt.
 Result<Json> raw_body(const Request& request, const Prompt& prompt) {
   Result<Json> schema = schema_of(request.body);
   if (!schema) return schema;
@@ -138,7 +138,7 @@ Result<EngineRequest> translate(Verb verb, const Request& request, const ModelFa
   if (request.stream) (*engine)["stream_options"] = {{"include_usage", true}};
   result.body = api::dump(*engine);
   if (auto refused = over_limits(result.body)) return fail(*std::move(refused));
-  // Kept a second time only where there is a turn to leave out.
+  // A second copy is kept only if there is a turn that could be left out.
   const bool shortens = request.truncate && engine->contains("messages") && turns((*engine)["messages"]) > 1;
   result.answer =
       std::make_unique<ChatAnswer>(verb, request.stream, std::move(answer), shortens ? result.body : std::string());

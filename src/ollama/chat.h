@@ -1,6 +1,6 @@
-// /api/chat and /api/generate: requests for llama.cpp's server, and its answers as Ollama's.
+// /api/chat and /api/generate: translates the requests for llama.cpp's server, and its answers back.
 //
-// Pure; any thread. What a model is, and whether it is there, is handed in.
+// Pure; any thread. The caller says what the model is, and whether it exists.
 #pragma once
 
 #include <memory>
@@ -21,21 +21,21 @@ struct EngineRequest {
   std::unique_ptr<api::AnswerTranslation> answer;  // never null
 };
 
-// What the translation has to know of the model.
+// What the translation has to know about the model.
 struct ModelFacts {
   bool has_chat_template = true;
   unsigned context = 0;  // tokens per conversation; 0: not known
 };
 
-// Nothing is to be generated: the model is to be loaded, or to go (keep_alive 0).
+// Whether nothing is to be generated: the model is only to be loaded, or to leave (keep_alive 0).
 bool only_loads(Verb verb, const Request& request);
-// What such a request is answered with, once it was done: "load" or "unload".
+// The answer to such a request, once it is done: "load" or "unload".
 std::string loaded_answer(Verb verb, const Request& request, const Answer& answer);
 
-// A chat goes to /v1/chat/completions; so does a prompt, as a user's message. A raw prompt, and one for a model without
-// a chat template, goes to /completion as it is, one with a suffix to /infill.
-// When the engine says that it is longer than the model's context, the oldest turns are left out, unless the request
-// has "truncate": false.
+// Translates a request. A chat goes to /v1/chat/completions, and so does a prompt, as the message of a user. A raw
+// prompt, and a prompt for a model without a chat template, goes unchanged to /completion; one with a suffix goes to
+// /infill. If the engine says that the conversation is longer than the model's context, the oldest turns are left out,
+// unless the request has "truncate": false.
 // Errors: kInvalidArgument.
 Result<EngineRequest> translate(Verb verb, const Request& request, const ModelFacts& model, Answer answer);
 

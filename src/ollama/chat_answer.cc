@@ -15,7 +15,7 @@ std::string_view text_of(const Json& object, const char* name) {
                                                 : std::string_view();
 }
 
-// Of an engine's own words why it stopped.
+// Ollama's word for the reason why the engine stopped.
 std::string_view done_reason(std::string_view reason) {
   return reason == "length" || reason == "limit" ? "length" : "stop";
 }
@@ -40,7 +40,7 @@ void ChatAnswer::take_tool_calls(const Json& calls) {
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const Json& call = calls[i];
     if (!call.is_object()) continue;
-    // A call that is whole has no index.
+    // A complete call has no index.
     std::size_t index = tool_calls_.size();
     if (const Json* given = find_member(call, "index"); given != nullptr && given->is_number_unsigned()) {
       index = given->get<std::size_t>();
@@ -158,7 +158,7 @@ Result<std::string> ChatAnswer::finish() {
   if (!ended_) return not_understood("it broke off");
   const Json calls = ollama_tool_calls(tool_calls_);
   std::string out;
-  // As clients expect it: before the last line, which has the counts.
+  // Clients expect the calls before the last line, which has the counts.
   if (stream_ && !calls.empty() && verb_ == Verb::kChat) out = part("", "", &calls);
   Json last = answer_head(answer_);
   if (verb_ == Verb::kChat) {

@@ -1,8 +1,9 @@
-// ChatAnswer: what llama.cpp's server answers to a chat or a prompt, as Ollama's: one object, or a line for each piece.
+// ChatAnswer: turns the answer of llama.cpp's server to a chat or a prompt into Ollama's: one object, or one line for
+// each piece.
 //
 // It reads both shapes of the engine: OpenAI's (/v1/chat/completions) and llama.cpp's own (/completion, /infill).
-// Pure, but for the clock that is handed in. Memory: what is not yet a whole event, or the whole answer if it is no
-// stream; both bounded.
+// Pure, except for the clock, which is handed in. Memory: the event that is not complete yet, or the whole answer if it
+// is no stream; both are bounded.
 #pragma once
 
 #include <optional>
@@ -20,9 +21,9 @@ class ChatAnswer final : public api::AnswerTranslation {
   static constexpr std::size_t kMaxEvent = std::size_t{16} << 20;
   static constexpr std::size_t kMaxAnswer = std::size_t{64} << 20;
   static constexpr std::size_t kMaxToolCalls = 128;
-  static constexpr unsigned kMaxTries = 16;  // with fewer turns
+  static constexpr unsigned kMaxTries = 16;  // how often it tries again with fewer turns
 
-  // `shortened`: the engine's body, of which turns may be left out; empty if that is not wanted.
+  // `shortened`: the engine's body, of which turns may be left out; empty if no turn may be.
   ChatAnswer(Verb verb, bool stream, Answer answer, std::string shortened)
       : verb_(verb), stream_(stream), answer_(std::move(answer)), body_(std::move(shortened)) {}
 
@@ -32,9 +33,9 @@ class ChatAnswer final : public api::AnswerTranslation {
   std::optional<std::string> smaller_body(int status, std::string_view answer) override;
 
  private:
-  // A line of a stream. Errors: as take().
+  // Takes one line of a stream. Errors: as take().
   Result<std::string> take_line(std::string_view line);
-  // What an event, or the whole answer, says. Returns what there is to tell of it. Errors: the engine's.
+  // Takes an event, or the whole answer. Returns what the client gets of it. Errors: those of the engine.
   Result<std::string> take_event(const api::Json& event);
   void take_tool_calls(const api::Json& calls);
   std::string part(std::string_view text, std::string_view thinking, const api::Json* tool_calls) const;
@@ -45,8 +46,8 @@ class ChatAnswer final : public api::AnswerTranslation {
   std::string body_;
   unsigned tries_ = 0;
   std::string pending_;
-  std::string text_;      // if it is no stream
-  std::string thinking_;  // the same
+  std::string text_;      // collected if the answer is no stream
+  std::string thinking_;  // likewise
   api::Json tool_calls_ = api::Json::array();
   std::size_t tool_bytes_ = 0;
   std::string reason_;

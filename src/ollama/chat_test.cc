@@ -23,7 +23,7 @@ Result<EngineRequest> translated(Verb verb, const std::string& body, const Model
   return translate(verb, *request, model, answer_to(request->model));
 }
 
-// In pieces of `size` bytes (0: all at once).
+// Gives the text to the translation in pieces of `size` bytes (0: all at once).
 Result<std::string> told(api::AnswerTranslation& answer, std::string_view text, std::size_t size = 0) {
   std::string out;
   for (std::size_t at = 0; at < text.size(); at += size) {
@@ -37,7 +37,7 @@ Result<std::string> told(api::AnswerTranslation& answer, std::string_view text, 
   return out + *rest;
 }
 
-// One member a line, a request or a line of an answer after the other.
+// One member per line; several requests, or lines of an answer, one after the other.
 std::string pretty(const std::string& lines) {
   std::string out;
   std::size_t at = 0;

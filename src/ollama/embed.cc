@@ -27,7 +27,7 @@ std::string engine_body(const std::string& model, const std::vector<std::string>
   return api::dump(Json{{"model", model}, {"input", inputs}, {"encoding_format", "float"}});
 }
 
-// The first `most` values, of length 1 again.
+// Keeps the first `most` values, and scales them to length 1 again.
 void shorten(Json& vector, std::size_t most) {
   if (!vector.is_array() || vector.size() <= most) return;
   vector.erase(vector.begin() + static_cast<std::ptrdiff_t>(most), vector.end());
@@ -39,7 +39,7 @@ void shorten(Json& vector, std::size_t most) {
   }
 }
 
-// At most `bytes` of it, whole characters.
+// The first `bytes` bytes at most, without cutting a character.
 std::string cut(const std::string& text, std::size_t bytes) {
   if (text.size() <= bytes) return text;
   const auto continues = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U; };
@@ -107,8 +107,8 @@ std::optional<std::string> EmbedAnswer::smaller_body(int /*status*/, std::string
   if (!part) return std::nullopt;
   const auto longest = std::max_element(inputs_.begin(), inputs_.end(),
                                         [](const auto& a, const auto& b) { return a.size() < b.size(); });
-  // Which text it was, the engine does not say: none is longer than the longest is now. A little more goes than it
-  // says, as texts are not equally dense.
+  // The engine does not say which text was too long, so every text is cut to what the longest may have. The cut takes a
+  // little more than the engine says, since texts have different numbers of tokens per byte.
   constexpr double kMargin = 0.95;
   const auto most = static_cast<std::size_t>(static_cast<double>(longest->size()) * *part * kMargin);
   if (most == 0 || most >= longest->size()) return std::nullopt;

@@ -1,4 +1,4 @@
-// /api/embed and the older /api/embeddings: requests for /v1/embeddings, and its answers as Ollama's.
+// /api/embed and the older /api/embeddings: translates the requests for /v1/embeddings, and its answers back.
 //
 // Pure; any thread.
 #pragma once
@@ -17,23 +17,24 @@ namespace minerva::ollama {
 
 enum class EmbedVerb : std::uint8_t {
   kEmbed,      // "input": a text or a list of them
-  kEmbedding,  // "prompt": one text; the vector comes alone
+  kEmbedding,  // "prompt": one text; the answer has one vector, without a list
 };
 
-// There is nothing to embed: the model is to be loaded, or to go.
+// Whether there is nothing to embed: the model is only to be loaded, or to leave.
 Result<bool> embeds_nothing(EmbedVerb verb, const Request& request);
 std::string empty_embedding(EmbedVerb verb, const Answer& answer);
 
-// A text longer than the model takes is cut at its end, unless the request has "truncate": false.
+// Translates a request. A text that is longer than the model takes is cut at its end, unless the request has
+// "truncate": false.
 // Errors: kInvalidArgument.
 Result<EngineRequest> translate(EmbedVerb verb, const Request& request, Answer answer);
 
 class EmbedAnswer final : public api::AnswerTranslation {
  public:
   static constexpr std::size_t kMaxAnswer = std::size_t{256} << 20;
-  static constexpr unsigned kMaxTries = 16;  // with shorter texts
+  static constexpr unsigned kMaxTries = 16;  // how often it tries again with shorter texts
 
-  // `inputs`: may be cut; empty if that is not wanted. `dimensions`: of each vector at most; 0: all.
+  // `inputs`: the texts, which may be cut; empty if they may not. `dimensions`: the most values of each vector; 0: all.
   EmbedAnswer(EmbedVerb verb, Answer answer, std::string model, std::vector<std::string> inputs, std::size_t dimensions)
       : verb_(verb),
         answer_(std::move(answer)),

@@ -72,7 +72,7 @@ TEST(EmbedTest, LongTextsAreCutAtCharacters) {
   const Json inputs = Json::parse(*smaller)["input"];
   EXPECT_EQ(inputs[0], "short");
   EXPECT_EQ(inputs[1], text.substr(0, 46));  // 47.5 bytes, whole characters
-  // In the end there is nothing left to cut, and it is told.
+  // In the end there is nothing left to cut: the client gets the error.
   unsigned tries = 1;
   while (request->answer->smaller_body(400, refusal)) ++tries;
   EXPECT_LE(tries, EmbedAnswer::kMaxTries);

@@ -1,4 +1,4 @@
-// /api/tags, /api/ps, /api/show and /api/version: what Ollama's clients want to know of the models.
+// /api/tags, /api/ps, /api/show and /api/version: what Ollama's clients ask about models.
 //
 // Pure functions over plain values; any thread.
 #pragma once
@@ -17,11 +17,11 @@
 
 namespace minerva::ollama {
 
-// The version of Ollama's API that is spoken here: clients look at it before they use newer parts.
+// The version of Ollama's API that this server speaks. Clients check it before they use newer parts of the API.
 inline constexpr std::string_view kApiVersion = "0.12.6";
 std::string version_json();
 
-// One that is not known yet is empty or 0.
+// A member that is not known yet is empty or 0.
 struct ModelDetails {
   std::string architecture;
   std::uint64_t parameters = 0;
@@ -30,7 +30,7 @@ struct ModelDetails {
 
 struct TagAnswer {
   ModelId id;
-  std::string identity;  // of its files: another one when they are replaced
+  std::string identity;  // of its files: differs when they are replaced
   std::chrono::system_clock::time_point modified;
   Bytes size;
   ModelDetails details;
@@ -39,8 +39,8 @@ std::string tags_json(const std::vector<TagAnswer>& models);
 
 struct RunningAnswer {
   TagAnswer model;
-  Bytes memory;      // that it holds now
-  Bytes gpu_memory;  // of that, on a GPU
+  Bytes memory;      // what the model holds now
+  Bytes gpu_memory;  // the part of `memory` on a GPU
   std::chrono::system_clock::time_point expires;
   unsigned context = 0;
 };
@@ -60,22 +60,22 @@ struct ShowAnswer {
   bool supports_tools = false;
   bool supports_thinking = false;
   bool sees = false;                    // takes images
-  std::map<std::string, Value> values;  // the file's own
+  std::map<std::string, Value> values;  // from the model's file
 };
 std::string show_json(const ShowAnswer& model);
 
-// A line of POST /api/pull while a file comes. `file`, `version`: which that is.
+// One line of POST /api/pull while a file is fetched. `version`: the commit of `file`.
 std::string pull_json(std::string_view file, std::string_view version, Bytes size, Bytes done);
 
-// How a model is called by who expects a tag: an id that has none gets ":latest".
+// The model's name for clients that expect a tag: an id without a tag gets ":latest".
 std::string tagged_name(const ModelId& id);
-// The id that such a name stands for; nothing if it has no such tag.
+// The id that such a name means; nothing if the name does not end in ":latest".
 std::optional<std::string> untagged_name(std::string_view name);
 
-// "7.6B", "596.05M": as Ollama writes it; empty for 0.
+// "7.6B", "596.05M": in the form that Ollama uses; empty for 0.
 std::string parameter_size(std::uint64_t count);
 
-// 64 hex digits, the same as long as the files are.
+// 64 hex digits, which stay the same as long as the files do.
 std::string digest(const ModelId& id, std::string_view identity);
 
 }  // namespace minerva::ollama

@@ -11,7 +11,7 @@
 namespace minerva::ollama {
 namespace {
 
-// How the base64 of each format begins.
+// The first characters of the base64 text of each format.
 struct Magic {
   std::string_view begin;
   std::string_view type;
@@ -28,7 +28,7 @@ Error wrong_at(std::string_view place, std::string_view what) {
   return {ErrorCode::kInvalidArgument, fmt::format("{} {}.", place, what), std::string(place)};
 }
 
-// The calls of one message. `pending`: those that no tool has answered yet.
+// Translates the calls of one message. `pending`: the calls that no tool has answered yet.
 Result<Json> openai_tool_calls(const Json& calls, std::string_view place, std::size_t& count,
                                std::deque<Call>& pending) {
   if (!calls.is_array()) return fail(wrong_at(place, "must be a list"));
@@ -50,7 +50,7 @@ Result<Json> openai_tool_calls(const Json& calls, std::string_view place, std::s
   return result;
 }
 
-// Whose answer a tool's message is: by id, else by name, else the oldest one.
+// The id of the call that a tool's message answers: by its id, else by its name, else the oldest call.
 std::string answered_call(const Json& message, const std::string& tool, std::deque<Call>& pending) {
   const Json* const given = find_member(message, "tool_call_id");
   const std::string id = given != nullptr && given->is_string() ? given->get<std::string>() : std::string();
@@ -77,7 +77,7 @@ bool is_user(const Json& message) {
 
 std::string image_url(std::string_view base64) {
   if (base64.starts_with("data:")) {
-    // As browsers write it. What counts is what is in it.
+    // Browsers write a data URL, whose type may be wrong: only the content counts.
     const std::size_t comma = base64.find(',');
     base64.remove_prefix(comma == std::string_view::npos ? base64.size() : comma + 1);
   }
@@ -157,7 +157,7 @@ std::optional<Json> without_oldest(const Json& messages, double part) {
   const auto to_drop = static_cast<double>(all) * (1 - part);
   std::size_t dropped = 0;
   std::size_t first_kept = 0;
-  // Whole turns: an answer without its question, or a tool's without its call, is none.
+  // Only whole turns go: an answer without its question, or a tool's answer without its call, makes no sense.
   for (std::size_t i = 0; i < last_user; ++i) {
     const bool turn_ends = is_user(messages[i + 1]);
     dropped += sizes[i];

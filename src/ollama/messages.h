@@ -1,4 +1,4 @@
-// Ollama's messages as OpenAI's, which llama.cpp's server takes.
+// Turns Ollama's messages into OpenAI's, which llama.cpp's server takes.
 //
 // Pure; any thread.
 #pragma once
@@ -9,26 +9,27 @@
 
 namespace minerva::ollama {
 
-// A list of messages: tool calls get the ids that Ollama's need not have, their arguments become text, images become
-// parts of the content. Errors: kInvalidArgument, with the place at fault.
+// Translates a list of messages. Tool calls get ids, which Ollama's may lack, and their arguments become text. Images
+// become parts of the content. Errors: kInvalidArgument, with the place at fault.
 Result<Json> openai_messages(const Json& messages);
 
-// What a message with `images` (a list of base64 texts, or nullptr) has as its content. `place`: for errors.
+// The content of a message with `images` (a list of base64 texts, or nullptr). `place`: for errors.
 // Errors: kInvalidArgument.
 Result<Json> content_of(const std::string& text, const Json* images, std::string_view place);
 
-// "data:image/png;base64,..." by what the image begins with. It is never anything but a data URL.
+// "data:image/png;base64,...", with the type that the first bytes of the image show. It never is anything but a data
+// URL.
 std::string image_url(std::string_view base64);
 
-// `messages` (OpenAI's) without so many of the oldest turns that about `part` of them is left (0 to 1), at least one. A
-// turn is what a user says and all that follows. System messages stay, and so does the last turn.
-// Nothing if there is none to leave out.
+// `messages` (in OpenAI's form) without the oldest turns, so that about `part` of them is left (0 to 1). At least one
+// turn is left out. A turn is a user's message and everything that follows it. System messages stay, and so does the
+// last turn. Nothing if there is no turn to leave out.
 std::optional<Json> without_oldest(const Json& messages, double part);
 
 std::size_t turns(const Json& messages);
 
-// OpenAI's tool calls, complete, as Ollama's: their arguments are objects. Calls whose arguments are cut off are left
-// out.
+// OpenAI's complete tool calls in Ollama's form, where arguments are objects. A call whose arguments are cut off is
+// left out.
 Json ollama_tool_calls(const Json& calls);
 
 }  // namespace minerva::ollama

@@ -12,8 +12,8 @@ namespace {
 
 enum class Kind { kWhole, kNumber, kAny };
 struct Option {
-  std::string_view name;    // Ollama's
-  std::string_view engine;  // llama.cpp's
+  std::string_view name;    // Ollama's name
+  std::string_view engine;  // llama.cpp's name
   Kind kind;
 };
 
@@ -35,7 +35,7 @@ constexpr std::array kOptions = {
     Option{"mirostat_tau", "mirostat_tau", Kind::kNumber},
     Option{"mirostat_eta", "mirostat_eta", Kind::kNumber},
     Option{"stop", "stop", Kind::kAny},
-    // Which Ollama does not have.
+    // Options that Ollama does not have.
     Option{"top_n_sigma", "top_n_sigma", Kind::kNumber},
     Option{"xtc_probability", "xtc_probability", Kind::kNumber},
     Option{"xtc_threshold", "xtc_threshold", Kind::kNumber},
@@ -48,13 +48,13 @@ constexpr std::array kOptions = {
     Option{"logit_bias", "logit_bias", Kind::kAny},
 };
 
-// As a whole number, also where a client writes all numbers as fractions. Nothing if it is none.
+// The value as a whole number, also if a client writes it as a fraction. Nothing if it is no whole number.
 std::optional<std::int64_t> whole(const Json& value) {
   if (value.is_number_integer()) {
     if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) return std::nullopt;
     return value.get<std::int64_t>();
   }
-  constexpr double kMost = 9e15;  // beyond it not each whole number is one
+  constexpr double kMost = 9e15;  // above this a double cannot hold every whole number
   if (!value.is_number_float()) return std::nullopt;
   const double number = value.get<double>();
   if (!(std::abs(number) <= kMost) || number != std::trunc(number)) return std::nullopt;
@@ -63,7 +63,7 @@ std::optional<std::int64_t> whole(const Json& value) {
 
 std::int64_t in_llamas_terms(std::string_view name, std::int64_t value, unsigned context) {
   constexpr unsigned kUnknownContext = 8192;
-  // Nothing, -1 and -2 are "until it ends by itself or its context is full".
+  // 0, -1 and -2 mean: until the answer ends by itself or the context is full.
   if (name == "num_predict" && value <= 0) return -1;
   if (name == "repeat_last_n" && value < 0) return context > 0 ? context : kUnknownContext;
   if (name == "num_keep" && value < 0) return -1;

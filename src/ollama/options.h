@@ -1,6 +1,6 @@
-// Ollama's `options`, `format` and `think` as what llama.cpp's server calls them.
+// Turns Ollama's `options`, `format` and `think` into llama.cpp's fields.
 //
-// Pure; any thread. Whether a value is sane is for the engine to say, and for api/field_limits.h.
+// Pure; any thread. The engine and api/field_limits.h judge the values.
 #pragma once
 
 #include <optional>
@@ -9,17 +9,18 @@
 
 namespace minerva::ollama {
 
-// Adds what `request` has as "options" to `engine`. What concerns how a model is loaded (num_ctx, num_gpu, ...) and
-// what is not known is passed over: it is the config's, and never a reason to load anew. llama.cpp's own names of
-// sampling parameters are taken too. `context`: tokens per conversation, for "as far back as it goes"; 0: not known.
-// Errors: kInvalidArgument naming the option.
+// Adds the "options" of `request` to `engine`. Options about how a model is loaded (num_ctx, num_gpu, ...) belong to
+// the config: they are skipped, and so are unknown ones; none of them ever loads a model anew. llama.cpp's own names of
+// sampling parameters are accepted too. `context`: tokens per conversation, for an option that means the whole context;
+// 0: not known.
+// Errors: kInvalidArgument with the option's name.
 std::optional<Error> add_options(const Json& request, unsigned context, Json& engine);
 
-// The schema that `request` has as "format": nullptr for none, an empty object for any JSON.
+// The schema in the "format" of `request`: null if there is none, an empty object for any JSON.
 // Errors: kInvalidArgument.
 Result<Json> schema_of(const Json& request);
 
-// Adds what `request` has as "think": a flag, or how hard. Errors: kInvalidArgument.
+// Adds the "think" of `request`, which is a flag or a level. Errors: kInvalidArgument.
 std::optional<Error> add_thinking(const Json& request, Json& engine);
 
 }  // namespace minerva::ollama

@@ -17,8 +17,8 @@ namespace {
 constexpr double kLongestS = 365.0 * 24 * 3600;
 constexpr int kMaxDepth = 64;
 
-// "5m", "1h30m", "300ms", "-1": as Go writes durations; without a unit it is seconds. In seconds; nothing if it is
-// none.
+// Seconds: "5m", "1h30m", "300ms", "-1", in Go's form of durations; a number without a unit is in seconds. Nothing if
+// the text is no duration.
 std::optional<double> seconds_of(std::string_view text) {
   const bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
@@ -115,7 +115,7 @@ std::optional<double> part_that_fits(std::string_view answer) {
   double room = number("n_ctx");
   const Json* const message = find_member(*error, "message");
   if ((tokens <= 0 || room <= 0) && message != nullptr && message->is_string()) {
-    // llama.cpp says so of an input that has to be computed in one batch, without members of the error.
+    // llama.cpp reports an input that is too large for one batch only in the text of the error, without members.
     int batch_tokens = 0;
     int batch = 0;
     const std::string& text = message->get_ref<const std::string&>();
@@ -145,7 +145,7 @@ Result<Request> parse_request(std::string_view body) {
   if (!request.body.is_object())
     return fail(ErrorCode::kInvalidArgument, "The request's body is no valid JSON object.");
   Result<std::string> model = text_member(request.body, "model");
-  // Its older name; some clients still send that one only.
+  // The older name of the member; some clients send only that one.
   if (model && model->empty()) model = text_member(request.body, "name");
   if (!model) return fail(model.error());
   request.model = *std::move(model);

@@ -1,6 +1,6 @@
 // What all requests of Ollama's API have in common: a JSON object with a model, `stream`, `keep_alive` and `options`.
 //
-// Pure; any thread. It does not know models: which names there are is the server's business.
+// Pure; any thread. It does not know which models exist.
 #pragma once
 
 #include <optional>
@@ -15,41 +15,41 @@ namespace minerva::ollama {
 
 using api::Json;
 
-// How long a model stays in memory after the request. Not set: as the config says.
+// How long a model stays in memory after the request. Not set: as long as the config says.
 struct KeepAlive {
-  std::optional<Duration> time;  // not set: as long as it may; 0: it leaves after the answer
+  std::optional<Duration> time;  // not set: without end; 0: it leaves after the answer
 
   bool leaves_at_once() const { return time && *time == Duration::zero(); }
   bool operator==(const KeepAlive&) const = default;
 };
 
 struct Request {
-  std::string model;  // as it was named, also as "name"
+  std::string model;  // the name in the request, also from "name"
   bool stream = true;
   bool truncate = true;
   std::optional<KeepAlive> keep_alive;
   Json body;  // the whole object
 };
 
-// Errors: kInvalidArgument, with what is wrong; also for nesting and values that the routes of an engine refuse.
+// Errors: kInvalidArgument, with what is wrong; also for nesting and values that the routes of an engine would refuse.
 Result<Request> parse_request(std::string_view body);
 
-// Holds a body for the engine to what each inference request is held to (api/field_limits.h).
+// Checks a body for the engine against the limits of inference requests (api/field_limits.h).
 // Errors: kInvalidArgument.
 std::optional<Error> over_limits(std::string_view engine_body);
 
-// Text from outside: nothing if it is no JSON; what is nested too deep to be printed is left out.
+// Parses a text from outside. Nothing if it is no JSON. What is nested too deep to be printed is left out.
 std::optional<Json> parse_foreign(std::string_view text);
 
-// A member of that type; nothing if it is absent or null. Errors: kInvalidArgument naming it.
+// The member with that type; nothing if it is absent or null. Errors: kInvalidArgument with its name.
 Result<std::string> text_member(const Json& object, const char* name);
 Result<bool> flag_member(const Json& object, const char* name, bool otherwise);
-// nullptr if it is absent or null.
+// The member; nullptr if it is absent or null.
 const Json* find_member(const Json& object, const char* name);
-// Whether it is the text "", which clients of Ollama send for what they do not set.
+// Whether the value is the text "", which Ollama's clients send for what they do not set.
 bool is_empty_text(const Json& value);
 
-// Of an engine's refusal: what part of the request's tokens its context has room for (0 to 1); nothing if it was
+// By an engine's refusal: the part of the request's tokens that fits into its context (0 to 1). Nothing if the engine
 // refused for another reason.
 std::optional<double> part_that_fits(std::string_view answer);
 

@@ -70,7 +70,7 @@ bool matches(std::string_view pattern, std::string_view host) {
   return host.size() > pattern.size() - 1 && host.ends_with(pattern.substr(1));
 }
 
-// Source: the special-purpose registries of RFC 6890, as far as one machine may be reached by them.
+// Source: the registries of special-purpose addresses of RFC 6890, as far as they matter to a connection.
 bool is_public_v4(std::uint32_t address) {
   struct Range {
     std::uint32_t first;

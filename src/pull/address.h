@@ -1,4 +1,4 @@
-// Addresses: where a download may go. Each address that a download leads to is judged here, redirects included.
+// Addresses: where a download may go. Each address of a download is judged here, those of redirects included.
 //
 // Plain values over libcurl's URL parser; any thread. Nothing here connects or asks a name server.
 #pragma once
@@ -15,29 +15,29 @@ namespace minerva::pull {
 
 struct Url {
   std::string scheme;  // "https" or "http"
-  std::string host;    // small letters, without brackets
-  std::string port;    // always there: "443"
-  std::string path;    // begins with a slash; with the query
+  std::string host;    // lower case, without brackets
+  std::string port;    // always set: "443"
+  std::string path;    // begins with a slash; includes the query
 
   std::string text() const;
   bool same_origin(const Url& other) const;
-  bool is_loopback() const;  // by the host's name: localhost, 127.x.x.x or ::1
+  bool is_loopback() const;  // by the name of the host: localhost, 127.x.x.x or ::1
 };
 
-// An absolute http or https address without a user's name in it; a fragment is dropped. Errors: kInvalidArgument.
+// Parses an absolute http or https address. It may have no user name; a fragment is dropped. Errors: kInvalidArgument.
 Result<Url> parse_url(std::string_view text);
-// Where "Location: `location`" of an answer of `base` leads. Errors: as parse_url().
+// The address that "Location: `location`" means in an answer of `base`. Errors: as parse_url().
 Result<Url> follow(const Url& base, std::string_view location);
 
 class HostRules {
  public:
-  // `allowed`: "host", "*.host" (what is below it) or "*". The hub's own host is always allowed.
+  // `allowed`: "host", "*.host" (its subdomains) or "*". The hub's own host is always allowed.
   HostRules(Url hub, std::vector<std::string> allowed) : hub_(std::move(hub)), allowed_(std::move(allowed)) {}
 
   const Url& hub() const { return hub_; }
   // Errors: kForbidden: the host is not allowed, or the address is plain HTTP to another machine.
   Result<void> check(const Url& url) const;
-  // Whether the operator named exactly this host, so that it may be in a private network.
+  // Whether the operator allowed exactly this host, so that it may be in a private network.
   bool may_be_private(std::string_view host) const;
 
  private:
@@ -45,8 +45,8 @@ class HostRules {
   std::vector<std::string> allowed_;
 };
 
-// Whether an IP address is one of the public Internet's: no loopback, private, link-local, shared, multicast or
-// reserved one, nor IPv6 that stands for such an IPv4 address.
+// Whether an IP address belongs to the public Internet: it is not loopback, private, link-local, shared, multicast or
+// reserved, nor an IPv6 address that means such an IPv4 address.
 bool is_public_address(const sockaddr& address);
 
 }  // namespace minerva::pull

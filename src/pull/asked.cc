@@ -10,9 +10,9 @@
 namespace minerva::pull {
 namespace {
 
-constexpr std::size_t kLongestName = 96;   // of an organisation or a repository, as the hub has it
+constexpr std::size_t kLongestName = 96;   // of an organisation or a repository, by the hub's rules
 constexpr std::size_t kLongestPath = 500;  // bytes
-constexpr std::size_t kDeepest = 4;        // folders; the catalog looks at three
+constexpr std::size_t kDeepest = 4;        // folders; the catalog looks only three deep
 
 bool is_word(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
@@ -35,7 +35,7 @@ Failure unreadable(std::string_view text) {
               "model");
 }
 
-// What of `text` is left behind the hub's own address or name; nothing if it begins otherwise.
+// The part of `text` behind the hub's address or name; nothing if it begins with neither.
 std::optional<std::string_view> behind_hub(std::string_view text, const Url& hub) {
   for (const std::string_view prefix : {"hf.co/", "huggingface.co/", "https://hf.co/", "https://huggingface.co/"}) {
     if (text.starts_with(prefix)) return text.substr(prefix.size());
@@ -64,7 +64,7 @@ Result<Asked> parse_repo(std::string_view text, std::string_view whole) {
   while (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.empty()) return asked;
   rest.remove_prefix(1);
-  // As the hub's pages have it: /resolve/main/x.gguf, /blob/main/x.gguf, /tree/main.
+  // The forms of the hub's pages: /resolve/main/x.gguf, /blob/main/x.gguf, /tree/main.
   for (const std::string_view kind : {"resolve/", "blob/", "tree/"}) {
     if (!rest.starts_with(kind)) continue;
     rest.remove_prefix(kind.size());
@@ -78,7 +78,7 @@ Result<Asked> parse_repo(std::string_view text, std::string_view whole) {
   if (!is_safe_path(rest)) return unreadable(whole);
   const std::string_view name = rest.substr(rest.rfind('/') + 1);
   if (!is_gguf_file_name(name)) {
-    // "org/repo/stem" is what a model of several that end alike is called.
+    // "org/repo/stem" is the name of a model if several files of the repository end alike.
     if (rest != name) return unreadable(whole);
     asked.quant = rest;
     return asked;
@@ -107,7 +107,7 @@ bool is_safe_path(std::string_view path) {
   while (true) {
     const std::size_t end = std::min(path.find('/'), path.size());
     const std::string_view part = path.substr(0, end);
-    // No hidden ones either, which covers "." and "..".
+    // Hidden names are not safe either; these include "." and "..".
     if (part.empty() || part.size() > 255 || part.starts_with('.')) return false;
     if (std::any_of(part.begin(), part.end(), [](char c) {
           const auto byte = static_cast<unsigned char>(c);

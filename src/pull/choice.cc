@@ -15,7 +15,7 @@ namespace minerva::pull {
 namespace {
 
 constexpr Bytes kForComputing = Bytes::mib(256);
-constexpr std::size_t kMostNamed = 12;  // choices in a sentence
+constexpr std::size_t kMostNamed = 12;  // choices that a sentence names
 
 Bytes expected_memory(Bytes size) { return size + Bytes(size.count() / 8) + kForComputing; }
 
@@ -30,7 +30,8 @@ std::string folder_of(std::string_view path) {
   return std::string(slash == std::string_view::npos ? std::string_view() : path.substr(0, slash));
 }
 
-// By how a projector is stored: engines run the halves best, and the rest is better than none.
+// Ranks projectors by their type of numbers: engines are fastest with the 16-bit types, and any type is better than
+// none.
 int projector_rank(const std::string& path) {
   const std::string name = lower_case(base_name(path));
   constexpr std::array<std::string_view, 4> kOrder = {"-f16", "bf16", "q8_0", "f32"};
@@ -40,7 +41,7 @@ int projector_rank(const std::string& path) {
   return name.find("f16") != std::string::npos ? 0 : static_cast<int>(kOrder.size());
 }
 
-// The projector that a model in `folder` gets: one beside it before one at the top.
+// The projector for a model in `folder`: one in the same folder, else one at the top.
 const RemoteFile* find_projector(const std::vector<const RemoteFile*>& projectors, const std::string& folder) {
   const RemoteFile* best = nullptr;
   const auto key = [&](const RemoteFile& file) {
@@ -60,7 +61,8 @@ struct Draft {
   std::vector<std::size_t> owners;  // indices of models
 };
 
-// The draft of a kind that the model `at` gets: one of its own precision, else a precise one, else the smallest.
+// The draft of one kind for the model `at`: one of the model's own precision, else one of high precision, else the
+// smallest.
 const RemoteFile* find_draft(const std::vector<Draft>& drafts, bool mtp, std::size_t at, const std::string& tag) {
   const RemoteFile* best = nullptr;
   std::tuple<bool, bool, Bytes, std::string> least;
@@ -76,7 +78,7 @@ const RemoteFile* find_draft(const std::vector<Draft>& drafts, bool mtp, std::si
   return best;
 }
 
-// Whether a tag says at least what Q4_K_M does; one that says no number of bits is taken at its size.
+// Whether a tag has at least the precision of Q4_K_M. A tag that names no number of bits is accepted.
 bool at_least_q4_k_m(std::string_view tag) {
   const std::size_t digit = tag.find_first_of("0123456789");
   if (digit == std::string_view::npos) return true;

@@ -1,4 +1,4 @@
-// Choice: one model of a repository that can be pulled, with all files it needs, and which of them fits this machine.
+// Choice: a model of a repository that can be pulled, with all files it needs, and whether it fits this machine.
 //
 // Pure functions; any thread.
 #pragma once
@@ -16,8 +16,8 @@
 namespace minerva::pull {
 
 enum class Fit {
-  kFits,         // with the default context, as far as the sizes of its files tell
-  kFitsSmaller,  // its weights do; context, slots or caches have to be smaller
+  kFits,         // with the default context, by the sizes of its files
+  kFitsSmaller,  // the weights fit, but context, slots or caches have to be smaller
   kDoesNotFit,
 };
 std::string_view fit_text(Fit fit);  // "fits", "fits smaller", "does not fit"
@@ -28,18 +28,19 @@ struct Companion {
 };
 
 struct Choice {
-  ModelId name;     // to ask for, once it is here: "org/repo:Q4_K_M"
-  std::string tag;  // what that has behind the repository: "Q4_K_M", or the stem
-  // All of its parts, the first one first, then its projector and the companions that were asked for.
+  ModelId name;     // the name to ask for once the model is here: "org/repo:Q4_K_M"
+  std::string tag;  // the part of the name behind the repository: "Q4_K_M", or the stem
+  // All parts of the model, the first one first; then its projector and the companions that were asked for.
   std::vector<RemoteFile> files;
-  std::vector<Companion> companions;  // that it can have, one of a kind
-  Bytes size;                         // of all
-  Bytes expected_memory;              // an estimate: only its inspection knows
+  std::vector<Companion> companions;  // companions that it can have, one of each kind
+  Bytes size;                         // of all files
+  Bytes expected_memory;              // an estimate: only an inspection knows
   Fit fit = Fit::kDoesNotFit;
 };
 
-// The models among `files`, the largest first. One of which a part is missing is none; drafts, adapters and importance
-// matrices are none. The repository's projector comes along with each, and what of `with` there is for it.
+// The models among `files`, the largest first. A model that lacks a part is left out; drafts, adapters and importance
+// matrices are no models. Each choice gets the repository's projector, and those companions in `with` that there are
+// for it.
 std::vector<Choice> choices_of(std::string_view repo, const std::vector<RemoteFile>& files, Bytes budget,
                                With with = {});
 
@@ -47,10 +48,10 @@ struct Chosen {
   Choice choice;
   std::string why;  // a sentence
 };
-// What was asked for, or what fits best: the largest that fits and is at least Q4_K_M; else the largest that fits; else
-// the smallest that fits with less than usual.
-// Errors: kModelNotFound, with what there is, also if it has no companion of a kind that was asked for; kInvalidModel:
-// there is no GGUF model; kBudgetExceeded: none fits.
+// The model that was asked for, or the one that fits best: the largest one that fits and has at least Q4_K_M; else the
+// largest one that fits; else the smallest one that fits with less than usual.
+// Errors: kModelNotFound, with what there is; also if the model has no companion of a kind that was asked for.
+// kInvalidModel: there is no GGUF model. kBudgetExceeded: none fits.
 Result<Chosen> choose(const Asked& asked, const std::vector<Choice>& choices, Bytes budget);
 
 }  // namespace minerva::pull

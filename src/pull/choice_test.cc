@@ -46,7 +46,7 @@ TEST(Choice, TheModelsOfARepository) {
 TEST(Choice, TheLargestThatFits) {
   EXPECT_EQ(chosen_tag(Bytes::gib(64)), "F16");
   EXPECT_EQ(chosen_tag(Bytes::gib(12)), "Q8_0");
-  EXPECT_EQ(chosen_tag(Bytes::mib(8600)), "Q4_K_M");  // Q8_0 would have no room for its context
+  EXPECT_EQ(chosen_tag(Bytes::mib(8600)), "Q4_K_M");  // Q8_0 would leave no room for the context
   EXPECT_EQ(chosen_tag(Bytes::mib(5800)), "Q4_K_S");
   EXPECT_EQ(chosen_tag(Bytes::mib(4000)), "Q2_K");
   EXPECT_EQ(chosen_tag(Bytes::mib(3100)), "Q2_K");  // with less than usual
@@ -120,7 +120,7 @@ TEST(Choice, ADraftThatIsNotThereIsRefused) {
   EXPECT_EQ(refused.error().param, "with");
   asked.with = {.mtp = true};
   EXPECT_TRUE(choose(asked, choices_of("o/m", kRepo, Bytes::gib(64), asked.with), Bytes::gib(64)));
-  // Another model's is none of this one's.
+  // The companion of another model does not count.
   const auto choices = choices_of("o/m", {file("a-Q8_0.gguf", 20), file("b-Q8_0.gguf", 10), file("mtp-b.gguf", 1)},
                                   Bytes::gib(1), {.mtp = true});
   ASSERT_EQ(choices.size(), 2U);

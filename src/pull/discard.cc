@@ -22,7 +22,7 @@ void remove_file(const fs::path& path) {
   }
 }
 
-// Whether a file of any commit is that blob; also if that cannot be told.
+// Whether a file of any commit is a link to that blob. Also true if that cannot be found out.
 bool has_links(const HubLayout& layout, const std::string& etag) {
   const fs::path blob = layout.blob(etag);
   const fs::path snapshots = layout.folder() / "snapshots";

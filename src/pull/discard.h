@@ -1,7 +1,8 @@
-// Discard: what came of a download that was cancelled leaves the disk.
+// Discard: removes from the disk what a cancelled download has made.
 //
 // Threading: any thread; blocks on the disk. It removes files that a pull made and that no model has: parts, and blobs
-// that nothing in their repository links to. Another program's files, and one whose lock another program has, stay.
+// to which nothing in their repository links. It leaves files of other programs, and files whose lock another program
+// has.
 #pragma once
 
 #include <string>
@@ -12,7 +13,7 @@
 
 namespace minerva::pull {
 
-// `made`: Progress::made of the download of `asked`. What cannot be removed stays, with a line in the log.
+// `made`: Progress::made of the download of `asked`. A file that cannot be removed stays, with a line in the log.
 void discard(const FetchSettings& settings, const Asked& asked, const std::vector<std::string>& made);
 
 }  // namespace minerva::pull

@@ -17,14 +17,14 @@ namespace minerva::pull {
 namespace {
 
 constexpr Duration kSavePeriod = std::chrono::seconds(1);
-constexpr int kNice = 10;  // engines answer somebody who waits
+constexpr int kNice = 10;  // engines have precedence: a request waits for them
 
 std::string make_id() {
   static std::mt19937_64 random{std::random_device{}()};
   return fmt::format("pull-{:016x}", random());
 }
 
-// Addresses may be signed.
+// The name without its query, since an address may be signed.
 std::string loggable(const Job& job) { return job.name.substr(0, job.name.find('?')); }
 
 }  // namespace
@@ -97,7 +97,7 @@ Result<const Job*> Downloads::pull(const std::string& name, With with) {
   job.name = name;
   job.with = with;
   job.created = std::chrono::system_clock::now();
-  // What an earlier try has left is this one's now.
+  // The new job takes over what an earlier, failed job has made.
   for (Job& other : jobs_) {
     if (other.state != JobState::kFailed || other.placed || other.name != name) continue;
     if (!other.progress.made.empty() && !is_doubtful(job)) job.boot = other.boot;
@@ -206,7 +206,7 @@ Result<void> Downloads::begin(std::unique_ptr<Work> work, std::function<std::fun
   works_.push_back(std::move(work));
   try {
     started.thread = std::thread([this, &started, run = std::move(run), still = std::weak_ptr(alive_)] {
-      ::setpriority(PRIO_PROCESS, 0, kNice);  // of this thread, and of those that it starts
+      ::setpriority(PRIO_PROCESS, 0, kNice);  // for this thread, and for those that it starts
       std::function<void()> then = run(started);
       loop_.post([this, &started, still, then = std::move(then)] {
         if (still.expired()) return;
@@ -229,7 +229,7 @@ void Downloads::forget(Work* work) {
 
 void Downloads::begin_next() {
   if (finishing_) return;
-  // One that was cancelled may still be ending: its files are not another's yet.
+  // A cancelled job may still be ending: until then no other job may use its files.
   const bool busy = std::any_of(works_.begin(), works_.end(), [](const auto& work) { return !work->job.empty(); });
   const auto next =
       std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::kQueued; });
@@ -400,7 +400,7 @@ void Downloads::take_progress(const std::string& id, const Progress& progress) {
   count_received(progress.received);
   Job* const job = find_job(id);
   if (job == nullptr || job->state != JobState::kRunning) return;
-  // What a restart has to know.
+  // Whether something changed that the next process has to know.
   const bool pins = job->progress.commit != progress.commit || job->progress.file != progress.file ||
                     job->progress.made != progress.made;
   job->progress = progress;

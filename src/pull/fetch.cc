@@ -21,20 +21,20 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMostText = 16 << 20;  // bytes of a list of files
-constexpr std::size_t kMostFiles = 20'000;   // of a repository
-constexpr int kMostPages = 40;               // of its list
-constexpr int kMostFailures = 5;             // without a new byte in between
+constexpr std::size_t kMostFiles = 20'000;   // in a repository
+constexpr int kMostPages = 40;               // of the list of files
+constexpr int kMostFailures = 5;             // in a row without a new byte
 constexpr auto kFirstPause = std::chrono::seconds(1);
 constexpr auto kLongestPause = std::chrono::seconds(30);
-constexpr auto kLockPeriod = std::chrono::seconds(1);  // nobody tells when another program's lock is free
-constexpr Bytes kDiskReserve = Bytes::mib(64);         // that stays free
+constexpr auto kLockPeriod = std::chrono::seconds(1);  // nobody reports when another program's lock is free
+constexpr Bytes kDiskReserve = Bytes::mib(64);         // stays free
 
 bool is_file_of(const fs::path& path, Bytes size) {
   std::error_code error;
   return fs::is_regular_file(path, error) && fs::file_size(path, error) == size.count() && !error;
 }
 
-// Each part of a path, the slashes in between left as they are.
+// Encodes each part of a path, and leaves the slashes between the parts.
 std::string encode_path(std::string_view path) {
   std::string text;
   while (true) {
@@ -46,8 +46,8 @@ std::string encode_path(std::string_view path) {
   }
 }
 
-// Large enough that a request for each costs nothing, and small enough that the hash reads most of what is in memory
-// still.
+// A piece is so large that one more request costs nothing, and so small that the hash still finds most of it in the
+// page cache.
 Bytes piece_size(Bytes size, unsigned parallel) {
   constexpr std::uint64_t kPieces = 32;
   return parallel < 2 ? Bytes() : std::clamp(Bytes(size.count() / kPieces), Bytes::mib(16), Bytes::mib(256));
@@ -99,7 +99,7 @@ Url Fetch::hub_url(const std::string& path) const {
 std::string Fetch::page_of(const std::string& repo) const {
   Url url = hub_url("/" + repo);
   std::string text = url.text();
-  // People's browsers know the port.
+  // The hub's address for a person's browser, which needs no port.
   if (const std::size_t at = text.find(":443/"); at != std::string::npos) text.erase(at, 4);
   return text;
 }
@@ -283,7 +283,7 @@ Result<std::string> Fetch::try_file(const HubLayout& layout, const Repo& repo, c
                                             file.path));
   }
   if (proof.hex != file.proof.hex && file.proof.kind != Proof::Kind::kNone) {
-    // Another content than the list said: what came of that one is of no use any more.
+    // The content is another one than the list said: what came of the old one is useless.
     PartFile::remove(layout.part(file.proof.hex));
     std::erase(progress_.made, file.proof.hex);
   }
@@ -357,7 +357,7 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
   fs::create_directories(folder, error);
   if (error) return fail(ErrorCode::kIo, fmt::format("cannot make {}: {}", folder.string(), error.message()));
   const fs::path path = folder / fmt::format("{}-{}{}", name, short_hash(asked.url + " " + facts.etag), kPartEnding);
-  // Of another content than there is now, what came is of no use any more.
+  // What came of another content than the present one is useless.
   std::erase(progress_.made, path.filename());
   discard(settings_, asked, std::exchange(progress_.made, {}));
   note_made(path.filename().string());
@@ -379,7 +379,7 @@ Result<void> Fetch::try_url(const Asked& asked, const fs::path& target) {
   return part.finish(target, PartFile::Durability::kFirst);  // nobody could prove it again
 }
 
-// ---- telling ----
+// ---- reports ----
 
 void Fetch::note_made(const std::string& name) {
   std::vector<std::string>& made = progress_.made;

@@ -1,12 +1,12 @@
-// Fetch: the work of one job, from what somebody asked for to files in their places.
+// Fetch: does the work of one job, from the name that somebody asked for to files in their places.
 //
-// A file is in the catalog's sight only once it is complete and its hash is the one that the hub said; all files of a
-// model get their names together. The commit is taken at the start and kept; each try asks the hub for the file's
-// address again, since signed ones end. A line that is lost, a busy hub and an address that has ended are tried again,
-// a bounded number of times without a new byte.
+// The catalog can see a file only once the file is complete and has the hash that the hub said; all files of a model
+// get their names together. The commit is found at the start and kept. Each try asks the hub for the file's address
+// again, since signed addresses expire. It tries again after a lost connection, a busy hub and an expired address, a
+// bounded number of times without a new byte.
 //
-// Threading: one thread; calls block, and fetch the ranges of a large file by threads of their own. The Stop may be set
-// from another one. It keeps no table of jobs (downloads.h).
+// Threading: one thread; calls block, and use more threads for the ranges of a large file. Another thread may set the
+// Stop. It keeps no table of jobs (downloads.h).
 #pragma once
 
 #include <chrono>
@@ -31,68 +31,68 @@ class PartFile;
 class Transfer;
 
 struct FetchSettings {
-  std::vector<std::string> hosts;  // HostRules
+  std::vector<std::string> hosts;  // in the form of HostRules
   Bytes max_rate;                  // per second, of all ranges together; 0: no limit
   std::chrono::seconds stall_timeout{30};
-  unsigned parallel = 1;             // ranges of one file at once, each by a connection of its own
-  std::filesystem::path hub_cache;   // where repositories' files go
-  std::filesystem::path models_dir;  // where a file of another host goes
-  Bytes budget;                      // of all models' memory
+  unsigned parallel = 1;             // ranges of one file at once, each on its own connection
+  std::filesystem::path hub_cache;   // the folder for files of repositories
+  std::filesystem::path models_dir;  // the folder for a file of another host
+  Bytes budget;                      // the memory for all models
   std::string agent;
 };
 
-// How far it is.
+// How far the work has come.
 struct Progress {
   std::string doing;   // "fetching x.gguf"
-  std::string commit;  // once known, as what follows
-  std::string file;    // the first one of the model, in the repository
-  std::string why;     // that model
+  std::string commit;  // once it is known, like the members below
+  std::string file;    // the first file of the model, in the repository
+  std::string why;     // why this model was chosen
   std::string licence;
   Bytes size;  // of all files
   Bytes done;
   double rate = 0;             // bytes per second
-  std::uint64_t received = 0;  // bytes over the line, in this run
-  // What this job has put on the disk, or is about to, that no model has yet: ETags of blobs and their parts; of
-  // another host the name of the part.
+  std::uint64_t received = 0;  // bytes over the line in this run
+  // What this job has put on the disk, or is about to, and what no model has yet: the ETags of blobs and their parts;
+  // for another host the name of the part.
   std::vector<std::string> made = {};
   std::vector<std::string> files = {};  // of the model, in the repository
 };
 
 struct Fetched {
-  std::string repo;  // empty: of another host
-  std::string file;  // its first one: in the repository, or its name in the models folder
+  std::string repo;  // empty: the file is from another host
+  std::string file;  // its first file: in the repository, or its name in the models folder
 };
 
 struct Listing {
   std::string repo;
   std::string licence;
   bool gated = false;
-  std::optional<Bytes> disk_free;  // where they would go
+  std::optional<Bytes> disk_free;  // in the folder for the files
   std::vector<Choice> choices;
-  std::string chosen;  // name of the one that a pull would take; empty: none
-  std::string why;     // that one, or why none
+  std::string chosen;  // the name of the choice that a pull would take; empty: none
+  std::string why;     // why that one, or why none
 };
 
 class Fetch {
  public:
   using Report = std::function<void(const Progress&)>;
-  // Whether a name of Progress::made is on disk in a table of jobs, so that its file may get its name before the disk
-  // has its bytes (placed.h). Called on this thread.
+  // Whether a table of jobs on disk has a name of Progress::made. Then its file may get its own name before its bytes
+  // are on disk (placed.h). Called on this thread.
   using IsRecorded = std::function<bool(const std::string& name)>;
-  // `report` is called on this thread, at each step and twice a second at most in between.
+  // `report` is called on this thread: at each step, and at most twice a second in between.
   Fetch(FetchSettings settings, const Stop& stop, Report report, IsRecorded is_recorded);
   Fetch(const Fetch&) = delete;
   Fetch& operator=(const Fetch&) = delete;
   ~Fetch();
 
-  // `pinned`: what an earlier try had found out, to go on with. Errors: in sentences that say what to do.
+  // `pinned`: what an earlier try has found, to go on with. Errors: in sentences that say what to do.
   struct Pinned {
     std::string commit;
     std::string file;
     std::vector<std::string> made;
   };
   Result<Fetched> run(const std::string& name, With with, const Pinned& pinned);
-  // What there is of it, without fetching any. Errors: as run().
+  // Lists what there is, and fetches none of it. Errors: as run().
   Result<Listing> list(const std::string& name, With with);
   const Progress& progress() const { return progress_; }  // as it was reported last, or is about to be
 
@@ -109,7 +109,7 @@ class Fetch {
   Result<Fetched> run_repo(Asked asked, const Pinned& pinned);
   Result<Fetched> run_url(const Asked& asked);
 
-  // A file of a repository; its ETag, by which the blob is called.
+  // Fetches a file of a repository. Returns its ETag, which is the name of the blob.
   Result<std::string> fetch_file(const HubLayout& layout, const Repo& repo, const RemoteFile& file);
   Result<std::string> try_file(const HubLayout& layout, const Repo& repo, const RemoteFile& file);
   Result<void> try_url(const Asked& asked, const std::filesystem::path& target);
@@ -119,10 +119,10 @@ class Fetch {
     std::string name;  // for people
     std::string repo;  // empty: of another host
   };
-  struct Lines;  // by which its pieces come at once
-  // What is missing of `part`.
+  struct Lines;  // the state of a file whose pieces come at once
+  // Fetches what `part` lacks.
   Result<void> receive(PartFile& part, const Source& source);
-  // The same of all pieces that nobody else takes.
+  // Fetches pieces of `part` that no other thread has taken, until there are none.
   void receive_pieces(Transfer& transfer, PartFile& part, const Source& source, Lines& lines);
   Result<void> receive_piece(Transfer& transfer, PartFile& part, std::size_t piece, const Source& source, Lines& lines);
   // Why an answer that has ended did not bring the whole piece.
@@ -131,7 +131,7 @@ class Fetch {
   Result<void> prove(PartFile& part, const std::string& name);
   Result<void> check_disk(const std::filesystem::path& where, Bytes needed) const;
 
-  // `step` until it succeeds, fails for good, or brought no new byte too many times.
+  // Repeats `step` until it succeeds, fails for good, or has brought no new byte for too many times.
   template <typename T>
   Result<T> with_retries(const std::function<Result<T>()>& step);
   Error refused(const Answer& answer, const std::string& repo) const;
@@ -148,8 +148,8 @@ class Fetch {
   HubSettings hub_;
   std::unique_ptr<Transfer> transfer_;
   Progress progress_;
-  Bytes complete_;             // of the files that are in their places
-  std::uint64_t counted_ = 0;  // of what was received, in the rate
+  Bytes complete_;             // bytes of the files that are in their places
+  std::uint64_t counted_ = 0;  // the bytes that the rate counts already
   TimePoint rated_{};
 };
 

@@ -16,8 +16,9 @@
 namespace minerva::pull {
 namespace {
 
-constexpr std::size_t kBlock = 1 << 20;                       // bytes
-constexpr auto kStopPeriod = std::chrono::milliseconds(100);  // a Stop wakes nobody who waits for something else too
+constexpr std::size_t kBlock = 1 << 20;  // bytes
+// a Stop cannot wake a thread that also waits for something else
+constexpr auto kStopPeriod = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -28,7 +29,7 @@ Hasher::Hasher(int file, Proof::Kind kind, std::uint64_t size) : file_(file), si
   EVP_DigestInit_ex(context_.get(), is_git ? EVP_sha1() : EVP_sha256(), nullptr);
   if (!is_git) return;
   const std::string head = fmt::format("blob {}", size);
-  EVP_DigestUpdate(context_.get(), head.c_str(), head.size() + 1);  // with its zero
+  EVP_DigestUpdate(context_.get(), head.c_str(), head.size() + 1);  // with the zero at its end
 }
 
 Hasher::~Hasher() { end_thread(); }
@@ -61,7 +62,7 @@ void Hasher::reach(std::uint64_t end) {
   if (end < kBlock) return;
   try {
     thread_ = std::thread([this] { run(); });
-  } catch (const std::system_error&) {  // no thread is to be had: hex() does it, later and as right
+  } catch (const std::system_error&) {  // no more threads: hex() hashes later, with the same result
   }
 }
 

@@ -1,8 +1,8 @@
-// Hasher: the hash of a file while that is written, in hex digits. It reads behind those who write, from the page cache
-// as a rule: so it does not matter in which order the pieces of a file come.
+// Hasher: hashes a file while the file is written. It reads what was written, as a rule from the page cache. So the
+// pieces of a file may come in any order.
 //
-// Threading: one thread calls at a time. Hashing is done on a thread of its own as soon as there is more than a little:
-// at the rate of a fast line it takes as long as writing does. It does not know what the hash should be.
+// Threading: one thread calls at a time. A thread of its own hashes as soon as there is more than a little: at the rate
+// of a fast line hashing takes as long as writing. It does not know what the hash should be.
 #pragma once
 
 #include <condition_variable>
@@ -22,17 +22,17 @@ namespace minerva::pull {
 
 class Hasher {
  public:
-  // As a proof of that kind has it, of a file of `size` bytes. `file` is open for reading, and outlives the hasher.
+  // Hashes for a proof of that kind, of a file of `size` bytes. `file` is open for reading, and outlives the hasher.
   // Requires: not Kind::kNone.
   Hasher(int file, Proof::Kind kind, std::uint64_t size);
   Hasher(const Hasher&) = delete;
   Hasher& operator=(const Hasher&) = delete;
   ~Hasher();
 
-  // The bytes before `end` are in the file, to stay as they are. Requires: no fewer than before.
+  // The bytes before `end` are in the file and will not change. Requires: `end` is not smaller than before.
   void reach(std::uint64_t end);
-  // Of all of it; waits for that. Requires: asked once, reach(size).
-  // Errors: kIo: it cannot be read; kCancelled: `stop` was set.
+  // The hash of the whole file, in hex digits; waits for it. Requires: called once, after reach(size).
+  // Errors: kIo: the file cannot be read; kCancelled: `stop` was set.
   Result<std::string> hex(const Stop& stop);
 
  private:
@@ -41,13 +41,13 @@ class Hasher {
   };
   // Hashes the next bytes before `end`. false: they cannot be read.
   bool hash_some(std::uint64_t end);
-  bool is_worth_it() const;  // to go on. Requires: mutex_ is held
+  bool is_worth_it() const;  // whether there is enough to hash. Requires: mutex_ is held
   void run();
   void end_thread();
 
   int file_;
   std::uint64_t size_;
-  // The thread's, as long as there is one.
+  // Belongs to the thread while there is one.
   std::unique_ptr<evp_md_ctx_st, ContextDeleter> context_;
   std::string buffer_;
 

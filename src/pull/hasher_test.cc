@@ -81,7 +81,7 @@ TEST_F(HasherTest, IsStopped) {
 
 TEST_F(HasherTest, SaysThatAFileCannotBeRead) {
   write("abc");
-  Hasher hasher(file_, Proof::Kind::kSha256, 10);  // it was cut off since
+  Hasher hasher(file_, Proof::Kind::kSha256, 10);  // the file was cut off since
   hasher.reach(10);
   const auto failed = hasher.hex(stop_);
   ASSERT_FALSE(failed);

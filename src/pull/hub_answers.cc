@@ -24,7 +24,7 @@ Failure not_understood(std::string_view what) {
       fmt::format("The hub's answer cannot be read ({}). Try again, or check that HF_ENDPOINT is a model hub.", what));
 }
 
-// Discarded where it is no JSON, or nested too deep.
+// Parses JSON. Discarded if it is no JSON, or nested too deep.
 json parse(std::string_view text) {
   const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kDeepestJson; };
   return json::parse(text, shallow, /*allow_exceptions=*/false);
@@ -57,7 +57,7 @@ const std::string* find(const Fields& fields, const char* name) {
   return it == fields.end() ? nullptr : &it->second;
 }
 
-// A licence's name is shown to people: a word, or nothing.
+// The name of a licence if it is one word, else nothing: people see it.
 std::string word(std::string text) {
   const bool plain =
       text.size() <= kLongestWord && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });

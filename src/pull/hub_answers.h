@@ -1,4 +1,4 @@
-// What the model hub answers, read as foreign bytes: its JSON, its header fields, its refusals.
+// The answers of the model hub, read as foreign bytes: its JSON, its header fields, its refusals.
 //
 // Pure functions; any thread. They fetch nothing.
 #pragma once
@@ -15,14 +15,14 @@
 
 namespace minerva::pull {
 
-// Header fields by their names in small letters; of a field that is there twice the last counts.
+// Header fields by their names in lower case. If a field comes twice, the last one counts.
 using Fields = std::map<std::string, std::string>;
 
-// What proves a file's content.
+// The hash that proves a file's content.
 struct Proof {
   enum class Kind { kNone, kSha256, kGitBlob };
   Kind kind = Kind::kNone;
-  std::string hex;  // 64 digits, or git's 40: SHA-1 over "blob SIZE\0" and the content
+  std::string hex;  // 64 digits of SHA-256, or 40 of git's SHA-1 over "blob SIZE\0" and the content
 
   bool operator==(const Proof&) const = default;
 };
@@ -37,28 +37,28 @@ struct RemoteFile {
 
 struct RepoFacts {
   std::string commit;
-  std::string licence;  // empty: it says none
-  bool gated = false;   // its licence must be accepted on the hub's page first
+  std::string licence;  // empty: the repository says none
+  bool gated = false;   // the user must first accept the licence on the hub's page
 };
-// Of GET /api/models/{repo}/revision/{revision}. Errors: kIo.
+// Parses the answer of GET /api/models/{repo}/revision/{revision}. Errors: kIo.
 Result<RepoFacts> parse_repo_facts(std::string_view json);
 
-// Of GET /api/models/{repo}/tree/{commit}?recursive=true: its files; those whose paths are not safe are left out.
-// Errors: kIo, also for more than `most`.
+// Parses the answer of GET /api/models/{repo}/tree/{commit}?recursive=true. Returns its files, without those whose
+// paths are not safe. Errors: kIo, also for more than `most` files.
 Result<std::vector<RemoteFile>> parse_tree(std::string_view json, std::size_t most);
-// The address in `Link: <...>; rel="next"`; nothing if that was the last page.
+// The address in `Link: <...>; rel="next"`; nothing on the last page.
 std::optional<std::string> next_page(const Fields& fields);
 
-// What HEAD of a file says about it, the linked file's fields before those of the answer itself.
+// What the answer to HEAD says about a file. The fields about the linked file come before those of the answer itself.
 struct FileFacts {
-  std::string commit;         // empty: it says none
+  std::string commit;         // empty: the answer says none
   std::string etag;           // without quotes and W/; empty: none
-  bool weak = false;          // the ETag names a meaning, no bytes
-  std::optional<Bytes> size;  // of the linked file where there is one
-  bool linked = false;        // X-Linked-Etag is there
+  bool weak = false;          // a weak ETag: it does not name exact bytes
+  std::optional<Bytes> size;  // of the linked file if there is one
+  bool linked = false;        // the answer has X-Linked-Etag
 };
 FileFacts read_file_facts(const Fields& fields);
-// What an ETag of the hub proves: 64 hex digits or 40.
+// The proof in an ETag of the hub: 64 hex digits or 40.
 Proof proof_of_etag(std::string_view etag);
 
 // "bytes 5-9/10".
@@ -68,13 +68,13 @@ struct ContentRange {
 };
 std::optional<ContentRange> parse_content_range(std::string_view text);
 
-// Seconds to wait, at most an hour; dates are not read.
+// How long to wait, at most an hour. Dates are not read.
 std::optional<std::chrono::seconds> retry_after(const Fields& fields);
 
-// Whether a later try may go better: 408, 429 and 5xx.
+// Whether a later try may succeed: 408, 429 and 5xx.
 bool may_pass(int status);
-// What an answer that is no 2xx means, in a sentence that says what to do. `what`: "org/repo". `page`: where people
-// read about it. `has_token`: one was sent.
+// What an answer that is no 2xx means, in a sentence that says what to do. `what`: "org/repo". `page`: the page for
+// people. `has_token`: the request had a token.
 Error refusal(int status, const Fields& fields, std::string_view what, std::string_view page, bool has_token);
 
 }  // namespace minerva::pull

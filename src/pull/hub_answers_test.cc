@@ -74,7 +74,7 @@ TEST(HubAnswers, ALinkedFileCountsBeforeTheAnswer) {
   EXPECT_EQ(plain.etag, kSha1);
   EXPECT_TRUE(plain.weak);
   EXPECT_EQ(plain.size, Bytes(12));
-  // The length of a redirect's own body is nobody's.
+  // The length of a redirect's own body says nothing about the file.
   EXPECT_EQ(read_file_facts({{"x-linked-etag", kSha256}, {"content-length", "12"}}).size, std::nullopt);
   EXPECT_EQ(read_file_facts({{"content-length", "99999999999999999999"}}).size, std::nullopt);
   EXPECT_EQ(proof_of_etag("../../x").kind, Proof::Kind::kNone);

@@ -19,7 +19,7 @@ std::string variable(const char* name) {
   return value == nullptr ? std::string() : value;
 }
 
-// Without white space around it; nothing of what cannot be sent in a header.
+// The token without white space around it; empty if it cannot be sent in a header.
 std::string as_token(std::string text) {
   const auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
   while (!text.empty() && is_space(text.back())) text.pop_back();

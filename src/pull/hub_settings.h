@@ -1,7 +1,7 @@
-// HubSettings: which hub is asked, and as whom, as the environment says it to every program that speaks to one
+// HubSettings: which hub to ask, and with which token, from the environment variables that all programs of the hub use
 // (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE).
 //
-// Blocks on the token's file; any thread, while nobody sets variables.
+// Blocks on the token's file. Threading: any thread, while nobody sets variables.
 #pragma once
 
 #include <string>
@@ -17,12 +17,12 @@ struct HubSettings {
   bool offline = false;
 };
 
-// HF_ENDPOINT (default: the public hub); HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the file HF_TOKEN_PATH, HF_HOME/token,
-// XDG_CACHE_HOME/huggingface/token or ~/.cache/huggingface/token; HF_HUB_OFFLINE.
+// Reads HF_ENDPOINT (default: the public hub) and HF_HUB_OFFLINE. The token is in HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or
+// in the file HF_TOKEN_PATH, HF_HOME/token, XDG_CACHE_HOME/huggingface/token or ~/.cache/huggingface/token.
 // Errors: kInvalidArgument: HF_ENDPOINT is no address.
 Result<HubSettings> hub_settings_from_environment();
 
-// The endpoint alone, for names that are read before anybody asks the hub. Errors: as above.
+// Only the endpoint, to read names before anybody asks the hub. Errors: as above.
 Result<Url> hub_endpoint();
 
 }  // namespace minerva::pull

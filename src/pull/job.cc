@@ -23,7 +23,7 @@ constexpr std::array<std::pair<JobState, std::string_view>, 6> kStates = {{{JobS
                                                                            {JobState::kCancelled, "cancelled"}}};
 constexpr std::size_t kMostJobs = 1000;
 constexpr std::size_t kLongestText = 10'000;
-constexpr std::size_t kMostListed = 20'000;  // as many as a repository's files
+constexpr std::size_t kMostListed = 20'000;  // as many as a repository may have files
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
@@ -34,7 +34,7 @@ Json to_json(With with) {
   return list;
 }
 
-// nullopt: it is no list of these.
+// nullopt: it is no list of companions.
 std::optional<With> read_with(const Json& object) {
   With with;
   const auto it = object.find("with");
@@ -79,7 +79,7 @@ Json to_json(const Job& job) {
   return json;
 }
 
-// A text of a foreign document. false: it is none, or too long.
+// Reads a text of a foreign document. false: it is no text, or too long.
 bool read_text(const Json& object, const char* name, std::string& text) {
   const auto it = object.find(name);
   if (it == object.end() || it->is_null()) return true;
@@ -94,7 +94,7 @@ std::optional<std::int64_t> read_count(const Json& object, const char* name) {
   return it->get<std::int64_t>();
 }
 
-// Of a table that has none, as it is older: false.
+// Reads a flag. An older table has none: it is false then.
 bool read_flag(const Json& object, const char* name, bool& flag) {
   const auto it = object.find(name);
   if (it == object.end()) return true;
@@ -103,7 +103,7 @@ bool read_flag(const Json& object, const char* name, bool& flag) {
   return true;
 }
 
-// Of a table that has none, as it is older: none.
+// Reads a list of texts. An older table has none: the list is empty then.
 bool read_list(const Json& object, const char* name, std::vector<std::string>& list) {
   const auto it = object.find(name);
   if (it == object.end()) return true;

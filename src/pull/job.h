@@ -1,6 +1,6 @@
-// Job: one pull, from its request to its end; and the table of them as text, for clients and for the disk.
+// Job: one pull, from its request to its end. Also the table of jobs as text, for clients and for the disk.
 //
-// Plain values; any thread. Reading expects foreign bytes.
+// Plain values; any thread. The functions that read expect foreign bytes.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ struct Job {
   With with = {};
   JobState state = JobState::kQueued;
   Progress progress;
-  ModelId model;               // to ask for; empty until it is done
+  ModelId model;               // the model's name; empty until the job is done
   std::optional<Error> error;  // why it failed
   std::chrono::system_clock::time_point created;
   // All files of progress.files are in their places, and it is not known that the disk has them. (placed.h)
@@ -46,7 +46,7 @@ std::string listing_json(const Listing& listing);
 inline constexpr io::StateFile::Format kJobsFormat{"downloads", 1,
                                                    "pulls that were under way have to be asked for again"};
 std::string jobs_text(const std::vector<Job>& jobs);
-// Errors: kIo, what is wrong with it.
+// Errors: kIo, with what is wrong.
 Result<std::vector<Job>> parse_jobs(std::string_view text);
 
 // The body of POST /v1/pull: {"model": "org/repo:Q4_K_M", "with": ["draft"]}. Errors: kInvalidArgument.

@@ -72,12 +72,12 @@ Result<void> HubLayout::link(std::string_view commit, std::string_view path, std
   std::error_code error;
   fs::create_directories(file.parent_path(), error);
   if (error) return cannot("make", file.parent_path(), error.message());
-  // snapshots/COMMIT and the folders of the path.
+  // The way out of snapshots/COMMIT and the folders of the path.
   fs::path target = "../..";
   for (auto depth = std::count(path.begin(), path.end(), '/'); depth > 0; --depth) target /= "..";
   target = target / "blobs" / etag;
   if (fs::read_symlink(file, error) == target) return {};
-  // Hidden: no reader of the cache takes the name for a model's.
+  // The name is hidden, so that no reader of the cache takes it for a model.
   const fs::path aside = file.parent_path() / fmt::format(".{}.minerva", file.filename().string());
   fs::remove(aside, error);
   fs::create_symlink(target, aside, error);
@@ -93,7 +93,7 @@ Result<void> HubLayout::set_ref(std::string_view revision, std::string_view comm
   if (error) return cannot("make", ref.parent_path(), error.message());
   const fs::path aside = ref.parent_path() / fmt::format(".{}.minerva", ref.filename().string());
   {
-    // Without a line end, as the hub's own library reads it.
+    // Without a line end, since the hub's own library expects none.
     std::ofstream file(aside, std::ios::trunc);
     file << commit;
     if (!file.flush()) return cannot("write", ref, std::strerror(errno));

@@ -1,7 +1,8 @@
-// HubLayout: where the Hugging Face cache keeps a repository's files, as huggingface_hub 2.4 and llama.cpp lay it out:
-// blobs/ETAG, snapshots/COMMIT/path (a relative link to a blob), refs/BRANCH (a commit), .locks/ beside it.
+// HubLayout: where the Hugging Face cache keeps the files of a repository, in the layout of huggingface_hub 2.4 and
+// llama.cpp: blobs/ETAG, snapshots/COMMIT/path (a relative link to a blob), refs/BRANCH (a commit), .locks/ beside it.
 //
-// Threading: any thread; those that write block. It fetches nothing and removes nothing but a link that it replaces.
+// Threading: any thread; the functions that write block. It fetches nothing, and removes nothing but a link that it
+// replaces.
 #pragma once
 
 #include <filesystem>
@@ -13,9 +14,9 @@
 
 namespace minerva::pull {
 
-// What the names of files end in that are still being fetched.
+// The end of the names of files that are still being fetched.
 inline constexpr std::string_view kPartEnding = ".minerva.incomplete";
-// Where those of other hosts are. Hidden: no reader of the models folder takes one for a model.
+// The folder for parts of files from other hosts. Hidden, so that no reader of the models folder takes one for a model.
 std::filesystem::path parts_folder(const std::filesystem::path& models_dir);
 
 class HubLayout {
@@ -23,9 +24,10 @@ class HubLayout {
   // `cache`: the cache's folder. Requires: is_repo_name(repo).
   HubLayout(std::filesystem::path cache, std::string_view repo);
 
-  // Requires of all: an ETag of hex digits, a commit, a safe path.
+  // All functions require an ETag of hex digits, a commit, and a safe path.
   std::filesystem::path blob(std::string_view etag) const { return folder_ / "blobs" / etag; }
-  // What of it is here already. Another name than the hub's own parts: those cannot be gone on with by anybody else.
+  // The part of a blob that is here already. It has another name than the hub's own parts, which only the hub's library
+  // can go on with.
   std::filesystem::path part(std::string_view etag) const;
   // A blob that may not be what it was, until it is proven again (placed.h).
   std::filesystem::path unproven(std::string_view etag) const;
@@ -36,9 +38,9 @@ class HubLayout {
 
   // Makes the folders for a blob and its lock. Errors: kIo.
   Result<void> make_folders() const;
-  // Makes the snapshot's file a link to the blob, at once or not at all. Errors: kIo.
+  // Makes the snapshot's file a link to the blob, completely or not at all. Errors: kIo.
   Result<void> link(std::string_view commit, std::string_view path, std::string_view etag) const;
-  // The branch is at that commit. No effect for a revision that is a commit. Errors: kIo.
+  // Writes that the branch is at that commit. No effect if the revision is a commit. Errors: kIo.
   Result<void> set_ref(std::string_view revision, std::string_view commit) const;
 
  private:
@@ -46,10 +48,10 @@ class HubLayout {
   std::filesystem::path locks_;
 };
 
-// A file's lock between programs, as long as it lives (flock, as the hub's own has it).
+// Holds a file's lock against other programs while it exists (flock, as the hub's own library does).
 class FileLock {
  public:
-  // Not owned if another program has it; errno then.
+  // If another program has the lock, it is not owned; errno says more.
   explicit FileLock(const std::filesystem::path& path);
   bool owned() const { return owned_; }
   bool is_open() const { return bool{fd_}; }

@@ -22,9 +22,9 @@ namespace {
 constexpr std::uint64_t kWriteBehind = 64 << 20;  // bytes
 constexpr std::uint64_t kMostPieces = 10'000;
 
-// A map: this head, then for each piece the bytes that are there of it. Each is written by itself, which is done wholly
-// or not at all, also by a process that is killed. A machine that loses its power may have a map that knows more than
-// its disk: then the hash is wrong, and the file is begun anew.
+// A map: this head, and then for each piece how many bytes of it are there. Each number is one write, which happens as
+// a whole or not at all, even if the process is killed. If the machine loses power, the map may promise more than the
+// disk has: then the hash is wrong, and the file begins anew.
 struct MapHead {
   std::array<char, 16> magic = {'m', 'i', 'n', 'e', 'r', 'v', 'a', ' ', 'p', 'i', 'e', 'c', 'e', 's', ' ', '1'};
   std::uint64_t size = 0;
@@ -56,7 +56,7 @@ int open_map(const fs::path& path, int flags) {
   return ::open(map_of(path).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags, 0644);
 }
 
-// What a map says; empty if it is none of such a file, of which `there` bytes are there, holes included.
+// The pieces in a map. Empty if it is no map of a file of that size of which `there` bytes exist, holes included.
 std::vector<PartFile::Piece> read_map(int fd, std::uint64_t size, std::uint64_t there) {
   MapHead head;
   if (!read_at(fd, 0, head) || head.magic != MapHead{}.magic || head.size != size) return {};
@@ -117,7 +117,7 @@ Result<void> PartFile::find_pieces(std::uint64_t there, std::uint64_t piece) {
   map_.reset(open_map(path_, 0));
   const bool had_map{map_};
   if (had_map) pieces_ = read_map(*map_, size_, there);
-  // Without its map nobody knows what of it is there.
+  // Without the map nobody knows which bytes are there.
   if (there > size_ || pieces_.empty()) {
     pieces_ = cut(size_, 0);
     if (::ftruncate(*file_, 0) != 0) return failed("empty");
@@ -137,7 +137,7 @@ Result<void> PartFile::make_map(std::uint64_t piece) {
   MapHead head;
   head.size = size_;
   head.piece = piece;
-  // The head comes last: until then it is none.
+  // The head is written last: without it the file is no map.
   bool written{map_};
   for (std::size_t i = 0; written && i < pieces_.size(); ++i) written = write_at(*map_, place_of(i), pieces_[i].have);
   written = written && write_at(*map_, 0, head);
@@ -160,7 +160,7 @@ std::uint64_t PartFile::have() const {
 }
 
 Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
-  Piece& piece = pieces_[at];  // its own thread alone writes it, and reads it without the lock
+  Piece& piece = pieces_[at];  // only the piece's own thread writes it, so this thread may read it without the lock
   if (bytes.size() > piece.end - piece.next()) {
     return fail(ErrorCode::kIo, fmt::format("more than the {} bytes come that were said", size_));
   }
@@ -176,7 +176,7 @@ Result<void> PartFile::append(std::size_t at, std::string_view bytes) {
     }
     if (map_ && !write_at(*map_, place_of(at), piece.have)) return failed("write the map of");
     bytes.remove_prefix(static_cast<std::size_t>(written));
-    // The disk has work meanwhile, and the sync in the end little left to wait for.
+    // The disk can write meanwhile, so that the sync at the end has little left.
     if (const std::uint64_t behind = before / kWriteBehind * kWriteBehind; piece.have - behind >= kWriteBehind) {
       ::sync_file_range(*file_, static_cast<off_t>(piece.begin + behind), kWriteBehind, SYNC_FILE_RANGE_WRITE);
     }
@@ -205,7 +205,7 @@ Result<bool> PartFile::proven(const Stop& stop) {
 Result<void> PartFile::finish(const fs::path& path, Durability durability) {
   if (durability == Durability::kFirst && ::fsync(*file_) != 0) return failed("finish");
   int renamed = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
-  // Not every file system can say no.
+  // Not every file system knows RENAME_NOREPLACE.
   if (renamed != 0 && errno == EINVAL && ::access(path.c_str(), F_OK) != 0) {
     renamed = ::rename(path_.c_str(), path.c_str());
   }
@@ -218,14 +218,14 @@ Result<void> PartFile::finish(const fs::path& path, Durability durability) {
   if (renamed != 0) return failed("finish");
   ::unlink(map_of(path_).c_str());
   if (durability == Durability::kLater) return {};
-  // The name too; where a folder cannot be synced, the next start sees the part.
+  // Syncs the name too. Where a folder cannot be synced, the next start finds the part.
   const io::Descriptor folder(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder) ::fsync(*folder);
   return {};
 }
 
 void PartFile::remove(const fs::path& path) {
-  // The file before its map: without that it would be taken for one that is there from its first byte on.
+  // The file goes before its map: without the map it would be taken for a file that is there from its first byte on.
   ::unlink(path.c_str());
   ::unlink(map_of(path).c_str());
 }

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of "hello\n", as sha256sum and git hash-object have it.
+// The hashes of "hello\n", by sha256sum and git hash-object.
 const Proof kSha256{Proof::Kind::kSha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"};
 const Proof kGit{Proof::Kind::kGitBlob, "ce013625030ba8dba906f756967f9e9ca394464a"};
 constexpr std::string_view kText = "hello\n";
@@ -116,7 +116,7 @@ TEST_F(Part, ComesInPiecesInAnyOrder) {
 }
 
 TEST_F(Part, EachPieceGoesOnWhereItEnded) {
-  for (const std::uint64_t piece : {2U, 0U, 3U}) {  // as it was begun, whatever is asked for now
+  for (const std::uint64_t piece : {2U, 0U, 3U}) {  // the file keeps the pieces that it began with
     PartFile::remove(path_);
     {
       auto part = open(kSha256, 2);

@@ -38,7 +38,7 @@ bool sync_refused(const fs::path& path) {
   return false;
 }
 
-// A file, or a folder, that is there. false: see Outcome::kUnknown.
+// Syncs a file or a folder that exists. false: see Outcome::kUnknown.
 bool sync(const fs::path& path, const Stop& stop) {
   const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status{};
@@ -46,14 +46,15 @@ bool sync(const fs::path& path, const Stop& stop) {
   if (::fstat(*file, &status) != 0) return sync_refused(path);
   for (off_t at = 0; S_ISREG(status.st_mode) && at < status.st_size; at += kSlice) {
     if (stop.is_set()) return false;
-    // A file system that does not know how leaves all to fsync().
+    // On a file system without this call everything is left to fsync().
     ::sync_file_range(*file, at, kSlice,
                       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
   }
   return !stop.is_set() && (::fsync(*file) == 0 || errno == EINVAL || sync_refused(path));
 }
 
-// Puts it back, or removes it. Needs no lock of the hub's: nobody else knows its name, and a blob that is there stays.
+// Puts a blob back in its place, or removes it. Needs no lock of the hub's: nobody else knows the unproven name, and a
+// blob that is in its place stays.
 Outcome prove_blob(const HubLayout& layout, const std::string& etag, const Stop& stop) {
   const fs::path unproven = layout.unproven(etag);
   // Another program may have fetched it since.
@@ -84,7 +85,7 @@ bool names_commit(const fs::path& ref) {
 
 Outcome sync_placed(const FetchSettings& settings, const Placed& placed, const Stop& stop) {
   const HubLayout layout = layout_of(settings, placed.asked);
-  std::set<fs::path, std::greater<>> folders;  // those inside before those around them
+  std::set<fs::path, std::greater<>> folders;  // inner folders before outer ones
   const auto sync_file = [&](const fs::path& path) {
     for (fs::path folder = path.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
       folders.insert(folder);

@@ -1,9 +1,9 @@
-// Placed: the files of a pulled model, which have their names before the disk has their bytes.
+// Placed: the files of a pulled model that have their names before their bytes are on disk.
 //
 // A sync of a large file takes about as long as a fast line needs for the file. A file whose hash is known can be
 // proven again. So such a file gets its name first, the job ends, and the sync comes afterwards. The table of jobs
-// knows which files are not synced, and of which boot they are. After another boot these files are withdrawn before
-// anybody can use them, and proven again (downloads.cc has the order of the steps).
+// knows which files are not synced, and in which boot they were written. After another boot these files are withdrawn
+// before anybody can use them, and proven again (downloads.cc has the order of the steps).
 //
 // Threading: any thread; all functions block on the disk. They ask no hub, and keep nothing.
 #pragma once
@@ -17,27 +17,28 @@
 
 namespace minerva::pull {
 
-// Of one repository.
+// The files of one repository.
 struct Placed {
   Asked asked;
   std::string commit;
-  std::vector<std::string> files = {};  // of the model: paths in the repository, the first one first
+  std::vector<std::string> files = {};  // of the model: paths in the repository, the first file first
 };
 
 enum class Outcome {
   kDone,
-  kWrong,    // a file is not there, or not what it should be
+  kWrong,    // a file does not exist, or has another content
   kUnknown,  // `stop` was set, or the disk refuses, which the log says
 };
 
-// The files, their names and the commit's are on disk: kDone. A file that somebody removed meanwhile is left out.
+// Syncs the files, their names and the commit's. kDone: all are on disk. A file that somebody removed meanwhile is left
+// out.
 Outcome sync_placed(const FetchSettings& settings, const Placed& placed, const Stop& stop);
 
-// Takes the blobs of these ETags out of every reader's sight, until prove_again(). Parts of them stay as they are.
+// Takes the blobs of these ETags out of the sight of all readers, until prove_again(). Parts of them stay as they are.
 void withdraw(const FetchSettings& settings, const Asked& asked, const std::vector<std::string>& etags);
 
-// Puts those of withdraw() back that are what their ETags say, and removes the others. kDone: so were all, and all
-// files of `placed` are in their places.
+// Puts back those blobs of withdraw() that have the content of their ETags, and removes the others. kDone: all had it,
+// and all files of `placed` are in their places.
 Outcome prove_again(const FetchSettings& settings, const Placed& placed, const std::vector<std::string>& etags,
                     const Stop& stop);
 

@@ -1,4 +1,4 @@
-// Fetch: how the bytes of one file come, in one range or in several at once.
+// Fetch: receives the bytes of one file, as one range or as several at once.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ Result<void> Fetch::prove(PartFile& part, const std::string& name) {
   if (!proven) return fail(proven.error());
   if (*proven) return {};
   part.discard();
-  // What an earlier try left may have been damaged since: once more, from its beginning.
+  // What an earlier try left may be damaged: tries once more from the beginning.
   const auto code = part.resumed() ? ErrorCode::kUnreachable : ErrorCode::kIo;
   return fail(code, fmt::format("What came of {} is not what the hub says it is (its hash is another one): nothing of "
                                 "it is used. Pull it again; if that stays so, tell its publisher.",
@@ -41,10 +41,10 @@ Result<void> Fetch::prove(PartFile& part, const std::string& name) {
 struct Fetch::Lines {
   explicit Lines(const Stop& job) : stop(&job) {}
 
-  Stop stop;                       // of all of them
-  std::mutex mutex;                // of what follows, and of progress_ meanwhile
-  std::deque<std::size_t> pieces;  // that nobody has taken
-  std::optional<Error> error;      // the first one
+  Stop stop;                       // for all threads
+  std::mutex mutex;                // for the members below, and for progress_ meanwhile
+  std::deque<std::size_t> pieces;  // pieces that no thread has taken
+  std::optional<Error> error;      // the first error
   bool no_ranges = false;          // the server sends whole files only
 };
 
@@ -61,15 +61,15 @@ Result<void> Fetch::receive(PartFile& part, const Source& source) {
     while (count > 1 && threads.size() < count) {
       threads.emplace_back([&] { receive_pieces(*make_transfer(lines.stop, rate), part, source, lines); });
     }
-  } catch (const std::system_error&) {  // fewer do it too
+  } catch (const std::system_error&) {  // fewer threads can do it too
   }
   if (threads.empty()) receive_pieces(*transfer_, part, source, lines);
   for (std::thread& thread : threads) thread.join();
   progress_.done = complete_ + Bytes(part.have());
-  report_(progress_);  // also of a line that stopped before the next report was due
+  report_(progress_);  // also if the transfer ended before the next report was due
   if (lines.no_ranges) {
     if (const auto anew = part.begin_anew(); !anew) return fail(anew.error());
-    return receive(part, source);  // in one piece, of which nobody asks for a range
+    return receive(part, source);  // now in one piece, which asks for no range
   }
   if (lines.error) return fail(*lines.error);
   return {};
@@ -103,7 +103,7 @@ Result<void> Fetch::receive_piece(Transfer& transfer, PartFile& part, std::size_
     error = Error{code, std::move(message)};
     return false;
   };
-  std::string pending;  // came and is not written
+  std::string pending;  // bytes that came and are not written yet
   std::optional<TimePoint> written;
   const auto write_pending = [&] {
     const Result<void> kept = part.append(at, pending);
@@ -127,7 +127,7 @@ Result<void> Fetch::receive_piece(Transfer& transfer, PartFile& part, std::size_
                                                     "it is used. Pull it again later.",
                                                     answer.url.host, length->second, source.name, part.size()));
         }
-        // A server that knows no ranges sends all of it.
+        // The server knows no ranges: it sends the whole file.
         const std::lock_guard lock(lines.mutex);
         lines.no_ranges = part.pieces().size() > 1;
         if (lines.no_ranges) return false;
@@ -137,7 +137,8 @@ Result<void> Fetch::receive_piece(Transfer& transfer, PartFile& part, std::size_
       },
       [&](std::string_view bytes) {
         const PartFile::Piece& piece = part.pieces()[at];
-        // Of one that sends more than it was asked for, what is the next piece's comes with that.
+        // A server may send more than it was asked for. The rest belongs to the next piece, which gets it by its own
+        // request.
         const std::uint64_t left = piece.end - piece.next() - pending.size();
         const bool is_next = !to_the_end && bytes.size() > left;
         if (is_next) bytes = bytes.substr(0, left);

@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostEntries = 100'000;  // of a repository's snapshots
+constexpr std::size_t kMostEntries = 100'000;  // in the snapshots of a repository
 
 bool is_inside(const fs::path& path, const fs::path& folder) {
   const auto [in_folder, in_path] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
@@ -34,7 +34,7 @@ bool is_inside(const fs::path& path, const fs::path& folder) {
 
 std::string file_name(const fs::path& path) { return path.filename().string(); }
 
-// The names of a model's parts, as its first one is called.
+// The names of all parts of a model, by the name of the first part.
 std::vector<std::string> part_names(const fs::path& first) {
   const ModelFileName name = parse_model_file_name(file_name(first));
   if (name.parts == 0) return {file_name(first)};
@@ -45,12 +45,12 @@ std::vector<std::string> part_names(const fs::path& first) {
   return names;
 }
 
-// A directory entry beside the model, or in one of its repository's snapshots.
+// An entry of the model's folder, or of one of its repository's snapshots.
 struct Entry {
   fs::path path;
-  std::string name;  // in the repository, or the file's
-  fs::path real;     // its links resolved; empty: they end nowhere
-  fs::path target;   // of a link: what it names, one step on; else empty
+  std::string name;  // in the repository, or the name of the file
+  fs::path real;     // with its links resolved; empty: they lead nowhere
+  fs::path target;   // of a link: its direct target; else empty
 };
 
 class Planner {
@@ -140,7 +140,7 @@ class Planner {
     const fs::path inside = place.parent_path().lexically_relative(repo_);
     prefix_ = inside == "." ? "" : inside.string() + "/";
     const fs::path snapshots = repo_ / "snapshots";
-    // No links to folders are followed: the hub makes none.
+    // Follows no links to folders: the hub makes none.
     for (fs::recursive_directory_iterator it(snapshots, error); !error && it != fs::recursive_directory_iterator();
          it.increment(error)) {
       std::error_code ignored;
@@ -192,7 +192,7 @@ class Planner {
     }
   }
 
-  // Of a file in a folder of models, or in a snapshot. Each once.
+  // Takes a file in a folder of models, or in a snapshot. Each file once.
   Result<void> take(const Entry& entry) {
     if (!taken_.insert(entry.path).second) return {};
     const bool is_link = !entry.target.empty();
@@ -225,7 +225,7 @@ class Planner {
     struct stat status{};
     const fs::path real = folder / path.filename();
     if (::lstat(real.c_str(), &status) != 0) return unreadable(real, {errno, std::generic_category()});
-    // What another name of the same file keeps is not freed.
+    // A file with another name (a hard link) is not freed.
     if (S_ISREG(status.st_mode) && status.st_nlink == 1) {
       removal_.frees += Bytes(static_cast<std::uint64_t>(status.st_size));
     }
@@ -233,7 +233,7 @@ class Planner {
     return {};
   }
 
-  // The blobs that only links had that go.
+  // Takes the blobs to which only the chosen links lead.
   Result<void> choose_blobs() {
     if (repo_.empty()) return {};
     const fs::path blobs = repo_ / "blobs";
@@ -268,9 +268,9 @@ class Planner {
 
   const ModelSpec& spec_;
   std::vector<fs::path> folders_;     // of models, canonical
-  std::map<fs::path, ModelId> used_;  // files of other models, canonical
-  fs::path repo_;                     // in the hub's cache; empty: it is of none
-  std::string prefix_;                // of its files' names in there
+  std::map<fs::path, ModelId> used_;  // the files of other models, canonical
+  fs::path repo_;                     // in the hub's cache; empty: the model is in no repository
+  std::string prefix_;                // the beginning of the paths of its files in there
   std::vector<Entry> entries_;
   std::set<fs::path> taken_;
   Removal removal_;
@@ -282,7 +282,7 @@ Failure cannot_remove(const fs::path& path, std::string_view why) {
                                           path.string(), why));
 }
 
-// Only what was planned: the folder may have been moved, and the file replaced meanwhile.
+// Removes only what was planned: the folder may have been moved, and the file replaced meanwhile.
 Result<void> remove(const Removal::Victim& victim) {
   const fs::path folder = victim.path.parent_path();
   const io::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
@@ -301,7 +301,7 @@ Result<void> remove(const Removal::Victim& victim) {
     return cannot_remove(victim.path, "it is another file now");
   }
   if (::unlinkat(*opened, name.c_str(), 0) != 0) return cannot_remove(victim.path, std::strerror(errno));
-  // On disk before what it leads to goes.
+  // The removal of the links must be on disk before the files they lead to are removed.
   ::fsync(*opened);
   return {};
 }

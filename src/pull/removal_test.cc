@@ -32,7 +32,7 @@ class RemovalTest : public testing::Test {
     fs::create_directories(path.parent_path());
     std::ofstream(path) << std::string(size, 'x');
   }
-  // A file of a repository, as the hub lays it out.
+  // Makes a file of a repository in the hub's layout.
   void add(const std::string& name, char etag, const std::string& commit = kNew, std::size_t size = 100) {
     const HubLayout layout(models_, "o/r");
     ASSERT_TRUE(layout.make_folders());
@@ -64,7 +64,7 @@ class RemovalTest : public testing::Test {
     if (spec == all.end()) return fail(ErrorCode::kModelNotFound, id);
     return plan_removal(*spec, all, {models_.string()});
   }
-  // What was freed. Fails the test where it does not work.
+  // Removes the model. Returns how much was freed. Fails the test if that does not work.
   std::uint64_t remove(const ModelId& id) const {
     const auto removal = plan(id);
     EXPECT_TRUE(removal) << removal.error().message;
@@ -145,7 +145,7 @@ TEST_F(RemovalTest, PartsGoFirst) {
   ASSERT_TRUE(removal) << removal.error().message;
   ASSERT_EQ(removal->victims.size(), 6U);
   EXPECT_EQ(removal->frees, Bytes(300));
-  // Whatever step is the last one before a crash: from the first on it is no model any more.
+  // A crash may come after any step: from the first step on it is no model any more.
   for (const Removal::Victim& victim : removal->victims) {
     Removal step;
     step.victims.push_back(victim);
@@ -197,7 +197,7 @@ TEST_F(RemovalTest, ModelsOfTheConfig) {
   const auto refused = plan("mine");
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("command of the config"), std::string::npos);
-  // A name in the config for a file of the folder is another name for that one.
+  // If the config names a file of the folder, that is another name for the same model.
   write(models_ / "x.gguf");
   entries_ = {{.id = "mine", .path = "x.gguf"}};
   EXPECT_EQ(remove("mine"), 100U);
@@ -211,7 +211,7 @@ TEST_F(RemovalTest, WhatWasReplacedMeanwhileIsLeft) {
   fs::rename(root_ / "other", models_ / "x.gguf");
   EXPECT_FALSE(carry_out(*removal));
   EXPECT_TRUE(is_there(models_ / "x.gguf"));
-  // The same behind a folder that is a link now.
+  // The same with a folder that has become a link.
   write(models_ / "sub" / "y.gguf");
   const auto inside = plan("y");
   ASSERT_TRUE(inside);

@@ -1,4 +1,4 @@
-// Stop: one thread tells others that their work is not wanted any more. Threading: any.
+// Stop: one thread tells other threads that their work is no longer wanted. Threading: any thread.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,8 @@ namespace minerva::pull {
 
 class Stop {
  public:
-  // `whole`: of the work that this one's is a part of, which outlives it; its end is this one's.
+  // `whole`: the Stop of the work of which this one's is a part. It outlives this one, and this one is set when it is
+  // set.
   explicit Stop(const Stop* whole = nullptr) : whole_(whole) {}
 
   void set() {
@@ -22,7 +23,7 @@ class Stop {
     changed_.notify_all();
   }
   bool is_set() const { return set_ || (whole_ != nullptr && whole_->is_set()); }
-  // Waits so long, or until it is set itself; then true.
+  // Waits for `time`, or until this Stop itself is set; returns true then.
   bool wait_for(Duration time) const {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, time, [this] { return set_.load(); });

@@ -26,7 +26,7 @@ struct ListDeleter {
 using List = std::unique_ptr<curl_slist, ListDeleter>;
 
 void append(List& list, const std::string& line) {
-  // On failure (no memory) the list stays as it was, and its owner too.
+  // If memory runs out, the list and its owner stay unchanged.
   if (curl_slist* longer = curl_slist_append(list.get(), line.c_str()); longer != nullptr) {
     static_cast<void>(list.release());
     list.reset(longer);
@@ -43,7 +43,7 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// One answer on its way in.
+// One answer while it comes in.
 struct Incoming {
   CURL* curl;
   const Transfer::Sink* sink;
@@ -54,8 +54,8 @@ struct Incoming {
   std::size_t head_bytes = 0;
   bool head_too_large = false;
   bool begun = false;
-  bool ended = false;        // the sink wants no more
-  bool met_private = false;  // the name stands for an address of a private network
+  bool ended = false;        // the sink wants nothing more
+  bool met_private = false;  // the name of the host means an address in a private network
 };
 
 std::size_t on_field(char* data, std::size_t size, std::size_t count, void* self) {
@@ -67,7 +67,7 @@ std::size_t on_field(char* data, std::size_t size, std::size_t count, void* self
     return 0;
   }
   if (line.starts_with("HTTP/")) {
-    in.answer.fields.clear();  // of an interim answer
+    in.answer.fields.clear();  // they belong to an interim answer
     return line.size();
   }
   const std::size_t colon = line.find(':');
@@ -85,7 +85,7 @@ int status_of(CURL* curl) {
   return static_cast<int>(code);
 }
 
-// Asks the sink about the answer's head, once. false: it wants none of it.
+// Shows the answer's head to the sink, once. false: the sink does not want the answer.
 bool begin(Incoming& in) {
   if (in.begun) return true;
   in.begun = true;
@@ -115,7 +115,8 @@ int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return in.ended ? 1 : 0;
 }
 
-// A name that the rules allow may stand for another machine of this network: what is connected to is looked at.
+// The rules judge names, but a name may mean another machine of this network: so the address of the connection is
+// judged too.
 curl_socket_t on_open(void* self, curlsocktype, curl_sockaddr* address) {
   auto& in = *static_cast<Incoming*>(self);
   if (!in.may_be_private && !is_public_address(address->addr)) {
@@ -150,13 +151,13 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
               .answer = {0, {}, url}};
   List headers;
   append(headers, "Accept-Encoding: identity");
-  // The token is the hub's alone; whatever a redirect leads to has an origin of its own.
+  // Only the hub gets the token, and a redirect may lead to another origin.
   if (has_token() && url.same_origin(rules_.hub())) append(headers, "Authorization: Bearer " + options_.token);
   const std::string address = url.text();
   curl_easy_setopt(curl, CURLOPT_URL, address.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl, CURLOPT_PROXY, "");  // what is connected to must be what was judged
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");  // no proxy: the connection must go to the address that was judged
   curl_easy_setopt(curl, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, options_.agent.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
@@ -169,7 +170,8 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kBuffer);
   if (options_.max_rate > Bytes()) {
-    // libcurl looks at its limit once for up to 100 buffers that have come: they must not be seconds of the rate.
+    // libcurl checks its limit only once for up to 100 buffers that have come: so 100 buffers must not hold several
+    // seconds of the rate.
     const auto buffer =
         static_cast<long>(std::min<std::uint64_t>(options_.max_rate.count() / kBuffersPerSecond, kBuffer));
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, std::max(buffer, kLeastBuffer));
@@ -203,7 +205,7 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
     return fail(ErrorCode::kIo, fmt::format("the answer of {} has too many header fields", url.host));
   switch (code) {
     case CURLE_OK:
-      if (in.answer.good()) begin(in);  // also without a body
+      if (in.answer.good()) begin(in);  // also if there is no body
       return std::move(in.answer);
     case CURLE_WRITE_ERROR:
       if (in.ended) return std::move(in.answer);
@@ -241,7 +243,7 @@ Result<Answer> Transfer::along_redirects(Method method, Redirects which, const U
     Result<Url> next = pull::follow(at, location->second);
     if (!next) return fail(next.error());
     if (which == Redirects::kWithinOrigin && !next->same_origin(at)) return answer;
-    // Whoever spoke HTTPS leads nobody to plain HTTP.
+    // An HTTPS address must not lead to plain HTTP.
     if (at.scheme == "https" && next->scheme != "https") {
       return fail(ErrorCode::kForbidden,
                   fmt::format("{} redirects from HTTPS to plain HTTP, which is not followed", at.host));

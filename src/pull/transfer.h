@@ -1,7 +1,8 @@
-// Transfer: HTTP to hubs and file servers, each hop of which was judged (address.h). libcurl does it; this hides it.
+// Transfer: HTTP to hubs and file servers. Each hop is judged first (address.h). libcurl does the work; this header
+// hides libcurl.
 //
-// Threading: one thread; calls block, for as long as bytes come. Another thread may set the Stop, which is seen
-// within a second. It follows no redirect by itself and tries nothing twice.
+// Threading: one thread; calls block as long as bytes come. Another thread may set the Stop, which takes effect within
+// a second. It follows no redirect by itself, and repeats nothing.
 #pragma once
 
 #include <chrono>
@@ -21,21 +22,21 @@
 namespace minerva::pull {
 
 struct TransferOptions {
-  std::string token;                       // for the hub's own origin only; empty: none
-  std::string agent;                       // User-Agent
+  std::string token;                       // sent only to the hub's own origin; empty: none
+  std::string agent;                       // for the field User-Agent
   Bytes max_rate;                          // per second; 0: no limit
-  std::chrono::seconds stall_timeout{30};  // without a byte
+  std::chrono::seconds stall_timeout{30};  // the longest time without a byte
 };
 
 struct Answer {
   int status = 0;
   Fields fields;
-  Url url;  // that answered
+  Url url;  // the address that answered
 
   bool good() const { return status >= 200 && status <= 299; }
 };
 
-// Bytes of a file: all from `first` on, or those up to `last`.
+// A range of a file: all bytes from `first` on, or those up to `last`.
 struct ByteRange {
   std::uint64_t first = 0;
   std::optional<std::uint64_t> last = {};
@@ -49,21 +50,22 @@ class Transfer {
   const HostRules& rules() const { return rules_; }
   bool has_token() const { return !options_.token.empty(); }
 
-  // HEAD, along redirects; or those within the origin only, as the hub's own answer says what the one behind it does
-  // not. Errors of all: kForbidden (rules, private address), kUnreachable (may go better later), kCancelled, kIo.
+  // Sends HEAD and follows redirects; or only those within the origin, since the hub's own answer has fields that the
+  // server behind it does not send. Errors of all functions: kForbidden (the rules, a private address), kUnreachable
+  // (may succeed later), kCancelled, kIo.
   enum class Redirects { kAll, kWithinOrigin };
   Result<Answer> head(const Url& url, Redirects which);
-  // A whole body of at most `most` bytes, of a 2xx; that of another status is passed over.
+  // Reads the whole body of a 2xx answer, at most `most` bytes. The body of another answer is skipped.
   Result<std::pair<Answer, std::string>> read(const Url& url, std::size_t most);
 
-  // GET of a range, along redirects. `take` is asked with the answer's head before the first byte, and gets
-  // the body of a 2xx; false ends the transfer without an error.
+  // GET of a range; follows redirects. Shows the answer's head to the sink before the first byte, and gives it the body
+  // of a 2xx. If a function of the sink returns false, the transfer ends without an error.
   struct Sink {
     std::function<bool(const Answer& answer)> begin;
     std::function<bool(std::string_view bytes)> take;
     // Called about once a second, bytes or none, and more often while they come; false likewise. May be empty.
     std::function<bool()> meanwhile = {};
-    std::chrono::seconds limit{0};  // of the whole answer; 0: none, as long as bytes come
+    std::chrono::seconds limit{0};  // for the whole answer; 0: no limit, as long as bytes come
   };
   Result<Answer> get(const Url& url, ByteRange range, const Sink& sink);
 

@@ -5,7 +5,7 @@
 namespace minerva::router_api {
 
 std::string props_json(const RouterProps& props) {
-  // Clients read the fields of a model's properties too, and take their defaults where these say nothing.
+  // Clients read the fields of a model's properties too. Where these are missing, clients use defaults.
   return api::dump({{"role", "router"},
                     {"max_instances", props.max_models},
                     {"models_autoload", true},

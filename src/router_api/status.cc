@@ -8,7 +8,7 @@
 namespace minerva::router_api {
 namespace {
 
-// llama.cpp says with what code the process ended. Clients ask whether it is 0.
+// llama.cpp reports the exit code of the process. Clients only ask whether it is 0.
 constexpr int kFailed = 1;
 
 std::string event_text(std::string_view model, std::string_view event, api::Json data) {

@@ -11,37 +11,37 @@ constexpr int kProgressStep = 5;  // percent
 
 void StatusFeed::take(const Event& event, const ContextManager& core, TimePoint now) {
   if (const auto* added = std::get_if<ModelAdded>(&event)) {
-    if (told_.try_emplace(added->model).second) take_listing();
+    if (last_reports_.try_emplace(added->model).second) take_listing();
   }
   for (const ResidencyChange& change : core.changes()) take_change(change, core, now);
   if (const auto* removed = std::get_if<ModelRemoved>(&event)) {
-    if (told_.erase(removed->model) > 0) log_.append_plain(remove_event(removed->model));
+    if (last_reports_.erase(removed->model) > 0) log_.append_plain(remove_event(removed->model));
   }
 }
 
 void StatusFeed::take_change(const ResidencyChange& change, const ContextManager& core, TimePoint now) {
-  // Told when it has stopped: until then its memory is taken.
+  // The change is reported once the engine has ended: until then its memory is taken.
   if (change.to == Residency::kStopping) return;
-  const auto told = told_.find(change.model);
-  if (told == told_.end()) return;
-  // An orderly end comes by way of stopping, and a quarantine ends by itself: an old failure says nothing about those.
+  const auto report = last_reports_.find(change.model);
+  if (report == last_reports_.end()) return;
+  // An orderly end passes through kStopping, and a quarantine ends by itself: an old failure says nothing about either.
   const bool orderly = change.from == Residency::kStopping || change.from == Residency::kQuarantined;
   std::optional<Error> failure;
   if (!orderly) failure = core.model(change.model, now).value_or(ModelView{}).last_failure;
   const api::RouterStatus status = status_of(change.to, failure);
-  if (status.value == told->second.status && !status.exit_code) return;
-  told->second.percent = 0;
+  if (status.value == report->second.status && !status.exit_code) return;
+  report->second.percent = 0;
   tell(change.model, status);
 }
 
 void StatusFeed::take_progress(const ModelId& model, double fraction) {
-  const auto told = told_.find(model);
-  if (told == told_.end() || told->second.status != status_name(Residency::kLoading)) return;
+  const auto report = last_reports_.find(model);
+  if (report == last_reports_.end() || report->second.status != status_name(Residency::kLoading)) return;
   const int percent = static_cast<int>(fraction * 100) / kProgressStep * kProgressStep;
-  if (percent <= told->second.percent) return;
-  told->second.percent = percent;
+  if (percent <= report->second.percent) return;
+  report->second.percent = percent;
   for (const ModelId& name : names_(model)) {
-    log_.append_plain(status_event(name, {.value = told->second.status}, percent / 100.0));
+    log_.append_plain(status_event(name, {.value = report->second.status}, percent / 100.0));
   }
 }
 
@@ -50,21 +50,21 @@ void StatusFeed::take_download(const DownloadNow& download) {
     downloads_.erase(download.id);
     return log_.append_plain(download_end_event(download));
   }
-  const auto [told, is_new] = downloads_.try_emplace(download.id, -1);
+  const auto [report, is_new] = downloads_.try_emplace(download.id, -1);
   if (is_new) log_.append_plain(downloading_event(download));
   if (download.size == 0) return;
   const int percent = static_cast<int>(static_cast<double>(download.done) / static_cast<double>(download.size) * 100) /
                       kProgressStep * kProgressStep;
-  if (percent <= told->second) return;
-  told->second = percent;
+  if (percent <= report->second) return;
+  report->second = percent;
   log_.append_plain(download_progress_event(download));
 }
 
 void StatusFeed::take_listing() { log_.append_plain(reload_event()); }
 
 void StatusFeed::tell(const ModelId& model, const api::RouterStatus& status) {
-  const auto told = told_.find(model);
-  if (told != told_.end()) told->second.status = status.value;
+  const auto report = last_reports_.find(model);
+  if (report != last_reports_.end()) report->second.status = status.value;
   for (const ModelId& name : names_(model)) log_.append_plain(status_event(name, status));
 }
 

@@ -36,7 +36,7 @@ class StatusFeedTest : public testing::Test {
     }
     return EngineId{};
   }
-  // What was told since the last call.
+  // The events since the last call.
   std::string told() { return feed_.log().read(cursor_, SIZE_MAX); }
 
   TimePoint now_{};
@@ -71,11 +71,11 @@ TEST_F(StatusFeedTest, AFailedLoadHasAnExitCodeAndAnUnloadAfterwardsHasNone) {
   step(EngineExited{first, Error{ErrorCode::kInvalidModel, "not a model"}});
   EXPECT_NE(told().find(R"("status":"unloaded","exit_code":1)"), std::string::npos);
 
-  now_ += std::chrono::hours(1);  // its quarantine is over
+  now_ += std::chrono::hours(1);  // the quarantine is over
   step(TimerFired{});
   const EngineId second = load("b", 2, 10);
   step(EngineReady{second});
-  step(LeaseReleased{RequestId{2}, LeaseEnd::kCancelled});  // nothing is forgiven by that
+  step(LeaseReleased{RequestId{2}, LeaseEnd::kCancelled});  // a cancelled request does not make up for the failure
   EXPECT_TRUE(core_.model("b", now_)->last_failure);
   told();
   step(UnloadRequested{RequestId{3}, "b", false, now_ + kPatience});

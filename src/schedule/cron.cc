@@ -109,7 +109,7 @@ Result<std::uint64_t> parse_item(const Field& field, std::string_view item) {
       const auto end = parse_value(field, end_text);
       if (!end) return fail(end.error());
       last = *end;
-      // "sat-sun": the Sunday after.
+      // "sat-sun": the Sunday after that Saturday, which is day 7.
       if (same_word(end_text, kWeekdays.front()) && first > 0) last = kWeekdays.size();
     }
     if (last < first) {
@@ -146,7 +146,7 @@ Result<std::uint64_t> parse_field(const Field& field, std::string_view text) {
   }
 }
 
-// Days that some year's month has.
+// How many days the month has in some year.
 constexpr unsigned longest_month(unsigned month) {
   constexpr std::array<unsigned, 12> kLengths = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   return kLengths[month - 1];
@@ -160,7 +160,7 @@ bool has_any_day(std::uint64_t days_of_month, std::uint64_t months) {
   return false;
 }
 
-// The first member at `from` or later.
+// The first member of the set that is `from` or larger; nothing if there is none.
 std::optional<unsigned> first_in(std::uint64_t set, std::int64_t from) {
   const std::uint64_t left = set & ~(bit(static_cast<unsigned>(from)) - 1);
   if (left == 0) return std::nullopt;
@@ -217,7 +217,7 @@ bool CronSchedule::on_day(local_days day) const {
 }
 
 CronSchedule::LocalMinutes CronSchedule::first_match(LocalMinutes from) const {
-  // Dates and days of the week repeat after that: what did not come by then never does.
+  // After 400 years the dates fall on the same days of the week again: a time that did not come by then never comes.
   constexpr auto kCycle = std::chrono::years(400);
   local_days day = std::chrono::floor<days>(from);
   minutes earliest = from - day;
@@ -245,7 +245,8 @@ sys_seconds CronSchedule::next(sys_seconds after, const TimeZone& zone) const {
   if (!every_hour()) {
     const seconds offset = zone.period(after).offset;
     const local_seconds shown(after.time_since_epoch() + offset);
-    // What clocks show later comes no sooner, the first time: so those of before need no look.
+    // A later time on the clocks never comes at an earlier instant, if its first occurrence counts. So times before
+    // `shown` need no look.
     for (LocalMinutes local = first_match(std::chrono::floor<minutes>(shown));;
          local = first_match(local + minutes(1))) {
       const sys_seconds at = zone.first_instant(local);

@@ -1,14 +1,14 @@
-// CronSchedule: set times, as crontab(5) has them: "0 8 * * mon-fri".
+// CronSchedule: times that are set ahead, in the syntax of crontab(5): "0 8 * * mon-fri".
 //
-// Five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12 or jan-dec), day of the week (0-7 or
-// sun-sat; 0 and 7 are Sunday). Each is `*`, a value, a range or a list of them with commas; `*` and a range may have a
-// step: "*/5", "8-18/2". Or one of @hourly, @daily, @weekly, @monthly. Where both days are restricted (begin with no
-// `*`), one of them is enough.
+// There are five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12 or jan-dec), day of the week
+// (0-7 or sun-sat; 0 and 7 are Sunday). Each field is `*`, a value, a range, or a list of these with commas. A `*` and
+// a range may have a step: "*/5", "8-18/2". One of @hourly, @daily, @weekly, @monthly may stand for all five. Where
+// both days are restricted (neither field begins with `*`), a day that fits one of them is enough.
 //
-// When clocks are set forward, a time they skip counts as the first one after; when they are set back, a time they show
-// twice counts once, the first time. So a job of the day runs each day, once. A schedule of every hour goes by what
-// clocks show instead: it pauses for no hour and runs none twice.
-// Plain values; any thread. It waits for nothing and reads no clock.
+// When clocks are set forward, a time that they skip counts as the first time after the skip. When clocks are set back,
+// a time that they show twice counts once, the first time. So a daily job runs each day, once. A schedule that has
+// every hour goes by instants instead: it neither pauses for an hour nor runs an hour twice.
+// Threading: plain values; any thread. It waits for nothing and reads no clock.
 #pragma once
 
 #include <chrono>
@@ -26,9 +26,9 @@ class CronSchedule {
   // Errors: kInvalidArgument, which says what is wrong in which field; also for days that no year has ("0 0 31 2 *").
   static Result<CronSchedule> parse(std::string_view text);
 
-  // As it was written.
+  // The expression as the user wrote it.
   const std::string& text() const { return text_; }
-  // The first of its times after `after`. Requires: a year from 1800 to 9000.
+  // The first of the schedule's times after `after`. Requires: a year from 1800 to 9000.
   std::chrono::sys_seconds next(std::chrono::sys_seconds after, const TimeZone& zone) const;
 
   bool operator==(const CronSchedule&) const = default;
@@ -39,16 +39,16 @@ class CronSchedule {
   CronSchedule() = default;
   bool every_hour() const;
   bool on_day(std::chrono::local_days day) const;
-  // The first time clocks could show at `from` or later.
+  // The first time of the schedule, as clocks show it, at `from` or later.
   LocalMinutes first_match(LocalMinutes from) const;
 
-  // Bit n: n is in it.
+  // Sets of numbers: bit n is set if n is a member.
   std::uint64_t minutes_ = 0;
   std::uint64_t hours_ = 0;
   std::uint64_t days_ = 0;
   std::uint64_t months_ = 0;
   std::uint64_t weekdays_ = 0;  // 0 to 6, from Sunday on
-  bool either_day_ = false;     // both are restricted
+  bool either_day_ = false;     // both fields of days are restricted: one of them is enough
   std::string text_;
 };
 

@@ -28,7 +28,7 @@ CronSchedule cron(std::string_view text) {
 
 TimeZone zone(const std::string& name) { return TimeZone::find(name).value(); }
 
-// The next `count` times after `after`, as clocks show them there.
+// The next `count` times after `after`, as clocks in that zone show them.
 std::vector<std::string> times(std::string_view text, const std::string& zone_name, sys_seconds after,
                                std::size_t count) {
   const CronSchedule schedule = cron(text);
@@ -113,7 +113,7 @@ TEST(Cron, KnowsTheCalendar) {
         "2026-08-31T00:00:00+00:00"}},
       {"0 0 30 * *", "UTC", sys_days(2026y / 1 / 31), {"2026-03-30T00:00:00+00:00", "2026-04-30T00:00:00+00:00"}},
       {"59 23 * 2 *", "UTC", sys_days(2026y / 2 / 28), {"2026-02-28T23:59:00+00:00", "2027-02-01T23:59:00+00:00"}},
-      // A Sunday that is 29 February: 28 years apart, but for a century.
+      // A Sunday that is 29 February comes every 28 years, except around a century.
       {"0 0 29 2 */7", "UTC", sys_days(2088y / 3 / 1), {"2128-02-29T00:00:00+00:00"}},
   });
 }
@@ -127,9 +127,9 @@ TEST(Cron, OneOfBothDaysIsEnoughWhereBothAreRestricted) {
        {"2026-02-06T00:00:00+00:00", "2026-02-13T00:00:00+00:00", "2026-02-20T00:00:00+00:00",
         "2026-02-27T00:00:00+00:00", "2026-03-06T00:00:00+00:00"}},
       {"0 0 3 * tue", "UTC", begin, {"2026-02-03T00:00:00+00:00", "2026-02-10T00:00:00+00:00"}},
-      // No day of that month, but days of the week.
+      // The month has no such day, but it has days of the week.
       {"0 0 31 2 mon", "UTC", begin, {"2026-02-02T00:00:00+00:00"}},
-      // With a `*` in front both count.
+      // If one of the two fields begins with `*`, both must fit.
       {"0 0 */2 * mon", "UTC", begin, {"2026-02-09T00:00:00+00:00", "2026-02-23T00:00:00+00:00"}},
       {"0 0 1 * */2",
        "UTC",
@@ -140,7 +140,7 @@ TEST(Cron, OneOfBothDaysIsEnoughWhereBothAreRestricted) {
 
 TEST(Cron, OnceADayAlsoWhenClocksAreSet) {
   expect({
-      // Forward from 2 to 3.
+      // Clocks go forward from 2 to 3.
       {"30 2 * * *",
        "Europe/Berlin",
        sys_days(2026y / 3 / 28),
@@ -157,7 +157,7 @@ TEST(Cron, OnceADayAlsoWhenClocksAreSet) {
        "Australia/Lord_Howe",
        sys_days(2026y / 10 / 2) + 20h,
        {"2026-10-04T02:30:00+11:00", "2026-10-05T02:15:00+11:00"}},
-      // Back from 3 to 2, from 2 to 1, and from 2 to half past 1.
+      // Clocks go back from 3 to 2, from 2 to 1, and from 2 to half past 1.
       {"30 2 * * *",
        "Europe/Berlin",
        sys_days(2026y / 10 / 24) + 12h,
@@ -171,10 +171,10 @@ TEST(Cron, OnceADayAlsoWhenClocksAreSet) {
        sys_days(2026y / 4 / 4),
        {"2026-04-05T01:45:00+11:00", "2026-04-06T01:45:00+10:30"}},
       {"0 3 * * *", "Europe/Berlin", sys_days(2026y / 10 / 24) + 12h, {"2026-10-25T03:00:00+01:00"}},
-      // Asked when clocks show the time again.
+      // The question comes while clocks show the time for the second time.
       {"30 2 * * *", "Europe/Berlin", sys_days(2026y / 10 / 25) + 1h + 15min, {"2026-10-26T02:30:00+01:00"}},
       {"0 4 * * *", "Europe/Berlin", sys_days(2026y / 10 / 25) + 1h + 15min, {"2026-10-25T04:00:00+01:00"}},
-      // A day that was left out.
+      // A day that the zone left out.
       {"0 12 * * *",
        "Pacific/Apia",
        sys_days(2011y / 12 / 29),
@@ -261,7 +261,7 @@ TEST(Cron, IsWhatWasWritten) {
 
 // ---- against a walk over every minute of two years ----
 
-// An expression with what it means, drawn by chance.
+// A random expression, with what it means.
 struct Drawn {
   std::string text;
   std::array<std::set<unsigned>, 5> sets;
@@ -338,7 +338,7 @@ TEST(Cron, AgreesWithAWalkOverEveryMinute) {
     for (int round = 0; round < 12; ++round) {
       Drawn drawn = drawer.draw();
       auto parsed = CronSchedule::parse(drawn.text);
-      if (!parsed) {  // days that do not exist
+      if (!parsed) {  // the expression has only days that do not exist
         ASSERT_NE(parsed.error().message.find("would never come"), std::string::npos) << parsed.error().message;
         continue;
       }
@@ -365,7 +365,7 @@ TEST(Cron, AgreesWithAWalkOverEveryMinute) {
   }
 }
 
-// From any second, not only from one of its times.
+// The start is any second, not only one of the schedule's times.
 TEST(Cron, IsTheSameFromAnySecond) {
   Drawer drawer(11);
   std::mt19937 random(3);
@@ -376,7 +376,7 @@ TEST(Cron, IsTheSameFromAnySecond) {
       const Drawn drawn = drawer.draw();
       const auto parsed = CronSchedule::parse(drawn.text);
       if (!parsed) continue;
-      // Nothing lies between: asked anywhere before it, the answer is the same.
+      // No time lies between: from anywhere before the next time the answer is the same.
       const sys_seconds from = sys_days(2027y / 1 / 1) + std::chrono::seconds(second(random));
       const sys_seconds next = parsed->next(from, where);
       ASSERT_GT(next, from);

@@ -38,7 +38,7 @@ Result<TimeZone> TimeZone::find(const std::string& name) {
   if (const auto read = read_database(); !read) return fail(read.error());
   try {
     found.zone_ = date::locate_zone(name);
-    // Its file is read now: later that cannot fail.
+    // Reads the zone's file now, so that later calls cannot fail.
     found.zone_->get_info(sys_seconds());
   } catch (const std::exception&) {
     return fail(ErrorCode::kInvalidArgument,

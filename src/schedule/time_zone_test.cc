@@ -41,7 +41,7 @@ TEST(TimeZone, KnowsWhatIsSkippedAndWhatComesTwice) {
   EXPECT_EQ(summer.offset, 2h);
 }
 
-// The files of a tz database may list transitions up to long ago only, which the library would take for all there are.
+// Some tz databases list only the transitions of long ago. The library would take these for all there are.
 TEST(TimeZone, HasFilesWithTheTransitionsOfYearsToCome) {
   EXPECT_EQ(zone("Europe/Berlin").text(sys_days(2036y / 7 / 1)), "2036-07-01T02:00:00+02:00");
   EXPECT_EQ(zone("Europe/Berlin").text(sys_days(2036y / 12 / 1)), "2036-12-01T01:00:00+01:00");

@@ -10,7 +10,8 @@ namespace {
 
 using api::Work;
 
-// "--name", or "--name=value" as llama.cpp does not take it but a later one may.
+// Whether the arguments have "--name" or "--name=value". llama.cpp does not take the second form yet, but a later
+// version may.
 template <std::size_t N>
 bool sets_any(const ModelSpec& spec, const std::array<std::string_view, N>& names) {
   return std::any_of(spec.args.begin(), spec.args.end(), [&](std::string_view argument) {
@@ -18,7 +19,7 @@ bool sets_any(const ModelSpec& spec, const std::array<std::string_view, N>& name
   });
 }
 
-// The operator has said what kind of model it is to be.
+// Whether the operator's settings say what kind of model it is.
 bool kind_is_set(const ModelSpec& spec) {
   constexpr std::array<std::string_view, 5> kNames = {"--embedding", "--embeddings", "--rerank", "--reranking",
                                                       "--pooling"};
@@ -125,7 +126,7 @@ api::MediaKinds media_taken(const ModelMetadata& known) {
   const auto& names = known.input_modalities;
   const auto takes = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   api::MediaKinds kinds;
-  if (names.empty() || takes("image")) kinds = {Kind::kImage, Kind::kVideo};  // a film is a row of images
+  if (names.empty() || takes("image")) kinds = {Kind::kImage, Kind::kVideo};  // a film is a sequence of images
   if (names.empty() || takes("audio")) kinds.insert(Kind::kAudio);
   return kinds;
 }

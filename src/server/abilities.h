@@ -1,6 +1,7 @@
-// What a model can do, by what inspecting it said and by what the operator set; and the refusal of what it cannot.
+// Abilities: what a model can do, by its inspection and by the operator's settings; and the refusals of what it cannot
+// do.
 //
-// Pure; the loop's thread. A command engine is not judged: nobody but the engine knows what it can.
+// Pure; the loop's thread. A command engine is not judged: only the engine itself knows what it can do.
 #pragma once
 
 #include <optional>
@@ -12,19 +13,19 @@
 
 namespace minerva {
 
-// The reason why the model cannot do `work`, with what to do instead; nothing if it can, or if arguments of the
-// operator's decide that. Code: kUnsupported.
+// The reason why the model cannot do `work`, with what to do instead. Nothing if the model can, or if the operator's
+// arguments decide it. Code: kUnsupported.
 std::optional<Error> refuse_work(const ModelSpec& spec, const ModelMetadata& known, api::Work work);
 
-// The same for so many answers to one request.
+// The same for a request that asks for that many answers.
 std::optional<Error> refuse_answers(const ModelSpec& spec, api::Work work, unsigned answers);
 
 // The refusal of a request that names a slot of the engine (Routing::names_slot). Code: kInvalidArgument.
 Error refuse_named_slot();
 
-// The kinds of media that the model's projector takes: all of them where only the engine knows.
+// The kinds of media that the model's projector takes; all kinds where only the engine knows.
 api::MediaKinds media_taken(const ModelMetadata& known);
-// Whether a body for `work` has to be looked through for media that the model cannot take.
+// Whether a body for `work` has to be searched for media that the model cannot take.
 bool may_hold_untaken(const api::MediaKinds& taken, api::Work work);
 Error refuse_media(const ModelId& model, const api::MediaKinds& taken, const api::Media& media);
 

@@ -28,16 +28,16 @@ bool host_allowed(const Config& config, std::string_view authority) {
   const bool is_address = io::is_ip_address(name);
   for (const io::Address& listens : config.listen) {
     if (io::equal_ignoring_case(name, listens.host)) return true;
-    // Whoever names an address has not been led here by a name.
+    // A client that names an address was not led here by a rebound name.
     if (listens.is_wildcard() && is_address) return true;
   }
   return std::any_of(config.allowed_hosts.begin(), config.allowed_hosts.end(),
                      [&](const std::string& allowed) { return io::equal_ignoring_case(allowed, name); });
 }
 
-// Each * of the pattern stands for anything but a slash.
+// Each * of the pattern matches any text without a slash.
 bool matches(std::string_view pattern, std::string_view text) {
-  std::size_t star = std::string_view::npos;  // the last one seen, and how far its part of the text reaches
+  std::size_t star = std::string_view::npos;  // the last * seen, and how far its part of the text reaches
   std::size_t reach = 0;
   std::size_t p = 0;
   std::size_t t = 0;
@@ -59,7 +59,7 @@ bool matches(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-// nullptr if the request comes from no page of limits.allowed_origins.
+// The request's origin if limits.allowed_origins has it, else nullptr.
 const std::string* allowed_origin(const Config& config, const io::RequestHead& request) {
   if (config.allowed_origins.empty() || request.headers.count("origin") != 1) return nullptr;
   const std::string* const origin = request.headers.find("origin");
@@ -74,7 +74,7 @@ bool is(const io::RequestHead& request, std::string_view header, std::string_vie
   return field != nullptr && *field == value;
 }
 
-// Somebody followed a link: what comes back is a page of its own, which nobody else can read.
+// Whether somebody followed a link. The answer is then a page of its own, which the linking page cannot read.
 bool is_followed_link(const io::RequestHead& request) {
   return (request.method == "GET" || request.method == "HEAD") && request.headers.find("origin") == nullptr &&
          is(request, "sec-fetch-mode", "navigate") && is(request, "sec-fetch-dest", "document");
@@ -95,7 +95,7 @@ std::optional<std::string_view> bearer_key(std::string_view field) {
   return field;
 }
 
-// Whether the one Origin of a request is the server itself, by the Host that the request names.
+// Whether the request's one Origin is the server itself, by the Host that the request names.
 bool is_same_origin(const io::RequestHead& request) {
   const std::string* const origin = request.headers.find("origin");
   const std::string* const host = request.headers.find("host");
@@ -104,7 +104,7 @@ bool is_same_origin(const io::RequestHead& request) {
   return scheme != std::string::npos && io::equal_ignoring_case(std::string_view(*origin).substr(scheme + 3), *host);
 }
 
-// By its key; everybody may do as they like where no key is needed.
+// Identifies the caller by its key. Where no key is needed, every caller may do everything.
 Result<Caller> key_holder(const Config& config, const io::RequestHead& request, std::optional<UserId> session) {
   if (config.accepted_keys.empty()) return Caller{};
   const std::string* const authorization = request.headers.find("authorization");
@@ -149,7 +149,7 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
                  "Pages of another origin may not use this server, unless limits.allowed_origins has them."};
   };
   if (request.headers.count("origin") > 0 && !is_same_origin(request)) return foreign();
-  // Sent by browsers where they send no Origin, as with images: also a GET can load a model.
+  // Browsers send this field where they send no Origin, as for images. A GET, too, can load a model.
   if (site != nullptr && *site != "same-origin" && *site != "none") return foreign();
   return std::nullopt;
 }
@@ -157,7 +157,7 @@ std::optional<Error> refuse_foreign(const Config& config, const io::RequestHead&
 io::Headers cors_headers(const Config& config, const io::RequestHead& request) {
   io::Headers headers;
   if (config.allowed_origins.empty()) return headers;
-  headers.add("Vary", "Origin");  // also where there is none: what is kept of that answer is for no page
+  headers.add("Vary", "Origin");  // also without an Origin: a cache must not give that answer to a page
   if (const std::string* const origin = allowed_origin(config, request)) {
     headers.add("Access-Control-Allow-Origin", *origin);
     headers.add("Access-Control-Expose-Headers",
@@ -173,7 +173,7 @@ bool is_preflight(const Config& config, const io::RequestHead& request) {
 
 io::Headers preflight_headers(const io::RequestHead& request) {
   io::Headers headers;
-  // What is asked is allowed, without a look at the route: without a key nobody learns which there are.
+  // Allows what is asked for, and does not look at the route: without a key nobody learns which routes exist.
   headers.add("Access-Control-Allow-Methods", *request.headers.find("access-control-request-method"));
   if (const std::string* const asked = request.headers.find("access-control-request-headers")) {
     headers.add("Access-Control-Allow-Headers", *asked);
@@ -223,7 +223,7 @@ std::optional<std::string_view> session_token(const io::RequestHead& request) {
 
 bool is_own_page(const io::RequestHead& request) {
   const std::string* const site = request.headers.find("sec-fetch-site");
-  // Browsers send it to no plain address but this machine's.
+  // Browsers do not send this field to plain http addresses, except for this machine.
   return site == nullptr ? is_same_origin(request) : *site == "same-origin";
 }
 
@@ -240,11 +240,11 @@ Result<Caller> identify(const Config& config, const io::RequestHead& request, st
 UserId peer_user(std::string_view peer) {
   const std::string host(host_name(peer));
   if (host == "unix" || io::Address{host, 0, ""}.is_loopback()) return {};
-  // Nobody can make up a number: it depends on this process.
+  // The salt differs in each process, so that nobody can choose an address with a given number.
   static const std::uint64_t salt = std::random_device()() | std::uint64_t{std::random_device()()} << 32;
   std::string network = host;
   in6_addr six{};
-  // A household has as many addresses of IPv6 as it wants, and one network.
+  // A household has any number of IPv6 addresses, but one network of 64 bits.
   if (::inet_pton(AF_INET6, host.c_str(), &six) == 1) network.assign(reinterpret_cast<const char*>(six.s6_addr), 8);
   const auto user = static_cast<std::uint64_t>(std::hash<std::string>()(network)) ^ salt;
   return UserId{std::max<std::uint64_t>(user, 1)};

@@ -92,9 +92,9 @@ TEST(Access, PagesOfAllowedOriginsMayRead) {
     EXPECT_EQ(granted(config, {{"Origin", origin}}), "403") << origin;
   }
   EXPECT_EQ(granted(config, {page, page}), "403");
-  // A name that was rebound is none of theirs.
+  // A rebound name is not among the allowed hosts.
   EXPECT_TRUE(refuse_foreign(config, request({page, {"Host", "rebound.example"}})));
-  // An image names no origin.
+  // The request for an image has no Origin.
   EXPECT_EQ(granted(config, {{"Sec-Fetch-Site", "cross-site"}}, "GET"), "403");
   config.allowed_origins = {"*"};
   EXPECT_NE(granted(config, {{"Origin", "https://any.example"}}), "403");
@@ -138,7 +138,7 @@ TEST(Access, AFollowedLinkIsLetInWhereItChangesNothing) {
   EXPECT_EQ(with({.linkable = true}, {site, mode, page, {"Origin", "http://evil.example"}}), 403);
   EXPECT_EQ(with({.linkable = true}, {site, mode, {"Sec-Fetch-Dest", "iframe"}}), 403);
   EXPECT_EQ(with({.linkable = true}, {site, {"Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Dest", "image"}}), 403);
-  // What acts is not even for pages of its own: an image in a conversation is one of theirs.
+  // A GET that acts is refused even from the server's own pages: an image in a conversation would be such a GET.
   EXPECT_EQ(with({.acts = true}, {}), 200);
   for (const char* any : {"same-origin", "none", "same-site", "cross-site"}) {
     EXPECT_EQ(with({.acts = true}, {{"Sec-Fetch-Site", any}}), 403) << any;

@@ -8,7 +8,7 @@
 namespace minerva {
 namespace {
 
-constexpr std::size_t kMaxPath = 200;  // bytes that are shown
+constexpr std::size_t kMaxPath = 200;  // bytes of the path that are shown
 constexpr std::uint64_t kNamedEventLines = 3;
 
 api::WallTime wall_of(TimePoint when, TimePoint now, api::WallTime wall) {
@@ -42,8 +42,9 @@ Activity::Entry::~Entry() {
   if (activity_.recent_.size() >= kRecent) activity_.recent_.pop_back();
   activity_.recent_.push_front({x_.caller.user, ended(Clock::now(), std::chrono::system_clock::now())});
   const api::TokenCounts& tokens = activity_.recent_.front().answer.tokens;
-  if (const std::uint64_t generated = tokens.generated.value_or(0); generated > told_ && !x_.model.empty()) {
-    activity_.untold_[x_.model].push_back({static_cast<double>(generated - told_), tokens.per_second.value_or(0)});
+  if (const std::uint64_t generated = tokens.generated.value_or(0); generated > counted_ && !x_.model.empty()) {
+    activity_.ended_tokens_[x_.model].push_back(
+        {static_cast<double>(generated - counted_), tokens.per_second.value_or(0)});
   }
 }
 
@@ -54,7 +55,7 @@ void Activity::Entry::enter(Phase phase) {
 
 void Activity::Entry::granted() {
   granted_ = Clock::now();
-  // When the engine has read the prompt is seen in a stream only.
+  // Only a stream shows when the engine has read the prompt.
   enter(stream_ ? Phase::kReading : Phase::kGenerating);
 }
 
@@ -115,7 +116,7 @@ api::EndedAnswer Activity::Entry::ended(TimePoint now, api::WallTime wall) const
   answer.took = now - x_.arrived;
   if (first_byte_) answer.first_byte = *first_byte_ - x_.arrived;
   answer.tokens = end_.counts();
-  // Of one that was cut off, what was seen.
+  // An answer that was cut off has no counts at its end: take those that were seen on the way.
   const api::TokenCounts seen = tokens(now);
   if (!answer.tokens.prompt) answer.tokens.prompt = seen.prompt;
   if (!answer.tokens.cached) answer.tokens.cached = seen.cached;
@@ -133,16 +134,16 @@ const Activity::Entry* Activity::find(std::string_view id) const {
 std::map<ModelId, double> Activity::take_generated(Duration span) {
   const double seconds = std::chrono::duration<double>(span).count();
   std::map<ModelId, double> generated;
-  for (const auto& [model, ends] : std::exchange(untold_, {})) {
-    for (const Untold& end : ends) {
+  for (const auto& [model, ends] : std::exchange(ended_tokens_, {})) {
+    for (const EndedTokens& end : ends) {
       generated[model] += end.per_second > 0 ? std::min(end.tokens, end.per_second * seconds) : end.tokens;
     }
   }
   for (Entry* const entry : in_flight_) {
     const std::uint64_t now = entry->tokens(Clock::now()).generated.value_or(0);
-    if (now <= entry->told_) continue;
-    generated[entry->x_.model] += static_cast<double>(now - entry->told_);
-    entry->told_ = now;
+    if (now <= entry->counted_) continue;
+    generated[entry->x_.model] += static_cast<double>(now - entry->counted_);
+    entry->counted_ = now;
   }
   return generated;
 }

@@ -1,9 +1,9 @@
-// Activity: the inference requests in flight, and the latest that ended. What GET /v1/requests shows.
+// Activity: the inference requests in flight, and the latest that ended. GET /v1/requests shows them.
 //
-// A request notes where it stands by a store or two; speeds and fractions are made for whoever looks. It holds as many
-// entries as there are requests, and kRecent that ended.
-// Threading: the loop's thread. Ownership: an Entry lives on its request's coroutine, with its Exchange; the table
-// outlives it. It decides nothing: who may see or cancel what is for its routes to say.
+// A request notes its progress by a few stores. Speeds and fractions are computed only when somebody looks. Activity
+// holds one entry for each request in flight, and kRecent ended ones.
+// Threading: the loop's thread. Ownership: an Entry lives on its request's coroutine, with its Exchange; Activity
+// outlives it. It decides nothing: its routes say who may see or cancel a request.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +30,16 @@ class Activity {
   static constexpr std::size_t kRecent = 200;
 
   enum class Phase : std::uint8_t {
-    kReceiving,   // its body is on its way in
-    kWaiting,     // for its model: in line, or while that is loaded or woken
-    kReading,     // the engine reads its prompt, as far as that is known: of a stream
+    kReceiving,   // the body arrives
+    kWaiting,     // in the line of its model, or while the model is loaded or woken
+    kReading,     // the engine reads the prompt; known of streams only
     kGenerating,  // the engine works on its answer
   };
 
-  // One request, from its making to its end.
+  // One request, from its beginning to its end.
   class Entry {
    public:
-    // `cancel`: ends the request, soon. `shown`: false for what is no use of a model, and is in no list.
+    // `cancel`: ends the request soon. `shown`: false for a look, which is in no list.
     Entry(Activity& activity, const Exchange& exchange, bool shown, std::function<void()> cancel);
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
@@ -47,20 +47,20 @@ class Activity {
 
     void set_stream(bool stream) { stream_ = stream; }
     void enter(Phase phase);
-    // It has its model: an engine reads its prompt from now on.
+    // The request has a lease: the engine reads its prompt from now on.
     void granted();
     // How far the engine has read the prompt.
     void reading(const api::ReadSoFar& so_far) { read_ = so_far; }
-    // The next piece of the engine's answer. The first that says something ends the reading.
+    // Takes the next piece of the engine's answer. The first piece with text of the answer ends the reading.
     void take(std::string_view piece);
-    // A byte of the answer's body goes out.
+    // To be called when bytes of the answer's body go out.
     void answering() {
       if (!first_byte_) first_byte_ = Clock::now();
     }
 
     Phase phase() const { return phase_; }
     const Exchange& exchange() const { return x_; }
-    // Of the answer, as far as they are known.
+    // The counts of the answer, as far as they are known.
     api::TokenCounts tokens(TimePoint now) const;
     api::InFlightAnswer answer(TimePoint now, api::WallTime wall) const;
     const std::function<void()>& canceller() const { return cancel_; }
@@ -74,18 +74,18 @@ class Activity {
     Activity& activity_;
     const Exchange& x_;
     std::function<void()> cancel_;
-    std::optional<std::list<Entry*>::iterator> place_;  // nothing: it is not shown
+    std::optional<std::list<Entry*>::iterator> place_;  // nothing: the entry is not shown
     bool stream_ = false;
     Phase phase_ = Phase::kReceiving;
-    TimePoint since_;  // it is in that phase
+    TimePoint since_;  // the beginning of the phase
     std::optional<TimePoint> granted_;
     std::optional<TimePoint> first_byte_;
     std::optional<api::ReadSoFar> read_;
-    // Of a stream each event is about a token; how many lines an event has is seen in the first.
+    // Each event of a stream is about one token. The first event shows how many lines an event has.
     std::uint64_t line_ends_ = 0;
     std::uint64_t lines_per_event_ = 2;
     api::AnswerEnd end_;
-    std::uint64_t told_ = 0;  // by take_generated()
+    std::uint64_t counted_ = 0;  // the tokens that take_generated() has returned
   };
 
   struct Ended {
@@ -99,21 +99,22 @@ class Activity {
 
   const std::list<Entry*>& in_flight() const { return in_flight_; }  // the oldest first
   const std::deque<Ended>& recent() const { return recent_; }        // the latest first
-  // nullptr: there is none.
+  // nullptr: there is no such request.
   const Entry* find(std::string_view id) const;
-  // Tokens by model, as they were generated since the last call. Of an answer that came as a whole, or ended in
-  // between, as many as its speed has for `span`.
+  // How many tokens each model has generated since the last call. Of an answer that came as a whole, or that ended
+  // since then, only as many as its speed makes in `span`.
   std::map<ModelId, double> take_generated(Duration span);
 
  private:
   std::list<Entry*> in_flight_;
   std::deque<Ended> recent_;
-  // Of those that ended since take_generated(): what was not told yet, and how fast it came (0: that is not known).
-  struct Untold {
+  // Of a request that ended since the last take_generated(): the tokens that were not returned yet, and their speed (0:
+  // unknown).
+  struct EndedTokens {
     double tokens = 0;
     double per_second = 0;
   };
-  std::map<ModelId, std::vector<Untold>> untold_;
+  std::map<ModelId, std::vector<EndedTokens>> ended_tokens_;
 };
 
 }  // namespace minerva

@@ -18,7 +18,7 @@ bool may_see(const Service& service, const Exchange& x, UserId whose) {
   return is_admin(service.config, x.caller) || x.caller.user == whose;
 }
 
-// Who waits for a model does so in line, or while that comes.
+// A waiting request is either in line, or its model is being loaded or woken.
 void describe_wait(const Service& service, api::InFlightAnswer& answer, std::size_t place) {
   const ModelId& model = answer.request.model;
   switch (service.host.context().residency(model, Clock::now())) {
@@ -56,19 +56,19 @@ io::Task<void> show_requests(Service& service, Exchange& x, ModelId /*id*/) {
 
 io::Task<void> cancel_request(Service& service, Exchange& x, ModelId id) {
   const Activity::Entry* const found = service.activity.find(id);
-  // Who may not see it does not learn that it is there.
+  // A caller who may not see the request does not learn that it exists.
   if (found == nullptr || !may_see(service, x, found->exchange().caller.user)) {
     co_return co_await x.error(
         {ErrorCode::kRouteNotFound,
          fmt::format("There is no request \"{}\" in flight. GET /v1/requests lists those that are.", id), "id"});
   }
   log::info("{} was cancelled by {}", id, x.request_id);
-  const std::function<void()> cancel = found->canceller();  // the entry may end meanwhile
+  const std::function<void()> cancel = found->canceller();  // a copy, since the entry may end meanwhile
   cancel();
   co_await x.json(200, api::cancelled_json(id));
 }
 
-// A moment, in seconds since 1970; 0 if none is named. Errors: kInvalidArgument.
+// The moment that the query names, in seconds since 1970; 0 if it names none. Errors: kInvalidArgument.
 Result<double> read_since(const Exchange& x) {
   const std::string* const text = x.query.find("since");
   if (text == nullptr || text->empty()) return 0;

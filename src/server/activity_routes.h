@@ -1,6 +1,7 @@
-// GET /v1/requests and DELETE /v1/requests/{id}: what goes on, and an end to one of it. GET /v1/samples: how it was.
+// The routes of Activity and Samples: GET /v1/requests shows requests, DELETE /v1/requests/{id} cancels one, GET
+// /v1/samples shows the last hour.
 //
-// Where keys are needed, a key that is none of admin_keys shows and cancels only what it has asked for itself.
+// Where keys are needed, a key that is not among admin_keys sees and cancels only its own requests.
 #pragma once
 
 #include <vector>

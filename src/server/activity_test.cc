@@ -11,7 +11,7 @@ namespace {
 
 class ActivityTest : public testing::Test {
  protected:
-  // A request as its connection has read it; the connection itself is not used.
+  // A request as if its connection had read it. The connection itself is not used.
   Exchange exchange(std::string id) {
     io::RequestHead head;
     head.method = "POST";

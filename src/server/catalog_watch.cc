@@ -10,7 +10,7 @@
 namespace minerva {
 namespace {
 
-// For so long a look at files holds where nobody tells of changes.
+// For how long a look at files is trusted where nobody reports changes.
 constexpr auto kTrusted = std::chrono::seconds(1);
 
 bool trusted(std::optional<TimePoint> looked) { return looked && Clock::now() - *looked < kTrusted; }

@@ -25,7 +25,7 @@ io::Task<void> show_decisions(Service& service, Exchange& x) {
     if (name->empty()) {
       co_return co_await x.error({ErrorCode::kInvalidArgument, "\"model\" must be a model's id or alias.", "model"});
     }
-    // One that the catalog lost is still to be found here.
+    // A model that the catalog has lost can still be found here.
     const Result<ModelId> id = co_await service.resolve(*name);
     model = id ? *id : ModelId(*name);
   }

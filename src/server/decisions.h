@@ -1,4 +1,4 @@
-// GET /v1/decisions: why things are as they are.
+// GET /v1/decisions: why the core did what it did. The loop's thread.
 #pragma once
 
 #include "io/task.h"
@@ -7,7 +7,8 @@
 
 namespace minerva {
 
-// The latest first: ?limit= so many (100), ?model= those that are about it or that it had to leave for.
+// Shows the latest decisions first. ?limit= says how many (100); ?model= takes only decisions about that model, or for
+// which it had to leave.
 io::Task<void> show_decisions(Service& service, Exchange& x);
 
 }  // namespace minerva

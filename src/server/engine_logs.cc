@@ -7,7 +7,7 @@
 namespace minerva {
 namespace {
 
-constexpr std::size_t kMaxFollowQueue = 1000;  // lines a slow reader may be behind
+constexpr std::size_t kMaxFollowQueue = 1000;  // how many lines a slow reader may be behind
 constexpr auto kFollowHeartbeat = std::chrono::seconds(15);
 
 }  // namespace

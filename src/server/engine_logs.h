@@ -1,4 +1,4 @@
-// What engines print, as text lines: what there is, and what comes.
+// What engines print, as lines of text: the lines so far, and new lines as they come.
 //
 // Threading: the loop's thread.
 #pragma once
@@ -15,12 +15,12 @@
 
 namespace minerva {
 
-// Each with what its lines begin with, which may be nothing.
+// Each log with the prefix of its lines, which may be empty.
 using NamedLogs = std::vector<std::pair<std::string, std::shared_ptr<EngineLog>>>;
 
-// The newest `tail` lines of each, one log after the other.
+// The newest `tail` lines of each log, one log after the other.
 std::string log_text(const NamedLogs& logs, std::size_t tail);
-// Answers with those, and then with each line as it comes. A reader that is too slow loses lines.
+// Answers with these lines, and then with each new line. A reader that is too slow loses lines.
 io::Task<void> follow_logs(Service& service, Exchange& x, const NamedLogs& logs, std::size_t tail);
 
 }  // namespace minerva

@@ -1,7 +1,8 @@
-// EnginePool: kept-alive connections to engines.
+// EnginePool: keeps connections to engines alive for the next request.
 //
-// llama.cpp's server closes a connection after 5 s idle or 100 requests, and a request on one that is just being closed
-// looks like a crash: so a connection is reused only well within both.
+// llama.cpp's server closes a connection after 5 s without a request, or after 100 requests. A request on a connection
+// that is just being closed looks like a crash of the engine. So a connection is used again only well within both
+// limits.
 // Threading: the loop's thread.
 #pragma once
 
@@ -23,9 +24,9 @@ class EnginePool {
     std::unique_ptr<io::HttpClientConnection> connection;
     bool reused = false;
   };
-  // A connection to the engine: a kept one unless `fresh`. Errors: kIo.
+  // A connection to the engine: a kept one, unless `fresh` or there is none. Errors: kIo.
   io::Task<Result<Taken>> take(EngineId engine, io::Address address, bool fresh);
-  // Gives one back; kept only if it may carry another request.
+  // Gives a connection back. It is kept only if it may carry another request.
   void give(EngineId engine, std::unique_ptr<io::HttpClientConnection> connection);
   void forget(EngineId engine) { idle_.erase(engine); }
   void clear() { idle_.clear(); }

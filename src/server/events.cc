@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kMostAtOnce = std::size_t{64} << 10;  // bytes
 
-// What the client has seen; nothing if it does not say. Errors: kInvalidArgument.
+// The id of the last event that the client has seen; nothing if the client does not say. Errors: kInvalidArgument.
 Result<std::optional<std::uint64_t>> last_seen(const Exchange& x) {
   const std::string* text = x.request.headers.find("last-event-id");
   if (text == nullptr) text = x.query.find("last_event_id");
@@ -61,7 +61,8 @@ io::Task<void> show_events(Service& service, Exchange& x) {
   if (!seen) co_return co_await x.error(seen.error());
   const api::EventLog& log = service.events.log();
   std::uint64_t cursor = seen->value_or(log.last_id());
-  // An id alone, so that who loses the connection before the first event knows where to go on.
+  // The stream begins with an id alone. A client that loses the connection before the first event then knows where to
+  // go on.
   std::string first = fmt::format("{}id: {}\n\n", api::sse_comment("watching"), cursor);
   co_await stream_events(service, x, std::move(first), [&](std::size_t most) { return log.read(cursor, most); });
 }

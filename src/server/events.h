@@ -1,7 +1,7 @@
-// GET /v1/events: what happens, as it happens, as server-sent events.
+// GET /v1/events: sends what happens, as it happens, as server-sent events.
 //
-// A reader is a cursor in the feed's log and nothing more: one that is slow, or comes back late, costs no memory and is
-// told what it lost. How many there are is bounded by limits.max_connections.
+// A reader is only a cursor in the feed's log. A reader that is slow or comes back late costs no memory, and learns
+// what it lost. limits.max_connections bounds the number of readers.
 #pragma once
 
 #include <chrono>
@@ -14,10 +14,10 @@
 
 namespace minerva {
 
-// Where nothing happens for so long, a reader gets a comment.
+// A reader gets a comment if nothing happened for so long.
 constexpr auto kFeedHeartbeat = std::chrono::seconds(15);
 
-// Woken by each event while it lives.
+// While it exists, each event wakes `woken`.
 class Watcher {
  public:
   explicit Watcher(Service& service) : woken(service.loop), service_(service) { service_.watchers.insert(&woken); }
@@ -31,12 +31,12 @@ class Watcher {
   Service& service_;
 };
 
-// Answers with events: `first`, then what `read` returns of at most so many bytes (empty: there is nothing new), and a
-// comment where nothing comes for long. Until the client goes or the server drains.
+// Answers with events: `first`, and then what `read` returns, at most `most` bytes at a time (empty: there is nothing
+// new). Sends a comment if nothing comes for long. Ends when the client goes or the server drains.
 io::Task<void> stream_events(Service& service, Exchange& x, std::string first,
                              std::function<std::string(std::size_t most)> read);
 
-// From now on, or after the event that the header Last-Event-ID (or ?last_event_id=) names.
+// Sends the events from now on, or from after the one that the header Last-Event-ID (or ?last_event_id=) names.
 io::Task<void> show_events(Service& service, Exchange& x);
 
 }  // namespace minerva

@@ -21,7 +21,7 @@ io::Task<void> Exchange::json(int code, std::string body) {
 
 io::Task<void> Exchange::error(const Error& error) {
   status = error_info(error.code).http_status;
-  if (error.code == ErrorCode::kCancelled) {  // the client went away: nobody reads an answer
+  if (error.code == ErrorCode::kCancelled) {  // nobody reads an answer
     connection.abort();
     co_return;
   }
@@ -32,7 +32,8 @@ io::Task<void> Exchange::error(const Error& error) {
   if (!model.empty()) head.headers.add("x-minerva-model", model);
   if (error.code == ErrorCode::kUnauthorized) {
     head.headers.add("WWW-Authenticate", "Bearer");
-    // OpenAI's and Anthropic's clients know it. Claude Code would try a key that was mistyped for three minutes.
+    // OpenAI's and Anthropic's clients know this field. Without it Claude Code repeats a request with a mistyped key
+    // for three minutes.
     head.headers.add("x-should-retry", "false");
   }
   if (error.code == ErrorCode::kUnsupportedMedia) {
@@ -47,7 +48,7 @@ io::Task<Result<std::string_view>> Exchange::read_body() {
   if (!std::exchange(reads_body, true) && request.has_body()) {
     constexpr std::string_view kName = "content-encoding";
     const std::string* const encoding = request.headers.find(kName);
-    // Several fields are a list of several.
+    // Several fields of that name are one list.
     const bool several = request.headers.count(kName) > 1;
     auto made = api::make_decoder(several ? "several" : encoding == nullptr ? std::string_view() : *encoding);
     if (!made) co_return Failure(made.error());

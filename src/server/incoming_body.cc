@@ -5,10 +5,11 @@
 namespace minerva {
 namespace {
 
-// A body up to this size is read before the model is asked for; of a larger one, as much as it takes to find the model.
+// A body up to this size is read before the model is asked for. Of a larger body only so much is read that the model is
+// known.
 constexpr std::size_t kReadAhead = std::size_t{1} << 20;
 
-// Whether a body of any type is one that is looked at.
+// Whether the scan can read a body of this type, on a route where a body may have any type.
 bool is_known_type(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
   return type.empty() || type.find("json") != std::string_view::npos || type.starts_with("multipart/");
@@ -40,7 +41,7 @@ io::Task<Result<api::Routing>> IncomingBody::read(bool all) {
     text_ += *piece;
     if (scan_ != nullptr) scan_->feed(*piece);
     const bool named = !x_.path_model.empty() || (scan_ != nullptr && scan_->seen().model);
-    // The engine is told the size ahead, which is known of what came as it is.
+    // The engine gets the size ahead if it is known: the body goes on unchanged.
     const bool sized = x_.request.content_length && !x_.decodes();
     if (!all && text_.size() >= kReadAhead && named && sized) break;
   }

@@ -1,4 +1,4 @@
-// IncomingBody: the body of an inference request, on its way in. It is read as far as it takes to know the model, and
+// IncomingBody: the body of an inference request while it arrives. It is read as far as the model is known, and is
 // counted, bounded and scanned meanwhile (routing_scan.h).
 //
 // Threading: the loop's thread. Ownership: lives on the request's coroutine, with its Exchange.
@@ -20,22 +20,23 @@ class IncomingBody {
  public:
   IncomingBody(Exchange& exchange, const Config& config) : x_(exchange), limit_(config.max_body) {}
 
-  // Reads the whole body, or of a large one as much as it takes to find the model.
+  // Reads the whole body; of a large one only so much that the model is known.
   // Errors: kInvalidArgument, kTooLarge, kQueueFull, and those of Exchange::read_body.
   io::Task<Result<api::Routing>> read_routing();
-  // Reads the rest too. What it says of the routing counts. Requires: read_routing() found no error. Errors: as there.
+  // Reads the rest too. Its routing counts from now on. Requires: read_routing() found no error. Errors: as there.
   io::Task<Result<api::Routing>> read_rest();
 
-  // What was read so far.
+  // The part that was read so far and is kept.
   std::string& text() { return text_; }
-  // Where the members of text() are, as it came; nullptr if there is no body, or it is none of JSON.
+  // Where the members of text() are, as the client sent it; nullptr if there is no body, or if it is no JSON.
   const std::vector<api::MemberSpan>* members() const { return scan_ == nullptr ? nullptr : scan_->members(); }
-  // Whether text() is all of it. So it is when it came compressed: an engine is told its size ahead.
+  // Whether text() is the whole body. A compressed body is always read as a whole, since the engine gets its size
+  // ahead.
   bool whole() const { return x_.body_done(); }
-  // The next piece beyond text(), empty at the end; it is not kept. Errors: the scan's, see refusal(), and those of
-  // Exchange::read_body.
+  // The next piece beyond text(), which is not kept; empty at the end. Errors: those of the scan, see refusal(), and
+  // those of Exchange::read_body.
   io::Task<Result<std::string_view>> next();
-  // What the scan found wrong; nothing if the connection failed.
+  // The error that the scan found; nothing if the connection failed.
   std::optional<Error> refusal();
 
  private:

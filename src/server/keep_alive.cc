@@ -22,7 +22,7 @@ void KeepAlive::move_out(const ModelId& model, Duration time) {
   const auto view = host_.context().model(model, Clock::now());
   if (!view || view->residency != Residency::kHot) return;
   if (view->leases > 0 || view->waiting > 0) {
-    // Requests that came before are still under way: it is not idle yet.
+    // Earlier requests are still under way: the model is not idle yet.
     if (time > Duration::zero()) set(model, time);
     return;
   }

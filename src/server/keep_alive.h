@@ -1,7 +1,7 @@
-// KeepAlive: how long a model stays after a request that says so itself ("keep_alive" of Ollama's API), in the place of
-// the config's ttl. It counts until the next request for the model, of any API.
+// KeepAlive: how long a model stays after a request that says so ("keep_alive" in Ollama's API), in place of the
+// config's ttl. It holds until the next request for the model, of any API.
 //
-// It can only shorten: what the config's ttl, a full memory or an operator moves out earlier is gone earlier. A pinned
+// It can only shorten the stay: the config's ttl, a full memory or an operator may move the model out earlier. A pinned
 // model stays.
 // Threading: the loop's thread. Ownership: the Loop and the ModelHost outlive it.
 #pragma once
@@ -18,11 +18,12 @@ class KeepAlive {
  public:
   KeepAlive(io::Loop& loop, ModelHost& host) : loop_(loop), host_(host) {}
 
-  // Once it was idle for `time` from now on, `model` is parked, or stopped if it cannot be. 0: now, if it is idle.
+  // Once `model` has been idle for `time` from now on, it is parked, or stopped if it cannot be parked. 0: now, if it
+  // is idle.
   void set(const ModelId& model, Duration time);
-  // A new request for it: what was set does not count any more.
+  // A new request came for the model: what was set is forgotten.
   void forget(const ModelId& model) { leaving_.erase(model); }
-  // When it will leave; nothing if nothing was set.
+  // When the model will leave; nothing if nothing was set.
   std::optional<TimePoint> leaves_at(const ModelId& model) const;
 
  private:

@@ -21,9 +21,9 @@ namespace {
 constexpr auto kProgressInterval = std::chrono::milliseconds(200);
 constexpr unsigned kDefaultTail = 200;
 constexpr unsigned kMaxTail = 1000;
-constexpr std::size_t kMaxProblems = 200;  // that the list of models tells
+constexpr std::size_t kMaxProblems = 200;  // the most problems that the list of models shows
 
-// What is said of a call that succeeded, and how its model is now.
+// The message for a call that succeeded, by its result and the state of its model now.
 using Wording = std::function<std::string(const Done& done, const ModelView& now)>;
 
 Wording either(std::string done_message, std::string unchanged_message) {
@@ -41,7 +41,7 @@ ModelView view_of(const Service& service, const ModelId& id) {
   return service.host.context().model(id, Clock::now()).value_or(ModelView{});
 }
 
-// Of a load that begins now: a model that was woken for it was not loaded.
+// The wording for a load that begins now. If a parked model was woken, it was not loaded.
 Wording load_wording(const Service& service, const ModelId& id, std::string done_message) {
   return [&service, done_message = std::move(done_message), wakes = view_of(service, id).wakes](
              const Done& done, const ModelView& now) -> std::string {
@@ -54,7 +54,7 @@ Wording load_wording(const Service& service, const ModelId& id, std::string done
   };
 }
 
-// The answer to a call that succeeded.
+// The answer to a call that succeeded, as JSON.
 std::string describe(const Service& service, const Done& done, const Wording& wording) {
   const ModelView now = view_of(service, done.model);
   api::LifeCycleAnswer answer;
@@ -83,7 +83,7 @@ io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   co_await x.json(200, api::plan_json(answer));
 }
 
-// The same call for a client that wants to see progress: comments while it waits, then one event with the answer.
+// The same for a client that wants to see progress: comments while it waits, then one event with the answer.
 io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, const Wording& wording) {
   io::ResponseHead head;
   head.headers.add("Content-Type", "text/event-stream");
@@ -108,7 +108,7 @@ io::Task<void> stream_progress(Service& service, Exchange& x, Waiting& waiting, 
   co_await x.connection.finish();
 }
 
-// Waits and answers. A client that goes away takes its call back; a load under way goes on.
+// Waits for the call, and answers. If the client goes away, the call is cancelled; a load under way goes on.
 io::Task<void> answer_when_done(Service& service, Exchange& x, Waiting& waiting, RequestId request,
                                 const Wording& wording) {
   waiting.watch(x.connection);
@@ -127,7 +127,7 @@ io::Task<void> answer_when_done(Service& service, Exchange& x, Waiting& waiting,
   co_await x.json(200, describe(service, **waiting.answer, wording));
 }
 
-// Sets the exchange's model. false: there is none of that name, and that is answered.
+// Sets the exchange's model. false: there is no model of that name, and the exchange is answered.
 io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
   Result<ModelId> model = co_await service.resolve(std::move(id));
   if (!model) {
@@ -138,7 +138,8 @@ io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
   co_return true;
 }
 
-// park and unload: the model leaves once its running requests have ended, for which it waits `limits.unload_timeout`.
+// Park or unload: the model leaves once its running requests have ended. The call waits `limits.unload_timeout` for
+// that.
 io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&ModelHost::unload) call, Wording wording) {
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
@@ -151,7 +152,7 @@ io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&Mod
   co_await answer_when_done(service, x, waiting, request, wording);
 }
 
-// Whether a model has an engine that is to stay.
+// Whether the model has an engine that will stay.
 bool resident(const ModelView& model) { return model.engine && model.residency != Residency::kStopping; }
 
 api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
@@ -197,7 +198,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
   return answer;
 }
 
-// A preset is shown as its model is, under a name of its own. Nothing if there is no such model.
+// A preset in the list: like its model, but with its own name. Nothing if there is no such model.
 std::optional<api::ModelAnswer> preset_answer(const Service& service, const api::Preset& preset) {
   const ModelSpec* const spec = service.catalog.look_up(preset.model);
   if (spec == nullptr) return std::nullopt;
@@ -231,7 +232,7 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
     const bool is_new = service.catalog.find(id) == nullptr;
     const Result<const ModelSpec*> added = service.catalog.add_path(id, *parsed->model_path, /*for_now=*/*dry_run);
     if (!added) co_return co_await x.error(added.error());
-    // Only what is new: telling it again would undo a pin.
+    // Only a new model: to add a known one again would undo a pin.
     if (is_new) service.host.apply({{**added}, {}});
   }
   const bool there = co_await resolve_model(service, x, std::move(id));
@@ -245,7 +246,7 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
   if (!*wait) {
     service.host.load(x.model, preload, *force, deadline, [](const Result<Done>&) {});
-    const ModelMetadata* const metadata = service.host.metadata(x.model);  // none before it was inspected
+    const ModelMetadata* const metadata = service.host.metadata(x.model);  // nullptr before the model was inspected
     const Done accepted{RequestId{}, x.model, true, {}, {}, metadata == nullptr ? Bytes() : metadata->footprint()};
     const Wording wording = [](const Done&, const ModelView& now) -> std::string {
       return now.residency == Residency::kWaking ? "waking" : "loading";
@@ -328,7 +329,7 @@ io::Task<void> list_models(Service& service, Exchange& x) {
   std::vector<api::ModelAnswer> answers;
   std::vector<std::string> problems = service.catalog.problems();
   for (const ModelSpec* spec : service.catalog.list()) {
-    // What the config says about a name counts before what a folder says.
+    // What the config says about a name takes precedence over what a folder says.
     if (service.find_preset(spec->id) != nullptr) continue;
     answers.push_back(model_answer(service, *spec));
     if (answers.back().why_not.empty()) continue;

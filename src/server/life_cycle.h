@@ -1,4 +1,5 @@
-// The handlers of models' life cycle and of the listings. Each answers its exchange in exactly one way.
+// The handlers of the models' life cycle and of the lists. Each handler answers its exchange exactly once. The loop's
+// thread.
 #pragma once
 
 #include "io/task.h"
@@ -13,13 +14,13 @@ io::Task<void> load_model(Service& service, Exchange& exchange, ModelId id, bool
 io::Task<void> park_model(Service& service, Exchange& exchange, ModelId id);
 // DELETE /v1/models/{id} and POST /v1/models/{id}/unload.
 io::Task<void> unload_model(Service& service, Exchange& exchange, ModelId id);
-// For other ways to ask for the same. Errors: those of ModelHost::unload; kCancelled: the client went away.
+// Unloads a model for other APIs. Errors: those of ModelHost::unload; kCancelled: the client went away.
 io::Task<Result<Done>> unload_and_wait(Service& service, Exchange& exchange, ModelId model);
 // POST /v1/models/{id}/pin and /unpin.
 io::Task<void> pin_model(Service& service, Exchange& exchange, ModelId id, bool pinned);
-// POST /v1/cache/clear?stats=&history=&images=&all=: at least one of them has to be true.
+// POST /v1/cache/clear?stats=&history=&images=&all=: at least one of these has to be true.
 io::Task<void> clear_cache(Service& service, Exchange& exchange);
-// GET /v1/models/{id}/logs, text lines: ?tail=N, ?follow=true.
+// GET /v1/models/{id}/logs, lines of text: ?tail=N, ?follow=true.
 io::Task<void> model_logs(Service& service, Exchange& exchange, ModelId id);
 // GET /v1/models, /v1/models/{id}, /v1/models/stats.
 io::Task<void> list_models(Service& service, Exchange& exchange);

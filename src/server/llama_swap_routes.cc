@@ -13,7 +13,7 @@
 namespace minerva {
 namespace {
 
-constexpr std::size_t kTail = 200;  // lines of each model
+constexpr std::size_t kTail = 200;  // how many lines of each model
 
 NamedLogs all_logs(const Service& service) {
   NamedLogs logs;
@@ -39,10 +39,10 @@ io::Task<void> swap_running(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, llama_swap::running_json(models));
 }
 
-// GET /unload and POST /api/models/unload: all models leave, as by POST /v1/models/{id}/unload.
+// GET /unload and POST /api/models/unload: all models leave, as with POST /v1/models/{id}/unload.
 io::Task<void> swap_unload_all(Service& service, Exchange& x, ModelId) {
   const TimePoint deadline = x.arrived + service.config.unload_timeout;
-  std::list<Waiting> calls;  // each stays where it is
+  std::list<Waiting> calls;  // a list, so that none of them moves
   for (const ModelView& model : service.host.context().models(Clock::now())) {
     if (!model.engine) continue;
     calls.emplace_back(service.loop);
@@ -50,7 +50,7 @@ io::Task<void> swap_unload_all(Service& service, Exchange& x, ModelId) {
   }
   std::optional<Error> failed;
   for (Waiting& call : calls) {
-    // Also where the client has gone: the calls answer into this coroutine.
+    // Waits even if the client has gone: the calls write their answers into this coroutine.
     while (!call.answer) co_await call.woken.wait();
     if (!*call.answer) failed = call.answer->error();
   }
@@ -69,16 +69,16 @@ io::Task<void> swap_unload(Service& service, Exchange& x, ModelId id) {
   co_await x.respond(200, "text/plain; charset=utf-8", "OK");
 }
 
-// GET /logs: the newest lines of all models' engines.
+// GET /logs: the newest lines of all engines.
 io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
   co_await x.respond(200, "text/plain; charset=utf-8", log_text(all_logs(service), kTail));
 }
 
-// GET /logs/stream: those, and each line as it comes, of the models that there are now; /logs/stream/{id}: of one
+// GET /logs/stream: the newest lines, and then each new line, of the models that exist now. /logs/stream/{id}: of one
 // model.
 io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
   NamedLogs logs;
-  // What llama-swap calls its own log and all engines' log.
+  // "proxy" and "upstream": llama-swap's names for its own log and for the log of all engines.
   if (id.empty() || ((id == "proxy" || id == "upstream") && service.catalog.find(id) == nullptr)) {
     logs = all_logs(service);
   } else {

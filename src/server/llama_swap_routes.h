@@ -1,4 +1,4 @@
-// llama-swap's API: what its users' scripts call beside inference.
+// llama-swap's API: the routes that its users' scripts call beside inference. The loop's thread.
 #pragma once
 
 #include <vector>

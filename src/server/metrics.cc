@@ -11,7 +11,7 @@ namespace {
 
 using Labels = std::vector<prometheus::ClientMetric::Label>;
 
-// Collects families; every value is read at scrape time from what the core and the server count anyway.
+// Collects families of metrics. The values are read at scrape time from what the core and the server count anyway.
 class Families {
  public:
   void add(prometheus::MetricType type, std::string name, std::string help, double value, const Labels& labels = {}) {
@@ -49,20 +49,21 @@ std::string metrics_text(const Service& service) {
   families.counter("minerva_cache_evictions_total", "Models parked or stopped to make room.", cache.evictions);
   families.counter("minerva_cache_preloads_total", "Models that became resident by a preload.", cache.preloads);
   const PredictionStats guesses = context.predictions();
-  families.counter("minerva_predictions_total", "Models loaded or woken as they were likely to be asked for.",
+  families.counter("minerva_predictions_total", "Models loaded or woken on a guess: they were likely to be asked for.",
                    guesses.made);
-  families.counter("minerva_predictions_used_total", "Of these, models that somebody asked for.", guesses.used);
-  families.counter("minerva_predictions_wasted_total", "Of these, models that left unused.", guesses.wasted);
+  families.counter("minerva_predictions_used_total", "Models loaded on a guess that somebody then asked for.",
+                   guesses.used);
+  families.counter("minerva_predictions_wasted_total", "Models loaded on a guess that left unused.", guesses.wasted);
   families.add(prometheus::MetricType::Counter, "minerva_predictions_saved_seconds_total",
-               "Of waiting, for the first requests of those that were used.",
+               "Waiting that guesses saved their first requests.",
                std::chrono::duration<double>(guesses.saved).count());
-  families.counter("minerva_predictions_wasted_bytes_total", "Memory of those that left unused.",
+  families.counter("minerva_predictions_wasted_bytes_total", "Memory of models loaded on a guess that left unused.",
                    guesses.wasted_bytes.count());
-  families.gauge("minerva_predictions_paused", "1 while too few of them are used.", guesses.paused ? 1 : 0);
+  families.gauge("minerva_predictions_paused", "1 while too few guesses are used.", guesses.paused ? 1 : 0);
   families.counter("minerva_read_ahead_bytes_total",
-                   "Read into the page cache, of files of models that were likely to be asked for.",
+                   "Read ahead into the page cache, from files of models that were likely to be asked for.",
                    service.host.read_ahead_on_guess().count());
-  families.counter("minerva_pages_dropped_bytes_total", "Of page cache, given back by parked models.",
+  families.counter("minerva_pages_dropped_bytes_total", "Page cache that parked models gave back.",
                    service.host.pages_dropped().count());
   families.gauge("minerva_memory_budget_bytes", "What all models together may take.",
                  as_double(context.memory_budget()));
@@ -73,7 +74,7 @@ std::string metrics_text(const Service& service) {
   families.counter("minerva_pull_bytes_total", "Received by pulls of models.", pulls.received);
   for (const pull::JobState state : {pull::JobState::kDone, pull::JobState::kFailed, pull::JobState::kCancelled}) {
     const auto ended = pulls.ended.find(state);
-    families.counter("minerva_pulls_ended_total", "How pulls of models ended.",
+    families.counter("minerva_pulls_ended_total", "Pulls of models that ended, by outcome.",
                      ended == pulls.ended.end() ? 0 : ended->second, {{"outcome", std::string(state_text(state))}});
   }
   const auto downloads = service.downloads.list();
@@ -90,9 +91,9 @@ std::string metrics_text(const Service& service) {
                    as_double(*available));
   }
   families.gauge("minerva_memory_short_bytes",
-                 "What is missing of the memory that is to stay free; 0: it is not short.",
+                 "Memory that is missing of what is to stay free; 0: memory is not short.",
                  as_double(watch.pressure().short_by()));
-  families.counter("minerva_memory_shortages_total", "Times that memory got short.", watch.pressure().shortages());
+  families.counter("minerva_memory_shortages_total", "How often memory got short.", watch.pressure().shortages());
   if (const auto& levels = watch.memory().levels; !levels.empty() && levels.front().stalled) {
     families.add(prometheus::MetricType::Counter, "minerva_memory_stalled_seconds_total",
                  "For how long some process of the machine has stood still for want of memory.",
@@ -110,7 +111,7 @@ std::string metrics_text(const Service& service) {
                  static_cast<double>(requests.accepted - requests.ended()));
   families.gauge("minerva_queue_requests", "Requests that wait for a model.", static_cast<double>(context.queued()));
   families.gauge("minerva_connections", "Open client connections.", static_cast<double>(service.connections));
-  families.counter("minerva_connections_refused_total", "Connections closed unanswered, over a limit.",
+  families.counter("minerva_connections_refused_total", "Connections closed without an answer, over a limit.",
                    service.refused_connections);
   families.gauge("minerva_queued_body_bytes", "Request bodies held in memory.",
                  static_cast<double>(service.queued_bytes));
@@ -128,12 +129,11 @@ std::string metrics_text(const Service& service) {
   for (const ModelView& model : models) {
     const ModelMetadata* const known = service.host.metadata(model.id);
     if (known == nullptr || !known->measured) continue;
-    families.gauge("minerva_footprint_error_ratio",
-                   "What was predicted of the model's memory / what was measured, less 1.",
+    families.gauge("minerva_footprint_error_ratio", "The model's predicted memory / its measured memory, less 1.",
                    as_double(known->predicted) / as_double(*known->measured) - 1, {{"model", model.id}});
   }
   for (const ModelView& model : models) {
-    families.gauge("minerva_model_image_bytes", "Of the model's image on disk, from its first park on.",
+    families.gauge("minerva_model_image_bytes", "The model's image on disk, from its first park on.",
                    as_double(model.image), {{"model", model.id}});
   }
   for (const ModelView& model : models) {
@@ -153,7 +153,7 @@ std::string metrics_text(const Service& service) {
   }
   for (const ModelView& model : models) {
     if (model.slots == 0) continue;
-    families.gauge("minerva_model_slots_taken", "Slots that the requests on the model take.", model.slots_taken,
+    families.gauge("minerva_model_slots_taken", "Slots that the model's running requests take.", model.slots_taken,
                    {{"model", model.id}});
   }
   for (const ModelView& model : models) {

@@ -1,4 +1,4 @@
-// The metrics of GET /metrics, in Prometheus' text format. Each is described in docs/metrics.md.
+// The metrics of GET /metrics, in Prometheus' text format. docs/metrics.md describes each. The loop's thread.
 #pragma once
 
 #include <string>

@@ -22,12 +22,12 @@ namespace {
 
 using std::chrono::system_clock;
 
-// For a model that stays as long as it may: clients want a time.
+// The expiry of a model that has none: clients need some time.
 constexpr auto kLongTime = std::chrono::years(100);
 
 // ---- what all of them do ----
 
-// The request; nothing if it is refused, which is answered then.
+// Reads the request. Nothing if it is refused; the exchange is answered then.
 io::Task<std::optional<ollama::Request>> read_request(Exchange& x, Bytes limit) {
   const Result<std::string> body = co_await x.body(limit);
   if (!body) {
@@ -42,10 +42,10 @@ io::Task<std::optional<ollama::Request>> read_request(Exchange& x, Bytes limit) 
   co_return *std::move(request);
 }
 
-// The model that `name` means. `name` becomes what the model, or the preset, is called by.
+// Finds the model that `name` means. Changes `name` into the id of the model or preset.
 // Errors: as Service::resolve().
 io::Task<Result<ModelId>> find_model(Service& service, std::string& name) {
-  // Of models the catalog knows what a tag means.
+  // The catalog knows what a tag of a model means; for a preset the tag is cut off here.
   const auto untagged = ollama::untagged_name(name);
   if (untagged && service.find_preset(*untagged) != nullptr) name = *untagged;
   Result<ModelId> model = co_await service.resolve(name);
@@ -53,7 +53,7 @@ io::Task<Result<ModelId>> find_model(Service& service, std::string& name) {
   co_return model;
 }
 
-// Sets the exchange's model; `name` as in find_model(). false: there is none, and that is answered.
+// Sets the exchange's model; `name` as in find_model(). false: there is no such model, and the exchange is answered.
 io::Task<bool> resolve_name(Service& service, Exchange& x, std::string& name) {
   Result<ModelId> model = co_await find_model(service, name);
   if (!model) {
@@ -68,7 +68,7 @@ ollama::Answer answer_to(const Exchange& x, const ollama::Request& request) {
   return {request.model, x.arrived, [] { return ollama::Moment{Clock::now(), system_clock::now()}; }};
 }
 
-// ---- requests without a prompt: the model comes, or goes ----
+// ---- requests without a prompt: the model is loaded or unloaded ----
 
 io::Task<Result<Done>> moved(Service& service, Exchange& x, bool goes) {
   Waiting waiting(service.loop);
@@ -80,7 +80,7 @@ io::Task<Result<Done>> moved(Service& service, Exchange& x, bool goes) {
   co_return co_await wait_for_answer(service.host, x.connection, waiting, request);
 }
 
-// Answers with `done` once the model came or went.
+// Loads or unloads the model, and then answers with `done`.
 io::Task<void> load_only(Service& service, Exchange& x, const ollama::Request& request, std::string done) {
   const bool goes = request.keep_alive && request.keep_alive->leaves_at_once();
   const Result<Done> result = co_await moved(service, x, goes);
@@ -94,7 +94,7 @@ io::Task<void> load_only(Service& service, Exchange& x, const ollama::Request& r
 // ---- inference ----
 
 io::Task<void> relay(Service& service, Exchange& x, ollama::Request request, ollama::EngineRequest translated) {
-  request.body = {};  // it was taken over into the translated one
+  request.body = {};  // its content was moved into the translated request
   co_await proxy(service, x,
                  {std::move(request.model), std::move(translated.path), std::move(translated.body), request.stream,
                   std::move(translated.answer)});
@@ -104,13 +104,13 @@ io::Task<void> relay(Service& service, Exchange& x, ollama::Request request, oll
 io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool needs_template) {
   ollama::ModelFacts facts;
   const ModelSpec* const spec = service.catalog.find(id);
-  // Of a program of the operator's nothing is known but that it speaks OpenAI's API.
+  // Nothing is known of a command engine, except that it speaks OpenAI's API.
   if (spec == nullptr || !spec->command.argv.empty()) co_return facts;
   if (const ModelMetadata* known = service.host.metadata(id)) {
     co_return ollama::ModelFacts{known->has_chat_template, known->context};
   }
   if (!needs_template) co_return facts;
-  // What is wrong with the model is said when it is loaded.
+  // An error of the inspection is no error here: the load will report it.
   if (const Result<FittedModel> model = co_await service.inspect(id)) {
     facts = {model->metadata.has_chat_template, model->metadata.context};
   }
@@ -182,7 +182,7 @@ io::Task<void> tags(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, ollama::tags_json(answers));
 }
 
-// When an idle model leaves by itself.
+// When the model leaves by itself if it stays idle.
 system_clock::time_point expires(const Service& service, const ModelSpec& spec, const ModelView& view) {
   const auto now = system_clock::now();
   const auto in = [&](Duration time) { return now + std::chrono::duration_cast<system_clock::duration>(time); };
@@ -244,7 +244,7 @@ io::Task<void> show(Service& service, Exchange& x, ModelId /*id*/) {
 
 std::string status_line(std::string_view status) { return fmt::format("{{\"status\":\"{}\"}}\n", status); }
 
-// How a download is, as a line.
+// The state of a download, as one line.
 std::string pull_line(const pull::Job& job) {
   const pull::Progress& progress = job.progress;
   if (job.state == pull::JobState::kDone) return status_line("success");
@@ -262,7 +262,7 @@ std::string pull_line(const pull::Job& job) {
   return ollama::pull_json(progress.file, progress.commit, progress.size, progress.done) + "\n";
 }
 
-// Of a model that is not here.
+// Pulls a model that is not here.
 io::Task<void> pull_missing(Service& service, Exchange& x, const std::string& name, bool stream) {
   if (name.find('/') == std::string::npos) {
     co_return co_await x.error(
@@ -295,7 +295,7 @@ io::Task<void> pull_model(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.respond(200, std::string(api::stream_type(api::Dialect::kOllama)), success + "\n");
 }
 
-// Its files go, as by `minerva rm`. Nothing is asked twice: Ollama's clients did that.
+// Removes the model's files, as `minerva rm` does. It asks no question: Ollama's clients have done that.
 io::Task<void> delete_model(Service& service, Exchange& x, ModelId /*id*/) {
   const std::optional<ollama::Request> request = co_await read_request(x, kMaxSmallBody);
   if (!request) co_return;
@@ -327,7 +327,7 @@ io::Task<void> version(Service& /*service*/, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, ollama::version_json());
 }
 
-// Ollama's clients look whether it is there; a browser gets the page.
+// Ollama's clients ask here whether the server is there; a browser gets the page.
 io::Task<void> root(Service& /*service*/, Exchange& x, ModelId /*id*/) {
   if (wants_page(x.request)) co_return co_await answer_page(x, "index.html");
   x.connection.add_to_answer("Vary", "Accept");

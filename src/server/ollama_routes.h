@@ -1,5 +1,5 @@
-// The handlers of Ollama's API. What they translate is in src/ollama/; requests for an engine go through the one proxy.
-// Each answers its exchange in exactly one way.
+// The handlers of Ollama's API. src/ollama/ does the translation; requests for an engine go through the one proxy. Each
+// handler answers its exchange exactly once. The loop's thread.
 #pragma once
 
 #include <vector>

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::string_view kBelow = "/page/";
 
-// All that the page needs comes from here. It has no inline script and no inline style, and no other page shows it.
+// The page's policy: everything that it needs comes from this server, no script or style is inline, and no other page
+// may frame it.
 constexpr std::string_view kPolicy =
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -32,7 +33,7 @@ std::string unpacked(std::string_view gzip) {
 }
 
 bool is_same(const std::string& seen, std::string_view etag) {
-  return seen == "*" || seen.find(etag) != std::string::npos;  // a list, each perhaps with "W/" before it
+  return seen == "*" || seen.find(etag) != std::string::npos;  // a list of etags, each perhaps with "W/" in front
 }
 
 io::Task<void> file(Service&, Exchange& x, ModelId) {
@@ -60,7 +61,7 @@ bool accepts_gzip(const io::RequestHead& request) {
     while (name.starts_with(' ')) name.remove_prefix(1);
     while (name.ends_with(' ')) name.remove_suffix(1);
     if (!io::equal_ignoring_case(name, "gzip")) continue;
-    // "q=0", "q=0.0" and so on refuse it.
+    // A weight of 0 ("q=0", "q=0.0") means that the client refuses gzip.
     const std::size_t weight = item.find("q=");
     return weight == std::string_view::npos || item.find_first_of("123456789", weight) != std::string_view::npos;
   }

@@ -1,4 +1,4 @@
-// The page's files, as tools/embed_page.py puts them into the program when it is built.
+// The page's files, as tools/embed_page.py builds them into the program.
 //
 // Plain constants; any thread.
 #pragma once
@@ -11,10 +11,10 @@ namespace minerva {
 struct PageFile {
   std::string_view name;  // "index.html"
   std::string_view etag;  // with its quotes
-  std::string_view gzip;  // its content
+  std::string_view gzip;  // its content, compressed
 };
 
-// By name.
+// Sorted by name.
 std::span<const PageFile> page_files();
 
 }  // namespace minerva

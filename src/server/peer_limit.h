@@ -1,5 +1,5 @@
-// PeerLimit: how many connections one peer may have. A peer is an IPv4 address or an IPv6 /64, since whoever has one
-// address there has all of them.
+// PeerLimit: how many connections one peer may have. A peer is an IPv4 address or an IPv6 network of 64 bits, since the
+// owner of one address of such a network has all of them.
 //
 // Plain values; one thread.
 #pragma once
@@ -12,12 +12,14 @@ namespace minerva {
 
 class PeerLimit {
  public:
-  // `counts_loopback`: all programs of this machine, and a proxy before the server, are one peer.
+  // `counts_loopback`: whether connections of this machine count. All its programs, and a proxy in front of the server,
+  // are then one peer.
   PeerLimit(std::size_t most, bool counts_loopback) : most_(most), counts_loopback_(counts_loopback) {}
 
-  // `peer_name` as Stream has it. false: it has as many as it may have. Peers on a Unix socket are not counted.
+  // `peer_name`: as Stream::peer_name() returns it. false: the peer has as many connections as it may have. Peers on a
+  // Unix socket are not counted.
   bool enter(const std::string& peer_name);
-  // Requires: enter() said yes.
+  // Requires: enter() returned true.
   void leave(const std::string& peer_name);
 
  private:
@@ -25,7 +27,7 @@ class PeerLimit {
 
   std::size_t most_;
   bool counts_loopback_;
-  std::unordered_map<std::string, std::size_t> counts_;  // of those that have any
+  std::unordered_map<std::string, std::size_t> counts_;  // of the peers that have any
 };
 
 }  // namespace minerva

@@ -22,15 +22,16 @@
 namespace minerva {
 namespace {
 
-// The status of a stream that waits is held back this long, so that an early refusal still has its own.
+// How long the status of a waiting stream is held back, so that an early refusal can still have its own status.
 constexpr auto kHoldStatus = std::chrono::seconds(2);
 constexpr auto kHeartbeat = std::chrono::seconds(1);
-// Of an answer, for a client that reads more slowly than its engine generates: more than most generations have.
+// How much of an answer is kept for a client that reads more slowly than its engine generates. Most generations are
+// smaller.
 constexpr std::size_t kMostUnsent = std::size_t{1} << 20;
 constexpr std::size_t kMaxErrorBody = std::size_t{1} << 20;
-// After a broken connection: how long to wait for the engine's death to be known, so that the error can say why.
+// How long to wait, after a broken connection, until the engine's death is known, so that the error can say why.
 constexpr auto kDeathWait = std::chrono::milliseconds(500);
-// For a client to take the reason why its request ends.
+// How long a client gets to take the reason why its request ends.
 constexpr auto kLastWords = std::chrono::seconds(5);
 
 constexpr std::array<std::string_view, 5> kForwardedRequestHeaders = {"content-type", "accept", "anthropic-version",
@@ -50,7 +51,7 @@ std::string_view cache_header(CacheOutcome outcome) {
   return "miss";
 }
 
-// Woken when an engine's process is gone.
+// While it exists, the end of any engine's process wakes `woken`.
 class EngineEndWatcher {
  public:
   explicit EngineEndWatcher(Service& service) : woken(service.loop), service_(service) {
@@ -66,7 +67,7 @@ class EngineEndWatcher {
   Service& service_;
 };
 
-// One request on its way through. Lives on the coroutine of proxy().
+// One request on its way through the proxy. Lives on the coroutine of proxy().
 class Relay {
  public:
   Relay(Service& service, Exchange& exchange, std::optional<TranslatedRequest> translated)
@@ -83,7 +84,7 @@ class Relay {
     io::Timer overdue_timer(service_.loop);
     overdue_timer.arm(deadline_, [this] { overdue(); });
     co_await work();
-    // A client that reads slowly takes the rest now. Its engine serves others meanwhile.
+    // A client that reads slowly takes the rest now, while its engine already serves others.
     while (writes_) co_await wrote_.wait();
     if (x_.connection.unsent() > 0) co_await write_unsent();
     x_.connection.keep_unsent(false);
@@ -103,7 +104,7 @@ class Relay {
     x_.model = **model;
     if (auto refused = settle_reach()) co_return co_await x_.error(*refused);
     if (auto refused = co_await refuse_what_it_cannot()) co_return co_await refuse(is_late() ? too_late() : *refused);
-    // While a body comes, its request takes no slot.
+    // The body comes first: a request takes no slot while its body arrives.
     if (slots_it_takes() > 0) {
       if (auto failed = co_await read_whole_body()) co_return co_await refuse(is_late() ? too_late() : *failed);
       if (const auto refused = refuse_late_slots()) co_return co_await refuse(*refused);
@@ -111,19 +112,19 @@ class Relay {
     ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
-      // What went through from the client to the engine without being kept cannot be sent again.
+      // Bytes that went from the client to the engine and were not kept cannot be sent again.
       may_retry_ = body_.whole();
       const std::optional<LeaseEnd> end = co_await relay(*lease);
       x_.connection.unwatch_peer();
       if (end) co_return lease->release(*end);
-      // Its engine died before it answered. Whether it gets another one is the core's decision.
+      // The engine died before it answered. The core decides whether the request gets another engine.
       lease = co_await wait_for_lease(std::move(*lease));
     }
     if (lease.error().code == ErrorCode::kModelNotLoaded && x_.path == "/props") co_return co_await tell_props();
     co_await refuse(lease.error());
   }
 
-  // Whether this is a look or a use, and of a model whose engine has the route.
+  // Decides whether this is a look or a use, and refuses a route that the model's engine does not have.
   std::optional<Error> settle_reach() {
     const Reach reach = x_.route->reach;
     const ModelSpec* const spec = service_.catalog.find(x_.model);
@@ -147,7 +148,7 @@ class Relay {
     return std::nullopt;
   }
 
-  // What an engine would say, were there one.
+  // Answers GET /props as far as that is known without an engine.
   io::Task<void> tell_props() {
     const Result<FittedModel> fitted = co_await service_.inspect(x_.model);
     if (!fitted) co_return co_await x_.error(fitted.error());
@@ -166,15 +167,15 @@ class Relay {
     co_await x_.json(200, api::props_json(answer));
   }
 
-  // The whole request has taken too long. A client that does not read is not waited for either.
+  // The whole request has taken too long. A client that does not read gets only kLastWords more.
   void overdue() {
     aborted_ = too_late();
     if (engine_) engine_->close();
     x_.connection.limit_writes(Clock::now() + kLastWords);
   }
 
-  // An operator ends it, wherever it is: what it waits for ends now, and its client is told so (refuse). Of a client
-  // that does not read no more is waited for than of one whose request is overdue.
+  // An operator cancels the request, whatever it does: its wait ends now, and refuse() tells the client. A client that
+  // does not read gets only kLastWords more.
   void cancel() {
     cancelled_ = true;
     aborted_ = Error{ErrorCode::kCancelled, "An operator has cancelled the request."};
@@ -192,14 +193,14 @@ class Relay {
                         in_words(deadline_ - x_.arrived))};
   }
 
-  // The body cannot be sent again, or need not be: it is not kept any more.
+  // Frees the body: it cannot be sent again, or need not be.
   void forget_body() {
     std::string().swap(body_.text());
     if (translated_) std::string().swap(translated_->body);
     x_.queued.release();
   }
 
-  // Finds the model and reads (what it takes of) the body.
+  // Reads the body as far as the model is known, and finds the model.
   io::Task<std::optional<Error>> read_routing() {
     if (translated_) {
       model_ = translated_->model;
@@ -231,7 +232,7 @@ class Relay {
     names_slot_ = routing.names_slot;
   }
 
-  // Reads what is missing of the body. What it says of the model does not count any more.
+  // Reads the rest of the body. A model that is named there does not count any more.
   io::Task<std::optional<Error>> read_whole_body() {
     if (translated_ || !x_.request.has_body() || body_.whole()) co_return std::nullopt;
     const Result<api::Routing> routing = co_await body_.read_rest();
@@ -240,11 +241,11 @@ class Relay {
     co_return std::nullopt;
   }
 
-  // What the engine gets.
+  // The path and the body that the engine gets.
   std::string_view engine_path() const { return translated_ ? translated_->path : x_.path; }
   std::string& engine_body() { return translated_ ? translated_->body : body_.text(); }
 
-  // Puts another body in the place of the whole one.
+  // Replaces the body. Requires: it was read as a whole.
   std::optional<Error> replace_body(std::string body) {
     std::string& text = engine_body();
     if (body.size() > service_.config.max_body.count()) return body_too_large(service_.config.max_body);
@@ -254,21 +255,22 @@ class Relay {
     return std::nullopt;
   }
 
-  // If the request names a preset: reads the whole body, since what a preset changes may come last, and changes it.
+  // If the request names a preset: reads the whole body, since the members that the preset changes may come last, and
+  // changes it.
   io::Task<std::optional<Error>> take_preset() {
     if (service_.find_preset(model_) == nullptr) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
     co_return apply_preset();
   }
 
-  // Has the body, which is whole, say what the preset says, if there is one called so.
+  // Applies the preset to the body, if the request names one. Requires: the body was read as a whole.
   std::optional<Error> apply_preset() {
     const api::Preset* const preset = service_.find_preset(model_);
     if (preset == nullptr) return std::nullopt;
     preset_ = preset->id;
     api::RoutingScan scan(/*note_members=*/true);
     if (translated_) scan.feed(translated_->body);
-    if (scan.failed()) return std::nullopt;  // no object: for the engine to refuse
+    if (scan.failed()) return std::nullopt;  // the body is no object: the engine refuses it
     const std::vector<api::MemberSpan>* const members = translated_ ? scan.members() : body_.members();
     if (members == nullptr) return std::nullopt;
     Result<std::string> rewritten = api::rewrite(*preset, api::prompt_form(engine_path()), engine_body(), *members);
@@ -279,8 +281,8 @@ class Relay {
     return replace_body(*std::move(rewritten));
   }
 
-  // Has llama.cpp say how far it has read the prompt, where that can be taken out of its stream again. A body that is
-  // too large to be kept goes on as it came.
+  // Asks llama.cpp to report how far it has read the prompt, if these reports can be taken out of the stream again. A
+  // body that is too large to be kept stays unchanged.
   void ask_for_progress() {
     const ModelSpec* const spec = service_.catalog.find(x_.model);
     if (!stream_ || !body_.whole() || spec == nullptr || !spec->command.argv.empty()) return;
@@ -293,7 +295,7 @@ class Relay {
     if (members != nullptr && api::ask_for_progress(engine_path(), engine_body(), *members)) progress_.emplace();
   }
 
-  // A response_format that other servers take is put as the engine takes it.
+  // Turns a response_format of other servers into the engine's.
   io::Task<std::optional<Error>> mend_body() {
     if (!has_response_format_) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
@@ -301,8 +303,8 @@ class Relay {
     co_return mended ? replace_body(*std::move(mended)) : std::nullopt;
   }
 
-  // The reason why the model cannot do what is asked: known before anything is loaded, woken or evicted for it.
-  // A model that nobody has looked at is inspected first; one that cannot be is for the core to refuse.
+  // Refuses what the model cannot do, before anything is loaded, woken or evicted for the request. A model that is not
+  // known yet is inspected first. If that fails, the core refuses the request.
   io::Task<std::optional<Error>> refuse_what_it_cannot() {
     const api::Work work = api::work_of(engine_path());
     const ModelSpec* spec = service_.catalog.find(x_.model);
@@ -326,7 +328,7 @@ class Relay {
     co_return std::nullopt;
   }
 
-  // The slots that the whole body asks for: what says so may come last.
+  // Judges the slots that the whole body asks for: the members that ask for slots may come last.
   std::optional<Error> refuse_late_slots() const {
     const api::Work work = api::work_of(engine_path());
     const ModelSpec* const spec = service_.catalog.find(x_.model);
@@ -351,7 +353,8 @@ class Relay {
 
   static Error gone_error() { return {ErrorCode::kCancelled, "the client went away"}; }
 
-  // Until `done()` or `end`; a stream gets heartbeats meanwhile. false: the client went away, or it was cancelled.
+  // Waits until `done()` is true or `end` has come. A stream gets heartbeats meanwhile. false: the client went away, or
+  // the request was cancelled.
   template <typename Done>
   io::Task<bool> wait_for(io::Signal& woken, TimePoint end, Done done) {
     bool gone = false;
@@ -372,7 +375,7 @@ class Relay {
     co_return !gone && !cancelled_;
   }
 
-  // Waits in the model's queue; a stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
+  // Waits for a lease. A stream gets heartbeats meanwhile. `lost`: the lease whose engine died.
   io::Task<Result<Lease>> wait_for_lease(std::optional<Lease> lost) {
     if (cancelled_) co_return fail(gone_error());
     note_.enter(Activity::Phase::kWaiting);
@@ -388,9 +391,10 @@ class Relay {
     const RequestId request =
         again ? service_.host.retry(std::move(*lost), deadline, take_answer)
               : service_.host.acquire(x_.model, deadline, take_answer, x_.caller, looking_, slots_it_takes());
-    // A model that is hot has answered by now.
+    // If the model is hot and has a free slot, the answer is there already.
     if (!co_await wait_for(woken, TimePoint::max(), [&] { return answer.has_value(); })) {
-      // Also when the answer came at the same time: nothing is started for who is gone.
+      // If the client went away just when the answer came, the lease is dropped: nothing starts for a client that is
+      // gone.
       if (!answer) service_.host.cancel(request);
       co_return fail(gone_error());
     }
@@ -400,7 +404,7 @@ class Relay {
     co_return std::move(*answer);
   }
 
-  // What the core will call it if it is asked now.
+  // How the core will count the request if it comes now.
   CacheOutcome outcome_now() const {
     switch (service_.host.context().residency(x_.model, Clock::now())) {
       case Residency::kHot:
@@ -418,7 +422,7 @@ class Relay {
     return code == ErrorCode::kEngineCrashed || code == ErrorCode::kEngineTimeout;
   }
 
-  // false: the client is gone. `lease`: nullptr before there is one.
+  // false: the client is gone. `lease`: nullptr while there is none.
   io::Task<bool> heartbeat(std::string progress, const Lease* lease) {
     next_beat_ = Clock::now() + kHeartbeat;
     const std::string beat = api::heartbeat(x_.dialect, progress);
@@ -437,7 +441,7 @@ class Relay {
     return head;
   }
 
-  // `lease`: nullptr before there is one.
+  // `lease`: nullptr while there is none.
   void add_own_headers(io::ResponseHead& head, const Lease* lease) {
     head.headers.add("x-request-id", x_.request_id);
     head.headers.add("x-minerva-model", x_.model);
@@ -448,7 +452,7 @@ class Relay {
     head.headers.add("x-minerva-wait-ms", std::to_string(waited.count()));
   }
 
-  // An error in whatever form the answer still allows.
+  // Answers with an error, in whatever form the answer still allows.
   io::Task<void> refuse(const Error& error) {
     if (cancelled_) co_return co_await tell_cancelled();
     if (error.code == ErrorCode::kCancelled) {
@@ -476,33 +480,35 @@ class Relay {
     co_await x_.connection.finish();
   }
 
-  // How it ended; nothing when the engine died before anything was answered, so that it may be tried again.
+  // Relays the request and the answer. Returns how the lease ends; nothing when the engine died before it answered, so
+  // that the request may be tried again.
   io::Task<std::optional<LeaseEnd>> relay(Lease& lease) {
     lease.on_abort([this](Error error) {
       aborted_ = std::move(error);
       if (engine_) engine_->close();
     });
     x_.connection.keep_unsent(true);
-    // The engine may close a kept connection at any moment. What is not kept could not be sent again then.
+    // The engine may close a kept connection at any moment, and a body that is not kept could not be sent again. So
+    // such a body gets a fresh connection.
     for (bool fresh = !body_.whole();; fresh = true) {
       auto taken = co_await service_.pool.take(lease.engine(), lease.address(), fresh);
       if (!taken) co_return co_await broken(lease);
       engine_ = std::move(taken->connection);
-      if (aborted_) engine_->close();  // while it was connected
-      // What the engine says counts, also when it did not take the whole request.
+      if (aborted_) engine_->close();  // it was aborted while it connected
+      // Even if the engine did not take the whole request, what it answers counts.
       co_await send_request(lease);
       if (!may_retry_) forget_body();
       if (body_.whole()) watch_client();
       Result<io::ResponseHead> response = co_await read_response(lease);
       if (!response || gone_) {
-        // A kept connection may have been closed by the engine just now: it has seen nothing of the request.
+        // The engine may have closed a kept connection just now, and has seen nothing of the request.
         if (taken->reused && !gone_ && !aborted_) {
           x_.connection.unwatch_peer();
           continue;
         }
         co_return co_await broken(lease);
       }
-      // An engine that is talked to by itself may redirect.
+      // An engine that is used by itself (upstream.h) may redirect.
       const bool good = response->status >= 200 && response->status < (x_.path_model.empty() ? 300 : 400);
       bool again = false;
       const auto end = good ? co_await relay_answer(lease, *response) : co_await relay_error(lease, *response, again);
@@ -521,7 +527,7 @@ class Relay {
     co_return co_await engine_->read_response();
   }
 
-  // Nothing more comes from the engine: answers with the reason, unless the request may be tried again.
+  // The engine sends nothing more. Answers with the reason, unless the request may be tried again.
   io::Task<std::optional<LeaseEnd>> broken(Lease& lease) {
     std::optional<Error> error;
     if (!gone_ && !aborted_) error = co_await engine_error(lease);
@@ -545,7 +551,7 @@ class Relay {
     });
   }
 
-  // "?a=b", or nothing.
+  // "?a=b", or nothing; without the parameter "model".
   std::string query_without_model() const {
     if (!x_.path_model.empty()) return x_.raw_query.empty() ? std::string() : "?" + x_.raw_query;
     std::string result;
@@ -585,7 +591,8 @@ class Relay {
       sent = co_await engine_->send_request(head, body);
     }
     while (sent && !body_.whole()) {
-      // The rest of a large body is looked at on its way: the engine begins when it has all of it.
+      // The rest of a large body is scanned on its way. That is in time: the engine begins only once it has the whole
+      // body.
       const Result<std::string_view> piece = co_await body_.next();
       if (!piece) {
         if (!cancelled_) aborted_ = is_late() ? too_late() : body_.refusal();
@@ -598,7 +605,7 @@ class Relay {
     }
   }
 
-  // The next piece of the engine's answer, empty at its end; nothing when it broke off.
+  // The next piece of the engine's answer; empty at its end; nothing when it broke off.
   io::Task<std::optional<std::string_view>> next_piece(Lease& lease) {
     const Lease::EngineWait wait(lease);
     const Result<std::string_view> piece = co_await engine_->read_body();
@@ -612,13 +619,13 @@ class Relay {
     stream_began_ = stream_began_ || is_stream;
     const bool may_have_comments = is_stream && !translated_ && !response.content_length;
     api::SseComments comments;
-    if (progress_) progress_.emplace();  // the engine before may have begun to read
+    if (progress_) progress_.emplace();  // an earlier engine may have begun to read
     x_.status = response.status;
     while (true) {
       std::optional<std::string_view> piece = co_await next_piece(lease);
       if (!piece) co_return co_await broken(lease);
       const bool ends = piece->empty() || engine_->body_done();
-      std::string rest;  // of the piece, where progress is taken out
+      std::string rest;  // of the piece, without the reports of progress
       if (is_stream && progress_ && !progress_->done()) {
         rest = without_progress(*piece, ends);
         piece = rest;
@@ -629,7 +636,7 @@ class Relay {
       }
       note_.take(*piece);
       if (!std::exchange(answered_, true)) forget_body();
-      std::optional<std::string> translation;  // of the piece, if it is not sent as it is
+      std::optional<std::string> translation;  // what is sent in place of the piece, if that differs
       if (translated_) {
         Result<std::string> text = translate(*piece, ends);
         if (!text) {
@@ -658,7 +665,7 @@ class Relay {
     co_return LeaseEnd::kCompleted;
   }
 
-  // The piece without what says how far the prompt was read, which is noted.
+  // Takes the reports of progress out of the piece, and notes them.
   std::string without_progress(std::string_view piece, bool ends) {
     std::string rest = progress_->take(piece);
     if (ends) rest += progress_->finish();
@@ -669,8 +676,8 @@ class Relay {
     return rest;
   }
 
-  // After each piece of the answer: what the client does not take at once is sent while the engine goes on, as long as
-  // there is room to keep it. false: the client is gone.
+  // To be called after each piece of the answer. What the client does not take at once is kept and sent later, while
+  // the engine goes on, as long as there is room for it. false: the client is gone.
   io::Task<bool> keep_up(bool sent) {
     if (!sent || x_.connection.unsent() == 0) co_return sent;
     if (!writes_) {
@@ -721,7 +728,8 @@ class Relay {
     return head;
   }
 
-  // The engine's refusal, in the dialect's shape. `again`: it was not answered, as there is a smaller body to send.
+  // Relays the engine's refusal, in the dialect's shape. `again`: set if there is a smaller body to send; the exchange
+  // is not answered then.
   io::Task<std::optional<LeaseEnd>> relay_error(Lease& lease, const io::ResponseHead& response, bool& again) {
     std::string body;
     while (true) {
@@ -749,7 +757,7 @@ class Relay {
     co_return LeaseEnd::kCompleted;
   }
 
-  // Why the engine did not answer. Waits a moment for its death to be known.
+  // The reason why the engine did not answer. Waits a moment for the engine's death to be known.
   io::Task<Error> engine_error(const Lease& lease) {
     const TimePoint give_up = Clock::now() + kDeathWait;
     EngineEndWatcher engine_end(service_);
@@ -762,7 +770,7 @@ class Relay {
         {ErrorCode::kEngineCrashed, "it broke off the answer" + (last.empty() ? "" : "; its last log line: " + last)});
   }
 
-  // Put in a sentence that says what to do next.
+  // Puts the reason into a sentence that says what to do next.
   Error broke_off(const Error& reason) const {
     const ErrorCode code = is_death(reason.code) ? reason.code : ErrorCode::kEngineCrashed;
     return {
@@ -777,30 +785,30 @@ class Relay {
   Exchange& x_;
   const TimePoint deadline_;  // of the whole request
   std::optional<TranslatedRequest> translated_;
-  std::string model_;   // as the request names it
-  std::string preset_;  // if that is one: its id
+  std::string model_;   // the name that the request has
+  std::string preset_;  // the preset's id, if the request names one
   bool stream_ = false;
-  unsigned slots_ = 1;       // of the engine that it takes, if it takes any
-  bool names_slot_ = false;  // its body names one
+  unsigned slots_ = 1;       // how many slots the request takes, if its route takes slots
+  bool names_slot_ = false;  // the body picks a slot
   bool has_response_format_ = false;
   bool looking_ = false;
-  CacheOutcome outcome_ = CacheOutcome::kMiss;  // expected, until there is a lease
+  CacheOutcome outcome_ = CacheOutcome::kMiss;  // what is expected, until there is a lease
   IncomingBody body_;
   std::unique_ptr<io::HttpClientConnection> engine_;
-  bool stream_began_ = false;                    // an error is the stream's last piece from now on
-  bool replaced_ = false;                        // the body, by another one
-  std::optional<api::PromptProgress> progress_;  // the engine was asked for it
+  bool stream_began_ = false;                    // from now on an error is the last piece of the stream
+  bool replaced_ = false;                        // the body was replaced
+  std::optional<api::PromptProgress> progress_;  // set if the engine was asked to report it
   std::string reading_ = "reading";              // for heartbeats
-  TimePoint next_beat_;                          // of a stream
-  io::Signal wrote_;                             // some of what the connection keeps
+  TimePoint next_beat_;                          // the time of the next heartbeat, if this is a stream
+  io::Signal wrote_;                             // notified when bytes that the connection keeps went out
   bool writes_ = false;                          // write_unsent() is under way
-  bool taken_ = true;                            // the client was still there when that ended
-  std::size_t most_unsent_ = 0;                  // bytes
+  bool taken_ = true;                            // whether the client was still there when write_unsent() ended
+  std::size_t most_unsent_ = 0;                  // the most bytes that may be kept
   bool may_retry_ = false;
-  bool answered_ = false;  // something of the engine's answer went to the client
+  bool answered_ = false;  // part of the engine's answer went to the client
   bool gone_ = false;
   bool cancelled_ = false;       // by an operator
-  io::Signal* waits_ = nullptr;  // what it is to be woken by, while it waits
+  io::Signal* waits_ = nullptr;  // the signal to notify, while the request waits
   std::optional<Error> aborted_;
   Activity::Entry note_;
 };

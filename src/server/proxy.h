@@ -1,8 +1,9 @@
 // The proxy path: an inference request gets a lease on its model, and is relayed to the engine and back.
 //
-// The body goes out as the bytes it came in, the answer comes back as the engine gives it when it is a 2xx; anything
-// else is put into the error shape of the exchange's dialect. A client that goes away leaves the queue, or ends its
-// generation. An API that is not the engine's own hands in its translation of both: there is one proxy for all.
+// The body goes on as the bytes that came. A 2xx answer comes back as the engine sends it. Any other answer gets the
+// error shape of the exchange's dialect. If the client goes away, its request leaves the line, or its generation ends.
+// Another API than the engine's hands in a translation of both directions: all APIs share this one proxy. Threading:
+// the loop's thread.
 #pragma once
 
 #include <memory>
@@ -15,16 +16,16 @@
 
 namespace minerva {
 
-// A request of another API, as its handler has translated it for the engine.
+// A request of another API, translated for the engine by its handler.
 struct TranslatedRequest {
-  std::string model;  // as the request names it
-  std::string path;   // the engine's route
-  std::string body;   // JSON, in place of the exchange's body, which was read
+  std::string model;  // the name in the request
+  std::string path;   // the path of the engine's route
+  std::string body;   // JSON; replaces the exchange's body, which was read
   bool stream = false;
   std::unique_ptr<api::AnswerTranslation> answer;  // never null
 };
 
-// Answers `exchange`, in exactly one way.
+// Answers `exchange`, exactly once.
 io::Task<void> proxy(Service& service, Exchange& exchange);
 io::Task<void> proxy(Service& service, Exchange& exchange, TranslatedRequest request);
 

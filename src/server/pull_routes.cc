@@ -14,32 +14,33 @@
 namespace minerva {
 
 io::Task<Result<pull::Listing>> look_up_choices(Service& service, Exchange& x, std::string name, pull::With with) {
-  struct Asked {
-    explicit Asked(io::Loop& loop) : answered(loop) {}
+  struct Reply {
+    explicit Reply(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
     std::optional<Result<pull::Listing>> answer;
   };
-  // Shared, as it may be answered when nobody waits any more.
-  const auto asked = std::make_shared<Asked>(service.loop);
-  const Result<void> begun = service.downloads.list_choices(name, with, [asked](Result<pull::Listing> listing) {
-    asked->answer = std::move(listing);
-    asked->answered.notify();
+  // Shared, since the answer may come when nobody waits any more.
+  const auto reply = std::make_shared<Reply>(service.loop);
+  const Result<void> begun = service.downloads.list_choices(name, with, [reply](Result<pull::Listing> listing) {
+    reply->answer = std::move(listing);
+    reply->answered.notify();
   });
   if (!begun) co_return fail(begun.error());
   bool gone = false;
-  x.connection.watch_peer([&gone, asked] {
+  x.connection.watch_peer([&gone, reply] {
     gone = true;
-    asked->answered.notify();
+    reply->answered.notify();
   });
-  while (!asked->answer && !gone) co_await asked->answered.wait();
+  while (!reply->answer && !gone) co_await reply->answered.wait();
   x.connection.unwatch_peer();
-  if (!asked->answer) co_return fail(ErrorCode::kCancelled, "the client went away");
-  co_return *std::move(asked->answer);
+  if (!reply->answer) co_return fail(ErrorCode::kCancelled, "the client went away");
+  co_return *std::move(reply->answer);
 }
 
 namespace {
 
-// POST /v1/pull: answered once it is in the table; with Accept: text/event-stream at each change until its end.
+// POST /v1/pull: answers once the download is in the table. With Accept: text/event-stream it sends each change until
+// the end.
 io::Task<void> begin_pull(Service& service, Exchange& x, ModelId /*id*/) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
@@ -69,7 +70,7 @@ io::Task<void> list_downloads(Service& service, Exchange& x, ModelId /*id*/) {
   co_await x.json(200, pull::jobs_json(service.downloads.list()));
 }
 
-// Cancel, pause, resume.
+// Cancels, pauses or resumes a download.
 template <Result<void> (pull::Downloads::*kDeed)(const std::string& id)>
 io::Task<void> change_download(Service& service, Exchange& x, ModelId id) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
@@ -101,7 +102,7 @@ io::Task<void> follow_download(Service& service, Exchange& x, std::string id, st
   std::string told;
   while (open && !gone) {
     const pull::Job* const job = service.downloads.find(id);
-    if (job == nullptr) break;  // so many have ended since that it is not kept
+    if (job == nullptr) break;  // the table has forgotten it, since many others have ended
     const bool ended = job->ended() || job->state == pull::JobState::kPaused;
     if (std::string text = tell(*job); !text.empty() && text != told) {
       told = std::move(text);

@@ -24,7 +24,7 @@ class QueuedBytes {
     mine_ += bytes;
     return true;
   }
-  // It holds nothing any more.
+  // The request holds nothing any more.
   void release() { total_ -= std::exchange(mine_, 0); }
 
  private:

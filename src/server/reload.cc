@@ -52,7 +52,7 @@ std::vector<std::string> Reload::files() const {
 void Reload::watch_file() {
   if (files().empty()) return;
   seen_ = file_state();
-  // The folders: editors and deployments put another file in the place of the old one.
+  // Watches the folders, not the files: editors and deployments put another file in the place of the old one.
   auto watch = io::FolderWatch::open(service_.loop, io::FolderWatch::Notice::kWritten, [this] {
     if (const std::string state = file_state(); !state.empty() && state != seen_) now();
   });
@@ -98,7 +98,7 @@ void Reload::now() {
   service_.memory_watch.set_min_free(running_.min_free_memory);
   warn_of_budget(running_, service_.host.context().reserved_memory());
   for (const std::string& name : changes.at_restart) log::warn("{} has changed: that needs a restart", name);
-  service_.statuses.take_listing();  // presets come and go
+  service_.statuses.take_listing();  // the list of presets may have changed
   service_.events.take_config(changes.live, changes.at_restart, std::chrono::system_clock::now());
   service_.tell_watchers();
   log::info("config reloaded: {}",

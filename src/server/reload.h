@@ -1,9 +1,9 @@
 // Reload: takes a changed config into the running server, on SIGHUP and when the file changes.
 //
-// Only what changed is touched: a model whose entry is the same keeps its engine, a changed one gets a new engine once
-// its leases have ended. What counts at start only is named in a warning. A file with an error changes nothing, and the
-// log says where the error is.
-// Threading: the loop's thread. Ownership: what it is given outlives it.
+// It touches only what changed. A model with the same entry keeps its engine. A model with a changed entry gets a new
+// engine once its leases have ended. A warning names the settings that take effect at the next start only. A file with
+// an error changes nothing, and the log says where the error is.
+// Threading: the loop's thread. Ownership: what the constructor gets outlives it.
 #pragma once
 
 #include <memory>
@@ -15,11 +15,12 @@
 
 namespace minerva {
 
-// What a config means to the log and to the core. The budget is resolved by the limits there are now.
+// The config's settings for the log.
 void configure_log(const Config& config);
-// Says it in the log if other programs leave less than the budget. `held`: what Minerva's own engines hold.
+// Warns in the log if other programs leave less memory than the budget. `held`: what Minerva's own engines hold.
 void warn_of_budget(const Config& config, Bytes held);
-// `images`: what those of parked and woken models take now.
+// The config's settings for the core. The budget is computed from the machine's limits now. `images`: what the images
+// of parked and woken models take now.
 ContextOptions context_options(const Config& config, Bytes images);
 
 class Reload {
@@ -27,23 +28,23 @@ class Reload {
   Reload(ConfigSource source, Config& running, Service& service)
       : source_(std::move(source)), running_(running), service_(service) {}
 
-  // From now on a changed file is taken by itself. No effect without a file.
+  // From now on a changed file is read without a signal. No effect without a file.
   void watch_file();
-  // Takes the config as it is now, and reads the models folders again.
+  // Reads the config, takes it into the server, and reads the models folders again.
   void now();
 
  private:
-  // The config's own and that of the keys.
+  // The config's file and the files of keys.
   std::vector<std::string> files() const;
   void watch_folders();
-  // What tells one content of them from another without reading it; empty while one of them is not there.
+  // A text that changes with the files' content, without reading them; empty while one of the files is missing.
   std::string file_state() const;
 
   ConfigSource source_;
   Config& running_;
   Service& service_;
   std::unique_ptr<io::FolderWatch> watch_;
-  std::string seen_;  // file_state() when the config was read last
+  std::string seen_;  // file_state() at the last reading of the config
 };
 
 }  // namespace minerva

@@ -15,7 +15,8 @@
 namespace minerva {
 namespace {
 
-// What is meant has to be clear: "org/repo" stands for the best of several only where one is asked.
+// Refuses a name that is not clear: a request to "org/repo" means the best of several models, but a removal must name
+// one.
 std::optional<Error> refuse_unclear(const Service& service, const std::string& name, const ModelSpec& spec) {
   if (const api::Preset* const preset = service.find_preset(name)) {
     return Error{ErrorCode::kConflict,
@@ -47,7 +48,7 @@ io::Task<Result<pull::Removal>> plan(Service& service, ModelId id) {
       });
 }
 
-// The model has no engine when it returns.
+// Moves the model out of memory: when this returns, the model has no engine.
 io::Task<Result<void>> leave(Service& service, Exchange& x, bool force) {
   const auto view = service.host.context().model(x.model, Clock::now());
   const std::size_t requests = view ? view->leases + view->waiting : 0;

@@ -1,4 +1,4 @@
-// Models' files leave the disk: DELETE /v1/models/{id}/files, and the same by other APIs.
+// Removes models' files from the disk: DELETE /v1/models/{id}/files, and the same in other APIs. The loop's thread.
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@ namespace minerva {
 
 struct RemovalAsked {
   std::string name;
-  bool force = false;    // its running requests are cancelled
-  bool dry_run = false;  // only what would go
+  bool force = false;    // cancel its running requests
+  bool dry_run = false;  // only say what would be removed
 };
-// The model leaves memory, and then its files go. Sets the exchange's model.
-// Errors: kForbidden (only admins may), kModelNotFound, kConflict (it is busy, pinned, being fetched, a preset), those
-// of pull::plan_removal and pull::carry_out.
+// Moves the model out of memory, and then removes its files. Sets the exchange's model.
+// Errors: kForbidden (only admins may), kModelNotFound, kConflict (the model is busy, pinned, a preset, or being
+// fetched), those of pull::plan_removal and pull::carry_out.
 io::Task<Result<pull::Removal>> remove_model(Service& service, Exchange& x, RemovalAsked asked);
 
 void add_removal_routes(std::vector<Route>& table);

@@ -15,7 +15,8 @@
 namespace minerva {
 namespace {
 
-// Sets the exchange's model to the one that the body names. false: there is none, and that is answered.
+// Sets the exchange's model to the one that the body names. false: there is no such model, and the exchange is
+// answered.
 io::Task<bool> named_model(Service& service, Exchange& x, std::string body) {
   Result<std::string> name = router_api::parse_model_body(body);
   Result<ModelId> model = fail(ErrorCode::kInternal, "");
@@ -32,7 +33,7 @@ io::Task<bool> named_model(Service& service, Exchange& x, std::string body) {
   co_return true;
 }
 
-// How all models are now, by all their names.
+// The state of all models, under all their names.
 std::string all_statuses(const Service& service) {
   std::string text;
   for (const ModelView& model : service.host.context().models(Clock::now())) {
@@ -44,7 +45,8 @@ std::string all_statuses(const Service& service) {
   return text;
 }
 
-// Who asked for a load waits for an event that says how it ended. Where the core changes nothing it tells nothing.
+// A client that asked for a load waits for an event that says how the load ended. Where the core changes nothing, the
+// feed has no event: so this makes one.
 void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>& result) {
   const Residency now = service.host.context().residency(model, Clock::now());
   if (result ? result->changed : now == Residency::kLoading || now == Residency::kPreparing) return;
@@ -52,14 +54,14 @@ void tell_end_of_load(Service& service, const ModelId& model, const Result<Done>
   service.tell_watchers();
 }
 
-// POST /models/load: answered once the load is under way; GET /models/sse tells how it ended, also where there was
+// POST /models/load: answers once the load is under way. GET /models/sse says how it ended, also where there was
 // nothing to load.
 io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   if (!co_await named_model(service, x, *body)) co_return;
   const TimePoint deadline = x.arrived + service.config.max_wait + service.config.load_timeout;
-  // Shared: the answer may come at once, and after this exchange.
+  // Shared: the answer may come at once, or after this exchange.
   const auto refused = std::make_shared<std::optional<Error>>();
   service.host.load(x.model, /*preload=*/false, /*force=*/false, deadline,
                     [&service, refused, model = x.model](const Result<Done>& result) {
@@ -70,7 +72,7 @@ io::Task<void> router_load(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
-// The download under way that was asked for by that name; nullptr: there is none.
+// The download under way with that name; nullptr: there is none.
 const pull::Job* find_download(const Service& service, std::string_view name) {
   for (const pull::Job* const job : service.downloads.list()) {
     if (!job->ended() && job->name == name) return job;
@@ -78,7 +80,7 @@ const pull::Job* find_download(const Service& service, std::string_view name) {
   return nullptr;
 }
 
-// Cancels the download of that name. false: there is none under way; else the exchange is answered.
+// Cancels the download with that name, and answers. false: there is none under way, and the exchange is not answered.
 io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string name) {
   const pull::Job* const job = find_download(service, name);
   if (job == nullptr) co_return false;
@@ -95,7 +97,7 @@ io::Task<bool> cancelled_download(Service& service, Exchange& x, std::string nam
   co_return true;
 }
 
-// POST /models: answered once the hub has said that there is such a model; GET /models/sse tells how it goes on.
+// POST /models: answers once the hub has said that the model exists. GET /models/sse says how the download goes on.
 io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
   if (const auto refused = refuse_unless_admin(service.config, x.caller, "pull models"))
     co_return co_await x.error(*refused);
@@ -115,7 +117,7 @@ io::Task<void> router_pull(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
-// DELETE /models?model=: the model's files go; of a model that is being fetched, the download ends.
+// DELETE /models?model=: removes the model's files. If the model is being fetched, the download ends.
 io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
@@ -129,8 +131,8 @@ io::Task<void> router_remove(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
-// POST /models/unload: answered once the model has left; GET /models/sse tells it, also where it was not loaded. As
-// that server has it, the one way to cancel a download too.
+// POST /models/unload: answers once the model has left. GET /models/sse says so, also where it was not loaded. In
+// llama.cpp's router this is also the one way to cancel a download.
 io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
@@ -147,12 +149,12 @@ io::Task<void> router_unload(Service& service, Exchange& x, ModelId) {
   co_await x.json(200, router_api::success_json());
 }
 
-// GET /models/sse: how each model is now, and then each change.
+// GET /models/sse: the state of each model now, and then each change.
 io::Task<void> router_events(Service& service, Exchange& x, ModelId) {
   const api::EventLog& log = service.statuses.log();
   std::uint64_t cursor = log.last_id();
   const std::string first = api::sse_comment("watching") + all_statuses(service);
-  // Who is too slow is told how things are, instead of how they became so.
+  // A reader that is too slow gets the state now, instead of the changes that it missed.
   co_await stream_events(service, x, first, [&](std::size_t most) {
     if (!log.lost(cursor)) return log.read(cursor, most);
     cursor = log.last_id();
@@ -160,19 +162,19 @@ io::Task<void> router_events(Service& service, Exchange& x, ModelId) {
   });
 }
 
-// POST /v1/streams/lookup: none of a client's streams goes on without it.
+// POST /v1/streams/lookup: no stream goes on without its client, so there is none to list.
 io::Task<void> router_streams(Service&, Exchange& x, ModelId) {
   const Result<std::string> body = co_await x.body(kMaxSmallBody);
   if (!body) co_return co_await x.error(body.error());
   co_await x.json(200, "[]");
 }
 
-// What a server of llama.cpp does for its clients on the machine and in the network.
+// Refuses what llama.cpp's server does for its clients on the machine and in the network.
 io::Task<void> router_forbidden(Service&, Exchange& x, ModelId) {
   co_await x.error({ErrorCode::kForbidden, "Minerva runs no tools and fetches nothing for its clients."});
 }
 
-// The web UI's files. GET /chat leads to its page.
+// Answers with the files of the web UI. GET /chat leads to its page.
 io::Task<void> router_ui(Service& service, Exchange& x, ModelId) {
   if (x.route->path == "/chat/") co_return co_await service.web_ui.answer(service.loop, x, "/chat/");
   if (x.path != "/chat") co_return co_await service.web_ui.answer(service.loop, x, x.path);

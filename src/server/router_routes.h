@@ -1,5 +1,5 @@
-// llama.cpp's router API, and its web UI: what that and its users' scripts call beside inference. Each handler answers
-// its exchange in exactly one way.
+// llama.cpp's router API and its web UI: the routes that the UI and its users' scripts call beside inference. Each
+// handler answers its exchange exactly once. The loop's thread.
 #pragma once
 
 #include <vector>
@@ -11,10 +11,10 @@
 
 namespace minerva {
 
-// The rows of the route table, but for that of GET /props.
+// Adds the rows of the route table, except for the one of GET /props.
 void add_router_routes(std::vector<Route>& table);
 
-// GET /props without a model: the router's own. With one: the model's.
+// GET /props without a model: the router's own properties. With a model: the model's.
 io::Task<void> router_props(Service& service, Exchange& x, ModelId id);
 
 }  // namespace minerva

@@ -32,13 +32,13 @@ struct InferenceRoute {
   std::string_view path;
   Takes takes;
   std::string_view same_as = {};
-  std::string_view engine_path = {};  // where the engine has none of that name
+  std::string_view engine_path = {};  // the engine's path, if it differs
 };
 
-// What llama.cpp's server offers and is routed by the request's model, by all its names: each has the shape of answer
-// that it has there. Below /v/ it is as clients of llama-swap know it: the engine gets what follows. Not routed:
-// /v1/stream*, /tools, /cors-proxy and /slots/{id}, whose effects are Minerva's own. The engine's translation of
-// Anthropic's messages drops what asks for several answers.
+// The routes of llama.cpp's server that are routed by the request's model, under all their names: each answers in the
+// shape that it has there. Below /v/ are the names that clients of llama-swap use: the engine gets the rest of the
+// path. Not routed are /v1/stream*, /tools, /cors-proxy and /slots/{id}, whose effects belong to Minerva. The engine's
+// translation of Anthropic's messages drops what asks for several answers.
 constexpr InferenceRoute kPostInference[] = {
     {"/v1/chat/completions", Takes::kSlots},
     {"/chat/completions", Takes::kSlots, "/v1/chat/completions"},
@@ -79,10 +79,10 @@ constexpr InferenceRoute kPostInference[] = {
     {"/lora-adapters", Takes::kNoSlot},
 };
 constexpr std::string_view kGetLooks[] = {"/props", "/slots", "/lora-adapters"};
-// Of those, what takes files.
+// The routes among them that take files.
 constexpr std::string_view kForms[] = {"/v1/audio/transcriptions", "/audio/transcriptions", "/v1/audio/translations",
                                        "/v1/images/edits",         "/v1/images/variations", "/v1/videos"};
-// What llama.cpp's server does not have, but programs of operators' own do.
+// Routes that llama.cpp's server does not have, but command engines may.
 constexpr std::string_view kPostCommand[] = {
     "/v1/audio/speech", "/v1/audio/translations", "/v1/audio/voices", "/v1/images/generations",
     "/v1/images/edits", "/v1/images/variations",  "/v1/videos",       "/sdapi/v1/{path}"};
@@ -92,7 +92,7 @@ constexpr std::string_view kId = "{id}";
 constexpr std::string_view kPath = "{path}";
 constexpr std::string_view kChat = "/chat";
 
-// Of what nobody here knows.
+// For a route that nobody knows here.
 Takes takes_unless_known(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "DELETE" ? Takes::kNoSlot : Takes::kOneSlot;
 }
@@ -231,14 +231,14 @@ using Methods = std::map<std::string_view, const Route*>;
 
 // Routes whose paths begin alike, up to their "{id}" or "{path}".
 struct Family {
-  std::map<std::string_view, Methods> by_action;  // of "{id}" and "{id}/action"
+  std::map<std::string_view, Methods> by_action;  // routes "{id}" and "{id}/action", by the action
   std::vector<std::string_view> actions;
-  Methods any;  // of those that end in "{path}"
+  Methods any;  // the route that ends in "{path}"
 };
 
 struct RouteIndex {
   std::map<std::string_view, Methods> by_path;
-  std::map<std::string_view, Family> families;  // by what they begin with
+  std::map<std::string_view, Family> families;  // by the beginning of their paths
 
   RouteIndex() {
     for (const Route& route : routes()) {
@@ -258,15 +258,15 @@ struct RouteIndex {
   }
 };
 
-// What a path stands for. `methods`: nullptr if there is no such route.
+// The meaning of a path. `methods`: nullptr if there is no such route.
 struct Target {
   const Methods* methods = nullptr;
-  bool below_chat = false;  // and none of a route's own paths
+  bool below_chat = false;  // it is below /chat/, and no route has that path
   ModelId id;
   std::string normalized;
 };
 
-// Errors: kInvalidArgument for what cannot be a model's id.
+// Errors: kInvalidArgument for what cannot be the id of a model.
 Result<Target> find_target(std::string_view path) {
   static const RouteIndex index;
   Target target;
@@ -277,7 +277,7 @@ Result<Target> find_target(std::string_view path) {
     target.methods = &found->second;
     return target;
   }
-  // A longer beginning sorts behind a shorter one.
+  // In reverse order: a longer beginning sorts behind a shorter one, and is tried first.
   for (auto family = index.families.rbegin(); family != index.families.rend(); ++family) {
     if (!path.starts_with(family->first)) continue;
     target.methods = family->second.any.empty() ? nullptr : &family->second.any;
@@ -336,12 +336,13 @@ const std::vector<Route>& routes() {
 }
 
 Takes takes_of(std::string_view method, std::string_view engine_path) {
-  using Asked = std::pair<std::string_view, std::string_view>;  // method, engine's path
-  static const std::map<Asked, Takes> known = [] {
-    std::map<Asked, Takes> rows;
+  using MethodAndPath = std::pair<std::string_view, std::string_view>;  // method, path of the engine
+  static const std::map<MethodAndPath, Takes> known = [] {
+    std::map<MethodAndPath, Takes> rows;
     for (const Route& route : routes()) {
       if (route.reach == Reach::kNone || route.reach == Reach::kEngine) continue;
-      rows.emplace(Asked{route.method, route.engine_path.empty() ? route.path : route.engine_path}, route.takes);
+      rows.emplace(MethodAndPath{route.method, route.engine_path.empty() ? route.path : route.engine_path},
+                   route.takes);
     }
     return rows;
   }();
@@ -351,7 +352,7 @@ Takes takes_of(std::string_view method, std::string_view engine_path) {
 
 io::Task<void> dispatch(Service& service, Exchange& x) {
   Result<Target> target = find_target(x.path);
-  // What is below /chat/ and no file of the web UI there is what that UI asks its server for.
+  // A path below /chat/ that is no file of the web UI is a request that the UI makes to its server.
   if (target && target->below_chat && !service.web_ui.has(x.path)) {
     x.path.erase(0, kChat.size());
     target = find_target(x.path);
@@ -373,9 +374,10 @@ io::Task<void> dispatch(Service& service, Exchange& x) {
     x.connection.add_to_answer(field.name, field.value);
   }
   if (is_preflight(service.config, x.request)) co_return co_await grant(x, preflight_headers(x.request));
-  // Without a key nobody learns which routes there are.
+  // Without a key nobody learns which routes exist.
   if (!route || !x.route->open) {
-    // The page's cookie lets in its own page only, but for looks: there is nothing else that a browser would not ask.
+    // The cookie of the page counts for requests of the page itself. It also counts for looks without an Origin, which
+    // a browser sends when somebody follows a link.
     const bool looks = for_browsers.linkable && x.request.headers.find("origin") == nullptr;
     const bool may_use_session = looks || is_own_page(x.request);
     const auto session = may_use_session ? session_user(service.sessions, x.request, Clock::now()) : std::nullopt;

@@ -12,7 +12,7 @@ namespace {
 
 std::string_view engine_path(const Route& route) { return route.engine_path.empty() ? route.path : route.engine_path; }
 
-// Of llama.cpp's server.
+// Whether the route is one of llama.cpp's server.
 bool is_relayed(const Route& route) { return route.reach == Reach::kUse || route.reach == Reach::kLook; }
 
 TEST(Routes, WhatTakesSlotsOfLlamaCppAndWhatIsAVisit) {
@@ -66,10 +66,10 @@ TEST(Routes, WhatAnEngineIsAskedForSaysWhatIsTaken) {
     if (route.reach == Reach::kNone || route.reach == Reach::kEngine) continue;
     EXPECT_EQ(takes_of(route.method, engine_path(route)), route.takes) << route.method << " " << route.path;
   }
-  // Ollama's requests, as they are translated.
+  // Ollama's requests, after their translation.
   EXPECT_EQ(takes_of("POST", "/v1/chat/completions"), Takes::kSlots);
   EXPECT_EQ(takes_of("POST", "/v1/embeddings"), Takes::kOneSlot);
-  // What only operators' own engines have.
+  // Routes that only command engines have.
   for (const std::string_view method : {"POST", "PUT", "PATCH"}) {
     EXPECT_EQ(takes_of(method, "/sdapi/v1/txt2img"), Takes::kOneSlot) << method;
   }

@@ -1,8 +1,8 @@
-// Samples: how memory, lines and speeds were in the last hour. What GET /v1/samples shows.
+// Samples: memory, lines and speeds of the last hour. GET /v1/samples shows them.
 //
-// One each kInterval, kKept in all. A sample holds the models that were resident then, and taking one costs a look at
-// each engine: neither grows with the catalog.
-// Threading: the loop's thread. Ownership: the Loop outlives it, and what `take` refers to.
+// One sample is taken each kInterval; kKept are kept. A sample holds the models that were resident then, and taking one
+// costs a look at each engine: neither grows with the catalog.
+// Threading: the loop's thread. Ownership: the Loop outlives it, and so does what `take` refers to.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,7 @@ class Samples {
 
   // Takes the first sample at once.
   void start() { look(); }
-  // Takes one. The timer calls it; a test may.
+  // Takes a sample. The timer calls this; a test may, too.
   void look();
 
   const std::deque<api::Sample>& all() const { return samples_; }  // the oldest first

@@ -30,7 +30,8 @@ int cannot_start(const Error& error) {
   return error_info(error.code).cli_exit;
 }
 
-// For its owner's eyes only; one that is there already stays as whoever made it wants it (it may be /tmp).
+// Makes the folder, readable for its owner only. A folder that exists keeps its mode, which its owner chose (it may be
+// /tmp).
 Result<void> make_state_folder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), error);
@@ -41,10 +42,10 @@ Result<void> make_state_folder(const std::string& folder) {
                                           folder, std::strerror(reason)));
 }
 
-// Where images go; empty where there can be none, which is said.
+// The folder of the images; empty if there can be none, with a warning.
 std::string image_folder(const Config& config) {
   const Result<void> usable = make_image_folder(config.park_folder);
-  // Also when it is switched off: a reload may switch it on.
+  // Even if parking is switched off: a reload may switch it on.
   if (!usable && config.park) log::warn("{} Until then models are stopped instead.", usable.error().message);
   return usable ? config.park_folder : std::string();
 }
@@ -64,8 +65,8 @@ void warn_of_sockets_left(const io::ServiceManager& manager) {
   }
 }
 
-// Opens every address of the config. Returns the first one, with the port that was taken: [::1] beside it gets the
-// same. Errors: kIo, but not for such an [::1], which not every machine has.
+// Listens on every address of the config. Returns the first address, with its real port. The [::1] beside it gets the
+// same port. Errors: kIo, except for such an [::1], which not every machine has.
 Result<io::Address> listen_everywhere(Server& server, const Config& config, bool has_tls, io::ServiceManager& manager) {
   std::optional<io::Address> first;
   for (io::Address address : config.listen) {
@@ -73,7 +74,7 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
     if (address.port == 0 && first && !first->is_unix()) address.port = first->port;
     const Result<io::Address> bound = server.listen(address, manager.take_socket(address));
     if (!bound && !optional) {
-      warn_of_sockets_left(manager);  // it may be what has the port
+      warn_of_sockets_left(manager);  // one of these may be what has the port
       return fail(bound.error());
     }
     if (!bound) log::warn("{} is not listened on: {}", address.text(), bound.error().message);
@@ -101,9 +102,9 @@ void warn_of_default_model(const Service& service) {
 }  // namespace
 
 int serve(const ConfigSource& source, const Config& given) {
-  Config config = given;  // the running one: a reload changes it
+  Config config = given;  // the running config: a reload changes it
   configure_log(config);
-  io::ServiceManager manager;  // while there is one thread
+  io::ServiceManager manager;  // made while there is only one thread
   for (const std::string& warning : source.warnings) log::warn("{}", warning);
   if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
@@ -129,7 +130,7 @@ int serve(const ConfigSource& source, const Config& given) {
       {config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default, config.may_fit()}, *driver,
       &loop);
   const ContextOptions options = context_options(config, Bytes());
-  // Before the host: leases end as late as that.
+  // Declared before the host, since the last leases end when the host ends.
   std::optional<AccessTrace> trace;
   if (config.trace) trace.emplace(loop, trace_folder(config));
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
@@ -175,12 +176,12 @@ int serve(const ConfigSource& source, const Config& given) {
     service.timetable.stop();
     host.drain(Clock::now() + config.drain_timeout, [&] {
       server.stop_accepting();
-      // The last answers may still be on their way out.
+      // Gives the last answers time to go out.
       close_timer.arm(Clock::now() + kCloseTimeout, [&] { server.close_all(); });
       server.when_all_closed([&] { loop.stop(); });
     });
   });
-  // On stdout, so that whoever started it learns the port; now that signals are understood.
+  // On stdout, so that whoever started the server learns the port. Signals are handled by now.
   fmt::print("minerva listens on {}\n", url);
   std::fflush(stdout);
   manager.ready();

@@ -12,7 +12,7 @@ namespace minerva {
 namespace {
 
 std::string make_request_id() {
-  // Unique enough to find a request in two logs; not a secret.
+  // Unique enough to find a request in two logs; it is no secret.
   static std::mt19937_64 random{std::random_device{}()};
   return fmt::format("req_{:016x}", random());
 }
@@ -28,7 +28,7 @@ Server::Server(Service& service, std::shared_ptr<io::TlsContext> tls)
 
 Result<io::Address> Server::listen(const io::Address& address, int socket) {
   const auto accepted = [this](std::unique_ptr<io::Stream> stream) {
-    // Over the limit a connection is closed unanswered: answering would take what is short.
+    // Over the limit a connection is closed without an answer: an answer would take just what is short.
     if (service_.connections >= service_.config.max_connections || !peers_.enter(stream->peer_name())) {
       ++service_.refused_connections;
       return;

@@ -1,6 +1,7 @@
 // Server: accepts connections and answers their requests. serve(): the whole program behind `minerva serve`.
 //
-// Threading: the loop's thread. Ownership: a Server outlives its connections; destroy it after all_closed().
+// Threading: the loop's thread. Ownership: a Server outlives its connections: destroy it once when_all_closed() has
+// called back.
 #pragma once
 
 #include <functional>
@@ -19,15 +20,15 @@ namespace minerva {
 
 class Server {
  public:
-  // `tls`: none to speak plain HTTP.
+  // `tls`: nullptr for plain HTTP.
   Server(Service& service, std::shared_ptr<io::TlsContext> tls);
 
-  // `socket`: one that listens there already (the Server closes it), or -1. Errors: kIo.
+  // `socket`: a socket that listens on `address` already (the Server closes it), or -1. Errors: kIo.
   Result<io::Address> listen(const io::Address& address, int socket = -1);
-  // Connections without a request are closed now, the others after their answer. New ones still get one: that it
-  // drains.
+  // Closes the connections without a request now, and the others after their answer. A new connection still gets an
+  // answer: that the server drains.
   void drain();
-  // No new connections, and none that has no request.
+  // Takes no new connections, and closes those that have no request.
   void stop_accepting();
   // Ends every connection now.
   void close_all();
@@ -41,7 +42,7 @@ class Server {
   };
   io::Task<void> serve_connection(std::unique_ptr<io::Stream> stream);
   io::Task<void> answer(io::HttpServerConnection& connection, io::RequestHead request);
-  // The count of one request.
+  // A counter for the body of one request.
   QueuedBytes queued_bytes();
 
   Service& service_;
@@ -52,9 +53,9 @@ class Server {
   std::function<void()> all_closed_;
 };
 
-// Reads `source` again on SIGHUP and when its file changes (reload.h).
-// Runs until SIGTERM or SIGINT has drained it; a second one ends it at once. Returns the exit code: 0 after a drain,
-// 1 if it could not start (the reason is on stderr).
+// Runs the server until SIGTERM or SIGINT has drained it; a second signal ends it at once. Reads `source` again on
+// SIGHUP and when its file changes (reload.h). Returns the exit code: 0 after a drain, 1 if it could not start (the
+// reason is on stderr).
 int serve(const ConfigSource& source, const Config& config);
 
 }  // namespace minerva

@@ -32,7 +32,7 @@ api::Sample Service::sample() {
   sample.waiting = context.queued();
   auto generated = activity.take_generated(Samples::kInterval);
   const double seconds = std::chrono::duration<double>(Samples::kInterval).count();
-  // Not of each model that there is, of which there may be many.
+  // Looks at the models with engines only: the catalog may have very many models.
   for (ModelId& id : host.models_with_engines()) {
     const std::optional<ModelView> model = context.model(id, now);
     if (!model || !model->engine) continue;
@@ -100,7 +100,7 @@ io::Task<void> Service::take_fetched(std::string download, pull::Fetched fetched
   std::string reason;
   std::string deed;
   if (name.empty()) {
-    // The catalog names the file in its snapshot.
+    // The catalog's problem names the file in its snapshot folder.
     const auto is_about = [&](const std::string& problem) {
       return problem.find("/" + fetched.file) != std::string::npos;
     };
@@ -112,7 +112,7 @@ io::Task<void> Service::take_fetched(std::string download, pull::Fetched fetched
     reason = inspected.error().message;
     deed = fmt::format(" `minerva rm {}` removes it.", name);
   }
-  // Of one that could not be looked into now, as its engine is missing, the first request tells.
+  // If the file could not be inspected now, as the engine is missing, the first request will report that.
   if (reason.empty()) co_return downloads.settle(download, name);
   while (reason.ends_with('.')) reason.pop_back();
   downloads.settle(
@@ -147,7 +147,7 @@ const api::Preset* Service::find_preset(std::string_view name) const {
   for (const std::string& reading : other_readings(name)) {
     if (found = api::find_preset(config.presets, reading); found != nullptr) return found;
   }
-  // Without regard to case, if one preset only is meant and no model is.
+  // Ignores case, if exactly one preset matches and no model does.
   if (catalog.look_up(name) != nullptr) return nullptr;
   const std::string small = lower_case(name);
   for (const api::Preset& preset : config.presets) {
@@ -191,20 +191,20 @@ io::Task<std::string> Service::name_for_request(std::string name) {
 }
 
 io::Task<std::optional<Result<ModelId>>> Service::resolve_until(std::string name, TimePoint deadline) {
-  struct Asked {
-    explicit Asked(io::Loop& loop) : answered(loop) {}
+  struct Reply {
+    explicit Reply(io::Loop& loop) : answered(loop) {}
     io::Signal answered;
     std::optional<Result<ModelId>> answer;
   };
-  // Shared, as it may be answered when nobody waits any more.
-  const auto asked = std::make_shared<Asked>(loop);
-  const auto ask = [](Service& service, std::shared_ptr<Asked> question, std::string model) -> io::Task<void> {
+  // Shared, since the answer may come when nobody waits any more.
+  const auto reply = std::make_shared<Reply>(loop);
+  const auto ask = [](Service& service, std::shared_ptr<Reply> question, std::string model) -> io::Task<void> {
     question->answer = co_await service.resolve(std::move(model));
     question->answered.notify();
   };
-  loop.spawn(ask(*this, asked, std::move(name)));
-  if (!asked->answer) co_await asked->answered.wait_until(deadline);
-  co_return std::move(asked->answer);
+  loop.spawn(ask(*this, reply, std::move(name)));
+  if (!reply->answer) co_await reply->answered.wait_until(deadline);
+  co_return std::move(reply->answer);
 }
 
 std::shared_ptr<Service::Inspection> Service::begin_inspection(const ModelId& model) {

@@ -1,4 +1,4 @@
-// Service: what the handlers share. Made by serve(), one per process.
+// Service: what the handlers share. serve() makes one per process. The loop's thread.
 #pragma once
 
 #include <map>
@@ -49,7 +49,7 @@ struct Service {
   }
 
   io::Loop& loop;
-  const Config& config;  // as of the last reload: keep no reference to a part of it while waiting
+  const Config& config;  // as of the last reload: keep no reference to a part of it across a wait
   Catalog& catalog;
   ModelHost& host;
   Timetable timetable;
@@ -60,69 +60,70 @@ struct Service {
   EnginePool pool;
   api::EventFeed events;
   router_api::StatusFeed statuses;
-  std::set<io::Signal*> watchers;  // notified of each event of both
+  std::set<io::Signal*> watchers;  // notified of each event of `events` and `statuses`
   const WebUi web_ui;
   pull::Downloads downloads;
   Sessions sessions;
   Activity activity;
   Samples samples;
-  std::set<io::Signal*> engine_end_watchers;    // notified of each engine's end
-  std::map<UserId, std::uint32_t> key_numbers;  // of keys that were shown, in that order: as many as there are keys
+  std::set<io::Signal*> engine_end_watchers;  // notified when an engine's process ends
+  // keys that were shown, numbered in that order: at most as many as there are keys
+  std::map<UserId, std::uint32_t> key_numbers;
   bool draining = false;
-  std::uint64_t queued_bytes = 0;        // of request bodies held in memory
-  std::map<int, std::uint64_t> answers;  // by status
+  std::uint64_t queued_bytes = 0;        // bytes of request bodies in memory
+  std::map<int, std::uint64_t> answers;  // how many, by status
   std::size_t connections = 0;
-  std::uint64_t refused_connections = 0;  // closed unanswered, over a limit
+  std::uint64_t refused_connections = 0;  // connections closed without an answer, over a limit
   TimePoint started = Clock::now();
 
-  // Wakes the watchers, after something was put into `events`.
+  // Wakes the watchers. To be called after something was added to `events`.
   void tell_watchers();
-  // Takes the schedules of the catalog's models, by the config's time zone.
+  // Takes the schedules of the catalog's models into the timetable, in the config's time zone.
   void plan_schedules();
-  // By id or alias, as the config is now, or by what else a client may mean (names.h), if no model is called exactly
-  // so. nullptr if there is none. Valid until something waits.
+  // The preset with that id or alias, by the config now. If no model has exactly that name, also by what else a client
+  // may mean (names.h). nullptr if there is none. Valid until the coroutine waits.
   const api::Preset* find_preset(std::string_view name) const;
-  // As Catalog::look_up(), as the models folders are now; of a preset the model that it is of. Errors: kModelNotFound,
-  // kInvalidArgument for no name, with what to do.
+  // Like Catalog::look_up(), with the models folders as they are now. The name of a preset gives the preset's model.
+  // Errors: kModelNotFound, and kInvalidArgument for an empty name, both with what to do.
   io::Task<Result<ModelId>> resolve(std::string name);
-  // What a request is about that asks for `name`: default_model where it names none ("") or, if the config says so, one
-  // that there is not.
+  // The name that a request for `name` means: default_model if it names none ("") or, if the config says so, if there
+  // is no such model.
   io::Task<std::string> name_for_request(std::string name);
-  // As resolve(); nothing if that is not known by `deadline`, as the disk does not answer.
+  // Like resolve(); nothing if the answer is not known by `deadline`, as the disk does not answer.
   io::Task<std::optional<Result<ModelId>>> resolve_until(std::string name, TimePoint deadline);
-  // An inspection that somebody waits for. Shared, as it may end when nobody does any more.
+  // An inspection that a request waits for. Shared, since it may end when nobody waits any more.
   struct Inspection {
     explicit Inspection(io::Loop& loop) : woken(loop) {}
     io::Signal woken;
     std::optional<Result<FittedModel>> answer;
   };
-  // Has the model inspected, if it is not known what that says (ModelHost::metadata).
+  // Begins to inspect the model, unless its metadata are known (ModelHost::metadata).
   std::shared_ptr<Inspection> begin_inspection(const ModelId& model);
-  // What inspecting it says, though it takes a while. Errors: as ModelHost::inspect.
+  // Inspects the model and returns its metadata. This takes a while. Errors: as ModelHost::inspect.
   io::Task<Result<FittedModel>> inspect(ModelId id);
-  // The model that requests for `path` go to if they name none; empty if there is none.
+  // The model of requests for `path` that name none; empty if there is none.
   ModelId default_for(std::string_view path) const;
-  // An engine's process is gone: nobody connects to it any more.
+  // To be called when an engine's process has ended: nobody connects to it any more.
   void engine_gone(EngineId engine);
-  // The names that GET /v1/models has for a model: its id, unless a preset is called so, and its presets.
+  // The names that GET /v1/models shows for a model: its id, unless a preset has that name, and its presets.
   std::vector<ModelId> names_of(const ModelId& model) const;
-  // What a stream that waits for a model is told meanwhile: "loading 42%", "waking" or "waiting".
+  // What a stream is told while it waits for a model: "loading 42%", "waking" or "waiting".
   std::string progress(const ModelId& model) const;
 
  private:
-  // A scan was taken in.
+  // To be called after a scan was taken into the catalog.
   void catalog_changed();
-  // Beyond all that an earlier life gave away.
+  // A number beyond all that an earlier process gave to events.
   static std::uint64_t first_event_id();
   pull::Downloads::Hooks download_hooks();
-  // A pull's files are in their places: the catalog is read again, and says what the model is called and whether it can
+  // The files of a pull are in their places. Reads the catalog again, and reports the model's name and whether it can
   // be served.
   io::Task<void> take_fetched(std::string download, pull::Fetched fetched);
-  // What the catalog calls it; empty: it lists no such model.
+  // The catalog's name for what was fetched; empty: the catalog lists no such model.
   ModelId name_of(const pull::Fetched& fetched) const;
-  // How it is now.
+  // Measures how the server is now.
   api::Sample sample();
-  // Everything that it does goes into `events`.
+  // Writes what the host does into `events`.
   void follow_host();
 };
 

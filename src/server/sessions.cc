@@ -23,7 +23,7 @@ std::string random_token() {
   return api::hex(bytes);
 }
 
-// `token`: empty to end it. The browser drops the cookie when it ends.
+// Sets the session's cookie. `token`: empty to end the session. The cookie ends with the browser.
 void set_cookie(const Service& service, Exchange& x, const std::string& token) {
   x.connection.add_to_answer(
       "Set-Cookie",

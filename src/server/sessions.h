@@ -1,10 +1,10 @@
-// Sessions: who is signed in on the page. A browser gets a cookie in exchange for an API key, so that no script ever
-// holds a key.
+// Sessions: who is signed in on the page. A browser exchanges an API key for a cookie, so that no script ever holds a
+// key.
 //
-// In memory only: they end with the server. A session is a random token, of which the hash alone is kept, and the user
-// whose key was shown: neither that key nor its hash. Whoever comes with a cookie is looked up among the config's keys
-// by that user each time, so that a session ends when its key does. Threading: the loop's thread. How a request carries
-// the cookie, and whose pages may use it, is in access.h.
+// Sessions are in memory only, and end with the server. A session is a random token and a user. Only the token's hash
+// is kept, and neither the user's key nor the key's hash. At each request the user is looked up among the config's
+// keys, so that a session ends when its key does.
+// Threading: the loop's thread. access.h says how a request carries the cookie, and which pages may use it.
 #pragma once
 
 #include <functional>
@@ -26,15 +26,15 @@ struct Route;
 
 class Sessions {
  public:
-  static constexpr auto kIdle = std::chrono::hours(24);  // a session that nobody uses for so long ends
-  static constexpr std::size_t kMostOfOneUser = 16;      // one more, and that which was used longest ago ends
+  static constexpr auto kIdle = std::chrono::hours(24);  // a session ends if nobody uses it for so long
+  static constexpr std::size_t kMostOfOneUser = 16;      // with one more, the one that was used longest ago ends
 
   // Begins a session. Returns its token: 64 hex digits.
   std::string open(UserId user, TimePoint now);
-  // Whose it is; that counts as a use. Nothing if it ended or there is none.
+  // The user of the session; this counts as a use. Nothing if there is no such session, or if it has ended.
   std::optional<UserId> use(std::string_view token, TimePoint now);
   void close(std::string_view token);
-  // Ends those of all others.
+  // Ends the sessions of all users that are not `wanted`.
   void keep(const std::function<bool(UserId)>& wanted);
 
  private:
@@ -44,10 +44,10 @@ class Sessions {
   };
   void drop_old(UserId user, TimePoint now);
 
-  std::map<api::Sha256, Session> sessions_;  // by their tokens' hashes
+  std::map<api::Sha256, Session> sessions_;  // by the hashes of their tokens
 };
 
-// Whose session a request's cookie is of.
+// The user of the session that the request's cookie names.
 std::optional<UserId> session_user(Sessions& sessions, const io::RequestHead& request, TimePoint now);
 
 // Adds the rows of the route table for /v1/session.

@@ -7,7 +7,7 @@
 namespace minerva {
 namespace {
 
-// The kernel's limit; null if there is none.
+// The kernel's limit on open files; null if there is none.
 api::Json open_files() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return nullptr;

@@ -1,4 +1,4 @@
-// GET /v1/config: what the server runs with, without secrets.
+// GET /v1/config: the settings that the server runs with, without secrets. The loop's thread.
 #pragma once
 
 #include "io/task.h"
@@ -7,7 +7,7 @@
 
 namespace minerva {
 
-// The config, with reloads and defaults, as text that load_told_config() reads; and what the process may do.
+// The config after reloads, with defaults, as text that load_told_config() reads; and the limits of the process.
 io::Task<void> show_config(Service& service, Exchange& x);
 
 }  // namespace minerva

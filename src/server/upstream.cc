@@ -19,14 +19,14 @@ namespace {
 constexpr std::string_view kPrefix = "/upstream/";
 constexpr std::size_t kMostSegments = 16;  // of a model's name
 
-struct Named {
-  std::string model;  // an id or alias, of a preset too
-  std::string path;   // of the engine
-  bool own = false;   // its engine is a program of the operator's
+struct EngineTarget {
+  std::string model;  // an id or alias of a model or preset
+  std::string path;   // the path for the engine
+  bool own = false;   // the model has a command engine
 };
 
-// By the longest name that is known: ids contain slashes. Nothing if none is.
-std::optional<Named> split(const Service& service, std::string_view rest) {
+// Splits at the longest name that is known, since ids contain slashes. Nothing if none is known.
+std::optional<EngineTarget> split(const Service& service, std::string_view rest) {
   std::vector<std::size_t> ends;
   for (std::size_t end = 0; end < rest.size() && ends.size() < kMostSegments; ++end) {
     end = std::min(rest.find('/', end), rest.size());
@@ -39,12 +39,12 @@ std::optional<Named> split(const Service& service, std::string_view rest) {
     const ModelSpec* const spec = service.catalog.look_up(preset == nullptr ? *name : preset->model);
     if (spec == nullptr) continue;
     const std::string_view path = *end < rest.size() ? rest.substr(*end) : std::string_view("/");
-    return Named{*name, std::string(path), !spec->command.argv.empty()};
+    return EngineTarget{*name, std::string(path), !spec->command.argv.empty()};
   }
   return std::nullopt;
 }
 
-// Whether llama.cpp's server may be asked for that.
+// Whether llama.cpp's server may get such a request.
 bool is_relayed(std::string_view method, std::string_view path) {
   static const std::set<std::pair<std::string_view, std::string_view>> relayed = [] {
     std::set<std::pair<std::string_view, std::string_view>> rows = {
@@ -65,7 +65,7 @@ io::Task<void> talk_to_engine(Service& service, Exchange& x) {
     co_return co_await x.error({ErrorCode::kNotSupported, "WebSockets are not relayed; send plain requests."});
   }
   const std::string rest = x.path.substr(std::min(kPrefix.size(), x.path.size()));
-  std::optional<Named> named = split(service, rest);
+  std::optional<EngineTarget> named = split(service, rest);
   if (!named) {
     co_await service.catalog_watch.refresh_if_changed();
     named = split(service, rest);

@@ -1,7 +1,8 @@
-// /upstream/{id}/{path}: any engine, talked to by itself.
+// /upstream/{id}/{path}: any engine, used by itself.
 //
-// The path names the model, so the request has a lease on it like any other. An operator's own program gets everything;
-// llama.cpp's server only what has a route here too, as the rest would change or read what is Minerva's.
+// The path names the model, so the request has a lease like any other. A command engine gets every request. llama.cpp's
+// server gets only routes that this server has too, since its other routes would change or read what belongs to
+// Minerva. The loop's thread.
 #pragma once
 
 #include "io/task.h"

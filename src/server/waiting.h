@@ -1,4 +1,4 @@
-// Waiting: for the answer of a life-cycle call, or for its client's end.
+// Waiting: a coroutine's wait for the answer of a life-cycle call, or for the end of its client.
 //
 // Threading: the loop's thread. Lives in the coroutine that waits, at least until the call was answered or cancelled.
 #pragma once
@@ -32,8 +32,8 @@ struct Waiting {
   }
 };
 
-// The answer of the call `request`, which answers into `waiting`. A client that goes away takes its call back.
-// Errors: those of the call; kCancelled: the client went away.
+// Waits for the answer of the call `request`, which answers into `waiting`. If the client goes away, the call is
+// cancelled. Errors: those of the call; kCancelled: the client went away.
 io::Task<Result<Done>> wait_for_answer(ModelHost& host, io::HttpServerConnection& connection, Waiting& waiting,
                                        RequestId request);
 

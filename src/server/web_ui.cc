@@ -22,7 +22,7 @@ constexpr std::string_view kBelow = "/chat/";
 constexpr std::string_view kPage = "index.html";
 constexpr std::size_t kMostFiles = 2000;
 constexpr std::uintmax_t kLargestFile = std::uintmax_t{32} << 20;
-// SvelteKit names these files by what is in them.
+// SvelteKit puts a hash of the content into the names of these files.
 constexpr std::string_view kImmutable = "/_app/immutable/";
 
 struct FileType {
@@ -48,7 +48,7 @@ constexpr std::array kTypes = {
     FileType{".txt", "text/plain; charset=utf-8"},
 };
 
-// 'sha256-...' of one script, as a policy names it.
+// 'sha256-...' of one script, in the form of a policy.
 std::string script_source(std::string_view script) {
   const api::Sha256 hash = api::sha256(script);
   std::array<unsigned char, 4 * ((std::tuple_size_v<api::Sha256> + 2) / 3) + 1> text{};
@@ -75,7 +75,7 @@ std::map<std::string, std::string> find_files(const std::string& folder) {
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator() && files.size() < kMostFiles; entry.increment(error)) {
     std::error_code gone;
-    // Links lead out of the folder.
+    // Skips links: they may lead out of the folder.
     if (entry->symlink_status(gone).type() != fs::file_type::regular) continue;
     if (entry->file_size(gone) > kLargestFile) continue;
     files.emplace(std::string(kBelow) + entry->path().lexically_relative(folder).generic_string(),

@@ -1,8 +1,8 @@
-// WebUi: the files of llama.cpp's own web UI, below /chat/, out of the folder where `make ui` put them.
+// WebUi: serves the files of llama.cpp's own web UI, below /chat/, from the folder where `make ui` put them.
 //
-// What may be served is found once, at the start: a request names one of these files or none, and no path is made of
-// what it says. Threading: the loop's thread; files are read on another one. It does not build the UI, and knows
-// nothing of what it calls.
+// The files are listed once, at the start. A request names one of them or none: no path is made from what a request
+// says. Threading: the loop's thread; another thread reads the files. It does not build the UI, and knows nothing of
+// the routes that the UI calls.
 #pragma once
 
 #include <map>
@@ -17,22 +17,23 @@ namespace minerva {
 
 class WebUi {
  public:
-  // `folder`: empty, or one that is not there: no UI.
+  // `folder`: if it is empty or does not exist, there is no UI.
   explicit WebUi(const std::string& folder);
 
-  // Whether it is one of the UI's addresses, as "/chat/" is and what its files are called below that.
+  // Whether `path` is an address of the UI: "/chat/", or that of a file below it.
   bool has(std::string_view path) const;
-  // Answers the exchange with what it has() at `path`.
+  // Answers the exchange with the file at `path`. Requires: has(path).
   io::Task<void> answer(io::Loop& loop, Exchange& x, std::string path) const;
 
  private:
-  std::string folder_;                        // empty: there is none
-  std::map<std::string, std::string> files_;  // by their addresses
+  std::string folder_;                        // empty: there is no UI
+  std::map<std::string, std::string> files_;  // by address
 };
 
-// What a browser lets the page do: its own files, its own server, and those inline scripts that it came with.
+// What a browser lets the page do: load its own files, talk to its own server, and run the inline scripts that it came
+// with.
 std::string content_security_policy(std::string_view html);
-// Of a file, by its name.
+// The content type of a file, by its name.
 std::string_view content_type_of(std::string_view file);
 
 }  // namespace minerva

@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder like that of a built UI, with what must not get out of it.
+// A folder like that of a built UI, beside files that must not be served.
 class WebUiTest : public testing::Test {
  public:
   WebUiTest() {

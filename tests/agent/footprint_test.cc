@@ -19,8 +19,8 @@ namespace minerva::engine {
 namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-// What the test itself may come to hold between two looks. A sanitizer maps 8 MiB beside a block, which the kernel
-// joins with it: once the block is touched they count too, as nobody can tell whose pages are resident.
+// How much memory the test itself may come to hold between two looks. A sanitizer maps 8 MiB beside a block, and the
+// kernel joins these with it. Once the block is touched they count too, since nobody can tell whose pages are resident.
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 constexpr std::uint64_t kSlack = 16 * kMiB;
 #else
@@ -38,7 +38,7 @@ constexpr PageMap::Entry kSwapped(PageMap::Entry::kSwapped);
 constexpr PageMap::Entry kAlone(PageMap::Entry::kPresent | PageMap::Entry::kExclusive);
 constexpr PageMap::Entry kOfFile(PageMap::Entry::kPresent | PageMap::Entry::kOfFile);
 
-// Pages from an address on, all alike. What no stretch covers was never touched.
+// Pages from an address on, all in the same state. Pages that are in no stretch were never touched.
 struct Stretch {
   std::uint64_t address;
   std::size_t pages;
@@ -79,7 +79,7 @@ TEST(Footprint, EachMappingCountsByWhatItIs) {
        {0x564000, 3, kAlone},
        {0x1000000, 2000, kAlone},
        {0x17d0000, 6, kSwapped},
-       {0x17d6000, 5, kHeld},  // shared with a child
+       {0x17d6000, 5, kHeld},  // shared with a child process
        {0x10000000, 250, kOfFile},
        {0x10200000, 4, kOfFile}});
   EXPECT_EQ(footprint.weights_mapped, 2 * kMiB);
@@ -92,9 +92,9 @@ TEST(Footprint, BlocksCountAsAWhole) {
   const std::vector<LargeBlock> blocks = {block(0x10000000, 2 * kMiB), block(0x10200000, kMiB, BlockUse::kConversation),
                                           block(0x20000000, 4 * kMiB)};
   const Footprint footprint = count(
-      // two blocks that the kernel joined, and memory of somebody else before and behind them
+      // two blocks that the kernel joined, with foreign memory before and behind them
       "0ffff000-10400000 rw-p 00000000 00:00 0\n"
-      // a block in three mappings, as after a wake, and memory of somebody else joined to the last
+      // a block in three mappings, as after a wake, with foreign memory joined to the last one
       "20000000-20100000 rw-p 00000000 fe:00 9    /images/#1 (deleted)\n"
       "20100000-20300000 rw-p 00000000 00:00 0\n"
       "20300000-20500000 rw-p 00000000 00:00 0\n",
@@ -131,7 +131,7 @@ TEST(Footprint, WithoutMappingsThereIsNone) {
   }
 }
 
-// ---- of this process ----
+// ---- the test's own process ----
 
 Footprint here() {
   const auto footprint = measure_footprint();

@@ -1,4 +1,4 @@
-// A disk that is full, as far as this process can tell.
+// FullDisk: plays a full disk for this process, by a limit on the size of files.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 
 namespace minerva::engine {
 
-// While it lives, no file can be written beyond its first `bytes`.
+// While it exists, no file can be written beyond its first `bytes`.
 class FullDisk {
  public:
   explicit FullDisk(std::size_t bytes) {

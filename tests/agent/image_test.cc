@@ -29,7 +29,7 @@ std::uint64_t disk_bytes(const Image& image) {
   return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 
-// The stored pages that the file holds, and those that it does not.
+// The stored pages that the file has, and those that it lacks.
 struct Found {
   std::vector<std::size_t> held;
   std::vector<std::size_t> damaged;
@@ -110,7 +110,7 @@ TEST(Image, SpaceThatIsFreedIsGivenBackAndUsedAgain) {
   const auto image = make_image();
   std::mt19937 random(1);
   std::vector<Image::Extent> extents;
-  std::size_t most = 0;  // pages in use at once
+  std::size_t most = 0;  // the most pages that were in use at the same time
   std::size_t used = 0;
   for (int i = 0; i < 3000; ++i) {
     if (extents.size() < 8 || random() % 2 == 0) {
@@ -132,7 +132,7 @@ TEST(Image, SpaceThatIsFreedIsGivenBackAndUsedAgain) {
   EXPECT_LE(std::filesystem::file_size("/proc/self/fd/" + std::to_string(image->descriptor())), 4 * most * kPage);
   for (const auto extent : extents) image->free(extent);
   EXPECT_EQ(image->stored_bytes(), 0U);
-  // What is given out again reads as zeros.
+  // Space that is given out again reads as zeros.
   const auto whole = image->allocate(most);
   std::string page(kPage, 'y');
   ASSERT_GE(::pread(image->descriptor(), page.data(), kPage, static_cast<off_t>(whole.first * kPage)), 0);

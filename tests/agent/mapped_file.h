@@ -1,4 +1,4 @@
-// A file on disk that the test has mapped, whose pages come and go.
+// MappedFile: a file on disk that a test has mapped, whose pages come into memory and leave it.
 #pragma once
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ namespace minerva::engine {
 
 inline constexpr std::size_t kBytes = std::size_t{24} << 20;
 
-// A file on disk, mapped as llama.cpp maps a model (`shared`) or as an image is.
+// A file on disk. It is mapped as llama.cpp maps a model (`shared`), or as an image is mapped.
 class MappedFile {
  public:
   explicit MappedFile(bool shared) {
@@ -46,7 +46,7 @@ class MappedFile {
 
   void drop() const {
     EXPECT_EQ(fsync(fd_), 0);
-    EXPECT_EQ(madvise(data_, kBytes, MADV_DONTNEED), 0);  // what is mapped stays
+    EXPECT_EQ(madvise(data_, kBytes, MADV_DONTNEED), 0);  // the page cache keeps what is mapped
     EXPECT_EQ(posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED), 0);
   }
 
@@ -63,7 +63,7 @@ class MappedFile {
     return pages_in_memory() == kBytes / kPage;
   }
 
-  // Of the page at this MiB.
+  // Whether the page at this MiB is in memory.
   bool in_memory(std::size_t mib) const {
     unsigned char there = 0;
     EXPECT_EQ(mincore(data_ + (mib << 20), 1, &there), 0);

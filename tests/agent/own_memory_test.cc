@@ -34,7 +34,7 @@ TEST(OwnMemory, PagesOfFilesDoNotCountUntilTheyAreWrittenTo) {
   const int fd = ::mkstemp(path.data());
   ASSERT_GE(fd, 0);
   ::unlink(path.c_str());
-  // On their way to the disk still, most likely.
+  // These pages are most likely still on their way to the disk.
   const std::string data(kMany, 'x');
   ASSERT_EQ(::write(fd, data.data(), data.size()), static_cast<ssize_t>(kMany));
   char* const pages = static_cast<char*>(::mmap(nullptr, kMany, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));

@@ -1,5 +1,5 @@
-// The agent over blocks of its own. The test's main thread is the inference loop, as in an engine; what the daemon's
-// thread does runs beside it while it "waits for work".
+// Tests the agent over blocks of their own. The test's main thread plays the inference loop of an engine. What the
+// daemon's thread does runs beside it, while it "waits for work".
 #include "parking.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::uint64_t kNoLimit = UINT64_MAX;
 
-// Runs `action` on another thread while this one rests, for as long as it is held.
+// Runs `action` on another thread, while this thread rests for as long as it is held.
 template <typename Action>
 auto at_rest(Action action) {
   main_loop_wait_begins();
@@ -62,7 +62,7 @@ std::size_t status_kib(const std::string& name) {
   return 0;
 }
 
-// Parks and wakes in one rest.
+// Parks and wakes within one rest.
 std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool drop = false) {
   return at_rest([&] {
     const auto parked = parking.park(kNoLimit);
@@ -71,7 +71,7 @@ std::pair<Parking::Report, Parking::Report> cycle(Parking& parking, bool drop = 
   });
 }
 
-// The pages of a block that are memory of this process alone and no file's, as the kernel counts them.
+// The pages of a block that are this process's own memory, and no file's, as the kernel counts them.
 std::size_t own_pages(const Block& block, std::size_t pages) {
   std::vector<PageMap::Entry> entries(pages);
   EXPECT_EQ(PageMap().read(reinterpret_cast<std::uintptr_t>(block.page(0)) / kPage, entries.data(), pages), pages);
@@ -137,7 +137,8 @@ TEST(Parking, WhatWasStoredStaysMappedAndOnlyChangesBecomeItsOwn) {
     return std::count_if(entries.begin(), entries.end(), [](PageMap::Entry entry) { return entry.held(); });
   };
   ASSERT_EQ(present(500), 500);
-  // A turn: the end of what there was, and what follows; and a page of zeros far away.
+  // A turn of a conversation: it changes the last page that was used and the pages after it, and writes zeros to a page
+  // far away.
   std::memset(state.page(499), 2, 11 * kPage);
   std::memset(state.page(900), 0, kPage);
   EXPECT_EQ(own_pages(state, kMany), 12U);
@@ -153,7 +154,7 @@ TEST(Parking, WhatWasStoredStaysMappedAndOnlyChangesBecomeItsOwn) {
 TEST(Parking, TheResidueIsWhatTheProcessKeepsOfItsOwn) {
   Parking parking(IMAGE_FOLDER);
   constexpr std::size_t kMany = 10'000;
-  constexpr std::uint64_t kSlack = 1000 * kPage;  // of the heap, and of a sanitizer's
+  constexpr std::uint64_t kSlack = 1000 * kPage;  // for the heap, and for a sanitizer's heap
   const Block weights(kMany, BlockUse::kWeights);
   const Block state(kMany, BlockUse::kState);
   std::memset(weights.page(0), 1, kMany * kPage);
@@ -180,7 +181,7 @@ TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
   const Block state(512, BlockUse::kState);
   std::memset(weights.page(0), 1, kMany * kPage);
   std::memset(state.page(0), 2, 512 * kPage);
-  cycle(parking, /*drop=*/true);  // so that the disk has it
+  cycle(parking, /*drop=*/true);  // the disk has the pages after this
   EXPECT_EQ(weights.text(), std::string(kMany * kPage, 1));
   EXPECT_EQ(state.text(), std::string(512 * kPage, 2));
   const auto in_memory = [&](std::size_t mib) { return look_at({{weights.page(mib * 256), kMib}}).cached == kMib; };
@@ -204,7 +205,7 @@ TEST(Parking, ItsTailIsGivenBackAndComesAgain) {
   EXPECT_EQ(state.text(), std::string(512 * kPage, 2));
 }
 
-// All of it is in the page cache, and on disk, so that it can be given back.
+// Brings the whole file into the page cache, and to disk, so that its pages can be given back.
 void bring_in(const MappedFile& model) {
   ASSERT_EQ(fsync(model.descriptor()), 0);
   read_pages(model.part());
@@ -276,7 +277,7 @@ TEST(Parking, MoreThanItsWeightsIsAllOfIt) {
 TEST(Parking, PagesOfZerosCostNothing) {
   Parking parking(IMAGE_FOLDER);
   const Block state(1000, BlockUse::kState);
-  std::memset(state.page(0), 0, 900 * kPage);  // touched
+  std::memset(state.page(0), 0, 900 * kPage);  // the pages are touched
   state.page(5)[0] = 1;
   EXPECT_EQ(cycle(parking).first.written_bytes, kPage);
   EXPECT_EQ(cycle(parking).first.written_bytes, 0U);
@@ -324,7 +325,7 @@ TEST(Parking, ABlockMayGoWhileItIsParked) {
   at_rest([&] {
     parking.park(kNoLimit);
     gone = nullptr;
-    // Most likely where the other one was.
+    // Most likely at the address of the block that is gone.
     const Block born(10, BlockUse::kState);
     std::memset(born.page(0), 3, 10 * kPage);
     parking.drop(kNoLimit);
@@ -413,7 +414,7 @@ TEST(Parking, WhatAFullDiskTookHalfIsNotWhatComesBack) {
     return parking.park(kNoLimit);
   });
   ASSERT_NE(refused.refused, "");
-  // Zeros are not written, so they must be what the image has there.
+  // Zeros are not written, so the image must have zeros in their place.
   std::memset(state.page(30), 0, 20 * kPage);
   EXPECT_EQ(cycle(parking).first.refused, "");
   EXPECT_EQ(state.text(), std::string(30 * kPage, 1) + std::string(20 * kPage, 0));
@@ -432,7 +433,7 @@ TEST(ParkingDeathTest, ATouchOfAParkedBlockEndsTheProcess) {
     for (const bool write : {false, true}) {
       EXPECT_EXIT(
           {
-            // Without a sanitizer's report, which would make an ordinary exit of it.
+            // Without the sanitizer's handler, which would turn the signal into an ordinary exit.
             ::signal(SIGSEGV, SIG_DFL);
             Parking parking(IMAGE_FOLDER);
             main_loop_wait_begins();
@@ -490,7 +491,7 @@ std::size_t open_descriptors() {
   return count;
 }
 
-// AGENT_CYCLES: how often (500).
+// The variable AGENT_CYCLES says how many cycles (500).
 TEST(Parking, NothingGrows) {
   const char* const text = std::getenv("AGENT_CYCLES");
   const int cycles = text == nullptr ? 500 : std::atoi(text);
@@ -507,7 +508,7 @@ TEST(Parking, NothingGrows) {
   std::uint64_t most_image = 0;
   const int settled = std::min(cycles / 2, 200);
   for (int i = 0; i < cycles; ++i) {
-    // Always the same pages, so that the image has a size to keep to.
+    // Always the same pages, so that the size of the image settles.
     for (int n = 0; n < 30; ++n) {
       const std::size_t page = random() % 1000 * 3;
       expected[page] = static_cast<char>(1 + random() % 127);
@@ -523,11 +524,11 @@ TEST(Parking, NothingGrows) {
     last_kib = status_kib("RssAnon:");
     if (i == settled) early_kib = last_kib;
   }
-  // The last wake's thread that reads ahead has the list of mappings open for a moment.
+  // The thread that reads ahead after the last wake has the list of mappings open for a moment.
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (open_descriptors() > descriptors && std::chrono::steady_clock::now() < end) std::this_thread::yield();
   EXPECT_EQ(open_descriptors(), descriptors);
-  // A page that each of 10,000 cycles lost would show.
+  // If each of 10,000 cycles lost a page, this would show it.
   EXPECT_LE(last_kib, early_kib + 16 * 1024);
   EXPECT_LE(most_image, (2000 + 1000 + 4 * 276) * kPage);
   for (std::size_t page = 0; page < 3000; ++page) ASSERT_EQ(state.page(page)[17], expected[page]);

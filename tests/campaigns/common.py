@@ -1,7 +1,7 @@
 """What the campaigns share: models, the kernel's view of a daemon and its engines, and how a run ends.
 
-A campaign is a plain program: it prints what it measured as `name: value` lines and exits 1 with a sentence when a
-promise does not hold. All randomness comes from one seed, which it prints.
+A campaign is a plain program. It prints what it measured as lines `name: value`, and exits 1 with a sentence when a promise
+does not hold. All randomness comes from one seed, which it prints.
 """
 import contextlib
 import os
@@ -52,7 +52,8 @@ def figure(name, value):
 
 @contextlib.contextmanager
 def daemon(*args, **kwargs):
-    """A running Minerva; at the end it drains, exits 0 and leaves no engine. Its log is shown when something broke."""
+    """A running Minerva. At the end it drains, exits with 0 and leaves no engine. If something broke, its log is
+    shown."""
     minerva = harness.Minerva(*args, **kwargs)
     try:
         minerva.start()
@@ -68,7 +69,8 @@ def daemon(*args, **kwargs):
 # ---- the kernel's view ----
 
 def pss_bytes(pid, anonymous=False):
-    """Proportional set size: shared pages count once over all who map them. 0 when the process is gone."""
+    """Proportional set size: a shared page counts in parts for all processes that map it. 0 when the process is
+    gone."""
     field = "Pss_Anon:" if anonymous else "Pss:"
     try:
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -80,7 +82,7 @@ def pss_bytes(pid, anonymous=False):
 
 
 def private_bytes(pid):
-    """Anonymous memory alone: what a leak grows."""
+    """Only anonymous memory: this is what a leak increases."""
     found = pss_bytes(pid, anonymous=True)
     expect(found > 0, f"/proc/{pid}/smaps_rollup has no Pss_Anon")
     return found
@@ -100,7 +102,7 @@ def quantile(values, q):
 
 
 def main(campaign):
-    """Runs `campaign()` and turns its end into an exit code."""
+    """Runs `campaign()` and turns its result into an exit code."""
     began = time.monotonic()
     try:
         campaign()

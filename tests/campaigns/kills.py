@@ -1,9 +1,9 @@
-"""Kills at random moments: engines under a living daemon, and daemons with all they have started.
+"""Kills at random moments: of engines below a daemon that goes on, and of daemons with all their engines.
 
-Engines: a model is made to load, read a prompt, stream, sit idle, park, wake or be unloaded, and its engine gets SIGKILL
-at a random moment of that. The request under way ends in a right answer or an honest error, and the model serves again.
-Daemons: one is killed at a random moment of its life. No engine outlives it and no image of a parked model, and the next
-one starts on the same socket, finds the state folder usable, serves, and leaves nothing behind.
+Engines: a model is made to load, read a prompt, stream, be idle, park, wake or be unloaded, and its engine gets SIGKILL at
+a random moment of that. The request under way ends with a right answer or an honest error, and the model serves again.
+Daemons: a daemon is killed at a random moment of its life. No engine and no image outlives it. The next daemon starts on the
+same socket, can use the state folder, serves, and leaves nothing behind.
 
 Environment: ENGINE_KILLS (1000), DAEMON_KILLS (100), CAMPAIGN_SEED.
 """
@@ -32,12 +32,12 @@ LONGEST_MOMENT_S, LONGEST_MOMENT_OF_A_MOVE_S = 0.25, 0.05
 
 
 def random_moment(source, longest):
-    """Lets a random time pass: the moment of a kill, not a wait for anything."""
+    """Lets a random time pass: this is the moment of the kill, and no wait for anything."""
     time.sleep(source.uniform(0, longest))
 
 
 def ask(minerva, model, streamed):
-    """How a request ends: its text, or the name of an honest error."""
+    """The end of a request: its text, or the name of an honest error."""
     connection = minerva.connect()
     try:
         body = chat_body(model, PROMPT, max_tokens=MAX_TOKENS, cache_prompt=False, stream=streamed)
@@ -63,7 +63,7 @@ def ask(minerva, model, streamed):
 
 
 def kill_some_engine(minerva, model):
-    """Whether there was one."""
+    """Returns whether there was an engine to kill."""
     found = minerva.engines(model)
     for pid in found:
         try:
@@ -74,14 +74,14 @@ def kill_some_engine(minerva, model):
 
 
 def serves_again(minerva, model, reference):
-    """After whatever happened: a load lifts a quarantine, and then the answer is the right one."""
+    """Whatever happened before: a load lifts a quarantine, and then the answer is right."""
     for _ in range(3):
         load = minerva.load(model)
         expect(load.status == 200 or (load.status, load.error["code"]) in HONEST, f"it cannot be loaded again: {load}")
         text = ask(minerva, model, streamed=False)
         if text == reference[model]:
             return
-        # The death may not have been known yet when the load found the model loaded.
+        # The load may have found the model loaded, if the death was not known yet.
         expect(text.startswith("error"), f"a wrong answer after a kill: {text!r}, not {reference[model]!r}")
     raise common.Broken(f"{model} does not serve after a kill: {text}")
 
@@ -150,11 +150,11 @@ def socket_folders(minerva):
 
 
 def one_daemon_kill(minerva, source):
-    """Starts it, lets it do something, kills it at a random moment; checks that nothing of it lives on."""
+    """Starts a daemon, lets it do something, and kills it at a random moment. Checks that nothing of it lives on."""
     minerva.start()
     expect(len(socket_folders(minerva)) == 1, f"folders of killed daemons are left: {socket_folders(minerva)}")
     calls = [in_background(lambda m=model: attempt(minerva, m)) for model in source.sample(CHAT_MODELS, 3)]
-    if source.random() < 0.7:  # else while it starts, scans or inspects
+    if source.random() < 0.7:  # else it is killed while it starts, scans or inspects
         wait_until(minerva.engines, "an engine appears")
     random_moment(source, 0.8)
     engines = len(minerva.engines())

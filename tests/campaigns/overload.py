@@ -1,8 +1,8 @@
-"""Overload: ten times the requests the engines can answer, and thousands of streams that say nothing. Fake engines
-(tests/fakes) stand in for real ones, so that the daemon is what is measured.
+"""Overload: ten times as many requests as the engines can answer, and thousands of silent streams. Fake engines
+(tests/fakes) take the place of real ones, so that only the daemon is measured.
 
-What must hold: what is answered stays close to what could be answered (goodput), the rest is refused quickly with 429 or
-503 and a Retry-After, every request ends, and afterwards nothing of it is left in queues and leases. The daemon's
+What must hold: the number of answers stays close to what is possible (goodput). All other requests are refused quickly, with
+429 or 503 and a Retry-After. Every request ends, and afterwards nothing of it is left in queues and leases. The daemon's
 memory stays bounded.
 
 Environment: MINERVA_FAKES_DIR (where fake_engine and offered_load are), OVERLOAD_SECONDS (10) per rate,
@@ -50,7 +50,7 @@ def goodput(result):
 
 
 def check_ends(result):
-    """Every request ended in exactly one of the promised ways."""
+    """Checks that every request ended in exactly one of the promised ways."""
     expect(set(result["statuses"]) <= {"200", "429", "503"}, f"unexpected answers: {result['statuses']}")
     expect(result["broken"] == 0, f"{result['broken']} requests were never answered")
     expect(result["ok"] + result["rejected"] == result["offered"], f"some requests ended twice or never: {result}")
@@ -90,7 +90,7 @@ def overload(folder):
 
 
 def open_streams(minerva, count):
-    """Connections that have got their first event, or the comment that they wait for a slot, and wait for more."""
+    """Connections that have got their first event, or the comment that they wait for a slot, and now wait for more."""
     body = json.dumps({"model": "fake", "stream": True, "prompt": "x"})
     request = (f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
@@ -139,7 +139,7 @@ def idle_streams(folder, count):
 
 def campaign():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the daemon and its engine inherit it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the daemon and its engines inherit it
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-overload-"))
     try:
         overload(folder)

@@ -1,8 +1,9 @@
-"""Parking: over architectures, and over and over on one engine.
+"""Parking: over all architectures, and many times on one engine.
 
-What must hold: what an engine answers after being parked and woken (tokens and log-probabilities) is what one answers
-that never was: for every architecture that can generate, with repacked and mapped weights, a quantized KV cache, pages
-kept and dropped. And thousands of times on one engine: no growth of memory, descriptors or image.
+What must hold: after a park and a wake an engine gives the same answers (tokens and log-probabilities) as an engine that
+never was parked. This holds for every architecture that can generate, with repacked and with mapped weights, with a
+quantized KV cache, with pages kept and with pages dropped. And after thousands of cycles on one engine there is no growth
+of memory, descriptors or image.
 
 Environment: PARKING_ARCHITECTURES (all; or "dozen", or names), PARKING_CYCLES (10000).
 """
@@ -19,7 +20,7 @@ from harness import wait_until
 CYCLES = common.number_from_environment("PARKING_CYCLES", 10_000)
 CHOSEN = os.environ.get("PARKING_ARCHITECTURES", "all")
 TURNS = 4
-# What it is called, the engine's flags, and how it is parked and woken.
+# The name, the engine's flags, and how it is parked and woken.
 VARIANTS = [
     ("repacked, pages kept", [], False),
     ("mapped, pages dropped", ["--no-repack"], True),
@@ -32,7 +33,7 @@ def conversation(engine, between=lambda turn: None):
 
 
 def never_parked(file, flags):
-    """What it answers; None if it cannot generate with these flags."""
+    """The engine's answers; None if it cannot generate with these flags."""
     try:
         with BareEngine(file, *flags, image_folder=None, context=4096) as engine:
             return conversation(engine)
@@ -41,7 +42,7 @@ def never_parked(file, flags):
 
 
 def parked_each_turn(file, flags, drop):
-    """What it answers, and the bytes of its image."""
+    """The engine's answers, and the bytes of its image."""
     image = 0
     with BareEngine(file, *flags, context=4096) as engine:
         def between(_turn):
@@ -106,7 +107,7 @@ def over_and_over():
             parked = engine.park(drop=i % 500 == 499)
             expect(parked["parked"], f"cycle {i}: {parked}")
             if i in (CYCLES // 5, CYCLES - 1):
-                # The last request's connection may still be open.
+                # The connection of the last request may still be open.
                 wait_until(lambda: common.descriptors(engine.pid) <= at_first, f"descriptors are no more than {at_first}")
                 seen[i] = (common.private_bytes(engine.pid), parked["image_bytes"])
             expect(not engine.wake()["parked"], f"cycle {i}: it does not wake")

@@ -1,10 +1,10 @@
-"""Soak: many clients over four models of which two fit and the others are parked, some clients walk away, and engines are
-killed all the time.
+"""Soak: many clients and four models, of which two fit in memory and the others are parked. Some clients walk away, and
+engines are killed all the time.
 
-What must hold: a complete answer is the right one (that of an undisturbed engine), an incomplete one is an honest
-error and has a killed engine to blame, every request ends in one of these ways, and when the crowd has left nothing of
-it is left: no lease, no descriptor, no engine. What the kernel counts for the engines stays within the budget throughout,
-which is for models, and what it counts as the daemon's own stays within a bound of its own.
+What must hold: a complete answer is the right one (that of an undisturbed engine). An incomplete answer is an honest error,
+and a killed engine explains it. Every request ends in one of these ways. When the crowd has left, nothing of it is left: no
+lease, no descriptor, no engine. What the kernel counts for the engines stays within the budget at all times, and what it
+counts for the daemon itself stays within a bound of its own.
 
 Environment: SOAK_SECONDS (300), SOAK_CLIENTS (40), CAMPAIGN_SEED, SOAK_INSTRUMENTED (the daemon runs under a
 sanitizer).
@@ -28,17 +28,19 @@ PROMPTS = ["Hello", "the cat sat on the mat", "one two three four", "why is the 
 MAX_TOKENS = 12
 # Its private memory: the pages of its program are page cache.
 DAEMON_BYTES = 8 << 20
-# A sanitizer makes the daemon several times as large as it is: then it is not held against that.
+# A sanitizer makes the daemon several times as large: then the bound is not checked.
 INSTRUMENTED = "SOAK_INSTRUMENTED" in os.environ
-# One conversation at a time, and none continued from what the last one left in the cache: what is computed together in
-# a batch may differ in the last bit, and the greedy choice between two almost equally likely words with it.
+# One conversation at a time, and none goes on from the cache of the last one. What is computed together in a batch may
+# differ in the last bit, and with it the greedy choice between two almost equally likely words.
 EACH_ANEW = {"max_tokens": MAX_TOKENS, "cache_prompt": False}
-# No prompt cache: it would be most of the predicted footprint of such small models, and little of it ever used.
+# No prompt cache: for such small models it would be most of the predicted footprint, and hardly any of it would be
+# used.
 CONFIG = "".join(f'[model."{name}"]\npath = "{name}.gguf"\nparallel = 1\ncontext = 1024\nargs = ["--cache-ram", "0"]\n'
                  for name in CHAT_MODELS)
-# All of the budget that is left beside the hot ones.
+# The whole budget that is left beside the hot models.
 CONFIG += '[park]\nmemory = "100%"\n'
-# How long after its death an engine may explain an error: until the death is known, and while its model is held back.
+# How long after its death an engine may explain an error: until the death is known, and while its model is in
+# quarantine.
 UNNOTICED_S = 5
 HELD_BACK_S = 75
 LEFT, RIGHT, FAILED = "client left", "right answer", "honest error"
@@ -49,13 +51,13 @@ def text_of(answer):
 
 
 def model_of(pid):
-    """None: the engine is gone."""
+    """The memory of the engine; None if it is gone."""
     argv = proc_cmdline(pid)
     return argv[argv.index("--alias") + 1] if "--alias" in argv else None
 
 
 class Kills:
-    """Which engines were killed when, so that each error can be traced to one."""
+    """Records which engines were killed when, so that each error can be traced to a kill."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -66,12 +68,12 @@ class Kills:
         if model is None:
             return
         with self.lock:
-            # Noted first: a client may see the effect before the call returns.
+            # Recorded first, since a client may see the effect before the call returns.
             self.times[model].append(time.monotonic())
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # evicted just now
+            pass  # it was evicted just now
 
     def explain(self, model, error, began, ended):
         lasting = HELD_BACK_S if "model_quarantined" in error else UNNOTICED_S
@@ -83,7 +85,7 @@ class Kills:
 
 
 class Client(threading.Thread):
-    """One user after another over one identity: asks, compares, sometimes goes away in the middle."""
+    """Plays one user after another: asks, compares, and sometimes goes away in the middle."""
 
     def __init__(self, minerva, kills, reference, random_source, stop):
         super().__init__(daemon=True)
@@ -98,7 +100,7 @@ class Client(threading.Thread):
             while not self.stop.is_set():
                 self.begun += 1
                 self.ends[self.one_request()] += 1
-        except BaseException as error:  # noqa: BLE001  (handed to the campaign)
+        except BaseException as error:  # the campaign reports it
             self.broken = error
             self.stop.set()
 
@@ -111,7 +113,7 @@ class Client(threading.Thread):
         try:
             connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
             if leaves and not streamed:
-                self.stop.wait(self.random.uniform(0, 0.3))  # somewhere between arrival and answer
+                self.stop.wait(self.random.uniform(0, 0.3))  # somewhere between the arrival and the answer
                 return LEFT
             response = connection.getresponse()
             text, error = self.read_stream(response, leaves) if streamed else self.read_whole(response)
@@ -132,7 +134,7 @@ class Client(threading.Thread):
 
     @staticmethod
     def refusal(status, body):
-        """The error in words, after checking that it is one a killed engine can cause."""
+        """Returns the error in words, after a check that a killed engine can cause it."""
         error = json.loads(body)["error"]
         allowed = (status, error["code"]) in ((502, "engine_crashed"), (503, "model_quarantined"))
         expect(allowed and error["message"], f"an unexpected answer: {status} {body!r}")
@@ -168,8 +170,8 @@ class Client(threading.Thread):
 
 
 class Watch(threading.Thread):
-    """Samples what the kernel says about the daemon and its engines. Of a parked one's memory, what is its own: its mapped
-    weights are page cache by then, which the kernel takes back as it likes."""
+    """Samples what the kernel says about the daemon and its engines. Of a parked engine only its own memory counts: its
+        mapped weights are page cache then, which the kernel takes back as it likes."""
 
     def __init__(self, minerva, stop):
         super().__init__(daemon=True)
@@ -190,14 +192,14 @@ class Watch(threading.Thread):
 
     @staticmethod
     def quarters(samples):
-        """Medians of the first and the last quarter."""
+        """The medians of the first and the last quarter."""
         count = max(1, len(samples) // 4)
         return common.quantile(samples[:count], 0.5), common.quantile(samples[-count:], 0.5)
 
 
 def undisturbed(minerva):
-    """What each model answers to each prompt, and the budget: what the two largest of them are predicted to take, and what
-    the two others keep when they are parked (MiB)."""
+    """The answer of each model to each prompt, and the budget (MiB): the predicted footprints of the two largest models, and
+        what the two others keep when they are parked."""
     answers, sizes, residues = {}, [], []
     for model in CHAT_MODELS:
         sizes.append(minerva.load(model).json["estimated_memory_mb"])
@@ -208,19 +210,19 @@ def undisturbed(minerva):
                 text = text_of(answer.json)
                 expect(answers.setdefault((model, prompt), text) == text, f"{model} is not deterministic")
         residues.append(park(minerva, model))
-    # Each of the figures is rounded.
+    # Each of these figures is rounded.
     return answers, sum(sorted(sizes)[-2:]) + sum(sorted(residues)[-2:]) + len(CHAT_MODELS)
 
 
 def park(minerva, model):
-    """What it keeps, in MiB."""
+    """What a parked model keeps, in MiB."""
     parked = minerva.load(model, verb="park")
     expect(parked.status == 200 and parked.json["message"] == "parked", f"{model} is not parked: {parked}")
     return parked.json["estimated_memory_mb"]
 
 
 def total(minerva, counter):
-    """Over all models."""
+    """Summed over all models."""
     lines = minerva.get("/metrics").body.decode().splitlines()
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(counter + "{"))
 
@@ -257,12 +259,12 @@ def soak(minerva, reference, seed):
 def campaign():
     seed = common.seed_from_environment()
     models = common.tiny_models()
-    # The budget is what is needed and no more, so that the kernel's figure has little room.
+    # The budget is exactly what is needed, so that the kernel's figure has little room.
     with common.daemon(models, config=CONFIG) as minerva:
         reference, budget_mib = undisturbed(minerva)
     with common.daemon(models, "--max-models", 2, "--memory-budget", f"{budget_mib}MiB", "--log-level", "info",
                        config=CONFIG, env={"MINERVA_QUEUE_MIN_RESIDENCY": "200ms"}) as minerva:
-        for model in CHAT_MODELS:  # the daemon has done everything once before it is measured
+        for model in CHAT_MODELS:  # the daemon does everything once before it is measured
             expect(minerva.chat(model).status == 200, "no answer before anything was killed")
             minerva.settle()
             park(minerva, model)

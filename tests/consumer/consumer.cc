@@ -1,4 +1,4 @@
-// What an embedding program can do with the installed headers alone. Prints "all is well" if all is.
+// What an embedding program can do with only the installed headers. Prints "all is well" if everything works.
 //
 //   consumer ENGINE MODEL_A.gguf MODEL_B.gguf
 #include <minerva/context/context_manager.h>

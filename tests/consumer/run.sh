@@ -15,7 +15,7 @@ for file in bin/minerva bin/minerva-engine share/man/man1/minerva.1 include/mine
   share/fish/vendor_completions.d/minerva.fish; do
   [ -s "$prefix/$file" ] || { echo "not installed: $file" >&2; exit 1; }
 done
-# What is installed names neither the source nor the build folder.
+# The installed files name neither the source folder nor the build folder.
 source_dir=$(cd "$here/../.." && pwd)
 if grep -rIl -e "$source_dir" "$prefix/include" "$prefix"/lib*/cmake "$prefix"/lib/*/cmake 2>/dev/null; then
   echo "the installed files above name $source_dir" >&2

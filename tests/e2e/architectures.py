@@ -1,5 +1,5 @@
-"""Tiny random models of every architecture that llama.cpp's own test program writes; kept between runs. They have 128
-tokens at least."""
+"""Tiny random models of every architecture that llama.cpp's own test program can write, kept between runs. Each has at
+least 128 tokens."""
 import hashlib
 import os
 import pathlib
@@ -15,7 +15,7 @@ DOZEN = ["llama", "qwen3", "qwen3moe", "gemma3", "gpt-oss", "deepseek2", "mamba2
          "command-r"]
 
 def models(names=None):
-    """Name -> file; all of them, or those architectures."""
+    """Returns name -> file: of all architectures, or of the named ones."""
     program = harness.BIN_DIR / "test-llama-archs"
     status = program.stat()
     chosen = "|".join(re.escape(name) for name in names) if names else ".*"
@@ -29,10 +29,10 @@ def models(names=None):
             subprocess.run([program, "-s", "1", "-a", f"^({chosen})$", "-o", aside], check=True, capture_output=True)
             try:
                 pathlib.Path(aside).rename(folder)
-                pathlib.Path(aside).mkdir()  # for the context's end
+                pathlib.Path(aside).mkdir()  # for the end of the `with`
             except OSError:
-                assert folder.exists()  # somebody else was sooner
-        # Those of earlier programs.
+                assert folder.exists()  # another process was faster
+        # Models of earlier versions of the program.
         for other in folder.parent.iterdir():
             if other != folder and other.stat().st_mtime + 30 * 86400 < folder.stat().st_mtime:
                 shutil.rmtree(other, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Drives one minerva-engine as the daemon does, without the daemon: for what only the engine does (parking)."""
+"""Drives one minerva-engine as the daemon does, but without the daemon: tests what only the engine does (parking)."""
 import http.client
 import json
 import os
@@ -20,7 +20,8 @@ class Died(Exception):
 
 
 class BareEngine:
-    """`image_folder`: None: it is given none. `stdin`: "socket", or "pipe" as of a daemon that does not park."""
+    """`image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
+    park."""
 
     def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
@@ -65,7 +66,7 @@ class BareEngine:
         self.close()
 
     def close(self):
-        """Whatever happened: nothing of it is left."""
+        """Removes the engine and its folder, whatever happened."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)
@@ -76,7 +77,7 @@ class BareEngine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def end(self):
-        """How it ends without being told to: the signal's number."""
+        """Waits until the engine ends by itself. Returns the number of the signal that ended it."""
         return -self.process.wait(PATIENCE)
 
     # ---- the control channel ----
@@ -108,7 +109,8 @@ class BareEngine:
         return self.ask("park", most)
 
     def park(self, most=NO_LIMIT, drop=False):
-        """On a crowded machine it may be a while after an answer until the engine rests. `drop`: all page cache too."""
+        """Parks. On a busy machine an engine may need a while after an answer until it rests. `drop`: drops all page
+        cache too."""
         while (answer := self.try_to_park(most)).get("refused") == "it is working":
             pass
         if drop:
@@ -116,14 +118,15 @@ class BareEngine:
         return answer
 
     def drop(self, most):
-        """Gives back so much page cache, in bytes, if it is parked."""
+        """Makes a parked engine give back that many bytes of page cache."""
         return self.ask("drop", most)
 
     def wake(self):
         return self.ask("wake")
 
     def measure(self, conversations=0):
-        """What it holds at most, in bytes; `conversations`: what those outside of slots may come to."""
+        """The most that the engine may hold, in bytes. `conversations`: the most that those outside of slots may
+        take."""
         return self.ask("measure", conversations)["measured"]
 
     # ---- requests ----
@@ -149,9 +152,9 @@ class BareEngine:
                 "id_slot": slot, "ignore_eos": True, "return_tokens": True}
 
     def complete(self, prompt, count=12, slot=-1):
-        """(the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)"""
+        """Returns (the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)."""
         answer = self.post("/completion", self.completion(prompt, count, slot))
-        # It has none if all that was said is a part of a character.
+        # There are none if the answer is only a part of a character.
         chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
                    for p in answer.get("completion_probabilities", [])]
         return answer["tokens"], chances, answer["timings"]["prompt_n"]
@@ -159,7 +162,7 @@ class BareEngine:
     # ---- what the kernel says ----
 
     def memory(self):
-        """Bytes of it that are private or shared, by the names of smaps_rollup."""
+        """The engine's private and shared memory in bytes, by the names of smaps_rollup."""
         lines = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
         return {name[:-1]: int(amount) << 10 for name, amount, _ in (line.split() for line in lines)}
 
@@ -168,23 +171,24 @@ class BareEngine:
         return memory["Private_Clean"] + memory["Private_Dirty"]
 
     def image_descriptor(self):
-        """The path in /proc of its image."""
+        """The path in /proc of the engine's image."""
         folder = pathlib.Path(f"/proc/{self.pid}/fd")
         found = [link for link in folder.iterdir() if os.readlink(link).startswith(str(self.images))]
         assert len(found) == 1, [os.readlink(link) for link in folder.iterdir()]
         return found[0]
 
 
-# ---- what engines are asked, to compare what they answer ----
+# ---- prompts, to compare the answers of engines ----
 
 def prompt(number, tokens=200, first=1000, kinds=20_000):
-    """Tokens; those of different numbers have no beginning in common. By default ones that the generated models know:
-    to those below they have the same answer to everything."""
+    """A prompt of tokens. Prompts of different numbers have no common beginning. The default tokens are ones that the
+    generated models know: to lower ones they always give the same answer."""
     return [first + (number * 7919 + i * i * 31 + i) % kinds for i in range(tokens)]
 
 
 def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt):
-    """A conversation in each slot, `turns` turns each; `between(turn)` after each turn of all. Returns the answers."""
+    """Holds a conversation of `turns` turns in each slot. Calls `between(turn)` after each turn. Returns the
+    answers."""
     said = []
     texts = {slot: first(slot) for slot in slots}
     for turn in range(turns):

@@ -1,4 +1,4 @@
-"""Fixtures: generated models (kept between runs) and daemons that are checked and cleaned up after each test."""
+"""Fixtures: generated models, kept between runs; and daemons, checked and removed after each test."""
 import pathlib
 
 import pytest
@@ -12,7 +12,7 @@ CALLING = '[model."a"]\npath = "a.gguf"\nargs = ["--chat-template-file", "tool_c
 
 @pytest.fixture(scope="session")
 def models():
-    """id -> file: a, b, c, d chat (3 MB each), e embeds."""
+    """id -> file: a, b, c, d are chat models (3 MB each), e is an embedding model."""
     return {name: generate(name, options) for name, options in TINY.items()}
 
 
@@ -23,14 +23,14 @@ def slow_model():
 
 @pytest.fixture
 def tool_calls():
-    """What to serve() with, so that model `a` calls tools (see tool_calls.jinja)."""
+    """Arguments for serve() with which model `a` calls tools (see tool_calls.jinja)."""
     template = "tool_calls.jinja"
     return {"config": CALLING, "extra": {template: pathlib.Path(__file__).parent / template}}
 
 
 @pytest.fixture
 def serve(models):
-    """serve(*flags, models=..., env=..., config=...) -> a running Minerva; by default with all tiny models."""
+    """serve(*flags, models=..., env=..., config=...) starts a Minerva; by default with all tiny models."""
     started = []
 
     def start(*args, models=models, **kwargs):
@@ -50,8 +50,8 @@ def serve(models):
 
 @pytest.fixture(scope="module")
 def one_at_a_time(models, slow_model):
-    """A server of a file's tests: one model fits, `a` calls tools (see tool_calls.jinja), `e` has a name that clients of
-    OpenAI know, `slow` takes its time."""
+    """A server that all tests of a file share: it has room for one model, `a` calls tools (see tool_calls.jinja), `e` has a
+    name that OpenAI's clients know, `slow` is slow."""
     template = "tool_calls.jinja"
     known = '[model."e"]\npath = "e.gguf"\naliases = ["text-embedding-3-small"]\n'
     minerva = harness.Minerva({**models, "slow": slow_model}, "--max-models", 1, config=CALLING + known,
@@ -68,7 +68,7 @@ def one_at_a_time(models, slow_model):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    # Yielding fixtures do not see that their test failed: show the daemon's log from here.
+    # A fixture does not learn that its test failed, so this shows the daemon's log.
     if report.when == "call" and report.failed:
         for value in item.funcargs.values():
             for minerva in [value] if isinstance(value, harness.Minerva) else getattr(value, "started", []):
@@ -82,10 +82,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def m(serve):
-    """A server with a stream under way, which nothing that the test does may disturb."""
+    """A server with a stream under way, which the test must not disturb."""
     m = serve()
     stream = m.chat_stream("a", max_tokens=200)
     stream.token()
     yield m
-    assert stream.rest()[-1] == "[DONE]"  # never disturbed
+    assert stream.rest()[-1] == "[DONE]"  # the stream was not disturbed
     stream.drop()

@@ -1,7 +1,7 @@
-"""A model hub on loopback: the routes of the real one that a pull uses, its header fields, its redirects to signed
-addresses on a second port that end, and its refusals. Faults are asked for by the test, and each happens once.
+"""A model hub on loopback: the routes of the real hub that a pull uses, its header fields, its redirects to signed
+addresses on a second port, which expire, and its refusals. A test asks for faults; each fault happens once.
 
-Checked by the real huggingface_hub (test_pull_hub_client.py): what that accepts of it, a pull has to accept too.
+test_pull_hub_client.py checks it with the real huggingface_hub: a pull has to accept whatever that library accepts.
 """
 import contextlib
 import functools
@@ -26,21 +26,21 @@ def git_blob(data):
 
 
 class Hub:
-    """`repos`: "org/repo" -> {path: bytes}. *.gguf is kept by LFS, other files are git's own."""
+    """`repos`: "org/repo" -> {path: bytes}. Files *.gguf are in LFS; other files are in git."""
 
     def __init__(self, repos, commit=COMMIT, token=None, gated=(), page=1000):
         self.repos = repos
         self.commit = commit
-        self.token = token      # that everything needs
-        self.gated = set(gated)  # repositories whose licence nobody accepted
-        self.page = page        # entries of a tree's page
+        self.token = token  # required by every request
+        self.gated = set(gated)  # repositories whose licence nobody has accepted
+        self.page = page  # entries of a page of a tree
         self.requests = []      # (server, method, path, headers)
-        self.faults = {}        # path of a file -> faults yet to come, see serve_file()
-        self.api_faults = []    # (status, headers) of the next API answers
+        self.faults = {}  # path of a file -> faults to come, see serve_file()
+        self.api_faults = []  # (status, headers) of the next answers of the API
         self.lock = threading.Lock()
         self.signatures = set()
         self.numbers = itertools.count()
-        self.stalled = threading.Event()  # a fault "stall" was reached
+        self.stalled = threading.Event()  # set when a fault "stall" is reached
         self.release = threading.Event()  # ends stalls
         self.servers = []
         for name in ("hub", "cdn"):
@@ -80,7 +80,7 @@ class Hub:
             server.server_close()
 
 
-# Where a fault happens: at the hub's HEAD or GET of a file; the others are of the content.
+# Where a fault happens: at the HEAD or GET of a file at the hub. All other faults are in the content.
 STEPS = {"status": "HEAD", "etag": "HEAD", "size": "HEAD", "replace": "HEAD", "redirect": "GET"}
 
 
@@ -203,11 +203,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         signature = query.get("signature", [""])[0]
         with hub.lock:
             ended = signature not in hub.signatures
-            hub.signatures.discard(signature)  # each is good for one request
+            hub.signatures.discard(signature)  # each signature is good for one request
         if ended:
             return self.answer(403, b"<Error>the signature has ended</Error>")
         data = hub.repos["/".join(parts[:2])]["/".join(parts[2:])]
-        # The CDN's own ETag differs from the linked one.
+        # The ETag of the content server differs from the linked one.
         return self.content(data, "/".join(parts[2:]), [("ETag", '"of-the-cdn"'), ("Accept-Ranges", "bytes")])
 
     def content(self, data, path, headers):
@@ -215,7 +215,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind = fault[0] if fault else None
         if kind == "answer":  # (status, headers)
             return self.answer(fault[1], b"", list(fault[2].items()))
-        if kind == "wrong":  # other bytes, as many
+        if kind == "wrong":  # the same number of other bytes
             data = bytes(len(data))
         first, end = 0, len(data)
         status = 200
@@ -228,19 +228,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status = 206
             headers = [*headers, ("Content-Range", f"bytes {first}-{end - 1}/{len(data)}")]
         body = data[first:end]
-        if kind == "shorter":  # says so, too
+        if kind == "shorter":  # with the shorter length in its head
             body = body[:fault[1]]
         if kind == "longer":
             body = body + bytes(fault[1])
         if kind not in ("cut", "stall", "hold"):
             return self.answer(status, body, headers)
-        # Says all of it, sends some.
+        # Promises all bytes, and sends only some.
         self.answer(status, body[:fault[1]], [*headers, ("Content-Length", str(len(body)))])
         self.wfile.flush()
         if kind != "cut":
             self.hub.stalled.set()
             self.hub.release.wait(60)
-        if kind == "hold":  # and then the rest
+        if kind == "hold":  # waits, and then sends the rest
             return self.wfile.write(body[fault[1]:])
         self.close_connection = True
 

@@ -1,7 +1,7 @@
 """Starts real `minerva serve` processes with real engines, and talks to them.
 
-A Minerva is one daemon with a folder of its own (models, state, sockets, log). Every wait is for an event or a
-condition, bounded by a generous limit; no test depends on how fast something is.
+A Minerva is one daemon with a folder of its own (models, state, sockets, log). Every wait is for an event or a condition,
+with a generous limit. No test depends on how fast something is.
 """
 import http.client
 import json
@@ -21,20 +21,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MINERVA = pathlib.Path(os.environ.get("MINERVA_BIN", ROOT / "build/dev/bin/minerva")).absolute()
 BIN_DIR = pathlib.Path(os.environ.get("MINERVA_BIN_DIR", ROOT / "build/bin")).absolute()
 ENGINE = BIN_DIR / "minerva-engine"
-PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # seconds a condition may take to come true
+PATIENCE = float(os.environ.get("MINERVA_E2E_PATIENCE", "120"))  # the longest wait for a condition, in seconds
 
-# How many times as much memory a program takes with the shadow that ThreadSanitizer keeps of what it touches.
+# How many times as much memory a program takes under ThreadSanitizer, which keeps a shadow of what the program touches.
 SHADOWED = int(os.environ.get("MINERVA_SHADOWED", "1"))
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 
 FAKES = pathlib.Path(os.environ.get("MINERVA_FAKES_DIR", MINERVA.parent))
 
-# (what, seconds): printed in the end, never asserted.
+# (what, seconds): printed at the end, never asserted.
 figures = []
 
 
 def wait_until(condition, what, limit=PATIENCE):
-    """Polls until `condition()` is truthy and returns its value."""
+    """Polls until `condition()` is true, and returns its value."""
     end = time.monotonic() + limit
     while True:
         value = condition()
@@ -45,7 +45,7 @@ def wait_until(condition, what, limit=PATIENCE):
 
 
 class WallClock:
-    """A wall clock that the test sets, of the daemons that are started with its `env` (tests/fakes/wall_clock.cc)."""
+    """A wall clock that the test sets, for the daemons that start with its `env` (tests/fakes/wall_clock.cc)."""
 
     def __init__(self, folder):
         library = FAKES / "wall_clock.so"
@@ -55,13 +55,13 @@ class WallClock:
         self.shift(0)
 
     def shift(self, seconds):
-        """From now on it is so far ahead of the machine's."""
+        """From now on the clock is that far ahead of the machine's."""
         aside = self.file.with_suffix(".new")
         aside.write_text(f"{seconds}\n")
         aside.rename(self.file)
 
     def set(self, moment):
-        """From now on it goes on from `moment` (a datetime with its zone), to a second."""
+        """From now on the clock goes on from `moment` (a datetime with its zone), to a second."""
         self.shift(int(moment.timestamp() - time.time()))
 
 
@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def error(self):
-        """The error object, after checking that it has OpenAI's shape."""
+        """Returns the error object after a check that it has OpenAI's shape."""
         error = self.json["error"]
         assert set(error) - {"decision"} == {"message", "type", "param", "code"}, error
         assert isinstance(error.get("decision", 1), int), error
@@ -87,7 +87,7 @@ class Answer:
 
     @property
     def error_message(self):
-        """Of an error in any API's shape."""
+        """The message of an error in any API's shape."""
         error = self.json["error"]
         return error if isinstance(error, str) else error["message"]
 
@@ -107,7 +107,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Stream:
-    """An answer read as it arrives."""
+    """An answer that is read while it arrives."""
 
     def __init__(self, connection, response):
         self.connection = connection
@@ -117,7 +117,7 @@ class Stream:
         self.buffer = b""
 
     def line(self):
-        """The next line without its end; None at the proper end. Raises IncompleteRead if it was cut off."""
+        """The next line without its end; None at the proper end. Raises IncompleteRead if the answer was cut off."""
         while b"\n" not in self.buffer:
             piece = self.response.read1(65536)
             if not piece:
@@ -150,7 +150,7 @@ class Stream:
         raise AssertionError(f"the stream ended without a heartbeat of {text!r}")
 
     def token(self):
-        """Reads until the model has said something. Returns the text."""
+        """Reads until the model has written something. Returns that text."""
         for event in self.events():
             if event.startswith(":"):
                 continue
@@ -163,12 +163,12 @@ class Stream:
         raise AssertionError("the stream ended without [DONE]")
 
     def rest(self):
-        """Everything that is left, as a list of events."""
+        """The rest of the events, as a list."""
         return list(self.events())
 
     def drop(self):
-        """Goes away without a word, as a client that was killed."""
-        # The response holds the socket too: shut it down, so that the peer learns of it at once.
+        """Goes away without a word, like a client that was killed."""
+        # The response also holds the socket. A shutdown tells the peer at once.
         sock = self.connection.sock or self.response.fp.raw._sock  # noqa: SLF001
         try:
             sock.shutdown(socket.SHUT_RDWR)
@@ -186,7 +186,7 @@ def proc_cmdline(pid):
 
 
 def finish(program):
-    """Waits for the end of a Popen with pipes of text. Returns its exit code, and what it wrote on both."""
+    """Waits for the end of a Popen whose pipes are text. Returns its exit code and what it wrote on both pipes."""
     try:
         output, errors = program.communicate(timeout=PATIENCE)
     finally:
@@ -196,9 +196,9 @@ def finish(program):
 
 class Minerva:
     def __init__(self, models, *args, env=None, config=None, listen="127.0.0.1:0", extra=None, before_exec=None):
-        """`models`: id -> file; each appears as ID.gguf in the daemon's models folder. `extra`: other files there, by
-        their names. `before_exec`: called in the daemon's process before it becomes the daemon."""
-        # Short: paths of Unix sockets have 107 bytes.
+        """`models`: id -> file; each becomes ID.gguf in the daemon's models folder. `extra`: other files there, by their
+        names. `before_exec`: called in the daemon's process before it becomes the daemon."""
+        # A short path, since the path of a Unix socket has at most 107 bytes.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.models_dir = self.folder / "models"
         self.models_dir.mkdir()
@@ -230,7 +230,7 @@ class Minerva:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            # It ends with this process, however that ends (a time limit of ctest kills).
+            # The daemon ends with this process, however this process ends (a time limit of ctest kills it).
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", MINERVA, "serve", *self.args],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                                             env=self.env, cwd=self.folder, preexec_fn=self.before_exec)
@@ -245,7 +245,7 @@ class Minerva:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def engines(self, model=None):
-        """Process ids of engines that serve (not of inspections), also of a daemon that is gone."""
+        """Process ids of engines that serve (not of inspections), even after the daemon has ended."""
         wanted = str(self.models_dir) + "/" + (f"{model}.gguf" if model else "")
         found = []
         for entry in os.listdir("/proc"):
@@ -262,7 +262,8 @@ class Minerva:
         return found[0]
 
     def catch_loading(self, model, begin):
-        """Calls `begin()`, stops the engine it starts (SIGSTOP) while it still loads, and returns its process id."""
+        """Calls `begin()` and stops (SIGSTOP) the engine that it starts while the engine still loads. Returns its
+        process id."""
         for _ in range(20):
             begin()
             pid = wait_until(lambda: self.engines(model), f"an engine of {model} appears")[0]
@@ -272,14 +273,14 @@ class Minerva:
                 continue
             if self.state(model) == "loading":
                 return pid
-            # Too late: it was ready before it could be stopped.
+            # Too late: the engine was ready before it was stopped.
             os.kill(pid, signal.SIGCONT)
             wait_until(lambda: self.state(model) in ("hot", "cold"), "the load ended")
             self.delete(f"/v1/models/{model}?force=true")
         raise AssertionError("the engine was never caught while loading")
 
     def keep_waiting(self, model, begin):
-        """Calls `begin()`, which asks the model for a stream, and holds the load until streams have had heartbeats.
+        """Calls `begin()`, which asks the model for a stream. Holds the load until streams have had heartbeats.
         Returns the process id of the loading engine, which is stopped (SIGSTOP)."""
         pid = self.catch_loading(model, begin)
         probe = self.chat_stream(model, max_tokens=1)
@@ -293,7 +294,7 @@ class Minerva:
         os.kill(self.engine(model), signal.SIGCONT)
 
     def fail_load(self, model, first):
-        """Kills the loading engine and the one that the request gets after it."""
+        """Kills the loading engine, and the one that the request gets after that."""
         os.kill(first, signal.SIGKILL)
         second = wait_until(lambda: [pid for pid in self.engines(model) if pid != first], "another engine is tried")[0]
         os.kill(second, signal.SIGKILL)
@@ -310,7 +311,7 @@ class Minerva:
         self.process.wait()
 
     def stop(self):
-        """The proper end: SIGTERM, exit code 0, no engine left, no sanitizer report."""
+        """A proper end: SIGTERM, exit code 0, no engine left, no report of a sanitizer."""
         if self.process is not None and self.process.poll() is None:
             for pid in self.engines():
                 os.kill(pid, signal.SIGCONT)
@@ -331,7 +332,7 @@ class Minerva:
             assert report not in log, log
 
     def clean(self):
-        """Whatever happened: nothing of it is left."""
+        """Removes the daemon, its engines and its folder, whatever happened."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.kill()
@@ -387,7 +388,7 @@ class Minerva:
         return Stream(connection, connection.getresponse())
 
     def raw(self, data):
-        """Sends bytes as they are and returns everything that comes back until the server closes."""
+        """Sends the bytes unchanged. Returns everything that comes back until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
             sock.sendall(data)
             answer = b""
@@ -404,7 +405,7 @@ class Minerva:
         return self.stream("/v1/chat/completions", chat_body(model, text, max_tokens=max_tokens, stream=True, **more))
 
     def use(self, *models):
-        """One proper inference request after another; each has ended for the daemon too."""
+        """Sends inference requests one after another. Each has ended for the daemon too when the next one begins."""
         for model in models:
             answer = self.chat(model)
             assert answer.status == 200, answer
@@ -428,11 +429,11 @@ class Minerva:
         return self.stats()["cache"]
 
     def view(self, model):
-        """Its entry in the statistics; None if it is cold."""
+        """The model's entry in the statistics; None if it is cold."""
         return next((m for m in self.stats()["models"] if m["id"] == model), None)
 
     def metric(self, name):
-        """The value of one that has no labels."""
+        """The value of a metric without labels."""
         return float(re.search(rf"^{name} (\S+)$", self.get("/metrics").body.decode(), re.M)[1])
 
     def state(self, model):
@@ -454,7 +455,7 @@ def chat_body(model, text="Hello", **more):
 
 
 def in_background(function, *args, **kwargs):
-    """Runs it in a thread. `.result()` waits and returns or raises what it did."""
+    """Runs the function in a thread. `.result()` waits, and returns what it returned or raises what it raised."""
     return Background(function, args, kwargs)
 
 
@@ -466,7 +467,7 @@ class Background:
         def run():
             try:
                 self.value = function(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  (handed on by result)
+            except BaseException as error:  # result() raises it
                 self.error = error
 
         self.thread = threading.Thread(target=run, daemon=True)

@@ -2,10 +2,10 @@
 
 usage: openai_like.py --port N | --socket PATH  [--wait-for FILE] [--ignore-term] [--child FILE]
 
-The last message's content chooses what it does: "error" a refusal, "die" its end, "body" the request's body as it came,
-"hold FILE" a stream that goes on once FILE is there, "break" a stream that ends with an error as llama.cpp's do; anything
-else is said again, word by word. A body without messages is said again too, with its path, and of a GET the path alone;
-"/redirect" redirects, sets a cookie and says which one came.
+The content of the last message chooses the answer. "error": a refusal. "die": the server ends. "body": the request's body
+as it came. "hold FILE": a stream that goes on once FILE exists. "break": a stream that ends with an error like llama.cpp's.
+Anything else is repeated word by word. A body without messages is repeated too, with its path; of a GET only the path is
+repeated. "/redirect" redirects, sets a cookie, and says which cookie came.
 """
 import argparse
 import http.server
@@ -48,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_DELETE = do_GET
 
     def read_body(self):
-        """As it came, in one piece or chunked."""
+        """The body as it came, in one piece or chunked."""
         if "Content-Length" in self.headers:
             return self.rfile.read(int(self.headers["Content-Length"]))
         body = b""
@@ -119,7 +119,7 @@ options = parser.parse_args()
 if options.ignore_term:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if options.child:
-    # Leaves the group and the session, as a daemon would.
+    # The child leaves the group and the session, as a daemon does.
     child = subprocess.Popen(["sleep", "100000"], start_new_session=True)
     options.child.write_text(str(child.pid))
 if options.socket:

@@ -1,4 +1,4 @@
-// Prints the route table, a JSON object a line, for the tests that go through every route.
+// Prints the route table, one JSON object per line, for the tests that go through every route.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 

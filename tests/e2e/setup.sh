@@ -14,7 +14,7 @@ die() { printf 'e2e setup: %s\n' "$*" >&2; exit 1; }
 command -v "$python" >/dev/null || die "python3 is missing; \`make setup-tests\` installs it."
 command -v node >/dev/null || die "node is missing; \`make setup-tests\` installs it."
 
-# The Go that is there and builds the clients; nothing if there is none. It fetches no other Go.
+# The installed Go that can build the clients; nothing if there is none. It fetches no other Go.
 export GOTOOLCHAIN=local
 go=$(go env GOVERSION 2>/dev/null || true)
 [[ $go =~ ^go([0-9]+)\.([0-9]+) ]] && ((BASH_REMATCH[1] > 1 || BASH_REMATCH[2] >= 22)) || go=""
@@ -25,7 +25,7 @@ out="$cache/e2e/$key"
 
 if [ ! -f "$out/.complete" ]; then
   mkdir -p "$cache/e2e"
-  # Tests of one run start side by side: one of them does the work.
+  # The tests of one run start at the same time: one of them does the work.
   exec 9>"$cache/e2e/.lock"
   flock 9
 fi

@@ -1,6 +1,6 @@
-"""Has another process touch an address, as a stray pointer in it would (Linux on x86-64 or AArch64; one's own processes).
+"""Makes another process touch an address, as a stray pointer in it would (Linux on x86-64 or AArch64; own processes only).
 
-Its main thread is made to go on at that address: where nothing may be touched, that is a segmentation fault.
+The main thread of the process continues at that address. If nothing may be touched there, that is a segmentation fault.
 """
 import ctypes
 import os
@@ -9,7 +9,7 @@ import platform
 
 PTRACE_ATTACH, PTRACE_GETREGSET, PTRACE_SETREGSET, PTRACE_DETACH = 16, 0x4204, 0x4205, 17
 NT_PRSTATUS = 1
-# Of user_regs_struct: which word is the next instruction, and what tells the kernel that no system call goes on.
+# Words of user_regs_struct: the next instruction, and what tells the kernel that no system call goes on.
 NEXT, SYSTEM_CALL = {"x86_64": (16, 15), "aarch64": (32, None)}[platform.machine()]
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -38,7 +38,7 @@ def mappings(pid):
 def touch(pid, address):
     ptrace(PTRACE_ATTACH, pid)
     try:
-        os.waitpid(pid, 0x40000000)  # __WALL: it is not our child, but we trace it
+        os.waitpid(pid, 0x40000000)  # __WALL: the process is no child of ours, but we trace it
         words = (ctypes.c_uint64 * 64)()
         registers = Range(ctypes.addressof(words), ctypes.sizeof(words))
         ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, ctypes.addressof(registers))

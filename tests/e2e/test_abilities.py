@@ -50,7 +50,7 @@ CANNOT = {
 
 @pytest.fixture
 def kinds(models):
-    """One of each kind but "seeing", which is two files; and one that is in memory."""
+    """A server with one model of each kind but "seeing", which needs two files; and with one more model in memory."""
     return {"chat": models["a"], "base": generate("base", ["--seed", "5", "--chat-template", "none"]),
             "embedding": models["e"], "reranker": generate("reranker", ["--arch", "bert", "--pooling", "rank"]),
             "resident": models["b"]}
@@ -62,7 +62,7 @@ def seeing(models):
 
 
 def reason(path, answer):
-    """The sentence, in the shape of the API that was called."""
+    """The message of the error, in the shape of the API that was called."""
     body = answer.json
     if path.startswith("/v1/messages"):
         assert body["type"] == "error" and body["error"]["type"] == "invalid_request_error", body
@@ -98,7 +98,7 @@ def test_what_can_be_done_is_done(serve, kinds, seeing, kind):
 
 @pytest.mark.parametrize("kind", CANNOT)
 def test_clients_ask_once(serve, kinds, seeing, kind):
-    """An SDK tries what may go better three times."""
+    """An SDK tries three times if a request may succeed later."""
     m = serve("--max-models", 1, models=kinds, extra=seeing)
     m.use("resident")
     before = m.cache()
@@ -122,7 +122,7 @@ def test_clients_ask_once(serve, kinds, seeing, kind):
         with pytest.raises(ollama.ResponseError) as refused:
             call()
         assert refused.value.status_code == 400 and f'"{kind}"' in refused.value.error, refused.value
-    # The line of a request comes after its answer.
+    # The log line of a request comes after its answer.
     wait_until(lambda: m.log().count(" -> 400 in ") >= len(CANNOT[kind]) + len(asked), "a line for each request")
     assert m.log().count(" -> 400 in ") == len(CANNOT[kind]) + len(asked)
     assert m.loaded() == ["resident"] and m.cache() == before

@@ -11,7 +11,7 @@ from harness import wait_until
 
 
 def rows(m):
-    """What is recorded, as dictionaries."""
+    """The recorded rows, as dictionaries."""
     file = m.folder / "state" / "trace" / "access.csv"
     if not file.exists():
         return []
@@ -59,7 +59,7 @@ def test_requests_are_recorded_and_policies_compared(serve):
 
     answer = compared()
     assert answer["requests"] == 6 and answer["tables"][0]["best_policy"] == answer["policy"], answer
-    # What the server learns it writes every few seconds.
+    # The server writes what it has learned every few seconds.
     wait_until(lambda: not any("guessed" in note for note in compared()["notes"]), "its loads were measured")
     m.stop()
 

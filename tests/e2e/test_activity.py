@@ -1,4 +1,4 @@
-"""GET /v1/requests shows what goes on and what went on; DELETE /v1/requests/{id} ends one of it, in each phase."""
+"""GET /v1/requests shows running and ended requests; DELETE /v1/requests/{id} ends one, in each of its phases."""
 import hashlib
 import json
 import os
@@ -37,7 +37,7 @@ def in_flight(m, phase, count=1):
 
 
 def cancel(m, request):
-    """It ends once, and leaves nothing behind."""
+    """A cancelled request ends once, and leaves nothing behind."""
     answer = m.delete(f"/v1/requests/{request['id']}")
     assert answer.status == 200 and answer.json == {"id": request["id"], "cancelled": True}, answer
     wait_until(lambda: all(r["id"] != request["id"] for r in requests(m)["in_flight"]), "it is in flight no more")
@@ -54,7 +54,7 @@ def is_cancelled(answer):
 
 
 def ends_cancelled(stream):
-    """Its last event says so, and nothing follows."""
+    """The last event of the stream says that it was cancelled, and nothing follows."""
     events = [event for event in stream.rest() if not event.startswith(":")]
     assert json.loads(events[-1])["error"]["code"] == "cancelled", events[-1]
     return True
@@ -118,13 +118,14 @@ def test_while_it_waits_in_line(serve, models, slow_model):
     last, = in_flight(m, "waiting")
     assert last["id"] == second["id"] and last["place"] == 1
     running, = in_flight(m, "generating")
-    cancel(m, running)  # and so it gives way
+    cancel(m, running)  # the other request can run now
     assert ends_cancelled(busy)
     assert waiting[1].result().status == 200
 
 
 def begin_reading(m, **more):
-    """A stream whose prompt is read now; it was begun in the background. Returns both, the request as it is shown."""
+    """Begins a stream in the background whose prompt is being read. Returns the stream, and the request as the server
+    shows it."""
     body = {"model": "slow", "prompt": LONG_PROMPT, "max_tokens": 5, "stream": True, "cache_prompt": False, **more}
     opened = in_background(m.stream, "/v1/completions", body)
     in_flight(m, "reading")
@@ -163,7 +164,7 @@ def test_a_stream_says_how_far_its_prompt_is_read(slow):
     m = slow
     opened, request = begin_reading(m)
     engine = m.engine("slow")
-    os.kill(engine, signal.SIGSTOP)  # so that it has more to say when a heartbeat is due
+    os.kill(engine, signal.SIGSTOP)  # then it has more to send when a heartbeat is due
     wait_until(lambda: requests(m)["in_flight"][0]["seconds"] > 2.5, "a heartbeat is due")
     assert requests(m)["in_flight"][0]["fraction"] < 1
     os.kill(engine, signal.SIGCONT)
@@ -175,14 +176,14 @@ def test_a_stream_says_how_far_its_prompt_is_read(slow):
     assert re.fullmatch(rf": reading \d+% of {request['prompt_tokens']} tokens", beats[0]), beats
     words = [event for event in events if not event.startswith(":")]
     assert words[-1] == "[DONE]" and not any("prompt_progress" in event for event in words), words
-    # Beside others nobody is told of what was not asked for; who asks is told as the engine tells it.
+    # A client that did not ask for progress gets none; a client that asks gets it as the engine sends it.
     asked = m.stream("/v1/completions", {"model": "slow", "prompt": "Hello", "max_tokens": 2, "stream": True,
                                          "return_progress": True})
     assert "prompt_progress" in asked.rest()[0]
 
 
 def same(text):
-    """Without what differs from answer to answer."""
+    """The event without the members that differ between answers."""
     text = re.sub(r'"timings":\{[^}]*\}', '"timings":{}', text)
     text = re.sub(r'"(created|created_at|completed_at|id_slot|seed)":\d+', r'"\1":0', text)
     text = re.sub(r"(chatcmpl|cmpl|resp|msg|rs)[-_][A-Za-z0-9]+", "ID", text)
@@ -210,7 +211,7 @@ def test_a_stream_is_what_its_engine_would_have_said(serve):
         connection.close()
         answer = m.post(path, body)
         assert answer.status == 200 and "prompt_progress" not in answer.body.decode(), answer
-        if body.get("n", 1) == 1 and not isinstance(body.get("prompt"), list):  # of several any may come first
+        if body.get("n", 1) == 1 and not isinstance(body.get("prompt"), list):  # of several, any may come first
             assert same(answer.body.decode()) == same(direct), path
 
 
@@ -336,7 +337,7 @@ def test_who_asks_has_a_name(serve, tmp_path):
     top = subprocess.run([harness.MINERVA, "top", "--url", m.url, "--api-key", "of-the-operator"], capture_output=True, text=True,
                          timeout=harness.PATIENCE)
     assert top.returncode == 0 and "anna" in top.stdout and number in top.stdout, (top.stdout, top.stderr)
-    # A new name counts at once, for what comes then.
+    # A new name takes effect at once, for new requests.
     file.write_text("berta: of-anna\nnameless\n")
     wait_until(lambda: "config reloaded: changed api_key_file" in m.log(), "it is read")
     m.request("POST", "/v1/chat/completions", chat_body("a", max_tokens=1), {"x-api-key": "of-anna"})

@@ -1,4 +1,4 @@
-"""anthropic's own Python client against /v1/messages, unchanged but for its base_url."""
+"""anthropic's own Python client against /v1/messages; only its base_url is changed."""
 import os
 import re
 import signal
@@ -50,7 +50,7 @@ def test_a_prompt_that_is_too_long_says_how_long_in_anthropics_words(serve):
         with pytest.raises(anthropic.BadRequestError) as refused:
             client.messages.create(model="a", max_tokens=4, stream=stream,
                                    messages=[{"role": "user", "content": "Hello " * 10000}])
-        # Claude Code looks for this, and then makes its conversation shorter.
+        # Claude Code looks for these words, and then shortens its conversation.
         message = refused.value.body["error"]["message"]
         assert re.match(r"prompt is too long: \d+ tokens > \d+ maximum: ", message), message
         assert message.endswith("settings."), message
@@ -66,7 +66,7 @@ def test_a_stream_that_waited_raises_its_error(serve, slow_model):
 
     calls = []
     first = m.catch_loading("slow", lambda: calls.append(in_background(read)))
-    # Heartbeats begin two seconds after a request: one that came later has its first, so the client has its own.
+    # Heartbeats begin two seconds after a request. If a later request has its first one, the client has one too.
     waiting = m.stream("/v1/messages", {"model": "slow", "max_tokens": 4, "messages": HELLO, "stream": True})
     waiting.heartbeat("loading")
     os.kill(first, signal.SIGKILL)
@@ -79,7 +79,7 @@ def test_a_stream_that_waited_raises_its_error(serve, slow_model):
 
 
 def test_an_error_of_the_engine_within_a_stream(serve):
-    """It goes out as the engine has sent it, and the client raises it."""
+    """The error goes out as the engine sent it, and the client raises it."""
     m = serve(models={}, config=entry("like"))
     with pytest.raises(anthropic.APIStatusError) as broken:
         list(client_for(m).messages.create(model="like", max_tokens=4, stream=True,

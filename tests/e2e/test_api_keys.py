@@ -1,4 +1,4 @@
-"""With API keys set, nothing but /health is answered without one, and no key is told to anybody."""
+"""With API keys set, only /health is answered without a key, and no answer shows a key."""
 import pathlib
 import subprocess
 

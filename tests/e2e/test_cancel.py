@@ -1,4 +1,4 @@
-"""A client that goes away frees what it held: its slot, its lease."""
+"""A client that goes away frees what it held: its slot and its lease."""
 import time
 
 from harness import figures, wait_until
@@ -11,7 +11,7 @@ def wait_for_free_slots(m, busy, what):
     gone = time.monotonic()
 
     def free():
-        # Not too often: the engine answers this between two steps of its work.
+        # Not too often, since the engine answers this between two steps of its work.
         if m.busy_slots("slow") == busy:
             return True
         time.sleep(0.2)

@@ -72,7 +72,7 @@ def test_run_fits_into_a_pipe(cli):
     assert piped.stdout == dash.stdout == given.stdout
     both = cli("run", "a", "Hello", *settings, stdin="and more")
     assert both.stdout != given.stdout
-    # No stdin at all, and a pipe that stays open: that is said, and waited for.
+    # With no stdin it begins at once. With a pipe that stays open it says so, and waits.
     null = subprocess.run([harness.MINERVA, "run", "a", "Hello", *settings], stdin=subprocess.DEVNULL, text=True,
                           capture_output=True, env={**cli.server.env, "MINERVA_URL": cli.server.url})
     assert null.stdout == given.stdout and null.stderr == ""
@@ -275,7 +275,7 @@ def test_serve_check(cli, tmp_path):
     file.write_text('max_models = 2\n[model."x"]\npath = "x.gguf"\ncontext = 1024\n')
     done = cli("serve", "--check", "--config", str(file), "--policy", "lfu")
     assert "max_models = 2" in done.stdout and 'policy = "lfu"' in done.stdout
-    # What it prints is itself a valid config that means the same.
+    # The printed config is valid, and means the same.
     again = tmp_path / "again.toml"
     again.write_text(done.stdout)
     assert cli("serve", "--check", "--config", str(again)).stdout == done.stdout

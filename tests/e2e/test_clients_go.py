@@ -1,4 +1,4 @@
-"""openai-go against Minerva, before and after its fix of comments in streams: see clients/go/."""
+"""openai-go against Minerva, in the versions before and after its fix for comments in streams: see clients/go/."""
 import os
 import pathlib
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 import harness
 
-# v1: 1.12.0, v3: 3.43.0. run.sh leaves this unset where Go is too old for them.
+# v1: 1.12.0, v3: 3.43.0. run.sh leaves this unset where the installed Go is too old for them.
 PROGRAMS = os.environ.get("MINERVA_E2E_GO")
 pytestmark = pytest.mark.skipif(not PROGRAMS, reason="the Go clients need Go 1.22 or later")
 VERSIONS = pytest.mark.parametrize("version", ["v1", "v3"])
@@ -35,7 +35,7 @@ def test_a_stream_that_waits(one_at_a_time, version):
 
 @VERSIONS
 def test_an_error_after_a_wait(serve, slow_model, version):
-    # A server of its own: what failed twice is refused for a while.
+    # A server of its own, since a model that failed twice is refused for a while.
     m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(version, m, "wait"))))

@@ -1,4 +1,4 @@
-"""The `ai` SDK against Minerva, in a process of its own: see clients/ai.mjs."""
+"""The `ai` SDK against Minerva, in its own process: see clients/ai.mjs."""
 import os
 import pathlib
 import subprocess
@@ -29,7 +29,7 @@ def test_a_stream_that_waits(one_at_a_time):
 
 
 def test_an_error_after_a_wait(serve, slow_model):
-    # A server of its own: what failed twice is refused for a while.
+    # A server of its own, since a model that failed twice is refused for a while.
     m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(start(m, "wait"))))

@@ -1,4 +1,4 @@
-"""langchain-openai and the `llm` command line tool against Minerva, unchanged but for its address."""
+"""langchain-openai and the command line tool `llm` against Minerva; only their addresses are changed."""
 import json
 import os
 import pathlib
@@ -36,7 +36,7 @@ def chat(m, model, max_tokens=8, **more):
 
 
 def embeddings(m, model):
-    # Otherwise it counts OpenAI's tokens, for which it fetches a table.
+    # Otherwise it counts tokens as OpenAI does, and fetches a table for that.
     return OpenAIEmbeddings(base_url=f"{m.url}/v1", api_key="unused", model=model, max_retries=0,
                             check_embedding_ctx_length=False)
 
@@ -100,7 +100,7 @@ def test_langchain_raises_the_clients_errors(one_at_a_time):
 
 
 def test_langchain_raises_an_error_after_a_wait(serve, slow_model):
-    # A server of its own: what failed twice is refused for a while.
+    # A server of its own, since a model that failed twice is refused for a while.
     m = serve(models={"slow": slow_model})
     asked = []
     m.fail_load("slow", m.keep_waiting("slow", lambda: asked.append(harness.in_background(streamed, m, "slow"))))
@@ -112,7 +112,7 @@ def test_langchain_raises_an_error_after_a_wait(serve, slow_model):
 # ---- llm ----
 
 def llm(m, *arguments):
-    """Starts the tool with a folder of its own."""
+    """Starts the tool with its own folder."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(m.folder), "LLM_USER_PATH": str(m.folder / "llm"),
                    "OPENAI_BASE_URL": f"{m.url}/v1", "OPENAI_API_KEY": "unused"}
     return subprocess.Popen([pathlib.Path(sys.executable).with_name("llm"), *arguments], env=environment, text=True,
@@ -139,7 +139,7 @@ def test_llm_switches_models(one_at_a_time):
     schema = json.dumps(PLACE)
     assert json.loads(answer(ask(m, "a", "--schema", schema, tokens=400)))["city"] in ("Rome", "Oslo")
     assert m.loaded() == ["a"]
-    # Embeds with OpenAI's models alone.
+    # The tool embeds only with OpenAI's models.
     assert len(json.loads(answer(llm(m, "embed", "-m", "text-embedding-3-small", "-c", "one")))) == 64
     assert m.loaded() == ["e"]
     assert answer(ask(m, "b", "--no-stream")) == streamed

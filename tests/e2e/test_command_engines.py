@@ -1,4 +1,4 @@
-"""Models that are served by any program: a small one of the tests' own, and llama.cpp's stock server."""
+"""Models that another program serves: a small program of the tests, and llama.cpp's own server."""
 import json
 import pathlib
 import signal
@@ -24,7 +24,7 @@ def alive(pid):
 
 
 def launchers():
-    """Launchers of this test's programs, and the programs."""
+    """The processes of this test's launchers, and of their programs."""
     found = []
     for folder in pathlib.Path("/proc").iterdir():
         try:
@@ -37,7 +37,7 @@ def launchers():
 
 @pytest.fixture
 def begin(serve):
-    """begin(*the program's arguments, ...) -> a Minerva that knows one model: "m", a command."""
+    """begin(*the program's arguments, ...) starts a Minerva that knows one model "m", which is a command."""
     return lambda *args, **kwargs: serve(config=entry("m", *args, **kwargs), models={})
 
 
@@ -100,7 +100,7 @@ def test_a_load_takes_no_longer_than_it_may(serve, tmp_path):
 def test_its_death_is_told_and_the_next_request_has_another_one(begin):
     m = begin()
     m.use("m")
-    answer = m.chat("m", "die")  # tried once more on a fresh one, which dies too
+    answer = m.chat("m", "die")  # tried again on a fresh engine, which dies too
     assert answer.status == 502, answer
     assert "told to die" in answer.error["message"] and "exit code 3" in answer.error["message"], answer.error
     wait_until(lambda: m.chat("m").status == 200, "it is let in again")
@@ -144,7 +144,7 @@ def test_nothing_outlives_a_daemon_that_is_killed(begin, tmp_path):
 
 
 def test_it_is_a_victim_as_any_other(serve, models):
-    """Stopped for another model, and another one for it."""
+    """A command engine is stopped for another model, and another model for it."""
     m = serve("--max-models", "1", config=entry("m"), models={"a": models["a"]})
     m.use("a", "m")
     assert m.loaded() == ["m"]
@@ -170,7 +170,7 @@ def test_a_changed_command_counts_from_the_next_load_on(begin):
 
 
 def test_a_name_that_is_a_file_too(serve, models):
-    """The config's name is the stronger one; the file is called by its folder too (docs/adr/0019-names.md)."""
+    """The config's name wins; the file's other name includes its folder (docs/adr/0019-names.md)."""
     m = serve(config=entry("a"), models={"a": models["a"]})
     assert m.get("/v1/models/a").json["size_bytes"] == 0
     (other,) = [model["id"] for model in m.get("/v1/models").json["data"] if model["id"] != "a"]

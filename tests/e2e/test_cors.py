@@ -1,4 +1,4 @@
-"""limits.allowed_origins: what pages of these origins get, and what they do not."""
+"""limits.allowed_origins: what pages of these origins may do, and what they may not."""
 import json
 
 import pytest
@@ -52,7 +52,7 @@ def test_an_allowed_page_reads_answers_streams_and_errors(m):
         assert granted["access-control-allow-origin"] == PAGE, answer.headers
         assert "x-minerva-cache" in granted["access-control-expose-headers"]
         assert answer.headers["vary"] == "Origin"
-    # A page's form is none of it.
+    # A form of the page is not allowed.
     form = m.post("/v1/chat/completions", "{}", headers={**page, **BEARER, "Content-Type": "text/plain"})
     assert form.status == 403
 
@@ -62,7 +62,7 @@ def test_others_get_nothing(m):
         for method, headers in (("GET", BEARER), ("OPTIONS", {"Access-Control-Request-Method": "GET"})):
             answer = m.request(method, "/v1/models", headers={**headers, "Origin": origin})
             assert answer.status == 403 and not cors(answer), (origin, answer.headers)
-    # A name that was rebound is foreign, whatever the page.
+    # A rebound name is foreign, whatever the page.
     assert m.get("/v1/models", headers={**BEARER, "Origin": PAGE, "Host": "rebound.example"}).status == 403
     plain = m.get("/v1/models", headers=BEARER)
     assert plain.status == 200 and not cors(plain)

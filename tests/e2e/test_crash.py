@@ -1,4 +1,4 @@
-"""Engines and daemons that die. Only what they were doing is lost."""
+"""Engines and daemons that die: only what they were doing is lost."""
 import http.client
 import os
 import signal
@@ -10,7 +10,7 @@ LONG_PROMPT = "the cat sat on the mat " * 500  # about 3,500 tokens
 
 
 def broken_off(stream):
-    """Reads a stream to its end: "cut" if the connection broke, else the last event."""
+    """Reads a stream to its end. Returns "cut" if the connection broke, else the last event."""
     try:
         events = stream.rest()
     except (http.client.IncompleteRead, ConnectionError):
@@ -19,7 +19,7 @@ def broken_off(stream):
 
 
 def kill_in_prefill(m, before=()):
-    """Kills the engine that has the long prompt to process, once it has. Returns its process id."""
+    """Waits until an engine has the long prompt to read, and kills it. Returns its process id."""
     pid = wait_until(lambda: [p for p in m.engines("slow") if p not in before], "an engine appears")[0]
     wait_until(lambda: (m.view("slow") or {"leases": 0})["leases"] == 1, "the engine has the request")
     os.kill(pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_never_a_third_engine(serve, slow_model):
              for outcome in ("completed", "failed", "shed", "cancelled")}
     assert ended["failed"] == 1, ended
     assert accounts["minerva_requests_accepted_total"] == sum(ended.values()) + accounts["minerva_requests_open"]
-    # After its rest one request tries it, and all is well again.
+    # After the pause one request tries the model, and all is well again.
     wait_until(lambda: m.chat("slow").status == 200, "it is tried again")
     assert m.view("slow")["breaker"] == "closed"
 
@@ -117,7 +117,7 @@ def test_a_request_behind_a_dying_engine_is_answered(serve):
     for _ in range(5):
         m.use("a")
         os.kill(m.engine("a"), signal.SIGKILL)
-        answer = m.chat("a")  # may find the engine still listed, or already gone
+        answer = m.chat("a")  # the engine may still be listed, or be gone
         assert answer.status == 200, answer
 
 

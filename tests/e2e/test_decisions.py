@@ -6,7 +6,7 @@ import harness
 
 
 def decisions(m, query=""):
-    """Oldest first."""
+    """The decisions, the oldest first."""
     return list(reversed(m.get("/v1/decisions" + query).json["data"]))
 
 
@@ -22,7 +22,7 @@ def test_a_switch_is_explained(serve):
     (candidate,) = room["candidates"]
     assert candidate["model"] == "a" and candidate["chosen"] and candidate["leaves_by"] == "park"
     assert candidate["standing"].startswith("last used ")
-    # What concerns one model: also that it had to leave for another.
+    # The decisions about one model include those in which it had to leave for another.
     assert [(d["kind"], d["model"]) for d in decisions(m, "?model=b")] == [
         ("make_room", "b"), ("load", "b"), ("make_room", "a"), ("park", "b")]
     assert [d["kind"] for d in decisions(m, "?limit=1")] == ["wake"]

@@ -11,7 +11,7 @@ from test_sandbox import without_landlock
 
 
 class Patient:
-    """A machine's worth of config that doctor looks at; nothing runs there."""
+    """A config and its folders for the doctor; no server runs there."""
 
     def __init__(self, minerva):
         self.minerva = minerva
@@ -28,7 +28,7 @@ class Patient:
         return done.stdout
 
     def findings(self, *args, expect, **kwargs):
-        """topic -> [(level, sentence)]"""
+        """Returns topic -> [(level, sentence)]."""
         answer = json.loads(self.doctor("--json", *args, expect=expect, **kwargs))
         assert answer["healthy"] == (expect == 0)
         found = {}
@@ -38,7 +38,7 @@ class Patient:
         return found
 
     def problem(self, topic, *words, **kwargs):
-        """The one problem, of this topic, which has these words."""
+        """The one problem with this topic and these words."""
         found = self.findings(expect=1, **kwargs)
         problems = [(t, sentence) for t in found for level, sentence in found[t] if level == "problem"]
         assert len(problems) == 1 and problems[0][0] == topic, found
@@ -68,7 +68,7 @@ def test_a_healthy_machine(patient):
     assert not (patient.minerva.folder / "free.sock").exists()
 
 
-# What `serve` would do here, and no server that runs does.
+# The doctor judges what `serve` would do here, not what a running server does.
 ELSEWHERE = {"MINERVA_MODELS_DIR": "/no/such/folder", "MINERVA_STATE_DIR": "/dev/null/state",
              "MINERVA_ENGINE": "/no/such/engine", "MINERVA_CONFIG": "/no/such/file"}
 
@@ -83,7 +83,7 @@ def test_beside_a_running_server_its_config_is_judged(serve):
     assert "listen" not in found, "its own server has the port"
     assert str(m.folder / "state") in found["state"][0][1], found
     assert found["models"][0][1].endswith(" models can run."), found
-    # The limits are the server's own as well.
+    # The limits are also those of the server.
     few = Patient(m).findings(expect=0, env=env,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512)))
     assert few["descriptors"] == found["descriptors"]

@@ -21,7 +21,7 @@ def send(m, encoding, data, path="/v1/chat/completions", chunked=False):
 
 
 def peak_memory(m):
-    """Bytes that the daemon has held at most so far."""
+    """The most memory that the daemon has held so far, in bytes."""
     status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) << 10
 
@@ -80,7 +80,7 @@ def test_a_bomb_is_refused_and_takes_no_memory(serve):
 
 def test_the_decoded_size_counts(serve):
     m = serve(env={"MINERVA_LIMITS_MAX_BODY": "1MiB"})
-    # Shrinks to a third or so: not a bomb.
+    # Shrinks to about a third: no bomb.
     body = json.dumps({**CHAT, "padding": ["%d" % i for i in range(300_000)]}).encode()
     data = gzip.compress(body)
     assert len(body) > 1 << 20 > len(data)

@@ -1,4 +1,4 @@
-"""Every argument of the engine is either a user's to set or refused: held against the engine's own list."""
+"""Compares Minerva's list of the engine's arguments with the engine's own: a user may set each, or each is refused."""
 import concurrent.futures
 import json
 import os
@@ -16,7 +16,7 @@ def engine_options():
 
 @pytest.fixture(scope="module")
 def check(tmp_path_factory):
-    """check(args) -> None when a model's entry may have these arguments, else the reason."""
+    """check(args) returns None if a model's entry may have these arguments, else the reason."""
     folder = tmp_path_factory.mktemp("arguments")
 
     def run(args):
@@ -37,7 +37,7 @@ def check_option(check, option, name):
         assert "is not allowed" in refusal, refusal
         assert "not among the arguments" not in refusal, f"{name} is new: is it the user's or Minerva's?"
         return "denied"
-    # It has as many values as the engine takes: else what follows would be read in another way there.
+    # The number of values must match the engine's: otherwise the engine would read what follows in another way.
     if values:
         assert "lacks its" in check([name, *values[1:]])
     assert "is no argument" in check([name, *values, "1"])
@@ -60,7 +60,7 @@ def test_every_option_is_classified(check):
 
 
 def test_files_lie_in_a_models_folder(serve, models):
-    """Every allowed argument that takes a file refuses one outside, by its hint in the engine's list."""
+    """Every allowed argument that takes a file, by its hint in the engine's list, refuses a file outside."""
     hints = ("FNAME", "FILE", "PATH", "DIR")
     named = [o["names"][-1] for o in engine_options() if any(hint in o["hint"] for hint in hints)]
     entries = []

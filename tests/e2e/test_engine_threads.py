@@ -1,4 +1,4 @@
-"""Engines that compute at once share the cores: one that is told so keeps its other threads asleep."""
+"""Engines that compute at the same time share the cores: an engine that is told so keeps its other threads asleep."""
 import contextlib
 import pathlib
 
@@ -14,16 +14,16 @@ def model():
 
 
 def processor_times(pid):
-    """thread -> nanoseconds on a processor"""
+    """Returns thread -> nanoseconds on a processor."""
     times = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
             times[int(task.name)] = int((task / "schedstat").read_text().split()[0])
     return times
 
 
 def helpers_share(engine):
-    """What the busiest of its other threads works while it answers, as a share of what the main thread does."""
+    """The work of the busiest other thread during an answer, as a share of the main thread's work."""
     before = processor_times(engine.pid)
     engine.complete(prompt(1, 50), count=150, slot=0)
     spent = {thread: time - before.get(thread, 0) for thread, time in processor_times(engine.pid).items()}
@@ -34,9 +34,9 @@ def test_threads_sleep_while_cores_are_shared_and_come_back(model):
     with BareEngine(model, "-t", "2", "-np", "1") as engine:
         def tell(sharers):
             engine.say(f"sharers {sharers}\n")
-            engine.measure()  # answered after it
+            engine.measure()  # its answer comes after that of the request
 
-        # The thread that answers the request over HTTP works a little too.
+        # The thread that answers over HTTP works a little too.
         assert helpers_share(engine) > 0.7
         for _ in range(2):
             tell(2)

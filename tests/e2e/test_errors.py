@@ -59,13 +59,13 @@ def test_body_too_large(serve):
     m = serve(env={"MINERVA_LIMITS_MAX_BODY": "1MiB"})
     body = json.dumps({"model": "a", "content": "x" * (1 << 20)})
     refused(m.request("POST", "/tokenize", body, {"Content-Type": "application/json"}), 413, "body_too_large")
-    # Not announced: counted as it comes.
+    # Without a length ahead: the bytes are counted as they come.
     pieces = (body[i:i + 65536].encode() for i in range(0, len(body), 65536))
     try:
         answer = m.request("POST", "/tokenize", pieces, {"Content-Type": "application/json"})
         refused(answer, 413, "body_too_large")
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the server had answered and closed before everything was sent
+        pass  # the server answered and closed before everything was sent
     assert m.post("/tokenize", {"model": "a", "content": "x" * (1 << 19)}).status == 200
 
 
@@ -126,9 +126,9 @@ def test_a_full_queue_says_when_to_come_back(serve, slow_model, models):
 def test_waiting_has_an_end(serve, slow_model, models):
     m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]},
               env={"MINERVA_QUEUE_MAX_WAIT": "300ms", "MINERVA_QUEUE_MIN_RESIDENCY": "1h"})
-    assert m.load("a").status == 200  # so that it has been inspected
+    assert m.load("a").status == 200  # so that its metadata are known
     assert m.load("a", "?dry_run=true").status == 200  # so that it need not wait for its inspection
-    assert m.load("slow").status == 200  # a load takes as long as it takes
+    assert m.load("slow").status == 200  # before, since a load may take long
     busy = m.chat_stream("slow", max_tokens=3000)
     busy.token()
     answer = m.post("/tokenize", {"model": "a", "content": "x"})

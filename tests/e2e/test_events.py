@@ -1,4 +1,5 @@
-"""GET /v1/events, with a client that does what browsers' EventSource does: it keeps the last id and comes back with it."""
+"""GET /v1/events, with a client that works like a browser's EventSource: it keeps the last id, and reconnects with
+it."""
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ from harness import PATIENCE, wait_until
 
 
 class Events:
-    """A connection to the stream. Reads fields as the standard says: an id alone moves last_id and is no event."""
+    """A connection to the stream. Reads fields by the standard: an id alone moves last_id and is no event."""
 
     def __init__(self, m, last_id=None, query=""):
         self.connection = m.connect(PATIENCE)
@@ -22,7 +23,7 @@ class Events:
             assert self.next_block() is None, "an id comes first"
 
     def next_block(self):
-        """The next (name, data); None for comments and what has no data. Raises EOFError at the proper end."""
+        """The next (name, data). Skips comments, and fields without data. Raises EOFError at the proper end."""
         name, data, read = None, None, False
         while line := self.response.readline().decode().rstrip("\n"):
             read = True
@@ -44,7 +45,7 @@ class Events:
         return block
 
     def until(self, wanted, **fields):
-        """All events up to the first of that name that has these fields."""
+        """All events up to the first one with that name and these fields."""
         events = []
         while not events or events[-1][0] != wanted or not fields.items() <= events[-1][1].items():
             events.append(self.next())
@@ -69,7 +70,7 @@ def test_a_client_that_comes_back_misses_nothing(serve):
     seen = watcher.last_id
     watcher.close()
 
-    # While nobody watches, b takes a's place.
+    # While nobody watches, b takes the place of a.
     m.use("b")
     again = Events(m, last_id=seen)
     missed = again.until("state", model="b", state="hot")
@@ -77,12 +78,12 @@ def test_a_client_that_comes_back_misses_nothing(serve):
     assert eviction["model"] == "a" and eviction["for"] == "b" and eviction["leaves_by"] == "stop", eviction
     assert states(missed, "a") == ["stopping", "cold"] and states(missed, "b") == ["preparing", "loading", "hot"]
     assert not any(name == "gap" for name, _ in missed)
-    # By the query too, for clients that cannot set headers; and they see the same.
+    # The query works too, for clients that cannot set headers: they see the same events.
     other = Events(m, query=f"?last_event_id={seen}")
     assert other.until("state", model="b", state="hot") == missed
     assert other.last_id == again.last_id == seen + len(missed), "there are no holes"
 
-    # Without an id one begins with what happens now.
+    # Without an id the stream begins with what happens now.
     fresh = Events(m)
     assert fresh.last_id == again.last_id
     m.delete("/v1/models/b")
@@ -101,7 +102,7 @@ def test_what_is_lost_is_said(serve, models):
     for i in range(1100):
         os.link(models["a"], m.models_dir / f"new{i}.gguf")
     wait_until(lambda: len(m.get("/v1/models").json["data"]) == 1102, "all are listed")
-    # It came back too late.
+    # The client came back too late.
     again = Events(m, last_id=seen)
     name, gap = again.next()
     assert name == "gap" and gap["last_event_id"] == seen and gap["resumes_at"] > seen + 1, gap
@@ -110,7 +111,7 @@ def test_what_is_lost_is_said(serve, models):
     assert again.last_id == gap["resumes_at"]
     again.close()
 
-    # And after a restart: these ids are none of the new life's, which goes on beyond them.
+    # After a restart the old ids are unknown; the new ones are beyond them.
     last = Events(m).last_id
     m.stop()
     m.start()
@@ -139,7 +140,7 @@ def test_catalog_config_pressure_and_the_end(serve, models):
     assert config["changed"] == ["max_models", "limits.min_free_memory"] and config["at_restart"] == ["policy"], config
     _, pressure = watcher.until("pressure", memory_pressure=True)[-1]
     assert pressure["machine_short_mb"] > 0, pressure
-    # A client that watches does not hold up the end.
+    # A client that watches does not delay the end.
     m.process.send_signal(signal.SIGTERM)
     watcher.until("draining")
     try:

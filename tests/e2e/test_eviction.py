@@ -1,4 +1,4 @@
-"""Who leaves memory, under each policy, with real models."""
+"""Which model leaves memory, under each policy, with real models."""
 import pytest
 
 from harness import in_background

@@ -1,4 +1,5 @@
-"""What the machine does to a daemon: full disks, no descriptors, taken ports, jumping clocks, being stopped."""
+"""A daemon under a machine's faults: full disks, no free descriptors, taken ports, clocks that jump, a stopped
+process."""
 import contextlib
 import datetime
 import os
@@ -17,7 +18,7 @@ from harness import in_background, wait_until
 
 
 def start_fails(minerva):
-    """Its exit code and what it says, when it is expected not to start."""
+    """The exit code and the output of a daemon that should not start."""
     done = subprocess.run([harness.MINERVA, "serve", *minerva.args], capture_output=True, text=True, env=minerva.env,
                           timeout=harness.PATIENCE)
     assert done.stdout == "", done
@@ -26,7 +27,7 @@ def start_fails(minerva):
 
 @pytest.fixture
 def not_started(models):
-    """A daemon that was not started yet."""
+    """A daemon that is not started yet."""
     made = []
 
     def make(*args, **kwargs):
@@ -42,7 +43,7 @@ def not_started(models):
 
 @contextlib.contextmanager
 def full_disk():
-    """A folder on a disk of its own without a free byte. Nothing where mounting one is not allowed."""
+    """A folder on a full disk of its own. None where mounting is not allowed."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-full-"))
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
     try:
@@ -58,7 +59,7 @@ def full_disk():
 
 
 def use_in_spite_of_the_disk(m):
-    """What it has learned about models cannot be kept; that is no reason to refuse."""
+    """The daemon cannot keep what it learned about models. That is no reason to refuse requests."""
     assert m.chat("a").status == 200
     assert m.chat("b").status == 200
     assert m.load("c").status == 200
@@ -71,7 +72,7 @@ def written_files(folder):
 def test_a_full_state_disk(serve):
     with full_disk() as folder:
         if folder is None:
-            return test_files_that_may_not_grow(serve)  # the same to each write, and anyone may do it
+            return test_files_that_may_not_grow(serve)  # a stand-in without mounting: each write fails in the same way
         m = serve("--state-dir", folder / "state")
         use_in_spite_of_the_disk(m)
         wait_until(lambda: "cannot write" in m.log(), "it says so in the log")
@@ -97,7 +98,7 @@ def test_a_state_folder_that_cannot_be_made(not_started):
 
 
 def test_a_file_that_changes_while_its_model_waits(serve, slow_model, models):
-    """What was found out about it no longer holds: an honest refusal, and then it is looked at anew."""
+    """What was known about the file no longer holds: the daemon refuses honestly, and then inspects the file anew."""
     m = serve("--max-models", 1, models={"slow": slow_model}, env={"MINERVA_QUEUE_MIN_RESIDENCY": "1h"})
     changing = shutil.copy(models["a"], m.models_dir / "a.gguf")
     m.use("slow")
@@ -140,7 +141,7 @@ def test_a_runtime_folder_whose_path_is_too_long(not_started):
     m.env["XDG_RUNTIME_DIR"] = str(deep)
     m.start()
     try:
-        # The engines' sockets do not fit there: the daemon finds another place or says what is wrong with this one.
+        # The paths of the engines' sockets are too long there. The daemon finds another place, or says what is wrong.
         answer = m.chat("a")
         assert answer.status == 200 or "too long" in answer.error["message"], answer
         m.stop()
@@ -155,11 +156,11 @@ def test_no_descriptors_left(serve):
     m.use("a")
     pid = m.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    # What it has open stays open; nothing more can be opened.
+    # Open descriptors stay open; no new one can be opened.
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 2, before[1]))
     crowd = [socket.create_connection(("127.0.0.1", m.port), harness.PATIENCE) for _ in range(20)]
     cold = in_background(m.chat, "b")
-    # Nobody can be let in, and the daemon neither dies nor spins.
+    # Nobody can connect, and the daemon neither dies nor spins.
     wait_until(lambda: proc_state(pid) == "S", "it waits")
     assert m.process.poll() is None
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
@@ -172,7 +173,7 @@ def test_no_descriptors_left(serve):
 
 
 def test_descriptors_run_out_in_the_middle(serve):
-    """As much as one connection more, but not its engine's: an honest error, and recovery."""
+    """Descriptors for one more connection, but not for its engine's: an honest error, and recovery."""
     m = serve()
     m.use("a")
     pid = m.process.pid
@@ -200,13 +201,14 @@ def proc_state(pid):
 # ---- time ----
 
 def test_the_wall_clock_jumps(serve, slow_model, models, tmp_path):
-    """Waits, deadlines and durations follow the monotonic clock: a day forth and back changes none of them."""
+    """Waits, deadlines and durations follow the monotonic clock: a jump of a day in both directions changes none of
+    them."""
     clock = harness.WallClock(tmp_path)
     m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]},
               env={**clock.env, "MINERVA_QUEUE_MIN_RESIDENCY": "1h", "MINERVA_QUEUE_MAX_WAIT": "1h"})
-    stream = m.chat_stream("slow", max_tokens=-1)  # until its context is full
+    stream = m.chat_stream("slow", max_tokens=-1)  # until the context is full
     stream.token()
-    waiting = in_background(m.chat, "a")  # for an hour at most, of which a jump is none
+    waiting = in_background(m.chat, "a")  # its deadline is an hour away; a jump must not use that up
     wait_until(lambda: (m.view("a") or {}).get("waiting"), "one request waits")
     for days in (1, -1, 3000):
         clock.shift(days * 86400)
@@ -225,12 +227,12 @@ def today(days):
 
 
 def last_day(minerva):
-    minerva.get("/health")  # which writes a line
+    minerva.get("/health")  # this writes a log line
     return minerva.log().splitlines()[-1][:len("2000-01-01")]
 
 
 def test_a_daemon_that_was_stopped_goes_on(serve, slow_model, models):
-    """A suspended laptop, a debugger: whoever waited is served afterwards."""
+    """As after a laptop's sleep or under a debugger: waiting clients are served afterwards."""
     m = serve(models={"slow": slow_model, "a": models["a"]})
     stream = m.chat_stream("slow", max_tokens=20)
     stream.token()

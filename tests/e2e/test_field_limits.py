@@ -1,4 +1,4 @@
-"""Values that harm an engine are refused with the field's name before they reach it; its other users notice nothing."""
+"""Values that would harm an engine are refused by the name of the field. Other users of the engine notice nothing."""
 import json
 
 import pytest
@@ -17,7 +17,7 @@ NUMBERS = [
 
 
 def rules(count):
-    """A chain: each rule is read inside the one before."""
+    """A chain of rules: each is parsed inside the one before."""
     return "root ::= r0\n" + "".join(f"r{i} ::= r{i + 1}\n" for i in range(count)) + f'r{count} ::= "a"\n'
 
 
@@ -43,7 +43,7 @@ GRAMMARS = {
 
 @pytest.fixture(scope="module")
 def tight(models):
-    """A daemon with one engine whose requests all go to it, and its process id, which must stay the same."""
+    """A daemon with one engine that gets all requests, and the engine's process id, which must stay the same."""
     m = harness.Minerva({"a": models["a"]}).start()
     try:
         assert m.chat("a").status == 200
@@ -63,7 +63,7 @@ def body_for(path, field, value):
 
 
 def refused(m, path, field, value):
-    stream = m.chat_stream("a", max_tokens=30)  # of somebody else, meanwhile
+    stream = m.chat_stream("a", max_tokens=30)  # another user's stream meanwhile
     answer = m.post(path, body_for(path, field, value))
     assert answer.status == 400, answer
     assert answer.error["param"] == field and f'"{field}"' in answer.error["message"], answer
@@ -82,7 +82,7 @@ def test_grammars_and_lists(tight, case):
 
 
 def test_behind_a_large_beginning(tight):
-    """The head of a large body is on its way to the engine before its end is here: it is looked at all the same."""
+    """The beginning of a large body goes to the engine before its end has come: the end is checked all the same."""
     for padding in (1 << 20, 8 << 20):
         text = json.dumps({"model": "a", "padding": "x" * padding, "prompt": "Hello", "n_predict": 2})
         good = tight.request("POST", PLAIN, text, {"Content-Type": "application/json"})

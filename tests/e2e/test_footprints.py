@@ -1,4 +1,4 @@
-"""What models take: predicted, then measured with real engines; refused or shrunk when it is too much."""
+"""The memory of models: predicted, then measured with real engines; refused or shrunk if it is too much."""
 import re
 import subprocess
 
@@ -7,7 +7,7 @@ import pytest
 from harness import MINERVA, wait_until
 from tiny_models import generate
 
-# Of a size at which what conversations may take is not most of it; trained with 8192 tokens.
+# Large enough that conversations are not most of its memory; trained with 8192 tokens.
 MODEL = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0", "--ctx", "8192"]
 
 
@@ -22,7 +22,7 @@ def config(**entry):
 
 
 def error_ratio(m, name):
-    """The metric of the prediction's error; None before it was measured."""
+    """The metric of the prediction's error; None before the model was measured."""
     found = re.search(rf'^minerva_footprint_error_ratio{{model="{name}"}} (\S+)$', m.get("/metrics").body.decode(), re.M)
     return found and float(found[1])
 
@@ -34,7 +34,7 @@ def estimate(m, name):
 
 
 def measured(m, name):
-    """Uses the model, and waits until it is measured. Returns the MiB."""
+    """Uses the model, and waits until it is measured. Returns MiB."""
     m.use(name)
     wait_until(lambda: error_ratio(m, name) is not None, "it is measured")
     return m.view(name)["memory_mb"]
@@ -48,11 +48,11 @@ def test_what_was_measured_takes_the_place_of_the_prediction(serve, model):
     error = error_ratio(m, "m")
     assert abs(predicted / real - 1 - error) < 0.01 and abs(error) < 0.08, (predicted, real, error)
     assert m.stats()["estimated_memory_mb"] == real
-    # Parked and woken it is the same.
+    # After a park and a wake the figure is the same.
     assert m.load("m", verb="park").status == 200
     assert m.load("m").json["estimated_memory_mb"] == real
 
-    # It is known after a restart, and with the same arguments only.
+    # A restart keeps it, but only for the same arguments.
     m.terminate()
     assert m.wait() == 0
     m.start()

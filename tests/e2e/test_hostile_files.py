@@ -12,13 +12,13 @@ import pytest
 import harness
 
 SEED = int(os.environ.get("MINERVA_HOSTILE_SEED", "7"))
-# The loader may die of them: that takes down a sandboxed child, which the daemon turns into a refusal.
+# The loader may die of these files: then a sandboxed child dies, and the daemon refuses the model.
 CRASHES = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGXCPU}
-MOST_RESIDENT_KIB = 4 << 20  # the limit on an inspection's memory
+MOST_RESIDENT_KIB = 4 << 20  # the limit for an inspection
 
 
 def inspect(file):
-    """(exit code, answer, peak memory in KiB) of an inspection as the daemon runs it."""
+    """Runs an inspection as the daemon does. Returns (exit code, answer, peak memory in KiB)."""
     process = subprocess.Popen([harness.ENGINE, "inspect", file, "-fit", "off", "-c", "512"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                env={"MINERVA_SANDBOX": "required", "MINERVA_SANDBOX_PATHS": f"read {file}\n"})
@@ -46,12 +46,12 @@ def judge(name, file):
 # ---- damage ----
 
 def header_end(data):
-    """Where the tensors' data begins, about: after the last name of a tensor."""
+    """About where the tensors' data begin: after the last name of a tensor."""
     return data.rindex(b"output_norm.weight") + 64 if b"output_norm.weight" in data else len(data) // 2
 
 
 def mutations(whole):
-    """(name, bytes): a few hundred, the same for one seed."""
+    """Yields (name, bytes): a few hundred, the same for the same seed."""
     generator = random.Random(SEED)
     head = header_end(whole)
     offsets = [0, 1, 3, 4, 7, 8, 12, 16, 20, 23, 24, 25, 31, 32]
@@ -158,7 +158,7 @@ def test_malicious_files(name, tmp_path):
 
 
 def test_shapes_that_ask_for_everything(models, tmp_path):
-    """Whole models whose figures are absurd: what they would take is refused, or at least told."""
+    """Complete models with absurd figures: they are refused, or at least their memory is reported."""
     whole = models["a"].read_bytes()
     for name in (b"llama.block_count", b"llama.context_length", b"llama.embedding_length",
                  b"llama.attention.head_count", b"llama.rope.dimension_count"):
@@ -171,7 +171,7 @@ def test_shapes_that_ask_for_everything(models, tmp_path):
 
 
 def test_the_daemon_stays_well(serve, models, tmp_path):
-    """The same through the door: each is a 422 with a reason, and a good model goes on."""
+    """The same over HTTP: each gets a 422 with a reason, and a good model goes on."""
     files = {"a": models["a"]}
     for i, name in enumerate(sorted(MALICE)[:8]):
         files[f"bad{i}"] = tmp_path / f"bad{i}"

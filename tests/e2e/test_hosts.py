@@ -1,4 +1,5 @@
-"""Pages of other origins and rebound names do not get in; programs do. Nothing listens beyond loopback."""
+"""Requests of foreign pages and for rebound names are refused; those of programs are not. Nothing listens beyond
+loopback."""
 import subprocess
 
 import pytest

@@ -1,4 +1,4 @@
-"""What a request meets on its way to an engine and back: routing, relaying, headers."""
+"""The way of a request to an engine and back: routing, relaying, headers."""
 import json
 
 from harness import chat_body
@@ -70,7 +70,7 @@ def test_the_model_may_come_last(serve):
 
 def test_a_large_body_whose_model_comes_last(serve):
     m = serve()
-    words = "hello " * 500_000  # 3 MB: streamed through, not read ahead in full
+    words = "hello " * 500_000  # 3 MB: streamed through, and not read ahead as a whole
     for body in (json.dumps({"model": "a", "content": words}), json.dumps({"content": words, "model": "a"})):
         answer = m.request("POST", "/tokenize", body, {"Content-Type": "application/json"})
         assert answer.status == 200, answer
@@ -80,7 +80,7 @@ def test_a_large_body_whose_model_comes_last(serve):
 def test_a_body_in_chunks(serve):
     m = serve()
     pieces = [b'{"content": "Hello', b' world", "mod', b'el": "a"}']
-    # Of unknown length, so http.client sends it in chunks.
+    # The length is unknown, so http.client sends the body in chunks.
     answer = m.request("POST", "/tokenize", iter(pieces), {"Content-Type": "application/json"})
     assert answer.status == 200, answer
     assert answer.json == m.post("/tokenize", {"model": "a", "content": "Hello world"}).json

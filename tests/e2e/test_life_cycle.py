@@ -63,7 +63,7 @@ def test_statistics_are_exact(serve):
     assert m.load("d", verb="preload").json["evicted"] == ["c"]
     assert m.cache() == {"policy": "lru", "hits": 3, "misses": 3, "hit_rate": 50.0, "evictions": 3, "preloads": 1}
     m.use("d")
-    # Neither of these is a lookup: they never reach a model.
+    # Neither is a lookup, since neither reaches a model.
     assert m.chat("nosuch").status == 404
     assert m.post("/v1/chat/completions", "{").status == 400
     assert m.delete("/v1/models/b").status == 200  # no eviction
@@ -72,7 +72,7 @@ def test_statistics_are_exact(serve):
     assert stats["loaded_models"] == ["d"] and stats["total_loaded"] == 1
     (view,) = stats["models"]
     assert view["id"] == "d" and view["state"] == "hot" and view["leases"] == 0 and view["access_count"] == 1
-    assert view["preloaded"] is False  # it was used since
+    assert view["preloaded"] is False  # it has been used since
     assert view["memory_mb"] == stats["estimated_memory_mb"]
 
 
@@ -83,7 +83,7 @@ def test_memory_is_the_sum_and_is_given_back(serve):
     one = m.stats()["estimated_memory_mb"]
     m.load("e")
     stats = m.stats()
-    # Each number is rounded on its own.
+    # Each number is rounded separately.
     assert abs(sum(view["memory_mb"] for view in stats["models"]) - stats["estimated_memory_mb"]) <= 2
     assert stats["estimated_memory_mb"] > one > 0
     m.delete("/v1/models/a")

@@ -1,4 +1,4 @@
-"""Connections, slow clients and long requests have bounds, and who keeps them is served meanwhile."""
+"""Connections, slow clients and long requests are bounded. Clients within the limits are served meanwhile."""
 import contextlib
 import json
 import socket
@@ -21,7 +21,7 @@ def read_all(sock):
 
 
 def is_refused(m):
-    """Whether a new connection is closed unanswered."""
+    """Whether the server closes a new connection without an answer."""
     with open_socket(m) as sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
         sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return read_all(sock) == b""
@@ -39,7 +39,7 @@ def test_connections_in_all(serve):
     m = serve(env={"MINERVA_LIMITS_MAX_CONNECTIONS": "4", "MINERVA_LIMITS_MAX_CONNECTIONS_PER_PEER": "100"})
     held = [keep_alive(m) for _ in range(4)]
     assert is_refused(m)
-    held[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")  # who is in stays in
+    held[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")  # connections within the limit stay
     assert held[0].recv(65536).startswith(b"HTTP/1.1 200 ")
     held[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert b"\nminerva_connections_refused_total 1\n" in read_all(held[0])
@@ -69,7 +69,7 @@ def test_idle_connections_end(serve):
 
 
 def drip(sock, bytes_of):
-    """Sends byte after byte until the server has had enough; what it says."""
+    """Sends one byte after another until the server closes. Returns what the server says."""
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
         for byte in bytes_of:
             sock.sendall(byte)
@@ -108,7 +108,7 @@ def test_a_body_that_trickles_in(serve):
 
 
 def test_a_client_that_does_not_read(serve, slow_model):
-    """Its generation ends with the request's deadline, or when its connection takes no more."""
+    """The generation ends at the request's deadline, or when the connection takes nothing more."""
     m = serve(models={"slow": slow_model}, env={"MINERVA_LIMITS_REQUEST_TIMEOUT": "3s"})
     assert m.load("slow").status == 200
     with socket.socket() as sock:
@@ -119,7 +119,7 @@ def test_a_client_that_does_not_read(serve, slow_model):
         sock.sendall(head + body)
         wait_until(lambda: m.view("slow")["leases"] == 1, "it is being answered")
         wait_until(lambda: m.view("slow")["leases"] == 0, "its lease ends")
-    # On a busy machine one answer may take longer than the requests of this server may.
+    # On a busy machine one answer may take longer than this server allows.
     wait_until(lambda: m.chat("slow", max_tokens=1).status == 200, "others are served")
 
 
@@ -137,7 +137,7 @@ def test_a_request_has_a_deadline(serve, slow_model):
 
 
 def test_a_body_is_kept_until_its_answer_begins(serve, slow_model):
-    """From then on it cannot be sent to another engine, however long the answer goes on."""
+    """From then on the body cannot be sent to another engine, however long the answer takes."""
     m = serve(models={"slow": slow_model})
     stream = m.chat_stream("slow", "Hello " * 20, max_tokens=100_000, ignore_eos=True)
     stream.token()

@@ -1,4 +1,4 @@
-"""Several addresses: each is served, [::1] beside another may fail, and the first one is what is printed."""
+"""Several addresses: each is served, [::1] beside another one may fail, and the first one is printed."""
 import http.client
 import socket
 import subprocess

@@ -3,12 +3,12 @@ import json
 
 from harness import wait_until
 
-# A name that would colour a terminal, forge a line and close a string.
+# A name that would colour a terminal, forge a line and end a string.
 HOSTILE = "x\x1b[31m\n{\"level\":\"error\"}\r\x07\u009b\udcff"
 
 
 def provoke(m):
-    """Has the server log about a file of that name, a request and a model."""
+    """Makes the server log about a file with that name, a request and a model."""
     (m.models_dir / f"{HOSTILE}.imatrix.gguf").write_bytes(b"")
     m.get("/v1/models/" + "%1b%5b31m%0a")
     m.use("a")

@@ -1,4 +1,4 @@
-"""A line of the log is one line whatever somebody sends, and holds neither prompts nor keys."""
+"""A log line is one line, whatever a client sends. It holds neither prompts nor keys."""
 import json
 import re
 
@@ -15,7 +15,7 @@ def provoke(m):
         m.post(target)
     m.raw(b"GET /\x1b[31mforged HTTP/1.1\r\nHost: \x1b[31mforged\r\nX: \x1b[31mforged\r\n\r\n")
     m.get("/v1/models", headers={"Authorization": "Bearer sk-secret", "X-Request-Id": "forged\x1b[31m"})
-    # A model whose name and engine have something to say.
+    # A model whose name, and whose engine, try to forge log lines.
     (m.models_dir / "forged\x1b[31m\nname.gguf").write_bytes(b"GGUF" + b"\x1b[31m\nforged\n" * 10)
     (m.models_dir / "bad.gguf").write_bytes(b"GGUF\3\0\0\0" + b"\x1b[31m\r\nforged" * 50)
     m.get("/v1/models")

@@ -1,11 +1,11 @@
-"""Looks at a model that is not hot load nothing, wake nothing and are no use of it."""
+"""A look at a model that is not hot loads nothing, wakes nothing, and is no use of the model."""
 import pytest
 
 LOOKS = ("/props", "/slots", "/lora-adapters", "/metrics")
 
 
 def look_around(m, state):
-    """100 looks at `a`, each of a kind."""
+    """100 looks at `a`, of every kind."""
     connection = m.connect()
     for i in range(100):
         path = LOOKS[i % len(LOOKS)]

@@ -1,4 +1,4 @@
-"""Bodies made to exhaust: size, depth and shape. Each a clear refusal, while somebody else is served."""
+"""Bodies that try to exhaust the server: by size, depth and shape. Each is refused clearly, and others are served."""
 import contextlib
 import json
 import socket
@@ -15,7 +15,7 @@ def memory(m):
 
 
 def post_raw(m, head, pieces):
-    """The answer to a body that is sent until the server has answered."""
+    """Sends the body until the server has answered. Returns the answer."""
     with socket.create_connection(("127.0.0.1", m.port), harness.PATIENCE) as sock:
         answer = b""
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -32,14 +32,14 @@ def test_a_hundred_megabytes(m):
     before = memory(m)
     piece = b"x" * 65536
     answer = post_raw(m, b"Content-Length: 104857600\r\n", [])
-    assert answer.startswith(b"HTTP/1.1 413 "), answer  # before a byte of it is sent
+    assert answer.startswith(b"HTTP/1.1 413 "), answer  # before a byte of the body is sent
     start = b'{"model":"a","prompt":"'
     answer = post_raw(m, b"Content-Length: 104857600\r\n", [start] + [piece] * 1599)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 "), answer
     chunks = [b"%x\r\n%s\r\n" % (len(data), data) for data in [start] + [piece] * 1600]
     answer = post_raw(m, b"Transfer-Encoding: chunked\r\n", chunks)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 "), answer
-    # Only what is counted is kept: the largest body that may be (64 MiB) and what its copy takes while it grows.
+    # Only what is counted is kept: the largest allowed body (64 MiB), and its copy while it grows.
     assert memory(m) - before < (256 << 20) * harness.SHADOWED
 
 

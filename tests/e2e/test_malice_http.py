@@ -1,4 +1,5 @@
-"""Requests made to be read in two ways, floods of headers, foreign pages and names: refused; others are served."""
+"""Requests that can be read in two ways, floods of headers, foreign pages and names: all are refused; others are
+served."""
 import contextlib
 import json
 import socket
@@ -13,10 +14,10 @@ HIDDEN = b"DELETE /v1/models/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def send(m, data):
-    """Everything that is answered until the server closes."""
+    """Everything that the server sends until it closes."""
     with socket.create_connection(("127.0.0.1", m.port), harness.PATIENCE) as sock:
         answer = b""
-        with contextlib.suppress(OSError):  # it may be closed meanwhile
+        with contextlib.suppress(OSError):  # the server may close meanwhile
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError):
@@ -77,7 +78,7 @@ AMBIGUOUS = {
 def test_requests_that_can_be_read_in_two_ways(m, shape):
     answer = send(m, AMBIGUOUS[shape])
     assert answer.startswith(b"HTTP/1.1 400 "), answer[:500]
-    # Nothing that follows is taken for a request, and nothing was cut or joined to make one.
+    # Nothing that follows is taken for a request, and nothing was cut or joined into one.
     assert answer.count(b"HTTP/1.1 ") == 1, answer[:1000]
     assert m.state("a") == "hot"
 
@@ -88,7 +89,7 @@ def test_bare_line_ends_end_no_chunk(m):
 
 
 def test_a_request_in_a_body_is_a_body(m):
-    """The rest of a request that was refused is never taken for the next one."""
+    """The rest of a refused request is never taken for the next request."""
     answer = send(m, b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN)
     assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1 ") == 1, answer
     assert m.state("a") == "hot"
@@ -105,7 +106,7 @@ def test_headers_of_a_hop_do_not_reach_the_engine(m):
 def test_a_hundred_thousand_headers(m):
     many = b"".join(b"X-%d: y\r\n" % i for i in range(100_000))
     answer = send(m, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n")
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 "), answer[:200]  # it may be closed while it is sent
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 "), answer[:200]  # it may close while the head is sent
     few = b"".join(b"X-%d: y\r\n" % i for i in range(101))
     answer = send(m, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n" + few + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 431 "), answer[:200]
@@ -114,7 +115,7 @@ def test_a_hundred_thousand_headers(m):
 
 
 def test_pages_of_others(m):
-    """What a browser lets any page send without asking: forms and images."""
+    """What a browser lets any page send without a preflight: forms and images."""
     own = f"127.0.0.1:{m.port}"
     foreign = {"Host": own, "Origin": "http://evil.example"}
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
@@ -132,6 +133,6 @@ def test_names_that_were_rebound(m):
                  "[::ffff:8.8.8.8]", "localhost.", "localhost@evil.example", "evil.example#localhost"):
         answer = m.get("/v1/models", headers={"Host": host})
         assert answer.status == 403, (host, answer)
-    # A target that names a host itself does not get around it.
+    # A target that names a host itself does not help.
     answer = send(m, b"GET http://localhost/v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 403 "), answer

@@ -1,4 +1,4 @@
-"""Paths and ids made to reach what they should not: one clear refusal, while somebody else is served."""
+"""Paths and ids that try to reach what they should not: each is refused clearly, and others are served."""
 import os
 import socket
 
@@ -11,7 +11,7 @@ def m(serve, models):
     stream = m.chat_stream("a", max_tokens=200)
     stream.token()
     yield m
-    assert stream.rest()[-1] == "[DONE]"  # never disturbed
+    assert stream.rest()[-1] == "[DONE]"  # the stream was not disturbed
     stream.drop()
     assert m.loaded() == ["a"]
 
@@ -42,7 +42,8 @@ def test_paths_that_lead_out(m):
 
 
 def test_a_hard_link_is_a_file_like_any_other(m):
-    """A hard link cannot be told from the file itself; who may make one in a models folder may put a model there."""
+    """A hard link cannot be told from the file itself. Whoever can make one in a models folder can also put a model
+    there."""
     outside = m.folder / "outside.txt"
     outside.write_text("no model, and somebody's secret\n")
     os.link(outside, m.models_dir / "hard.gguf")

@@ -48,7 +48,7 @@ def test_a_model_in_parts_by_its_path(serve, parts):
 
 
 def test_parts_that_are_links(serve, parts):
-    """As the download cache of the model hub keeps them: names that point to blobs."""
+    """Files as in the download cache of the model hub: names that are links to blobs."""
     m = serve(config='sandbox = "required"\n', models={})
     blobs = m.folder / "blobs"
     blobs.mkdir()
@@ -70,7 +70,7 @@ def test_a_part_that_is_missing(serve, models, parts):
 
 
 def test_a_draft_model(serve, models):
-    """The draft is the model itself: every token it proposes is taken, and the answer is the same."""
+    """The draft is the model itself: every token it proposes is accepted, and the answer is the same."""
     config = ('sandbox = "required"\n[model."fast"]\npath = "fast.gguf"\n'
               'args = ["--model-draft", "a.gguf", "--spec-type", "draft-simple", "--spec-draft-n-max", "4"]\n')
     m = serve(config=config, models={"a": models["a"], "fast": models["a"]})
@@ -79,7 +79,7 @@ def test_a_draft_model(serve, models):
     assert text_of(answer) == plain
     timings = answer.json["timings"]
     assert timings["draft_n"] > 0 and timings["draft_n_accepted"] > 0, timings
-    # What the draft takes is counted.
+    # The draft's memory counts.
     assert m.view("fast")["memory_mb"] > m.view("a")["memory_mb"], m.stats()
 
 
@@ -115,7 +115,7 @@ def test_a_model_that_sees(serve, models):
     assert text_of(ask_about(m, "eye", tiny_models.png(0, 0, 255))) != text_of(red), "it looks"
     refused = ask_about(m, "a", tiny_models.png(255, 0, 0))
     assert refused.status >= 400 and refused.error["message"], refused
-    # What is no picture is refused, and does no harm.
+    # A file that is no picture is refused, and does no harm.
     for damaged in (b"", b"\x89PNG\r\n\x1a\n" + b"x" * 500, tiny_models.png(1, 2, 3)[:60]):
         answer = ask_about(m, "eye", damaged)
         assert 400 <= answer.status < 500, answer

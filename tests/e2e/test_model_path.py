@@ -1,4 +1,4 @@
-"""`model_path` names a regular file inside a models folder, and tells nothing about what is outside."""
+"""`model_path` names a regular file inside a models folder. Errors say nothing about what is outside."""
 import os
 import re
 
@@ -34,7 +34,7 @@ def test_outside_missing_and_unreadable_are_one_and_the_same(serve, models):
     for path in paths:
         answer = m.post("/v1/models/probe/load", {"model_path": path})
         assert answer.status == 404 and answer.error["code"] == "model_not_found", (path, answer)
-        # What the caller itself sent may be repeated.
+        # The message may repeat what the client sent.
         message = answer.error["message"].replace(path, "PATH")
         answers.add((answer.status, answer.error["type"], answer.error["param"], re.sub(r"x{20,}", "PATH", message)))
     assert len(answers) == 1, answers

@@ -1,4 +1,5 @@
-"""Whatever a GGUF file is called, its model can be found, and what is no model is none: as the files themselves say."""
+"""Whatever name a GGUF file has, its model can be found. What is no model is not listed, by the content of the
+files."""
 import os
 import shutil
 import subprocess
@@ -29,12 +30,12 @@ def listing(m):
 
 
 def settled(m):
-    """The list once every file in it was looked into."""
+    """The list, once every file in it was inspected."""
     def known():
         answer = listing(m)
         return answer if all(model["runs_here"] is not None for model in answer["data"]) else None
 
-    # One after the other, at the lowest priority: on a busy machine forty files take minutes.
+    # Files are inspected one after another, at the lowest priority: on a busy machine forty files take minutes.
     return harness.wait_until(known, "everything is inspected", 4 * harness.PATIENCE)
 
 
@@ -58,7 +59,7 @@ def test_each_file_is_listed_or_refused_or_goes_with_a_model(serve, files):
     (m.models_dir / "damaged.gguf").write_text("no model")
 
     def told():
-        """Files that are not what their names say were noticed."""
+        """Files whose content is not what their names say were noticed."""
         answer = settled(m)
         ids = {model["id"] for model in answer["data"]}
         return answer if "mmproj-really" in ids and not ids & {"tuned", "sees", "matrix", "dog-eyes"} else None

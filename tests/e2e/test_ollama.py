@@ -1,4 +1,4 @@
-"""Ollama's API as it goes over the wire: what its real clients do not show (see test_ollama_python.py for them)."""
+"""Ollama's API on the wire: what its real clients do not show (test_ollama_python.py has these)."""
 import json
 
 import pytest
@@ -15,7 +15,7 @@ def lines(answer):
 
 def test_a_stream_is_the_default_and_lines_of_json(serve):
     m = serve()
-    # As `curl -d` sends it: without a word about JSON.
+    # As `curl -d` sends it: the content type does not say JSON.
     answer = m.post("/api/chat", json.dumps(CHAT), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert answer.status == 200 and answer.headers["content-type"] == "application/x-ndjson"
     parts = lines(answer)
@@ -26,7 +26,7 @@ def test_a_stream_is_the_default_and_lines_of_json(serve):
     once = m.post("/api/chat", {**CHAT, "stream": False})
     assert once.headers["content-type"] == "application/json"
     assert once.json["message"]["content"] == "".join(part["message"]["content"] for part in parts)
-    # The same words as by OpenAI's API.
+    # The same words come through OpenAI's API.
     assert m.chat("a").json["choices"][0]["message"]["content"] == once.json["message"]["content"]
 
 

@@ -1,4 +1,4 @@
-"""ollama-js against Minerva, in a process of its own: see clients/ollama.mjs."""
+"""ollama-js against Minerva, in its own process: see clients/ollama.mjs."""
 import os
 import pathlib
 import subprocess

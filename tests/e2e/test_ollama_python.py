@@ -1,4 +1,4 @@
-"""ollama-python against Minerva, unchanged but for its host."""
+"""ollama-python against Minerva; only its host is changed."""
 import base64
 import json
 
@@ -42,7 +42,7 @@ def test_a_script_that_switches_models(serve):
     assert all(len(model.digest) == 64 and model.size > 0 and model.modified_at for model in listed)
     assert client.ps().models == []
 
-    # By the name that was listed, and by the model's own.
+    # By the name in the list, and by the model's own name.
     chat = client.chat(model=listed[0].model, messages=HELLO, options=SHORT)
     assert chat.message.role == "assistant" and chat.message.content and chat.model == "a:latest"
     assert chat.done and chat.done_reason == "length" and chat.eval_count == 8
@@ -93,7 +93,7 @@ def test_models_come_and_go_by_request(serve):
     harness.wait_until(lambda: m.state("a") == "parked", "it is parked after its answer")
     assert client.chat(model="a", messages=[]).done_reason == "load"
     assert m.state("a") == "hot"
-    # Its own time, until the next request says otherwise.
+    # Its own time to stay, until the next request says otherwise.
     client.chat(model="a", messages=HELLO, options=SHORT, keep_alive="50ms")
     harness.wait_until(lambda: m.state("a") == "parked", "its time is over")
     client.chat(model="a", messages=HELLO, options=SHORT, keep_alive="1h")
@@ -122,7 +122,7 @@ def brace(m):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools(serve, tool_calls, stream):
-    # Ollama's API cannot say that a tool must be called, which a random model has to be told: a preset says it.
+    # Ollama's API cannot demand a tool call, which a random model needs. So a preset demands it.
     tool_calls["config"] += '[preset."caller"]\nmodel = "a"\nset = {tool_choice = "required", parallel_tool_calls = false}\n'
     m = serve(**tool_calls)
     client = client_for(m)
@@ -131,7 +131,7 @@ def test_tools(serve, tool_calls, stream):
     parts = list(answer) if stream else [answer]
     (call,) = [call for part in parts for call in part.message.tool_calls or []]
     assert call.function.name == "get_weather" and call.function.arguments["city"] in ("Rome", "Oslo")
-    # And its result goes back.
+    # The result of the tool goes back to the model.
     messages = [*HELLO, {"role": "assistant", "tool_calls": [call]},
                 {"role": "tool", "tool_name": "get_weather", "content": "sunny"}]
     assert client.chat(model="a", messages=messages, tools=[WEATHER], options=SHORT).message.content

@@ -1,4 +1,4 @@
-"""openai-node against Minerva, in a process of its own: see clients/conversation.mjs."""
+"""openai-node against Minerva, in its own process: see clients/conversation.mjs."""
 import os
 import pathlib
 import subprocess

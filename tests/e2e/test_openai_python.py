@@ -1,4 +1,4 @@
-"""openai-python against Minerva, unchanged but for its base_url."""
+"""openai-python against Minerva; only its base_url is changed."""
 import json
 
 import openai
@@ -55,7 +55,7 @@ def test_a_script_that_switches_models(serve):
     text = client.completions.create(model="a", prompt="Once", max_tokens=4)
     assert text.choices[0].text
     cache = m.cache()
-    # a b e, then a from where it was parked, twice.
+    # a, b, e are loaded; then a is woken twice.
     assert (cache["hits"], cache["misses"], cache["evictions"]) == (2, 3, 3)
 
 
@@ -134,7 +134,7 @@ def test_errors_are_the_clients_own(serve, tmp_path, models):
     with pytest.raises(openai.PermissionDeniedError):
         client.with_options(default_headers={"Origin": "http://evil.example"}).models.list()
 
-    # Once: the client tries again what has a 5xx.
+    # Only once, although the client repeats a request that got a 5xx.
     before = m.cache()
     with pytest.raises(openai.BadRequestError) as unsupported:
         client.with_options(max_retries=2).embeddings.create(model="a", input="x")

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml documents every route of the route table, and none that is not there."""
+"""docs/openapi.yaml documents every route of the route table, and no other."""
 import re
 
 import harness
@@ -6,8 +6,8 @@ from test_route_matrix import route_table
 
 
 def documented():
-    """(method, path) -> the operation's lines, and path -> the path it only refers to. The file keeps to one layout:
-    paths by 2 spaces, methods by 4."""
+    """Returns (method, path) -> the lines of the operation, and path -> the path that it only refers to. The file keeps to
+    one layout: paths are indented by 2 spaces, methods by 4."""
     text = (harness.ROOT / "docs/openapi.yaml").read_text()
     paths = text.split("\npaths:\n", 1)[1].split("\ncomponents:\n", 1)[0]
     operations, aliases, path, lines = {}, {}, None, None
@@ -27,8 +27,8 @@ def documented():
 def test_routes_and_documentation_are_the_same():
     table = {(route["method"], route["path"]): route for route in route_table()}
     operations, aliases = documented()
-    # One that means the same as another is a line that says which.
-    # One that means the same with one method only is documented by itself.
+    # A path that means the same as another one is a single line, which names the other one.
+    # A path that means the same for one method only has its own documentation.
     own = {path for (_, path), route in table.items() if not route["same_as"]}
     assert {path: route["same_as"] for (_, path), route in table.items() if route["same_as"] and path not in own} == aliases
     for alias, path in aliases.items():

@@ -1,4 +1,4 @@
-"""The page at / and its sign-in as HTTP: files, headers, cookies. What it shows is tested in page/."""
+"""The page at / and its sign-in over HTTP: files, headers, cookies. Tests in page/ look at what it shows."""
 import gzip
 import json
 import re
@@ -111,10 +111,10 @@ def test_a_key_becomes_a_cookie(serve, models):
     for path in ("/v1/models/stats", "/v1/models", "/chat/v1/models", "/chat/props"):
         assert m.get(path).status == 401, path
         assert m.get(path, headers=cookie).status == 200, path
-    # A key that is shown counts before the cookie.
+    # A key in the request takes precedence over the cookie.
     assert m.get("/v1/models", headers={**cookie, "x-api-key": "wrong"}).status == 401
 
-    # What changes something takes the server's own page.
+    # A request that changes something must come from the server's own page.
     assert m.load("a", "").status == 401
     for headers in ({}, {"Sec-Fetch-Site": "none"}):
         assert m.post("/v1/models/a/load", headers={**cookie, **headers}).status == 401, headers

@@ -1,5 +1,5 @@
-"""Parking as users see it: an idle model leaves memory with its conversations and is back when it is asked, with real
-engines. What an engine alone does is in test_parking_engine.py."""
+"""Parking as users see it, with real engines: an idle model leaves memory with its conversations, and is back when a
+request comes. test_parking_engine.py tests an engine alone."""
 import contextlib
 import os
 import pathlib
@@ -22,14 +22,15 @@ def park(m, model, query=""):
 
 
 def parked(m, model):
-    """Parks it; it has been."""
+    """Parks the model, and checks that it is parked."""
     answer = park(m, model)
     assert answer.status == 200 and answer.json["message"] == "parked" and answer.json["state"] == "parked", answer
     return answer
 
 
 def converse(m, model, between=lambda: None):
-    """A conversation of several turns: what was said, and how many tokens of each turn were kept from the last one."""
+    """A conversation of several turns. Returns the answers, and how many tokens of each turn were kept from the last
+    one."""
     messages, said = [], []
     for turn in TURNS:
         messages.append({"role": "user", "content": turn})
@@ -46,7 +47,7 @@ def converse(m, model, between=lambda: None):
 
 @contextlib.contextmanager
 def halted(pid):
-    """It does nothing meanwhile."""
+    """Stops the process within the `with`."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -61,7 +62,7 @@ def images(m):
 
 
 def image_files(m, pid):
-    """What the process has open below the folder of the images, as paths to open it by."""
+    """The open files of the process below the folder of the images, as paths that can be opened."""
     found = []
     for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -274,7 +275,7 @@ def test_idle_ones_are_parked_and_later_unloaded(serve):
 
 
 def test_images_that_find_no_room(serve, slow_model, models):
-    """The park is refused and says why, nothing is lost, and who needs the memory gets it nevertheless."""
+    """The park is refused with a reason and nothing is lost. The request that needs the memory gets it nevertheless."""
     m = serve("--max-models", 1, config='[park]\nimages = "64KiB"\n', models={"slow": slow_model, "a": models["a"]})
     said = m.chat("slow").json["choices"][0]["message"]["content"]
     engine = m.engine("slow")
@@ -295,7 +296,7 @@ def test_a_disk_that_is_full(serve, slow_model):
     m.settle()
     engine = m.engine("slow")
     before = resource.prlimit(engine, resource.RLIMIT_FSIZE)
-    # As far as a process can tell, the disk has no room for its file.
+    # For the process, the disk has no room for the file.
     resource.prlimit(engine, resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     refused = park(m, "slow")
     assert refused.status == 409 and "cannot write its image" in refused.error["message"], refused
@@ -392,7 +393,7 @@ def test_a_request_behind_a_dying_parked_engine_is_answered(serve):
         m.use("a")
         parked(m, "a")
         os.kill(m.engine("a"), signal.SIGKILL)
-        answer = m.chat("a")  # may find it still listed, waking or already gone
+        answer = m.chat("a")  # the engine may still be listed, be waking, or be gone
         assert answer.status == 200 and answer.headers["x-minerva-cache"] in ("parked", "miss"), answer
 
 
@@ -439,7 +440,7 @@ def test_an_engine_that_does_not_park_is_replaced(serve):
 
 
 def test_a_touch_of_what_is_parked_ends_the_engine_only(serve, slow_model, models):
-    """A stray pointer of the engine's: it must not compute on what is not there."""
+    """A stray pointer in the engine: the engine must not compute with memory that is gone."""
     m = serve(models={"slow": slow_model, "a": models["a"]})
     said = m.chat("slow").json["choices"][0]["message"]["content"]
     m.use("a")
@@ -483,7 +484,7 @@ def test_nobody_finds_an_image(serve, slow_model):
         status = image.stat()
         assert stat.S_IMODE(status.st_mode) == 0o600 and status.st_nlink == 0 and status.st_uid == os.getuid()
     assert image.stat().st_blocks > 0
-    if os.getuid() == 0:  # who else could become another user?
+    if os.getuid() == 0:  # only root can become another user
         other = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "cat", str(image)],
                                capture_output=True, text=True)
         assert other.returncode != 0 and "Permission denied" in other.stderr and other.stdout == "", other

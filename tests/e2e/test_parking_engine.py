@@ -1,4 +1,4 @@
-"""Parking, by one engine alone: what it answers afterwards is what it would have answered, and what it refuses."""
+"""Parking, by one engine alone: its answers afterwards are what they would have been without; and what it refuses."""
 import os
 import resource
 import signal
@@ -10,13 +10,14 @@ from bare_engine import BareEngine, prompt, talk
 from harness import in_background
 from tiny_models import generate
 
-# Large enough that its KV cache, its repacked weights and a conversation in the host prompt cache are large blocks.
+# Large enough that the KV cache, the repacked weights and a conversation in the host prompt cache are large blocks.
 MODEL = ["--embd", "512", "--layers", "4", "--ffn", "1536", "--quant", "q4_0"]
 LONG = prompt(100, 400)
 
 
 def answer(engine):
-    """To the same words again and again: the first time is another computation (a prefill), so it does not count."""
+    """The answer to the same prompt, repeated. The first answer is another computation (a prefill), so it does not
+    count."""
     engine.complete(LONG, slot=0)
     return engine.complete(LONG, slot=0)
 
@@ -33,7 +34,7 @@ def engine(model):
 
 
 def compare(model, *flags, turns=4, slots=(0,), **kwargs):
-    """The same conversations with and without parking. Returns what each park and wake answered."""
+    """Holds the same conversations with and without parking. Returns the answers to each park and wake."""
     answers = []
     with BareEngine(model, *flags, "-np", str(len(slots)), **kwargs) as engine:
         expected = talk(engine, turns, slots)
@@ -70,11 +71,11 @@ def test_repacked_weights(model):
 
 @pytest.mark.parametrize("weights", [[], ["--no-repack"]], ids=["repacked", "mapped"])
 def test_a_part_of_its_pages_is_given_back(model, weights):
-    """And what it says afterwards is what it would have said."""
+    """The answers after a park are what they would have been without."""
     def run(parks):
         with BareEngine(model, "-np", "1", *weights) as engine:
             def park_and_wake(turn):
-                parked = engine.park(drop=turn == 0)  # so that the disk has all of it
+                parked = engine.park(drop=turn == 0)  # so that the disk has all of the image
                 if turn > 0:
                     tail = engine.drop(4 << 20)
                     assert tail["parked"] and 4 << 20 <= tail["dropped_bytes"] <= 6 << 20, (parked, tail)
@@ -241,7 +242,7 @@ def test_lines_that_mean_nothing_are_ignored(engine):
 
 
 def test_a_line_may_come_in_pieces_and_several_at_once(engine):
-    engine.park()  # it rests
+    engine.park()  # then it rests
     engine.wake()
     for piece in ("pa", "rk 5 1", "000000000000", "\nwa", "ke 7\npark 6 0\n"):
         engine.say(piece)
@@ -307,7 +308,7 @@ def test_nobody_finds_the_image(engine):
         elif state == "parked":
             engine.wake()
     engine.park()
-    # A file without links goes with its last descriptor, which is the engine's.
+    # A file without links is gone with its last descriptor, which the engine has.
     engine.process.send_signal(signal.SIGKILL)
     assert engine.end() == signal.SIGKILL
     assert os.listdir(engine.images) == []

@@ -1,4 +1,5 @@
-"""The names that clients of llama-server and llama-swap know: each answers in the shape that it has there."""
+"""The paths that clients of llama-server and llama-swap know: each answers in the shape that it has in those
+servers."""
 import email.utils
 import socket
 import time
@@ -26,7 +27,7 @@ INPUT = {"model": "e", "input": "one"}
 RESPONSE = {"model": "a", "input": "Hi", "max_output_tokens": 2}
 MESSAGE = {"model": "a", "max_tokens": 2, "messages": [{"role": "user", "content": "Hi"}]}
 
-# path -> what is asked, and a word of its answer's own shape.
+# path -> the body, and a word that only this shape of answer has.
 SHAPES = {
     "/v1/chat/completions": (CHAT, lambda a: a["choices"][0]["message"]),
     "/v1/chat/completions/input_tokens": (CHAT, lambda a: a["input_tokens"]),
@@ -107,7 +108,7 @@ def test_every_answer_has_one_date(m):
 
 
 def head(m, path):
-    """What comes back for a HEAD, to the last byte."""
+    """Everything that comes back for a HEAD."""
     with socket.create_connection(("127.0.0.1", m.port), harness.PATIENCE) as sock:
         sock.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b""

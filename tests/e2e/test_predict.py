@@ -1,4 +1,4 @@
-"""Models that are loaded before anybody asks for them, by what was asked for before."""
+"""Models that are loaded before anybody asks for them, by earlier requests."""
 from harness import wait_until
 
 CONFIG = "[predict]\npreload = true\n"

@@ -1,4 +1,4 @@
-"""Presets: one set of weights, many faces."""
+"""Presets: several names with their own settings for one set of weights."""
 import json
 import os
 import pathlib
@@ -82,7 +82,7 @@ def test_the_engine_gets_what_the_preset_makes_of_a_body(serve):
     body = json.loads(received(by_alias))
     assert (body["temperature"], body["stop"], body["seed"]) == (1, "y", 7)
     assert by_alias.headers["x-minerva-preset"] == "echo:fast"
-    # The model itself stays as it is.
+    # Requests to the model's own name stay unchanged.
     plain = m.post("/v1/chat/completions", '{"model":"echo" ,"messages":[{"content":"body"}]}',
                    headers={"Content-Type": "application/json"})
     assert received(plain) == '{"model":"echo" ,"messages":[{"content":"body"}]}'
@@ -103,7 +103,7 @@ def test_the_system_prompt_is_where_the_api_has_it(serve):
     assert sent("/v1/responses", input="Hi")["instructions"] == "Answer briefly."
     assert sent("/v1/responses", input="Hi", instructions="Mine.")["instructions"] == "Mine."
     assert sent("/v1/completions", prompt="Hi") == {"model": "echo", "prompt": "Hi"}
-    # The model's name may come from the query, and a form is no body that a preset could change.
+    # The model's name may be in the query. A form is no body that a preset could change.
     assert json.loads(received(m.post("/v1/responses?model=p", {"input": "Hi"}))) == {
         "input": "Hi", "instructions": "Answer briefly."}
     form = '--x\r\nContent-Disposition: form-data; name="model"\r\n\r\np\r\n--x--\r\n'
@@ -128,7 +128,7 @@ def test_faces_of_one_model_share_its_engine_and_its_conversations(serve):
     before = first["usage"]["prompt_tokens"]
     for model in ("warm", "short", "cold", "a"):
         timings = turn(model)["timings"]
-        # The whole conversation so far is there, but for the last words of the turn before.
+        # The whole conversation so far is in the cache, except for the last words of the turn before.
         assert timings["cache_n"] >= before - 8, (model, timings, before)
         before = timings["cache_n"] + timings["prompt_n"]
     assert first["usage"]["completion_tokens"] <= 8 and turn("short")["usage"]["completion_tokens"] <= 3
@@ -140,7 +140,7 @@ def test_a_long_body_is_rewritten_whole(serve):
     m = serve(config=ENGINE + FAST, models={})
     long = "x" * (3 << 20)
     for name in ("fast", "fast:latest"):
-        # The name comes first, and what is to be changed after all that is read before a model is asked for.
+        # The name comes first. What the preset changes comes last, and is read before the model is asked for.
         body = json.loads(received(m.post("/v1/chat/completions", {
             "model": name, "messages": [{"role": "user", "content": long}, USER], "top_k": 1})))
         assert body["messages"] == [SYSTEM, {"role": "user", "content": long}, USER]

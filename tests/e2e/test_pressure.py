@@ -1,6 +1,6 @@
-"""Another process takes the memory: idle models give theirs back before the kernel kills anybody.
+"""Another process takes the memory: idle models give their memory back before the kernel kills a process.
 
-They need a user who may make a memory cgroup, which is root on most machines; otherwise they are skipped and say so.
+The tests need a user who may make a memory cgroup, which is root on most machines. Otherwise they are skipped and say so.
 """
 import os
 import pathlib
@@ -17,7 +17,7 @@ from tiny_models import SLOW, generate
 
 MIB = 1 << 20
 
-# Takes memory as it is told: lines of "MiB seconds", the pause after each 8 MiB. Keeps it until its stdin ends.
+# Takes memory by lines of "MiB seconds"; the seconds are the pause after each 8 MiB. Keeps it until its stdin ends.
 HOG = """
 import mmap, sys, time
 content = b"x" * (8 << 20)
@@ -34,8 +34,8 @@ for line in sys.stdin:
 
 
 class MemoryGroup:
-    """A cgroup with a memory limit, of version 1 or 2, below the one this process is in or the nearest above that may
-    have one. Raises OSError or RuntimeError when there can be none."""
+    """A cgroup with a memory limit, of version 1 or 2, below this process's cgroup or the nearest parent that may have one.
+    Raises OSError or RuntimeError when there can be none."""
 
     def __init__(self, limit_mib):
         self.folder = self._make()
@@ -55,7 +55,7 @@ class MemoryGroup:
             if "memory" in controllers.split(","):
                 top, wanted = top / "memory", None
             elif controllers == "" and (top / "cgroup.subtree_control").exists():
-                wanted = "memory"  # only where the groups below get that controller
+                wanted = "memory"  # the groups below must have that controller
             else:
                 continue
             parent = top / path.lstrip("/")
@@ -78,14 +78,14 @@ class MemoryGroup:
         return int(text if name is None else re.search(rf"^{name} (\d+)$", text, re.M)[1])
 
     def enter(self):
-        """Moves the calling process into it."""
+        """Moves the calling process into the group."""
         self._put("cgroup.procs", os.getpid())
 
     def usage_mib(self):
         return self._number("memory.usage_in_bytes" if self.version1 else "memory.current") / MIB
 
     def killed(self):
-        """How many processes the kernel has killed here for want of memory."""
+        """How many processes of the group the kernel has killed for want of memory."""
         return self._number("memory.oom_control" if self.version1 else "memory.events", "oom_kill")
 
     def remove(self):
@@ -103,7 +103,7 @@ class MemoryGroup:
 
 @pytest.fixture
 def group(request):
-    """A MemoryGroup with the limit (MiB) that the test is parametrized with."""
+    """A MemoryGroup with the limit (MiB) of the test's parameter."""
     try:
         made = MemoryGroup(request.param)
     except (OSError, RuntimeError) as error:
@@ -118,7 +118,7 @@ class Hog:
                                         text=True, preexec_fn=group.enter)
 
     def take(self, mib, mib_per_second):
-        """Returns when it has them."""
+        """Returns once the process has taken that much."""
         self.process.stdin.write(f"{int(mib)} {8 / mib_per_second}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "taken\n", f"it was killed: {self.process.wait(PATIENCE)}"
@@ -148,9 +148,9 @@ def given_back(m, model):
 
 @pytest.mark.parametrize("group", [1536], indirect=True)
 def test_another_process_takes_what_idle_models_hold(group, hog, serve):
-    mark = 1536 / 16  # that is to stay free, by default
+    mark = 1536 / 16  # the default of what is to stay free
     models = {name: generate(f"pressure-{name}", [*SLOW, "--seed", str(seed)]) for seed, name in enumerate("pqrs")}
-    # The budget is no bound here: what has to be given back is known by the pressure alone.
+    # The budget is no limit here: only the pressure says what has to be given back.
     m = serve("--memory-budget", "4GiB", models=models, before_exec=group.enter)
     m.use("p", "q")
     busy = m.chat_stream("r", max_tokens=7000, ignore_eos=True)
@@ -161,8 +161,8 @@ def test_another_process_takes_what_idle_models_hold(group, hog, serve):
     available = m.metric("minerva_memory_available_bytes") / MIB
     assert m.metric("minerva_memory_shortages_total") == 0 and available > 2 * mark, available
 
-    # Three quarters of what only idle models can give. Quickly at first; then at a pace at which also a machine that is
-    # busy with other tests has its seconds.
+    # Three quarters of what the idle models can give back. Quickly at first, and then so slowly that a machine that is
+    # busy with other tests can keep pace.
     hog.take(available - 2 * mark, 1000)
     hog.take(2 * mark + 0.75 * idle, 60)
     wait_until(lambda: given_back(m, "p") and given_back(m, "q"), "both idle models have given back their memory")
@@ -170,7 +170,7 @@ def test_another_process_takes_what_idle_models_hold(group, hog, serve):
     assert m.state("r") == "hot" and m.view("r")["leases"] == 1 and m.engine("r") == engines[2]
     busy.token()
 
-    # Nothing is left to give back, and still it gets short: what is not in memory has to wait.
+    # Nothing is left to give back, and memory still gets short: a model that is not in memory has to wait.
     left = m.metric("minerva_memory_available_bytes") / MIB
     if left > mark / 2:
         hog.take(left - mark / 2, 60)
@@ -199,7 +199,7 @@ def test_page_cache_alone_is_no_shortage(group, serve):
     folder = pathlib.Path(os.environ.get("MINERVA_E2E_MODELS", ROOT / "build/e2e-models"))
     with tempfile.NamedTemporaryFile(dir=folder) as large:
         large.truncate(2048 * MIB)
-        # Twice, so that all of it has been read while the group was full.
+        # Twice, so that the whole file was read while the group was full.
         subprocess.run(["sh", "-c", 'cat "$0" "$0" > /dev/null', large.name], preexec_fn=group.enter, check=True)
         assert group.usage_mib() > 0.9 * 512, "the group is full of it"
         m.use("a")

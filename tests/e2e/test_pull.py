@@ -1,4 +1,4 @@
-"""Pulling models, from a hub on loopback that does what hubs do, and what goes wrong with them."""
+"""Pulls of models, from a hub on loopback that does what hubs do and fails as hubs do."""
 import contextlib
 import json
 import os
@@ -31,21 +31,21 @@ def hub(data):
 
 @pytest.fixture
 def puller(serve, hub):
-    """puller(config=..., env=...) -> a server without models that asks this hub."""
+    """puller(config=..., env=...) starts a server without models that asks this hub."""
     def start(*args, config="", env=None):
         return serve(*args, models={}, env={"HF_ENDPOINT": hub.url, **(env or {})}, config=f"[pull]\n{config}")
     return start
 
 
 def pull(m, name=REPO):
-    """The job as it ended."""
+    """The job at its end."""
     job = follow(m, name)
     assert job["state"] in ("done", "failed", "cancelled"), job
     return job
 
 
 def follow(m, name=REPO):
-    """The job as its stream left it."""
+    """The job in the last event of its stream."""
     answer = m.post("/v1/pull", {"model": name}, headers={"Accept": "text/event-stream"})
     assert answer.status == 200, answer
     return json.loads([line for line in answer.body.decode().splitlines() if line.startswith("data: ")][-1][len("data: "):])
@@ -84,12 +84,12 @@ def test_a_pulled_model_answers_at_once(puller, hub, data):
     assert job["size_bytes"] == job["done_bytes"] == len(data)
     assert "largest" in job["why"] and job["license"] == "apache-2.0" and job["commit"] == hub.commit
     assert m.chat(job["model_id"]).status == 200
-    # As the hub's own library and llama.cpp lay it out.
+    # The layout of the hub's own library and of llama.cpp.
     link = folder(m) / "snapshots" / hub.commit / FILE
     assert os.readlink(link) == f"../../blobs/{fake_hub.sha256(data)}"
     assert (folder(m) / "refs/main").read_text() == hub.commit
     assert (m.models_dir / ".locks" / folder(m).name / f"{fake_hub.sha256(data)}.lock").exists()
-    # What is here is not fetched again, however it is asked for.
+    # A file that is here is not fetched again, by whatever name.
     fetched = hub.count("cdn", "GET")
     for name in (REPO, f"hf.co/{REPO}:Q8_0", f"{REPO}/{FILE}", f"{hub.url}/{REPO}/resolve/main/{FILE}"):
         arrived(m, hub, data, pull(m, name))
@@ -103,14 +103,14 @@ def test_what_fits_is_chosen_with_its_companions(puller, hub):
         "m-F16.gguf": bytes(3 << 20), "m-Q4_K_M.gguf": bytes(1 << 20), "m-Q2_K.gguf": bytes(1 << 19),
         "big/m-Q8_0-00001-of-00002.gguf": bytes(1 << 20), "big/m-Q8_0-00002-of-00002.gguf": b"\1" * (1 << 20),
         "mmproj-m-F16.gguf": bytes(1 << 18), "README.md": b"hello"}
-    hub.page = 3  # the list comes in several pages
+    hub.page = 3  # the list has several pages
     m = puller("--memory-budget", "264MiB")
     listing = m.post("/v1/pull?dry_run=true", {"model": "org/many"}).json
     fits = {choice["model"]: choice["fit"] for choice in listing["data"]}
     assert fits == {"org/many:F16": "fits", "org/many:Q8_0": "fits", "org/many:Q4_K_M": "fits", "org/many:Q2_K": "fits"}
     assert listing["chosen"] == "org/many:F16" and listing["license"] == "apache-2.0"
     assert hub.count("cdn", "GET") == 0 and not list(m.models_dir.iterdir()), "a look fetches nothing"
-    # All of its parts, and the projector.
+    # All parts of the model, and the projector.
     job = pull(m, "org/many:Q8_0")
     assert job["error"]["code"] == "invalid_model" and job["done_bytes"] == job["size_bytes"], job
     snapshot = folder(m, "org/many") / "snapshots" / hub.commit
@@ -157,7 +157,7 @@ def test_lost_lines_are_gone_on_with(puller, hub, data):
     hub.fault(FILE, *(("cut", len(data) * percent // 100) for percent in (1, 50, 99)))
     arrived(m, hub, data, pull(m))
     ranges = [headers["range"] for s, method, _, headers in hub.requests if s == "cdn" and method == "GET" and "range" in headers]
-    # Each goes on where the line was cut: of what was asked for then, so much had come.
+    # Each request goes on where the line was cut: that many bytes of the last request had come.
     at, expected = 0, []
     for percent in (1, 50, 99):
         at = min(at + len(data) * percent // 100, len(data))
@@ -209,7 +209,7 @@ def test_what_is_not_right_is_not_used(puller, hub, data, fault, says):
     assert says in error["message"], error
     assert ids(m) == [] and not (folder(m) / "snapshots").exists()
     assert not (folder(m) / "blobs" / fake_hub.sha256(data)).exists()
-    # It passes: what is right then is.
+    # The fault passes: the right content is accepted then.
     arrived(m, hub, data, pull(m))
 
 
@@ -299,7 +299,7 @@ LARGE = "large-Q8_0.gguf"
 
 @pytest.fixture(scope="module")
 def large_data(data):
-    """A model in four pieces of 16 MiB, and a bit."""
+    """A model in four pieces of 16 MiB, and a little more."""
     return data + os.urandom(4 * 16 * MIB + 12345 - len(data))
 
 
@@ -315,7 +315,7 @@ def ranges_of(hub, since=0):
 
 
 def pieces_of(m):
-    """How much is there of each piece of the one part, as its map has it."""
+    """How much of each piece of the one part is there, by its map."""
     maps = list(m.models_dir.glob("**/*.minerva.incomplete.map"))
     return [size for size, in struct.iter_unpack("=Q", maps[0].read_bytes()[32:])] if maps else None
 
@@ -387,7 +387,7 @@ def test_ranges_keep_the_rate_together(puller, hub, large):
 
 
 def half_of_it(m, hub, data, begin):
-    """A pull that `begin` waits for in the background, held when half of it came; and the job."""
+    """Begins a pull in the background, and holds it when half of it has come. Yields it with the job."""
     hub.fault(FILE, ("stall", len(data) // 2))
     watching = harness.in_background(begin, m)
     assert hub.stalled.wait(harness.PATIENCE)
@@ -450,7 +450,7 @@ def test_what_another_goes_on_with_is_kept(puller, hub, data):
     same = m.post("/v1/pull", {"model": f"{REPO}:Q8_0"}).json
     assert same["id"] != job["id"] and hub.stalled.wait(harness.PATIENCE)
     assert m.delete(f"/v1/downloads/{same['id']}").status == 200
-    # Another one's turn comes after that was settled.
+    # Another pull gets its turn after the first was settled.
     hub.repos["org/second"] = {FILE: data}
     assert pull(m, "org/second")["state"] == "done"
     assert parts(m), "it is the paused one's too"
@@ -509,7 +509,7 @@ def test_a_pull_is_paused_over_a_restart(puller, hub, data):
     assert m.post(f"/v1/downloads/{job['id']}/pause").status == 200, "twice is once"
     assert watching.result()["state"] == "paused", "who watches is told"
     assert 'minerva_pulls_open{state="paused"} 1' in m.get("/metrics").body.decode()
-    # Others go on meanwhile.
+    # Other pulls go on meanwhile.
     hub.repos["org/second"] = {FILE: data}
     assert pull(m, "org/second")["state"] == "done"
     m.stop()
@@ -534,7 +534,8 @@ def test_a_pull_is_paused_over_a_restart(puller, hub, data):
 
 @contextlib.contextmanager
 def small_disk(folder):
-    """The folder on a disk of its own that takes the model, and little more; yields how to fill it."""
+    """A folder on a small disk of its own that has room for the model and little more. Yields a function that fills
+    it."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", folder], check=True)
 
@@ -554,7 +555,7 @@ def may_mount():
 
 def test_a_disk_that_gets_full(puller, hub, data):
     m = puller()
-    if not may_mount():  # the same to each write, and anyone may do it
+    if not may_mount():  # a stand-in without mounting: each write fails in the same way
         resource.prlimit(m.process.pid, resource.RLIMIT_FSIZE, (len(data) // 2, len(data) // 2))
         assert "cannot write" in failure(m)["message"]
         assert ids(m) == []
@@ -632,7 +633,7 @@ def test_ollama_pulls_too(puller, hub, data):
 
 
 class Feed:
-    """GET /models/sse, the events about one name."""
+    """GET /models/sse: the events about one name."""
 
     def __init__(self, m, model):
         connection = m.connect()
@@ -669,7 +670,7 @@ def test_llama_cpps_router_pulls_and_removes_too(puller, hub, data):
     assert m.delete(f"/models?model={REPO}:Q8_0").json == {"success": True}
     feed.until("model_remove")
     assert ids(m) == [] and not list((folder(m) / "blobs").iterdir())
-    # A download ends by /models/unload, as there.
+    # /models/unload ends a download, as in llama.cpp's router.
     hub.fault(FILE, ("stall", 1000))
     assert m.post("/models", {"model": f"{REPO}:Q8_0"}).status == 200
     assert hub.stalled.wait(harness.PATIENCE)
@@ -695,7 +696,7 @@ def test_what_was_pulled_is_removed(puller, hub, data):
     assert m.get("/v1/models/stats").json["loaded_models"] == []
     assert [blob.name for blob in (folder(m) / "blobs").iterdir()] == [fake_hub.sha256(data + b"\0")]
     assert m.delete(path).status == 404
-    # It comes again, as it came first.
+    # It can be fetched again in the same way.
     assert pull(m, f"{REPO}:Q8_0")["state"] == "done" and len(ids(m)) == 2
     assert m.request("DELETE", "/api/delete", {"model": f"hf.co/{REPO}:Q8_0"}).status == 200
     assert ids(m) == [f"{REPO}:F16"]
@@ -734,7 +735,7 @@ def test_the_command(puller, hub):
 
 
 class Terminal:
-    """The command on a terminal of its own."""
+    """Runs the command on a terminal of its own."""
 
     def __init__(self, m, *args):
         self.pid, self.fd = pty.fork()
@@ -749,7 +750,7 @@ class Terminal:
             assert readable, self.text
             try:
                 piece = os.read(self.fd, 65536).decode(errors="replace")
-            except OSError:  # its end
+            except OSError:  # the end of the terminal
                 piece = ""
             assert piece, self.text
             self.text += piece
@@ -771,7 +772,7 @@ def test_the_command_on_a_terminal(puller, hub, data):
     assert hub.stalled.wait(harness.PATIENCE)
     harness.wait_until(lambda: m.get("/v1/downloads").json["data"], "it is under way")
     [job] = m.get("/v1/downloads").json["data"]
-    terminal.until("[")  # a bar
+    terminal.until("[")  # the bar
     os.kill(terminal.pid, signal.SIGINT)
     code = terminal.end()
     assert code != 0 and "goes on" in terminal.text and f"--cancel {job['id']}" in terminal.text, terminal.text

@@ -1,5 +1,5 @@
-"""The real huggingface_hub and a pull share a cache: what one fetched, the other finds and does not fetch again. What that
-library accepts of the fake hub also proves the fake."""
+"""The real huggingface_hub and a pull share a cache: each finds what the other fetched, and does not fetch it again. This
+also proves the fake hub, by what the library accepts."""
 import os
 import pathlib
 import subprocess
@@ -19,7 +19,7 @@ def hub(models):
 
 
 def with_library(hub, cache, code, **env):
-    """What `code` prints, run with the library asking this hub and keeping this cache."""
+    """Runs `code` with the library, which asks this hub and keeps this cache. Returns what the code prints."""
     done = subprocess.run([sys.executable, "-c", f"from huggingface_hub import *\nrepo, file = {REPO!r}, {FILE!r}\n{code}"],
                           env={"PATH": os.environ["PATH"], "HOME": str(cache), "HF_ENDPOINT": hub.url,
                                "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1", **env},
@@ -39,7 +39,7 @@ def test_the_library_finds_what_was_pulled(serve, hub, no_xet):
     assert hub.count("cdn", "GET") == fetched, "nothing is fetched again"
     found = with_library(hub, m.models_dir, "print(try_to_load_from_cache(repo, file))", HF_HUB_OFFLINE="1")
     assert found == path
-    # It knows the cache for a sound one.
+    # The library finds no fault in the cache.
     assert with_library(hub, m.models_dir, "info = scan_cache_dir()\nprint(len(info.warnings), [r.repo_id for r in info.repos])"
                         ) == f"0 ['{REPO}']"
 

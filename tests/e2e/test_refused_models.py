@@ -1,4 +1,4 @@
-"""A model that cannot run is refused with its reason, and nothing is given up for it."""
+"""A model that cannot run is refused with its reason, and no other model leaves for it."""
 import pytest
 
 

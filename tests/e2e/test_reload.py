@@ -1,4 +1,4 @@
-"""A changed config and changed models folders, taken in while it runs."""
+"""A changed config and changed models folders are taken in while the server runs."""
 import os
 import signal
 
@@ -6,7 +6,7 @@ from harness import in_background, wait_until
 
 
 def write(m, text):
-    """Puts another file in the config's place, as editors do."""
+    """Puts another file in the place of the config, as editors do."""
     aside = m.folder / "minerva.toml.new"
     aside.write_text(text)
     aside.rename(m.folder / "minerva.toml")
@@ -45,7 +45,7 @@ def test_only_the_model_whose_entry_changed_gets_a_new_engine(serve):
     m.load("b")
     a, b = m.engine("a"), m.engine("b")
     reload(m, entry("a", 1024) + entry("b", 512), 'config reloaded: changed model."a"')
-    # It was in memory, so it comes back by itself.
+    # The model was in memory, so it comes back by itself.
     replaced(m, "a", a)
     assert argv(m.engine("a"), "-c") == str(1024 * 2)
     assert m.engine("b") == b and m.state("b") == "hot"
@@ -60,7 +60,7 @@ def test_new_settings_of_a_busy_model_wait_for_its_leases(serve, slow_model):
     old = m.engine("slow")
     reload(m, entry("slow", 1024), 'changed model."slow"')
     assert m.engine("slow") == old
-    # Who asks now gets the new engine; who was being answered is answered to the end.
+    # New requests get the new engine; the running one is answered to its end.
     later = in_background(m.chat, "slow")
     wait_until(lambda: m.view("slow")["waiting"] == 1, "the later request waits")
     assert stream.rest()[-1] == "[DONE]"
@@ -73,18 +73,18 @@ def test_limits_apply_at_once_and_restarts_are_named(serve):
     m = serve(config="max_models = 2\n")
     m.load("a")
     m.load("b")
-    # max_models given as 1: one has to go. The policy counts at start only.
+    # A max_models of 1: one model has to leave. The policy takes effect at the next start.
     reload(m, 'max_models = 1\npolicy = "fifo"\n[limits]\nmax_body = "2KiB"\n',
            "config reloaded: changed max_models, limits.max_body")
     assert said(m, "policy has changed: that needs a restart")
     wait_until(lambda: m.loaded() == ["b"], "the less recently used one left")
     assert m.stats()["cache"]["policy"] == "hazard"
     assert m.chat("b", "long " * 1000).status == 413
-    # Less memory than the one model needs: it leaves, and a request is told the numbers.
+    # Less memory than the one model needs: the model leaves, and a request gets the numbers.
     reload(m, 'memory_budget = "1MiB"\n', "config reloaded: changed memory_budget, max_models, limits.max_body")
     wait_until(lambda: m.loaded() == [], "nothing fits any more")
     assert m.chat("a").status == 422
-    # Flags stay stronger than the file: the log's level was given by one.
+    # Flags take precedence over the file: a flag has set the log's level.
     reload(m, 'log_level = "error"\n', "config reloaded: changed memory_budget\n")
     assert m.chat("a").status == 200
 
@@ -97,7 +97,7 @@ def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(serve):
            "the config was not reloaded, what runs stays as it is: " + str(m.folder / "minerva.toml") + ":5:1")
     assert m.engine("a") == engine and m.chat("a").status == 200
     reload(m, entry("a", 512) + "= nonsense\n", "minerva.toml:5:1: Error")
-    # Gone for a while: nothing happens until there is one again.
+    # The file is gone for a while: nothing happens until there is one again.
     (m.folder / "minerva.toml").unlink()
     os.kill(m.process.pid, signal.SIGHUP)
     wait_until(lambda: said(m, "minerva.toml: cannot be read"), "SIGHUP finds no file")
@@ -121,7 +121,7 @@ def test_entries_come_and_go(serve):
     engine = m.engine("a")
     assert m.view("a")["pinned"]
     assert m.chat("gpt").status == 200
-    # Another alias and no pin: nothing an engine knows of.
+    # Another alias, and no pin: the engine is not concerned.
     reload(m, entry("a", 512, 'aliases = ["gpt-4"]'), 'config reloaded: changed model."a"\n')
     wait_until(lambda: m.get("/v1/models/a").json["aliases"] == ["gpt-4"], "the alias is another one")
     assert m.chat("gpt-4").status == 200 and m.chat("gpt").status == 404
@@ -131,14 +131,14 @@ def test_entries_come_and_go(serve):
 def test_a_file_just_put_there_is_never_unknown(serve, models):
     m = serve()
     for i in range(20):
-        assert m.get(f"/v1/models/new{i}").status == 404  # what is not there is known not to be
+        assert m.get(f"/v1/models/new{i}").status == 404  # an unknown name is refused without a look at the folders
         m.add_model(f"new{i}", models["a"])
         assert m.get(f"/v1/models/new{i}").status == 200
     folder = m.models_dir / "publisher" / "deep"
     folder.mkdir(parents=True)
     os.link(models["b"], folder / "below.gguf")
     assert m.get("/v1/models/below").status == 200
-    # In a folder that is known by now, and without anybody asking for it.
+    # In a folder that is watched by now, and without a request.
     os.link(models["b"], folder / "beside.gguf")
     wait_until(lambda: "beside" in [d["id"] for d in m.get("/v1/models").json["data"]], "the list has it")
     (folder / "beside.gguf").unlink()

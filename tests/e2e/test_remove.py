@@ -1,4 +1,4 @@
-"""Models leave the disk: by the command, by HTTP, and what is refused."""
+"""Models' files are removed from the disk: by the command and over HTTP; and what is refused."""
 import subprocess
 
 import harness

@@ -11,7 +11,7 @@ import tiny_models
 from harness import in_background, wait_until
 
 TOKENS = 8
-# More of what model `a` is, each of which says something else.
+# Other versions of model `a`, each of which gives another answer.
 SEEDS = range(11, 16)
 
 
@@ -24,7 +24,7 @@ def editions(models):
 
 
 def place(m, name, file):
-    """Puts the file in the place of the one that is there, as deployments do."""
+    """Replaces the file by a rename, as deployments do."""
     aside = m.folder / "aside"
     shutil.copyfile(file, aside)
     aside.rename(m.models_dir / name)
@@ -51,7 +51,7 @@ def ask_streaming(m, model="x"):
 
 @pytest.fixture(scope="session")
 def said(editions):
-    """What each edition says."""
+    """The answer of each version."""
     m = harness.Minerva({f"edition{i}": file for i, file in enumerate(editions)})
     try:
         m.start()
@@ -64,7 +64,7 @@ def said(editions):
 
 
 def test_replaced_under_load(serve, editions, said):
-    """Nobody gets an error, and who asks after a replacement is answered by it or a later one."""
+    """No request fails, and one that comes after a replacement is answered by that version or a later one."""
     m = serve("--max-models", 1, models={}, extra={"x.gguf": editions[0]}, config='[queue]\nmax_per_model = 100\n')
     placed = 0
     over = threading.Event()
@@ -80,11 +80,11 @@ def test_replaced_under_load(serve, editions, said):
 
     clients = [in_background(client, ask_streaming if i % 2 else ask) for i in range(20)]
     for i, edition in enumerate(editions[1:], 1):
-        # In use by now.
+        # The clients use the model by now.
         wait_until(lambda: any(c.done for c in clients) or m.view("x") and m.view("x")["leases"] > 0, "x is in use")
         place(m, "x.gguf", edition)
         placed = i
-        # Every other time, the next one is placed before this one has answered.
+        # Every second time the next version is placed before this one has answered.
         if i % 2:
             wait_until(lambda: any(c.done for c in clients) or ask(m) == said[placed], "it answers")
     assert ask(m) == said[-1]
@@ -93,7 +93,7 @@ def test_replaced_under_load(serve, editions, said):
 
 
 def test_the_very_next_request_gets_the_new_file(serve, editions, said):
-    """Also of the same size and time, and whether or not it is idle."""
+    """Also if size and time are the same, and whether or not the model is idle."""
     m = serve(models={}, extra={"x.gguf": editions[0]})
     before = (m.models_dir / "x.gguf").stat()
     assert ask(m) == said[0]
@@ -116,13 +116,13 @@ def test_a_link_that_points_elsewhere_and_a_file_that_nobody_watches(serve, edit
     (m.folder / "link").symlink_to(blobs / "blob1")
     (m.folder / "link").rename(m.models_dir / "x.gguf")
     assert ask(m) == said[1]
-    # Behind the link, in a folder that is no models folder: within a moment, without anything to tell of it.
+    # Behind the link, in a folder that is no models folder: noticed within a moment, though nobody reports the change.
     (blobs / "blob2").rename(blobs / "blob1")
     wait_until(lambda: ask(m) == said[2], "the new file is noticed")
 
 
 def test_one_part_of_several(serve, editions, said):
-    """An older one too, than the others are."""
+    """A version that is older than the others is noticed too."""
     parts = {}
     for seed in (11, 12):
         first = tiny_models.generate(f"parts{seed}", ["--seed", str(seed), "--name", "x", "--parts", "2"], parts=2)
@@ -145,12 +145,12 @@ def test_parked_and_replaced(serve, editions, said):
     assert m.load("x", verb="park").status == 200
     engine = m.engine("x")
     place(m, "x.gguf", editions[1])
-    # By itself, and for good: it was not wanted in memory.
+    # It is stopped without a request, and for good: nobody wanted it in memory.
     wait_until(lambda: m.state("x") == "cold", "the parked engine is stopped")
     assert engine not in m.engines()
     answer = m.chat("x", max_tokens=TOKENS)
     assert words(answer) == said[1] and answer.headers["x-minerva-cache"] == "miss"
-    # And by the next request, if that is faster.
+    # Or the next request does it, if it comes first.
     assert m.load("x", verb="park").status == 200
     place(m, "x.gguf", editions[2])
     assert ask(m) == said[2]
@@ -191,7 +191,7 @@ def test_named_by_its_path(serve, editions, said):
     assert m.post("/v1/models/x/load", {"model_path": "1/2/3/deep.gguf"}).status == 200
     assert ask(m) == said[0]
     place(m, "1/2/3/deep.gguf", editions[1])
-    # So deep nothing is watched.
+    # Folders at such a depth are not watched.
     wait_until(lambda: ask(m) == said[1], "the new file is noticed")
     (folder / "deep.gguf").unlink()
     wait_until(lambda: m.chat("x").status == 404, "it is noticed that it is gone")
@@ -199,7 +199,7 @@ def test_named_by_its_path(serve, editions, said):
 
 
 def test_cut_off_while_it_answers(serve, models, slow_model):
-    """What is mapped is missing at once: the engine dies, and nothing else does."""
+    """Mapped pages of a file that was cut off are missing at once: the engine dies, and nothing else does."""
     m = serve(models={"a": models["a"]}, extra={"slow.gguf": slow_model},
               config='[model."slow"]\npath = "slow.gguf"\nweights = "mapped"\n')
     m.use("a")
@@ -212,7 +212,7 @@ def test_cut_off_while_it_answers(serve, models, slow_model):
     answer = m.chat("slow")
     assert answer.status == 422 and answer.error["code"] == "invalid_model", answer
     assert m.chat("a").headers["x-minerva-cache"] == "hit"
-    # Good again: nothing of what went wrong is held against the new file.
+    # The file is good again: the earlier failures do not count for the new file.
     place(m, "slow.gguf", slow_model)
     assert m.chat("slow").status == 200
 
@@ -229,7 +229,7 @@ def test_a_broken_file_and_its_repair(serve, editions, said):
     wait_until(lambda: not m.engines("x"), "the old engine is gone")
     place(m, "x.gguf", editions[1])
     assert ask(m) == said[1]
-    # Written to in its place, while nobody asks.
+    # The file is overwritten in place, while no request comes.
     with open(m.models_dir / "x.gguf", "r+b") as file:
         file.write(editions[2].read_bytes())
     assert ask(m) == said[2]

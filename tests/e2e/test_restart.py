@@ -13,18 +13,18 @@ UTC = datetime.timezone.utc
 
 
 def kept(m):
-    """The document in the state folder; None before there is one."""
+    """The history file in the state folder; None before there is one."""
     file = m.folder / "state/history.json"
     return json.loads(file.read_text().splitlines()[1]) if file.exists() else None
 
 
 def kept_models(m):
-    """Those that are to come back, in that order."""
+    """The models that are to come back, in that order."""
     return [model["id"] for model in kept(m)["models"] if "resident" in model]
 
 
 def wait_until_kept(m):
-    """Until a kill would cost nothing."""
+    """Waits until a kill would lose nothing."""
     def same():
         document = kept(m)
         stats = m.stats()
@@ -48,7 +48,7 @@ def start_again(m, kill=True):
 
 
 def loads(m):
-    """The models whose loads were decided on, in that order."""
+    """The models that the core decided to load, in that order."""
     decisions = reversed(m.get("/v1/decisions").json["data"])
     return [decision["model"] for decision in decisions if decision["kind"] == "load"]
 
@@ -122,7 +122,7 @@ def test_a_request_goes_first(serve, models, slow_model):
     m.process.stdout.close()
     wait_until(lambda: m.engines() == [], "every engine is gone")
     m.start()
-    # Caught on its way back: it cannot become ready.
+    # Stopped on its way back: the engine cannot become ready.
     pid = wait_until(lambda: m.engines("slow"), "it is on its way back")[0]
     os.kill(pid, signal.SIGSTOP)
     caught = m.state("slow") == "loading"
@@ -150,7 +150,7 @@ def test_who_failed_left_or_vanished_does_not_come_back(serve):
     m.process.stdout.close()
     (m.models_dir / "c.gguf").unlink()
     m.start()
-    # The least wanted one is the last to come.
+    # The least wanted model comes back last.
     wait_until(lambda: m.state("d") == "hot", "d is back")
     assert m.loaded() == ["d"] and loads(m) == ["d"]
 

@@ -1,5 +1,5 @@
-"""Every route of the route table x key x Host x Origin x content type: who gets past the door. A new route is covered
-the moment it is in the table."""
+"""Every route of the route table x key x Host x Origin x content type: which requests are let in. A new route in the table
+is covered at once."""
 import itertools
 import json
 import subprocess
@@ -28,12 +28,12 @@ TYPES = {"json": "application/json", "text": "text/plain", "form": "application/
          "upload": "multipart/form-data; boundary=x", "none": None}
 
 
-REFUSED = ("/tools", "/cors-proxy")  # to everybody
+REFUSED = ("/tools", "/cors-proxy")  # refused to everybody
 ENDLESS = ("/v1/events", "/models/sse", "/logs/stream", "/logs/stream/{id}")  # streams
 
 
 def expected(route, key, host, origin, content_type):
-    """The door's status, or None: past it."""
+    """The status of a refusal; None if the request is let in."""
     loads = route["reach"] not in (0, 2)
     may_be_linked = route["method"] == "GET" and not loads and not route["acts"]
     if host == "rebound" or origin in ("foreign", "opaque", "image") or (origin == "link" and not may_be_linked):
@@ -52,7 +52,7 @@ def expected(route, key, host, origin, content_type):
 
 
 def address(route):
-    if route["path"] == "/chat/{path}":  # what is no file of the web UI there is routed as if /chat were not there
+    if route["path"] == "/chat/{path}":  # what is no file of the web UI is routed as if /chat were not there
         return "/chat/index.html"
     if route["path"] == "/page/{path}":
         return "/page/main.js"
@@ -60,8 +60,8 @@ def address(route):
 
 
 def cases(route, number):
-    """Every key, host and origin with each route; of the content types each meets every one of the others' values over
-    the routes, and all of them are tried where they decide."""
+    """Every key, host and origin with each route. Each content type meets every value of the others over all routes, and all
+    content types are tried where they decide."""
     types = ["none"] if route["method"] == "GET" else list(TYPES)
     for at, (key, host, origin) in enumerate(itertools.product(KEYS, HOSTS, ORIGINS)):
         decides = key == "right" and host == "own" and origin in ("none", "own", "allowed")
@@ -82,7 +82,7 @@ def send(m, connection, route, key, host, origin, content_type):
     connection.request(route["method"], address(route), body, headers)
     response = connection.getresponse()
     endless = response.status == 200 and route["path"].startswith("/logs/stream")
-    if endless or response.getheader("content-type") == "text/event-stream":  # past the door
+    if endless or response.getheader("content-type") == "text/event-stream":  # let in
         connection.close()
         return harness.Answer(response.status, response.getheaders(), b"")
     return harness.Answer(response.status, response.getheaders(), response.read())

@@ -1,5 +1,5 @@
 """llama.cpp's router API, with a client that does what llama.cpp's web UI does: it asks for a load, and waits without a
-limit for an event that says exactly "loaded"; the same with an unload."""
+limit for an event that says exactly "loaded"; likewise for an unload."""
 import json
 import os
 import pathlib
@@ -17,7 +17,7 @@ class Ui:
         assert self.feed.status == 200, self.feed.read()
         assert self.feed.getheader("content-type") == "text/event-stream"
         self.buffer = b""
-        # How each model is comes first, so that a client that lost its connection has missed nothing.
+        # The state of each model comes first, so that a client that lost its connection has missed nothing.
         self.rows = {}
         listed = {entry["id"] for entry in self.models()}
         while set(self.rows) != listed:
@@ -29,7 +29,7 @@ class Ui:
         return answer.json["data"]
 
     def event(self):
-        """The next event. Records end with a blank line; their data is JSON."""
+        """The next event. A record ends with a blank line; its data are JSON."""
         while True:
             while b"\n\n" not in self.buffer:
                 piece = self.feed.read1(65536)
@@ -46,7 +46,8 @@ class Ui:
             return event
 
     def until(self, model, status):
-        """The statuses that are told of `model`, up to `status`. Raises RuntimeError where the UI shows a failure."""
+        """The statuses that are reported for `model`, up to `status`. Raises RuntimeError where the UI shows a
+        failure."""
         seen = []
         while True:
             event = self.event()
@@ -90,15 +91,15 @@ def test_load_unload_and_evictions(serve):
         loading = ui.load("a")
         assert loading[0] == "loading" and set(loading[:-1]) == {"loading"}, loading
         assert status(m, "a") == {"value": "loaded"}
-        # It is there already: another `loaded` is told.
+        # The model is loaded already: another `loaded` is sent.
         assert ui.load("a") == ["loaded"]
-        # Somebody else takes its place meanwhile.
+        # Another client's request takes its place meanwhile.
         m.use("b")
         assert ui.until("a", "unloaded") == ["unloaded"]
         assert ui.rows["b"] == "loaded" or ui.until("b", "loaded")
         assert ui.load("a")[-1] == "loaded" and ui.rows["b"] == "unloaded"
         assert ui.unload("a") == ["unloaded"]
-        # It is not there: another `unloaded` is told.
+        # The model is not loaded: another `unloaded` is sent.
         assert ui.unload("a") == ["unloaded"]
         assert m.engines() == []
         ui.close()
@@ -111,7 +112,7 @@ def test_a_parked_model_sleeps(serve):
     m.use("b")
     assert ui.until("a", "sleeping") == ["sleeping"]
     assert status(m, "a") == {"value": "sleeping"}
-    # A client that comes now is told.
+    # A client that connects now gets the state.
     late = Ui(m)
     assert late.rows["a"] == "sleeping" and late.rows["b"] == "loaded" and late.rows["c"] == "unloaded"
     assert ui.load("a")[-1] == "loaded"
@@ -178,7 +179,7 @@ def test_the_routers_own_answers(serve):
     assert m.get("/v1/stream?conv_id=x").error["code"] == "route_not_found"
     for path in ("/tools", "/cors-proxy?url=x"):
         assert m.get(path).status == m.post(path, {}).status == 403
-    # Nothing of all that was a use of a model.
+    # None of all this was a use of a model.
     assert m.loaded() == [] and m.cache()["misses"] == 0
 
 
@@ -196,13 +197,13 @@ def test_below_chat_is_what_is_elsewhere(serve):
     assert m.get("/chat/chat/v1/models", headers=key).status == 404, "once only"
     answer = m.post("/chat/v1/chat/completions", chat_body("a", max_tokens=2), headers=key)
     assert answer.status == 200 and answer.json["object"] == "chat.completion", answer
-    # This one is an API route of its own.
+    # This path is an API route of its own.
     answer = m.post("/chat/completions", chat_body("a", max_tokens=2), headers=key)
     assert answer.status == 200 and answer.json["object"] == "chat.completion", answer
 
 
 def test_the_files_of_a_built_ui(serve, tmp_path):
-    """A folder as `make ui` makes it."""
+    """A folder in the form that `make ui` makes."""
     ui = tmp_path / "ui"
     (ui / "_app/immutable").mkdir(parents=True)
     (ui / "index.html").write_text("<script>alert(1)</script>")
@@ -227,7 +228,7 @@ def test_the_files_of_a_built_ui(serve, tmp_path):
     for path in ("/chat/link.txt", "/chat/../secret", "/chat/_app/../../secret", "/chat/%2e%2e/secret", "/chat/_app"):
         assert m.get(path).status == 401, path
     assert m.post("/chat/index.html", "{}").status == 401
-    # A link to the page may be followed from anywhere; a page of others gets nothing of it.
+    # Any page may link to the page; a page of another origin cannot read anything.
     assert m.get("/chat/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate",
                                     "Sec-Fetch-Dest": "document"}).status == 200
     assert m.get("/chat/", headers={"Origin": "http://evil.example"}).status == 403

@@ -1,4 +1,4 @@
-"""What an engine can reach: nothing but its own model and its socket; and that it works so."""
+"""What an engine can reach: only its own model and its socket; and it works with that."""
 import ctypes
 import json
 import os
@@ -14,11 +14,11 @@ import harness
 
 NEEDED = {"read_self", "read_cpus", "write_null", "thread", "signal_self"}
 REFUSED = {"EPERM", "EACCES"}
-KEPT_CAPABILITIES = 1 << 1 | 1 << 2 | 1 << 14 | 1 << 23  # read any file, lock memory, priorities
+KEPT_CAPABILITIES = 1 << 1 | 1 << 2 | 1 << 14 | 1 << 23  # to read any file, lock memory, set priorities
 
 
 def sandbox_check(purpose, file, sockets=None, mode="required", read=(), **kwargs):
-    """What `minerva-engine sandbox-check` answers."""
+    """The answer of `minerva-engine sandbox-check`."""
     paths = "".join(f"read {path}\n" for path in read) + (f"sockets {sockets}\n" if sockets else "")
     done = subprocess.run([harness.ENGINE, "sandbox-check", purpose, file], capture_output=True, text=True,
                           env={"MINERVA_SANDBOX": mode, "MINERVA_SANDBOX_PATHS": paths}, timeout=harness.PATIENCE,
@@ -41,7 +41,7 @@ def sockets(tmp_path):
 
 
 def without_landlock():
-    """For Popen's preexec_fn: a seccomp filter under which landlock_create_ruleset() is not there."""
+    """For Popen's preexec_fn: a seccomp filter under which landlock_create_ruleset() does not exist."""
     PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
     LANDLOCK_CREATE_RULESET, ENOSYS = 444, 38
     code = b"".join(struct.pack("HBBI", *step) for step in [
@@ -88,7 +88,7 @@ def test_its_model_can_be_read_only(secret):
 
 
 def test_without_a_sandbox_the_same_attempts_succeed(secret, sockets):
-    """So that the tests above cannot pass because the attempts fail by themselves."""
+    """Without the sandbox the attempts succeed, so the tests above prove something."""
     attempts = json.loads(sandbox_check("serve", secret, sockets, mode="off").stdout)["attempts"]
     for name in ("read_file", "write_file", "create_file", "create_in_tmp", "remove_file", "read_passwords", "fork",
                  "signal_parent", "parents_limits", "shared_memory", "udp", "unix_datagram", "socket_pair",
@@ -134,7 +134,7 @@ def test_engines_of_a_daemon_are_in_it(serve):
         assert int(status["CapEff"], 16) & ~KEPT_CAPABILITIES == 0, status
         limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
         assert re.search(r"Max core file size +0 +0 ", limits), limits
-        # The daemon measures its engines.
+        # The daemon can measure its engines.
         assert "Pss:" in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
         environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         assert {line.split("=")[0] for line in environment if line} <= {
@@ -165,7 +165,7 @@ def test_a_kernel_without_landlock(serve):
 
 
 def test_a_picture_on_the_network_is_not_fetched(serve):
-    """A request may name a URL; the engine must not go there."""
+    """A request may name a URL; the engine must not fetch it."""
     with socket.create_server(("127.0.0.1", 0)) as trap:
         m = serve()
         url = f"http://127.0.0.1:{trap.getsockname()[1]}/x.png"

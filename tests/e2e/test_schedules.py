@@ -30,7 +30,7 @@ def clock(tmp_path):
 
 
 def come(m, clock, moment):
-    """It is a second before `moment`, and the daemon is made to look at its clock, as it does each minute."""
+    """Sets the clock to a second before `moment`, and makes the daemon look at its clock, as it does each minute."""
     clock.set(moment - datetime.timedelta(seconds=1))
     os.kill(m.process.pid, signal.SIGHUP)
 

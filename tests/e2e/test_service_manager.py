@@ -1,4 +1,4 @@
-"""A service manager (systemd's protocols): what it is told, and the sockets that it hands over."""
+"""The protocols of a service manager (systemd): what the daemon tells it, and the sockets that it hands over."""
 import contextlib
 import os
 import pathlib
@@ -41,7 +41,7 @@ def test_a_manager_that_is_gone_is_a_warning(serve, tmp_path):
     assert "the service manager is not told READY=1" in m.log()
 
 
-# Stands in for systemd: makes sockets, and becomes the daemon that gets them.
+# Plays systemd: makes sockets, and becomes the daemon that gets them.
 ACTIVATION = """
 import os, socket, sys
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range({count})]
@@ -59,7 +59,7 @@ os.execv({program!r}, [{program!r}, *arguments])
 
 @pytest.fixture
 def activated(tmp_path, monkeypatch):
-    """activated(count): the daemon is started by one that hands over so many sockets, and listens on the first."""
+    """activated(count) starts a daemon that is handed so many sockets. It listens on the first."""
     def prepare(count):
         wrapper = tmp_path / "activation"
         code = ACTIVATION.format(count=count, program=str(harness.MINERVA))
@@ -72,10 +72,10 @@ def activated(tmp_path, monkeypatch):
 def test_a_socket_of_its_address_is_taken(serve, activated):
     activated(1)
     m = serve()
-    # Had it made one of its own, it would have found the port in use.
+    # If the daemon had made its own socket, the port would have been in use.
     assert m.chat("a").status == 200
     assert "service manager" not in m.log()
-    # Its engines have none of it.
+    # Its engines have none of these sockets.
     folder = pathlib.Path(f"/proc/{m.engine('a')}/fd")
     links = []
     for fd in folder.iterdir():
@@ -93,7 +93,7 @@ def test_a_socket_that_no_setting_names_is_warned_of(serve, activated):
 
 
 def test_a_socket_that_has_the_port_is_named(tmp_path):
-    """As where minerva.socket has not the addresses of `listen`."""
+    """minerva.socket has other addresses than the config's `listen`."""
     code = f"""
 import os, socket
 with socket.create_server(("127.0.0.1", 0)) as made:

@@ -13,7 +13,7 @@ from harness import wait_until
 
 
 def program_folder(m):
-    """A folder with `minerva` in it, as the shells find it."""
+    """A folder with `minerva` in it, for the shells' PATH."""
     folder = m.folder / "bin"
     folder.mkdir(exist_ok=True)
     if not (folder / "minerva").exists():
@@ -46,7 +46,7 @@ class Shell:
         return self.seen
 
     def type(self, text, expect):
-        """Types `text` and waits until `expect` appears after that."""
+        """Types `text` and waits until `expect` appears after it."""
         start = len(self.read())
         os.write(self.terminal, text.encode())
         wait_until(lambda: expect in self.read()[start:], f"{expect!r} appears after {text!r}; seen: {self.seen[start:]!r}")
@@ -58,7 +58,7 @@ class Shell:
 
 
 def complete_at_a_prompt(shell):
-    """Types a few lines that the shell is to complete. Each is taken back with ^U."""
+    """Types a few lines for the shell to complete. ^U takes each one back."""
     shell.type("minerva unp\t", "unpin")
     shell.type("\x15minerva load zeb\t", "zebra")
     shell.type("\x15minerva serve --policy lf\t", "lfu")
@@ -68,7 +68,7 @@ def complete_at_a_prompt(shell):
 
 @pytest.fixture
 def zoo(serve, models):
-    """A server whose model and files have names that nothing else has."""
+    """A server whose model and files have names that occur nowhere else."""
     m = serve(models={"zebra": models["a"], "other:one": models["b"]})
     (m.folder / "seldom.toml").write_text("")
     return m
@@ -78,7 +78,7 @@ def test_bash(zoo):
     shell = Shell(zoo, "bash", "--norc", "--noprofile", "-i")
     shell.type("source <(minerva completion bash); echo rea''dy\n", "ready")
     complete_at_a_prompt(shell)
-    # Readline takes what stands after a colon for a word of its own.
+    # Readline takes what follows a colon for a word of its own.
     shell.type("\x15minerva load other:o\t", "other:one")
     shell.end()
 
@@ -94,7 +94,7 @@ def test_bash_offers_all_that_fit(zoo):
     assert offered("minerva load ") == ["other:one", "zebra"]
     assert offered("minerva un") == ["unload", "unpin"]
     assert offered("minerva load nothing") == []
-    assert offered("minerva load --url http://127.0.0.1:1 ") == []  # that server is not there
+    assert offered("minerva load --url http://127.0.0.1:1 ") == []  # there is no such server
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
@@ -126,16 +126,16 @@ def test_the_man_page_is_well_formed(zoo):
     file = zoo.folder / "minerva.1"
     file.write_text(page)
     if shutil.which("mandoc"):
-        # Complaints from warnings on: of style it may think what it likes.
+        # Warnings and worse count; remarks on style do not.
         lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", file], capture_output=True, text=True)
-        # It has no date: it is made by each build.
+        # The page has no date, since each build makes it.
         assert [line for line in lint.stdout.splitlines() if "missing date" not in line] == []
         shown = subprocess.run(["mandoc", "-T", "utf8", file], capture_output=True, text=True, check=True).stdout
     else:
         shown = subprocess.run(["man", "-l", file], env={**os.environ, "MANPAGER": "cat", "MANWIDTH": "100"},
                                capture_output=True, text=True, check=True).stdout
     text = ""
-    for c in shown:  # bold is a letter, a backspace, and the letter again
+    for c in shown:  # bold is: a letter, a backspace, the letter again
         text = text[:-1] if c == "\b" else text + c
     for words in ("minerva serve", "--max-models", "limits.max_body", "EXIT STATUS", "MINERVA_URL"):
         assert words in text, words

@@ -1,4 +1,4 @@
-"""SIGTERM drains: what runs may finish, nothing new begins, and the exit code is 0."""
+"""SIGTERM drains the server: running requests may finish, new ones are refused, and the exit code is 0."""
 import http.client
 import os
 import signal
@@ -28,7 +28,7 @@ def test_a_running_stream_finishes(serve, slow_model):
 
 def test_nothing_new_begins(serve, slow_model, models):
     m = serve(models={"slow": slow_model, "a": models["a"]})
-    stream = m.chat_stream("slow", max_tokens=-1)  # until its context is full
+    stream = m.chat_stream("slow", max_tokens=-1)  # until the context is full
     stream.token()
     m.terminate()
     wait_until(lambda: m.get("/ready").status == 503, "it says that it is not ready")

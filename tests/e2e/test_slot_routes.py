@@ -1,11 +1,11 @@
-"""Which routes take slots of llama.cpp's server, how many, and that nobody names one."""
+"""Which routes take slots of llama.cpp's server and how many; and that no request may pick a slot."""
 import pytest
 
 from harness import wait_until
 from test_route_matrix import route_table
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
-# Enough for every route.
+# Members for every route.
 BODY = {"messages": MESSAGES, "prompt": "Hello", "input": "Hello", "content": "Hello", "query": "Hello",
         "documents": ["Hello"], "input_prefix": "a", "input_suffix": "b", "tokens": [1], "max_tokens": 4}
 USE = 1  # Reach::kUse
@@ -38,7 +38,7 @@ def test_a_named_slot_is_refused_before_anything_moves(serve, models):
                 assert answer.error["code"] == "invalid_argument" and answer.error["param"] == "id_slot", (path, answer)
     late = m.post("/v1/chat/completions", {"model": "a", "x": "x" * 3_000_000, **BODY, "id_slot": 0})
     assert late.status == 400 and late.error["param"] == "id_slot", late
-    # Of a model whose body nothing else looks through.
+    # For a model and route for which nothing else reads the whole body.
     late = m.post("/v1/embeddings", {"model": "e", "x": "x" * 3_000_000, "input": "Hello", "id_slot": 0})
     assert late.status == 400 and late.error["param"] == "id_slot", late
     stream = m.post("/v1/chat/completions", {"model": "a", **BODY, "stream": True, "id_slot": 0})
@@ -47,7 +47,7 @@ def test_a_named_slot_is_refused_before_anything_moves(serve, models):
     for slot in (-1, None):
         assert m.post("/v1/chat/completions", {"model": "a", **BODY, "id_slot": slot}).status == 200
     assert m.post("/completion", {"model": "strips", **BODY, "id_slot": 0}).status == 200
-    assert m.post("/tokenize", {"model": "a", **BODY, "id_slot": 0}).status == 200  # a visit, which takes none
+    assert m.post("/tokenize", {"model": "a", **BODY, "id_slot": 0}).status == 200  # a visit takes no slot
 
 
 def test_visits_are_answered_while_every_slot_is_taken(serve, slow_model):
@@ -64,7 +64,7 @@ def test_visits_are_answered_while_every_slot_is_taken(serve, slow_model):
 @pytest.mark.parametrize("path, more, slots", [
     ("/v1/chat/completions", {"n": 2}, 2),
     ("/v1/completions", {"n_cmpl": 2}, 2),
-    ("/completion", {"n": 2.9}, 2),  # as the engine cuts it
+    ("/completion", {"n": 2.9}, 2),  # the engine cuts the fraction
     ("/v1/responses", {"n": 2}, 2),
     ("/v1/messages", {"n": 2}, 1),  # the engine's translation drops it
 ])

@@ -1,4 +1,5 @@
-"""An engine gets as many requests at once as it has slots; what does not run waits where other models and callers count."""
+"""An engine gets only as many requests at once as it has slots. The others wait where other models and callers
+count."""
 import pytest
 
 import harness
@@ -10,7 +11,8 @@ LONG = 150  # tokens: most of a second of the slow model
 
 @pytest.fixture
 def busy(serve, models, slow_model):
-    """A server with room for one model, whose "slow" has two slots that are taken; and the streams that take them."""
+    """A server with room for one model. Both slots of its "slow" are taken; yields it with the streams that take
+    them."""
     m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]}, config=TWO_SLOTS,
               env={"MINERVA_QUEUE_MIN_RESIDENCY": "100ms"})
     streams = [m.chat_stream("slow", max_tokens=2000) for _ in range(2)]
@@ -29,10 +31,10 @@ def slots_of(m):
 def test_a_long_line_for_one_model_does_not_hold_back_another(serve, models, slow_model):
     m = serve("--max-models", 1, models={"slow": slow_model, "a": models["a"]}, config=TWO_SLOTS,
               env={"MINERVA_QUEUE_MIN_RESIDENCY": "100ms"})
-    assert m.chat("slow", max_tokens=LONG).status == 200  # so that it is known to be slow
+    assert m.chat("slow", max_tokens=LONG).status == 200  # so that its requests are known to be slow
     line = [in_background(m.chat, "slow", max_tokens=LONG) for _ in range(16)]
     wait_until(lambda: (m.view("slow") or {}).get("waiting", 0) >= 12, "they wait")
-    assert slots_of(m)[0] == 2 and slots_of(m)[1] in (2, 4)  # twice as many where they are short
+    assert slots_of(m)[0] == 2 and slots_of(m)[1] in (2, 4)  # twice as many if its requests are short
     assert m.chat("a").status == 200
     left = sum(not call.done for call in line)
     assert left > 6, f"the other model waited until {16 - left} of the 16 before it were answered"

@@ -1,4 +1,4 @@
-"""A disk that answers when it likes holds up those who wait for it, and nobody else (tests/fakes/slow_disk.cc)."""
+"""A disk that answers late delays only those who wait for the disk (tests/fakes/slow_disk.cc)."""
 import contextlib
 import json
 
@@ -9,7 +9,7 @@ from harness import wait_until
 
 
 class SlowDisk:
-    """Of the daemons that are started with its `env`."""
+    """The disk of the daemons that are started with its `env`."""
 
     def __init__(self, folder):
         library = harness.FAKES / "slow_disk.so"
@@ -19,7 +19,7 @@ class SlowDisk:
 
     @contextlib.contextmanager
     def held(self, what):
-        """Meanwhile no `what` ("fsync", "stat") returns."""
+        """Within the `with`, no `what` ("fsync", "stat") returns."""
         (self.folder / what).touch()
         try:
             yield
@@ -33,15 +33,15 @@ def disk(tmp_path):
 
 
 def test_syncs_hold_up_no_request(serve, models, disk):
-    """State files are being synced, and a request needs what is done on other threads."""
+    """While state files are synced, a request can use the other threads."""
     m = serve(models={"a": models["a"], "b": models["b"]}, env=disk.env)
     m.use("a")
     state = m.folder / "state"
     with disk.held("fsync"):
         assert m.load("b").status == 200
-        # Which of them come first depends on what was looked at in the background.
+        # Which of them come first depends on the inspections in the background.
         wait_until(lambda: list(state.glob("*.json.new")), "one is being written")
-        m.add_model("c", models["c"])  # a request for it has the folder read
+        m.add_model("c", models["c"])  # a request for it reads the folder
         assert m.chat("c").status == 200
         assert m.chat("a").status == 200
 
@@ -50,7 +50,7 @@ def test_a_request_waits_for_the_disk_up_to_its_deadline(serve, models, disk):
     m = serve(models={"a": models["a"]}, env={**disk.env, "MINERVA_LIMITS_REQUEST_TIMEOUT": "3s"})
     wait_until(lambda: m.chat("a", max_tokens=1).status == 200, "it is served")
     with disk.held("stat"):
-        m.add_model("b", models["b"])  # so that the folder is looked at
+        m.add_model("b", models["b"])  # so that the daemon looks at the folder
         answer = m.chat("a")
         assert answer.status == 504 and answer.error["code"] == "engine_timeout", answer
         assert "limits.request_timeout" in answer.error["message"]

@@ -1,4 +1,4 @@
-"""HTTPS: the same server behind TLS, a handshake that hangs disturbs nobody, and bad files are errors at start."""
+"""HTTPS: the same server behind TLS. A handshake that hangs disturbs nobody. Bad files are errors at the start."""
 import http.client
 import json
 import socket
@@ -11,7 +11,7 @@ import harness
 
 
 def make_certificate(folder, name="server"):
-    """A certificate for localhost that is its own authority, and its key."""
+    """A self-signed certificate for localhost, and its key."""
     certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "1",
@@ -52,7 +52,7 @@ def test_requests_and_streams(serve, certificate, version):
                        {"Content-Type": "application/json"})
     stream = harness.Stream(connection, connection.getresponse())
     assert stream.status == 200 and stream.rest()[-1] == "[DONE]"
-    # A large body and a large answer: many records.
+    # A large body and a large answer: many TLS records.
     text = "word " * 100_000
     answer = ask(connect(m, certificate), "POST", "/tokenize", {"model": "a", "content": text})
     assert answer.status == 200 and len(answer.json["tokens"]) > 50_000
@@ -83,7 +83,7 @@ def test_hanging_handshakes_disturb_nobody(serve, certificate):
     for i, sock in enumerate(silent):
         sock.settimeout(harness.PATIENCE)
         if i % 2:
-            sock.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
+            sock.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a client hello
     assert ask(connect(m, certificate), "GET", "/v1/models").status == 200
     for sock in silent:
         assert sock.recv(1) == b""  # closed by the server

@@ -1,4 +1,4 @@
-"""/upstream/{id}/{path}: an engine by itself, and the routes that only operators' own programs have."""
+"""/upstream/{id}/{path}: an engine by itself, and routes that only command engines have."""
 import json
 
 import pytest
@@ -9,7 +9,7 @@ from test_route_matrix import route_table
 
 @pytest.fixture
 def m(serve, models):
-    """`m` and `org/m` are commands, `org` and `a` are llama.cpp's."""
+    """`m` and `org/m` have command engines; `org` and `a` have llama.cpp's."""
     config = (entry("m", more='default_for = ["/sdapi/v1"]') + entry("org/m") +
               '[model.org]\npath = "b.gguf"\naliases = ["org/m/alias"]\n')
     return serve(models={name: models[name] for name in ("a", "b")}, config=config)
@@ -34,7 +34,7 @@ def test_the_longest_known_id_wins(m):
     assert answer.status == 200 and answer.headers["x-minerva-model"] == "org", answer
     assert m.get("/upstream/org/health").headers["x-minerva-model"] == "org"
     for path in ("nosuch/x", "", "/m/x", "%zz/x", "%2e%2e/x", "a" * 4000, "a/" * 4000):
-        if path == "a/" * 4000:  # a model's, and no route of it
+        if path == "a/" * 4000:  # the first is the model's name; the rest is no route of it
             assert m.get("/upstream/" + path).error["code"] == "route_not_found"
             continue
         assert m.get("/upstream/" + path).error["code"] == "model_not_found", path

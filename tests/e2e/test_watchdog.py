@@ -1,4 +1,4 @@
-"""Engines that are alive and do nothing (stopped by a signal) are killed, and only what they were doing suffers."""
+"""Engines that are alive but do nothing (stopped by a signal) are killed. Only what they were doing is lost."""
 import http.client
 import os
 import signal
@@ -12,7 +12,7 @@ LONG_PROMPT = "the cat sat on the mat " * 500  # about 3,500 tokens
 
 @pytest.fixture
 def watched(serve, slow_model, models):
-    # Long enough that an engine on a crowded machine gets its turn in between.
+    # Long enough that an engine on a busy machine makes some progress in between.
     return serve(models={"slow": slow_model, "a": models["a"]}, env={"MINERVA_LIMITS_STALL_TIMEOUT": "3s"})
 
 

@@ -1,4 +1,4 @@
-"""The generated models and pictures that tests and campaigns run on; the models are kept between runs."""
+"""The generated models and pictures for tests and campaigns; the models are kept between runs."""
 import hashlib
 import os
 import pathlib
@@ -16,7 +16,7 @@ TINY = {
     "d": ["--seed", "4"],
     "e": ["--arch", "bert"],
 }
-# Large enough that a load, a prefill and an answer can be caught under way: 0.1 billion parameters.
+# Large enough that tests can meet a load, a prefill and an answer while they are under way: 0.1 billion parameters.
 SLOW = ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"]
 
 
@@ -31,7 +31,7 @@ def png(red, green, blue, side=32):
 
 
 def generate(name, options, parts=1):
-    """A model file, generated once per kind of make_gguf; the first of several parts."""
+    """A model file, generated once for each set of make_gguf's options. Of several parts it is the first."""
     program = harness.BIN_DIR / "make_gguf"
     folder = pathlib.Path(os.environ.get("MINERVA_E2E_MODELS", harness.ROOT / "build/e2e-models"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,11 +40,11 @@ def generate(name, options, parts=1):
     suffix = f"-00001-of-{parts:05}" if parts > 1 else ""
     file = folder / f"{name}-{key}{suffix}.gguf"
     if not file.exists():
-        # Tests run side by side: write aside, then rename.
+        # Several tests may run at once: so the file is written aside, and then renamed.
         with tempfile.TemporaryDirectory(dir=folder) as aside:
             made = pathlib.Path(aside) / f"{name}.gguf"
             subprocess.run([program, made, *options], check=True, capture_output=True)
-            # The one that is looked for comes last.
+            # The file that others look for comes last.
             for written in sorted(pathlib.Path(aside).iterdir(), reverse=True):
                 written.rename(folder / written.name.replace(name, f"{name}-{key}", 1))
     return file

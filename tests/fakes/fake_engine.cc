@@ -1,8 +1,8 @@
-// fake_engine: speaks the engine's protocol without a model, so that the daemon alone is what a campaign measures.
+// fake_engine: speaks the engine's protocol without a model, so that a campaign measures only the daemon.
 //
-// The "model" is a text file: SERVICE_MS FOOTPRINT_MIB. Each request takes one of `-np` slots for SERVICE_MS and is
-// answered with a small JSON object; with "stream": true in its body it gets one event and then nothing more until its
-// client goes away. `inspect FILE` tells the footprint. It ends with its stdin, as the engine does.
+// The "model" is a text file: SERVICE_MS FOOTPRINT_MIB. Each request takes one of `-np` slots for SERVICE_MS, and gets
+// a small JSON object as its answer. A request with "stream": true in its body gets one event, and then nothing until
+// its client goes away. `inspect FILE` prints the footprint. It ends with its stdin, as the engine does.
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -104,7 +104,7 @@ class FakeEngine {
   io::Loop& loop_;
   Model model_;
   unsigned free_slots_;
-  std::deque<io::Signal*> waiting_;  // of coroutines that live until they are notified
+  std::deque<io::Signal*> waiting_;  // the signals of coroutines, which live until they are notified
 };
 
 void end_with_parent() {

@@ -1,6 +1,6 @@
-// fresh_boot.so: preloaded into a program, has its steady clock start near zero, as on a machine that was booted a
-// moment ago. For machines that permit no time namespace (tests/fresh_boot.sh). FRESH_BOOT_AGO_S says how many seconds
-// the machine's own clock is ahead. System calls only, so that it works under sanitizers.
+// fresh_boot.so: preloaded into a program, it makes the program's steady clock start near zero, as on a machine that
+// was just booted. It is for machines that permit no time namespace (tests/fresh_boot.sh). FRESH_BOOT_AGO_S says how
+// many seconds the machine's own clock is ahead. It uses system calls only, so that it works under sanitizers.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -31,7 +31,7 @@ int clock_gettime(clockid_t clock, timespec* now) noexcept {
   return static_cast<int>(result);
 }
 
-// What std::condition_variable::wait_until() calls: the kernel counts by its own clock.
+// std::condition_variable::wait_until() calls this. The kernel counts by its own clock, so the time is converted.
 int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* until) {
   using Function = int (*)(pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*);
   static const auto real = reinterpret_cast<Function>(::dlsym(RTLD_NEXT, "pthread_cond_clockwait"));

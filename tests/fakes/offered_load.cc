@@ -1,10 +1,10 @@
-// offered_load: sends requests at a fixed rate whatever becomes of them (an open loop, unlike bench/loadgen, whose
-// clients wait for their answers and so never overload anything), and tells how they ended.
+// offered_load: sends requests at a fixed rate, whatever becomes of them, and prints how they ended. It is an open
+// loop; the clients of bench/loadgen wait for their answers, and so never overload anything.
 //
 // usage: offered_load HOST:PORT MODEL REQUESTS_PER_SECOND SECONDS
 // Prints one JSON object. `seconds`: until the last answer. `rejected`: 429 and 503; `broken`: no answer at all.
-// Latencies are from the first byte sent to the last one read. Not for timing-free tests: the counts are exact, the
-// rates are not.
+// Latencies count from the first byte that was sent to the last one that was read. The counts are exact, the rates are
+// not: tests must not depend on them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -40,7 +40,7 @@ class OfferedLoad {
     const TimePoint start = Clock::now();
     const auto total = static_cast<std::uint64_t>(rate * seconds);
     while (begun_ < total) {
-      // All that are due by now; a late wake-up is made up for.
+      // All requests that are due by now, so that a late wake-up loses none.
       const auto due =
           static_cast<std::uint64_t>(std::chrono::duration<double>(Clock::now() - start).count() * rate) + 1;
       for (; begun_ < std::min(due, total); ++begun_) loop_.spawn(one());
@@ -56,7 +56,7 @@ class OfferedLoad {
  private:
   io::Task<void> one() {
     bool answered = false;
-    // A kept connection may have been closed by the server just now: one more try, on a fresh one.
+    // The server may have closed a kept connection just now: this tries once more, on a fresh connection.
     for (int attempt = 0; attempt < 2 && !answered; ++attempt) {
       Connection connection = co_await take(attempt > 0);
       answered = connection && co_await exchange(std::move(connection));

@@ -1,6 +1,6 @@
-// slow_disk.so: preloaded into a daemon, has the disk answer when a test lets it. While there is a file "fsync" in the
-// folder that SLOW_DISK names, fsync() does not return; while there is "stat", a look at a model's file (*.gguf) does
-// not. System calls only, so that it works under sanitizers.
+// slow_disk.so: preloaded into a daemon, it makes the disk answer only when a test allows it. While the folder that
+// SLOW_DISK names has a file "fsync", fsync() does not return. While it has a file "stat", a look at a model's file
+// (*.gguf) does not return. It uses system calls only, so that it works under sanitizers.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

@@ -1,5 +1,6 @@
-// wall_clock.so: preloaded into a daemon, lets a test move its wall clock and nothing else. Seconds to add are in the
-// file that WALL_CLOCK_FILE names, which is read each time. System calls only, so that it works under sanitizers.
+// wall_clock.so: preloaded into a daemon, it lets a test move the daemon's wall clock and nothing else. The file that
+// WALL_CLOCK_FILE names holds the seconds to add, and is read each time. It uses system calls only, so that it works
+// under sanitizers.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>

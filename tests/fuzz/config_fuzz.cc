@@ -1,4 +1,4 @@
-// A config file. What is accepted must survive being printed (`serve --check`) and read again.
+// A config file. A config that is accepted must mean the same after it was printed (`serve --check`) and read again.
 #include "config/config.h"
 #include "fuzz/input.h"
 

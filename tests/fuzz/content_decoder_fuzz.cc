@@ -1,5 +1,5 @@
-// Bodies that say how they are encoded. Whatever comes, the pieces in which it comes change nothing, no step is larger
-// than it may be, and what comes out is never more than the ratio allows.
+// Encoded bodies. The split into pieces must change nothing, no step may be larger than the limit, and the output must
+// never be more than the ratio allows.
 #include <optional>
 #include <string>
 
@@ -11,7 +11,7 @@ using namespace minerva;  // NOLINT(google-build-using-namespace)
 namespace {
 
 struct Outcome {
-  std::string text;  // up to where it broke
+  std::string text;  // up to the place where the body is broken
   std::optional<ErrorCode> error;
 };
 
@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view name = kNames[(input.steer & 3) % 3];
   const Outcome whole = decode(name, input.text, 0);
   const Outcome pieces = decode(name, input.text, input.steer >> 2);
-  // Where it is refused differs: a ratio is looked at with each piece.
+  // The place where a body is refused may differ, since the ratio is checked with each piece.
   check(whole.error.has_value() == pieces.error.has_value() || whole.error == ErrorCode::kTooLarge ||
             pieces.error == ErrorCode::kTooLarge,
         "the pieces of a body change whether it is broken");

@@ -1,4 +1,4 @@
-// A cron expression. What is accepted has a next time from anywhere, after which there is another one.
+// A cron expression. One that is accepted has a next time after any time, and another one after that.
 #include <array>
 
 #include "fuzz/input.h"

@@ -1,11 +1,11 @@
-// What an engine hears from its daemon.
+// The lines that an engine gets from its daemon.
 #include "daemon_command.h"
 #include "fuzz/input.h"
 
 using namespace minerva;  // NOLINT(google-build-using-namespace)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  // A copy of its own, so that the sanitizer sees a read past its end.
+  // A copy, so that the sanitizer sees a read past the end.
   const std::string line(reinterpret_cast<const char*>(data), size);
   const auto command = engine::parse_daemon_command(line);
   if (!command) return 0;

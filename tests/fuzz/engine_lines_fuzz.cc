@@ -1,4 +1,4 @@
-// What an engine prints: its state lines, its log, the inspector's JSON, and its agent's answers.
+// The lines that an engine prints: its state lines, its log, the inspector's JSON, and its agent's answers.
 #include <cmath>
 
 #include "engine/agent_answer.h"

@@ -1,5 +1,5 @@
-// The history of an earlier process, whose checksum may fit by chance: what is read has to be something the core can
-// go on with.
+// The history of an earlier process, whose checksum may match by chance: the core must be able to go on with whatever
+// was read.
 #include "fuzz/input.h"
 #include "host/history_file.h"
 #include "minerva/context/context_manager.h"
@@ -18,7 +18,7 @@ void go_on(const History& history, const std::string& policy) {
   };
   for (const char* id : {"a", "b", "c"}) step(ModelAdded{.model = id});
   step(HistoryRestored{history});
-  // As many come back as fit; then somebody wants one that does not.
+  // As many models come back as fit; then a request wants one that does not fit.
   step(LeaseRequested{RequestId{1}, "c", TimePoint::max()});
   for (std::size_t i = 0; i < actions.size() && i < 100; ++i) {
     now += std::chrono::seconds(1);

@@ -1,4 +1,4 @@
-// What a client sends, over one connection: heads, bodies in every framing, several requests behind each other.
+// What a client sends over one connection: heads, bodies in every framing, several requests one after another.
 #include "fuzz/input.h"
 #include "fuzz/memory_stream.h"
 #include "io/http.h"

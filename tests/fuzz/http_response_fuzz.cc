@@ -1,4 +1,4 @@
-// What an engine answers: it reads untrusted files and prompts, so its answers are untrusted too.
+// The answers of an engine: it reads untrusted files and prompts, so its answers are untrusted too.
 #include "fuzz/input.h"
 #include "fuzz/memory_stream.h"
 #include "io/http.h"

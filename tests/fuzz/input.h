@@ -1,4 +1,4 @@
-// For fuzzing: taking an input apart, and a file that holds one.
+// For fuzz targets: splits an input, and holds one in a file.
 #pragma once
 
 #include <sys/mman.h>
@@ -14,7 +14,7 @@
 
 namespace minerva::fuzz {
 
-// The first byte steers the target (sizes of pieces, which parser); the rest is what it reads.
+// The first byte steers the target (the size of pieces, which parser). The rest is what the target reads.
 struct Input {
   std::uint8_t steer = 0;
   std::string_view text;
@@ -26,8 +26,8 @@ struct Input {
   }
 };
 
-// Calls take(piece) for pieces of `text` of at most `size` bytes (0: all at once). Each is a copy of its own, so that
-// the sanitizer sees a read past its end.
+// Calls take(piece) for pieces of `text` of at most `size` bytes (0: all at once). Each piece is a copy, so that the
+// sanitizer sees a read past its end.
 template <typename Take>
 void in_pieces(std::string_view text, std::size_t size, Take take) {
   if (size == 0) size = text.size();
@@ -38,7 +38,7 @@ void in_pieces(std::string_view text, std::size_t size, Take take) {
   }
 }
 
-// A file without a name on any disk.
+// A file in memory, without a name on any disk.
 class MemoryFile {
  public:
   explicit MemoryFile(std::string_view content) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {

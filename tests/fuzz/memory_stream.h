@@ -1,4 +1,4 @@
-// For fuzzing: a Stream whose peer has said everything ahead, and pieces of fuzzer input.
+// For fuzz targets: a Stream whose peer has sent everything ahead, in pieces of the fuzzer's input.
 //
 // Threading: one thread. Nothing ever suspends, so a coroutine over it runs to its end inside Loop::spawn.
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace minerva::fuzz {
 
-// Reads give out `input` in pieces of at most `piece` bytes, then the end of the stream. Writes are kept.
+// Reads return `input` in pieces of at most `piece` bytes, and then the end of the stream. Writes are kept.
 class MemoryStream final : public io::Stream {
  public:
   MemoryStream(std::string_view input, std::size_t piece) : input_(input), piece_(std::max<std::size_t>(piece, 1)) {}

@@ -1,5 +1,5 @@
-// The file that keeps what inspections said, whose checksum may fit by chance: what makes no sense is ignored, never a
-// reason to stop.
+// The file of inspections, whose checksum may match by chance: what makes no sense must be ignored, and must never stop
+// the daemon.
 #include "base/log.h"
 #include "catalog/metadata_store.h"
 #include "fuzz/input.h"

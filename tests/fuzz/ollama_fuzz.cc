@@ -1,5 +1,5 @@
-// Requests of Ollama's API and the engine's answers to them, as the translation reads both: what a client sent, and
-// what a model was brought to say. The first line of an input is the request; the rest is the engine's answer.
+// Requests of Ollama's API and the engine's answers to them: the translation reads both, what a client sent and what a
+// model was brought to say. The first line of an input is the request; the rest is the engine's answer.
 #include "fuzz/input.h"
 #include "ollama/chat.h"
 #include "ollama/embed.h"
@@ -22,7 +22,7 @@ void check_lines(std::string_view text, bool stream) {
   }
 }
 
-// What a client gets, "!" and the error if it is one.
+// What the client gets; for an error "!" and the error.
 std::string told(api::AnswerTranslation& answer, std::string_view text, std::size_t piece) {
   std::string out;
   std::optional<Error> error;
@@ -59,7 +59,7 @@ void try_out(const ollama::Request& request, std::string_view engine, std::size_
   check(stream || request.stream || whole.find('\n') == std::string::npos || whole.starts_with('!'),
         "an answer that is no stream has lines");
   if (!whole.starts_with('!')) check_lines(whole, stream);
-  // A refusal: each body is smaller, so that it ends.
+  // The engine refuses: each body is smaller than the last one, so that this ends.
   const Result<ollama::EngineRequest> refused = translate();
   std::size_t size = refused->body.size();
   while (const auto smaller = refused->answer->smaller_body(400, engine)) {

@@ -1,6 +1,6 @@
-// What a preset makes of a body. The first line is the preset, as JSON; the rest is the body. The rewritten text must
-// mean to a full parser what the same changes to a parsed body mean, since the engine reads the one and the config's
-// author thinks of the other.
+// A preset's changes to a body. The first line is the preset, as JSON; the rest is the body. To a full parser the
+// rewritten text must mean the same as the parsed body after the same changes: the engine reads the text, and the
+// config's author thinks of the changes.
 #include <nlohmann/json.hpp>
 
 #include "api/preset.h"
@@ -11,7 +11,7 @@ using nlohmann::json;
 
 namespace {
 
-// Nothing if the config would refuse it.
+// Nothing if the config would refuse the preset.
 std::optional<api::Preset> read_preset(std::string_view text) {
   const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return std::nullopt;
@@ -43,7 +43,7 @@ void merge(json& into, const json& value) {
   for (const auto& [name, member] : value.items()) merge(into[name], member);
 }
 
-// The same by way of a parsed body; names that mean the same and system prompts are left to the unit tests.
+// Makes the same changes in a parsed body. The unit tests cover system prompts, and names with the same meaning.
 json expected(const api::Preset& preset, json body) {
   for (const std::string& name : preset.strip) body.erase(name);
   for (const api::PresetValue& value : preset.defaults) {
@@ -78,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const json before = json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (before.is_discarded()) return 0;  // the engine will refuse it
+  if (before.is_discarded()) return 0;  // the engine refuses it
   const json after = json::parse(*rewritten, nullptr, /*allow_exceptions=*/false);
   check(after.is_object(), "a body is broken by a preset");
   api::RoutingScan again;

@@ -1,5 +1,5 @@
-// Which model a body names, and how much of an engine it takes. The scan must agree with a full parser, since the
-// engine behind it uses one: a body of which the two read different models would be run by the wrong one.
+// The model that a body names, and how much of an engine it takes. The scan must agree with a full parser, since the
+// engine uses one: otherwise the wrong model would run the request.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -49,7 +49,7 @@ void compare_slots(const nlohmann::json& json, const Outcome& outcome) {
         "the scan and the parser disagree on the number of prompts");
   const auto slot = json.find("id_slot");
   const bool any_slot = slot == json.end() || slot->is_null() || *slot == -1;
-  // A fraction may have more digits than the scan reads: it is taken for a slot then.
+  // A fraction may have more digits than the scan reads: then the scan takes it for a slot.
   const bool is_fraction = slot != json.end() && slot->is_number_float();
   check(any_slot != outcome.names_slot || is_fraction, "the scan and the parser disagree on a named slot");
 }
@@ -57,7 +57,7 @@ void compare_slots(const nlohmann::json& json, const Outcome& outcome) {
 void compare_with_full_parser(std::string_view text, const Outcome& outcome) {
   if (!outcome.accepted) return;
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return;  // the scan looks at less: the engine will refuse it
+  if (!json.is_object()) return;  // the scan checks less: the engine refuses such a body
   const auto model = json.find("model");
   const bool named = model != json.end() && model->is_string();
   check(named == outcome.model.has_value(), "the scan and the parser disagree on whether a model is named");
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool multipart = (input.steer & 1) != 0;
   std::string content_type = multipart ? "multipart/form-data; boundary=b" : "application/json";
   std::string_view body = input.text;
-  if ((input.steer & 3) == 3) {  // the content type is the client's word as well
+  if ((input.steer & 3) == 3) {  // the client also chooses the content type
     const std::size_t end = std::min(body.find('\n'), body.size());
     content_type = body.substr(0, end);
     body.remove_prefix(std::min(end + 1, body.size()));

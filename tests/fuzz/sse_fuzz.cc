@@ -1,4 +1,4 @@
-// Server-sent events: what clients of ours parse, what the relay writes, and engines' errors put into one.
+// Server-sent events: what our clients parse, what the relay writes, and the errors of engines inside of one.
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -26,7 +26,7 @@ Seen parse(std::string_view text, std::size_t piece) {
   return seen;
 }
 
-// Line ends of all kinds become "\n", as the format has it.
+// Turns line ends of all kinds into "\n", as the format says.
 std::string with_plain_line_ends(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {

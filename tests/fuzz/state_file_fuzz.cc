@@ -1,4 +1,4 @@
-// A file of the state folder: what is damaged is noticed, and what is taken is what would have been written.
+// A file of the state folder: damage must be noticed, and a file that is accepted must be one that would be written.
 #include "fuzz/input.h"
 #include "io/state_file.h"
 

@@ -1,4 +1,4 @@
-// Addresses of requests, parameters and model ids.
+// The targets of requests: paths, parameters and model ids.
 #include "api/query.h"
 #include "fuzz/input.h"
 #include "io/stream.h"

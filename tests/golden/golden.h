@@ -1,7 +1,7 @@
-// Golden files: what an answer looks like, kept beside the tests and reviewed like code.
+// Golden files: the expected answers, kept beside the tests and reviewed like code.
 //
-// A test compares its text with the file; UPDATE_GOLDEN=1 in the environment writes the files anew. MINERVA_GOLDEN_DIR
-// is defined by the build.
+// A test compares its text with the file. With UPDATE_GOLDEN=1 in the environment it writes the file anew. The build
+// defines MINERVA_GOLDEN_DIR.
 #pragma once
 
 #include <gtest/gtest.h>

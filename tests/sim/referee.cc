@@ -10,7 +10,7 @@
 namespace minerva::sim {
 namespace {
 
-// More than a turn takes by any estimate.
+// Longer than any turn takes.
 constexpr Duration kLongTurn = std::chrono::seconds(30);
 
 template <typename... Ts>
@@ -110,7 +110,7 @@ void Referee::note(const Event& event) {
                  },
                  [&](const LoadRequested& e) {
                    note_arrival(e.request, e.model);
-                   models_[e.model].deaths = 0;  // the operator wants it tried
+                   models_[e.model].deaths = 0;  // the operator wants the model tried again
                    open(e.request, {.kind = SimRequest::Kind::kLoad,
                                     .model = e.model,
                                     .deadline = e.deadline,
@@ -151,7 +151,7 @@ void Referee::note(const Event& event) {
                    if (it == models_.end() || it->second.ticket != e.ticket) return;
                    it->second.ticket = 0;  // only the first answer counts
                    if (e.footprint) it->second.inspected = *e.footprint;
-                   // An answer that nobody waits for any more is ignored.
+                   // An answer that nobody waits for is ignored.
                    const bool counts = manager_.residency(e.model, now_) == Residency::kPreparing;
                    if (!e.footprint && counts) it->second.returns = false;
                  },
@@ -187,7 +187,7 @@ void Referee::note(const Event& event) {
                    const auto it = engines_.find(e.engine);
                    if (it == engines_.end() || !it->second.resident()) return;
                    SimEngine& engine = it->second;
-                   // On its way out it holds what it holds; the figure is for its wake.
+                   // During a park the reservation stays; the new figure counts at the wake.
                    if (engine.parking == SimEngine::Parking::kUnderWay) engine.hot_footprint = e.footprint;
                    if (!engine.serving()) return;
                    engine.footprint = engine.hot_footprint = e.footprint;
@@ -212,7 +212,7 @@ void Referee::note(const Event& event) {
 
 void Referee::note_added(const ModelAdded& event) {
   SimModel& model = models_[event.model];
-  // With a model, or its file or settings, its past is forgotten.
+  // If the model, its file or its settings change, its past is forgotten.
   if (!model.known || event.outdated) model.deaths = 0;
   if (!model.known || event.pinned != model.pinned_by_catalog) model.pinned = event.pinned;
   model.pinned_by_catalog = event.pinned;
@@ -230,7 +230,7 @@ void Referee::note_added(const ModelAdded& event) {
     }
   }
   if (!event.outdated) return;
-  // What was or is being inspected says nothing about the new settings.
+  // An inspection before the change says nothing about the new settings.
   if (model.ticket != 0) ++coverage_["outdated while inspected"];
   model.ticket = 0;
   model.inspected.reset();
@@ -314,7 +314,7 @@ void Referee::restarted(const ContextOptions& options) {
   ++coverage_["restart"];
 }
 
-// Who gives up at this very moment is out of the queue already.
+// A request whose deadline is this very moment has left the queue already.
 void Referee::note_arrival(RequestId id, const ModelId& model) {
   std::size_t waiting = 0;
   std::size_t waiting_here = 0;
@@ -363,7 +363,7 @@ void Referee::end_lease(const LeaseReleased& event) {
   if (completed && !engine.dead && !looking) models_[engine.model].deaths = 0;
 }
 
-// It waits again, as if it had just come.
+// The request waits again, as if it had just come.
 void Referee::note_lost(const LeaseLost& event) {
   const auto it = requests_.find(event.request);
   if (it == requests_.end() || it->second.status != SimRequest::Status::kGranted) return;
@@ -396,14 +396,14 @@ void Referee::note_ready(SimEngine& engine) {
   for (const RequestId id : open_) {
     const SimRequest& request = requests_.at(id);
     if (request.model != engine.model || request.kind > SimRequest::Kind::kLoad) continue;
-    if (request.deadline <= now_) continue;  // gives up first
+    if (request.deadline <= now_) continue;  // its deadline comes first
     if (!request.preload) return;
     preload = true;
   }
   if (preload) {
     ++expected_.preloads;
   } else {
-    // It also comes back after an unload that was cancelled.
+    // A model also comes back after an unload that was cancelled.
     perhaps_preload_ = unasked || engine.on_guess || engine.perhaps_on_guess || models_[engine.model].was_resident;
   }
 }
@@ -455,7 +455,7 @@ void Referee::see(const Spawn& action) {
   expect(model.known && !draining_, "an engine is started for a model that is gone, or while draining");
   expect(model.inspected == action.footprint, "a model is spawned that was not inspected");
   expect(!pressure_, "a model is loaded though the machine's memory is short");
-  // Whatever else the breaker does: after two deaths in a row there is a pause.
+  // Whatever else the breaker does, there must be a pause after two deaths in a row.
   if (model.deaths >= 2) {
     expect(now_ >= model.last_death + options_.quarantine_first / 2, "a model that dies again and again is started");
     ++coverage_["tried again after a pause"];
@@ -472,19 +472,19 @@ void Referee::see(const Spawn& action) {
   ++coverage_["spawn"];
 }
 
-// By a forced load of the newcomer, or a forced park or unload of the model itself.
+// A forced load of the newcomer lifts pins, and so does a forced park or unload of the model itself.
 bool Referee::pin_was_lifted(const ModelId& model, const ModelId& newcomer) const {
   return is_open(SimRequest::Kind::kLoad, newcomer, true) || forced_out_ == model;
 }
 
-// A wanted model is a victim only after its minimum residency.
+// A wanted model may be a victim only after its minimum residency.
 void Referee::check_residency(const ModelId& model, const ModelId& newcomer) {
   const SimEngine* engine = resident(model);
   if (engine == nullptr || engine->parking == SimEngine::Parking::kParked) return;
   const bool wanted = is_open(SimRequest::Kind::kLease, model, false);
   const bool must_go = is_open(SimRequest::Kind::kLoad, newcomer, true) || !models_.at(model).known ||
                        is_open(SimRequest::Kind::kUnload, model, false);
-  // Who waits for the newcomer would wait past his deadline otherwise.
+  // The exception: a request for the newcomer would wait past its deadline otherwise.
   const bool pressing = std::any_of(requests_.begin(), requests_.end(), [&](const auto& r) {
     return r.second.status == SimRequest::Status::kOpen && r.second.kind == SimRequest::Kind::kLease &&
            r.second.model == newcomer && r.second.deadline <= now_ + kLongTurn;
@@ -494,10 +494,10 @@ void Referee::check_residency(const ModelId& model, const ModelId& newcomer) {
   if (wanted && !must_go && !settled) ++coverage_["a deadline before min_residency"];
 }
 
-// The first model that leaves for `newcomer` since it was started last begins a switch.
+// A switch begins when the first model leaves for `newcomer` after the newcomer was last started.
 void Referee::check_switches(const SimEngine& victim, const ModelId& newcomer) {
   if (newcomer.empty() || !switching_.insert(newcomer).second) return;
-  // To give up a guess is none; but the core may have counted it, as the first of those that leave.
+  // To give up a guess is no switch. But the core may have counted it, as the first model that leaves.
   if (victim.perhaps_on_guess) return;
   while (!switches_.empty() && switches_.front() + std::chrono::seconds(1) <= now_) switches_.pop_front();
   switches_.push_back(now_);
@@ -551,7 +551,7 @@ void Referee::see(const Park& action) {
            "a model is parked for nothing");
     ++coverage_[for_operator ? "parked by an operator" : "parked when idle"];
   }
-  engine.on_guess = false;  // also if it stays after all
+  engine.on_guess = false;  // even if it stays after all
   engine.parking = SimEngine::Parking::kUnderWay;
   engine.park_evicts = action.evicted;
   engine.max_image = action.max_image;
@@ -591,7 +591,7 @@ void Referee::see(const DropPages& action) {
   ++coverage_["pages make way"];
 }
 
-// All that was asked for is given back, as far as there is any.
+// All page cache that was to be given back is given back, as far as there is any.
 void Referee::check_pages() const {
   if (displaced_ == Bytes()) return;
   for (const EngineId id : live_) {
@@ -649,7 +649,7 @@ void Referee::see(const Stop& action) {
     ++expected_.evictions;
     check_victim(engine, action.victim_of);
     expect(engine.ready, "a loading model is a victim");
-    // A forced load lifts pins, and what it has lifted may go at once for smaller limits.
+    // A forced load lifts pins, and then smaller limits may take such a model at once.
     expect(!model.pinned || pin_was_lifted(action.model, action.victim_of), "a pinned model is a victim");
   }
   if (action.evicted && action.victim_of.empty()) {
@@ -743,7 +743,7 @@ void Referee::see(const Grant& action) {
   engine->second.slots_taken += request.slots;
   if (request.looking) {
     ++coverage_["look"];
-    return;  // no use
+    return;  // it is no use
   }
   ++engine->second.grants;
   engine->second.served = true;
@@ -751,7 +751,7 @@ void Referee::see(const Grant& action) {
   ++coverage_["grant"];
 }
 
-// What its engine has besides.
+// Checks the slots against the other leases of the engine.
 void Referee::check_slots(const SimRequest& request, const SimEngine& engine) {
   const SimModel& model = models_[request.model];
   if (model.slots == 0 || request.slots == 0) return;
@@ -913,7 +913,7 @@ void Referee::check_state(const Event& event) {
   if (lease != nullptr && lease->looking) {
     expect(requests_.at(lease->request).status != SimRequest::Status::kOpen, "a look has to wait");
   } else if (lease != nullptr) {
-    // A lookup for each accepted request: one that was not turned away at the door.
+    // There is one lookup for each accepted request. A request that was refused at once is not accepted.
     const SimRequest& request = requests_.at(lease->request);
     const auto code = request.rejected;
     const SimModel& asked = models_[request.model];
@@ -922,7 +922,7 @@ void Referee::check_state(const Event& event) {
     if (too_wide) ++coverage_["reject a request for too many slots"];
     const bool turned_away = too_wide || code == ErrorCode::kModelNotFound || code == ErrorCode::kDraining ||
                              code == ErrorCode::kQuarantined || code == ErrorCode::kQueueFull;
-    // Nobody is asked to wait for a load while memory is short.
+    // No request waits for a load while memory is short.
     const auto& live = models_[request.model].live;
     const bool joins = live && !engines_.at(*live).stopped;
     const bool shed = code == ErrorCode::kNoCapacity && pressure_ && request.outcome == CacheOutcome::kMiss && !joins;
@@ -970,7 +970,7 @@ void Referee::check_state(const Event& event) {
                       !is_open(SimRequest::Kind::kLease, engine.model, false) &&
                       !is_open(SimRequest::Kind::kLoad, engine.model, false);
     if (idle && model.unload_ttl > Duration::zero() && now_ >= model.last_active + model.unload_ttl) {
-      // It may have become idle in this very step.
+      // The model may have become idle in this very step.
       expect(manager_.next_timer() == now_, "a model stays that was idle for unload_ttl");
     }
   }
@@ -1001,7 +1001,7 @@ void Referee::check_state(const Event& event) {
 
 // ---- what is loaded on a guess ----
 
-// It is loaded or woken now.
+// A guess is loaded or woken now.
 void Referee::check_guess(SimEngine& engine) {
   if (is_wanted(engine.model)) return;
   engine.perhaps_on_guess = options_.prediction.preload;
@@ -1019,7 +1019,7 @@ void Referee::check_guess(SimEngine& engine) {
   ++coverage_[engine.ready ? "woken on a guess" : "loaded on a guess"];
 }
 
-// It leaves to make room.
+// The model leaves to make room.
 void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) const {
   if (!newcomer.empty() && options_.max_models == 0) {
     const SimEngine* const wakes = resident(newcomer);
@@ -1040,7 +1040,8 @@ void Referee::check_victim(const SimEngine& victim, const ModelId& newcomer) con
 }
 
 void Referee::check_guesses() {
-  // Who asked for it made it more than a guess, unless he was turned away at the door, which only the core knows.
+  // A request for the model makes it more than a guess, unless the request was refused at once, which only the core
+  // knows.
   if (arrival_ && !requests_.at(*arrival_).looking) {
     const auto it = models_.find(requests_.at(*arrival_).model);
     if (it != models_.end() && it->second.live) {
@@ -1061,7 +1062,7 @@ void Referee::check_guesses() {
   if (stats.paused) ++coverage_["guesses are paused"];
 }
 
-// Whoever follows the changes knows how each model is.
+// A reader who follows the changes must know the state of each model.
 void Referee::check_changes() {
   for (const ResidencyChange& change : manager_.changes()) {
     Residency& told = told_.try_emplace(change.model, Residency::kCold).first->second;
@@ -1070,12 +1071,13 @@ void Referee::check_changes() {
   }
   for (const auto& [id, told] : told_) {
     const Residency now = manager_.residency(id, now_);
-    const bool over = told == Residency::kQuarantined && now == Residency::kCold;  // by time alone
+    // the quarantine ended with time, which is no change
+    const bool over = told == Residency::kQuarantined && now == Residency::kCold;
     expect(now == told || over, "a model is in another state than was told");
   }
 }
 
-// What a configuration that was read while everything goes on demands.
+// What a config demands that was read while everything goes on.
 void Referee::check_configuration() {
   if (arrival_ && queue_was_full_) expect(!open_.contains(*arrival_), "a request waits in a queue that was full");
   const TimePoint armed = manager_.next_timer().value_or(TimePoint::max());

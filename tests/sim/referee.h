@@ -1,8 +1,8 @@
-// Referee: the simulator's own, independent idea of what ContextManager may do. It sees every event and every action
-// and calls broken() for whatever breaks a promise of context_manager.h.
+// Referee: the simulator's independent idea of what ContextManager may do. It sees every event and every action, and
+// calls broken() when one breaks a promise of context_manager.h.
 //
-// It is deliberately plain: no planning, only what an outsider can count (engines alive, memory they hold, requests
-// open, lookups, pins). Threading: one per schedule.
+// It is deliberately plain: it plans nothing, and only counts what an outsider can count (engines alive, the memory
+// they hold, open requests, lookups, pins). Threading: one Referee per schedule.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace minerva::sim {
 
-// A promise was broken. what(): which.
+// A promise was broken; what() says which one.
 class BrokenInvariant : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -30,10 +30,10 @@ struct SimEngine {
   TimePoint ready_since{};
   bool ready = false;
   bool can_park = false;
-  bool outdated = false;  // its settings are not the catalog's any more
+  bool outdated = false;  // the catalog has other settings for the model now
   bool stopped = false;
   bool killed = false;
-  // Its memory is on its way to the image, or there, or on its way back.
+  // The memory is on its way to the image, is there, or is on its way back.
   enum class Parking { kNo, kUnderWay, kParked, kWaking } parking = Parking::kNo;
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
@@ -44,13 +44,13 @@ struct SimEngine {
   std::set<RequestId> leases{};
   unsigned slots_taken = 0;
   std::uint64_t grants = 0;
-  bool counted_on = false;  // `grants` are those before the restart too
-  bool served = false;      // somebody, since it became hot
-  bool on_guess = false;    // nobody asked for its load or wake, nor for the model since
-  // The same, or it was to be loaded for another reason: only the core knows.
+  bool counted_on = false;  // `grants` includes those before the restart
+  bool served = false;      // it had a request since it became hot
+  bool on_guess = false;    // nobody asked for its load or wake, nor for the model since then
+  // It is on a guess, or was loaded for another reason: only the core knows.
   bool perhaps_on_guess = false;
   bool woken_on_guess = false;
-  bool touched = false;  // used, or asked to be loaded
+  bool touched = false;  // used, or an explicit load was asked for
 
   bool resident() const { return ready && !stopped && !dead; }
   bool serving() const { return resident() && parking == Parking::kNo; }
@@ -71,38 +71,39 @@ struct SimRequest {
   bool looking = false;
   UserId caller{};
   unsigned slots = 0;
-  std::size_t ahead = 0;  // requests for its model that were open when it came, but for the flood
+  std::size_t ahead = 0;  // how many requests for its model were open when it came, without those of the flooder
   TimePoint granted{};
-  std::optional<CacheOutcome> outcome{};  // as it was found at its arrival
+  std::optional<CacheOutcome> outcome{};  // how it found its model when it came
   bool aborted = false;
-  int engines_had = 0;  // grants: a retried request has two
+  int engines_had = 0;  // how many grants it got: a request that was tried again has two
   std::optional<ErrorCode> rejected{};
   EngineId engine{};
 };
 
-// The caller who sends more requests at once than are answered soon. What others wait does not depend on them.
+// The caller who sends more requests at once than can be answered soon. The waits of others must not depend on these.
 constexpr UserId kFlooder{1'000};
 
-// How often each thing happened: a simulator that never reaches a case proves nothing about it.
+// How often each thing happened. A simulator that never reaches a case proves nothing about it.
 using Coverage = std::map<std::string, std::uint64_t>;
 
 class Referee {
  public:
   Referee(ContextManager& manager, const ContextOptions& options) : manager_(manager), options_(options) {}
 
-  // One event, carried through: step, then every check. Returns the actions for the world to carry out.
+  // Plays one event: the step, and then every check. Returns the actions for the world to carry out.
   std::vector<Action> step(TimePoint now, const Event& event);
-  // From now on no lease may have waited longer than this, and once more so long for each request that was there before
-  // it and is not the flooder's; nor be shed.
+  // From now on no lease may have waited longer than `bound`, plus once more `bound` for each request that came before
+  // it and is not the flooder's. And none may be shed.
   void bound_waits(Duration bound) { wait_bound_ = bound; }
-  // From now on a model is only evicted for another after it served somebody, so that two cannot evict each other
-  // without end.
+  // From now on a model may be evicted for another one only after it has served a request, so that two models cannot
+  // evict each other without end.
   void demand_progress() { progress_demanded_ = true; }
-  // What the core wants kept, after a look at it.
+  // The core's history, after a check of it.
   History history();
-  // The process ended, and with it all engines and connections: the core is a new one, with the first options.
+  // The process has ended, and with it all engines and connections. The core is a new one, with the options of the
+  // start.
   void restarted(const ContextOptions& options);
-  // Nothing is left to happen: nothing may be open, nor a lease held.
+  // Nothing will happen any more: no request may be open, and no lease held.
   void check_finished() const;
 
   const std::map<EngineId, SimEngine>& engines() const { return engines_; }
@@ -114,7 +115,7 @@ class Referee {
  private:
   struct SimModel {
     bool known = false;
-    bool eager = false;  // ever
+    bool eager = false;  // at any time so far
     bool pinned = false;
     bool pinned_by_catalog = false;
     Duration ttl{};
@@ -129,8 +130,8 @@ class Referee {
     std::optional<Footprint> inspected;  // the answer to it, until used
     std::optional<EngineId> live;        // at most one
     unsigned slots = 0;
-    bool perhaps_quick = false;  // some request of it may have taken less than 300 ms
-    int deaths = 0;              // in a row, by itself, with nothing served in between
+    bool perhaps_quick = false;  // a request for it may have taken less than 300 ms
+    int deaths = 0;              // in a row, without a request served in between
     TimePoint last_death{};
   };
 
@@ -146,13 +147,13 @@ class Referee {
   void end_lease(const LeaseReleased& event);
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
-  // nullptr if it is not resident.
+  // nullptr if the model is not resident.
   const SimEngine* resident(const ModelId& model) const;
   void note_parked(const EngineParked& event, SimEngine& engine);
   void note_woken(const EngineWoken& event, SimEngine& engine);
   Bytes cached_by_models() const;
   void check_pages() const;
-  // An empty `model`: any.
+  // Whether such a request is open. An empty `model` means any model.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
   bool is_wanted(const ModelId& model) const {
     return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
@@ -175,7 +176,7 @@ class Referee {
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
   void see(const Grant& action);
   void check_slots(const SimRequest& request, const SimEngine& engine);
-  // Requests for it that are open and not the flooder's.
+  // How many requests for the model are open, without those of the flooder.
   std::size_t count_ahead(const ModelId& model) const;
   void see(const Done& action);
   void see(const Reject& action);
@@ -197,32 +198,33 @@ class Referee {
   ContextOptions options_;
   TimePoint now_{};
   std::map<ModelId, SimModel> models_;
-  std::map<EngineId, SimEngine> engines_;  // all ever
+  std::map<EngineId, SimEngine> engines_;  // all engines so far
   std::set<EngineId> live_;
-  std::map<RequestId, SimRequest> requests_;  // all ever
+  std::map<RequestId, SimRequest> requests_;  // all requests so far
   std::set<RequestId> open_;
   std::multiset<TimePoint> deadlines_;  // of open leases and loads
   std::size_t open_wanting_ = 0;        // open leases and loads
   std::size_t open_forced_ = 0;
-  bool force_seen_ = false;           // an open forced call, or one in the step under way
-  std::optional<RequestId> arrival_;  // the lease or load that the step under way is about
-  bool queue_was_full_ = false;       // when it came
+  bool force_seen_ = false;           // a forced call is open, or came in this step
+  std::optional<RequestId> arrival_;  // the lease or load that this step is about
+  bool queue_was_full_ = false;       // when that request came
   std::size_t open_leases_ = 0;
   std::size_t granted_ = 0;
   RequestCounts counts_;
   bool progress_demanded_ = false;
   bool draining_ = false;
-  std::set<ModelId> switching_;     // others left for it since it was started last
-  std::deque<TimePoint> switches_;  // of the last second
-  ModelId forced_out_;              // by the event of the step under way; empty if none
+  std::set<ModelId> switching_;     // models for which others left since they were last started
+  std::deque<TimePoint> switches_;  // within the last second
+  ModelId forced_out_;              // the model that this step's event forces out; empty if none
   bool pressure_ = false;
-  bool clears_images_ = false;  // the step under way
-  bool pressure_seen_ = false;  // now, or in the step under way
-  Bytes displaced_;  // of models' pages, by the one that woke in the step under way, and given back by nobody yet
+  bool clears_images_ = false;  // in this step
+  bool pressure_seen_ = false;  // now, or in this step
+  Bytes displaced_;  // pages of models that the wake of this step displaced, and that nobody has given back yet
   TimePoint drain_deadline_{};
-  std::map<ModelId, Residency> told_;  // as the changes told so far say
+  std::map<ModelId, Residency> told_;  // the state of each model, by the changes so far
   CacheStats expected_;
-  bool perhaps_preload_ = false;  // nobody waited for what became ready, so only the core knows
+  // nobody waited for the model that became ready, so only the core knows why it was loaded
+  bool perhaps_preload_ = false;
   Duration wait_bound_ = Duration::max();
   Coverage coverage_;
 };

@@ -1,4 +1,5 @@
-// minerva_sim: plays many schedules, or one with its whole log. Exit code 0: all invariants held; 1: one was broken.
+// minerva_sim: plays many schedules, or one schedule with its whole log. Exit code 0: all invariants held; 1: one was
+// broken.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -12,7 +13,7 @@
 
 namespace {
 
-// The last lines of a replay, which is where it went wrong.
+// The last lines of a replay, where the fault is.
 std::string_view tail(std::string_view log, int lines) {
   std::size_t start = log.size();
   for (int i = 0; i <= lines && start != std::string_view::npos && start > 0; ++i) start = log.rfind('\n', start - 1);

@@ -1,5 +1,5 @@
-// A moderate number of schedules, and that the simulator itself is worth something: it repeats exactly, and it reaches
-// every kind of thing that can happen.
+// Plays a moderate number of schedules. Also tests that the simulator is worth something: it repeats exactly, and
+// reaches every kind of thing that can happen.
 #include <gtest/gtest.h>
 
 #include "sim/simulator.h"

@@ -18,7 +18,8 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kClientsForALook = 4;
 constexpr auto kLook = milliseconds(2);
-constexpr auto kSlow = milliseconds(300);  // a request that gives its engine no more of them than it has slots
+// a request that takes so long gives its engine no more requests than it has slots
+constexpr auto kSlow = milliseconds(300);
 constexpr Duration kInspectMax = milliseconds(200);
 constexpr Duration kLoadMax = seconds(3);
 constexpr Duration kStopMax = seconds(1);
@@ -29,22 +30,22 @@ constexpr Duration kStallMax = seconds(3);         // until a hanging engine is 
 constexpr Duration kWatchMax = milliseconds(500);  // until a replaced file is noticed by itself
 constexpr std::uint64_t kMaxEvents = 200'000;
 
-// What a schedule is made of. Calm ones have no faults and no operator, so that waiting can be bounded.
+// The properties of a schedule. A calm schedule has no faults and no operator, so that waits have a bound.
 struct Profile {
   bool calm = false;
-  bool urgent = false;  // calm, with steady traffic of high priority on all models but one
-  bool flood = false;   // calm, with few slots and a caller who sends hundreds of requests for one model
+  bool urgent = false;  // calm, with steady traffic of high priority for all models but one
+  bool flood = false;   // calm, with few slots, and a caller who sends hundreds of requests for one model
   int models = 4;
   int arrivals = 60;
   Duration span = seconds(20);
-  double fault = 0.1;      // of an inspection or an engine to misbehave
-  double operators = 0.2;  // of an arrival to be an operator's call
-  double leave = 0.1;      // of a client to go away
-  double poison = 0;       // of a request to kill the engine it gets
-  double restarts = 0;     // of an operator's call to be the end of the process
-  double parks = 0;        // of an engine to be one that can be parked
-  double schedules = 0;    // of a model to be preloaded and unloaded at set times
-  double replaced = 0;     // of a file to be replaced while something is done with it
+  double fault = 0.1;      // that an inspection or an engine misbehaves
+  double operators = 0.2;  // that an arrival is an operator's call
+  double leave = 0.1;      // that a client goes away
+  double poison = 0;       // that a request kills its engine
+  double restarts = 0;     // that an operator's call is the end of the process
+  double parks = 0;        // that an engine can be parked
+  double schedules = 0;    // that a model is preloaded and unloaded at set times
+  double replaced = 0;     // that a file is replaced while something is done with it
   ContextOptions options;
   std::string policy;
 };
@@ -75,13 +76,13 @@ class World {
   bool faulty() { return !settling_ && !profile_.calm && chance(profile_.fault); }
 
   // ---- the course of things ----
-  // Of this process: it does not happen any more after a restart.
+  // Plans something within this process: after a restart it does not happen.
   void at(Duration delay, std::function<void()> what) {
     outside(delay, [this, life = life_, what = std::move(what)] {
       if (life == life_) what();
     });
   }
-  // Whoever is the process then.
+  // Plans something that happens in whichever process there is then.
   void outside(Duration delay, std::function<void()> what) { agenda_.emplace(now_ + delay, std::move(what)); }
   void deliver(const Event& event);
   bool run_until(TimePoint end);
@@ -99,25 +100,25 @@ class World {
   void configuration_changes();
   void change_limits(Bytes budget, std::size_t max_models);
   void restart();
-  // Events nobody expects: they must change nothing, or do no harm.
+  // An event that nobody expects: it must change nothing, or do no harm.
   void stray_event();
   ParkingLimits some_parking_limits();
   ModelAdded some_entry(const ModelId& model);
-  // The catalog has this entry from now on, or no longer.
+  // The catalog has this entry from now on.
   void add(ModelAdded entry);
   void remove(const ModelId& model);
-  // Perhaps, some time before `within` has passed. `doing`: what is done with it then.
+  // Perhaps replaces the model's file before `within` has passed. `doing`: what is done with the file meanwhile.
   void perhaps_replace_file(const ModelId& model, Duration within, const char* doing);
-  // The catalog looks at the file. `by`: who has it look.
+  // The catalog looks at the file. `by`: who made it look.
   void look_at_file(const ModelId& model, const char* by);
   bool runs_another_file(const ModelId& model) const;
   void steady_traffic(const ModelId& model, TimePoint end);
   void plan_flood();
   unsigned some_slots(const ModelId& model);
   void release(RequestId request, LeaseEnd end);
-  // Its answer is complete, if its engine still works.
+  // The request's answer is complete, if its engine still works.
   void answered(RequestId request, LeaseEnd end);
-  // Its engine is dead.
+  // The request notices that its engine is dead.
   void notices_death(RequestId request, EngineId engine);
 
   // ---- what the caller does with actions ----
@@ -153,7 +154,7 @@ class World {
   std::multimap<TimePoint, std::function<void()>> agenda_;  // equal times: in the order they were planned
   std::uint64_t steps_ = 0;
   std::uint64_t next_request_ = 1;
-  bool settling_ = false;  // faults and arrivals are over
+  bool settling_ = false;  // there are no more faults and arrivals
   bool draining_ = false;
   std::uint64_t life_ = 0;
   History kept_;  // the core's, as it was when it was saved last
@@ -162,13 +163,13 @@ class World {
   std::set<RequestId> poison_;
   Duration longest_wait_{};  // in a calm schedule
 
-  // A model's file: which one it is, counted.
-  std::map<ModelId, int> file_;     // on disk
-  std::map<ModelId, int> known_;    // to the catalog
-  std::map<EngineId, int> spec_;    // that was known when the engine was started
-  std::map<EngineId, int> read_;    // by the engine, when it began to load
-  std::set<EngineId> torn_;         // whose file was replaced while they read it: they may have a part of each
-  std::map<RequestId, int> asked_;  // that was there when the request came
+  // The versions of a model's file, as numbers.
+  std::map<ModelId, int> file_;   // on disk
+  std::map<ModelId, int> known_;  // that the catalog knows
+  std::map<EngineId, int> spec_;  // that was known when the engine was started
+  std::map<EngineId, int> read_;  // that the engine read when it began to load
+  std::set<EngineId> torn_;  // engines whose file was replaced while they read it: they may have a part of each version
+  std::map<RequestId, int> asked_;  // that was on disk when the request came
   std::map<ModelId, EngineId> latest_engine_;
   std::map<ModelId, ModelAdded> catalog_;
   Coverage coverage_;
@@ -182,7 +183,7 @@ Profile World::make_profile() {
   p.span = between(seconds(2), seconds(30));
   p.fault = chance(0.3) ? 0.0 : static_cast<double>(pick(40)) / 100;
   if (p.calm) {
-    // Few models and a long time, so that whoever starves does so beyond the bound.
+    // Few models and a long time, so that a model that starves does so beyond the bound.
     if (p.models > 2) p.models = 2 + static_cast<int>(pick(3));
     p.span = seconds(60);
   }
@@ -225,7 +226,7 @@ Profile World::make_profile() {
 }
 
 ModelId World::any_model() {
-  // Some are asked for more often, and now and then one that does not exist.
+  // Some models are asked for more often; now and then a request names one that does not exist.
   if (!profile_.calm && chance(0.02)) return "nobody";
   const std::uint64_t models = static_cast<std::uint64_t>(profile_.models);
   return model_name(std::min(pick(models), pick(models)));
@@ -246,13 +247,13 @@ void World::deliver(const Event& event) {
   if (profile_.restarts > 0 && chance(0.1)) kept_ = referee_.history();
 }
 
-// True if nothing is left to do before `end`.
+// Whether nothing is left to do before `end`.
 bool World::run_until(TimePoint end) {
   while (true) {
     expect(steps_ < kMaxEvents, "the schedule does not come to an end");
     const TimePoint next = agenda_.empty() ? TimePoint::max() : agenda_.begin()->first;
     TimePoint timer = manager_.next_timer().value_or(TimePoint::max());
-    // A busy caller's timers are late.
+    // The timers of a busy process are late.
     if (timer < next && timer > now_ && chance(0.3)) timer += milliseconds(static_cast<std::int64_t>(pick(40)));
     if (std::min(next, timer) > end) {
       now_ = std::max(now_, end);
@@ -295,7 +296,7 @@ ScheduleResult World::play() {
 void World::plan_arrivals() {
   for (int i = 0; i < profile_.models; ++i) {
     const ModelId id = model_name(static_cast<std::uint64_t>(i));
-    // A calm schedule asks for nothing that cannot be had.
+    // A calm schedule asks for nothing that is impossible.
     const std::uint64_t most = profile_.calm ? 4 : 8;
     footprints_[id] = some_footprint(most);
     add(profile_.calm ? ModelAdded{.model = id, .slots = profile_.flood ? 1 + static_cast<unsigned>(pick(3)) : 0}
@@ -308,14 +309,14 @@ void World::plan_arrivals() {
   }
   const TimePoint end = now_ + profile_.span;
   if (profile_.calm) {
-    // The longest way in: everybody else has a turn before, each of which drains, stops, inspects and loads.
-    // A switch may have to wait for as many as there may be in a second.
+    // The longest wait: all other models have a turn first, and in each turn a model drains, stops, is inspected and
+    // loads. A switch may also have to wait because of the limit on switches per second.
     const Duration turn =
         kLeaseMax + profile_.options.min_residency + kParkMax + kStopMax + kInspectMax + kLoadMax + seconds(1);
-    // Whoever came later, but no more than this, may have gone first.
+    // A later request may have gone first, but only if it came within this time.
     longest_wait_ = (profile_.models + 1) * turn + 2 * profile_.options.head_start;
     referee_.bound_waits(longest_wait_);
-    // Two that take turns all the time, with room for one perhaps; or some of several.
+    // Two models that take turns all the time, perhaps with room for one; or a few of several.
     const auto models = static_cast<std::uint64_t>(profile_.models);
     const std::uint64_t busy = profile_.urgent ? models - 1 : profile_.models == 2 ? 2 : pick(models);
     if (profile_.leave == 0) referee_.demand_progress();
@@ -343,7 +344,7 @@ void World::plan_flood() {
   });
 }
 
-// Faults stop, operators undo what is in the way, and everything must come to an end by itself.
+// Faults stop, operators undo what is in the way, and everything must end by itself.
 void World::settle() {
   settling_ = true;
   profile_.leave = 0;
@@ -354,7 +355,7 @@ void World::settle() {
     options_.prediction = prediction;
     deliver(OptionsChanged{options_});
     for (const ModelView& model : manager_.models(now_)) {
-      // A ttl would go on for ever where an image finds no room.
+      // A ttl would be tried again for ever if an image finds no room.
       add(ModelAdded{.model = model.id});
       deliver(PinRequested{new_request(), model.id, false});
     }
@@ -374,7 +375,7 @@ void World::settle() {
 // ---- callers ----
 
 TimePoint World::some_deadline() {
-  // The configured maximum wait: nobody may be shed.
+  // The longest wait that the bound allows: no request may be shed.
   if (profile_.calm && !profile_.flood && !settling_) return now_ + longest_wait_;
   if (settling_ || profile_.flood || chance(0.5)) return now_ + std::chrono::hours(10);
   if (chance(0.05)) return chance(0.5) ? now_ : TimePoint::max();
@@ -382,7 +383,7 @@ TimePoint World::some_deadline() {
 }
 
 Caller World::some_caller() {
-  // Each request is another's, so that all but the flooder's are single ones.
+  // Each request has its own caller, so that only the flooder has several.
   if (profile_.flood) return {UserId{2'000 + next_request_}, Priority::kNormal};
   return {UserId{1 + pick(4)}, profile_.urgent || chance(0.5) ? Priority::kNormal : static_cast<Priority>(pick(3))};
 }
@@ -415,13 +416,13 @@ void World::client_arrives(const ModelId& model, Caller caller) {
   deliver(LeaseRequested{request, model, some_deadline(), caller, /*looking=*/false, some_slots(model)});
   if (static_cast<std::uint64_t>(request) % kClientsForALook != 0) return;
   const RequestId look = new_request();
-  asked_[look] = 0;  // at whatever its engine has
+  asked_[look] = 0;  // a look is answered by whatever version its engine has
   deliver(LeaseRequested{look, model, TimePoint::max(), caller, /*looking=*/true});
 }
 
 void World::steady_traffic(const ModelId& model, TimePoint end) {
   if (now_ >= end) return;
-  // Queues hold what comes while all others have a turn.
+  // The queues are long enough for what comes while all others have a turn.
   outside(between(milliseconds(1), milliseconds(400) * std::max(2, profile_.models)), [this, model, end] {
     client_arrives(model, profile_.urgent ? Caller{UserId{1}, Priority::kHigh} : some_caller());
     steady_traffic(model, end);
@@ -492,7 +493,7 @@ void World::operator_calls() {
     at(between(Duration::zero(), seconds(3)), [=, this] { deliver(RequestCancelled{request}); });
 }
 
-// As the timetable does: it asks for no more than what is idle, and unloads nothing that is in use.
+// As the timetable does: it loads only into free room, and unloads nothing that is in use.
 void World::follow_schedule(const ModelId& model, Duration period) {
   if (settling_) return;
   at(period, [=, this] {
@@ -590,7 +591,7 @@ bool World::runs_another_file(const ModelId& model) const {
   return spec_.at(engine->second) != (known == known_.end() ? 0 : known->second);
 }
 
-// A new configuration is read while everything goes on.
+// A new config is read while everything goes on.
 void World::configuration_changes() {
   for (int i = 0; i < profile_.models; ++i) {
     const ModelId id = model_name(static_cast<std::uint64_t>(i));
@@ -630,7 +631,7 @@ void World::change_limits(Bytes budget, std::size_t max_models) {
   deliver(OptionsChanged{options_});
 }
 
-// The process ends, however: killed, or after a drain. The next one has what was saved, some time later.
+// The process ends by a kill or after a drain. The next one starts some time later with what was saved.
 void World::restart() {
   ++life_;
   manager_ = ContextManager(profile_.options, make_policy(profile_.policy).value());
@@ -646,7 +647,7 @@ void World::restart() {
   known_ = file_;
   if (chance(0.3)) now_ += between(Duration::zero(), seconds(60));
   for (int i = 0; i < profile_.models; ++i) {
-    if (chance(0.1)) continue;  // its file is gone
+    if (chance(0.1)) continue;  // the model's file is gone
     add(some_entry(model_name(static_cast<std::uint64_t>(i))));
   }
   deliver(HistoryRestored{kept_, /*bring_back=*/chance(0.9)});
@@ -704,7 +705,7 @@ void World::carry_out(const Inspect& action) {
   }
   const Footprint footprint = footprint_of(action.model);
   at(delay, [=, this] { deliver(Inspected{action.model, action.ticket, footprint}); });
-  // And once more, when nobody asks any longer.
+  // The answer comes once more, when nobody asks any longer.
   if (faulty()) at(delay + milliseconds(300), [=, this] { deliver(Inspected{action.model, action.ticket, Bytes(1)}); });
 }
 
@@ -745,12 +746,12 @@ void World::carry_out(const Spawn& action) {
 
 void World::engine_dies(EngineId engine, ErrorCode code, const char* why) {
   if (referee_.engines().at(engine).dead) {
-    deliver(EngineExited{engine, Error{code, why}});  // said twice
+    deliver(EngineExited{engine, Error{code, why}});  // reported twice
     return;
   }
   const std::set<RequestId> leases = referee_.engines().at(engine).leases;
   deliver(EngineExited{engine, Error{code, why}});
-  // The requests on it notice sooner or later, perhaps when a successor is up already.
+  // The requests of that engine notice this sooner or later, perhaps when its successor is ready.
   for (const RequestId request : leases)
     at(between(Duration::zero(), seconds(4)), [=, this] { notices_death(request, engine); });
   if (faulty()) at(between(milliseconds(1), seconds(6)), [=, this] { engine_dies(engine, code, why); });
@@ -792,13 +793,13 @@ void World::carry_out(const Park& action) {
     }
   }
   at(delay, [=, this] { parked(engine); });
-  if (faulty()) at(delay + milliseconds(100), [=, this] { parked(engine); });  // said twice
+  if (faulty()) at(delay + milliseconds(100), [=, this] { parked(engine); });  // reported twice
 }
 
 void World::parked(EngineId engine) {
   const SimEngine& e = referee_.engines().at(engine);
   if (e.dead) return;
-  // Most keep little; some more than anybody would guess, or claim to.
+  // Most engines keep little; some keep more than anybody would guess, or say so.
   const std::uint64_t share = chance(0.8) ? 1 + pick(10) : pick(150);
   Footprint residue(Bytes(e.footprint.host().count() / 100 * share));
   for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {

@@ -1,4 +1,4 @@
-// Events and actions as lines of a replay.
+// Writes events and actions as the lines of a replay.
 #include <fmt/format.h>
 
 #include "sim/referee.h"

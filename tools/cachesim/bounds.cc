@@ -42,7 +42,7 @@ double pfoo_lower_bound_s(const Trace& trace, const World& world, Bytes capacity
 }
 
 double infinite_memory_s(const Trace& trace, const World& world) {
-  // Each model of a trace is asked for.
+  // Every model of a trace has a request.
   double sum_s = 0;
   for (std::size_t i = 0; i < trace.models.size(); ++i) sum_s += in_seconds(world.models[i].reload);
   return sum_s;

@@ -29,7 +29,7 @@ double registered_s(const std::string& name, const Trace& trace, const World& wo
   return cold_wait_s(trace, world, maker, capacity);
 }
 
-// The least cold-wait there is, by trying every set of models that may be kept at each request. Requires: few models.
+// The least cold-wait, found by trying every set of models that may be kept at each request. Requires: few models.
 double optimum_s(const Trace& trace, const World& world, Bytes capacity) {
   const auto size_of = [&](std::uint32_t set) {
     Bytes size;
@@ -38,7 +38,7 @@ double optimum_s(const Trace& trace, const World& world, Bytes capacity) {
     }
     return size;
   };
-  std::map<std::uint32_t, double> best = {{0, 0.0}};  // what is in memory, and the least that it took so far
+  std::map<std::uint32_t, double> best = {{0, 0.0}};  // the set in memory, and the least wait so far with it
   for (const TraceRequest& request : trace.requests) {
     const std::uint32_t wanted = 1U << request.model;
     std::map<std::uint32_t, double> next;
@@ -104,7 +104,7 @@ TEST(Bounds, TheOptimumIsBetweenThemAndTheClairvoyantOnes) {
       EXPECT_LE(best_s, registered_s(name, trace, world, capacity) + kRounding) << name << ", seed " << seed;
     }
   }
-  // First loads alone would be a bound, too.
+  // The first loads alone would be a bound too.
   EXPECT_LT(pfoo_gap_s, 0.85 * whole_gap_s);
   EXPECT_LT(lp_gap_s, 0.6 * pfoo_gap_s);
 }
@@ -116,7 +116,7 @@ TEST(Bounds, BeladyIsOptimalForModelsOfOneSize) {
     const World world = make_world(trace, seed);
     const Bytes capacity = random_capacity(seed, world);
     const double best_s = optimum_s(trace, world, capacity);
-    // With one size and one cost they all are the same policy, but for time.
+    // With one size and one cost these are all the same policy, except for time.
     for (const char* name : {"belady", "belady-size", "belady-cost"}) {
       EXPECT_NEAR(clairvoyant_s(name, trace, world, capacity), best_s, kRounding) << name << ", seed " << seed;
     }
@@ -141,7 +141,7 @@ TEST(Bounds, OnePriceForAllMomentsIsPfoo) {
   }
 }
 
-// a b c a, room for two: one moment passes with a and c, one with b and c, or the like.
+// a b c a, with room for two: for one moment a and c are in memory, for another b and c, or the like.
 TEST(Bounds, TakesAFractionOfTheLastInterval) {
   Trace trace{.models = {{.id = "a", .size = Bytes(10), .reload = std::chrono::seconds(8)},
                          {.id = "b", .size = Bytes(14), .reload = std::chrono::seconds(1)},
@@ -152,20 +152,20 @@ TEST(Bounds, TakesAFractionOfTheLastInterval) {
     trace.requests.push_back({.arrival = Duration::zero(), .model = model, .user = 0, .service = Duration::zero()});
   }
   const World world = make_world(trace, 1);
-  // Room beside the leased ones at capacity 15: 5 + 1 + 0 + 5 = 11; a takes 10 * 2 until it comes again.
+  // Room beside the leased models at capacity 15: 5 + 1 + 0 + 5 = 11. a takes 10 * 2 until its next request.
   EXPECT_NEAR(pfoo_lower_bound_s(trace, world, Bytes(15)), 8 + 1 + 1 + 8 - 8 * 11.0 / 20, kRounding);
 }
 
-// Which of a and b goes for c: as sizes, costs and distances say.
+// Whether a or b leaves for c, by sizes, costs and distances.
 class ClairvoyantChoice : public testing::Test {
  protected:
-  // a and b are loaded, c needs the room of one of them, and then those of `later` come.
+  // a and b are loaded, c needs the room of one of them, and then the requests of `later` come.
   std::uint32_t victim(std::string_view name, std::vector<std::uint32_t> later, int seconds_between = 1) {
     std::vector<std::uint32_t> order = {0, 1, 2};
     order.insert(order.end(), later.begin(), later.end());
     Trace trace{.models = models_, .users = {"u"}, .requests = {}};
     for (std::size_t i = 0; i < order.size(); ++i) {
-      // The last one comes late.
+      // The last request comes late.
       const auto at = std::chrono::seconds(i + 1 == order.size() ? 3600 : static_cast<int>(i) * seconds_between);
       trace.requests.push_back({.arrival = at, .model = order[i], .user = 0, .service = Duration::zero()});
     }
@@ -187,12 +187,12 @@ TEST_F(ClairvoyantChoice, IsTheFarthest) {
   for (const std::string& name : clairvoyant_names()) {
     EXPECT_EQ(victim(name, {0, 2, 1}), 1U) << name;
     EXPECT_EQ(victim(name, {1, 2, 0}), 0U) << name;
-    EXPECT_EQ(victim(name, {1, 2, 2}), 0U) << name;  // a never again
+    EXPECT_EQ(victim(name, {1, 2, 2}), 0U) << name;  // a never comes again
   }
 }
 
 TEST_F(ClairvoyantChoice, WeighsSizeAndCost) {
-  models_[0].size = Bytes(400);  // next use in 1, b's in 3
+  models_[0].size = Bytes(400);  // its next use is at distance 1, that of b at 3
   EXPECT_EQ(victim("belady", {0, 2, 1, 2}), 1U);
   EXPECT_EQ(victim("belady-size", {0, 2, 1, 2}), 0U);
   EXPECT_EQ(victim("belady-cost", {0, 2, 1, 2}), 0U);
@@ -203,7 +203,7 @@ TEST_F(ClairvoyantChoice, WeighsSizeAndCost) {
 
 TEST_F(ClairvoyantChoice, MayWeighTime) {
   models_[0].size = Bytes(400);
-  // b comes as the third, but an hour later.
+  // b comes third, but an hour later.
   EXPECT_EQ(victim("belady-size", {0, 2, 1}), 0U);
   EXPECT_EQ(victim("belady-size-time", {0, 2, 1}), 1U);
   EXPECT_EQ(victim("belady-cost", {0, 2, 1}), 0U);

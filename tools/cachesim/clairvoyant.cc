@@ -1,5 +1,5 @@
 // Source: L. Belady, "A study of replacement algorithms for a virtual-storage computer", IBM Systems Journal 5(2),
-// 1966. Its relatives weigh what an eviction gains, its bytes for so long, against what the next load will cost, as
+// 1966. The variants compare what an eviction gains, its bytes for a time, with what the next load will cost, as
 // GreedyDual-Size does (P. Cao, S. Irani, USITS 1997).
 #include "cachesim/clairvoyant.h"
 
@@ -20,12 +20,12 @@ struct Variant {
   std::string_view name;
   bool by_size = false;
   bool by_cost = false;
-  bool by_time = false;  // distances in seconds, not requests
-  bool by_set = false;   // victims are the cheapest set, not the first that are enough
-  bool planned = false;  // what the plan of packing.h keeps goes last
+  bool by_time = false;  // distances in seconds, not in requests
+  bool by_set = false;   // the victims are the cheapest set, not the first that are enough
+  bool planned = false;  // what the plan of packing.h keeps leaves last
 };
 
-// The next use that is farthest in requests is the farthest in time as well, so "belady" needs no twin.
+// The next use that is farthest in requests is also farthest in time, so "belady" needs no variant by time.
 constexpr std::array kVariants = {
     Variant{.name = "belady"},
     Variant{.name = "belady-size", .by_size = true},
@@ -38,7 +38,7 @@ constexpr std::array kVariants = {
 
 constexpr std::size_t kNever = SIZE_MAX;
 
-// When each model is wanted next. Asks about later and later times only.
+// When each model is wanted next. Questions must go forward in time.
 class Future {
  public:
   explicit Future(const Trace& trace) : uses_(trace.models.size()), position_(trace.models.size()) {
@@ -46,7 +46,7 @@ class Future {
     for (std::size_t i = 0; i < trace.requests.size(); ++i) uses_[trace.requests[i].model].push_back(i);
   }
 
-  // The first request for it that was not issued yet.
+  // The first request for the model that was not issued yet.
   std::size_t next_use(const ModelId& id, std::size_t issued) {
     const std::uint32_t model = indexes_.at(id);
     const std::vector<std::size_t>& uses = uses_[model];
@@ -58,12 +58,12 @@ class Future {
  private:
   std::unordered_map<ModelId, std::uint32_t> indexes_;
   std::vector<std::vector<std::size_t>> uses_;  // of each model
-  std::vector<std::size_t> position_;           // in these
+  std::vector<std::size_t> position_;           // positions in `uses_`
 };
 
 class ClairvoyantPolicy final : public EvictionPolicy {
  public:
-  // `plan`: for each request, whether it is to be a hit; empty if there is none.
+  // `plan`: for each request, whether it should be a hit; empty if there is no plan.
   ClairvoyantPolicy(const Variant& variant, const Trace& trace, std::vector<bool> plan, const Progress& progress)
       : variant_(variant),
         trace_(trace),
@@ -103,7 +103,8 @@ class ClairvoyantPolicy final : public EvictionPolicy {
     if (next == kNever) return HUGE_VAL;
     const std::size_t current = progress_.issued == 0 ? 0 : progress_.issued - 1;
     if (!variant_.by_time) return static_cast<double>(std::max<std::size_t>(next - current, 1));
-    // By the trace's clock, which a closed loop falls behind. Two at once are a nanosecond apart, so that sizes count.
+    // By the clock of the trace, which a closed loop falls behind. Two requests at once are a nanosecond apart, so that
+    // sizes count.
     const Duration apart = trace_.requests[next].arrival - trace_.requests[current].arrival;
     return static_cast<double>(std::max(apart, Duration(1)).count());
   }
@@ -112,7 +113,7 @@ class ClairvoyantPolicy final : public EvictionPolicy {
   const Trace& trace_;
   std::vector<bool> plan_;
   const Progress& progress_;
-  std::unique_ptr<Future> future_;  // what it has passed by changes, what it says does not
+  std::unique_ptr<Future> future_;  // a question moves it forward, but does not change what it says
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Policies that know the trace: what an eviction policy could reach, had it known the future. References only.
+// Policies that know the trace: what an eviction policy could reach if it knew the future. They are references only.
 //
-// With sizes and costs that differ none of them is optimal (that problem is NP-hard), so there are several: whichever
-// does best says how much there is to gain at least. Threading: one replay, one policy.
+// If sizes and costs differ, none of them is optimal (that problem is NP-hard). So there are several: the best of them
+// says how much there is to gain at least. Threading: one replay, one policy.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,10 @@
 
 namespace minerva::cachesim {
 
-// "belady" and its relatives.
+// "belady" and its variants.
 std::vector<std::string> clairvoyant_names();
-// For replays of `trace` in `world` with `capacity`. Requires: one of these names; trace and world outlive the maker
-// and its policies.
+// The policies for replays of `trace` in `world` with `capacity`. Requires: `name` is one of these; trace and world
+// outlive the maker and its policies.
 PolicyMaker make_clairvoyant(std::string_view name, const Trace& trace, const World& world, Bytes capacity);
 
 }  // namespace minerva::cachesim

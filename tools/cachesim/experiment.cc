@@ -21,7 +21,7 @@ constexpr std::string_view kYardstick = "lru";
 constexpr std::string_view kPfooBound = "PFOO-L";
 constexpr std::string_view kLpBound = "LP";
 
-// What is measured: a row of each table.
+// What is measured: one row of each table.
 struct Subject {
   std::string name;
   Kind kind = Kind::kPolicy;
@@ -30,7 +30,7 @@ struct Subject {
   std::string label() const { return predicts ? name + ", predicting" : name; }
 };
 
-// Of one replay.
+// The figures of one replay.
 struct Figures {
   double cold_wait_s = 0;
   double hit_rate = 0;
@@ -45,7 +45,7 @@ struct Figures {
   double guesses_wasted_gb = 0;
 };
 
-// Nearest rank. Requires: sorted, not empty.
+// By nearest rank. Requires: sorted, not empty.
 Duration percentile(const std::vector<Duration>& sorted, double percent) {
   constexpr double kPercent = 100;
   const auto rank = static_cast<std::size_t>(std::ceil(percent / kPercent * static_cast<double>(sorted.size())));
@@ -109,7 +109,7 @@ Result<std::vector<Subject>> subjects_of(const ExperimentOptions& options) {
     add(name, Kind::kPolicy);
   }
   for (const std::string& name : clairvoyant_names()) add(name, Kind::kClairvoyant);
-  // The loads of several requests overlap when they are not served one at a time.
+  // With timed requests the loads of several requests overlap: the bound holds for a closed loop only.
   if (!options.timed) add(kLpBound, Kind::kBound);
   if (!options.timed) add(kPfooBound, Kind::kBound);
   add("infinite memory", Kind::kInfinite);
@@ -166,7 +166,7 @@ void compare(Table& table, bool timed) {
   }
 }
 
-// Calls work(0), ..., work(count - 1), several at a time.
+// Calls work(0), ..., work(count - 1), several of them at a time.
 void share_out(unsigned jobs, std::size_t count, const std::function<void(std::size_t)>& work,
                const std::function<void(std::size_t, std::size_t)>& progress) {
   std::atomic<std::size_t> next = 0;
@@ -194,7 +194,7 @@ Result<Report> run_experiment(const Trace& trace, const ExperimentOptions& optio
   std::vector<World> worlds;
   for (std::size_t seed = 1; seed <= seeds; ++seed) worlds.push_back(make_world(trace, seed));
 
-  // By capacity, then subject, then seed.
+  // Ordered by capacity, then subject, then seed.
   const std::size_t rows = subjects->size();
   std::vector<Figures> figures(options.capacities.size() * rows * seeds);
   const auto work = [&](std::size_t i) {

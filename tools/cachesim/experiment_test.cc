@@ -93,7 +93,7 @@ TEST(Experiment, SumsUpOverSeeds) {
 }
 
 TEST(Experiment, TakesPercentilesByNearestRank) {
-  // Ninety-eight hits, and two loads of 1 and 2 s: all waits but two are 0, and the second longest is the 99th.
+  // Ninety-eight hits, and two loads of 1 and 2 s: all waits but two are 0, and the second longest wait is the 99th.
   Trace trace{.models = {{.id = "a", .size = Bytes(1), .reload = std::chrono::seconds(1)},
                          {.id = "b", .size = Bytes(1), .reload = std::chrono::seconds(2)}},
               .users = {"u"},

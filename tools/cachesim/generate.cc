@@ -19,9 +19,9 @@ constexpr double kHourS = 3600;
 constexpr double kDayS = 24 * kHourS;
 constexpr double kScanGapS = 2;
 constexpr double kShortestServiceS = 1;
-constexpr double kLongestServiceS = 3600;  // as a trace may say
+constexpr double kLongestServiceS = 3600;  // the most that a trace may say
 
-// A CSV file has milliseconds, so what is generated is what is read again.
+// A CSV file has milliseconds. So what is generated is equal to what is read again.
 Duration whole_milliseconds(double seconds) {
   constexpr double kMillisecondsInSecond = 1000;
   return std::chrono::milliseconds(std::llround(seconds * kMillisecondsInSecond));
@@ -39,7 +39,7 @@ class Generator {
     std::size_t user;
   };
 
-  // Of the next event of a kind that has so many hours between two on average.
+  // The time of the next event of a kind that comes every `hours` as a mean.
   double next_s(double hours) { return hours > 0 ? now_s_ + random_.exponential(hours * kHourS) : HUGE_VAL; }
   double session_rate() const {
     const double average = 1 / (options_.request_gap_s * std::max(1.0, options_.session));
@@ -55,7 +55,7 @@ class Generator {
   Random random_;
   double now_s_ = 0;
   std::vector<std::size_t> model_of_rank_;
-  std::vector<double> weight_up_to_;  // of ranks 1, ..., cumulated
+  std::vector<double> weight_up_to_;  // of the ranks 1, ..., cumulated
   std::vector<Planned> planned_;
 };
 
@@ -76,7 +76,7 @@ std::size_t Generator::popular_model() {
   return model_of_rank_[std::min(static_cast<std::size_t>(rank), options_.models - 1)];
 }
 
-// A model is discovered, or forgotten: the others move over by one.
+// A model becomes known, or is forgotten: the models between move by one rank.
 void Generator::drift() {
   const std::size_t from = random_.below(options_.models);
   const std::size_t to = random_.below(options_.models);
@@ -111,7 +111,7 @@ Trace Generator::generate() {
   double drifts_at_s = next_s(options_.drift_hours);
   double scans_at_s = next_s(options_.scan_hours);
   while (planned_.size() < options_.requests) {
-    // The rate changes slowly against the time between two sessions.
+    // The rate changes slowly compared with the time between two sessions.
     now_s_ += random_.exponential(1 / session_rate());
     while (drifts_at_s <= now_s_) {
       drift();

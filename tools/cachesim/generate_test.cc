@@ -10,7 +10,7 @@
 namespace minerva::cachesim {
 namespace {
 
-// Popularity and nothing else.
+// Only popularity, nothing else.
 GeneratorOptions plain() {
   GeneratorOptions options;
   options.session = 1;
@@ -28,7 +28,7 @@ std::map<ModelId, double> share_of_models(const Trace& trace, std::size_t first,
   return shares;
 }
 
-// Of the requests of a user, those for the same model as the one before.
+// The share of a user's requests that are for the same model as the request before.
 double repeats(const Trace& trace) {
   std::map<std::uint32_t, std::uint32_t> last;
   double repeated = 0;

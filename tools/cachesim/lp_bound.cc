@@ -1,13 +1,13 @@
-// Why it is a bound. As in bounds.cc, at each moment k what is kept beside the leased model fits into
-// room(k) = capacity - size(leased). Let a byte at moment k cost price(k) >= 0. Whatever a policy keeps, it saves
+// The proof. As in bounds.cc, at each moment k what is kept beside the leased model fits into room(k) = capacity -
+// size(leased). Let a byte at moment k cost price(k) >= 0. Whatever a policy keeps, it saves
 //   sum of the kept reuses' savings
 //     <= sum of their savings + sum over k of price(k) * (room(k) - what is kept at k)       as nothing exceeds its
 //     room =  sum over k of price(k) * room(k) + sum of the kept reuses' (saving - size * prices of its moments)
 //     <= sum over k of price(k) * room(k) + sum of all reuses' (saving - size * prices of its moments), if positive.
-// The last line does not depend on the policy, and holds for any prices: with one price for all moments the best is
-// PFOO-L. Prices that rise where room is short make it less, and the least of it is the linear program's optimum (the
-// paper's FOO-L). They are found by going against the subgradient, the room that is left at each moment by the reuses
-// which are worth their price; wherever that stops, what was found is a bound.
+// The last line does not depend on the policy, and holds for any prices. With one price for all moments, the best such
+// bound is PFOO-L. Prices that rise where room is short lower it. The lowest value is the optimum of the linear program
+// (the paper's FOO-L). The search goes against the subgradient: the room that is left at each moment by the reuses that
+// are worth their price. Wherever it stops, what was found is a bound.
 // Sources: Berger et al. (see bounds.cc); B. Polyak, "Minimization of unsmooth functionals", 1969 (length of the
 // steps).
 #include "cachesim/lp_bound.h"
@@ -35,9 +35,9 @@ class Prices {
     for (const Reuse& reuse : reuses_) feasible_s_ += hits[reuse.to] ? reuse.saves_s : 0;
   }
 
-  // What can be saved at most, in seconds.
+  // The most that can be saved, in seconds.
   double most_saved_s(int rounds) {
-    constexpr int kPatience = 20;  // rounds without progress, until steps are shortened
+    constexpr int kPatience = 20;  // after so many rounds without progress the steps become shorter
     constexpr double kProgress = 1e-4;
     double least_s = HUGE_VAL;
     double length = 1;
@@ -56,7 +56,7 @@ class Prices {
   }
 
  private:
-  // PFOO-L's: that of the reuse that would be cut.
+  // The one price of PFOO-L: that of the reuse that would be cut.
   double one_for_all() const {
     double left = 0;
     for (const double room : room_) left += room;
@@ -67,14 +67,14 @@ class Prices {
     return 0;
   }
 
-  // What is saved at most at these prices, and the room that is left at each moment then.
+  // The most that is saved at these prices. Also computes the room that is left at each moment then.
   double look() {
     double saved_s = 0;
     for (std::size_t k = 0; k < room_.size(); ++k) {
       prefix_[k + 1] = prefix_[k] + price_[k];
       saved_s += price_[k] * room_[k];
     }
-    // First as differences between a moment and the one before.
+    // First as differences between one moment and the one before it.
     std::fill(left_.begin(), left_.end(), 0.0);
     for (const Reuse& reuse : reuses_) {
       const auto size = static_cast<double>(world_.models[reuse.model].size.count());
@@ -92,7 +92,7 @@ class Prices {
     return saved_s;
   }
 
-  // False if there is nowhere to go.
+  // False if no step helps.
   bool step(double gap_s) {
     double squares = 0;
     for (std::size_t k = 0; k < room_.size(); ++k) {
@@ -110,9 +110,9 @@ class Prices {
   std::vector<Reuse> reuses_;
   std::vector<double> room_;    // at each moment
   std::vector<double> price_;   // seconds per byte, at each moment
-  std::vector<double> prefix_;  // sums of these
+  std::vector<double> prefix_;  // sums of the prices
   std::vector<double> left_;    // of the room, at each moment
-  double feasible_s_ = 0;       // what a plan saves, so that much can be saved
+  double feasible_s_ = 0;       // what a plan saves: at least so much can be saved
 };
 
 }  // namespace

@@ -1,5 +1,4 @@
-// The tightest of the bounds: what no policy can do better than, as far as linear programming can tell. Threading: a
-// pure function.
+// The tightest of the lower bounds, as far as linear programming can find it. Threading: a pure function.
 #pragma once
 
 #include "cachesim/trace.h"
@@ -7,8 +6,8 @@
 
 namespace minerva::cachesim {
 
-// A lower bound on the cold-wait of a closed loop, in seconds, of every policy that loads on demand: at least that of
-// pfoo_lower_bound_s, and the closer to the best there is the more `rounds` it is given, each O(n).
+// A lower bound on the cold-wait of a closed loop, in seconds, for every policy that loads on demand. It is at least
+// pfoo_lower_bound_s(). More `rounds` bring it closer to the best bound; each round is O(n).
 // Requires: `world` was made for `trace`, and every model fits `capacity`.
 double lp_lower_bound_s(const Trace& trace, const World& world, Bytes capacity, int rounds = 1000);
 

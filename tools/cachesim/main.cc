@@ -1,5 +1,5 @@
-// cachesim: replays a trace of requests through the core under a virtual clock and says how well each eviction policy
-// does; and generates traces. Exit codes are the table's in src/base/error.cc.
+// cachesim: replays a trace of requests through the core under a virtual clock, and prints how well each eviction
+// policy does. It also generates traces. The exit codes are those in src/base/error.cc.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {
-    // A bug, or no memory: everything else is a Result.
+    // A bug, or no memory: every other error is a Result.
     fmt::print(stderr, "cachesim: internal error: {}\n", error.what());
     return 1;
   }

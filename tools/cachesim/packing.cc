@@ -1,5 +1,5 @@
-// Greedily: the most worthwhile reuse first, each if it still fits at every moment between its two requests. The
-// feasible side of the bound in bounds.cc, which drops the "at every moment".
+// A greedy plan: the most worthwhile reuse comes first, and each is taken if it still fits at every moment between its
+// two requests. This is the feasible side of the bound in bounds.cc, which drops the "at every moment".
 // Source: Berger et al. (see bounds.cc), PFOO-U, with a packing in place of flows in segments.
 #include "cachesim/packing.h"
 
@@ -10,8 +10,8 @@
 namespace minerva::cachesim {
 namespace {
 
-// What is taken at each moment: adding to, and the most of, a range of them. A segment tree whose additions stay where
-// they cover a whole node.
+// What is taken at each moment. It can add to a range of moments, and find the most in a range. A segment tree: an
+// addition stays at the node whose range it covers completely.
 class Timeline {
  public:
   explicit Timeline(std::size_t moments) {
@@ -24,8 +24,8 @@ class Timeline {
 
  private:
   struct Node {
-    std::uint64_t added = 0;  // to all below
-    std::uint64_t most = 0;   // of those below, with what was added here
+    std::uint64_t added = 0;  // to all nodes below
+    std::uint64_t most = 0;   // the most below, with what was added here
   };
   static constexpr std::size_t kRoot = 1;
 

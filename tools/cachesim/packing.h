@@ -1,4 +1,4 @@
-// Packing: a plan of what to keep, made with the whole trace at hand. Threading: a pure function.
+// Packing: a plan of what to keep, made from the whole trace. Threading: a pure function.
 #pragma once
 
 #include <vector>
@@ -8,8 +8,8 @@
 
 namespace minerva::cachesim {
 
-// For each request, whether the plan makes it a hit. All that the plan keeps fits at every request beside the model
-// that is asked for, so whoever evicts nothing of it never has to. O(n log n).
+// For each request, whether the plan makes it a hit. At every request all that the plan keeps fits beside the requested
+// model, so a policy that follows the plan never has to evict any of it. O(n log n).
 // Requires: `world` was made for `trace`, and every model fits `capacity`.
 std::vector<bool> plan_hits(const Trace& trace, const World& world, Bytes capacity);
 

@@ -26,7 +26,7 @@ TEST(Reuses, AreSortedByWhatTheySaveForTheirSpaceTime) {
   const Trace trace = trace_of({0, 1, 1, 2, 0, 1, 2});
   const std::vector<Reuse> reuses = reuses_by_worth(trace, make_world(trace, 1));
   ASSERT_EQ(reuses.size(), 4U);
-  EXPECT_EQ(reuses[0].to, 2U);  // b at once: for nothing
+  EXPECT_EQ(reuses[0].to, 2U);  // b at once: takes nothing
   EXPECT_EQ(reuses[0].moments(), 0U);
   EXPECT_EQ(reuses[0].space_time, 0);
   EXPECT_EQ(reuses[1].to, 5U);  // b: 6 s for 20 * 2
@@ -41,9 +41,9 @@ TEST(Reuses, AreSortedByWhatTheySaveForTheirSpaceTime) {
 TEST(Packing, KeepsTheMostWorthwhileThatFits) {
   const Trace trace = trace_of({0, 1, 1, 2, 0, 1, 2});
   const World world = make_world(trace, 1);
-  // b beside c (50 in all), and then a does not fit beside both.
+  // b fits beside c (50 in all), and then a does not fit beside both.
   EXPECT_EQ(plan_hits(trace, world, Bytes(50)), (std::vector<bool>{false, false, true, false, false, true, false}));
-  // All three, and c stays while a and b are asked for.
+  // All three fit, and c stays while a and b are asked for.
   EXPECT_EQ(plan_hits(trace, world, Bytes(60)), (std::vector<bool>{false, false, true, false, true, true, true}));
 }
 
@@ -67,7 +67,7 @@ TEST(Packing, FitsAtEveryRequest) {
       for (std::size_t k = reuse.from + 1; k < reuse.to && hits[reuse.to]; ++k) taken[k] += size;
     }
     for (const Bytes bytes : taken) EXPECT_LE(bytes, capacity);
-    // And nothing that would still fit was left out.
+    // Nothing that would still fit was left out.
     for (const Reuse& reuse : reuses) {
       if (hits[reuse.to]) continue;
       EXPECT_GT(most_between(reuse) + world.models[reuse.model].size, capacity);

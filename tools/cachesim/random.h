@@ -1,4 +1,5 @@
-// Random: seeded numbers that are the same everywhere. The distributions of <random> are each library's own.
+// Random: seeded numbers that are the same everywhere. The distributions of <random> differ between libraries. Plain
+// values.
 #pragma once
 
 #include <cmath>
@@ -21,7 +22,7 @@ class Random {
   std::size_t below(std::size_t limit) { return static_cast<std::size_t>(unit() * static_cast<double>(limit)); }
   // Exponentially distributed.
   double exponential(double mean) { return -mean * std::log1p(-unit()); }
-  // Evenly on a logarithmic scale.
+  // Uniformly distributed on a logarithmic scale.
   double log_uniform(double low, double high) { return low * std::pow(high / low, unit()); }
 
  private:

@@ -1,4 +1,4 @@
-// Small random traces for tests, with sizes and costs that do not follow from each other.
+// Small random traces for tests, whose sizes and costs are independent of each other. Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ namespace minerva::cachesim {
 struct RandomTraceOptions {
   std::size_t models = 8;
   std::size_t requests = 200;
-  bool equal = false;  // all of one size and cost
+  bool equal = false;  // one size and one cost for all
 };
 
-// Every model is asked for once at least.
+// Every model has at least one request.
 inline Trace random_trace(std::uint64_t seed, const RandomTraceOptions& options) {
   Random random(seed);
   Trace trace{.models = {}, .users = {"user"}, .requests = {}};
@@ -28,7 +28,7 @@ inline Trace random_trace(std::uint64_t seed, const RandomTraceOptions& options)
   }
   Duration now{};
   for (std::size_t i = 0; i < options.requests; ++i) {
-    // Some come while the one before still waits, and some at once with it.
+    // Some requests come while the one before still waits, and some at the same time.
     now += std::chrono::milliseconds(static_cast<std::int64_t>(random.chance(0.2) ? 0 : random.below(4000)));
     const std::size_t popular = std::min(random.below(options.models), random.below(options.models));
     trace.requests.push_back({.arrival = now,
@@ -39,7 +39,7 @@ inline Trace random_trace(std::uint64_t seed, const RandomTraceOptions& options)
   return trace;
 }
 
-// Anything between the largest model and all of them.
+// Anything between the size of the largest model and that of all models.
 inline Bytes random_capacity(std::uint64_t seed, const World& world) {
   const double share = Random(seed).unit();
   const double between = static_cast<double>((world.all - world.largest).count());

@@ -12,9 +12,9 @@
 namespace minerva::cachesim {
 namespace {
 
-// After the beginning of all time, which the core takes for "never".
+// Not the beginning of time, which the core takes for "never".
 constexpr TimePoint kStart = TimePoint(std::chrono::seconds(1));
-// Time passes between two requests, be it ever so little: policies are asked anew when it has.
+// Some time must pass between two requests, however little: only then are policies asked again.
 constexpr Duration kBetweenRequests = std::chrono::nanoseconds(1);
 
 ContextOptions context_options(const Trace& trace, const ReplayOptions& options) {
@@ -37,7 +37,7 @@ class Replay {
   struct Arrival {};
   struct Due {
     TimePoint at;
-    std::uint64_t order;  // of those due together: as they were planned
+    std::uint64_t order;  // among events that are due together: in the order in which they were planned
     std::variant<Arrival, Event> what;
   };
   struct Later {
@@ -64,14 +64,14 @@ class Replay {
   const World& world_;
   const ReplayOptions& options_;
   std::unordered_map<ModelId, std::uint32_t> indexes_;
-  Progress progress_;  // before the manager, whose policy reads it
+  Progress progress_;  // declared before the manager, whose policy reads it
   ContextManager manager_;
   TimePoint now_ = kStart - kBetweenRequests;
   std::priority_queue<Due, std::vector<Due>, Later> agenda_;
   std::uint64_t planned_ = 0;
-  std::vector<TimePoint> issued_at_;    // of each request
-  std::vector<std::uint64_t> waiting_;  // requests for each model
-  std::set<EngineId> unasked_;          // whose load began though nobody waited, and that served nobody yet
+  std::vector<TimePoint> issued_at_;    // when each request was issued
+  std::vector<std::uint64_t> waiting_;  // how many requests wait for each model
+  std::set<EngineId> unasked_;          // engines whose load began while nobody waited, and that have served nobody yet
   Outcome outcome_;
 };
 

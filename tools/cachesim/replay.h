@@ -1,13 +1,14 @@
-// Replay: plays a trace against the real ContextManager under a virtual clock, with engines that do as they are told.
+// Replay: plays a trace against the real ContextManager under a virtual clock, with ideal engines.
 //
-// Inspect and Stop are answered at once, Spawn after the model's reload cost. Nothing is parked and no model is busy
-// for longer than its lease, so what differs between two replays of a trace is the policy alone.
-//   - Closed loop: one request at a time, which comes when it arrives or when the one before was served, if that is
-//     later, and whose lease ends at once. All waiting is for cold loads, none for others: this is what policies are
-//     compared by.
-//   - Timed: requests come when they arrive, leases last, several loads run at once, and whoever finds no room waits.
+// Inspect and Stop are answered at once, Spawn after the model's reload cost. Nothing is parked, and a model is busy
+// only while it has a lease. So only the policy differs between two replays of a trace.
+//   - Closed loop: one request at a time. A request comes at its arrival, or when the one before was served, if that is
+//     later; its lease ends at once. All waiting is for cold loads, and none for other requests: policies are compared
+//     by this.
+//   - Timed: requests come at their arrivals, leases last, several loads run at once, and a request that finds no room
+//     waits.
 //
-// Threading: replays share nothing but the constant trace and world.
+// Threading: replays share only the constant trace and world.
 #pragma once
 
 #include <cstdint>
@@ -22,22 +23,22 @@
 
 namespace minerva::cachesim {
 
-// How far a replay is, for policies that know the trace.
+// How far a replay has come, for policies that know the trace.
 struct Progress {
-  std::size_t issued = 0;  // requests
+  std::size_t issued = 0;  // how many requests
 };
 // The policy of one replay. `progress` outlives it.
 using PolicyMaker = std::function<std::unique_ptr<EvictionPolicy>(const Progress& progress)>;
 
 struct ReplayOptions {
-  Bytes capacity;  // at least the largest model
+  Bytes capacity;  // at least the size of the largest model
   bool timed = false;
-  bool predict = false;      // models are preloaded that are likely to be asked for
-  Duration min_residency{};  // as ContextOptions'; it only counts where requests overlap
+  bool predict = false;      // preloads models that are likely to be asked for
+  Duration min_residency{};  // as in ContextOptions; it matters only where requests overlap
   std::function<void(const ContextManager&)> after_step = nullptr;  // for tests
 };
 
-// A model came into memory or left it.
+// A model came into memory, or left it.
 struct Move {
   bool comes = false;
   std::uint32_t model = 0;
@@ -46,7 +47,7 @@ struct Move {
 };
 
 struct Outcome {
-  Duration cold_wait{};  // of all loads together that somebody waited for
+  Duration cold_wait{};  // of all loads that a request waited for
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   Bytes loaded;

@@ -22,8 +22,8 @@ PolicyMaker registered(const std::string& name) {
 
 void check_invariants(const ContextManager& manager) { manager.check_invariants(); }
 
-// A plain LRU of bytes: victims from the oldest on until the newcomer fits, and then, from the youngest of them on,
-// whoever turned out not to be needed stays.
+// A plain LRU of bytes. It takes victims from the oldest on until the newcomer fits. Then it spares, from the youngest
+// victim on, those that turn out not to be needed.
 std::vector<Move> plain_lru(const Trace& trace, const World& world, Bytes capacity) {
   std::vector<std::uint32_t> oldest_first;
   Bytes used;
@@ -101,7 +101,7 @@ TEST(Replay, CountsAddUpForEveryPolicy) {
       EXPECT_EQ(outcome.misses, loads);
       EXPECT_EQ(outcome.cold_wait, cold_wait);
       EXPECT_EQ(outcome.loaded, loaded);
-      // Nobody waits for anything but his own load.
+      // Each request waits only for its own load.
       EXPECT_EQ(std::accumulate(outcome.waits.begin(), outcome.waits.end(), Duration{}), cold_wait);
       std::vector<std::uint32_t> in_order(trace.requests.size());
       std::iota(in_order.begin(), in_order.end(), 0);
@@ -110,7 +110,7 @@ TEST(Replay, CountsAddUpForEveryPolicy) {
   }
 }
 
-// LRU that notes when each request is granted.
+// An LRU policy that notes when each request is granted.
 class WatchingPolicy final : public EvictionPolicy {
  public:
   explicit WatchingPolicy(std::vector<TimePoint>& uses) : uses_(uses) {}
@@ -144,8 +144,8 @@ TEST(Replay, AClosedLoopWaitsForTheRequestBefore) {
   EXPECT_LT(late, 290U);
 }
 
-// What is loaded on a guess takes room from nobody and is the first to go, so what is there without guesses is there
-// with them.
+// A guess takes no room from other models and is the first to leave. So a model that is in memory without guesses is
+// also there with them.
 TEST(Replay, NobodyWaitsLongerForGuesses) {
   PredictionStats all;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {

@@ -1,4 +1,4 @@
-// How a report looks, to people and to programs. Threading: pure functions.
+// Writes a report for people and for programs. Threading: pure functions.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace minerva::cachesim {
 
 // A table for each capacity.
 std::string to_text(const Report& report);
-// One object, indented; what a row does not have is absent.
+// One indented object. A row lacks the members that it has no value for.
 std::string to_json(const Report& report);
 
 }  // namespace minerva::cachesim

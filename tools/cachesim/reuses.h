@@ -1,5 +1,5 @@
-// Reuses: every chance of a trace to have a model in memory when it is asked for again, the most worthwhile first. What
-// the bound and the plan of packing.h start from. Threading: pure functions.
+// Reuses: every chance in a trace to have a model still in memory at its next request, the most worthwhile first. The
+// bound and the plan of packing.h are computed from these. Threading: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace minerva::cachesim {
 
-// Two requests for one model with none between: if it stays for the `moments()` between them, the second is a hit. At
-// the requests themselves it is there in any case, as it has the lease.
+// Two requests for one model, with none between. If the model stays for the `moments()` between them, the second is a
+// hit. At the two requests themselves the model is there in any case, as it has the lease.
 struct Reuse {
   std::uint32_t model = 0;
   std::size_t from = 0;
@@ -22,7 +22,7 @@ struct Reuse {
   std::size_t moments() const { return to - from - 1; }
 };
 
-// By what is saved for each byte and moment, which is infinite if there is no moment between.
+// Sorted by the savings for each byte and moment. That is infinite if there is no moment between.
 std::vector<Reuse> reuses_by_worth(const Trace& trace, const World& world);
 
 }  // namespace minerva::cachesim

@@ -14,10 +14,10 @@
 namespace minerva::cachesim {
 namespace {
 
-// Together they keep every instant of a replay within what 64 bits of nanoseconds hold, and all bytes it loads within
-// 64 bits, even if each request has to wait for all before it.
+// Within these limits every time of a replay fits into 64 bits of nanoseconds, and all loaded bytes fit into 64 bits,
+// even if each request has to wait for all before it.
 constexpr std::size_t kMostRequests = 1'000'000;
-constexpr double kLastArrivalS = 4e9;  // seconds of the epoch are fine
+constexpr double kLastArrivalS = 4e9;  // so seconds since 1970 are accepted
 constexpr Duration kLongestTrace = std::chrono::seconds(1'000'000'000);
 constexpr double kLongestLoadS = 3600;
 constexpr Duration kLongestLease = std::chrono::hours(1);
@@ -41,7 +41,7 @@ std::vector<std::string_view> split(std::string_view line) {
   }
 }
 
-// What a message may show of a field that is wrong.
+// The part of a wrong field that a message may show.
 std::string shown(std::string_view field) {
   constexpr std::size_t kMost = 40;
   std::string text(field.substr(0, kMost));
@@ -59,9 +59,9 @@ std::optional<Number> parse_number(std::string_view text) {
 }
 
 std::optional<Duration> parse_seconds(std::string_view text, double most) {
-  constexpr double kMicrosecondsInSecond = 1e6;  // no finer: a double holds seconds of the epoch that well
+  constexpr double kMicrosecondsInSecond = 1e6;  // no finer: a double holds seconds since 1970 to a microsecond
   const std::optional<double> seconds = parse_number<double>(text);
-  if (!seconds || !(*seconds >= 0 && *seconds <= most)) return std::nullopt;  // nor NaN
+  if (!seconds || !(*seconds >= 0 && *seconds <= most)) return std::nullopt;  // this also excludes NaN
   return std::chrono::microseconds(std::llround(*seconds * kMicrosecondsInSecond));
 }
 
@@ -70,7 +70,7 @@ bool is_user(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~' && c != '"'; });
 }
 
-// Gives what `index` names of `from` the next place in `to`, unless it has one.
+// Gives the element `index` of `from` the next place in `to`, unless it has one.
 template <typename Named>
 void renumber(std::uint32_t& index, const std::vector<Named>& from, std::vector<Named>& to,
               std::vector<std::optional<std::uint32_t>>& places) {
@@ -82,9 +82,9 @@ void renumber(std::uint32_t& index, const std::vector<Named>& from, std::vector<
   index = *place;
 }
 
-// In the order that a Trace has, without models and users that have no request.
+// Sorts the rows in the order of a Trace, and leaves out models and users without a request.
 Trace arrange(const Trace& rows) {
-  std::vector<std::pair<Duration, std::size_t>> order;  // those that came together stay as they are
+  std::vector<std::pair<Duration, std::size_t>> order;  // requests of the same time keep their order
   for (std::size_t i = 0; i < rows.requests.size(); ++i) order.emplace_back(rows.requests[i].arrival, i);
   std::sort(order.begin(), order.end());
 
@@ -104,7 +104,7 @@ Trace arrange(const Trace& rows) {
 
 class Reader {
  public:
-  // The rows of one file.
+  // Adds the rows of one file.
   Result<void> add(std::string_view csv);
   Result<Trace> finish();
 

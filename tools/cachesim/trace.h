@@ -1,8 +1,8 @@
-// Trace: the requests that a replay plays, as read from CSV files.
+// Trace: the requests that a replay plays, read from CSV files.
 //
-// Columns, named in the first line and in any order: arrival_s (since any moment), model, user, service_s; and, if
-// known, size_bytes and reload_s of the row's model. Rows may come in any order: a server writes them when requests
-// end. What follows the last line end is a line that was not written to its end, and skipped. The bytes are foreign:
+// The first line names the columns, in any order: arrival_s (since any moment), model, user, service_s; and, if known,
+// size_bytes and reload_s of the row's model. Rows may come in any order, since a server writes a row when the request
+// ends. Text behind the last line end is skipped: that line was not completely written. The bytes are foreign:
 // everything is checked, and limited so that no sum of a replay can overflow. Threading: plain values. It does not
 // invent what is missing: see world.h.
 #pragma once
@@ -32,10 +32,10 @@ struct TraceModel {
 };
 
 struct TraceRequest {
-  Duration arrival{};       // since the first one of the trace; never before the request above
+  Duration arrival{};       // since the first request of the trace; never before the request above
   std::uint32_t model = 0;  // index into Trace::models
   std::uint32_t user = 0;   // index into Trace::users
-  Duration service{};       // how long its lease lasts, an hour at most
+  Duration service{};       // how long its lease lasts, at most an hour
 
   bool operator==(const TraceRequest&) const = default;
 };
@@ -52,9 +52,9 @@ struct Trace {
 Result<Trace> parse_trace(std::string_view csv);
 // The rows of all these files together. Errors: kIo, and those of parse_trace.
 Result<Trace> read_trace(const std::vector<std::string>& paths);
-// The requests for some of the models, with a flag for each of trace.models.
+// Keeps only the requests for some models; `kept` has a flag for each of trace.models.
 Trace keep_models(const Trace& trace, const std::vector<bool>& kept);
-// What parse_trace reads. Times are written in whole milliseconds.
+// The text that parse_trace() reads. Times are written in whole milliseconds.
 std::string to_csv(const Trace& trace);
 
 }  // namespace minerva::cachesim

@@ -53,7 +53,7 @@ TEST(Trace, WritesWhatItReads) {
 }
 
 TEST(Trace, TakesRowsInAnyOrderAndTheFirstArrivalAsItsStart) {
-  // As a server writes them: by wall-clock time, when they end.
+  // In the order in which a server writes them: at their end, with wall-clock times.
   const Result<Trace> trace = parse_trace(
       "arrival_s,model,user,service_s\n"
       "1790000012.346,b,1,0.5\n"
@@ -158,7 +158,7 @@ TEST(Trace, NamesTheFileThatIsWrong) {
 
   std::ofstream(path) << "arrival_s,model,user,service_s\n0,m,u,1\n";
   EXPECT_TRUE(read_trace({path}));
-  // Several are one; each has a first line of its own.
+  // Several files make one trace; each has its own first line.
   const std::string later = path + ".later";
   std::ofstream(later) << "user,arrival_s,model,service_s\nv,2,n,1\n";
   const std::string empty = path + ".empty";

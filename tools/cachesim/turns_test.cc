@@ -14,7 +14,7 @@ TEST(Turns, AnybodyWaitsForAllTheOthersTurnsAtMost) {
   options.residencies = {seconds(2), seconds(10)};
   options.requests = 2'000;
   for (const TurnsRow& row : measure_turns(options)) {
-    // A turn: the residency, the last request that came in it, and the switch.
+    // One turn: the residency, the last request that began in it, and the switch.
     const double turn = std::chrono::duration<double>(row.residency + options.service + row.switch_takes).count();
     EXPECT_LE(row.longest_wait_s, static_cast<double>(row.models) * turn) << row.models;
     EXPECT_GT(row.longest_wait_s, turn / 2) << "and everybody is asked all the time";

@@ -31,7 +31,7 @@ World make_world(const Trace& trace, std::uint64_t seed) {
   Random random(seed);
   World world;
   for (const TraceModel& model : trace.models) {
-    // Drawn for each, so that a size that is known does not change those of others.
+    // A size is drawn for each model, so that a known size does not change those of other models.
     const Bytes drawn(static_cast<std::uint64_t>(random.log_uniform(kSmallest, kLargest)));
     const Bytes size = model.size.value_or(drawn);
     world.models.push_back({size, model.reload.value_or(reload_of(size))});

@@ -1,7 +1,7 @@
-// World: how large each model of a trace is and what it costs to load, and how much memory that makes of a share.
+// World: the size and the load time of each model of a trace, and how much memory a share of all models is.
 //
-// What the trace does not say is drawn: sizes log-uniform from 0.5 to 50 GB, a load takes 0.8 s and its bytes at
-// 2 GB/s. Threading: plain values.
+// What the trace does not say is drawn at random: sizes are log-uniform from 0.5 to 50 GB, and a load takes 0.8 s plus
+// the bytes at 2 GB/s. Threading: plain values.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ struct WorldModel {
 };
 
 struct World {
-  std::vector<WorldModel> models;  // as in Trace::models
+  std::vector<WorldModel> models;  // in the order of Trace::models
   Bytes all;                       // of them together
   Bytes largest;
 
-  // A share of all bytes, but enough for any one model.
+  // A share of the bytes of all models, but enough for any one model.
   Bytes capacity(double percent) const;
 };
 

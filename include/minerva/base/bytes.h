@@ -35,8 +35,8 @@ class Bytes {
   std::uint64_t count_ = 0;
 };
 
-// Reads "1536", "512MiB", "2GiB", "1.5G", "300kB" (k, M, G, T with or without B are powers of 1000 with B and of 1024
-// with iB or alone). Errors: kInvalidArgument with what was expected.
+// Reads "1536", "512MiB", "2GiB", "1.5G", "300kB". The units k, M, G, T, alone or with B, are powers of 1000 if B
+// follows, and of 1024 if iB follows or nothing. Errors: kInvalidArgument with what was expected.
 Result<Bytes> parse_bytes(std::string_view text);
 
 // "512 MiB", "1.5 GiB": for people.

@@ -6,9 +6,10 @@
 
 namespace minerva {
 
-// Called first when a check fails. It may end the program or throw; when it returns, the check aborts as usual.
+// Called first when a check fails. The handler may end the program or throw. When the handler returns, the check aborts
+// as usual.
 using CheckHandler = void (*)(std::string_view what, const std::source_location& where);
-// For test programs that report what led to the failure. Returns the previous one (nullptr: none).
+// For test programs that report what led to the failure. Returns the previous handler (nullptr: there was none).
 CheckHandler set_check_handler(CheckHandler replacement);
 
 // Prints the place and `what`, then aborts. Does not return.

@@ -1,4 +1,4 @@
-// Time as the core sees it: a monotonic point that is always handed in, never read.
+// Time as the core sees it: a point of a monotonic clock. The caller hands it in; the core never reads a clock.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using Duration = Clock::duration;
 
-// For people, cut to one unit: "85 ms", "35 s", "12 min", "3 h", "2 days".
+// For people, rounded down to one unit: "85 ms", "35 s", "12 min", "3 h", "2 days".
 std::string in_words(Duration span);
 
 }  // namespace minerva

@@ -15,19 +15,19 @@ enum class ErrorCode : std::uint8_t {
   kUnauthorized,      // no key or a wrong one
   kForbidden,         // Host or Origin not allowed
   kModelNotFound,     // no such model; also a model_path that is missing, forbidden or unreadable
-  kModelNotLoaded,    // it would have to be loaded first, which this request does not do
+  kModelNotLoaded,    // the model would have to be loaded first, and this request loads nothing
   kRouteNotFound,     // no such route
   kMethodNotAllowed,  // the route exists, the method does not
   kConflict,          // a life-cycle call that would need a busy or pinned model
-  kTooLarge,          // body over its limit
-  kUnsupportedMedia,  // a body in an encoding that is not read
-  kHeadersTooLarge,   // request head over its limit
-  kInvalidModel,      // the file is there but cannot be run
-  kBudgetExceeded,    // needs more than the whole memory budget
+  kTooLarge,          // the body is over its limit
+  kUnsupportedMedia,  // the body has an encoding that the server does not read
+  kHeadersTooLarge,   // the request's head is over its limit
+  kInvalidModel,      // the file exists, but no engine can run it
+  kBudgetExceeded,    // the model needs more than the whole memory budget
   kUnsupported,       // the model cannot do that
-  kQueueFull,         // a queue's limit
-  kNoCapacity,        // not served before its deadline
-  kQuarantined,       // failed recently; may be tried again later
+  kQueueFull,         // a queue is at its limit
+  kNoCapacity,        // the request was not served before its deadline
+  kQuarantined,       // the model failed recently; it may be tried again later
   kDraining,          // the server is shutting down
   kNotSupported,      // the server never does that
   kEngineCrashed,     // the engine died
@@ -36,14 +36,15 @@ enum class ErrorCode : std::uint8_t {
   kTimeout,           // the client was too slow
   kUnreachable,       // (client side) nothing answers at the server's address
   kIo,                // the operating system refused: file, socket, process
-  kInternal,          // a bug or a state that should not be
+  kInternal,          // a bug, or a state that should be impossible
 };
 
 // One row of the table. All views have static storage.
 struct ErrorInfo {
   ErrorCode code;
-  std::string_view name;         // "model_not_found": the `code` of OpenAI's error shape
-  int http_status;               // 499 for kCancelled: sent if an operator cancelled it, else only logged
+  std::string_view name;  // "model_not_found": the `code` of OpenAI's error shape
+  // 499 for kCancelled: the client sees it if an operator cancelled the request; otherwise it is only logged
+  int http_status;
   std::string_view openai_type;  // "invalid_request_error", "rate_limit_error", "api_error", ...
   int cli_exit;                  // 1 refused or failed, 2 wrong usage, 3 unreachable, 4 no such model
 };

@@ -7,8 +7,8 @@ namespace minerva {
 
 struct CacheStats {
   std::uint64_t hits = 0;       // lookups answered by a resident model
-  std::uint64_t misses = 0;     // lookups that needed a load, one already under way included
-  std::uint64_t evictions = 0;  // models parked or stopped to make room (an operator's park or unload is none)
+  std::uint64_t misses = 0;     // lookups that needed a load, also one that was already going on
+  std::uint64_t evictions = 0;  // models parked or stopped to make room (not those that an operator parks or unloads)
   std::uint64_t preloads = 0;   // models that became resident by a preload
 
   bool operator==(const CacheStats&) const = default;

@@ -1,29 +1,30 @@
-// ContextManager: decides which models are in memory. The heart of Minerva, and pure: events in, actions out.
+// ContextManager: decides which models are in memory. It is the heart of Minerva, and pure: events in, actions out.
 //
 // It does no I/O, reads no clock and has no threads. The caller passes events with the current time to step(), carries
 // out the returned actions in order, and calls step(TimerFired) no later than next_timer(). The same code therefore
 // runs under the server, in an embedding program (examples/embed.cc) and in the seeded simulator (tests/sim/).
 //
 // What always holds, after every step (see check_invariants):
-//   - the reservations of all engines never exceed the budget, nor the number of those that are not parked max_models
-//     (unless a limit shrinks or an engine is found to hold more than was thought: then who is idle goes at once);
-//   - memory is reserved before Spawn and Wake and released by EngineParked and EngineExited, never earlier;
+//   - the reservations of all engines never exceed the budget, and no more than max_models engines are not parked. A
+//     limit may shrink, or an engine may turn out to hold more than was thought; then idle models leave at once;
+//   - memory is reserved before Spawn and Wake, and released at EngineParked and EngineExited, never earlier;
 //   - a victim is parked if that frees what is needed, and stopped otherwise; no request goes to a parked engine;
-//   - a model with a lease, a loading one and a pinned one are never victims (force aside, and that aborts leases
-//   first);
+//   - a model with a lease, a loading model and a pinned model are never victims. Only force makes them victims, and it
+//     first aborts their leases;
 //   - at most one engine per model;
 //   - a model is inspected and known to fit the whole budget before anything is evicted for it;
-//   - each request is answered exactly once: Grant, Done or Reject, or nothing after RequestCancelled; a lease lost
-//     with its engine is answered once more;
+//   - each request is answered exactly once, with Grant, Done or Reject, or not at all after RequestCancelled; a lease
+//     that was lost with its engine is answered once more;
 //   - accepted requests = completed + failed + shed + cancelled + those that wait or hold a lease;
-//   - a model that failed in a row rests, and then one load and one request prove it before others are let in;
-//   - no request is granted after its deadline, and none a third engine.
+//   - after failures in a row a model rests; then one load and one request test it before other requests are let in;
+//   - no request is granted after its deadline, and none gets a third engine.
 //
-// Fairness: models that want in are served in the order of their oldest waiter, those of high priority a head start
-// ahead. A victim that is busy drains (new requests for it queue) once it has been hot for min_residency, so that
-// steady traffic on one model cannot starve another, or earlier if who waits would wait past his deadline; whatever
-// waits for a model when it becomes hot is granted together. A later model may start earlier only if that takes nothing
-// from those before it. There are no more switches in a second than max_switches_per_second.
+// Fairness: the models that wait for room are served in the order of their oldest requests; a model of high priority
+// has a head start. A busy victim drains once it has been hot for min_residency: new requests for it queue, so that
+// steady traffic on one model cannot starve another. It drains earlier if a waiting request would otherwise pass its
+// deadline. When a model becomes hot, all requests that wait for it are granted together. A model may start before its
+// turn only if that takes nothing from the models before it. There are at most max_switches_per_second switches in any
+// second.
 //
 // Threading: one thread. Ownership: owns its ModelCache.
 #pragma once
@@ -42,7 +43,7 @@ namespace minerva {
 
 class ContextManager {
  public:
-  // At most `max_models` resident at once (0: no such limit), evicting the least recently used.
+  // At most `max_models` are resident at once (0: any number); the least recently used is evicted first.
   explicit ContextManager(std::size_t max_models);
   static ContextManager with_policy(std::size_t max_models, std::unique_ptr<EvictionPolicy> policy);
   ContextManager(ContextOptions options, std::unique_ptr<EvictionPolicy> policy);
@@ -50,7 +51,7 @@ class ContextManager {
   ContextManager(ContextManager&&) noexcept;
   ContextManager& operator=(ContextManager&&) noexcept;
 
-  // The whole protocol. `now` never goes back. Returned actions are to be carried out in order.
+  // The whole protocol. `now` never goes back. The caller carries out the returned actions in order.
   [[nodiscard]] std::vector<Action> step(TimePoint now, const Event& event);
   // When step(TimerFired) is due; nothing if no deadline is pending.
   std::optional<TimePoint> next_timer() const;
@@ -77,17 +78,19 @@ class ContextManager {
   std::size_t queued() const;                 // waiting inference requests in all
   const RequestCounts& request_counts() const;
   PredictionStats predictions() const;
-  // Why things are as they are: the latest decisions, oldest first, at most ContextOptions::kept_decisions.
+  // The latest decisions, which say why things are as they are; oldest first, at most ContextOptions::kept_decisions.
   const std::deque<Decision>& decisions() const;
-  // What is worth keeping for another one that takes this one's place: see HistoryRestored. A model that is coming back
-  // is left out while it loads: should that end the process, it is not tried again and again.
+  // What is worth keeping for the ContextManager that takes this one's place: see HistoryRestored. A model that is
+  // coming back is left out while it loads: if that load ends the process, the next process must not try it again and
+  // again.
   History history() const;
-  // What the last step changed, by model. That a quarantine ended, which takes no step, is told by the next one.
+  // What the last step changed, by model. A quarantine ends without a step, so the next step reports its end.
   const std::vector<ResidencyChange>& changes() const;
-  // A drain was requested and every engine is gone.
+  // Whether a drain was requested and every engine is gone.
   bool drained() const;
 
-  // Checks every invariant above; aborts with the broken one (check.h). Cheap enough to call after each step in tests.
+  // Checks every invariant above, and aborts with the broken one (check.h). It is cheap enough for tests to call it
+  // after each step.
   void check_invariants() const;
 
  private:

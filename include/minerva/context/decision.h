@@ -1,4 +1,5 @@
-// Decision: why something was done about a model, or not. One record each, written for a reader who was not there.
+// Decision: the reason why something was done about a model, or was not. Each is written for a reader who was not
+// there.
 //
 // Threading: plain values.
 #pragma once
@@ -18,12 +19,12 @@ namespace minerva {
 
 enum class DecisionKind {
   kLoad,      // an engine is started
-  kWake,      // a parked one is brought back
-  kMakeRoom,  // others leave for it
-  kWait,      // nobody may leave for it yet
-  kPark,      // it goes to its image
+  kWake,      // a parked engine is brought back
+  kMakeRoom,  // other models leave for this one
+  kWait,      // no model may leave for it yet
+  kPark,      // its memory goes to its image
   kStop,      // its engine is ended
-  kRefuse,    // a request for it was turned away for want of capacity
+  kRefuse,    // a request for it was refused because capacity is short
 };
 // "load", "wake", "make_room", "wait", "park", "stop", "refuse".
 std::string_view decision_kind_name(DecisionKind kind);
@@ -31,10 +32,10 @@ std::string_view decision_kind_name(DecisionKind kind);
 // A model that could have left.
 struct DecisionCandidate {
   ModelId model;
-  std::string standing{};  // as the policy sees it: "last used 35 s ago"
-  double score = 0;        // of the policy: the lowest goes first
-  Bytes frees{};           // what its leaving gives back
-  bool stops = false;      // otherwise it would be parked
+  std::string standing{};  // how the policy ranks it, in words: "last used 35 s ago"
+  double score = 0;        // the policy's: the lowest leaves first
+  Bytes frees{};           // what the others get if it leaves
+  bool stops = false;      // it would be stopped; otherwise it would be parked
   bool chosen = false;
 };
 
@@ -43,10 +44,10 @@ struct Decision {
   TimePoint when;
   DecisionKind kind = DecisionKind::kLoad;
   ModelId model;
-  std::string reason;                           // a sentence without its end
-  std::uint64_t because_of = 0;                 // the decision it follows from, 0 if none
-  std::vector<DecisionCandidate> candidates{};  // kMakeRoom and kWait: in the order in which they would be asked to go
-  std::uint64_t times = 1;                      // kRefuse: so many, for the same reason; `when` is the last
+  std::string reason;                           // a sentence without its full stop
+  std::uint64_t because_of = 0;                 // the decision from which this one follows, 0 if none
+  std::vector<DecisionCandidate> candidates{};  // kMakeRoom and kWait: in the order in which they would have to leave
+  std::uint64_t times = 1;                      // kRefuse: how many had the same reason; `when` is the last
   std::optional<ErrorCode> refusal{};           // kRefuse
 };
 

@@ -18,32 +18,32 @@
 
 namespace minerva {
 
-// When a model of the catalog is loaded.
+// When a model of the catalog is to be loaded.
 enum class PreloadStrategy {
   kEager,      // at start
   kLazy,       // on first use
-  kScheduled,  // at set times, by a LoadRequested each; to the core the same as kLazy
+  kScheduled,  // at set times, each by a LoadRequested; the core treats it as kLazy
 };
 
-// Where a model is in its life. kPreparing and kQuarantined hold no memory. Resident are kHot and kParked, and what is
-// between the two.
+// Where a model is in its life. A model holds no memory in kCold, kPreparing and kQuarantined. It is resident in kHot
+// and kParked, and in the states between these two.
 enum class Residency {
   kCold,         // no process
-  kPreparing,    // wanted: being inspected, or waiting for room
+  kPreparing,    // somebody wants it: it is being inspected, or waits for room
   kLoading,      // the process is starting; memory is reserved
   kHot,          // can serve
-  kParking,      // its memory is on its way out to an image on disk; all of it is still counted
-  kParked,       // its process lives, with its conversations in the image; what is left in memory is counted
-  kWaking,       // on its way back; its memory is reserved again
-  kStopping,     // on its way out; its memory is still counted
-  kQuarantined,  // failed recently: not tried again before the backoff ends (its breaker is open)
+  kParking,      // its memory is being written to an image on disk; all of it still counts
+  kParked,       // its process lives, and the image has its conversations; what is left in memory counts
+  kWaking,       // it is being brought back; its memory is reserved again
+  kStopping,     // its engine is being ended; its memory still counts
+  kQuarantined,  // it failed lately: it is not tried again before the backoff ends (its breaker is open)
 };
 // "cold", "preparing", "loading", "hot", "parking", "parked", "waking", "stopping", "quarantined": the `state` of every
 // answer.
 std::string_view residency_name(Residency residency);
 
-// Whether a model that failed is tried again: closed, as usual; open, not before the backoff ends; half open, by one
-// load and then one request, and the others wait until that one has proved it.
+// Whether a model that failed is tried again. Closed: as usual. Open: not before the backoff ends. Half open: one load
+// and then one request try it, and other requests wait until that request has succeeded.
 enum class BreakerState { kClosed, kOpen, kHalfOpen };
 // "closed", "open", "half_open".
 std::string_view breaker_state_name(BreakerState state);
@@ -51,42 +51,42 @@ std::string_view breaker_state_name(BreakerState state);
 // How an inference request found its model.
 enum class CacheOutcome {
   kHit,     // hot
-  kParked,  // resident, but it had to be woken: counted as a hit
+  kParked,  // resident, but it had to be woken: counts as a hit
   kMiss,    // not resident
 };
 
 // How a lease ended.
 enum class LeaseEnd {
-  kCompleted,  // the engine answered, be it with an error: forgives earlier failures of the model
+  kCompleted,  // the engine answered, even with an error: earlier failures of the model are forgiven
   kFailed,     // the answer broke off, or there was none
-  kCancelled,  // its client went away
+  kCancelled,  // the client went away
 };
 
 // What parked models may hold.
 struct ParkingLimits {
-  bool enabled = true;               // false: nothing is parked any more, but stopped
-  Bytes memory = Bytes(UINT64_MAX);  // of their residues together, within the budget
-  Bytes images = Bytes(UINT64_MAX);  // of all images together, those of hot models too, on disk
+  bool enabled = true;               // false: engines are stopped instead of parked
+  Bytes memory = Bytes(UINT64_MAX);  // of all their residues together, within the budget
+  Bytes images = Bytes(UINT64_MAX);  // of all images together on disk, those of hot models included
 };
 
-// Whose turn comes first among those that wait for room: see ContextOptions::head_start.
+// Which of the requests that wait for room comes first: see ContextOptions::head_start.
 enum class Priority { kLow, kNormal, kHigh };
 // "low", "normal", "high".
 std::string_view priority_name(Priority priority);
-// Nothing if it is none of these.
+// Nothing if `name` is none of these.
 std::optional<Priority> parse_priority(std::string_view name);
 
-// Who asks.
+// Who sent a request.
 struct Caller {
   UserId user{};
   Priority priority = Priority::kNormal;
   bool operator==(const Caller&) const = default;
 };
 
-// What is done about models that are likely to be asked for next. Only while nobody waits and nothing else is going on.
+// What is done for models that are likely to be asked for next, while nobody waits and nothing else is going on.
 struct PredictionOptions {
-  bool preload = false;     // they are loaded, or woken, where that takes no room from anybody
-  bool read_ahead = false;  // their files are, where they are not loaded
+  bool preload = false;     // loads or wakes them, where that takes no room from another model
+  bool read_ahead = false;  // reads the files of those that are not loaded into the page cache
 };
 
 // ---- configuration ------------------------------------------------------------------------------------------------
@@ -105,13 +105,13 @@ struct ContextOptions {
   PredictionOptions prediction{};
   std::size_t max_queue_per_model = 128;             // waiting requests
   std::size_t max_queue = 1024;                      // waiting requests in all
-  Duration load_timeout = std::chrono::minutes(10);  // Spawn to EngineReady
-  // A busy model is not drained for another before this, except if who waits would wait past his deadline.
+  Duration load_timeout = std::chrono::minutes(10);  // from Spawn to EngineReady
+  // For this long a hot, busy model is not drained for another one, unless a waiting request would pass its deadline.
   Duration min_residency = std::chrono::seconds(2);
-  // Models that wait for room take turns in the order in which their oldest requests came; those of high priority count
-  // as having come so much earlier, those of low priority so much later. So nobody is overtaken without end.
+  // Models that wait for room take turns in the order of their oldest requests. A request of high priority counts as if
+  // it had come earlier by this time, one of low priority as if it had come later. So no request is overtaken for ever.
   Duration head_start = std::chrono::seconds(10);
-  // Switches, in each of which models are moved out for another one, in any one second. 0: as many as are wanted.
+  // How many switches there may be in any one second. In a switch, models leave for another model. 0: any number.
   std::size_t max_switches_per_second = 0;
   Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
   Duration quarantine_max = std::chrono::seconds(60);
@@ -121,75 +121,76 @@ struct ContextOptions {
 
 // ---- events -------------------------------------------------------------------------------------------------------
 
-// The catalog knows `model` (again): adding an id twice updates it. A pin set by PinRequested stays unless `pinned` is
-// another one than before.
+// The catalog knows `model`. Adding an id that is known updates it. A pin set by PinRequested stays, unless `pinned`
+// differs from what the last ModelAdded said.
 struct ModelAdded {
   ModelId model;
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
-  // What was inspected or is running was made with other settings or from another file: the model is inspected anew,
-  // and an engine it has is replaced once its leases have ended. New requests wait for the new engine. What is known of
-  // the old one, its failures too, says nothing about the new one.
+  // The inspection or the running engine is of other settings or of another file. So the model is inspected again, and
+  // its engine, if it has one, is replaced once its leases have ended; new requests wait for the new engine. What is
+  // known of the old engine, its failures included, says nothing about the new one.
   bool outdated = false;
-  // Idle for so long it is parked, or stopped where it cannot be; and stopped altogether. 0: never. Not while pinned.
+  // After being idle for `ttl` the model is parked, or stopped if it cannot be parked; after `unload_ttl` it is
+  // stopped. 0: never. A pinned model stays.
   Duration ttl{};
   Duration unload_ttl{};
   // How many requests its engine answers at once. 0: any number.
   unsigned slots = 0;
 };
-// The catalog no longer has it. Waiters fail; a resident engine is stopped when its leases have ended.
+// The catalog no longer has the model. Its waiting requests fail; a resident engine is stopped when its leases end.
 struct ModelRemoved {
   ModelId model;
 };
 
-// An inference request wants a lease. Answered by Grant or Reject, once.
+// An inference request wants a lease. Answered once, by Grant or Reject.
 struct LeaseRequested {
   RequestId request;
   ModelId model;
   TimePoint deadline;  // waiting longer than this is answered with kNoCapacity
   Caller caller{};
-  // A look at an engine: no use of the model. Granted at once or rejected at once, with kModelNotLoaded where the model
-  // would have to be loaded or woken, or is about to leave.
+  // The request only looks at an engine, which is no use of the model. It is granted or rejected at once: with
+  // kModelNotLoaded if the model would have to be loaded or woken, or is about to leave.
   bool looking = false;
-  // How many of the engine's slots the request takes, all at once. 0: a visit, which generates nothing and takes none.
-  // More than the model has: kInvalidArgument.
+  // How many of the engine's slots the request takes, all at once. 0: a visit, which generates nothing and takes no
+  // slot. More than the model has: kInvalidArgument.
   unsigned slots = 1;
 };
-// load or preload. Answered by Done or Reject, once.
+// A load or a preload. Answered once, by Done or Reject.
 struct LoadRequested {
   RequestId request;
   ModelId model;
-  bool preload = false;  // resident, but not marked as used
-  bool force = false;    // may take pinned and busy models: their leases are aborted
+  bool preload = false;  // the model becomes resident, but does not count as used
+  bool force = false;    // pinned and busy models may leave too; their leases are aborted
   TimePoint deadline;
 };
-// Who wants a model out of memory: for the reasons that are given.
+// Who asked for a model to leave memory; the reasons that are shown name it.
 enum class Asker { kOperator, kSchedule, kKeepAlive };
-// Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict.
+// Answered once, by Done or Reject. Waits until the model's leases have ended; at `deadline` it fails with kConflict.
 struct UnloadRequested {
   RequestId request;
   ModelId model;
-  bool force = false;  // unpins, aborts leases and waiters at once
+  bool force = false;  // unpins the model, and aborts its leases and waiting requests at once
   TimePoint deadline;
   Asker asker = Asker::kOperator;
 };
-// Answered by Done or Reject, once. Waits for leases until `deadline`, then fails with kConflict; kNotSupported if its
-// engine cannot be parked. A model that is not resident stays so. An engine that still works, be it on what its client
-// gave up, is asked again until `deadline`.
+// Answered once, by Done or Reject. Waits until the model's leases have ended; at `deadline` it fails with kConflict.
+// If the engine cannot be parked, it fails with kNotSupported. A model that is not resident stays as it is. An engine
+// that still works, possibly on a request whose client went away, is asked again until `deadline`.
 struct ParkRequested {
   RequestId request;
   ModelId model;
-  bool force = false;  // unpins, aborts leases and waiters at once
+  bool force = false;  // unpins the model, and aborts its leases and waiting requests at once
   TimePoint deadline;
   Asker asker = Asker::kOperator;
 };
-// Answered by Done or Reject at once. A cold model may be pinned: that does not load it.
+// Answered at once, by Done or Reject. Pinning a cold model does not load it.
 struct PinRequested {
   RequestId request;
   ModelId model;
   bool pinned = true;
 };
-// The caller of a request that was not answered yet went away: no answer will be given.
+// The client of a request that has no answer yet went away. The request gets no answer.
 struct RequestCancelled {
   RequestId request;
 };
@@ -198,15 +199,15 @@ struct LeaseReleased {
   RequestId request;
   LeaseEnd end = LeaseEnd::kCompleted;
 };
-// The engine of a granted lease died before anything of its request was answered: it wants another, on a fresh engine.
-// Answered by Grant or Reject, once; by Reject when this was its second engine. To be sent after EngineExited.
+// A granted lease lost its engine before its request got any part of an answer: it wants another, fresh engine.
+// Answered once, by Grant or Reject; by Reject if this was its second engine. Send it after EngineExited.
 struct LeaseLost {
   RequestId request;
   TimePoint deadline;
 };
 
-// Answer to Inspect: what the model will take, or why it cannot run (kInvalidModel, kModelNotFound, ...). `residue`:
-// what an engine like the one it will have was left with when it was parked, be it in an earlier life of the caller.
+// The answer to Inspect: how much memory the model will take, or why it cannot run (kInvalidModel, kModelNotFound,
+// ...). `residue`: how much was left in memory when an engine like this one was parked, possibly in an earlier life.
 struct Inspected {
   ModelId model;
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
@@ -218,22 +219,24 @@ struct EngineReady {
   EngineId engine;
   bool can_park = false;  // otherwise it is stopped instead
 };
-// Answer to Park: what is left of it in memory, how large its image is, and the page cache that a wake will find.
+// The answer to Park: how much of the engine is left in memory, how large its image is, and how much of what a wake
+// reads is in the page cache.
 struct EngineParked {
   EngineId engine;
   Footprint residue;
   Bytes image;
   Bytes cached{};
 };
-// The other answer to Park: it is as hot as before. A reason of kConflict: it was still at work. `image_wanted`: how
-// large its image would have been, if that was the reason; 0 otherwise.
+// The other answer to Park: the engine is as hot as before. The reason is kConflict if it was still at work.
+// `image_wanted`: if the image was too large, how large it would have been; otherwise 0.
 struct ParkRefused {
   EngineId engine;
   Error reason;
   Bytes image_wanted{};
 };
-// Answer to Wake: it can serve again. Of what it needs soon, `cached` is in the page cache and `missing` is read now.
-// That displaces so much of the page cache, all of which is `page_cache`; nothing where memory is left.
+// The answer to Wake: the engine can serve again. Of what it needs soon, `cached` is in the page cache, and `missing`
+// is being read. That pushes `displaced` out of the page cache, which has `page_cache` in all; nothing while memory is
+// free.
 struct EngineWoken {
   EngineId engine;
   Bytes cached{};
@@ -241,53 +244,54 @@ struct EngineWoken {
   Bytes displaced{};
   Bytes page_cache{};
 };
-// What the engine holds at most, hot, as measured: takes the place of what was predicted.
+// How much the engine holds at most while it is hot, as measured. It replaces the prediction.
 struct FootprintMeasured {
   EngineId engine;
   Footprint footprint;
 };
-// Memory outside of the budget is short (or was, and is no more): `short_by` is to be given back. Sent again while that
-// lasts; each time something is given back, the cheapest first: pages of parked models' weights, idle models' memory by
-// parking, parked models. Meanwhile nothing is loaded, and who would need that is shed.
+// Memory outside of the budget is short, or is short no more. `short_by` has to be given back. The event is sent again
+// while the shortage lasts. Each time the core gives something back, the cheapest first: pages of parked models'
+// weights, then the memory of idle models by parking them, then parked models. Meanwhile nothing is loaded, and a
+// request that needs a load is shed.
 struct PressureChanged {
   bool under_pressure = false;
   Bytes short_by{};
 };
-// The process has been reaped: only now is its memory free. `reason` says why, for whoever was waiting.
+// The engine's process has been reaped: only now is its memory free. Waiting requests are told `reason`.
 struct EngineExited {
   EngineId engine;
   Error reason;
 };
 
-// The engine is alive, but for long it has done nothing although somebody waits for it. Answered by Kill, unless the
-// engine is on its way out already or nobody waits any more.
+// The engine is alive but has done nothing for long, although somebody waits for it. Answered by Kill, unless the
+// engine is already ending or nobody waits any more.
 struct EngineStalled {
   EngineId engine;
 };
 
-// Goes on where another one ended: with its statistics, and with the operators' pins, the times and the uses it knew of
-// models that the catalog has now. `bring_back`: who was resident comes back in the background, the most wanted first
-// and one at a time, as a preload that takes nobody's place and waits for whoever asks for something. To be sent once
-// the catalog is known; ignored when anything was resident already.
+// Continues where an earlier ContextManager ended: with its statistics and, for models that the catalog has now, with
+// the operators' pins, the measured times and the uses. `bring_back`: the models that were resident come back in the
+// background, one at a time and the most wanted first. Each comes as a preload that takes no other model's place and
+// yields to every request. Send the event once the catalog is known; it is ignored if a model is resident already.
 struct HistoryRestored {
   History history;
   bool bring_back = true;
 };
-// An operator wants it forgotten.
+// An operator wants some of what is known to be forgotten.
 struct ClearRequested {
-  bool stats = false;    // the counters of the cache
-  bool history = false;  // who was used, and the times that loads and wakes took
-  bool images = false;   // idle parked models are stopped, as their images end with their engines
+  bool stats = false;    // the cache's counters
+  bool history = false;  // which models were used, and how long loads and wakes took
+  bool images = false;   // stops parked models that are idle, since an image ends with its engine
 };
-// The configuration was read again. Who waits already keeps his deadline and his turn; the seed of the backoffs stays.
+// The configuration was read again. Requests that wait keep their deadlines and their turns; the backoffs' seed stays.
 struct OptionsChanged {
   ContextOptions options;
 };
-// No new work: waiters are rejected, leases may finish until `deadline`, then every engine is stopped.
+// Takes no new work: waiting requests are rejected, leases may go on until `deadline`, then every engine is stopped.
 struct DrainRequested {
   TimePoint deadline;
 };
-// Time passed (see next_timer()).
+// Time has passed (see next_timer()).
 struct TimerFired {};
 
 using Event =
@@ -298,28 +302,28 @@ using Event =
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
-// Find out what `model` will take, without disturbing anything. Answered by Inspected.
+// Find out how much memory `model` will take, without disturbing anything. Answered by Inspected.
 struct Inspect {
   ModelId model;
   std::uint64_t ticket;
 };
-// Start an engine. `footprint` is reserved. Answered by EngineReady or EngineExited.
+// Start an engine, for which `footprint` is reserved. Answered by EngineReady or EngineExited.
 struct Spawn {
   EngineId engine;
   ModelId model;
   Footprint footprint;
 };
-// End an engine; it holds no lease any more. Answered by EngineExited, always. `victim_of`: the model it makes room
-// for, empty if none.
+// End an engine that holds no lease any more. Always answered by EngineExited. `victim_of`: the model for which it
+// makes room; empty if there is none.
 struct Stop {
   EngineId engine;
   ModelId model;
   std::string reason;  // in words
   ModelId victim_of;
-  bool evicted = false;  // to make room, be it within the limits: counted
+  bool evicted = false;  // it leaves to make room, even within the limits: counts as an eviction
 };
-// Move an idle engine's memory to its image, which may take `max_image`. Answered by EngineParked, ParkRefused or
-// EngineExited. `victim_of`, `evicted` as in Stop.
+// Write an idle engine's memory to its image, which may take `max_image` at most. Answered by EngineParked, ParkRefused
+// or EngineExited. `victim_of`, `evicted`: as in Stop.
 struct Park {
   EngineId engine;
   ModelId model;
@@ -328,26 +332,25 @@ struct Park {
   ModelId victim_of;
   bool evicted = false;
 };
-// Bring it back; its memory is reserved. Answered by EngineWoken or EngineExited.
+// Bring a parked engine back; its memory is reserved. Answered by EngineWoken or EngineExited.
 struct Wake {
   EngineId engine;
   ModelId model;
 };
-// Give back so much of the page cache that a parked engine's weights and image take, the end of the weights first.
-// Answered by nothing.
+// Drop `bytes` of the page cache that a parked engine's weights and image take, from the end of the weights on. There
+// is no answer.
 struct DropPages {
   EngineId engine;
   ModelId model;
   Bytes bytes;  // UINT64_MAX: all
 };
-// `model` will be loaded once there is room for it: its file may be read ahead meanwhile. `likely`: it is only likely
-// to be, so nothing else should suffer from it.
+// `model` will be loaded once there is room for it, so its file may be read ahead meanwhile. `likely`: the load is only
+// likely, so nothing else should suffer from the reading.
 struct ReadAhead {
   ModelId model;
   bool likely = false;
 };
-// End an engine at once, whatever it does; its leases are still to be released or lost. Answered by EngineExited,
-// always.
+// End an engine at once, whatever it does. Its leases are released or lost afterwards. Always answered by EngineExited.
 struct Kill {
   EngineId engine;
   ModelId model;
@@ -364,16 +367,16 @@ struct Grant {
 struct Done {
   RequestId request;
   ModelId model;
-  bool changed = true;             // false: already so ("already loaded", "not loaded")
-  Duration took{};                 // from the call until now
+  bool changed = true;             // false: it was so already ("already loaded", "not loaded")
+  Duration took{};                 // from the call to its answer
   std::vector<ModelId> evicted{};  // to make room for this load
-  Bytes footprint{};               // of the model, 0 if not resident
+  Bytes footprint{};               // the model's, 0 if it is not resident
 };
 struct Reject {
   RequestId request;
   Error error;
 };
-// A granted lease must end now (force); LeaseReleased is still to be sent.
+// A granted lease must end now (force). The caller still has to send LeaseReleased.
 struct Abort {
   RequestId request;
   Error error;
@@ -383,29 +386,29 @@ using Action = std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhe
 
 // ---- views --------------------------------------------------------------------------------------------------------
 
-// What became of the inference requests: accepted = completed + failed + shed + cancelled + those under way.
+// How the inference requests ended: accepted = completed + failed + shed + cancelled + those still under way.
 struct RequestCounts {
   std::uint64_t accepted = 0;   // each LeaseRequested
   std::uint64_t completed = 0;  // LeaseEnd::kCompleted
   std::uint64_t failed = 0;     // LeaseEnd::kFailed, or rejected for a reason that waiting does not cure
   std::uint64_t shed = 0;       // rejected for now (HTTP 429 and 503)
-  std::uint64_t cancelled = 0;  // its client went away
+  std::uint64_t cancelled = 0;  // the client went away
 
   std::uint64_t ended() const { return completed + failed + shed + cancelled; }
   bool operator==(const RequestCounts&) const = default;
 };
 
-// What became of preloads on a guess (PredictionOptions::preload).
+// How preloads on a guess (PredictionOptions::preload) turned out.
 struct PredictionStats {
-  std::uint64_t made = 0;    // models loaded or woken
-  std::uint64_t used = 0;    // that were asked for while they were there, or came
-  std::uint64_t wasted = 0;  // that left again before
-  Duration saved{};          // of waiting, for the first requests of those that were used
+  std::uint64_t made = 0;    // how many models were loaded or woken
+  std::uint64_t used = 0;    // those that were asked for while they were resident or on their way
+  std::uint64_t wasted = 0;  // those that left before anybody asked for them
+  Duration saved{};          // how much waiting the used ones saved their first requests
   Bytes wasted_bytes;        // of those that were not
-  bool paused = false;       // too few are used: they are made on paper only, until they would pay again
+  bool paused = false;       // too few were used: guesses are only recorded, until preloads would pay again
 };
 
-// A model is in another state after a step than it was after the one before.
+// A model's state after a step differs from its state after the step before.
 struct ResidencyChange {
   ModelId model;
   Residency from;
@@ -436,11 +439,11 @@ struct ModelView {
   std::uint64_t wakes = 0;
 };
 
-// How far the times of a LoadPlan are known.
+// How well the times of a LoadPlan are known.
 enum class Confidence {
-  kUnknown,   // nothing was loaded yet
+  kUnknown,   // no model was loaded yet
   kGuessed,   // from the loads of other models
-  kMeasured,  // in the last loads or wakes of the very models
+  kMeasured,  // from the last loads or wakes of the same models
 };
 // "unknown", "guessed", "measured".
 std::string_view confidence_name(Confidence confidence);

@@ -1,5 +1,5 @@
-"""The page at / in Debian's Chromium: each view and button, against real engines, with and without keys, at two widths,
-light and dark. Nothing leaves the machine, nothing is inline, and axe finds nothing serious."""
+"""The page at / in Debian's Chromium: each view and each button, against real engines, with and without keys, at two
+widths, light and dark. Nothing leaves the machine, nothing is inline, and axe finds nothing serious."""
 import json
 import os
 import pathlib
@@ -33,8 +33,8 @@ class View:
     def __init__(self, page, m):
         self.page = page
         self.m = m
-        self.told = []  # by the browser: errors of scripts, and what the policy refused
-        self.asked = []  # every address
+        self.told = []  # what the browser reports: errors of scripts, and what the policy refused
+        self.asked = []  # every address that was requested
         page.on("pageerror", lambda error: self.told.append(str(error)))
         page.on("console", lambda message: self.told.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: self.asked.append(request.url))
@@ -66,7 +66,7 @@ class View:
             self.page.screenshot(path=str(pathlib.Path(SCREENSHOTS) / f"{name}.png"), full_page=True)
 
     def fake(self, path, answer, status=200):
-        """Has the page's requests to that address answered so. `answer` may be a function of the request."""
+        """Answers the page's requests to that address with `answer`, which may be a function of the request."""
         def fulfill(route):
             body = answer(route.request) if callable(answer) else answer
             route.fulfill(status=status, content_type="application/json", body=json.dumps(body))
@@ -88,7 +88,7 @@ class View:
     def close(self):
         foreign = [url for url in self.asked if not url.startswith((self.m.url + "/", "data:", "blob:"))]
         assert foreign == [], foreign
-        # What a route that is not there answers is told too; the page says so in its own words.
+        # The browser also reports missing routes; the page has its own words for them.
         told = [text for text in self.told if "Failed to load resource" not in text]
         assert told == [], told
         self.page.context.close()
@@ -173,7 +173,7 @@ def fake_all(view):
 
 @pytest.fixture(scope="module")
 def quiet(models):
-    """A server that the tests only look at: alpha is parked, beta hot."""
+    """A server that the tests only look at: alpha is parked, beta is hot."""
     m = Minerva({"alpha": models["a"], "beta": models["b"]}, "--max-models", 1)
     try:
         m.start().use("alpha", "beta")
@@ -255,13 +255,13 @@ def test_models_come_and_go(start, view):
         expect(v.row(model)).to_contain_text("not in memory")
     assert m.engines() == []
 
-    # A dialog is left by the keyboard, and nothing was done.
+    # The keyboard closes a dialog, and nothing was done.
     v.button("Load beta").click()
     expect(v.page.get_by_role("dialog")).to_be_visible()
     v.page.keyboard.press("Escape")
     expect(v.page.get_by_role("dialog")).to_have_count(0)
     assert m.engines() == []
-    # Somebody else's request is seen without a touch.
+    # The page shows another client's request without a touch.
     m.use("beta")
     expect(v.row("beta")).to_contain_text("in memory")
     v.page.get_by_label("Find").fill("alp")
@@ -294,7 +294,8 @@ def test_decisions_in_words(start, view):
     v.open("timeline")
     v.row("made room", "Switches").first.get_by_role("button").click()
     expect(v.page.locator(".chosen")).to_contain_text(re.compile("was parked, which frees"))
-    # A click on a chart chooses the switch that is drawn there: these happened just now, at its right end.
+    # A click on the chart chooses the switch that is drawn there. These switches have just happened, so they are at its
+    # right end.
     chart = v.page.locator(".chart .u-over").first
     box = chart.bounding_box()
     v.row("loaded", "Switches").last.get_by_role("button").click()
@@ -420,7 +421,7 @@ def test_a_prompt_streams(start, view):
     v = view(m)
     v.open("chat")
     v.page.get_by_label("Model").select_option("beta")
-    # Models that talk at random have no end of their own.
+    # Models that write random text do not stop by themselves.
     v.page.route("**/v1/chat/completions", lambda route: route.continue_(
         post_data=json.dumps({**route.request.post_data_json, "max_tokens": 8})))
     v.page.get_by_label("Prompt").fill("Hello")

@@ -23,7 +23,7 @@ def start(serve, models):
 class Page:
     def __init__(self, page):
         self.page = page
-        self.refused = []  # by the page's policy, or by the server
+        self.refused = []  # what the page's policy or the server refused
         self.shots = 0
         page.on("console", lambda message: self.refused.append(message.text) if message.type == "error" else None)
 
@@ -37,11 +37,12 @@ class Page:
         expect(self.trigger()).to_be_visible()
 
     def trigger(self):
-        """What opens the list of models, below the message that is being written. It has the chosen one's name."""
+        """The button that opens the list of models, below the message that is being written. It has the name of the
+        chosen model."""
         return self.page.locator("form").get_by_role("button", name=re.compile("^(Select model|alpha|beta)$"))
 
     def options(self):
-        """Opens the list of models if it is not."""
+        """Opens the list of models if it is closed."""
         if not self.page.get_by_role("option").first.is_visible():
             self.trigger().click()
         expect(self.page.get_by_role("option").first).to_be_visible()
@@ -51,12 +52,12 @@ class Page:
         return self.page.get_by_role("option").filter(has_text=model)
 
     def press(self, model, what):
-        """A button of the model's row, which is there while the mouse is on it."""
+        """A button in the model's row. It exists while the mouse is on the row."""
         self.has_button(model, what)
         self.option(model).get_by_role("button", name=what).click()
 
     def has_button(self, model, what):
-        """Waits for it. A model that is loaded or unloaded moves in the list, away from the mouse."""
+        """Waits for the button. A model that is loaded or unloaded moves in the list, away from the mouse."""
         def there():
             self.option(model).hover()
             return self.option(model).get_by_role("button", name=what).is_visible()
@@ -83,7 +84,7 @@ class Page:
         assert answer.value.request.post_data_json["model"] == model
         expect(self.messages("User").last).to_contain_text(text)
         expect(self.messages("Assistant")).to_have_count(before + 1)
-        # How long the answer is, is said of a finished one.
+        # The page shows the length of an answer once the answer is finished.
         last = self.messages("Assistant").last
         expect(last.get_by_role("button", name=re.compile("tokens$"))).to_be_visible()
         expect(last.get_by_role("button", name=model, exact=True)).to_be_visible()
@@ -97,7 +98,7 @@ def ui():
         context = browser.new_context(viewport={"width": 1200, "height": 800})
         context.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
-        # The page's own setting: answers of models that talk at random have no end.
+        # A setting of the page itself: models that write random text do not stop by themselves.
         context.add_init_script("localStorage['LlamaUi.config'] ??= JSON.stringify({max_tokens: 8})")
         yield Page(context.new_page())
         browser.close()
@@ -111,11 +112,11 @@ def test_models_are_loaded_unloaded_and_evicted(start, ui):
     ui.press("alpha", "Load model")
     expect(ui.page.get_by_text("Model loaded: alpha")).to_be_visible()
     assert m.loaded() == ["alpha"]
-    # It is still one of the page's models now that its own properties are known.
+    # It still is one of the page's models, now that its properties are known.
     ui.has_button("alpha", "Unload model")
     ui.shot("loaded")
 
-    # Somebody else's request takes its place; the page learns of it by itself.
+    # Another client's request takes its place; the page learns of that by itself.
     m.use("beta")
     ui.has_button("alpha", "Load model")
     ui.has_button("beta", "Unload model")
@@ -142,7 +143,7 @@ def test_chat_switch_and_reload(start, ui):
     expect(ui.messages("User")).to_contain_text(["First words", "Second words"])
     ui.say("Third words", "beta")
     ui.shot("reloaded")
-    # Nothing that it needs is kept from it.
+    # The policy blocks nothing that the page needs.
     blocked = [text for text in ui.refused if "Content Security Policy" in text and "sw.js" not in text]
     assert blocked == [], blocked
 
@@ -158,7 +159,7 @@ def test_parked_models_behind_a_key(start, ui):
 
     ui.press("alpha", "Load model")
     ui.has_button("alpha", "Unload model")
-    # Parked by somebody else's request, it can be used and unloaded as one that is loaded.
+    # Another client's request parked it: the page can use and unload it like a loaded model.
     key = {"Authorization": f"Bearer {KEY}"}
     assert m.post("/v1/chat/completions", chat_body("beta", max_tokens=2), headers=key).status == 200
     statuses = {model["id"]: model["status"]["value"] for model in m.get("/v1/models", headers=key).json["data"]}
