@@ -25,10 +25,10 @@ struct LargeBlock {
 
 // The blocks as they are, by address; none comes or goes by another thread while this lives.
 //
-// A park keeps one while it writes the image, as long as the disk takes: a block that went meanwhile would be read where
-// nothing is mapped. Nobody is waited for who waits then: large blocks are made and freed by the inference loop, which
-// rests, and the daemon sends a parking engine no request (EngineAgent::park), so that a thread of the HTTP server has at
-// most what ended earlier to free.
+// A park keeps one while it writes the image, as long as the disk takes: a block that went meanwhile would be read
+// where nothing is mapped. Nobody is waited for who waits then: large blocks are made and freed by the inference loop,
+// which rests, and the daemon sends a parking engine no request (EngineAgent::park), so that a thread of the HTTP
+// server has at most what ended earlier to free.
 class LargeBlocks {
   public:
     LargeBlocks();
