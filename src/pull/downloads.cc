@@ -308,8 +308,6 @@ bool Downloads::begin_discard() {
       .has_value();
 }
 
-// ---- files that the disk may not have yet ----
-
 void Downloads::record_made(Job& job) {
   job.boot = boot_;
   if (boot_.empty()) return saver_.changed();
