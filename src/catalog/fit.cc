@@ -56,7 +56,7 @@ class Search {
   FitResult run() {
     const bool over = give_way_in_caches_and_weights() || give_way_in_slots() || give_way_in_context();
     if (!over) result_.smallest = bare(tried_);
-    return std::move(result_);
+    return result_;
   }
 
  private:

@@ -1,31 +1,52 @@
 // Which model leaves for which, and why no request starves.
 //
-// A *claimant* is a model that somebody wants and that waits for room: to be loaded, or to be woken from its image.
-// plan() looks at the claimants one after the other, in the order of their *turns*: who forces first, and then whose
-// oldest request came first (State::turn; a high priority counts as some seconds earlier, a low one as later). Each
-// claimant gets the first of these that is possible:
+// Words of this file. An *engine* holds a model in memory; a *lease* is a request that an engine serves now; a *line*
+// is the requests that wait for one model. An *idle* model is hot or parked, has no lease, nobody waits for it, and it
+// is not pinned. A *busy* model has a lease, or somebody waits for it. A *guess* is a model that no request has asked
+// for yet. A *claimant* is a model that waits for room: to be loaded, or to be woken from its image.
 //
-//   1. It starts: there is room for it now, beside everything that earlier claimants were promised.
-//   2. It waits for models that are on their way out: when they are gone there will be room.
-//   3. Idle models leave for it at once. An idle model is hot or parked, serves nobody, is wanted by nobody and is not
-//      pinned. Which of them: the set that costs least by the eviction policy (victims.h). A model is parked if that
-//      frees enough, and stopped otherwise.
-//   4. Busy models drain for it: they get no new requests, and when the running ones have ended all of them leave
-//      together. A busy model may have served for min_residency first; models that drain already are chosen first.
-//   5. It waits, because nobody can leave.
+// First, plan() ends loads that only a guess wants, if a request waits (yield_guesses). Then idle models leave, as long
+// as engines hold more than the limits allow (shrink_to_limits, shrink_parked). Then plan() looks at the claimants, one
+// after the other. Claimants with a forced load (an operator's) come first. The others come in the order of their
+// *turns*: a claimant's turn is when its oldest request came (State::turn). A high priority counts as some seconds
+// earlier, a low priority as some seconds later.
 //
-// Room that is promised to a claimant counts as taken for all after it. And once a claimant waits for busy models
-// (4 or 5), those after it may start or wait for exits, but nobody leaves for them: `may_evict_`. So a later claimant
-// takes only what is left over, and never from an earlier one.
+// A claimant that is larger than the budget is refused. A model that comes back after a restart waits while any request
+// waits. Each other claimant gets the first of these that is possible:
 //
-// Why no request starves: a request's turn never moves back, and a request that comes later has a later turn, but for
-// the head start of its priority, which is bounded. So before each claimant there are finitely many others. The first
-// claimant gets its room: whatever is not pinned leaves for it. Idle models leave at once. Models that load, park or
-// wake come to an end. Busy models serve for at most min_residency more, and then only the requests that run; a line
-// of requests that waits for slots does not hold its model, as it comes after the claimant once the model has left
-// (Model::had_turn). Requests that wait for slots elsewhere are slots.cc's.
+//   1. It starts. There is room for it now, beside the room that earlier claimants were promised. While memory outside
+//   of
+//      the budget is short (State::pressure) only a parked model starts.
+//   2. Guesses that are in memory leave for it, and a load that came back after a restart is stopped.
+//   3. It waits for engines that are leaving, if there will be room when they are gone.
+//   4. Idle models leave for it: the set that costs least by the eviction policy (victims.h). A model that is parking
+//   and
+//      that nobody wants counts as idle, once it is parked. Each is parked if that frees enough, and stopped otherwise.
+//      A load that an operator asked for without force goes no further: it is refused.
+//   5. Busy models leave for it. Each first serves for min_residency. Then all of them drain: they get no new leases,
+//      and when the running ones have ended they leave together. A busy model is left alone while a request of its own
+//      that is older than the claimant's is about to be served (protected_by_turn).
+//   6. It waits, because no model can leave.
 //
-// Before the claimants: what only a guess wants gives way to whoever waits, and the limits hold.
+// Room that was promised to a claimant counts as taken for all claimants after it. Once a claimant waits for a model to
+// become free, or for the next switch, no idle or busy model leaves for a later claimant (`may_evict_`): a later
+// claimant starts in what is left over, or waits. It never takes room from an earlier claimant.
+//
+// Why no request starves.
+//   * While a claimant waits, its turn stays. Requests that come later have later turns, apart from the head start of
+//     their priority, which is bounded. So only finitely many claimants can come before it.
+//   * The first claimant gets its room. Idle models leave at once. Models that load, park or wake come to an end. A
+//   busy
+//     model can hold its place with requests that are older than the claimant's and about to be served; there are
+//     finitely many of those, and no new ones. After that, and after min_residency, it drains: only the requests that
+//     run then go on, each until its own deadline at most. Requests that wait for a slot of a busy model do not hold
+//     its place.
+//   * A model that is told to leave keeps its line, but the line's turn begins anew, behind the claimant
+//     (Leaver::turn_ends). Otherwise its requests, which are older, would take the place back at once. So a line may be
+//     put behind others again and again, but only after its model was in memory and served requests of it: each time
+//     the line is shorter, or at least its oldest requests are gone.
+//   * This holds as far as operators let it: a pinned model leaves for force alone, and forced loads come first.
+// Requests that wait for a slot of a model that is in memory are the matter of slots.cc.
 #include "context/plan.h"
 
 #include <fmt/format.h>
@@ -88,7 +109,7 @@ class Planner {
 
   const State& state_;
   Draft draft_;
-  bool may_evict_ = true;  // false once a claimant waits for room that no idle model can give
+  bool may_evict_ = true;  // false once a claimant waits for models that are to leave, or for the next switch
   std::vector<Move> moves_;
 };
 
@@ -153,7 +174,8 @@ void Planner::make_room(const Model& claimant) {
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
   RequestQueue::Turn turn = state_.turn(claimant);
   if (!chosen && !forced) {
-    // An operator's load takes the place of idle models, and does not wait for busy ones.
+    // A load that an operator asked for takes the place of idle models. It is refused rather than to wait for busy
+    // models.
     if (!state_.queue.lines(claimant.id).loads.empty()) add(Move::Kind::kRefuseLoads, &claimant);
     if (requests(claimant) == 0) {
       add(Move::Kind::kGiveUp, &claimant);
@@ -167,7 +189,7 @@ void Planner::make_room(const Model& claimant) {
   }
   if (chosen) return displace(claimant, std::move(candidates), *std::move(chosen));
   add(Move::Kind::kAwaitOthers, &claimant).candidates = std::move(candidates);
-  // Room is kept for it, unless it needs an operator who unpins a model.
+  // Room is kept for it, unless it cannot get room before an operator unpins a model: then others need not wait for it.
   if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
   draft_.planned.take(needs);
   may_evict_ = false;
@@ -179,12 +201,13 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
   bool all_ready = true;
   for (const std::size_t i : chosen) {
     const auto& [model, stop, ready] = candidates.whose[i];
-    const auto before = std::ranges::find(move.leavers, model, &Leaver::model);
-    if (before == move.leavers.end()) {
+    // One model may be two departures: what parking it frees, and the rest, which stopping it frees.
+    const auto known = std::ranges::find(move.leavers, model, &Leaver::model);
+    if (known == move.leavers.end()) {
       move.leavers.push_back({.model = model});
       stops.push_back(stop);
     } else if (stop) {
-      stops[static_cast<std::size_t>(before - move.leavers.begin())] = true;
+      stops[static_cast<std::size_t>(known - move.leavers.begin())] = true;
     }
     draft_.claim(*model);
     draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
@@ -204,7 +227,7 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     const Model& m = *its.model;
     its.how = stops[i] ? Leaver::How::kStop : Leaver::How::kPark;
     const bool acts = move.kind == Move::Kind::kDrain || move.kind == Move::Kind::kLeave;
-    // An idle model may serve until the last of the leavers is free. With force it may not: its leases would only be
+    // An idle model may get leases until the last of the leavers is free. With force it gets none: they would be
     // aborted.
     its.drains = move.kind == Move::Kind::kDrain && m.state() == ModelState::kHot && (move.forced || !draft_.idle(m));
     if (acts && move.forced) draft_.lift_pin(m);
@@ -250,7 +273,7 @@ void Planner::add_idle(Candidates& candidates) const {
   std::vector<const Model*> idle_ones = draft_.idle_models();
   std::erase_if(idle_ones, [&](const Model* m) { return draft_.claimed(*m); });
   candidates.add(draft_, idle_ones, /*ready=*/true, /*weighed=*/true);
-  // What the models that park will keep can be had as well, once they are parked.
+  // A model that is parking keeps some memory. Stopping the model frees that too, once it is parked.
   std::vector<const Model*> parking;
   for (const auto& [id, m] : state_.models) {
     const bool parks = draft_.state_of(m) == ModelState::kParking;
@@ -259,11 +282,11 @@ void Planner::add_idle(Candidates& candidates) const {
   candidates.add(draft_, parking, /*ready=*/false, /*weighed=*/true);
 }
 
-bool Planner::protected_by_turn(const Model& m, RequestQueue::Turn claimants) const {
+bool Planner::protected_by_turn(const Model& m, RequestQueue::Turn claimant_turn) const {
   // Requests that wait for a slot are not about to be served: they wait for those that run, as the claimant does.
   const bool wait_for_slot = m.state() == ModelState::kHot && m.slots > 0 && (m.draining || !state_.can_grant(m));
   if (wait_for_slot && !planted_bug(PlantedBug::kLineProtects)) return false;
-  return state_.turn(m) < claimants;
+  return state_.turn(m) < claimant_turn;
 }
 
 void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const {
@@ -286,8 +309,8 @@ void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidate
       (settled && !planted_bug(PlantedBug::kBusyNeverDrains) ? now : later).push_back(&m);
     }
   }
-  // The end of a lease refreshes recency. Without the first line, two busy models could take turns in draining for
-  // ever.
+  // A model that drains comes first. Recency alone would not do: the end of a lease makes a model more recent, so that
+  // of two busy models now one would be told to drain and now the other, for ever.
   const auto goes_first = [&](const Model* a, const Model* b) {
     if (a->draining != b->draining) return a->draining;
     return state_.cache.rank(a->id) < state_.cache.rank(b->id);
@@ -319,7 +342,7 @@ void Planner::yield_guesses() {
 }
 
 Leaver Planner::guess_leaver(const Model& guess) {
-  // A model that was woken may have conversations.
+  // A guess that was woken may keep conversations from before: it is parked, so that these stay.
   const bool stops = State::only_guessed(guess);
   draft_.leave(guess, stops);
   return {.model = &guess, .how = stops ? Leaver::How::kStop : Leaver::How::kPark};
@@ -343,7 +366,7 @@ void Planner::stop_return(const Model& claimant) {
   if (draft_.state_of(m) != ModelState::kLoading || !state_.comes_back_unasked(m)) return;
   Move& move = add(Move::Kind::kStopReturn, &claimant);
   move.leavers.push_back({.model = &m});
-  move.reason = "it was coming back after the restart, and its memory is wanted by who asked";
+  move.reason = "it was coming back after the restart, and a model that was asked for needs its memory";
   draft_.leave(m, /*stops=*/true);
 }
 
@@ -366,8 +389,8 @@ void Planner::shrink_to_limits() {
       const bool frees = too_many || helps(draft_.held(**hot) - draft_.expected_residue(**hot));
       Leaver& its = move.leavers.emplace_back(Leaver{.model = *hot});
       tell_to_leave(its, /*stops=*/!frees || !state_.parkable(**hot));
-      // What is stopped to make room for its image may be enough. If not, this model is stopped instead of waiting for
-      // that.
+      // Parked models that are stopped to make room for its image may free enough: then it parks later. If they do not,
+      // this model is stopped now, as the limits do not wait for room on disk.
       if (its.how == Leaver::How::kLater && !draft_.planned.within()) {
         its.how = Leaver::How::kStop;
         draft_.leave(**hot, /*stops=*/true);

@@ -25,21 +25,21 @@ struct Leaver {
   How how = How::kStop;
   std::vector<const Model*> image_victims{};  // parked models that are stopped first, to make room for its image
   bool drains = false;                        // kDrain: it gets no new leases from now on
-  bool turn_ends = false;  // it learns for the first time that it has to leave: its line comes after the claimant now
+  bool turn_ends = false;  // it is told to leave: the turn of its line begins anew, behind the claimant
 };
 
 struct Move {
   enum class Kind {
     // About the claimant alone.
     kStart,        // there is room: it is loaded, or woken if it is parked
-    kAwaitExits,   // there will be room once the engines that are leaving are gone
-    kGiveUp,       // nobody waits for it, so it takes no other model's place
+    kAwaitExits,   // there will be room once engines that are leaving are gone, or once memory is no longer short
+    kGiveUp,       // no request waits for it (any more), so it takes no other model's place
     kRefuse,       // it is larger than the budget: whatever wants it is refused
-    kRefuseLoads,  // all idle models together would not be enough: operators are refused, requests wait
+    kRefuseLoads,  // no idle models may leave for it, or they would not be enough: operators are refused, requests wait
     // Others make room for the claimant.
     kWithdraw,     // a model that is there only on a guess leaves before all others
-    kStopReturn,   // a load after a restart that nobody waits for is stopped
-    kLeave,        // all of `leavers` leave at once
+    kStopReturn,   // a model comes back after a restart and no request waits for it: its load is stopped
+    kLeave,        // all of `leavers` leave now, apart from those that are to park later (How::kLater)
     kDrain,        // all of `leavers` leave together once their leases have ended
     kAwaitModels,  // some of `leavers` cannot leave yet: they load, park or wake, or are too new
     kAwaitSwitch,  // all of `leavers` could leave, but the last second had as many switches as are allowed

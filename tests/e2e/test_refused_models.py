@@ -55,7 +55,7 @@ def test_a_file_that_gets_repaired_works(serve, bad_files, models):
 def test_more_than_the_whole_budget(serve, models, slow_model):
     both = {"a": models["a"], "slow": slow_model}
     needed = serve(models=both).load("slow", "?dry_run=true").json["estimated_memory_mb"]
-    m = serve("--memory-budget", f"{needed - 1}MiB", models=both)
+    m = serve("--memory-budget", f"{needed - 1}MiB", "--fit", "off", models=both)
     m.use("a")
     engine = m.engine("a")
     for answer in (m.load("slow"), m.chat("slow"), m.load("slow", "?force=true")):

@@ -154,6 +154,8 @@ void Referee::note(const Event& event) {
                    // An answer that nobody waits for is ignored.
                    const bool counts = manager_.residency(e.model, now_) == Residency::kPreparing;
                    if (!e.footprint && counts) it->second.returns = false;
+                   if (e.footprint && counts && e.slots > 0) it->second.slots = e.slots;
+                   if (e.footprint && counts && e.slots > 0) ++coverage_["fewer slots, to fit"];
                  },
                  [&](const EngineReady& e) {
                    const auto it = engines_.find(e.engine);

@@ -704,7 +704,11 @@ void World::carry_out(const Inspect& action) {
     return;
   }
   const Footprint footprint = footprint_of(action.model);
-  at(delay, [=, this] { deliver(Inspected{action.model, action.ticket, footprint}); });
+  const auto entry = catalog_.find(action.model);
+  const unsigned usual = entry == catalog_.end() ? 0 : entry->second.slots;
+  // Slots gave way, so that the model fits.
+  const unsigned fewer = usual > 1 && !profile_.flood && chance(0.2) ? 1 + static_cast<unsigned>(pick(usual - 1)) : 0;
+  at(delay, [=, this] { deliver(Inspected{action.model, action.ticket, footprint, std::nullopt, fewer}); });
   // The answer comes once more, when nobody asks any longer.
   if (faulty()) at(delay + milliseconds(300), [=, this] { deliver(Inspected{action.model, action.ticket, Bytes(1)}); });
 }

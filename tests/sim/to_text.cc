@@ -90,8 +90,9 @@ std::string to_text(const Event& event) {
           },
           [](const LeaseLost& e) { return fmt::format("LeaseLost #{} until {}", n(e.request), until(e.deadline)); },
           [](const Inspected& e) {
-            return fmt::format("Inspected {} ticket {}: {}", e.model, e.ticket,
-                               e.footprint ? in_pools(*e.footprint) : e.footprint.error().message);
+            return fmt::format("Inspected {} ticket {}: {}{}", e.model, e.ticket,
+                               e.footprint ? in_pools(*e.footprint) : e.footprint.error().message,
+                               e.slots > 0 ? fmt::format(", {} slots", e.slots) : "");
           },
           [](const EngineReady& e) {
             return fmt::format("EngineReady e{}{}", n(e.engine), if_set(e.can_park, " can park"));
