@@ -157,7 +157,7 @@ def measure(options, folder, hub, files):
     mib = options.size
     for number in range(options.rounds):
         target = folder / "out"
-        curl = ["nice", "-n", "10", "curl", "-sSf", f"{files}/big.gguf", "-o", str(target)]
+        curl = ["nice", "-n", "19", "curl", "-sSf", f"{files}/big.gguf", "-o", str(target)]
         rates["curl"].append(mib / timed(lambda: subprocess.run(curl, check=True)))
         target.unlink()
         rates["curl, then sync"].append(mib / timed(lambda: (subprocess.run(curl, check=True),

@@ -17,7 +17,7 @@ namespace minerva::pull {
 namespace {
 
 constexpr Duration kSavePeriod = std::chrono::seconds(1);
-constexpr int kNice = 10;  // engines have precedence: a request waits for them
+constexpr int kNice = 19;  // engines have precedence: a request waits for them
 
 std::string make_id() {
   static std::mt19937_64 random{std::random_device{}()};
