@@ -1,4 +1,4 @@
-// What operations of ModelCache cost, by the number of resident models: a use; and a miss, which consists of four
+// The cost of operations of ModelCache, by the number of resident models: a use; and a miss, which consists of four
 // operations: a victim is chosen and removed, and another model is inserted and used.
 //
 // usage: cmake --build build/release --target cache_operations && build/release/bin/cache_operations

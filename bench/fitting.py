@@ -10,9 +10,7 @@ usage: bench/fitting.py [--only PART_OF_A_NAME ...] [--tokens N]      exits 1 wh
 """
 import argparse
 import concurrent.futures
-import json
 import pathlib
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -35,11 +33,7 @@ BUDGETS = [1.1, 1.6, 2.5, 4]  # times the file
 
 def least_of(model):
     """MiB that the smallest shape takes, as the engine says."""
-    arguments = ["--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-ub", "256", "--cache-ram", "1",
-                 "--ctx-checkpoints", "1", "--no-repack"]
-    done = subprocess.run([harness.BIN_DIR / "minerva-engine", "inspect", model, *arguments], capture_output=True,
-                          check=True, env={"MINERVA_SANDBOX": "off"})
-    return -(-json.loads(done.stdout)["memory"]["total_bytes"] // MIB)
+    return -(-harness.inspect(model, *harness.LEAST)["memory"]["total_bytes"] // MIB)
 
 
 def peak(pid):

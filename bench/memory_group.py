@@ -13,7 +13,7 @@ class NoGroup(Exception):
 
 
 class MemoryGroup:
-    """`limit`: bytes; None: no limit. What runs in the group ends with the `with`."""
+    """`limit`: bytes; None: no limit. Every process in the group ends with the `with`."""
 
     def __init__(self, name, limit=None):
         top = pathlib.Path("/sys/fs/cgroup")

@@ -1,4 +1,4 @@
-// What a preset costs for one request: to rewrite a chat of 100 kB, as one message and as many; and to scan that chat
+// The cost of a preset for one request: to rewrite a chat of 100 kB, as one message and as many; and to scan that chat
 // with and without notes of its members. Also what it costs to scan 100 kB of inputs, and of token ids.
 //
 // usage: cmake --build build/release --target preset_rewriting && build/release/bin/preset_rewriting

@@ -8,12 +8,12 @@ usage: bench/saturation.py --before DAEMON [--after DAEMON] [--rounds N] [--seco
                                                                          exits 1 when a ratio is lower than promised
 """
 import argparse
-import json
 import pathlib
-import subprocess
+import statistics
 import sys
 import time
 
+from bench import load
 from subjects import DEMO, ROOT, Stage, build, generated_model, require_demo_models
 
 LEAST = 0.98
@@ -22,12 +22,8 @@ ENCODER = ["--arch", "bert", "--embd", "384", "--layers", "6", "--ffn", "1536", 
 CONVERSATIONS, TURNS = 10, 4
 
 
-def load(options, server, path, body, connections):
-    done = subprocess.run([options.loadgen, f"127.0.0.1:{server.port}", path, json.dumps(body), str(connections),
-                           str(options.seconds), "0"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{server.name}: {path}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+def requests(options, server, path, body, connections):
+    return load(options, server, path, body, connections, options.seconds)["requests_per_s"]
 
 
 def found(server):
@@ -47,18 +43,18 @@ def rows(options, slots, clients):
     text = {"model": CHAT, "prompt": "Once upon a time", "temperature": 0, "ignore_eos": True}
     ask = f"{clients} clients, {slots} slots: "
     return [
-        (ask + "150 tokens", lambda s: load(options, s, "/v1/completions", text | {"max_tokens": 150}, clients)["requests_per_s"]),
-        (ask + "1 token", lambda s: load(options, s, "/v1/completions", text | {"max_tokens": 1}, clients)["requests_per_s"]),
-        (ask + "embeddings", lambda s: load(options, s, "/v1/embeddings", {"model": "encoder", "input": "Hello world"}, clients)["requests_per_s"]),
-        (ask + "rerank", lambda s: load(options, s, "/v1/rerank", {"model": "reranker", "query": "Hello", "documents": ["Hello world", "A cache"]}, clients)["requests_per_s"]),
+        (ask + "150 tokens", lambda s: requests(options, s, "/v1/completions", text | {"max_tokens": 150}, clients)),
+        (ask + "1 token", lambda s: requests(options, s, "/v1/completions", text | {"max_tokens": 1}, clients)),
+        (ask + "embeddings", lambda s: requests(options, s, "/v1/embeddings", {"model": "encoder", "input": "Hello world"}, clients)),
+        (ask + "rerank", lambda s: requests(options, s, "/v1/rerank", {"model": "reranker", "query": "Hello", "documents": ["Hello world", "A cache"]}, clients)),
     ]
 
 
 def more_rows(options):
     text = {"model": CHAT, "prompt": "Hello", "max_tokens": 200, "temperature": 0, "stream": True, "ignore_eos": True}
     return [
-        ("/tokenize, 16 connections", lambda s: load(options, s, "/tokenize", {"model": CHAT, "content": "Hello world"}, 16)["requests_per_s"]),
-        ("one stream", lambda s: load(options, s, "/v1/completions", text, 1)["events_per_s"]),
+        ("/tokenize, 16 connections", lambda s: requests(options, s, "/tokenize", {"model": CHAT, "content": "Hello world"}, 16)),
+        ("one stream", lambda s: load(options, s, "/v1/completions", text, 1, options.seconds)["events_per_s"]),
     ]
 
 
@@ -99,9 +95,9 @@ def main():
         values |= measure(options, stage, 8, 32, [])
         values |= measure_found(options, stage)
     for row, by_name in values.items():
-        ratio = sorted(a / b for a, b in zip(by_name["after"], by_name["before"], strict=True))[len(by_name["after"]) // 2]
+        ratio = statistics.median(a / b for a, b in zip(by_name["after"], by_name["before"], strict=True))
         good = good and ratio >= LEAST
-        before, after = (sorted(by_name[name])[len(by_name[name]) // 2] for name in ("before", "after"))
+        before, after = (statistics.median(by_name[name]) for name in ("before", "after"))
         print(f"{row:40} before {before:10.2f}  after {after:10.2f}  ratio {ratio:.3f}{'' if ratio >= LEAST else '   TOO LOW'}")
     sys.exit(0 if good else 1)
 

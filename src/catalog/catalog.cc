@@ -15,7 +15,6 @@
 #include "catalog/names.h"
 #include "engine/engine_arguments.h"
 #include "engine/inspection.h"
-#include "minerva/base/check.h"
 
 namespace minerva {
 namespace {
@@ -159,10 +158,7 @@ struct Catalog::Impl {
       Known* const known = find(id);
       if (known == nullptr) continue;
       const std::string key = key_of(known->spec);
-      const ModelMetadata* const metadata = store.find(key);
-      const bool fits =
-          !invalid.contains(key) &&
-          (metadata == nullptr || may_give_way(known->spec) ? known->spec.size : metadata->footprint()) <= room;
+      const bool fits = !invalid.contains(key) && may_fit(known->spec, store.find(key), room);
       if (fits && (best == nullptr || known->spec.size > best->spec.size)) best = known;
       if (smallest == nullptr || known->spec.size < smallest->spec.size) smallest = known;
     }
@@ -264,25 +260,6 @@ struct Catalog::Impl {
   FitResult fit(const ModelSpec& spec, Bytes space) const {
     return minerva::fit(spec, space,
                         [&](const Reduction& reduction) { return store.find(key_of(reduced(spec, reduction))); });
-  }
-
-  // Inspects what fit() asks for, until fit() has a result.
-  void inspect_to_fit(ModelSpec spec, Bytes space, std::function<void(Result<FittedModel>)> done) {
-    const FitResult result = fit(spec, space);
-    if (!result.ask) {
-      const Reduction reduction = result.found.value_or(result.smallest);
-      const ModelMetadata* const metadata = store.find(key_of(reduced(spec, reduction)));
-      check(metadata != nullptr, "a reduction was chosen about which nobody asked");
-      return done(FittedModel{*metadata, result.found ? reduction : Reduction{}});
-    }
-    const ModelSpec asked = reduced(spec, *result.ask);
-    inspect(asked,
-            [this, spec = std::move(spec), asked, space, done = std::move(done)](Result<ModelMetadata> answer) mutable {
-              if (!answer) return done(fail(Error(answer.error())));
-              // The files were replaced meanwhile: nothing is known about the new files.
-              if (store.find(key_of(asked)) == nullptr) return done(FittedModel{*std::move(answer), asked.reduction});
-              inspect_to_fit(std::move(spec), space, std::move(done));
-            });
   }
 
   template <typename Change>
@@ -477,7 +454,8 @@ void Catalog::look_again(const ModelId& id, std::function<void(bool replaced)> d
 void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<FittedModel>)> done) {
   impl_->describe(id, [impl = impl_.get(), id, room, done = std::move(done)](const Result<bool>& described) mutable {
     if (!described) return done(fail(Error(described.error())));
-    impl->inspect_to_fit(impl->find(id)->spec, room, std::move(done));
+    const auto inspect = [impl](const ModelSpec& spec, Impl::Done answer) { impl->inspect(spec, std::move(answer)); };
+    inspect_to_fit(impl->find(id)->spec, room, inspect, std::move(done));
   });
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "catalog/file_book.h"
+#include "catalog/fit.h"
 #include "engine/engine.h"
 #include "engine/model_spec.h"
 #include "minerva/base/result.h"
@@ -62,12 +63,6 @@ struct ScanResult {
   std::vector<ModelSpec> unsure;
   FileBook book;                     // for the next scan
   std::vector<std::string> folders;  // the folders that were read, where models may appear
-};
-
-// A model with the settings that it would run with.
-struct FittedModel {
-  ModelMetadata metadata;  // with the reduction
-  Reduction reduction;     // what gives way so that the model fits
 };
 
 class Catalog {

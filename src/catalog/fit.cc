@@ -192,6 +192,11 @@ class Search {
 
 bool may_give_way(const ModelSpec& spec) { return spec.command.argv.empty() && (spec.fit || spec.context_may_shrink); }
 
+bool may_fit(const ModelSpec& spec, const ModelMetadata* metadata, Bytes room) {
+  if (metadata != nullptr && metadata->footprint() <= room) return true;
+  return (metadata == nullptr || may_give_way(spec)) && spec.size <= room;
+}
+
 FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known) {
   FitResult result;
   const ModelMetadata* const whole = known({});
@@ -207,7 +212,42 @@ FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known) 
   return result;
 }
 
+namespace {
+
+struct Answer {
+  Reduction reduction;
+  ModelMetadata metadata;
+};
+
+void inspect_next(ModelSpec spec, Bytes room, InspectModel inspect, std::vector<Answer> answers,
+                  std::function<void(Result<FittedModel>)> done) {
+  const auto find = [&answers](const Reduction& reduction) -> const ModelMetadata* {
+    const auto it = std::ranges::find(answers, reduction, &Answer::reduction);
+    return it == answers.end() ? nullptr : &it->metadata;
+  };
+  const FitResult result = fit(spec, room, find);
+  if (!result.ask) {
+    return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{})});
+  }
+  ModelSpec asked = spec;
+  asked.reduction = *result.ask;
+  inspect(asked, [spec = std::move(spec), room, inspect, answers = std::move(answers), reduction = *result.ask,
+                  done = std::move(done)](Result<ModelMetadata> answer) mutable {
+    if (!answer) return done(fail(Error(answer.error())));
+    if (answer->kind != FileKind::kModel) return done(FittedModel{*std::move(answer), {}});
+    answers.push_back({reduction, *std::move(answer)});
+    inspect_next(std::move(spec), room, inspect, std::move(answers), std::move(done));
+  });
+}
+
+}  // namespace
+
+void inspect_to_fit(ModelSpec spec, Bytes room, InspectModel inspect, std::function<void(Result<FittedModel>)> done) {
+  inspect_next(std::move(spec), room, std::move(inspect), {}, std::move(done));
+}
+
 std::vector<Concession> concessions(const ModelSpec& spec, const Reduction& reduction, unsigned trained_context) {
+  if (reduction == Reduction{}) return {};
   const EngineDefaults defaults;
   ModelSpec whole = spec;
   whole.reduction = {};

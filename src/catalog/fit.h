@@ -13,6 +13,7 @@
 #include "base/concession.h"
 #include "engine/model_spec.h"
 #include "minerva/base/bytes.h"
+#include "minerva/base/result.h"
 
 namespace minerva {
 
@@ -29,8 +30,22 @@ struct FitResult {
 // evenly with the context, as it normally does, and about seven otherwise.
 FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known);
 
+// A model with the settings that it would run with.
+struct FittedModel {
+  ModelMetadata metadata;  // with the reduction
+  Reduction reduction;     // what gives way so that the model fits
+};
+
+using InspectModel = std::function<void(const ModelSpec&, std::function<void(Result<ModelMetadata>)>)>;
+// Inspects `spec` with one reduction after the other, as fit() asks, and calls `done` with the result. If no reduction
+// fits, the result is about the one that takes least, and has no reduction. A file that is no model is the result as it
+// is. `inspect` may call back before it returns. Errors: the first one of `inspect`.
+void inspect_to_fit(ModelSpec spec, Bytes room, InspectModel inspect, std::function<void(Result<FittedModel>)> done);
+
 // Whether any setting of it may give way.
 bool may_give_way(const ModelSpec& spec);
+// Whether it can run in `room`, as far as is known. `metadata`: what inspecting it said; nullptr: nothing is known.
+bool may_fit(const ModelSpec& spec, const ModelMetadata* metadata, Bytes room);
 
 // The settings that gave way; the one that is missed most comes first. `trained_context`: tokens, 0: unknown.
 std::vector<Concession> concessions(const ModelSpec& spec, const Reduction& reduction, unsigned trained_context);

@@ -1,10 +1,12 @@
 #include "cli/answers.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "api/error_json.h"
+#include "base/concession.h"
 #include "minerva/base/bytes.h"
 
 namespace minerva::cli {
@@ -34,16 +36,18 @@ Error server_error(int status, std::string_view body) {
 }
 
 std::string gave_way_text(const Json& model) {
-  std::string text;
-  const auto shown = [](const Json& of, const char* field) {
-    const std::string word = text_of(of, field);
-    return word.empty() ? fmt::format("{:.0f}", number_of(of, field)) : word;
+  const auto value = [](const Json& setting, const char* field) -> Concession::Value {
+    const Json& is = member(setting, field);
+    if (is.is_string()) return std::string_view(is.get_ref<const std::string&>());
+    return static_cast<std::uint64_t>(number_of(setting, field));
   };
+  std::vector<Concession> list;
   for (const Json& setting : list_of(model, "gave_way")) {
-    text += fmt::format("{}{} {} instead of {}", text.empty() ? "" : ", ", text_of(setting, "setting"),
-                        shown(setting, "to"), shown(setting, "from"));
+    const Json& name = member(setting, "setting");
+    if (!name.is_string()) continue;
+    list.push_back({name.get_ref<const std::string&>(), value(setting, "from"), value(setting, "to")});
   }
-  return text;
+  return concessions_text(list);
 }
 
 std::string text_of(const Json& object, const char* field) {

@@ -128,29 +128,6 @@ void examine_fit(const ModelSpec& spec, const FittedModel& model, Bytes budget, 
   }
 }
 
-// Asks the engine about `spec` until it is known how it fits, and then calls `done`. `known`: what it said so far.
-void inspect_to_fit(EngineDriver& driver, const ModelSpec& spec, Bytes budget,
-                    std::vector<std::pair<Reduction, ModelMetadata>> known,
-                    std::function<void(Result<FittedModel>)> done) {
-  const auto find = [&known](const Reduction& reduction) -> const ModelMetadata* {
-    const auto it = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == reduction; });
-    return it == known.end() ? nullptr : &it->second;
-  };
-  const FitResult result = fit(spec, budget, find);
-  if (!result.ask)
-    return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{})});
-  ModelSpec asked = spec;
-  asked.reduction = *result.ask;
-  driver.inspect(asked, [&driver, spec, budget, known = std::move(known), reduction = *result.ask,
-                         done = std::move(done)](const Result<ModelMetadata>& answer) mutable {
-    if (!answer) return done(fail(Error(answer.error())));
-    // A file that is no model has nothing that could fit.
-    if (answer->kind != FileKind::kModel) return done(FittedModel{*answer, {}});
-    known.emplace_back(reduction, *answer);
-    inspect_to_fit(driver, spec, budget, std::move(known), std::move(done));
-  });
-}
-
 struct Inspections {
   std::size_t good = 0;  // models that can run
   Bytes together;        // what these take together
@@ -167,8 +144,11 @@ Inspections inspect_models(const Config& config, std::vector<ModelSpec> models, 
   const Bytes budget = resolve_budget(config.memory_budget, io::read_machine_memory());
   std::size_t waiting = models.size();
   Inspections result;
+  const auto inspect = [&driver](const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) {
+    driver->inspect(spec, std::move(done));
+  };
   for (const ModelSpec& spec : models) {
-    inspect_to_fit(*driver, spec, budget, {}, [&](const Result<FittedModel>& model) {
+    inspect_to_fit(spec, budget, inspect, [&](const Result<FittedModel>& model) {
       if (!model) {
         found(
             {Level::kProblem, "models",

@@ -349,11 +349,14 @@ const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
 
 ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
   ModelSpec result = spec;
-  const auto known = reductions_.find(spec.id);
-  result.reduction = known != reductions_.end()
-                         ? known->second
-                         : catalog_.known_fit(spec, manager_.memory_budget()).value_or(Reduction{});
+  result.reduction = reduction(spec);
   return result;
+}
+
+Reduction ModelHost::reduction(const ModelSpec& spec) const {
+  const auto known = reductions_.find(spec.id);
+  if (known != reductions_.end()) return known->second;
+  return catalog_.known_fit(spec, manager_.memory_budget()).value_or(Reduction{});
 }
 
 void ModelHost::carry_out(Inspect& action) {

@@ -121,6 +121,8 @@ class ModelHost {
   const ModelMetadata* metadata(const ModelId& model) const;
   // The catalog's spec with what gave way, as an engine is or would be started with it.
   ModelSpec as_run(const ModelSpec& spec) const;
+  // What gave way of the catalog's spec, or would give way.
+  Reduction reduction(const ModelSpec& spec) const;
 
   const ContextManager& context() const { return manager_; }
   // Whether no request waits, and no engine is on its way into memory or out of it.

@@ -32,9 +32,10 @@ Wording either(std::string done_message, std::string unchanged_message) {
 
 std::vector<Concession> gave_way(const Service& service, const ModelId& id) {
   const ModelSpec* const spec = service.catalog.find(id);
+  const Reduction reduction = spec == nullptr ? Reduction{} : service.host.reduction(*spec);
+  if (reduction == Reduction{}) return {};
   const ModelMetadata* const metadata = service.host.metadata(id);
-  if (spec == nullptr || metadata == nullptr) return {};
-  return concessions(*spec, service.host.as_run(*spec).reduction, metadata->trained_context);
+  return concessions(*spec, reduction, metadata == nullptr ? 0 : metadata->trained_context);
 }
 
 ModelView view_of(const Service& service, const ModelId& id) {
@@ -170,9 +171,7 @@ api::ModelAnswer model_answer(const Service& service, const ModelSpec& spec) {
     answer.why_not = invalid->message;
   } else if (metadata != nullptr) {
     const Bytes budget = service.host.context().memory_budget();
-    // What a model takes that may give way is known once it is asked for.
-    const bool fits = metadata->footprint() <= budget;
-    answer.runs_here = fits || (may_give_way(spec) && spec.size <= budget);
+    answer.runs_here = may_fit(spec, metadata, budget);
     if (!*answer.runs_here) {
       answer.why_not = fmt::format("It takes {}, and all models together may take {}.",
                                    format_bytes(metadata->footprint()), format_bytes(budget));

@@ -320,12 +320,18 @@ class Relay {
     }
     if (spec == nullptr || known == nullptr) co_return std::nullopt;
     if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
-    if (auto refused = refuse_answers(service_.host.as_run(*spec), work, slots_)) co_return refused;
+    if (auto refused = refuse_many_answers(*spec, work)) co_return refused;
     const api::MediaKinds taken = media_taken(*known);
     if (!may_hold_untaken(taken, work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
     if (const auto media = api::find_media(engine_body(), taken)) co_return refuse_media(x_.model, taken, *media);
     co_return std::nullopt;
+  }
+
+  // The host is asked what gave way only for a request that wants several answers.
+  std::optional<Error> refuse_many_answers(const ModelSpec& spec, api::Work work) const {
+    if (slots_ <= 1) return std::nullopt;
+    return refuse_answers(service_.host.as_run(spec), work, slots_);
   }
 
   // Judges the slots that the whole body asks for: the members that ask for slots may come last.
@@ -334,7 +340,7 @@ class Relay {
     const ModelSpec* const spec = service_.catalog.find(x_.model);
     if (work == api::Work::kAny || spec == nullptr || !spec->command.argv.empty()) return std::nullopt;
     if (names_slot()) return refuse_named_slot();
-    return refuse_answers(service_.host.as_run(*spec), work, slots_);
+    return refuse_many_answers(*spec, work);
   }
 
   unsigned slots_it_takes() const {

@@ -450,6 +450,18 @@ class Minerva:
         return sum(slot["is_processing"] for slot in self.slots(model))
 
 
+def inspect(file, *arguments):
+    """What the engine says of a model file, with these arguments."""
+    done = subprocess.run([BIN_DIR / "minerva-engine", "inspect", file, *arguments], capture_output=True, check=True,
+                          env={"MINERVA_SANDBOX": "off"})
+    return json.loads(done.stdout)
+
+
+# Of an engine that was given the least: what gives way is as low as it gets (docs/adr/0027-fit.md).
+LEAST = ["--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-ub", "256", "--cache-ram", "1",
+         "--ctx-checkpoints", "1", "--no-repack"]
+
+
 def chat_body(model, text="Hello", **more):
     return {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, **more}
 

@@ -1,5 +1,4 @@
 """A model that does not fit the memory budget: what nobody set gives way, and everybody is told what."""
-import json
 import subprocess
 
 import pytest
@@ -21,20 +20,15 @@ def model():
 @pytest.fixture(scope="module")
 def least(model):
     """What the smallest shape takes, in MiB, by the engine's own prediction."""
-    arguments = ["--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-ub", "256", "--cache-ram", "1",
-                 "--ctx-checkpoints", "1", "--no-repack"]
-    done = subprocess.run([harness.BIN_DIR / "minerva-engine", "inspect", model, *arguments], capture_output=True,
-                          check=True, env={"MINERVA_SANDBOX": "off"})
     # A part of the prediction is what the predicting process holds, which varies by some pages.
-    return 1 + -(-json.loads(done.stdout)["memory"]["total_bytes"] // (1 << 20))
+    return 1 + -(-harness.inspect(model, *harness.LEAST)["memory"]["total_bytes"] // (1 << 20))
 
 
 @pytest.fixture(scope="module")
 def whole(model):
-    done = subprocess.run([harness.BIN_DIR / "minerva-engine", "inspect", model, "--no-warmup", "-fit", "off", "-c",
-                           "16384", "-np", "2", "-b", "256", "-ub", "256", "--cache-ram", "256", "--ctx-checkpoints", "4"],
-                          capture_output=True, check=True, env={"MINERVA_SANDBOX": "off"})
-    return json.loads(done.stdout)["memory"]["total_bytes"] >> 20
+    usual = ["--no-warmup", "-fit", "off", "-c", "16384", "-np", "2", "-b", "256", "-ub", "256", "--cache-ram", "256",
+             "--ctx-checkpoints", "4"]
+    return harness.inspect(model, *usual)["memory"]["total_bytes"] >> 20
 
 
 def gave_way(answer):
