@@ -91,7 +91,7 @@ std::string ContextManager::Impl::memory_wish(const Footprint& needs) const {
     const std::size_t pool = i + 1;
     if (needs.of(pool) == Bytes()) continue;
     wish += fmt::format(", {} MiB of the device {}, where {} of {} MiB are free", needs.of(pool).rounded_mib(),
-                        in_quotes(state_.options.devices[i].name), free.of(pool).rounded_mib(),
+                        in_quotes(state_.options.devices[i].id), free.of(pool).rounded_mib(),
                         room.budget.of(pool).rounded_mib());
   }
   return wish;

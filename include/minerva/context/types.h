@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -93,9 +94,12 @@ struct PredictionOptions {
 
 // A device with memory of its own.
 struct Device {
-  std::string name;
+  std::string id;  // not kHostPool
   Bytes memory_budget;
+  bool operator==(const Device&) const = default;
 };
+// What the pool of the host's memory is called.
+inline constexpr std::string_view kHostPool = "host";
 
 struct ContextOptions {
   std::size_t max_models = 0;               // 0: bounded by memory only
@@ -413,6 +417,13 @@ struct ResidencyChange {
   ModelId model;
   Residency from;
   Residency to;
+};
+
+// One pool of memory: the host's, or a device's.
+struct PoolView {
+  std::string id;  // kHostPool, or the device's
+  Bytes budget;
+  Bytes reserved;  // what all engines hold of it
 };
 
 struct ModelView {
