@@ -76,7 +76,7 @@ std::string ContextManager::Impl::wish(const Model& m) const {
                                                          : "it was asked to be loaded";
   const Room room = state_.ledger.now();
   std::string what = memory_wish(state_.lacking(m));
-  if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);
+  if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.active, room.max_models);
   return fmt::format("{}; {}", who, what);
 }
 

@@ -26,8 +26,8 @@ void Draft::start(const Model& m) {
 void Draft::leave(const Model& m, bool stops) {
   Fate& its = fates_[&m];
   const Footprint stays = stops ? Footprint() : expected_residue(m);
-  const bool slot = state_of(m) != ModelState::kParked;
-  if (!its.claimed) planned.give_back(held(m) - stays, slot);
+  const bool ends_active = state_of(m) != ModelState::kParked;
+  if (!its.is_promised) planned.give_back(held(m) - stays, ends_active);
   its.then = stops ? ModelState::kStopping : ModelState::kParking;
 }
 
@@ -48,7 +48,7 @@ Footprint Draft::held(const Model& m) const {
   return started ? m.footprint : state_.ledger.held(*m.engine);
 }
 
-bool Draft::claimed(const Model& m) const { return fate(m).claimed; }
+bool Draft::is_promised(const Model& m) const { return fate(m).is_promised; }
 
 std::vector<const Model*> Draft::idle_models() const {
   std::vector<const Model*> models;
@@ -73,10 +73,10 @@ const Model* Draft::idle_guess() const {
 bool Draft::never_fits_beside_pinned(const Model& m) const {
   Room room{state_.ledger.budget(), state_.ledger.max_models(), Footprint(), 0};
   for (const auto& [id, other] : state_.models) {
-    const bool pinned = other.pinned && !fate(other).unpinned;
+    const bool pinned = other.pinned && !fate(other).is_unpinned;
     if (!pinned || &other == &m || !has_engine(other) || state_of(other) == ModelState::kStopping) continue;
     room.committed += held(other);
-    if (state_of(other) != ModelState::kParked) ++room.slots;
+    if (state_of(other) != ModelState::kParked) ++room.active;
   }
   return !room.fits(m.footprint);
 }
@@ -107,7 +107,7 @@ ImageRoom Draft::image_room(const Model& m) const {
     const Model& other = state_.models.at(entry.id);
     if (m.run.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
     const Bytes image = state_.ledger.image(*other.engine);
-    if (other.state() != ModelState::kParked || !idle(other) || claimed(other) || image == Bytes()) return true;
+    if (other.state() != ModelState::kParked || !idle(other) || is_promised(other) || image == Bytes()) return true;
     room += image;
     found.stopped.push_back(&other);
     return true;

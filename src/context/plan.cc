@@ -71,7 +71,7 @@ class Planner {
     shrink_parked();
     for (const Model* claimant : claimants()) {
       // A parked claimant may have been told to leave for an earlier one.
-      if (draft_.state_of(*claimant) == claimant->state() && !draft_.claimed(*claimant)) place(*claimant);
+      if (draft_.state_of(*claimant) == claimant->state() && !draft_.is_promised(*claimant)) place(*claimant);
     }
     return std::move(moves_);
   }
@@ -116,22 +116,22 @@ class Planner {
 // ---- claimants ----
 
 std::vector<const Model*> Planner::claimants() const {
-  struct Claim {
+  struct Claimant {
     bool forced;
     RequestQueue::Turn turn;
     const Model* model;
   };
-  std::vector<Claim> claims;
+  std::vector<Claimant> found;
   for (const auto& [id, m] : state_.models) {
     const bool yields = draft_.state_of(m) != m.state();
-    if (!yields && state_.waits_for_room(m)) claims.push_back({state_.forced(m), state_.turn(m), &m});
+    if (!yields && state_.waits_for_room(m)) found.push_back({state_.forced(m), state_.turn(m), &m});
   }
   // An operator who uses force does not wait in line.
-  std::sort(claims.begin(), claims.end(),
-            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
+  std::sort(found.begin(), found.end(),
+            [](const Claimant& a, const Claimant& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
   std::vector<const Model*> models;
-  models.reserve(claims.size());
-  for (const Claim& claim : claims) models.push_back(claim.model);
+  models.reserve(found.size());
+  for (const Claimant& one : found) models.push_back(one.model);
   return models;
 }
 
@@ -209,8 +209,8 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     } else if (stop) {
       stops[static_cast<std::size_t>(known - move.leavers.begin())] = true;
     }
-    draft_.claim(*model);
-    draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
+    draft_.promise(*model);
+    draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].ends_active);
     all_ready &= ready;
     const TimePoint settled = state_.residency_ends(*model, claimant);
     const bool too_new = draft_.state_of(*model) == ModelState::kHot && settled > state_.now;
@@ -271,13 +271,13 @@ bool Planner::unused(const Model& m) const {
 
 void Planner::add_idle(Candidates& candidates) const {
   std::vector<const Model*> idle_ones = draft_.idle_models();
-  std::erase_if(idle_ones, [&](const Model* m) { return draft_.claimed(*m); });
+  std::erase_if(idle_ones, [&](const Model* m) { return draft_.is_promised(*m); });
   candidates.add(draft_, idle_ones, /*ready=*/true, /*weighed=*/true);
   // A model that is parking keeps some memory. Stopping the model frees that too, once it is parked.
   std::vector<const Model*> parking;
   for (const auto& [id, m] : state_.models) {
     const bool parks = draft_.state_of(m) == ModelState::kParking;
-    if (parks && unused(m) && !draft_.claimed(m)) parking.push_back(&m);
+    if (parks && unused(m) && !draft_.is_promised(m)) parking.push_back(&m);
   }
   candidates.add(draft_, parking, /*ready=*/false, /*weighed=*/true);
 }
@@ -297,7 +297,7 @@ void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidate
   for (const auto& [id, m] : state_.models) {
     const ModelState now_in = draft_.state_of(m);
     if (&m == &claimant || !draft_.has_engine(m) || now_in == ModelState::kStopping) continue;
-    if (draft_.claimed(m) || unused(m)) continue;  // add_idle() adds the unused ones
+    if (draft_.is_promised(m) || unused(m)) continue;  // add_idle() adds the unused ones
     if (now_in == ModelState::kLoading || now_in == ModelState::kParking || now_in == ModelState::kWaking) {
       if (!m.pinned || forced) later.push_back(&m);
     } else if (m.pinned) {
@@ -376,7 +376,7 @@ void Planner::shrink_to_limits() {
   while (!draft_.planned.within()) {
     Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
     const std::vector<const Model*> idle_ones = draft_.idle_models();
-    const bool too_many = draft_.planned.max_models != 0 && draft_.planned.slots > draft_.planned.max_models;
+    const bool too_many = draft_.planned.max_models != 0 && draft_.planned.active > draft_.planned.max_models;
     const Footprint above = draft_.planned.committed - draft_.planned.budget;
     const auto helps = [&](const Footprint& freed) { return least(above, freed) != Footprint(); };
     const auto hot = std::ranges::find_if(idle_ones, [&](const Model* m) {

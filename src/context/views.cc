@@ -221,8 +221,8 @@ Error ContextManager::Impl::too_large(const ModelId& id, const Footprint& footpr
 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, const Footprint& footprint) const {
   const Room room = state_.ledger.now();
-  const bool slots = room.max_models != 0 && room.slots >= room.max_models;
-  const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);
+  const std::string what =
+      room.has_place() ? memory_wish(footprint) : fmt::format("max_models {} is reached", room.max_models);
   return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
                                             in_quotes(id), what, obstacles(id))};
 }

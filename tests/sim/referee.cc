@@ -662,7 +662,7 @@ void Referee::see(const Stop& action) {
       const SimEngine& other = engines_.at(id);
       if (other.stopped) continue;
       staying.committed += other.footprint;
-      staying.slots += other.has_slot() ? 1 : 0;
+      staying.active += other.has_slot() ? 1 : 0;
       images += other.image;
       if (other.parking == SimEngine::Parking::kParked) residues += other.footprint.host();
     }
