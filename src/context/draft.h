@@ -74,6 +74,9 @@ class Draft {
   const State& state_;
   std::unordered_map<const Model*, Fate> fates_;
   std::vector<const Model*> switching_;
+  // The models with a guess, and the pinned ones, both by id: the questions about them come once for each claimant.
+  std::vector<const Model*> guesses_;
+  std::vector<const Model*> pinned_;
 };
 
 }  // namespace minerva

@@ -188,7 +188,6 @@ void Planner::make_room(const Model& claimant) {
   Candidates candidates;
   if (others_may_leave) add_idle(candidates);
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
-  RequestQueue::Turn turn = state_.turn(claimant);
   if (!chosen && !forced) {
     // A load that an operator asked for takes the place of idle models. It is refused rather than to wait for busy
     // models.
@@ -197,9 +196,9 @@ void Planner::make_room(const Model& claimant) {
       add(Move::Kind::kGiveUp, &claimant);
       return;
     }
-    turn = state_.turn_of_leases(claimant);
   }
   if (!chosen && others_may_leave) {
+    const RequestQueue::Turn turn = forced ? state_.turn(claimant) : state_.turn_of_leases(claimant);
     add_busy(claimant, turn, candidates);
     chosen = choose_victims(draft_.planned, needs, candidates.departures);
   }

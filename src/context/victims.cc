@@ -185,9 +185,9 @@ std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::
 
 std::optional<std::vector<std::size_t>> choose_victims(Room room, const Footprint& wanted,
                                                        std::span<const Departure> candidates) {
-  auto found = cheapest(room, wanted, candidates);
-  if (!found) found = from_the_front(room, wanted, candidates);
-  if (!found) return std::nullopt;
+  auto found = from_the_front(room, wanted, candidates);
+  if (!found) return std::nullopt;  // then no set is enough
+  if (auto better = cheapest(room, wanted, candidates)) found = std::move(better);
   Indexes& chosen = *found;
   for (const std::size_t i : chosen) room.give_back(candidates[i].frees, candidates[i].ends_active);
   check(room.fits(wanted), "the chosen victims are not enough");
