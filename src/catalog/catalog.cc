@@ -1,3 +1,4 @@
+// Long because the catalog is one table, which each function here reads or changes.
 #include "catalog/catalog.h"
 
 #include <fmt/format.h>

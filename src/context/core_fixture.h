@@ -132,7 +132,7 @@ class CoreTest : public testing::Test {
   TimePoint now_ = TimePoint(std::chrono::seconds(1000));
   std::map<ModelId, EngineId> engine_;  // the model's latest engine
   std::map<ModelId, std::uint64_t> ticket_;
-  std::map<ModelId, Bytes> footprint_;
+  std::map<ModelId, Footprint> footprint_;
   bool can_park_ = false;
   std::uint64_t next_request_ = 1'000'000;  // tests choose small numbers themselves
 };
