@@ -11,6 +11,10 @@
 
 namespace minerva {
 
+// Two callers.
+inline constexpr UserId kAnn{1};
+inline constexpr UserId kBen{2};
+
 class CoreTest : public testing::Test {
  protected:
   static constexpr Duration kPatience = std::chrono::seconds(30);
