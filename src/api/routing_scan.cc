@@ -111,6 +111,7 @@ void RoutingScan::feed(std::string_view piece) {
   fed_ += piece.size();
 }
 
+// Long because it is one loop over one byte at a time, with a case for each state.
 void RoutingScan::feed_piece(std::string_view piece) {
   std::size_t at = 0;
   while (at < piece.size() && !failed()) {

@@ -101,6 +101,39 @@ int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return transfer.cancelled != nullptr && transfer.cancelled->load() ? 1 : 0;
 }
 
+// How a call ended. `server`: its address, as the user wrote it.
+Result<void> outcome(CURLcode code, const Transfer& transfer, const std::string& server) {
+  const long status = transfer.status();
+  switch (code) {
+    case CURLE_OK:
+      break;
+    case CURLE_WRITE_ERROR:
+      if (transfer.ended) return {};
+      return fail(ErrorCode::kIo, "the server's answer cannot be taken");
+    case CURLE_ABORTED_BY_CALLBACK:
+      return fail(ErrorCode::kCancelled, "cancelled");
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_OPERATION_TIMEDOUT:  // only the connection has a time limit
+      return fail(ErrorCode::kUnreachable, fmt::format("nothing answers at {}; start it with `minerva serve`", server));
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return fail(ErrorCode::kUnreachable,
+                  fmt::format("{} is not trusted ({}); name the authority of its certificate with --cacert", server,
+                              curl_easy_strerror(code)));
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not the address of a server", server), "url");
+    default:
+      if (status >= 300) break;  // the text of the error may be cut, but its status is known
+      return fail(ErrorCode::kIo, fmt::format("the connection to {} broke before the answer was complete ({})", server,
+                                              curl_easy_strerror(code)));
+  }
+  if (status >= 200 && status <= 299) return {};
+  return fail(server_error(static_cast<int>(status), transfer.error_body));
+}
+
 }  // namespace
 
 struct HttpClient::Impl {
@@ -234,40 +267,11 @@ Result<void> HttpClient::stream(const HttpCall& call, const OnPiece& on_piece, c
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
 
   const CURLcode code = curl_easy_perform(curl);
-  const long status = transfer.status();
   // The connection may have broken just then, before curl asked whether to go on.
   if (code != CURLE_OK && !transfer.ended && on_progress(&transfer, 0, 0, 0, 0) != 0) {
     return fail(ErrorCode::kCancelled, "cancelled");
   }
-  switch (code) {
-    case CURLE_OK:
-      break;
-    case CURLE_WRITE_ERROR:
-      if (transfer.ended) return {};
-      return fail(ErrorCode::kIo, "the server's answer cannot be taken");
-    case CURLE_ABORTED_BY_CALLBACK:
-      return fail(ErrorCode::kCancelled, "cancelled");
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_OPERATION_TIMEDOUT:  // only the connection has a time limit
-      return fail(ErrorCode::kUnreachable,
-                  fmt::format("nothing answers at {}; start it with `minerva serve`", impl_->url));
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      return fail(ErrorCode::kUnreachable,
-                  fmt::format("{} is not trusted ({}); name the authority of its certificate with --cacert", impl_->url,
-                              curl_easy_strerror(code)));
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not the address of a server", impl_->url), "url");
-    default:
-      if (status >= 300) break;  // the text of the error may be cut, but its status is known
-      return fail(ErrorCode::kIo, fmt::format("the connection to {} broke before the answer was complete ({})",
-                                              impl_->url, curl_easy_strerror(code)));
-  }
-  if (status >= 200 && status <= 299) return {};
-  return fail(server_error(static_cast<int>(status), transfer.error_body));
+  return outcome(code, transfer, impl_->url);
 }
 
 }  // namespace minerva::cli

@@ -421,6 +421,7 @@ ConfigRow time_zone_row() {
   return row;
 }
 
+// Long because it is one table.
 std::vector<ConfigRow> make_config_rows() {
   constexpr Duration kSoon = milliseconds(1);
   std::vector<ConfigRow> rows;

@@ -79,6 +79,7 @@ Values preload_values(const ModelEntry& entry) {
   return {*entry.preload == PreloadStrategy::kEager ? "eager" : "lazy"};
 }
 
+// Long because it is one table.
 std::vector<ModelRow> make_command_rows() {
   std::vector<ModelRow> rows;
   rows.push_back({"command", "", "list of text", TomlKind::kList,
@@ -147,6 +148,7 @@ std::vector<ModelRow> make_command_rows() {
   return rows;
 }
 
+// Long because it is one table.
 std::vector<ModelRow> make_model_rows() {
   std::vector<ModelRow> rows;
   rows.push_back({"path", "", "path", TomlKind::kText,

@@ -355,6 +355,18 @@ struct HttpServerConnection::Impl {
     text += "\r\n";
     return text;
   }
+
+  void forget_request() {
+    answer_started = answer_finished = false;
+    more_headers = {};
+    keep_alive = false;
+    http10 = false;
+    head_only = false;
+    parser.reset();
+    read_limit = write_limit = TimePoint::max();
+    body_bytes = 0;
+    body_waited = Duration::zero();
+  }
 };
 
 HttpServerConnection::HttpServerConnection(std::unique_ptr<Stream> stream, const HttpLimits& limits)
@@ -363,15 +375,7 @@ HttpServerConnection::~HttpServerConnection() = default;
 
 Task<Result<std::optional<RequestHead>>> HttpServerConnection::read_request() {
   Impl& impl = *impl_;
-  impl.answer_started = impl.answer_finished = false;
-  impl.more_headers = {};
-  impl.keep_alive = false;
-  impl.http10 = false;
-  impl.head_only = false;
-  impl.parser.reset();
-  impl.read_limit = impl.write_limit = TimePoint::max();
-  impl.body_bytes = 0;
-  impl.body_waited = Duration::zero();
+  impl.forget_request();
   if (impl.input.empty()) {
     const IoResult first = co_await impl.fill(Clock::now() + impl.limits.idle_timeout);
     if (first.bytes == 0) co_return std::optional<RequestHead>();

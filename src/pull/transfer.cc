@@ -126,6 +126,59 @@ curl_socket_t on_open(void* self, curlsocktype, curl_sockaddr* address) {
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+void receive_into(CURL* curl, Incoming& in) {
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &on_field);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &in);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_data);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &in);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &in);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &on_open);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &in);
+}
+
+// How the transfer of one answer ended.
+Result<Answer> conclude(CURLcode code, Incoming& in, const Url& url, std::chrono::seconds stall_timeout) {
+  const auto unreachable = [&](std::string_view why) {
+    return fail(ErrorCode::kUnreachable,
+                fmt::format("{}: {}. What was fetched is kept: pull it again to go on.", url.host, why));
+  };
+  if (in.met_private) {
+    return fail(ErrorCode::kForbidden,
+                fmt::format("{} is an address of a private network, where nothing is fetched from: name that host in "
+                            "pull.hosts if it is your own.",
+                            url.host));
+  }
+  if (in.head_too_large)
+    return fail(ErrorCode::kIo, fmt::format("the answer of {} has too many header fields", url.host));
+  switch (code) {
+    case CURLE_OK:
+      if (in.answer.good()) begin(in);  // also if there is no body
+      return std::move(in.answer);
+    case CURLE_WRITE_ERROR:
+      if (in.ended) return std::move(in.answer);
+      return unreachable("its answer cannot be taken");
+    case CURLE_ABORTED_BY_CALLBACK:
+      if (in.ended) return std::move(in.answer);
+      return fail(ErrorCode::kCancelled, "cancelled");
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return unreachable("its name is not known (is this machine connected?)");
+    case CURLE_COULDNT_CONNECT:
+      return unreachable("nothing answers there");
+    case CURLE_OPERATION_TIMEDOUT:
+      return unreachable(fmt::format("no bytes came for {} s (pull.stall_timeout), or too few", stall_timeout.count()));
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return fail(ErrorCode::kForbidden,
+                  fmt::format("The certificate of {} is not trusted ({}): nothing is fetched. "
+                              "Check this machine's clock and authorities (SSL_CERT_FILE names a file of more).",
+                              url.host, curl_easy_strerror(code)));
+    default:
+      return unreachable(curl_easy_strerror(code));
+  }
+}
+
 }  // namespace
 
 struct Transfer::Impl {
@@ -180,56 +233,10 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
   }
   const std::string bytes = fmt::format("{}-{}", range.first, range.last ? fmt::to_string(*range.last) : "");
   if (range.first > 0 || range.last) curl_easy_setopt(curl, CURLOPT_RANGE, bytes.c_str());
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &on_field);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &in);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_data);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &in);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &in);
-  curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &on_open);
-  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &in);
-
+  receive_into(curl, in);
   const CURLcode code = curl_easy_perform(curl);
   in.answer.status = status_of(curl);
-  const auto unreachable = [&](std::string_view why) {
-    return fail(ErrorCode::kUnreachable,
-                fmt::format("{}: {}. What was fetched is kept: pull it again to go on.", url.host, why));
-  };
-  if (in.met_private) {
-    return fail(ErrorCode::kForbidden,
-                fmt::format("{} is an address of a private network, where nothing is fetched from: name that host in "
-                            "pull.hosts if it is your own.",
-                            url.host));
-  }
-  if (in.head_too_large)
-    return fail(ErrorCode::kIo, fmt::format("the answer of {} has too many header fields", url.host));
-  switch (code) {
-    case CURLE_OK:
-      if (in.answer.good()) begin(in);  // also if there is no body
-      return std::move(in.answer);
-    case CURLE_WRITE_ERROR:
-      if (in.ended) return std::move(in.answer);
-      return unreachable("its answer cannot be taken");
-    case CURLE_ABORTED_BY_CALLBACK:
-      if (in.ended) return std::move(in.answer);
-      return fail(ErrorCode::kCancelled, "cancelled");
-    case CURLE_COULDNT_RESOLVE_HOST:
-      return unreachable("its name is not known (is this machine connected?)");
-    case CURLE_COULDNT_CONNECT:
-      return unreachable("nothing answers there");
-    case CURLE_OPERATION_TIMEDOUT:
-      return unreachable(
-          fmt::format("no bytes came for {} s (pull.stall_timeout), or too few", options_.stall_timeout.count()));
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      return fail(ErrorCode::kForbidden,
-                  fmt::format("The certificate of {} is not trusted ({}): nothing is fetched. "
-                              "Check this machine's clock and authorities (SSL_CERT_FILE names a file of more).",
-                              url.host, curl_easy_strerror(code)));
-    default:
-      return unreachable(curl_easy_strerror(code));
-  }
+  return conclude(code, in, url, options_.stall_timeout);
 }
 
 Result<Answer> Transfer::along_redirects(Method method, Redirects which, const Url& url, ByteRange range,

@@ -57,6 +57,7 @@ void add_pools(Families& families, const std::vector<PoolView>& pools, const std
 
 }  // namespace
 
+// Long because it is one table: a line for each metric.
 std::string metrics_text(const Service& service) {
   const ContextManager& context = service.host.context();
   const CacheStats& cache = context.cache_stats();

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "base/log.h"
@@ -99,8 +100,25 @@ void warn_of_default_model(const Service& service) {
       name);
 }
 
+// `then` is called once the running requests have ended, or the time for them has.
+void drain(Service& service, Server& server, io::Timer& close_timer, const std::function<void()>& then) {
+  const Duration limit = service.config.drain_timeout;
+  log::info("draining: no new work, running requests may finish within {} s",
+            std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+  service.draining = true;
+  server.drain();
+  service.timetable.stop();
+  service.host.drain(Clock::now() + limit, [&server, &close_timer, then] {
+    server.stop_accepting();
+    // Gives the last answers time to go out.
+    close_timer.arm(Clock::now() + kCloseTimeout, [&server] { server.close_all(); });
+    server.when_all_closed(then);
+  });
+}
+
 }  // namespace
 
+// Long because it makes the parts of the server in their one right order, each from those before.
 int serve(const ConfigSource& source, const Config& given) {
   Config config = given;  // the running config: a reload changes it
   configure_log(config);
@@ -168,18 +186,8 @@ int serve(const ConfigSource& source, const Config& given) {
       loop.stop();
       return;
     }
-    log::info("draining: no new work, running requests may finish within {} s",
-              std::chrono::duration_cast<std::chrono::seconds>(config.drain_timeout).count());
-    service.draining = true;
     manager.stopping();
-    server.drain();
-    service.timetable.stop();
-    host.drain(Clock::now() + config.drain_timeout, [&] {
-      server.stop_accepting();
-      // Gives the last answers time to go out.
-      close_timer.arm(Clock::now() + kCloseTimeout, [&] { server.close_all(); });
-      server.when_all_closed([&] { loop.stop(); });
-    });
+    drain(service, server, close_timer, [&] { loop.stop(); });
   });
   // On stdout, so that whoever started the server learns the port. Signals are handled by now.
   fmt::print("minerva listens on {}\n", url);

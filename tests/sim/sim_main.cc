@@ -28,36 +28,8 @@ void plant(const std::string& name) {
 }
 #endif
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  std::uint64_t seeds = 1000;
-  std::uint64_t first = 1;
-  unsigned threads = std::max(1U, std::thread::hardware_concurrency());
-  bool verbose = false;
-  CLI::App app("Plays seeded schedules against ContextManager and checks its invariants after every step.");
-  app.add_option("--seeds", seeds, "how many schedules")->capture_default_str();
-  app.add_option("--first", first, "the seed of the first")->capture_default_str();
-  app.add_option("--threads", threads, "at once")->capture_default_str()->check(CLI::Range(1U, 1024U));
-  app.add_flag("--verbose", verbose, "print every event and action (with --seeds 1), and what was covered");
-#ifdef MINERVA_PLANTED_BUGS
-  std::string bug;
-  const std::vector<std::string> bugs(minerva::kPlantedBugNames.begin(), minerva::kPlantedBugNames.end());
-  app.add_option("--bug", bug, "play with this bug in the core")->required()->check(CLI::IsMember(bugs));
-#endif
-  CLI11_PARSE(app, argc, argv);
-#ifdef MINERVA_PLANTED_BUGS
-  plant(bug);
-#endif
-  minerva::sim::catch_failed_checks();
-
-  if (verbose && seeds == 1) {
-    const minerva::sim::ScheduleResult result = minerva::sim::run_schedule(first, /*keep_log=*/true);
-    fmt::print("{}", result.log);
-    if (result.broken) fmt::print("broken invariant: {}\n", *result.broken);
-    return result.broken ? 1 : 0;
-  }
-
+// Plays the schedules with the seeds first, first + 1, ... on so many threads. Returns the exit status.
+int play(std::uint64_t first, std::uint64_t seeds, unsigned threads, bool verbose) {
   std::atomic<std::uint64_t> next = first;
   std::atomic<std::uint64_t> steps = 0;
   std::atomic<std::uint64_t> lowest_failure = UINT64_MAX;
@@ -95,4 +67,37 @@ int main(int argc, char** argv) {
   }
   fmt::print("{} schedules, {} steps: every invariant held\n", seeds, steps.load());
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t seeds = 1000;
+  std::uint64_t first = 1;
+  unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+  bool verbose = false;
+  CLI::App app("Plays seeded schedules against ContextManager and checks its invariants after every step.");
+  app.add_option("--seeds", seeds, "how many schedules")->capture_default_str();
+  app.add_option("--first", first, "the seed of the first")->capture_default_str();
+  app.add_option("--threads", threads, "at once")->capture_default_str()->check(CLI::Range(1U, 1024U));
+  app.add_flag("--verbose", verbose, "print every event and action (with --seeds 1), and what was covered");
+#ifdef MINERVA_PLANTED_BUGS
+  std::string bug;
+  const std::vector<std::string> bugs(minerva::kPlantedBugNames.begin(), minerva::kPlantedBugNames.end());
+  app.add_option("--bug", bug, "play with this bug in the core")->required()->check(CLI::IsMember(bugs));
+#endif
+  CLI11_PARSE(app, argc, argv);
+#ifdef MINERVA_PLANTED_BUGS
+  plant(bug);
+#endif
+  minerva::sim::catch_failed_checks();
+
+  if (verbose && seeds == 1) {
+    const minerva::sim::ScheduleResult result = minerva::sim::run_schedule(first, /*keep_log=*/true);
+    fmt::print("{}", result.log);
+    if (result.broken) fmt::print("broken invariant: {}\n", *result.broken);
+    return result.broken ? 1 : 0;
+  }
+
+  return play(first, seeds, threads, verbose);
 }

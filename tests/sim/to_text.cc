@@ -43,6 +43,7 @@ std::string in_pools(const Footprint& footprint) {
 
 }  // namespace
 
+// Long because it has a case for each event.
 std::string to_text(const Event& event) {
   return std::visit(
       Overloaded{
