@@ -25,7 +25,6 @@
 #include "segment_file.h"
 #include "segment_tree.h"
 #include "sequence_state.h"
-#include "slots.h"
 
 namespace minerva::engine {
 namespace {
@@ -35,7 +34,8 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kPiece = 8 * kChunk;
 constexpr std::uint64_t kMostSegment = std::uint64_t{64} << 20;
-constexpr std::uint32_t kFewestSaved = 16;     // tokens; fewer are read again as quickly
+// Tokens of a conversation that may go on soon; fewer are read again as quickly.
+constexpr std::uint32_t kFewestSaved = 16;
 constexpr std::uint32_t kFewestRestored = 32;  // tokens more than the engine has itself
 // How long a save waits for a batch to end, and a restore, whose request would wait for it anyway.
 constexpr milliseconds kSavePatience(2000);
@@ -158,12 +158,12 @@ bool on_path(const std::vector<SegmentTree::Segment> & path, std::uint32_t token
 // The state that is not kept by token, newest checkpoints first, as far as there is room.
 void add_blobs(const KeptMemory & memory, Work & work) {
     SegmentHeader & header = work.header;
-    for (std::size_t part = 0; part < memory.parts.size(); ++part) {
-        const std::string bytes = read_part(*memory.parts[part], work.slot.id);
+    for (std::size_t part = 0; part < memory.parts(); ++part) {
+        const std::string bytes = read_part(memory, part, work.slot.id);
         header.blobs.push_back({static_cast<std::uint32_t>(part), header.name.to, 0, 0, bytes.size(), 0});
         work.blobs += bytes;
     }
-    if (memory.parts.empty()) {
+    if (memory.parts() == 0) {
         return;
     }
     for (auto it = work.slot.checkpoints->rbegin(); it != work.slot.checkpoints->rend(); ++it) {
@@ -191,8 +191,8 @@ std::optional<Work> find_work(milliseconds rest, const KeptMemory & memory, Save
         Known found = known(slot.tenant, slot.tokens);
         const std::size_t unsaved = slot.tokens.size() - found.match.tokens;
         // Without tokens of its own a segment is worth something only for what is not kept by token.
-        const std::size_t worth = unsaved == 0 && !found.all && !memory.parts.empty() ? kFewestSaved : unsaved;
-        if (worth < kFewestSaved) {
+        const std::size_t worth = unsaved == 0 && !found.all && memory.parts() != 0 ? kFewestSaved : unsaved;
+        if (worth < (rest.count() == 0 ? 1 : kFewestSaved)) {
             continue;
         }
         report.more = best.has_value();
@@ -211,8 +211,8 @@ bool describe(const KeptMemory & memory, Work & work, SaveReport & report) {
     protocol::SegmentName & name = header.name;
     const auto count = static_cast<std::uint32_t>(work.slot.tokens.size());
     name.to = count;
-    if (memory.rows != nullptr) {
-        work.rows = Rows::find(*memory.rows, work.slot.id, count);
+    if (!memory.rows.empty()) {
+        work.rows = Rows::find(memory.rows, work.slot.id, count);
         if (!work.rows) {
             return false;
         }
@@ -287,7 +287,7 @@ struct Plan {
 
 // After how many of the prompt's tokens it can go on.
 std::uint32_t useful_tokens(const SegmentTree::Match & match, const KeptMemory & memory) {
-    if (memory.parts.empty() || match.path.empty()) {
+    if (memory.parts() == 0 || match.path.empty()) {
         return match.tokens;
     }
     const SegmentTree::Segment & leaf = match.path.back();
@@ -301,33 +301,32 @@ std::uint32_t useful_tokens(const SegmentTree::Match & match, const KeptMemory &
     return after == leaf.checkpoints.begin() ? 0 : *std::prev(after);
 }
 
-bool same_strips(const SegmentHeader & a, const SegmentHeader & b) {
-    return a.cell_bytes == b.cell_bytes && std::equal(a.strips.begin(), a.strips.end(), b.strips.begin(),
-                                                      b.strips.end(), [](const Strip & x, const Strip & y) {
-                                                          return x.prefix == y.prefix && x.width == y.width &&
-                                                                 x.lines == y.lines;
-                                                      });
+bool same_strips(const std::vector<Strip> & a, const std::vector<Strip> & b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Strip & x, const Strip & y) {
+        return x.kind == y.kind && x.width == y.width && x.lines == y.lines;
+    });
 }
 
 // Opens the files. What cannot be opened, and what comes after it, is left out.
 Plan open_files(const std::string & tenant, const SegmentTree::Match & match, const KeptMemory & memory) {
     Plan plan;
     plan.useful = useful_tokens(match, memory);
-    plan.tokens = memory.parts.empty() ? plan.useful : match.path.empty() ? 0 : match.path.back().name.to;
+    plan.tokens = memory.parts() == 0 ? plan.useful : match.path.empty() ? 0 : match.path.back().name.to;
     for (const SegmentTree::Segment & segment : match.path) {
         std::string why;
         const std::string path = tenant + "/" + to_text(segment.name);
         std::optional<SegmentReader> reader = SegmentReader::open(store->folder, path.c_str(), why);
         const bool same = reader && reader->header().name.id == segment.name.id && reader->header().shape == shape() &&
                           (plan.readers.empty() || segment.tokens.empty() ||
-                           same_strips(reader->header(), plan.readers.front().header()));
+                           (reader->header().cell_bytes == plan.readers.front().header().cell_bytes &&
+                            same_strips(reader->header().strips, plan.readers.front().header().strips)));
         if (!same) {
             if (errno == ENOENT && !reader) {
                 store->tree.remove(tenant, segment.name.id);
             } else {
                 remove_unusable(tenant, segment.name, reader ? "another engine wrote it" : why);
             }
-            plan.useful = memory.parts.empty() ? std::min(plan.useful, segment.name.from) : 0;
+            plan.useful = memory.parts() == 0 ? std::min(plan.useful, segment.name.from) : 0;
             plan.tokens = plan.useful;
             break;
         }
@@ -342,7 +341,7 @@ class Restoring {
     Restoring(std::string tenant, Plan plan, const KeptMemory & memory)
         : tenant_(std::move(tenant)), plan_(std::move(plan)), memory_(memory) {}
 
-    bool begin(const std::vector<llama_token> & prompt);
+    bool begin(const Prompt & prompt);
     bool copy_rows();
     bool finish();
     void give_up() {
@@ -371,7 +370,7 @@ class Restoring {
     std::optional<Rows> rows_;
 };
 
-bool Restoring::begin(const std::vector<llama_token> & prompt) {
+bool Restoring::begin(const Prompt & prompt) {
     std::string cells;
     for (std::size_t i = 0; i < plan_.readers.size(); ++i) {
         const SegmentHeader & header = plan_.readers[i].header();
@@ -390,14 +389,14 @@ bool Restoring::begin(const std::vector<llama_token> & prompt) {
     if (plan_.useful < best + kFewestRestored || (reading > 0 && restoring >= reading)) {
         return false;
     }
-    claim_ = claim_slot(std::max(prompt.size(), tokens_.size()),
+    claim_ = claim_slot(prompt.slot, std::max(prompt.tokens.size(), tokens_.size()),
                         [](const RestingSlot & slot) { return known(slot.tenant, slot.tokens).all; });
     if (!claim_) {
         return false;
     }
-    if (memory_.rows != nullptr) {
-        rows_ = Rows::make(*memory_.rows, claim_->slot, plan_.tokens, cells, plan_.readers.front().header().strips);
-        if (!rows_) {
+    if (!memory_.rows.empty()) {
+        rows_ = Rows::make(memory_.rows, claim_->slot, cells);
+        if (!rows_ || !same_strips(rows_->strips(), plan_.readers.front().header().strips)) {
             minerva::engine::give_up(*claim_);
             claim_.reset();
         }
@@ -481,7 +480,7 @@ bool Restoring::read_checkpoints(std::list<common_prompt_checkpoint> & checkpoin
 
 bool Restoring::finish() {
     const SegmentReader & leaf = plan_.readers.back();
-    std::vector<std::string> parts(memory_.parts.size());
+    std::vector<std::string> parts(memory_.parts());
     std::list<common_prompt_checkpoint> checkpoints;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         if (i >= leaf.header().blobs.size() || leaf.header().blobs[i].part != i) {
@@ -502,7 +501,7 @@ bool Restoring::finish() {
         return false;
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        if (!write_part(*memory_.parts[i], claim_->slot, parts[i])) {
+        if (!write_part(memory_, i, claim_->slot, parts[i])) {
             return false;
         }
     }
@@ -571,19 +570,19 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
     return report;
 }
 
-std::uint32_t restore_conversation(const std::string & tenant, const std::vector<std::int32_t> & tokens) {
+std::uint32_t restore_conversation(const std::string & tenant, const Prompt & prompt) {
     const auto begin = steady_clock::now();
     store->listed.wait();
     const std::optional<KeptMemory> memory = kept_memory(slots_context());
     if (!memory) {
         return 0;
     }
-    Plan plan = open_files(tenant, store->tree.find(tenant, tokens), *memory);
+    Plan plan = open_files(tenant, store->tree.find(tenant, prompt.tokens), *memory);
     if (plan.useful < kFewestRestored) {
         return 0;
     }
     Restoring restoring(tenant, std::move(plan), *memory);
-    if (!restoring.begin(tokens)) {
+    if (!restoring.begin(prompt)) {
         return 0;
     }
     if (!restoring.copy_rows() || !restoring.finish()) {

@@ -10,9 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
-#include "protocol/conversations.h"
+#include "slots.h"
 
 namespace minerva::engine {
 
@@ -32,8 +31,8 @@ struct SaveReport {
 // there is something more urgent to do. Requires: keeps_conversations().
 SaveReport save_conversation(int file, std::chrono::milliseconds rest, const std::function<bool()> & interrupted);
 
-// Puts the state of the longest beginning of `tokens` that files have into a slot, if that is worth it. Returns how
+// Puts the state of the longest beginning of the prompt that files have into a slot, if that is worth it. Returns how
 // many tokens that are. Requires: keeps_conversations().
-std::uint32_t restore_conversation(const std::string & tenant, const std::vector<std::int32_t> & tokens);
+std::uint32_t restore_conversation(const std::string & tenant, const Prompt & prompt);
 
 }  // namespace minerva::engine

@@ -70,8 +70,8 @@ void __wrap__ZN22server_response_reader10post_tasksEOSt6vectorI11server_taskSaIS
         minerva::engine::set_tenant(task, request_tenant);
     }
     if (minerva::engine::keeps_conversations() && tasks.size() == 1) {
-        const std::vector<llama_token> prompt = minerva::engine::kept_prompt(tasks.front());
-        if (!prompt.empty()) {
+        const minerva::engine::Prompt prompt = minerva::engine::kept_prompt(tasks.front());
+        if (!prompt.tokens.empty()) {
             restored_tokens = minerva::engine::restore_conversation(request_tenant, prompt);
         }
     }

@@ -188,7 +188,7 @@ std::string encode(const SegmentHeader & header) {
     out.bytes(header.cells.data(), header.cells.size());
     out.number(header.strips.size());
     for (const Strip & strip : header.strips) {
-        out.bytes(strip.prefix.data(), strip.prefix.size());
+        out.bytes(strip.kind.data(), strip.kind.size());
         out.number(strip.width);
         out.number(strip.lines);
     }
@@ -235,7 +235,7 @@ std::optional<SegmentHeader> decode(std::string_view bytes) {
     header.cells = std::string(in.bytes());
     for (std::uint64_t left = in.count(); left > 0 && in.good(); --left) {
         Strip & strip = header.strips.emplace_back();
-        strip.prefix = std::string(in.bytes());
+        strip.kind = std::string(in.bytes());
         strip.width = in.number();
         strip.lines = in.number();
     }

@@ -27,7 +27,7 @@ namespace minerva::engine {
 
 // Lines of equal width, one after the other. A line has a value of `width` bytes for each row.
 struct Strip {
-    std::string prefix;  // what llama.cpp writes before the first line
+    std::string kind;  // of what the values are
     std::uint64_t width = 0;
     std::uint64_t lines = 0;
 };
@@ -49,7 +49,7 @@ struct SegmentHeader {
     std::uint64_t complete = 0;        // 1: the conversation rested at its end, so that all of its state is here
     std::vector<std::int32_t> tokens;  // [from, to)
     std::uint64_t cell_bytes = 0;
-    std::string cells;  // what llama.cpp says of each row's cell: `cell_bytes` for each
+    std::string cells;  // where each row was, and what else its cell says: `cell_bytes` for each
     std::vector<Strip> strips;
     std::vector<Blob> blobs;
     std::vector<std::uint64_t> hashes;  // of the payload's chunks

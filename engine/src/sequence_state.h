@@ -1,8 +1,10 @@
 // What llama.cpp's memory holds of one sequence: rows of the KV cache, one for each token, and parts that are not kept
 // by token (sliding windows, recurrent states).
 //
-// Purpose: llama.cpp writes and reads the state of a sequence as one stream. A stream's pieces tell where in which
-// tensor each row is, so rows of single tokens can be copied without the rest, a few at a time.
+// Purpose: rows of single tokens can be copied without the rest, a few at a time. A sequence gets the same cells back
+// that it had, as far as they are free: the order in which attention adds up its rows decides the last bits of a
+// result, and a window goes on at the cell where it was. llama.cpp's own way to write and read a state keeps neither,
+// and leaves out one token of a window, so that nothing of it can be used.
 // Threading: nothing computes meanwhile (main_loop.h).
 // It does not know files, slots or tokens.
 #pragma once
@@ -19,14 +21,17 @@
 
 struct ggml_tensor;
 class llama_kv_cache;
-struct llama_memory_i;
+class llama_memory_recurrent;
 
 namespace minerva::engine {
 
 // The kinds of memory whose conversations are kept.
 struct KeptMemory {
-    llama_kv_cache * rows = nullptr;      // nullptr: no part is kept by token
-    std::vector<llama_memory_i *> parts;  // those that are not
+    std::vector<llama_kv_cache *> rows;  // each has a row for each token, all in the same cells
+    std::vector<llama_kv_cache *> windows;
+    llama_memory_recurrent * recurrent = nullptr;
+
+    std::size_t parts() const { return windows.size() + (recurrent != nullptr ? 1 : 0); }
 };
 // Nothing if conversations of such a context are not kept.
 std::optional<KeptMemory> kept_memory(llama_context * context);
@@ -34,12 +39,13 @@ std::optional<KeptMemory> kept_memory(llama_context * context);
 // Where the rows of a sequence's tokens 0 .. count - 1 are.
 class Rows {
   public:
-    // Finds the rows of a sequence. Nothing if it does not have exactly the positions 0 .. count - 1.
-    static std::optional<Rows> find(llama_kv_cache & cache, llama_seq_id sequence, std::uint32_t count);
-    // Makes room for rows in the cache, in place of all that the sequence had. What is in them is not defined.
-    // Requires: `cells` and `strips` are of a Rows of an equal cache. Nothing: there is no room, or they are not.
-    static std::optional<Rows> make(llama_kv_cache & cache, llama_seq_id sequence, std::uint32_t count,
-                                    std::string_view cells, const std::vector<Strip> & strips);
+    // Nothing if the sequence does not have exactly the positions 0 .. count - 1.
+    static std::optional<Rows> find(const std::vector<llama_kv_cache *> & caches, llama_seq_id sequence,
+                                    std::uint32_t count);
+    // Makes room for rows, in place of all that the sequence had. What is in them is not defined. `cells`: of the rows,
+    // as cells() says. Nothing: there is no room, or that is nonsense; the sequence has nothing then.
+    static std::optional<Rows> make(const std::vector<llama_kv_cache *> & caches, llama_seq_id sequence,
+                                    std::string_view cells);
 
     std::uint64_t cell_bytes() const { return cell_bytes_; }
     std::string cells(std::uint32_t from, std::uint32_t to) const;
@@ -63,12 +69,14 @@ class Rows {
         std::uint32_t cell;
         std::uint32_t count;
     };
-    friend class StateWriter;
-    friend class StateReader;
 
+    void add_lines(const llama_kv_cache & cache, std::uint32_t stream);
+    void add_row(std::uint32_t row, std::uint32_t cell);
     template <typename Copy>
     void for_each_piece(std::uint32_t from, std::uint32_t to, std::uint32_t end, std::uint64_t at, std::size_t bytes,
                         const Copy & copy) const;
+    friend std::string read_window(const llama_kv_cache & cache, llama_seq_id sequence);
+    friend bool write_window(llama_kv_cache & cache, llama_seq_id sequence, std::string_view bytes);
 
     std::uint64_t cell_bytes_ = 0;
     std::string cells_;  // of all rows
@@ -77,8 +85,9 @@ class Rows {
     std::vector<Run> runs_;  // in the order of rows
 };
 
-std::string read_part(const llama_memory_i & part, llama_seq_id sequence);
+// The parts that are not kept by token: `part` is less than parts().
+std::string read_part(const KeptMemory & memory, std::size_t part, llama_seq_id sequence);
 // Puts it in place of what the sequence had. False: it does not fit; the sequence has nothing then.
-bool write_part(llama_memory_i & part, llama_seq_id sequence, std::string_view bytes);
+bool write_part(const KeptMemory & memory, std::size_t part, llama_seq_id sequence, std::string_view bytes);
 
 }  // namespace minerva::engine

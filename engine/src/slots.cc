@@ -224,11 +224,10 @@ const llama_tokens & tokens_of(const server_slot & slot) { return slot.prompt.to
 // A task of another kind has a file's name there.
 void set_tenant(server_task & task, const std::string & tenant) { task.slot_action.filename = tenant; }
 
-std::vector<llama_token> kept_prompt(const server_task & task) {
-    const bool kept = reads_a_prompt(task) && task.params.cache_prompt && task.id_slot == -1 &&
-                      task.params.lora.empty() && task.params.n_cache_reuse == 0 &&
-                      task.tokens.map_idx_to_media.empty();
-    return kept ? task.tokens.tokens : llama_tokens();
+Prompt kept_prompt(const server_task & task) {
+    const bool kept = reads_a_prompt(task) && task.params.cache_prompt && task.params.lora.empty() &&
+                      task.params.n_cache_reuse == 0 && task.tokens.map_idx_to_media.empty();
+    return {kept ? task.tokens.tokens : llama_tokens(), task.id_slot};
 }
 
 llama_context * slots_context() { return impl == nullptr ? nullptr : impl->ctx_tgt; }
@@ -256,27 +255,29 @@ bool slot_has(int id, const std::string & tenant, const std::vector<llama_token>
            std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count), now.begin());
 }
 
-std::size_t best_prefix(const std::string & tenant, const std::vector<llama_token> & tokens) {
-    const server_tokens prompt(tokens, false);
+std::size_t best_prefix(const std::string & tenant, const Prompt & prompt) {
+    const server_tokens tokens(prompt.tokens, false);
     std::size_t best = 0;
     for (const server_slot & slot : impl->slots) {
-        if (!slot.is_processing() && readers[slot.id].tenant == tenant) {
-            best = std::max(best, slot.prompt.tokens.get_common_prefix(prompt));
+        const bool possible = prompt.slot == -1 || prompt.slot == slot.id;
+        if (possible && !slot.is_processing() && readers[slot.id].tenant == tenant) {
+            best = std::max(best, slot.prompt.tokens.get_common_prefix(tokens));
         }
     }
     if (impl->prompt_cache) {
         for (const server_prompt_cache_state & state : impl->prompt_cache->states) {
             if (tenants_of_host[&state] == tenant) {
-                best = std::max(best, state.prompt.tokens.get_common_prefix(prompt));
+                best = std::max(best, state.prompt.tokens.get_common_prefix(tokens));
             }
         }
     }
     return best;
 }
 
-std::optional<SlotClaim> claim_slot(std::size_t tokens, bool (*saved)(const RestingSlot & slot)) {
-    server_slot * const slot = longest_resting();
-    if (slot == nullptr || static_cast<std::size_t>(slot->n_ctx) <= tokens) {
+std::optional<SlotClaim> claim_slot(int id, std::size_t tokens, bool (*saved)(const RestingSlot & slot)) {
+    server_slot * const slot = id == -1 ? longest_resting() : impl->get_slot_by_id(id);
+    if (slot == nullptr || slot->is_processing() || readers[slot->id].claimed ||
+        static_cast<std::size_t>(slot->n_ctx) <= tokens) {
         return std::nullopt;
     }
     Reader & reader = readers[slot->id];

@@ -23,8 +23,11 @@ namespace minerva::engine {
 
 // Notes whose request the task belongs to. Before the task is posted.
 void set_tenant(server_task & task, const std::string & tenant);
-// The task's tokens; empty if the task is of a kind whose prompt is not kept.
-std::vector<llama_token> kept_prompt(const server_task & task);
+struct Prompt {
+    std::vector<llama_token> tokens;  // empty if the task is of a kind whose prompt is not kept
+    int slot = -1;                    // where it has to be read; -1: anywhere
+};
+Prompt kept_prompt(const server_task & task);
 
 // nullptr before the model is loaded.
 llama_context * slots_context();
@@ -42,16 +45,16 @@ std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
 // Whether the slot still has these tokens, or at least the first `count` of them, of this tenant.
 bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count);
 // The longest beginning of these tokens that an idle slot or the host prompt cache has.
-std::size_t best_prefix(const std::string & tenant, const std::vector<llama_token> & tokens);
+std::size_t best_prefix(const std::string & tenant, const Prompt & prompt);
 
 // A slot that is being filled. It is empty until then; a request may still take it.
 struct SlotClaim {
     int slot;
     std::int64_t stamp;
 };
-// The slot that rests longest. What is in it goes to the host prompt cache, unless `saved` (a file has it). Nothing: no
-// slot is idle, or all have fewer than `tokens` tokens.
-std::optional<SlotClaim> claim_slot(std::size_t tokens, bool (*saved)(const RestingSlot & slot));
+// The slot `slot`, or the one that rests longest. What is in it goes to the host prompt cache, unless `saved` (a file
+// has it). Nothing: the slot is not idle, or cannot take `tokens` tokens.
+std::optional<SlotClaim> claim_slot(int slot, std::size_t tokens, bool (*saved)(const RestingSlot & slot));
 bool holds(const SlotClaim & claim);
 // The slot is then as if it had just read these tokens. Requires: holds(claim); the sequence's memory has their state.
 void fill(const SlotClaim & claim, const std::string & tenant, const std::vector<llama_token> & tokens,
