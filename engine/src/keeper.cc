@@ -20,6 +20,7 @@
 #include <xxhash.h>
 
 #include "build-info.h"
+#include "large_blocks.h"
 #include "lifeline.h"
 #include "main_loop.h"
 #include "segment_file.h"
@@ -33,7 +34,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kPiece = 8 * kChunk;
-constexpr std::uint64_t kMostSegment = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMostSegment = std::uint64_t{32} << 20;
 // Tokens of a conversation that may go on soon; fewer are read again as quickly.
 constexpr std::uint32_t kFewestSaved = 16;
 constexpr std::uint32_t kFewestRestored = 32;  // tokens more than the engine has itself
@@ -471,7 +472,9 @@ bool Restoring::read_checkpoints(std::list<common_prompt_checkpoint> & checkpoin
             // The newest one comes first in the file, and last in the list.
             common_prompt_checkpoint & checkpoint = checkpoints.emplace_front();
             checkpoint.update_pos(blob->tokens, blob->pos_min, blob->pos_max);
+            const BlocksForThisThread blocks;
             checkpoint.data_tgt.assign(bytes->begin(), bytes->end());
+            set_large_block_use(checkpoint.data_tgt.data(), BlockUse::kConversation);
             break;
         }
     }

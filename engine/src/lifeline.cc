@@ -108,14 +108,16 @@ bool has_more_to_read(int input) {
     return poll(&end, 1, 0) > 0;
 }
 
-void save(int output, const DaemonCommand & command) {
+void save(int output, const DaemonCommand & command, const Parking & parking) {
     const int file = files.empty() ? -1 : files.front();
     SaveReport report;
     if (file < 0) {
         report.refused = "no file came";
     } else {
         files.pop_front();
-        if (keeps_conversations()) {
+        if (parking.parked()) {
+            // What it has was saved before, or will be after the wake.
+        } else if (keeps_conversations()) {
             report =
                 save_conversation(file, std::chrono::milliseconds(std::min<std::uint64_t>(command.number, INT_MAX)),
                                   [output] { return has_more_to_read(output); });
@@ -153,7 +155,7 @@ void obey(std::string_view line, int output, Parking * parking) {
     } else if (command->kind == Kind::kMeasure) {
         answer_footprint(output, command->id, command->number);
     } else if (command->kind == Kind::kSave) {
-        save(output, *command);
+        save(output, *command, *parking);
     } else {
         answer(output, command->id, carry_out(*command, *parking));
     }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 namespace minerva::engine {
@@ -18,6 +19,7 @@ bool held = false;
 // How many threads wait until the loop is between two batches; written under the mutex.
 std::atomic<int> wanted{0};
 bool between_batches = false;
+std::uint64_t holds = 0;  // how often the loop was held
 // Locked by the thread that holds the loop, or tries to.
 std::timed_mutex one_holder;
 
@@ -58,6 +60,7 @@ bool hold_between_batches(std::chrono::milliseconds patience) {
     ++wanted;
     held = rests.wait_until(lock, end, [] { return waiting || between_batches; });
     --wanted;
+    ++holds;
     if (!held) {
         released.notify_one();
         one_holder.unlock();
@@ -97,7 +100,8 @@ void main_loop_is_between_batches() {
     std::unique_lock<std::mutex> lock(mutex);
     between_batches = true;
     rests.notify_one();
-    released.wait(lock, [] { return !held && wanted == 0; });
+    // One thread is let in. The next one waits for the next batch: several must not keep the loop from its work.
+    released.wait(lock, [before = holds] { return !held && (wanted == 0 || holds != before); });
     between_batches = false;
 }
 

@@ -27,7 +27,7 @@ bool main_loop_rests();
 // For the wrapped wait only (condition_wait.cc), on the main thread. The second one returns once the loop is not held.
 void main_loop_wait_begins();
 void main_loop_wait_ends();
-// For the loop itself (slots.cc), between two batches: stays here as long as somebody holds the loop or wants to.
+// For the loop itself (slots.cc), between two batches: lets a thread that wants to hold the loop do so.
 void main_loop_is_between_batches();
 
 }  // namespace minerva::engine

@@ -202,11 +202,14 @@ std::string encode(const SegmentHeader & header) {
         }
     }
     out.bytes(header.hashes.data(), header.hashes.size() * sizeof(std::uint64_t));
-    const std::string body = out.take();
+    return sealed(out.take());
+}
+
+std::string sealed(const std::string & header) {
     Output preamble;
-    preamble.number(body.size());
-    preamble.number(XXH3_64bits(body.data(), body.size()));
-    return std::string(kMagic) + preamble.take() + body;
+    preamble.number(header.size());
+    preamble.number(XXH3_64bits(header.data(), header.size()));
+    return std::string(kMagic) + preamble.take() + header;
 }
 
 std::optional<SegmentHeader> decode(std::string_view bytes) {

@@ -68,6 +68,8 @@ protocol::SegmentId segment_id(const protocol::SegmentName & name, bool complete
 
 // Preamble and header. The size does not depend on what the hashes are.
 std::string encode(const SegmentHeader & header);
+// The preamble that `header`, the bytes of one, must have, and the header.
+std::string sealed(const std::string & header);
 // Nothing if `bytes` is not what encode() has written, or if its parts contradict each other.
 std::optional<SegmentHeader> decode(std::string_view bytes);
 

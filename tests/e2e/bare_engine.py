@@ -191,16 +191,22 @@ class BareEngine:
 
     # ---- requests ----
 
-    def open(self, path, body):
+    def open(self, path, body, tenant=None):
         connection = UnixConnection(self.path, PATIENCE)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        if tenant is not None:
+            headers["X-Minerva-Tenant"] = tenant
+        connection.request("POST", path, json.dumps(body), headers)
         return connection
 
-    def post(self, path, body):
-        connection = self.open(path, body)
+    restored = 0  # tokens, for the latest request
+
+    def post(self, path, body, tenant=None):
+        connection = self.open(path, body, tenant)
         try:
             answer = connection.getresponse()
             text = answer.read()
+            self.restored = int(answer.headers.get("x-minerva-restored", 0))
         finally:
             connection.close()
         assert answer.status == 200, text
@@ -211,13 +217,21 @@ class BareEngine:
         return {"prompt": prompt, "n_predict": count, "temperature": 0, "n_probs": 3, "cache_prompt": True,
                 "id_slot": slot, "ignore_eos": True, "return_tokens": True}
 
-    def complete(self, prompt, count=12, slot=-1):
+    def complete(self, prompt, count=12, slot=-1, tenant=None, **more):
         """Returns (the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)."""
-        answer = self.post("/completion", self.completion(prompt, count, slot))
+        answer = self.post("/completion", {**self.completion(prompt, count, slot), **more}, tenant)
         # There are none if the answer is only a part of a character.
         chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
                    for p in answer.get("completion_probabilities", [])]
         return answer["tokens"], chances, answer["timings"]["prompt_n"]
+
+    def busy(self, slot):
+        """Whether the slot is at work."""
+        connection = UnixConnection(self.path, PATIENCE)
+        connection.request("GET", "/slots")
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer[slot]["is_processing"]
 
     # ---- what the kernel says ----
 
