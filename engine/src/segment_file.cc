@@ -301,6 +301,7 @@ std::optional<SegmentReader> SegmentReader::open(int folder, const char * path, 
     }
     if (reader.start_ == 0 || reader.file_bytes() != static_cast<std::uint64_t>(status.st_size)) {
         why = "not a segment";
+        errno = EBADMSG;
         return std::nullopt;
     }
     return reader;

@@ -95,7 +95,7 @@ class SegmentWriter {
 // Reads a file that may change or end at any time. Owns the descriptor.
 class SegmentReader {
   public:
-    // Nothing if the file cannot be read or is not a segment; `why` says so.
+    // Nothing if the file cannot be read or is not a segment; `why` and errno say so.
     static std::optional<SegmentReader> open(int folder, const char * path, std::string & why);
     SegmentReader(SegmentReader && other) noexcept;
     SegmentReader & operator=(SegmentReader && other) noexcept;

@@ -25,6 +25,7 @@ struct Reader {
     std::string tenant;  // empty: nobody may find it again
     bool kept = false;   // whether it may go to files
     bool claimed = false;
+    std::size_t unchanged = 0;  // RestingSlot::unchanged
 };
 
 server_context_impl * impl = nullptr;
@@ -192,7 +193,8 @@ bool take_task(const TakeTask & original, server_task && task, bool yielding) {
     const bool result = original(std::move(task), yielding);
     for (const server_slot & slot : impl->slots) {
         if (slot.task && (slot.task->id == id || slot.task->id_parent == id)) {
-            readers[slot.id] = {found_again ? tenant : "", kept};
+            Reader & reader = readers[slot.id];
+            reader = {found_again ? tenant : "", kept, false, reader.unchanged};
         }
     }
     return result;
@@ -205,6 +207,14 @@ void watch(server_context_impl & server) {
         why_not = "the model has a draft";
     } else if (server.params_base.ctx_shift) {
         why_not = "contexts are shifted";
+    }
+    for (server_slot & slot : server.slots) {
+        // The last moment at which it is known how many tokens of the prompt were not read again.
+        slot.callback_on_reset = [original = std::move(slot.callback_on_reset)](const server_slot & done) {
+            std::size_t & unchanged = readers[done.id].unchanged;
+            unchanged = std::min<std::size_t>(unchanged, std::max<std::int64_t>(done.stats.n_prompt_cached, 0));
+            original(done);
+        };
     }
     server.queue_tasks.callback_new_task = [original = std::move(server.queue_tasks.callback_new_task)](
                                                server_task && task, bool yielding) {
@@ -242,7 +252,7 @@ std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest) {
         if (!slot.is_processing() && reader.kept && !reader.claimed && !reader.tenant.empty() &&
             slot.t_last_used <= latest && tokens_of(slot).size() >= kFewestTokens &&
             slot.prompt.tokens.map_idx_to_media.empty()) {
-            result.push_back({slot.id, reader.tenant, tokens_of(slot), &slot.prompt.checkpoints});
+            result.push_back({slot.id, reader.tenant, tokens_of(slot), reader.unchanged, &slot.prompt.checkpoints});
         }
     }
     return result;
@@ -253,6 +263,12 @@ bool slot_has(int id, const std::string & tenant, const std::vector<llama_token>
     const llama_tokens & now = tokens_of(slot);
     return why_not.empty() && readers[static_cast<std::size_t>(id)].tenant == tenant && now.size() >= count &&
            std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count), now.begin());
+}
+
+void note_saved(int id, std::size_t count) {
+    if (!impl->slots[static_cast<std::size_t>(id)].is_processing()) {
+        readers[static_cast<std::size_t>(id)].unchanged = count;
+    }
 }
 
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt) {
@@ -281,7 +297,7 @@ std::optional<SlotClaim> claim_slot(int id, std::size_t tokens, bool (*saved)(co
         return std::nullopt;
     }
     Reader & reader = readers[slot->id];
-    if (!reader.kept || !saved({slot->id, reader.tenant, tokens_of(*slot), &slot->prompt.checkpoints})) {
+    if (!reader.kept || !saved({slot->id, reader.tenant, tokens_of(*slot), 0, &slot->prompt.checkpoints})) {
         move_to_host_cache(*slot);
     }
     slot->prompt_clear();
@@ -302,7 +318,7 @@ void fill(const SlotClaim & claim, const std::string & tenant, const std::vector
     slot.prompt.checkpoints = std::move(checkpoints);
     slot.lora = impl->params_base.lora_adapters;
     slot.t_last_used = ggml_time_us();
-    readers[static_cast<std::size_t>(claim.slot)] = {tenant, true};
+    readers[static_cast<std::size_t>(claim.slot)] = {tenant, true, false, tokens.size()};
 }
 
 void give_up(const SlotClaim & claim) {

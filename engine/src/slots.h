@@ -38,12 +38,15 @@ struct RestingSlot {
     int id;
     std::string tenant;
     std::vector<llama_token> tokens;
+    std::size_t unchanged;  // of so many tokens the state is what it was when it was last saved or restored
     const std::list<common_prompt_checkpoint> * checkpoints;  // as long as the main loop is held
 };
 // Slots whose last answer ended so long ago, or earlier.
 std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
 // Whether the slot still has these tokens, or at least the first `count` of them, of this tenant.
 bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count);
+// The state of the first `count` tokens is in files. No effect if the slot is at work.
+void note_saved(int id, std::size_t count);
 // The longest beginning of these tokens that an idle slot or the host prompt cache has.
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt);
 
