@@ -274,16 +274,26 @@ void note_saved(int id, std::size_t count) {
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt) {
     const server_tokens tokens(prompt.tokens, false);
     std::size_t best = 0;
+    bool looks_into_host_cache = impl->prompt_cache != nullptr;
     for (const server_slot & slot : impl->slots) {
         const bool possible = prompt.slot == -1 || prompt.slot == slot.id;
-        if (possible && !slot.is_processing() && readers[slot.id].tenant == tenant) {
-            best = std::max(best, slot.prompt.tokens.get_common_prefix(tokens));
+        const std::size_t same = possible && !slot.is_processing() && readers[slot.id].tenant == tenant
+                                     ? slot.prompt.tokens.get_common_prefix(tokens)
+                                     : 0;
+        if (same > best) {
+            best = same;
+            // As in get_available_slot().
+            const bool similar =
+                static_cast<float>(same) > impl->slot_prompt_similarity * static_cast<float>(tokens.size());
+            looks_into_host_cache = impl->prompt_cache && (!similar || same * 2 < slot.prompt.tokens.size());
         }
     }
-    if (impl->prompt_cache) {
+    if (looks_into_host_cache) {
         for (const server_prompt_cache_state & state : impl->prompt_cache->states) {
-            if (tenants_of_host[&state] == tenant) {
-                best = std::max(best, state.prompt.tokens.get_common_prefix(tokens));
+            const std::size_t same = state.prompt.tokens.get_common_prefix(tokens);
+            // As in server_prompt_cache::load().
+            if (tenants_of_host[&state] == tenant && same * 4 >= state.prompt.tokens.size()) {
+                best = std::max(best, same);
             }
         }
     }

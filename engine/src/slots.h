@@ -47,7 +47,7 @@ std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
 bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count);
 // The state of the first `count` tokens is in files. No effect if the slot is at work.
 void note_saved(int id, std::size_t count);
-// The longest beginning of these tokens that an idle slot or the host prompt cache has.
+// The longest beginning of the prompt that llama.cpp would find in an idle slot or in the host prompt cache.
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt);
 
 // A slot that is being filled. It is empty until then; a request may still take it.
