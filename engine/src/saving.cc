@@ -98,7 +98,7 @@ std::optional<Work> find_work(milliseconds rest, const KeptMemory & memory, Save
     return best;
 }
 
-// False: this memory is not kept.
+// False: the slot's memory does not have what its tokens say.
 bool describe(const KeptMemory & memory, Work & work, SaveReport & report) {
     SegmentHeader & header = work.header;
     protocol::SegmentName & name = header.name;
@@ -191,7 +191,8 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
         }
         work = find_work(rest, *memory, report);
         if (work && !describe(*memory, *work, report)) {
-            report.why_not = "its memory is not as it should be";
+            note_not_kept(work->slot.id);
+            report.more = true;  // others may be
             return report;
         }
     }

@@ -265,6 +265,8 @@ bool slot_has(int id, const std::string & tenant, const std::vector<llama_token>
            std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count), now.begin());
 }
 
+void note_not_kept(int id) { readers[static_cast<std::size_t>(id)].kept = false; }
+
 void note_saved(int id, std::size_t count) {
     if (!impl->slots[static_cast<std::size_t>(id)].is_processing()) {
         readers[static_cast<std::size_t>(id)].unchanged = count;

@@ -45,6 +45,8 @@ struct RestingSlot {
 std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
 // Whether the slot still has these tokens, or at least the first `count` of them, of this tenant.
 bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count);
+// What is in the slot is not as it should be: it is not saved, nor is what goes on from it.
+void note_not_kept(int id);
 // The state of the first `count` tokens is in files. No effect if the slot is at work.
 void note_saved(int id, std::size_t count);
 // The longest beginning of the prompt that llama.cpp would find in an idle slot or in the host prompt cache.

@@ -189,6 +189,23 @@ def test_full_disk(kept, engine):
     assert running.save() > 0, "it goes on"
 
 
+def test_no_descriptor_is_left(kept, engine):
+    running = engine("--cache-ram", "0")
+    running.complete(LONG)
+    running.save()
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{running.pid}/fd"))
+
+    before = descriptors()
+    for i in range(5):
+        running.complete(prompt(10 + i, 100))
+        running.save()
+        running.complete(LONG + [5 + i])
+        assert running.restored == 600
+    wait_until(lambda: descriptors() <= before, "as many descriptors as before")
+
+
 # ---- what is damaged is read anew ----
 
 def damage(kind, path, other):
