@@ -36,10 +36,11 @@ std::string payload(const SegmentHeader& header) {
 }
 
 class SegmentFile : public testing::Test {
- protected:
+ public:
   SegmentFile() { std::filesystem::create_directories(folder_); }
   ~SegmentFile() override { std::filesystem::remove_all(folder_); }
 
+ protected:
   std::string path() const { return folder_ + "/segment"; }
 
   // Writes the payload in pieces of `piece` bytes.
