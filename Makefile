@@ -63,8 +63,9 @@ test-ui: configure engine ui ## the web UI in a browser, against real engines
 	@tools/setup.sh ui
 	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_UI_DIR=$(CURDIR)/build/bin/ui tests/e2e/web_ui/run.sh
 
-check: configure ## format, include directions, clang-tidy
-	@tools/check.sh build/$(PRESET)
+check: ## format, include directions, wording, clang-tidy (file by file, so that each includes what it needs)
+	@$(MAKE) --no-print-directory configure PRESET=check
+	@tools/check.sh build/check
 
 fmt: ## format every source
 	@git ls-files -co --exclude-standard '*.cc' '*.h' | xargs clang-format-19 -i

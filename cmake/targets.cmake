@@ -13,10 +13,10 @@ target_include_directories(minerva_options INTERFACE
 target_compile_options(minerva_options INTERFACE
   "$<BUILD_INTERFACE:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wnon-virtual-dtor;-Wold-style-cast;-Werror>")
 
-option(MINERVA_UNITY "compile several sources of a library at once: a first build takes a fifth of the time" OFF)
+option(MINERVA_UNITY "compile several sources of a target at once: a first build takes a third of the time" OFF)
 
-# Names in unnamed namespaces may not be twice in one library: `make build` compiles several of its sources as one. A
-# name that hides another's is no fault there: the dev build, which compiles them one by one, warns of those.
+# Names in unnamed namespaces may not be twice in one target, as several of its sources are compiled as one. A name that
+# hides another's is no fault there: `make check` compiles them one by one, and warns of those.
 set(CMAKE_UNITY_BUILD ${MINERVA_UNITY})
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
 if(MINERVA_UNITY)

@@ -8,7 +8,17 @@ import { download } from "./words.js";
 
 const FITS = { fits: "fits", "fits smaller": "fits with less than usual", "does not fit": "does not fit this machine" };
 const CHOICES = ["Model", "File size", "Memory", "Here", "Get it"];
+const COMPANIONS = { mtp: "its file for predicting several tokens (MTP)", draft: "its draft model" };
 const JOBS = ["Model", "How it goes", "Actions"];
+
+// The companions that some of the choices can have: kind -> bytes of the smallest.
+function companionsOf(choices) {
+  const kinds = new Map();
+  for (const { kind, size_bytes: size } of choices.flatMap((choice) => choice.companions ?? [])) {
+    kinds.set(kind, Math.min(size, kinds.get(kind) ?? Infinity));
+  }
+  return [...kinds];
+}
 
 const ended = (job) => job.state === "done" || job.state === "failed" || job.state === "cancelled";
 
@@ -16,6 +26,7 @@ export function Get() {
   const { downloads, missing } = useStore();
   const [name, setName] = useState("");
   const [choices, setChoices] = useState(null);
+  const [wanted, setWanted] = useState([]); // kinds of companions
   const [busy, setBusy] = useState(false);
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
@@ -38,10 +49,13 @@ export function Get() {
   const search = (event) => {
     event.preventDefault();
     setChoices(null);
+    setWanted([]);
     attempt(async () => setChoices(await call("POST", "v1/pull?dry_run=true", { body: { model: name.trim() } })));
   };
-  const pull = (model) => attempt(async () => {
-    await call("POST", "v1/pull", { body: { model } });
+  const want = (kind) => setWanted(wanted.includes(kind) ? wanted.filter((other) => other !== kind) : [...wanted, kind]);
+  const pull = ({ model, companions = [] }) => attempt(async () => {
+    const come = companions.map(({ kind }) => kind).filter((kind) => wanted.includes(kind));
+    await call("POST", "v1/pull", { body: { model, with: come } });
     say(`${model} is being fetched.`);
     await lookAtDownloads();
   });
@@ -67,6 +81,9 @@ export function Get() {
       <h2>${choices.repo}</h2>
       <p>${choices.license ? `Licence: ${choices.license}. ` : ""}${choices.gated ? "Its licence has to be accepted on its own page first, and the server needs a token. " : ""}
         ${choices.chosen ? `For this machine: ${choices.chosen}. ${choices.why}` : choices.why}</p>
+      ${companionsOf(choices.data).map(([kind, size]) => html`<p key=${kind}><label><input type="checkbox"
+        checked=${wanted.includes(kind)} onChange=${() => want(kind)} /> With ${COMPANIONS[kind] ?? kind}, ${bytes(size)} or more;
+        the model's <code>args</code> have to name it.</label></p>`)}
       <${LongTable} label="What the repository has" kind="choices" columns=${CHOICES} rows=${choices.data} height=${48} narrowHeight=${112}
         keyOf=${(choice) => choice.model} empty="There is no GGUF file in it."
         row=${(choice) => [
@@ -74,7 +91,7 @@ export function Get() {
           bytes(choice.size_bytes),
           choice.expected_memory_mb ? `about ${mib(choice.expected_memory_mb)}` : "–",
           html`<span class=${choice.fit === "does not fit" ? "outcome failed" : "outcome completed"}>${FITS[choice.fit] ?? choice.fit}</span>`,
-          html`<button disabled=${busy} aria-label=${`Get ${choice.model}`} onClick=${() => pull(choice.model)}>Get</button>`,
+          html`<button disabled=${busy} aria-label=${`Get ${choice.model}`} onClick=${() => pull(choice)}>Get</button>`,
         ]} />`}
     <h2>Downloads</h2>
     <${LongTable} label="Downloads" kind="jobs" columns=${JOBS} rows=${downloads ?? []} height=${64} narrowHeight=${156}

@@ -66,6 +66,17 @@ class Checks(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertEqual([line.split(":")[0] for line in said.splitlines()], ["src/bad.h", "src/curt.h"])
 
+    def test_long_source_without_reason(self):
+        lines = "int x;\n" * 499
+        self.tree.write("src/short.cc", "// Counts.\n" + lines)
+        self.tree.write("src/long_test.cc", lines * 2)
+        self.tree.write("src/table.cc", "// Counts.\n// Long because it is one table.\n" + lines)
+        self.assertEqual(self.tree.check("check_wording.py"), (0, "wording: 1 headers, 0 commits\n"))
+        self.tree.write("src/long.cc", "// Counts.\n\n// Long because the reason comes too late.\n" + lines)
+        status, said = self.tree.check("check_wording.py")
+        self.assertEqual(status, 1)
+        self.assertEqual(said.split(" lines")[0], "src/long.cc: 502")
+
     def test_papers_that_point_at_what_exists(self):
         self.tree.write(f"{DECISIONS}/0001-counting.md", "# 1. Counting\n\n`src/good.h`, `good.h`, `good_count()`, [here](../../README.md)\n")
         self.tree.write("README.md", "ADR 1 says why. `/v1/some_route`, `some-model.gguf`, `org/some_model`\n")

@@ -1,4 +1,5 @@
 // make_gguf: writes a tiny model with random weights and a real vocabulary, for tests and benchmarks.
+// Long because the program is one file: the format, the architectures and the options.
 //
 // The same options give the same bytes. The weights have two properties at temperature 0. The generation does not
 // repeat itself, since the layers outweigh the embedding of the last token. And it never ends by itself, since tokens

@@ -90,6 +90,22 @@ Json model_object(const ModelAnswer& model) {
   return json;
 }
 
+Json pools_array(const std::vector<PoolView>& pools) {
+  Json array = Json::array();
+  for (const PoolView& pool : pools) {
+    array.push_back(
+        {{"id", pool.id}, {"memory_mb", pool.reserved.rounded_mib()}, {"memory_budget_mb", pool.budget.rounded_mib()}});
+  }
+  return array;
+}
+
+// What a model holds of each pool, by the pool's name.
+Json pools_object(const std::vector<PoolView>& pools, const Footprint& held) {
+  Json object = Json::object();
+  for (std::size_t pool = 0; pool < pools.size(); ++pool) object[pools[pool].id] = held.of(pool).rounded_mib();
+  return object;
+}
+
 }  // namespace
 
 std::string cleared_text(const ClearAnswer& answer) {
@@ -162,6 +178,7 @@ std::string plan_json(const PlanAnswer& answer) {
 }
 
 std::string stats_json(const StatsAnswer& stats) {
+  const bool has_devices = stats.pools.size() > 1;
   Json models = Json::array();
   for (const ModelView& model : stats.models) {
     if (model.residency == Residency::kCold && model.breaker == BreakerState::kClosed) continue;
@@ -190,8 +207,9 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"tried_again_in_s", tried_again}});
     const auto found = stats.gave_way.find(model.id);
     if (found != stats.gave_way.end()) say_what_gave_way(models.back(), found->second);
+    if (has_devices) models.back()["pools_mb"] = pools_object(stats.pools, model.by_pool);
   }
-  return dump({{"loaded_models", stats.loaded},
+  Json json = {{"loaded_models", stats.loaded},
                {"total_loaded", stats.loaded.size()},
                {"estimated_memory_mb", stats.reserved_memory.rounded_mib()},
                {"memory_budget_mb", stats.memory_budget.rounded_mib()},
@@ -203,7 +221,9 @@ std::string stats_json(const StatsAnswer& stats) {
                  {"hit_rate", one_decimal(stats.cache.hit_rate())},
                  {"evictions", stats.cache.evictions},
                  {"preloads", stats.cache.preloads}}},
-               {"models", models}});
+               {"models", models}};
+  if (has_devices) json["pools"] = pools_array(stats.pools);
+  return dump(json);
 }
 
 std::string model_json(const ModelAnswer& model) { return dump(model_object(model)); }

@@ -59,6 +59,7 @@ struct StatsAnswer {
   std::string policy;
   Bytes memory_budget;
   Bytes reserved_memory;
+  std::vector<PoolView> pools = {};  // in the answer only if there are more than the host's
   bool memory_pressure = false;
 };
 std::string stats_json(const StatsAnswer& stats);

@@ -135,6 +135,27 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
   expect_golden("stats.json", pretty(stats_json(stats)));
 }
 
+TEST(Stats, ShowThePoolsOfAMachineWithDevices) {
+  StatsAnswer stats;
+  stats.pools = {{"host", Bytes::gib(2), Bytes::mib(300)}};
+  ModelView hot;
+  hot.id = "a";
+  hot.residency = Residency::kHot;
+  hot.by_pool.set(0, Bytes::mib(300));
+  hot.by_pool.set(2, Bytes::mib(1700));
+  stats.models = {hot};
+  const Json without = Json::parse(stats_json(stats));
+  EXPECT_FALSE(without.contains("pools"));
+  EXPECT_FALSE(without["models"][0].contains("pools_mb"));
+  stats.pools.push_back({"CUDA0", Bytes::gib(20), Bytes()});
+  stats.pools.push_back({"CUDA1", Bytes::gib(10), Bytes::mib(1700)});
+  const Json with = Json::parse(stats_json(stats));
+  EXPECT_EQ(with["pools"].dump(), R"([{"id":"host","memory_mb":300,"memory_budget_mb":2048},)"
+                                  R"({"id":"CUDA0","memory_mb":0,"memory_budget_mb":20480},)"
+                                  R"({"id":"CUDA1","memory_mb":1700,"memory_budget_mb":10240}])");
+  EXPECT_EQ(with["models"][0]["pools_mb"].dump(), R"({"host":300,"CUDA0":0,"CUDA1":1700})");
+}
+
 TEST(Models, AreOpenAisListWithMore) {
   ModelAnswer known{
       "smollm2-135m",  1'700'000'000, Residency::kLoading, Bytes(105'454'432), 134'515'008, "Q4_K_M", 8192,

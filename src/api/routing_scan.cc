@@ -1,3 +1,4 @@
+// Long because the scan of JSON and the scan of forms look for the same members of a body.
 #include "api/routing_scan.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Long because the catalog is one table, which each function here reads or changes.
 #include "catalog/catalog.h"
 
 #include <fmt/format.h>
@@ -43,6 +44,10 @@ std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint
   return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}{}", spec.path, spec.mmproj, spec.identity,
                      spec.context.value_or(0), spec.parallel.value_or(kDefaultParallel), static_cast<int>(spec.weights),
                      fmt::join(spec.args, "\x1e"), fingerprint, reduction_key(spec.reduction));
+}
+
+Error unknown_model(const ModelId& id) {
+  return {ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)};
 }
 
 Error no_model(FileKind kind) {
@@ -218,22 +223,28 @@ struct Catalog::Impl {
         });
   }
 
-  // Looks at the model's files, and takes what they are like now. `replaced`: whether they differ from what was known.
-  // Errors: kModelNotFound, and those of describe_files().
+  // Looks at the model's files, and takes what they are like now. `replaced`: whether they differ from what was known
+  // when the look was asked for, even if another look saw it first. Errors: kModelNotFound, and those of
+  // describe_files().
   void describe(const ModelId& id, std::function<void(Result<bool> replaced)> then) {
+    if (const Known* const known = find(id)) return describe(id, known->spec.identity, std::move(then));
+    then(fail(unknown_model(id)));
+  }
+
+  void describe(const ModelId& id, const std::string& known_as, std::function<void(Result<bool> replaced)> then) {
     const Known* const known = find(id);
-    if (known == nullptr) return then(fail(ErrorCode::kModelNotFound, fmt::format("there is no model \"{}\"", id)));
+    if (known == nullptr) return then(fail(unknown_model(id)));
     const auto look = [spec = known->spec]() mutable -> Result<ModelSpec> {
       if (const auto described = describe_files(spec); !described) return fail(described.error());
       return spec;
     };
-    look_aside(look, [this, id, before = known->spec, then = std::move(then)](Result<ModelSpec> now) {
+    look_aside(look, [this, id, known_as, before = known->spec, then = std::move(then)](Result<ModelSpec> now) {
       Known* const still = find(id);
       // The spec was read anew meanwhile: what this look saw may be older.
-      if (still == nullptr || still->spec != before) return describe(id, then);
+      if (still == nullptr || still->spec != before) return describe(id, known_as, then);
       if (!now) return then(fail(now.error()));
       still->spec = *std::move(now);
-      then(still->spec.identity != before.identity);
+      then(still->spec.identity != known_as);
     });
   }
 

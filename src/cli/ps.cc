@@ -14,6 +14,16 @@ std::string slots_text(const nlohmann::json& model) {
   return slots > 0 ? fmt::format("{:.0f}/{:.0f}", number_of(model, "slots_taken"), slots) : "-";
 }
 
+// "100 MiB host, 2000 MiB gpu0": what a model holds of each pool; empty on a machine without devices.
+std::string pools_text(const nlohmann::json& model) {
+  std::string text;
+  for (const auto& [pool, held] : object_of(model, "pools_mb").items()) {
+    const double mib = number_of(object_of(model, "pools_mb"), pool.c_str());
+    if (mib > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", format_mib(mib), printable(pool));
+  }
+  return text;
+}
+
 void print_ps(const nlohmann::json& answer) {
   Table table({{"ID"},
                {"STATE"},
@@ -34,6 +44,11 @@ void print_ps(const nlohmann::json& answer) {
                used ? format_ago(number_of(model, "last_used_s")) : "never", flag_of(model, "pinned") ? "yes" : "no",
                flag_of(model, "preloaded") ? "yes" : "no"});
   }
+  std::string by_pool;
+  for (const nlohmann::json& model : list_of(answer, "models")) {
+    const std::string text = pools_text(model);
+    if (!text.empty()) by_pool += fmt::format("{} holds {}.\n", printable(text_of(model, "id")), text);
+  }
   std::string gave_way;
   for (const nlohmann::json& model : list_of(answer, "models")) {
     const std::string text = gave_way_text(model);
@@ -44,7 +59,7 @@ void print_ps(const nlohmann::json& answer) {
   if (table.empty()) {
     fmt::print("No model is in memory.\n");
   } else {
-    fmt::print("{}{}", table.text(stdout_has_colour()), gave_way);
+    fmt::print("{}{}{}", table.text(stdout_has_colour()), by_pool, gave_way);
   }
 }
 

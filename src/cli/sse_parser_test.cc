@@ -7,7 +7,7 @@
 namespace minerva::cli {
 namespace {
 
-struct Seen {
+struct Parsed {
   std::vector<std::string> data;
   std::vector<std::string> comments;
   SseParser parser{{[this](std::string_view text) { data.emplace_back(text); },
@@ -22,25 +22,25 @@ TEST(SseParser, ReadsTheSameAtEverySplit) {
   const std::vector<std::string> data = {"{\"a\":1}", "no space\n two", "", "[DONE]"};
   const std::vector<std::string> comments = {"loading 42%", "bare"};
   for (std::size_t split = 0; split <= kStream.size(); ++split) {
-    Seen seen;
+    Parsed seen;
     EXPECT_TRUE(seen.parser.feed(kStream.substr(0, split)));
     EXPECT_TRUE(seen.parser.feed(kStream.substr(split)));
     EXPECT_EQ(seen.data, data) << split;
     EXPECT_EQ(seen.comments, comments) << split;
   }
-  Seen bytes;
+  Parsed bytes;
   for (const char c : kStream) bytes.parser.feed(std::string_view(&c, 1));
   EXPECT_EQ(bytes.data, data);
 }
 
 TEST(SseParser, IsBounded) {
-  Seen line;
+  Parsed line;
   EXPECT_TRUE(line.parser.feed("data: " + std::string(SseParser::kMaxEvent - 6, 'x')));
   EXPECT_FALSE(line.parser.feed("x"));
   EXPECT_FALSE(line.parser.feed("\n\n"));
   EXPECT_TRUE(line.data.empty());
 
-  Seen event;
+  Parsed event;
   const std::string half = "data: " + std::string(SseParser::kMaxEvent / 2, 'x') + "\n";
   EXPECT_TRUE(event.parser.feed(half));
   EXPECT_FALSE(event.parser.feed(half + half));

@@ -21,6 +21,10 @@ void print_stats(const nlohmann::json& answer) {
   fmt::print("memory     {} of {}{}{}\n", format_mib(memory), format_mib(budget),
              budget > 0 ? fmt::format(" ({:.0f}%)", 100 * memory / budget) : "",
              flag_of(answer, "memory_pressure") ? ", under pressure" : "");
+  for (const nlohmann::json& pool : list_of(answer, "pools")) {
+    fmt::print("  {:8} {} of {}\n", printable(text_of(pool, "id")), format_mib(number_of(pool, "memory_mb")),
+               format_mib(number_of(pool, "memory_budget_mb")));
+  }
   fmt::print("policy     {}\n", printable(text_of(cache, "policy")));
   fmt::print("lookups    {:.0f} hits, {:.0f} misses ({:.1f}% hits)\n", count("hits"), count("misses"),
              count("hit_rate"));

@@ -242,6 +242,28 @@ std::vector<std::string> changed_entries(std::string_view kind, const std::vecto
   return names;
 }
 
+// A pool is known by its place, and what engines hold of it is counted there. So in `next` each running device gets its
+// place back, also one that is gone, and new devices come behind.
+void compare_devices(const std::vector<Device>& running, std::vector<Device>& next, ConfigChanges& changes) {
+  std::vector<Device> merged = running;
+  for (Device& device : merged) {
+    const auto found = std::find_if(next.begin(), next.end(), [&](const Device& d) { return d.id == device.id; });
+    if (found == next.end()) {
+      changes.at_restart.push_back(fmt::format("device.\"{}\"", device.id));
+      continue;
+    }
+    if (*found != device) changes.live.push_back(fmt::format("device.\"{}\"", device.id));
+    device = *found;
+    next.erase(found);
+  }
+  for (const Device& device : next) {
+    const bool has_room = merged.size() < Footprint::kMostDevices;
+    (has_room ? changes.live : changes.at_restart).push_back(fmt::format("device.\"{}\"", device.id));
+    if (has_room) merged.push_back(device);
+  }
+  next = std::move(merged);
+}
+
 }  // namespace
 
 EnvironmentSettings settings_from_environment(const std::vector<std::string>& environment) {
@@ -281,6 +303,7 @@ Result<Config> load_config(const std::string& file, const Settings& environment,
     if (!read) return fail(read.error());
     settings = std::move(read->settings);
     config.models = std::move(read->models);
+    config.devices = std::move(read->devices);
     config.presets = std::move(read->presets);
   }
   const auto from_environment = [](const ConfigRow& row) { return "environment " + environment_name(row); };
@@ -304,6 +327,7 @@ Result<Config> load_told_config(const std::string& text) {
   if (!read) return fail(read.error());
   Config config;
   config.models = std::move(read->models);
+  config.devices = std::move(read->devices);
   if (const auto set = set_all(config, read->settings); !set) return fail(set.error());
   if (const auto filled = fill_defaults(config); !filled) return fail(filled.error());
   return config;
@@ -328,6 +352,7 @@ ConfigChanges compare_configs(const Config& running, Config& next) {
   // old address without a key.
   if (!next.is_loopback() && next.accepted_keys.empty()) next.accepted_keys = running.accepted_keys;
   for (std::string& name : changed_entries("model", running.models, next.models)) changes.live.push_back(name);
+  compare_devices(running.devices, next.devices, changes);
   for (std::string& name : changed_entries("preset", running.presets, next.presets)) changes.live.push_back(name);
   return changes;
 }
@@ -353,6 +378,8 @@ std::string describe_config(const Config& config) {
 
   text += "# [model.\"NAME\"]: one table per model that needs more than its file.\n";
   text += describe_entries("model", model_rows(), config.models);
+  text += "\n# [device.\"NAME\"]: one table per device with memory of its own, such as a GPU.\n";
+  text += describe_entries("device", device_rows(), config.devices);
   text += "\n# [preset.\"NAME\"]: one table per name under which a model is asked in another way.\n";
   return text + describe_entries("preset", preset_rows(), config.presets);
 }
@@ -375,6 +402,10 @@ std::string tell_config(const Config& config) {
   for (const ModelEntry& entry : config.models) {
     text += fmt::format("[model.{}]\n", toml_string(entry.id));
     for (const ModelRow& row : model_rows()) text += line(row, entry, row.name);
+  }
+  for (const Device& device : config.devices) {
+    text += fmt::format("[device.{}]\n", toml_string(device.id));
+    for (const DeviceRow& row : device_rows()) text += line(row, device, row.name);
   }
   return text;
 }

@@ -112,6 +112,7 @@ struct Config {
   PredictionOptions prediction;  // [predict]
 
   std::vector<ModelEntry> models;
+  std::vector<Device> devices;  // in the order of their pools
   std::vector<api::Preset> presets;
 
   bool may_fit() const { return fit == "on"; }
@@ -150,7 +151,8 @@ struct ConfigChanges {
   std::vector<std::string> live;        // these take effect now
   std::vector<std::string> at_restart;  // these take effect at the next start
 };
-// Compares the two. In `next`, sets what takes effect at the next start back to the running value.
+// Compares the two. In `next`, sets what takes effect at the next start back to the running value. A device stays the
+// pool that it is: its budget changes now, and a device that is gone goes at the next start.
 ConfigChanges compare_configs(const Config& running, Config& next);
 
 // The effective config as TOML with a comment per key (unit, default, meaning): what `serve --check` prints.

@@ -259,7 +259,7 @@ class Reader {
       const std::string name = rest.substr(0, rest.find('.'));
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
-    if (section.empty()) names.insert(names.end(), {"model", "preset"});
+    if (section.empty()) names.insert(names.end(), {"model", "device", "preset"});
     return names;
   }
 
@@ -267,7 +267,7 @@ class Reader {
     for (const auto& [key, node] : table) {
       const std::string name(key.str());
       const auto known = known_in("");
-      const bool has_entries = name == "model" || name == "preset";
+      const bool has_entries = name == "model" || name == "device" || name == "preset";
       const bool is_section = find_config_row(name) == nullptr && !has_entries &&
                               std::find(known.begin(), known.end(), name) != known.end();
       Result<void> done;
@@ -278,6 +278,7 @@ class Reader {
                           fmt::format("\"{}\" must be a table: [{}{}]", name, name, has_entries ? ".\"NAME\"" : ""));
         }
         done = name == "model"    ? read_models(*inner)
+               : name == "device" ? read_devices(*inner)
                : name == "preset" ? read_presets(*inner)
                                   : read_section(*inner, name + ".");
       } else {
@@ -307,6 +308,7 @@ class Reader {
 
   Result<void> read_models(const toml::table& table) {
     for (const auto& [key, node] : table) {
+      if (const auto named = check_name(key); !named) return named;
       const auto entry = read_entry<ModelEntry>("model", key, node, model_rows());
       if (!entry) return fail(entry.error());
       if (const auto done = check_command(*entry, *node.as_table()); !done) return done;
@@ -316,8 +318,27 @@ class Reader {
     return {};
   }
 
+  Result<void> read_devices(const toml::table& table) {
+    for (const auto& [key, node] : table) {
+      if (result_.devices.size() == Footprint::kMostDevices) {
+        return error_at(key.source(), fmt::format("there can be {} devices", Footprint::kMostDevices));
+      }
+      if (const auto named = check_device_name(std::string(key.str())); !named) {
+        return error_at(key.source(), named.error().message);
+      }
+      const auto device = read_entry<Device>("device", key, node, device_rows());
+      if (!device) return fail(device.error());
+      if (!node.as_table()->contains("memory_budget")) {
+        return error_at(key.source(), "add memory_budget = \"SIZE\": what models may take of it");
+      }
+      result_.devices.push_back(*device);
+    }
+    return {};
+  }
+
   Result<void> read_presets(const toml::table& table) {
     for (const auto& [key, node] : table) {
+      if (const auto named = check_name(key); !named) return named;
       const auto preset = read_entry<api::Preset>("preset", key, node, preset_rows());
       if (!preset) return fail(preset.error());
       if (preset->model.empty()) return error_at(key.source(), "add model = \"NAME\": whose weights it uses");
@@ -326,27 +347,32 @@ class Reader {
     return {};
   }
 
-  // Reads one named table: `kind` is "model" or "preset".
+  // Checks that a key can be the name of a model or a preset.
+  Result<void> check_name(const toml::key& key) const {
+    const auto named = minerva::check_names({std::string(key.str())});
+    return named ? named : error_at(key.source(), named.error().message);
+  }
+
+  // Reads one named table: `kind` is "model", "device" or "preset".
   template <typename Entry>
   Result<Entry> read_entry(std::string_view kind, const toml::key& key, const toml::node& node,
                            const std::vector<KeyRow<Entry>>& rows) {
     const std::string id(key.str());
-    if (const auto named = minerva::check_names({id}); !named) return error_at(key.source(), named.error().message);
     const toml::table* const inner = node.as_table();
     if (inner == nullptr) {
       return error_at(node.source(), fmt::format("write [{}.\"{}\"] and its keys below", kind, id));
     }
     Entry entry;
     entry.id = id;
-    places_[id] = place(key.source());
+    places_[fmt::format("{} {}", kind, id)] = place(key.source());
     for (const auto& [inner_key, value] : *inner) {
-      if (const auto done = read_entry_key(entry, inner_key, value, rows); !done) return fail(done.error());
+      if (const auto done = read_entry_key(kind, entry, inner_key, value, rows); !done) return fail(done.error());
     }
     return entry;
   }
 
   template <typename Entry>
-  Result<void> read_entry_key(Entry& entry, const toml::key& key, const toml::node& node,
+  Result<void> read_entry_key(std::string_view kind, Entry& entry, const toml::key& key, const toml::node& node,
                               const std::vector<KeyRow<Entry>>& rows) {
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.name == key.str(); });
     if (row == rows.end()) {
@@ -358,7 +384,7 @@ class Reader {
     if (!values) return wrong_type(node, key.str(), row->toml);
     const auto set = row->set(entry, *values, base_);
     if (!set) return error_at(node.source(), fmt::format("{}: {}", row->name, set.error().message));
-    places_[fmt::format("{} {}", entry.id, row->name)] = place(node.source());
+    places_[fmt::format("{} {} {}", kind, entry.id, row->name)] = place(node.source());
     return {};
   }
 
@@ -415,28 +441,29 @@ class Reader {
       if (owners.emplace(preset.id, preset.id).second) continue;
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("{}: \"{}\" already names a model; choose another name for the preset",
-                              places_.at(preset.id), preset.id));
+                              places_.at("preset " + preset.id), preset.id));
     }
-    const auto add_aliases = [&](const auto& entry) -> Result<void> {
+    const auto add_aliases = [&](std::string_view kind, const auto& entry) -> Result<void> {
       for (const ModelId& alias : entry.aliases) {
         const auto [owner, is_new] = owners.emplace(alias, entry.id);
         if (is_new) continue;
-        return fail(ErrorCode::kInvalidArgument, fmt::format("{}: aliases: \"{}\" already names \"{}\"",
-                                                             places_.at(entry.id + " aliases"), alias, owner->second));
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("{}: aliases: \"{}\" already names \"{}\"",
+                                places_.at(fmt::format("{} {} aliases", kind, entry.id)), alias, owner->second));
       }
       return {};
     };
     for (const ModelEntry& entry : result_.models) {
-      if (const auto added = add_aliases(entry); !added) return added;
+      if (const auto added = add_aliases("model", entry); !added) return added;
     }
     for (const api::Preset& preset : result_.presets) {
-      if (const auto added = add_aliases(preset); !added) return added;
+      if (const auto added = add_aliases("preset", preset); !added) return added;
     }
     for (const api::Preset& preset : result_.presets) {
       if (api::find_preset(result_.presets, preset.model) == nullptr) continue;
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("{}: model: \"{}\" is a preset itself; name the model that it is of",
-                              places_.at(preset.id + " model"), preset.model));
+                              places_.at(fmt::format("preset {} model", preset.id)), preset.model));
     }
     return {};
   }
@@ -444,7 +471,7 @@ class Reader {
   std::string file_;
   std::string base_;
   ConfigFile result_;
-  std::map<std::string, std::string> places_;  // the places of "ID" and "ID KEY"
+  std::map<std::string, std::string> places_;  // the places of "KIND ID" and "KIND ID KEY"
 };
 
 }  // namespace

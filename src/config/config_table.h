@@ -40,10 +40,12 @@ struct KeyRow {
 
 using ConfigRow = KeyRow<Config>;
 using ModelRow = KeyRow<ModelEntry>;
+using DeviceRow = KeyRow<Device>;
 using PresetRow = KeyRow<api::Preset>;
 
 const std::vector<ConfigRow>& config_rows();
 const std::vector<ModelRow>& model_rows();
+const std::vector<DeviceRow>& device_rows();
 const std::vector<PresetRow>& preset_rows();
 // nullptr if there is none.
 const ConfigRow* find_config_row(std::string_view name);
@@ -61,10 +63,13 @@ struct Setting {
 struct ConfigFile {
   std::map<std::string, Setting> settings;  // by key
   std::vector<ModelEntry> models;
+  std::vector<Device> devices;
   std::vector<api::Preset> presets;
 };
 // Checks that each name can be one of a model or a preset. Errors: kInvalidArgument.
 Result<void> check_names(const std::vector<std::string>& names);
+// The same for the name of a device.
+Result<void> check_device_name(const std::string& name);
 
 // Errors: kInvalidArgument; the message starts with the place.
 Result<ConfigFile> read_config_file(const std::string& file);

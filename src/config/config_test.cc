@@ -396,6 +396,49 @@ TEST_F(ConfigTest, WhatAReloadChanges) {
   EXPECT_EQ(next.park_memory.bytes, Bytes::gib(1));
 }
 
+TEST_F(ConfigTest, ADeviceIsAPoolWithItsBudget) {
+  const auto config =
+      load("[device.Vulkan0]\nmemory_budget = \"6GiB\"\n[device.\"CUDA0\"]\nmemory_budget = \"20GiB\"\n");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->devices, (std::vector<Device>{{"CUDA0", Bytes::gib(20)}, {"Vulkan0", Bytes::gib(6)}}));
+  const auto told = load_told_config(tell_config(*config));
+  ASSERT_TRUE(told.has_value()) << told.error().message;
+  EXPECT_EQ(told->devices, config->devices);
+}
+
+TEST_F(ConfigTest, ADeviceWithAMistakeIsAnErrorWithItsPlace) {
+  std::string five;
+  for (const char c : std::string("abcde")) five += fmt::format("[device.{}]\nmemory_budget = \"1GiB\"\n", c);
+  for (const auto& [text, message] : std::initializer_list<std::pair<std::string, std::string>>{
+           {"[device.\"a b\"]\nmemory_budget = \"1GiB\"\n", ":1:9: \"a b\" cannot be a device's name"},
+           {"[device.host]\nmemory_budget = \"1GiB\"\n", ":1:9: \"host\" is the machine's own memory"},
+           {"[device.a]\n", ":1:9: add memory_budget"},
+           {"[device.a]\nmemory_budget = \"1KiB\"\n", ":2:17: memory_budget: 1KiB is out of range: 1MiB to 1TiB"},
+           {"[device.a]\nmemory = \"1GiB\"\n", ":2:1: unknown key \"memory\"; known here: memory_budget"},
+           {"device = 1\n", "\"device\" must be a table: [device.\"NAME\"]"},
+           {five, ":9:9: there can be 4 devices"}}) {
+    const auto config = load(text);
+    ASSERT_FALSE(config.has_value()) << text;
+    EXPECT_NE(config.error().message.find(message), std::string::npos) << config.error().message;
+  }
+}
+
+TEST_F(ConfigTest, ADeviceStaysThePoolThatItIsUntilARestart) {
+  const auto device = [](const std::string& name, const std::string& budget) {
+    return fmt::format("[device.{}]\nmemory_budget = \"{}\"\n", name, budget);
+  };
+  const Config running = *load(device("b", "1GiB") + device("c", "2GiB"));
+  Config next = *load(device("a", "3GiB") + device("c", "4GiB"));
+  const ConfigChanges changes = compare_configs(running, next);
+  EXPECT_EQ(changes.live, (std::vector<std::string>{"device.\"c\"", "device.\"a\""}));
+  EXPECT_EQ(changes.at_restart, (std::vector<std::string>{"device.\"b\""}));
+  EXPECT_EQ(next.devices, (std::vector<Device>{{"b", Bytes::gib(1)}, {"c", Bytes::gib(4)}, {"a", Bytes::gib(3)}}));
+  // The fifth device has no pool before the next start.
+  Config more = *load(device("b", "1GiB") + device("c", "4GiB") + device("d", "1GiB") + device("e", "1GiB"));
+  EXPECT_EQ(compare_configs(next, more).at_restart, (std::vector<std::string>{"device.\"a\"", "device.\"e\""}));
+  EXPECT_EQ(more.devices.size(), 4U);
+}
+
 TEST_F(ConfigTest, BeyondLoopbackItTakesAKey) {
   for (const std::string address : {"0.0.0.0:3000", "192.168.1.1:3000", "[::]:3000"}) {
     const std::string listen = "listen = \"" + address + "\"\n";
@@ -665,6 +708,7 @@ const std::map<std::string, std::string>& samples() {
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},
       {"park.folder", "\"/images\""},
+      {"device.NAME.memory_budget", "\"5GiB\""},
       {"model.NAME.path", "\"x.gguf\""},
       {"model.NAME.aliases", "[\"y\", \"z\"]"},
       {"model.NAME.default_for", "[\"/sdapi/v1\"]"},
@@ -722,6 +766,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   ASSERT_TRUE(again.has_value()) << again.error().message << "\n" << described;
   EXPECT_EQ(describe_config(*again), described);
   EXPECT_EQ(again->models, config->models);
+  EXPECT_EQ(again->devices, config->devices);
   ASSERT_EQ(again->listen.size(), 2U);
   EXPECT_EQ(again->listen[0].text(), "[::1]:8080");
   EXPECT_EQ(again->models_dirs, (std::vector<std::string>{"/a \"quoted\" folder", "/b\\c"}));
@@ -731,7 +776,7 @@ TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {
   const std::string defaults = describe_config(Config{});
   std::size_t same = 0;
   for (const auto& [name, value] : samples()) {
-    if (name.starts_with("model.") || name.starts_with("preset.")) continue;
+    if (name.starts_with("model.") || name.starts_with("device.") || name.starts_with("preset.")) continue;
     const std::string line = "\n" + name.substr(name.rfind('.') + 1) + " = " + value + "\n";
     same += defaults.find(line) != std::string::npos ? 1U : 0U;
   }

@@ -69,6 +69,23 @@ Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, st
   return count;
 }
 
+Result<Bytes> parse_size(std::string_view text, Bytes least, Bytes most) {
+  const auto bytes = parse_bytes(text);
+  if (!bytes || (*bytes >= least && *bytes <= most)) return bytes;
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("{} is out of range: {} to {} is allowed", text, size_text(least), size_text(most)));
+}
+
+std::string size_text(Bytes bytes) {
+  static constexpr std::array<std::pair<unsigned, std::string_view>, 4> kSuffixes = {
+      {{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}}};
+  for (const auto& [shift, suffix] : kSuffixes) {
+    const std::uint64_t count = bytes.count() >> shift;
+    if (count > 0 && count << shift == bytes.count()) return fmt::format("{}{}", count, suffix);
+  }
+  return fmt::to_string(bytes.count());
+}
+
 Result<std::string> expand_path(std::string_view text, const std::string& base) {
   if (text.empty()) return fail(ErrorCode::kInvalidArgument, "the path is empty");
   std::filesystem::path path(text);

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "minerva/base/bytes.h"
 #include "minerva/base/clock.h"
 #include "minerva/base/result.h"
 
@@ -18,6 +19,14 @@ std::string format_duration(Duration duration);
 
 // A number from `least` to `most`, decimal digits only. Errors: kInvalidArgument.
 Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, std::uint64_t most);
+
+// The range of sizes of memory and files.
+constexpr Bytes kLeastMemory = Bytes::mib(1);
+constexpr Bytes kMostSize = Bytes::gib(1024);
+// A size as parse_bytes() reads it, from `least` to `most`. Errors: kInvalidArgument.
+Result<Bytes> parse_size(std::string_view text, Bytes least, Bytes most);
+// The shortest text that parse_bytes() reads as the same size: "12GiB".
+std::string size_text(Bytes bytes);
 
 // Replaces "~" and "~/x" by the user's home folder, and puts a relative path into `base`. The result is lexically
 // normal.

@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "context/core_fixture.h"
+
 namespace minerva {
 namespace {
 
 using std::chrono::seconds;
-
-constexpr UserId kAnn{1};
-constexpr UserId kBen{2};
 
 TEST(CallerTurns, WhoUsedLessIsNext) {
   CallerTurns turns;

@@ -36,7 +36,8 @@ void Candidates::add(const Draft& draft, const std::vector<const Model*>& models
     const Footprint keeps = parked ? draft.held(*m) : draft.expected_residue(*m);
     const double lost =
         std::max(reload_seconds(state.usual_load_time(*m)) - reload_seconds(State::usual_wake_time(*m)), 0.0);
-    add_one(*m, {.frees = keeps, .slot = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)},
+    add_one(*m,
+            {.frees = keeps, .ends_active = false, .after = parking, .keeps_nothing = true, .cost = cost_of(*m, lost)},
             /*stops=*/true);
   }
 }

@@ -84,6 +84,8 @@ Bytes ContextManager::reserved_memory() const { return reserved().host(); }
 
 std::uint64_t ContextManager::estimated_memory_mb() const { return reserved_memory().rounded_mib(); }
 
+std::vector<PoolView> ContextManager::pools() const { return impl_->pools(); }
+
 bool ContextManager::has_memory_pressure() const {
   constexpr double kPressure = 0.8;
   if (impl_->under_pressure()) return true;

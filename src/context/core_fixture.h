@@ -11,6 +11,10 @@
 
 namespace minerva {
 
+// Two callers.
+inline constexpr UserId kAnn{1};
+inline constexpr UserId kBen{2};
+
 class CoreTest : public testing::Test {
  protected:
   static constexpr Duration kPatience = std::chrono::seconds(30);
@@ -132,7 +136,7 @@ class CoreTest : public testing::Test {
   TimePoint now_ = TimePoint(std::chrono::seconds(1000));
   std::map<ModelId, EngineId> engine_;  // the model's latest engine
   std::map<ModelId, std::uint64_t> ticket_;
-  std::map<ModelId, Bytes> footprint_;
+  std::map<ModelId, Footprint> footprint_;
   bool can_park_ = false;
   std::uint64_t next_request_ = 1'000'000;  // tests choose small numbers themselves
 };

@@ -76,7 +76,7 @@ std::string ContextManager::Impl::wish(const Model& m) const {
                                                          : "it was asked to be loaded";
   const Room room = state_.ledger.now();
   std::string what = memory_wish(state_.lacking(m));
-  if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.slots, room.max_models);
+  if (room.max_models != 0) what += fmt::format(", {} of at most {} models are hot", room.active, room.max_models);
   return fmt::format("{}; {}", who, what);
 }
 
@@ -91,7 +91,7 @@ std::string ContextManager::Impl::memory_wish(const Footprint& needs) const {
     const std::size_t pool = i + 1;
     if (needs.of(pool) == Bytes()) continue;
     wish += fmt::format(", {} MiB of the device {}, where {} of {} MiB are free", needs.of(pool).rounded_mib(),
-                        in_quotes(state_.options.devices[i].name), free.of(pool).rounded_mib(),
+                        in_quotes(state_.options.devices[i].id), free.of(pool).rounded_mib(),
                         room.budget.of(pool).rounded_mib());
   }
   return wish;

@@ -6,7 +6,12 @@
 
 namespace minerva {
 
-Draft::Draft(const State& state) : now(state.ledger.now()), planned(state.ledger.after_exits()), state_(state) {}
+Draft::Draft(const State& state) : now(state.ledger.now()), planned(state.ledger.after_exits()), state_(state) {
+  for (const auto& [id, m] : state_.models) {
+    if (m.guess) guesses_.push_back(&m);
+    if (m.pinned) pinned_.push_back(&m);
+  }
+}
 
 const Draft::Fate& Draft::fate(const Model& m) const {
   static const Fate kAsItIs;
@@ -26,8 +31,8 @@ void Draft::start(const Model& m) {
 void Draft::leave(const Model& m, bool stops) {
   Fate& its = fates_[&m];
   const Footprint stays = stops ? Footprint() : expected_residue(m);
-  const bool slot = state_of(m) != ModelState::kParked;
-  if (!its.claimed) planned.give_back(held(m) - stays, slot);
+  const bool ends_active = state_of(m) != ModelState::kParked;
+  if (!its.is_promised) planned.give_back(held(m) - stays, ends_active);
   its.then = stops ? ModelState::kStopping : ModelState::kParking;
 }
 
@@ -48,7 +53,7 @@ Footprint Draft::held(const Model& m) const {
   return started ? m.footprint : state_.ledger.held(*m.engine);
 }
 
-bool Draft::claimed(const Model& m) const { return fate(m).claimed; }
+bool Draft::is_promised(const Model& m) const { return fate(m).is_promised; }
 
 std::vector<const Model*> Draft::idle_models() const {
   std::vector<const Model*> models;
@@ -61,22 +66,21 @@ std::vector<const Model*> Draft::idle_models() const {
 }
 
 const Model* Draft::idle_guess() const {
-  const auto it = std::find_if(state_.models.begin(), state_.models.end(), [&](const auto& e) {
-    const Model& m = e.second;
-    if (!m.guess || !idle(m)) return false;
-    return State::only_guessed(m) ||
-           (m.state() == ModelState::kHot && state_.parkable(m) && m.run.image <= state_.image_room(m));
+  const auto it = std::ranges::find_if(guesses_, [&](const Model* m) {
+    if (!idle(*m)) return false;
+    return State::only_guessed(*m) ||
+           (m->state() == ModelState::kHot && state_.parkable(*m) && m->run.image <= state_.image_room(*m));
   });
-  return it == state_.models.end() ? nullptr : &it->second;
+  return it == guesses_.end() ? nullptr : *it;
 }
 
 bool Draft::never_fits_beside_pinned(const Model& m) const {
   Room room{state_.ledger.budget(), state_.ledger.max_models(), Footprint(), 0};
-  for (const auto& [id, other] : state_.models) {
-    const bool pinned = other.pinned && !fate(other).unpinned;
-    if (!pinned || &other == &m || !has_engine(other) || state_of(other) == ModelState::kStopping) continue;
-    room.committed += held(other);
-    if (state_of(other) != ModelState::kParked) ++room.slots;
+  for (const Model* other : pinned_) {
+    if (fate(*other).is_unpinned || other == &m) continue;
+    if (!has_engine(*other) || state_of(*other) == ModelState::kStopping) continue;
+    room.committed += held(*other);
+    if (state_of(*other) != ModelState::kParked) ++room.active;
   }
   return !room.fits(m.footprint);
 }
@@ -107,7 +111,7 @@ ImageRoom Draft::image_room(const Model& m) const {
     const Model& other = state_.models.at(entry.id);
     if (m.run.image <= room || state_.cache.rank(m.id) < state_.cache.rank(entry.id)) return false;
     const Bytes image = state_.ledger.image(*other.engine);
-    if (other.state() != ModelState::kParked || !idle(other) || claimed(other) || image == Bytes()) return true;
+    if (other.state() != ModelState::kParked || !idle(other) || is_promised(other) || image == Bytes()) return true;
     room += image;
     found.stopped.push_back(&other);
     return true;

@@ -49,6 +49,7 @@ class ContextManager::Impl {
   Result<LoadPlan> plan_load(const ModelId& id, Footprint footprint, TimePoint now) const;
   std::vector<ModelView> models(TimePoint now) const;
   std::optional<ModelView> model(const ModelId& id, TimePoint now) const;
+  std::vector<PoolView> pools() const;
   Residency residency(const ModelId& id, TimePoint now) const;
   const ModelCache& cache() const { return state_.cache; }
   const Ledger& ledger() const { return state_.ledger; }

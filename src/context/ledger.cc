@@ -7,29 +7,30 @@
 
 namespace minerva {
 
+bool Room::has_memory(std::size_t pool, const Footprint& footprint) const {
+  if (pool != Footprint::kHost && planted_bug(PlantedBug::kDevicesUnbounded)) return true;
+  const Bytes needs = footprint.of(pool);
+  return needs == Bytes() || (committed.of(pool) <= budget.of(pool) && needs <= budget.of(pool) - committed.of(pool));
+}
+
 bool Room::fits(const Footprint& footprint) const {
-  if (max_models != 0 && slots >= max_models) return false;
-  // A pool of which it needs nothing is not in its way.
-  const std::size_t pools = planted_bug(PlantedBug::kDevicesUnbounded) ? 1 : Footprint::kPools;
-  for (std::size_t pool = 0; pool < pools; ++pool) {
-    const Bytes needs = footprint.of(pool);
-    if (needs > Bytes() && (committed.of(pool) > budget.of(pool) || needs > budget.of(pool) - committed.of(pool))) {
-      return false;
-    }
+  if (!has_place()) return false;
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+    if (!has_memory(pool, footprint)) return false;
   }
   return true;
 }
 
-bool Room::within() const { return (max_models == 0 || slots <= max_models) && committed.within(budget); }
+bool Room::within() const { return (max_models == 0 || active <= max_models) && committed.within(budget); }
 
 void Room::take(const Footprint& footprint) {
   committed += footprint;
-  ++slots;
+  ++active;
 }
 
-void Room::give_back(const Footprint& memory, bool slot) {
+void Room::give_back(const Footprint& memory, bool ends_active) {
   committed -= memory;
-  if (slot) --slots;
+  if (ends_active) --active;
 }
 
 Ledger::Ledger(const Footprint& budget, std::size_t max_models) { set_limits(budget, max_models); }
@@ -38,7 +39,7 @@ void Ledger::set_limits(const Footprint& budget, std::size_t max_models) {
   budget_ = budget;
   max_models_ = max_models;
   bytes_ceiling_ = most(budget_, reserved_);
-  slots_ceiling_ = max_models_ == 0 ? SIZE_MAX : std::max(max_models_, slots_);
+  active_ceiling_ = max_models_ == 0 ? SIZE_MAX : std::max(max_models_, active_);
 }
 
 Ledger::Entry& Ledger::entry(EngineId engine) {
@@ -49,31 +50,31 @@ Ledger::Entry& Ledger::entry(EngineId engine) {
 
 void Ledger::subtract(const Entry& entry) {
   reserved_ -= entry.memory;
-  slots_ -= entry.slot ? 1 : 0;
+  active_ -= entry.active ? 1 : 0;
   if (entry.leaving) {
     leaving_ -= entry.memory - entry.stays;
-    slots_leaving_ -= entry.slot ? 1 : 0;
+    active_leaving_ -= entry.active ? 1 : 0;
   }
   images_ -= entry.image;
 }
 
 void Ledger::add(const Entry& entry) {
   reserved_ += entry.memory;
-  slots_ += entry.slot ? 1 : 0;
+  active_ += entry.active ? 1 : 0;
   if (entry.leaving) {
     leaving_ += entry.memory - entry.stays;
-    slots_leaving_ += entry.slot ? 1 : 0;
+    active_leaving_ += entry.active ? 1 : 0;
   }
   images_ += entry.image;
 }
 
 void Ledger::lower_ceilings() {
   bytes_ceiling_ = most(budget_, least(bytes_ceiling_, reserved_));
-  if (max_models_ != 0) slots_ceiling_ = std::max(max_models_, std::min(slots_ceiling_, slots_));
+  if (max_models_ != 0) active_ceiling_ = std::max(max_models_, std::min(active_ceiling_, active_));
 }
 
 void Ledger::reserve(EngineId engine, const Footprint& footprint) {
-  check(now().fits(footprint), "memory or a slot reserved above the limit");
+  check(now().fits(footprint), "memory or a place reserved above the limit");
   const auto [it, is_new] = entries_.emplace(engine, Entry{footprint});
   check(is_new, "an engine reserved twice");
   add(it->second);
@@ -98,27 +99,27 @@ void Ledger::mark_staying(EngineId engine) {
 
 void Ledger::park(EngineId engine, const Footprint& residue, Bytes image) {
   Entry& e = entry(engine);
-  check(e.slot, "an engine is parked twice");
+  check(e.active, "an engine is parked twice");
   subtract(e);
-  e = Entry{.memory = least(residue, e.memory), .slot = false, .image = image};
+  e = Entry{.memory = least(residue, e.memory), .active = false, .image = image};
   add(e);
   lower_ceilings();
 }
 
 void Ledger::wake(EngineId engine, const Footprint& footprint) {
   Entry& e = entry(engine);
-  check(!e.slot && !e.leaving, "an engine wakes that is not parked");
+  check(!e.active && !e.leaving, "an engine wakes that is not parked");
   const Footprint more = footprint - e.memory;
-  check(now().fits(more), "memory or a slot reserved above the limit");
+  check(now().fits(more), "memory or a place reserved above the limit");
   subtract(e);
   e.memory += more;
-  e.slot = true;
+  e.active = true;
   add(e);
 }
 
 void Ledger::correct(EngineId engine, const Footprint& footprint) {
   Entry& e = entry(engine);
-  check(e.slot && !e.leaving, "the footprint of an engine is corrected that is not hot");
+  check(e.active && !e.leaving, "the footprint of an engine is corrected that is not hot");
   subtract(e);
   e.memory = footprint;
   add(e);
@@ -142,18 +143,18 @@ Bytes Ledger::image(EngineId engine) const {
   return it == entries_.end() ? Bytes() : it->second.image;
 }
 
-Room Ledger::now() const { return {budget_, max_models_, reserved_, slots_}; }
+Room Ledger::now() const { return {budget_, max_models_, reserved_, active_}; }
 
-Room Ledger::after_exits() const { return {budget_, max_models_, reserved_ - leaving_, slots_ - slots_leaving_}; }
+Room Ledger::after_exits() const { return {budget_, max_models_, reserved_ - leaving_, active_ - active_leaving_}; }
 
 void Ledger::check_invariants() const {
   Ledger again(budget_, max_models_);
   for (const auto& [engine, e] : entries_) again.add(e);
-  check(again.reserved_ == reserved_ && again.slots_ == slots_, "the sums are not those of the reservations");
-  check(again.leaving_ == leaving_ && again.slots_leaving_ == slots_leaving_, "the leaving sums are wrong");
+  check(again.reserved_ == reserved_ && again.active_ == active_, "the sums are not those of the reservations");
+  check(again.leaving_ == leaving_ && again.active_leaving_ == active_leaving_, "the leaving sums are wrong");
   check(again.images_ == images_, "the images' sum is wrong");
   check(reserved_.within(bytes_ceiling_), "reserved memory exceeds the budget");
-  check(slots_ <= slots_ceiling_, "more engines than max_models");
+  check(active_ <= active_ceiling_, "more engines than max_models");
 }
 
 }  // namespace minerva

@@ -1,8 +1,8 @@
 // Ledger: what each engine holds of the budget, from before its Spawn until after its reap; and of the disk, its image.
 //
-// An engine holds memory and, unless it is parked, one of max_models slots. What is on its way out (to a stop or a
-// park) is held until it is gone. Threading: one thread. It grants nothing by itself: whoever reserves has asked fits()
-// first.
+// An engine holds memory. It is *active* unless it is parked; max_models bounds the number of active engines. An engine
+// that is told to stop or to park holds its memory until it has stopped or parked. The ledger grants nothing by itself:
+// its caller has to ask fits() before it reserves. Threading: one thread.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +14,25 @@
 
 namespace minerva {
 
-// A limit in bytes of each pool and hot models, and what is committed of it. A value: plans are made on copies.
+// The limits, and how much of them is taken. A value: plans are made on copies.
 struct Room {
   Footprint budget;
   std::size_t max_models = 0;  // 0: no such limit
-  Footprint committed;         // may exceed the budget after it shrank, or by claims that must wait
-  std::size_t slots = 0;       // of max_models, taken
+  Footprint committed;         // may exceed the budget after that shrank, or by the needs of claimants that must wait
+  std::size_t active = 0;      // engines
 
-  // So much more, in another slot.
+  // Whether one more engine may be active.
+  bool has_place() const { return max_models == 0 || active < max_models; }
+  // Whether `footprint` fits into the pool. A pool of which it needs nothing is never in its way.
+  bool has_memory(std::size_t pool, const Footprint& footprint) const;
+  // Whether one more active engine with this footprint fits.
   bool fits(const Footprint& footprint) const;
-  // Within its limits as it is.
+  // Whether what is taken is within the limits.
   bool within() const;
+  // One more engine is active, with this footprint.
   void take(const Footprint& footprint);
-  void give_back(const Footprint& memory, bool slot);
+  // `ends_active`: an active engine stops or parks.
+  void give_back(const Footprint& memory, bool ends_active);
 };
 
 class Ledger {
@@ -37,19 +43,20 @@ class Ledger {
   void set_limits(const Footprint& budget, std::size_t max_models);
   // Requires: fits in now(), and `engine` holds nothing.
   void reserve(EngineId engine, const Footprint& footprint);
-  // It was told to stop or to park; what it holds beyond `stays` will come back, and its slot. Told to stop while it
-  // parks: the latter counts. Requires: it holds something.
+  // The engine was told to stop or to park: what it holds beyond `stays` will come back. An engine that was told to
+  // park may be told to stop after that. Requires: it holds something.
   void mark_leaving(EngineId engine, const Footprint& stays);
-  // It stays as it is after all. Requires: leaving.
+  // The engine refused to park, and stays as it is. Requires: leaving.
   void mark_staying(EngineId engine);
-  // It is parked: what is left is `residue` (or what it held, if that is less), and its image on disk has `image`.
-  // Requires: it has a slot.
+  // The engine has parked: it keeps `residue` (or what it held, if that is less), and its image on disk has `image`.
+  // Requires: active.
   void park(EngineId engine, const Footprint& residue, Bytes image);
-  // It gets a slot again and holds `footprint`. Requires: parked, not leaving, and what that adds fits in now().
+  // A parked engine is active again, and holds `footprint`. Requires: parked, not leaving, and what that adds fits in
+  // now().
   void wake(EngineId engine, const Footprint& footprint);
-  // It holds something else than was thought, be it beyond the limits. Requires: it has a slot and is not leaving.
+  // The engine holds `footprint`, as was measured, even if that is beyond the limits. Requires: active, not leaving.
   void correct(EngineId engine, const Footprint& footprint);
-  // Requires: it holds something.
+  // The engine is gone. Requires: it holds something.
   void release(EngineId engine);
 
   bool holds(EngineId engine) const { return entries_.contains(engine); }
@@ -60,7 +67,7 @@ class Ledger {
   std::size_t engines() const { return entries_.size(); }
   Bytes image(EngineId engine) const;
   Bytes images() const { return images_; }  // of all
-  // As it is now, and as it will be once everything on its way out is gone.
+  // The room now, and the room once all engines that leave are gone or parked.
   Room now() const;
   Room after_exits() const;
 
@@ -70,9 +77,9 @@ class Ledger {
  private:
   struct Entry {
     Footprint memory;
-    bool slot = true;
+    bool active = true;
     bool leaving = false;
-    Footprint stays{};  // if leaving
+    Footprint stays{};  // of a leaving one
     Bytes image{};
   };
 
@@ -87,13 +94,13 @@ class Ledger {
   std::map<EngineId, Entry> entries_;
   // Sums over the entries.
   Footprint reserved_;
-  std::size_t slots_ = 0;
+  std::size_t active_ = 0;
   Footprint leaving_;
-  std::size_t slots_leaving_ = 0;
+  std::size_t active_leaving_ = 0;
   Bytes images_;
   // What may be held at most: the limits, or what was held when they shrank, as far as it has not been released since.
   Footprint bytes_ceiling_;
-  std::size_t slots_ceiling_ = 0;
+  std::size_t active_ceiling_ = 0;
 };
 
 }  // namespace minerva

@@ -1,4 +1,6 @@
-// Model: what the core remembers of one model of the catalog. Plain data; the transitions (impl.h) keep it consistent.
+// Model: what the core knows of one model of the catalog. Plain data; the transitions (impl.h) keep it consistent.
+//
+// Threading: one thread.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +19,8 @@ namespace minerva {
 
 enum class ModelState {
   kCold,
-  kInspecting,      // wanted; `ticket` is out
-  kWaitingForRoom,  // wanted, and `footprint` is known
+  kInspecting,      // somebody wants the model; the answer to Inspect is still to come
+  kWaitingForRoom,  // somebody wants the model, and its footprint is known
   kLoading,
   kHot,
   kParking,
@@ -27,10 +29,10 @@ enum class ModelState {
   kStopping,
 };
 
-// The place in line (Model::eager) of one that comes back after a restart and that nobody waits for.
+// The place in line (Model::eager) of a model that comes back after a restart while no request waits for it.
 constexpr std::uint64_t kBehindAll = UINT64_MAX - 1;
 
-// What a model has only while it is in one of these states; in the order of ModelState.
+// What a model has only while it is in one of its states. The order is that of ModelState.
 namespace phase {
 struct Cold {};
 struct Inspecting {
@@ -42,8 +44,8 @@ struct Loading {
 };
 struct Hot {};
 struct Parking {
-  bool to_make_room = false;  // an eviction, if it succeeds
-  ModelId made_for{};         // the model it makes room for, empty if none
+  bool to_make_room = false;  // the park counts as an eviction once it succeeds
+  ModelId made_for{};         // the model for which this one makes room; empty if there is none
 };
 struct Parked {};
 struct Waking {
@@ -54,21 +56,21 @@ struct Stopping {};
 using Phase = std::variant<phase::Cold, phase::Inspecting, phase::WaitingForRoom, phase::Loading, phase::Hot,
                            phase::Parking, phase::Parked, phase::Waking, phase::Stopping>;
 
-// What is known of the engine that a model has; as new for one without.
+// What is known of a model's engine. A model without an engine has the default values.
 struct EngineRun {
-  bool outdated = false;  // it is to be replaced by one with other settings
-  bool stalled = false;   // it was told to die, and serves nobody any more
+  bool outdated = false;  // an engine with other settings is to replace this one
+  bool stalled = false;   // the engine is being killed, and gets no more requests
   bool can_park = false;
-  TimePoint hot_since{};          // that it can serve, after its load or its latest wake
-  TimePoint not_parked_before{};  // a park was refused
-  unsigned busy_refusals = 0;     // of a park in a row, as it was still at work
-  Bytes image;                    // as it was last, or would have been; 0 if that is not known
-  Bytes cached;  // page cache that it takes: as told by its latest park or wake, less what it gave back
+  TimePoint hot_since{};          // when its load or its latest wake ended
+  TimePoint not_parked_before{};  // after a refused park: when the next park may be tried
+  unsigned busy_refusals = 0;     // refused parks in a row, each because the engine was still at work
+  Bytes image;                    // the size of its latest image, also of a refused one; 0 if that is not known
+  Bytes cached;                   // of page cache, by its latest park or wake, less what it gave back
 };
 
 struct Model {
   ModelId id;
-  bool known = true;  // false: no longer in the catalog; forgotten once cold
+  bool known = true;  // false: the catalog no longer has the model, which is forgotten once it is cold
   bool pinned = false;
   bool pinned_by_catalog = false;  // what the catalog said last
   PreloadStrategy preload = PreloadStrategy::kLazy;
@@ -76,54 +78,56 @@ struct Model {
   Duration unload_ttl{};  // 0: none
 
   Phase phase;
-  Residency told = Residency::kCold;  // as of the last step, see ContextManager::changes
-  Footprint footprint;                // hot, as inspected or measured last
-  std::optional<EngineId> engine;     // all but the first three states
-  EngineRun run;                      // `engine`
-  TimePoint had_turn{};               // when it was told to leave for another
-  std::map<RequestId, bool> leases;   // of `engine`; true: told to end
-  unsigned slots = 0;                 // that an engine of it has; 0: any number
+  Residency told = Residency::kCold;  // what others know of its state, see ContextManager::changes
+  Footprint footprint;                // of a hot engine, as inspected or measured last
+  std::optional<EngineId> engine;     // in all but the first three states
+  EngineRun run;                      // of `engine`
+  TimePoint had_turn{};               // when the model had to leave for another one
+  std::map<RequestId, bool> leases;   // of `engine`; true: the lease was aborted, and has not ended yet
+  unsigned slots = 0;                 // of an engine of the model; 0: any number
   unsigned slots_taken = 0;           // by the leases
-  CallerTurns caller_turns;           // among those who wait for a slot
-  // The request that is next, as long as it waits for more slots than one: nobody takes them from it meanwhile.
+  CallerTurns caller_turns;           // among the callers whose requests wait for a slot
+  // The next request, while it waits for several slots: meanwhile no other request takes one.
   std::optional<RequestId> collects;
-  std::optional<std::uint64_t> eager;  // the place in line of a preload that nobody waits for
-  std::optional<CacheEntry> past;      // resident before a restart, or a drain, and to come back
-  // It is loaded, or awake, though nobody asked for it so far (predicting.cc).
+  std::optional<std::uint64_t> eager;  // the place in line of a preload for which no request waits
+  std::optional<CacheEntry> past;      // of a model that was resident before a restart or a drain, and is to come back
+  // Why the model is loaded or woken, although nobody has asked for it (predicting.cc).
   struct Guess {
     std::string why;
     bool woken = false;
   };
   std::optional<Guess> guess;
-  std::vector<ModelId> evicted;     // for the load or wake under way
-  bool read_ahead = false;          // its file, for the load under way
-  bool switching = false;           // others were told to leave for the load or wake under way
-  std::uint64_t room_decision = 0;  // that others leave for it, for the load or wake under way
-  std::string room_plan;            // who leaves, as decided last
+  // Of the load or wake that is wanted or under way:
+  std::vector<ModelId> evicted;     // the models that were stopped for it
+  bool read_ahead = false;          // the file was read ahead
+  bool switching = false;           // other models had to leave
+  std::uint64_t room_decision = 0;  // the number of the decision that others leave; 0: there is none
+  std::string room_plan;            // the models that leave, by the latest decision
 
-  std::optional<Footprint> residue;  // as it was last time
+  std::optional<Footprint> residue;  // of its latest park
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 
-  bool failed_on_guess = false;  // so it is not loaded on another one before somebody used it
-  bool read_on_guess = false;    // its file, since its memory was given back last
+  bool failed_on_guess = false;  // a load on a guess failed: there is no other guess before somebody uses the model
+  bool read_on_guess = false;    // the file was read ahead on a guess, since the model's memory was given back
 
-  // Set anew after each plan.
-  bool draining = false;  // it is to leave for another, so new leases queue
+  // Set anew by each plan.
+  bool draining = false;  // the model is to leave for another one, so new requests wait
 
   Breaker breaker;
   std::optional<Error> last_failure;
-  std::optional<Duration> expected_load_time;  // moving average of its loads
-  std::optional<Duration> expected_wake_time;  // and of its wakes
-  std::optional<Duration> service_time;        // and of the leases it served
+  // Moving averages.
+  std::optional<Duration> expected_load_time;
+  std::optional<Duration> expected_wake_time;
+  std::optional<Duration> service_time;  // of its leases
 
   ModelState state() const { return static_cast<ModelState>(phase.index()); }
-  // Of the load or wake under way.
+  // When the load or wake under way began.
   TimePoint started() const {
     const auto* const load = std::get_if<phase::Loading>(&phase);
     return load != nullptr ? load->started : std::get<phase::Waking>(phase).started;
   }
-  // In the cache: hot, parked or between the two.
+  // Hot, parked or between the two: the model is in the cache.
   bool resident() const {
     const ModelState now_in = state();
     return now_in == ModelState::kHot || now_in == ModelState::kParking || now_in == ModelState::kParked ||

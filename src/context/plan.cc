@@ -15,29 +15,28 @@
 // waits. Each other claimant gets the first of these that is possible:
 //
 //   1. It starts. There is room for it now, beside the room that earlier claimants were promised. While memory outside
-//   of
-//      the budget is short (State::pressure) only a parked model starts.
+//      of the budget is short (State::pressure) only a parked model starts.
 //   2. Guesses that are in memory leave for it, and a load that came back after a restart is stopped.
 //   3. It waits for engines that are leaving, if there will be room when they are gone.
 //   4. Idle models leave for it: the set that costs least by the eviction policy (victims.h). A model that is parking
-//   and
-//      that nobody wants counts as idle, once it is parked. Each is parked if that frees enough, and stopped otherwise.
-//      A load that an operator asked for without force goes no further: it is refused.
+//      and that nobody wants counts as idle, once it is parked. Each is parked if that frees enough, and stopped
+//      otherwise. A load that an operator asked for without force goes no further: it is refused.
 //   5. Busy models leave for it. Each first serves for min_residency. Then all of them drain: they get no new leases,
 //      and when the running ones have ended they leave together. A busy model is left alone while a request of its own
 //      that is older than the claimant's is about to be served (protected_by_turn).
 //   6. It waits, because no model can leave.
 //
-// Room that was promised to a claimant counts as taken for all claimants after it. Once a claimant waits for a model to
-// become free, or for the next switch, no idle or busy model leaves for a later claimant (`may_evict_`): a later
-// claimant starts in what is left over, or waits. It never takes room from an earlier claimant.
+// Room that was promised to a claimant counts as taken for all claimants after it. Once a claimant waits for models to
+// become free, every idle or busy model that holds memory in a pool which that claimant lacks stays for it (`kept_`).
+// So a later claimant starts in what is left over, has room made in the other pools, or waits. If the earlier claimant
+// waits for a place (max_models) or for the next switch, no model leaves for a later claimant. A later claimant never
+// takes room from an earlier one.
 //
 // Why no request starves.
 //   * While a claimant waits, its turn stays. Requests that come later have later turns, apart from the head start of
 //     their priority, which is bounded. So only finitely many claimants can come before it.
 //   * The first claimant gets its room. Idle models leave at once. Models that load, park or wake come to an end. A
-//   busy
-//     model can hold its place with requests that are older than the claimant's and about to be served; there are
+//     busy model can hold its place with requests that are older than the claimant's and about to be served; there are
 //     finitely many of those, and no new ones. After that, and after min_residency, it drains: only the requests that
 //     run then go on, each until its own deadline at most. Requests that wait for a slot of a busy model do not hold
 //     its place.
@@ -52,6 +51,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "context/planted_bug.h"
@@ -71,12 +71,19 @@ class Planner {
     shrink_parked();
     for (const Model* claimant : claimants()) {
       // A parked claimant may have been told to leave for an earlier one.
-      if (draft_.state_of(*claimant) == claimant->state() && !draft_.claimed(*claimant)) place(*claimant);
+      if (draft_.state_of(*claimant) == claimant->state() && !draft_.is_promised(*claimant)) place(*claimant);
     }
     return std::move(moves_);
   }
 
  private:
+  // What a claimant lacks: memory in some of the pools, or a place for an active engine. If a claimant has to wait for
+  // it, models that hold some of it do not leave for later claimants.
+  struct Lack {
+    std::array<bool, Footprint::kPools> pools{};
+    bool place = false;
+  };
+
   // ---- claimants ----
   std::vector<const Model*> claimants() const;
   void place(const Model& claimant);
@@ -85,6 +92,13 @@ class Planner {
   void make_room(const Model& claimant);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
   Move::Kind how_to_displace(const Move& move, bool all_ready) const;
+  // To be asked before the claimant's room is taken from the draft.
+  Lack lack_of(const Model& claimant) const;
+  void keep(const Lack& lack);
+  // Whether an earlier claimant waits for some of that.
+  bool is_kept(const Lack& lack) const;
+  // Whether an earlier claimant waits for something that the model holds.
+  bool is_kept(const Model& m) const;
   // ---- who may leave ----
   void add_idle(Candidates& candidates) const;
   void add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const;
@@ -109,29 +123,29 @@ class Planner {
 
   const State& state_;
   Draft draft_;
-  bool may_evict_ = true;  // false once a claimant waits for models that are to leave, or for the next switch
+  Lack kept_;  // what earlier claimants wait for
   std::vector<Move> moves_;
 };
 
 // ---- claimants ----
 
 std::vector<const Model*> Planner::claimants() const {
-  struct Claim {
+  struct Claimant {
     bool forced;
     RequestQueue::Turn turn;
     const Model* model;
   };
-  std::vector<Claim> claims;
+  std::vector<Claimant> found;
   for (const auto& [id, m] : state_.models) {
     const bool yields = draft_.state_of(m) != m.state();
-    if (!yields && state_.waits_for_room(m)) claims.push_back({state_.forced(m), state_.turn(m), &m});
+    if (!yields && state_.waits_for_room(m)) found.push_back({state_.forced(m), state_.turn(m), &m});
   }
   // An operator who uses force does not wait in line.
-  std::sort(claims.begin(), claims.end(),
-            [](const Claim& a, const Claim& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
+  std::sort(found.begin(), found.end(),
+            [](const Claimant& a, const Claimant& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
   std::vector<const Model*> models;
-  models.reserve(claims.size());
-  for (const Claim& claim : claims) models.push_back(claim.model);
+  models.reserve(found.size());
+  for (const Claimant& one : found) models.push_back(one.model);
   return models;
 }
 
@@ -169,10 +183,11 @@ bool Planner::fits_now(const Model& claimant) const {
 void Planner::make_room(const Model& claimant) {
   const Footprint needs = state_.lacking(claimant);
   const bool forced = state_.forced(claimant);
+  const Lack lack = lack_of(claimant);
+  const bool others_may_leave = !is_kept(lack);
   Candidates candidates;
-  if (may_evict_) add_idle(candidates);
+  if (others_may_leave) add_idle(candidates);
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
-  RequestQueue::Turn turn = state_.turn(claimant);
   if (!chosen && !forced) {
     // A load that an operator asked for takes the place of idle models. It is refused rather than to wait for busy
     // models.
@@ -181,9 +196,9 @@ void Planner::make_room(const Model& claimant) {
       add(Move::Kind::kGiveUp, &claimant);
       return;
     }
-    turn = state_.turn_of_leases(claimant);
   }
-  if (!chosen && may_evict_) {
+  if (!chosen && others_may_leave) {
+    const RequestQueue::Turn turn = forced ? state_.turn(claimant) : state_.turn_of_leases(claimant);
     add_busy(claimant, turn, candidates);
     chosen = choose_victims(draft_.planned, needs, candidates.departures);
   }
@@ -192,11 +207,41 @@ void Planner::make_room(const Model& claimant) {
   // Room is kept for it, unless it cannot get room before an operator unpins a model: then others need not wait for it.
   if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
   draft_.planned.take(needs);
-  may_evict_ = false;
+  keep(lack);
+}
+
+Planner::Lack Planner::lack_of(const Model& claimant) const {
+  const Footprint needs = state_.lacking(claimant);
+  Lack lack{.place = !draft_.planned.has_place()};
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+    lack.pools[pool] = !draft_.planned.has_memory(pool, needs);
+  }
+  return lack;
+}
+
+void Planner::keep(const Lack& lack) {
+  kept_.place |= lack.place;
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) kept_.pools[pool] |= lack.pools[pool];
+}
+
+bool Planner::is_kept(const Lack& lack) const {
+  if (kept_.place) return true;  // each model that leaves gives a place back
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+    if (kept_.pools[pool] && lack.pools[pool]) return true;
+  }
+  return false;
+}
+
+bool Planner::is_kept(const Model& m) const {
+  const Footprint held = draft_.held(m);
+  Lack gives{.place = true};
+  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) gives.pools[pool] = held.of(pool) > Bytes();
+  return is_kept(gives);
 }
 
 void Planner::displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen) {
   Move move{.kind = Move::Kind::kLeave, .claimant = &claimant, .forced = state_.forced(claimant)};
+  const Lack lack = lack_of(claimant);
   std::vector<bool> stops;  // one for each leaver
   bool all_ready = true;
   for (const std::size_t i : chosen) {
@@ -209,8 +254,8 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     } else if (stop) {
       stops[static_cast<std::size_t>(known - move.leavers.begin())] = true;
     }
-    draft_.claim(*model);
-    draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].slot);
+    draft_.promise(*model);
+    draft_.planned.give_back(candidates.departures[i].frees, candidates.departures[i].ends_active);
     all_ready &= ready;
     const TimePoint settled = state_.residency_ends(*model, claimant);
     const bool too_new = draft_.state_of(*model) == ModelState::kHot && settled > state_.now;
@@ -236,7 +281,8 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     tell_to_leave(its, stops[i]);
     if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
   }
-  if (move.kind != Move::Kind::kLeave) may_evict_ = false;
+  if (move.kind != Move::Kind::kLeave) keep(lack);
+  if (move.kind == Move::Kind::kAwaitSwitch) kept_.place = true;
   move.candidates = std::move(candidates);
   move.chosen = std::move(chosen);
   moves_.push_back(std::move(move));
@@ -271,13 +317,13 @@ bool Planner::unused(const Model& m) const {
 
 void Planner::add_idle(Candidates& candidates) const {
   std::vector<const Model*> idle_ones = draft_.idle_models();
-  std::erase_if(idle_ones, [&](const Model* m) { return draft_.claimed(*m); });
+  std::erase_if(idle_ones, [&](const Model* m) { return draft_.is_promised(*m) || is_kept(*m); });
   candidates.add(draft_, idle_ones, /*ready=*/true, /*weighed=*/true);
   // A model that is parking keeps some memory. Stopping the model frees that too, once it is parked.
   std::vector<const Model*> parking;
   for (const auto& [id, m] : state_.models) {
     const bool parks = draft_.state_of(m) == ModelState::kParking;
-    if (parks && unused(m) && !draft_.claimed(m)) parking.push_back(&m);
+    if (parks && unused(m) && !draft_.is_promised(m) && !is_kept(m)) parking.push_back(&m);
   }
   candidates.add(draft_, parking, /*ready=*/false, /*weighed=*/true);
 }
@@ -297,7 +343,7 @@ void Planner::add_busy(const Model& claimant, RequestQueue::Turn turn, Candidate
   for (const auto& [id, m] : state_.models) {
     const ModelState now_in = draft_.state_of(m);
     if (&m == &claimant || !draft_.has_engine(m) || now_in == ModelState::kStopping) continue;
-    if (draft_.claimed(m) || unused(m)) continue;  // add_idle() adds the unused ones
+    if (draft_.is_promised(m) || is_kept(m) || unused(m)) continue;  // add_idle() adds the unused ones
     if (now_in == ModelState::kLoading || now_in == ModelState::kParking || now_in == ModelState::kWaking) {
       if (!m.pinned || forced) later.push_back(&m);
     } else if (m.pinned) {
@@ -376,7 +422,7 @@ void Planner::shrink_to_limits() {
   while (!draft_.planned.within()) {
     Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
     const std::vector<const Model*> idle_ones = draft_.idle_models();
-    const bool too_many = draft_.planned.max_models != 0 && draft_.planned.slots > draft_.planned.max_models;
+    const bool too_many = draft_.planned.max_models != 0 && draft_.planned.active > draft_.planned.max_models;
     const Footprint above = draft_.planned.committed - draft_.planned.budget;
     const auto helps = [&](const Footprint& freed) { return least(above, freed) != Footprint(); };
     const auto hot = std::ranges::find_if(idle_ones, [&](const Model* m) {

@@ -7,8 +7,6 @@
 namespace minerva {
 namespace {
 
-constexpr UserId kAnn{1};
-
 class PredictingTest : public CoreTest {
  protected:
   void start_predicting(std::uint64_t budget_mib, PredictionOptions prediction = {.preload = true}) {

@@ -4,11 +4,10 @@
 
 #include <string>
 
+#include "context/core_fixture.h"
+
 namespace minerva {
 namespace {
-
-constexpr UserId kAnn{1};
-constexpr UserId kBob{2};
 
 class PredictorTest : public testing::Test {
  protected:
@@ -35,7 +34,7 @@ class PredictorTest : public testing::Test {
 TEST_F(PredictorTest, KnowsNothingOfWhoNeverAsked) {
   EXPECT_TRUE(next(kAnn).empty());
   asks(kAnn, "a");
-  EXPECT_TRUE(next(kBob).empty());
+  EXPECT_TRUE(next(kBen).empty());
 }
 
 TEST_F(PredictorTest, AHabitIsFoundAndSaysWhy) {
@@ -61,8 +60,8 @@ TEST_F(PredictorTest, TheLongerContextDecides) {
 
 TEST_F(PredictorTest, WhoIsNewDoesAsTheOthers) {
   asks(kAnn, "abababab");
-  asks(kBob, "a");
-  const auto guesses = next(kBob);
+  asks(kBen, "a");
+  const auto guesses = next(kBen);
   ASSERT_FALSE(guesses.empty());
   EXPECT_EQ(guesses[0].model, "b");
   EXPECT_FALSE(guesses[0].by_user);
@@ -70,24 +69,24 @@ TEST_F(PredictorTest, WhoIsNewDoesAsTheOthers) {
 
 TEST_F(PredictorTest, AUsersOwnHabitGoesBeforeTheOthers) {
   asks(kAnn, "abababababababab");
-  asks(kBob, "acacaca");
-  EXPECT_EQ(next(kBob)[0].model, "c");
+  asks(kBen, "acacaca");
+  EXPECT_EQ(next(kBen)[0].model, "c");
 }
 
 TEST_F(PredictorTest, UsersThatTakeTurnsDoNotMix) {
   for (int i = 0; i < 10; ++i) {
     asks(kAnn, "a");
-    asks(kBob, "x");
+    asks(kBen, "x");
     asks(kAnn, "b");
-    asks(kBob, "y");
+    asks(kBen, "y");
   }
   asks(kAnn, "a");
   EXPECT_EQ(next(kAnn)[0].model, "b");
-  EXPECT_EQ(next(kBob)[0].model, "x");
+  EXPECT_EQ(next(kBen)[0].model, "x");
 }
 
 TEST_F(PredictorTest, ProbabilitiesAreOfOneWhole) {
-  asks(kBob, "abcdefgabdfgacegbadfaagcbeabcdagfe");
+  asks(kBen, "abcdefgabdfgacegbadfaagcbeabcdagfe");
   asks(kAnn, "bcadbeaccbeadcbab");
   double sum = 0;
   double last = 1;
@@ -112,10 +111,10 @@ TEST_F(PredictorTest, OldHabitsFade) {
 TEST_F(PredictorTest, ForgetsTheUserSeenLongestAgo) {
   Predictor small({.users = 2, .contexts_of_all = 1});
   asks(kAnn, "ab", small);
-  asks(kBob, "ab", small);
+  asks(kBen, "ab", small);
   asks(kAnn, "a", small);
   asks(UserId{3}, "ab", small);
-  EXPECT_TRUE(small.next(kBob, 0).empty());
+  EXPECT_TRUE(small.next(kBen, 0).empty());
   EXPECT_EQ(small.next(kAnn, 0)[0].model, "b");
 }
 
@@ -123,11 +122,11 @@ TEST_F(PredictorTest, RemembersTheMostFrequentFollowers) {
   Predictor small({.followers = 2});
   for (Predictor* const predictor : {&small, &predictor_}) {
     asks(kAnn, "abacadabaeafaba", *predictor);
-    asks(kBob, "a", *predictor);
+    asks(kBen, "a", *predictor);
   }
-  EXPECT_EQ(next(kBob).size(), 6U);
+  EXPECT_EQ(next(kBen).size(), 6U);
   // Two models after "a", and two of all.
-  EXPECT_LE(small.next(kBob, 0).size(), 4U);
+  EXPECT_LE(small.next(kBen, 0).size(), 4U);
 }
 
 TEST(RecentMap, ForgetsWhatWasFoundLongestAgo) {

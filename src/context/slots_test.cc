@@ -8,9 +8,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr UserId kAnn{1};
-constexpr UserId kBen{2};
-
 class Slots : public CoreTest {
  protected:
   void add_slotted(const ModelId& id, unsigned slots, std::uint64_t mib = 50) {

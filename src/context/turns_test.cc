@@ -249,5 +249,53 @@ TEST_F(Turns, ManyVictimsAreOneSwitch) {
   EXPECT_EQ(all<Stop>(inspected("large")).size(), 3U);
 }
 
+class TurnsByPool : public Turns {
+ protected:
+  // "a" has a lease and most of the device; "b" waits for the device.
+  void start_with_device() {
+    ContextOptions options;
+    options.memory_budget = Bytes::mib(1000);
+    options.devices = {{"gpu", Bytes::mib(500)}};
+    start(options);
+    add_on_device("a", 100, 400);
+    add_on_device("b", 100, 300);
+    heat_and_hold("a");
+  }
+  void add_on_device(const ModelId& id, std::uint64_t host_mib, std::uint64_t device_mib) {
+    add(id, host_mib);
+    footprint_[id].set(1, Bytes::mib(device_mib));
+  }
+};
+
+TEST_F(TurnsByPool, AModelThatWaitsForADeviceHoldsUpNobodyElsewhere) {
+  start_with_device();
+  add("c", 600);
+  add("d", 500);
+  heat("c");
+  lease(kR1, "b");
+  EXPECT_TRUE(nothing(inspected("b")));
+  lease(kR2, "d");
+  EXPECT_EQ(only<Stop>(inspected("d")).model, "c");
+  EXPECT_EQ(only<Spawn>(exited("c")).model, "d");
+  EXPECT_EQ(only<Grant>(ready("d")).request, kR2);
+}
+
+TEST_F(TurnsByPool, AModelOfTheDeviceStaysForTheOneThatWaitsForIt) {
+  start_with_device();
+  add_on_device("c", 600, 50);
+  add("d", 500);
+  heat("c");
+  lease(kR1, "b");
+  EXPECT_TRUE(nothing(inspected("b")));
+  lease(kR2, "d");
+  EXPECT_TRUE(nothing(inspected("d")));
+  // Once a leaves for b, the model may leave for d.
+  wait(seconds(2));
+  const std::vector<Stop> stops = all<Stop>(release(RequestId{1'000'000}));
+  ASSERT_EQ(stops.size(), 2U);
+  EXPECT_EQ(stops[0].model + " for " + stops[0].victim_of, "a for b");
+  EXPECT_EQ(stops[1].model + " for " + stops[1].victim_of, "c for d");
+}
+
 }  // namespace
 }  // namespace minerva

@@ -15,36 +15,37 @@ using Indexes = std::vector<std::size_t>;
 std::optional<Indexes> from_the_front(Room room, const Footprint& wanted, std::span<const Departure> candidates) {
   Indexes chosen;
   for (std::size_t i = 0; i < candidates.size() && !room.fits(wanted); ++i) {
-    room.give_back(candidates[i].frees, candidates[i].slot);
+    room.give_back(candidates[i].frees, candidates[i].ends_active);
     chosen.push_back(i);
   }
   if (!room.fits(wanted)) return std::nullopt;
   return chosen;
 }
 
-// What a set of victims costs; of equal ones, the one that the policy's order prefers.
+// What a set of victims costs. Of two sets with equal costs the one with the smaller sum of positions is cheaper, as
+// the policy would take the models at the front first.
 struct Price {
   double cost = 0;
-  std::size_t places = 0;
+  std::size_t positions = 0;
   auto operator<=>(const Price&) const = default;
 };
 
-// What is missing: bytes in some of the pools, and slots. Each is a dimension of the table below, in which bytes count
-// in units of a part of what is missing in their pool.
+// What is missing: bytes in some of the pools, and places for active engines (max_models). Each is a dimension of the
+// table below, in which the bytes of a pool count in units: equal parts of what is missing in the pool.
 class Missing {
  public:
   Missing(const Room& room, const Footprint& wanted) {
     for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
+      if (room.has_memory(pool, wanted)) continue;
       const Bytes needed = room.committed.of(pool) + wanted.of(pool);
-      const bool lacks = wanted.of(pool) > Bytes() && needed > room.budget.of(pool);
-      if (lacks) pools_.push_back({pool, static_cast<double>((needed - room.budget.of(pool)).count())});
+      pools_.push_back({pool, static_cast<double>((needed - room.budget.of(pool)).count())});
     }
-    slots_ = room.max_models != 0 && room.slots + 1 > room.max_models ? room.slots + 1 - room.max_models : 0;
+    places_ = room.has_place() ? 0 : room.active + 1 - room.max_models;
     // About as many cells for each number of pools.
     constexpr std::array<std::size_t, Footprint::kPools + 1> kUnits = {0, 240, 24, 10, 6, 4};
     units_ = kUnits[pools_.size()];
     std::vector<std::size_t> sizes(pools_.size(), units_ + 1);
-    sizes.push_back(slots_ + 1);
+    sizes.push_back(places_ + 1);
     for (const std::size_t size : sizes) {
       widths_.push_back(cells_);
       cells_ *= size;
@@ -55,15 +56,15 @@ class Missing {
   }
 
   std::size_t cells() const { return cells_; }
-  // Units of each pool, and slots, that `freed` gives back. Rounded down, so that what seems enough is enough.
-  std::vector<std::size_t> units_of(const Footprint& freed, std::size_t slots) const {
+  // What `freed` and `places` are in each dimension. Units are rounded down, so that what seems enough is enough.
+  std::vector<std::size_t> units_of(const Footprint& freed, std::size_t places) const {
     constexpr double kInexact = 1e-9;
     std::vector<std::size_t> units;
     for (const auto& [pool, lacking] : pools_) {
       const double share = std::min(static_cast<double>(freed.of(pool).count()) / lacking, 1.0);
       units.push_back(static_cast<std::size_t>(share * static_cast<double>(units_) + kInexact));
     }
-    units.push_back(slots);
+    units.push_back(places);
     return units;
   }
   // The cell of what is still missing when `units` of what `cell` stands for are there.
@@ -82,18 +83,18 @@ class Missing {
     double bytes;
   };
   std::vector<Lack> pools_;
-  std::size_t slots_ = 0;
+  std::size_t places_ = 0;
   std::size_t units_ = 0;
   std::size_t cells_ = 1;
   std::vector<std::size_t> widths_;   // of each dimension: how many cells lie between an amount and the next one
   std::vector<std::size_t> amounts_;  // of each cell, in each dimension
 };
 
-// What one model offers: its first departure alone, or that and the one after it.
+// What one model offers: its first departure alone, or both of its departures.
 struct Offer {
   Indexes indexes{};
   Footprint frees{};
-  std::size_t slots = 0;
+  std::size_t places = 0;
   Price price{};
   std::vector<std::size_t> units{};
 };
@@ -102,10 +103,10 @@ Offer extended(Offer offer, const Missing& missing, std::span<const Departure> c
   const Departure& departure = candidates[index];
   offer.indexes.push_back(index);
   offer.frees += departure.frees;
-  offer.slots += departure.slot ? 1 : 0;
+  offer.places += departure.ends_active ? 1 : 0;
   offer.price.cost += *departure.cost;
-  offer.price.places += index + 1;
-  offer.units = missing.units_of(offer.frees, offer.slots);
+  offer.price.positions += index + 1;
+  offer.units = missing.units_of(offer.frees, offer.places);
   return offer;
 }
 
@@ -125,14 +126,15 @@ std::vector<std::vector<Offer>> offers_of_models(const Missing& missing, std::sp
   return models;
 }
 
-// The cheapest of the candidates at `offered`: a knapsack over what is missing in each pool, and over slots. What only
-// just is enough may be missed, as sizes are rounded down, but not so many of equal size (hence the number of units).
+// The cheapest of the candidates at `offered`: a knapsack over what is missing in each pool, and over places. As sizes
+// are rounded down, a set that is only just enough may be missed. A set of several models of equal size must not be
+// missed; hence the number of units.
 std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::span<const Departure> candidates,
                                 const Indexes& offered) {
   const Missing missing(room, wanted);
   const std::vector<std::vector<Offer>> models = offers_of_models(missing, candidates, offered);
-  // table[m][cell]: the least price of giving back what the cell stands for with the first m models, and what the last
-  // of them offers for it, if anything.
+  // table[m][cell]: the least price for which the first m models give back what the cell stands for; and the offer of
+  // the last of these models that is part of it, if one is.
   struct Cell {
     std::optional<Price> price;
     std::size_t offer = SIZE_MAX;
@@ -147,7 +149,7 @@ std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::
         const Offer& offer = models[m][o];
         const std::optional<Price>& before = table[m][missing.rest(c, offer.units)].price;
         if (!before) continue;
-        const Price price{before->cost + offer.price.cost, before->places + offer.price.places};
+        const Price price{before->cost + offer.price.cost, before->positions + offer.price.positions};
         if (!cell.price || price < *cell.price) cell = {price, o};
       }
     }
@@ -183,14 +185,14 @@ std::optional<Indexes> cheapest(const Room& room, const Footprint& wanted, std::
 
 std::optional<std::vector<std::size_t>> choose_victims(Room room, const Footprint& wanted,
                                                        std::span<const Departure> candidates) {
-  auto found = cheapest(room, wanted, candidates);
-  if (!found) found = from_the_front(room, wanted, candidates);
-  if (!found) return std::nullopt;
+  auto found = from_the_front(room, wanted, candidates);
+  if (!found) return std::nullopt;  // then no set is enough
+  if (auto better = cheapest(room, wanted, candidates)) found = std::move(better);
   Indexes& chosen = *found;
-  for (const std::size_t i : chosen) room.give_back(candidates[i].frees, candidates[i].slot);
+  for (const std::size_t i : chosen) room.give_back(candidates[i].frees, candidates[i].ends_active);
   check(room.fits(wanted), "the chosen victims are not enough");
-  // A large one chosen late may have made earlier small ones unnecessary. Last chosen first: the policy wanted the
-  // others gone before it.
+  // A large model that was chosen late may make earlier small ones unnecessary. The last chosen model is tried first:
+  // the policy prefers that the others leave.
   for (std::size_t i = planted_bug(PlantedBug::kOtherPoolLeaves) ? 0 : chosen.size(); i-- > 0;) {
     const bool needed = std::any_of(chosen.begin(), chosen.end(),
                                     [&](std::size_t other) { return candidates[other].after == chosen[i]; });
@@ -198,7 +200,7 @@ std::optional<std::vector<std::size_t>> choose_victims(Room room, const Footprin
     const Departure& candidate = candidates[chosen[i]];
     Room without = room;
     without.committed += candidate.frees;
-    without.slots += candidate.slot ? 1 : 0;
+    without.active += candidate.ends_active ? 1 : 0;
     if (!without.fits(wanted)) continue;
     room = without;
     chosen.erase(chosen.begin() + static_cast<std::ptrdiff_t>(i));

@@ -10,7 +10,7 @@ namespace {
 
 using Indexes = std::vector<std::size_t>;
 
-// Each frees its slot as well.
+// Each frees a place as well.
 std::vector<Departure> departures(const std::vector<std::uint64_t>& held) {
   std::vector<Departure> all;
   for (const std::uint64_t bytes : held) all.push_back({Bytes(bytes)});
@@ -19,7 +19,7 @@ std::vector<Departure> departures(const std::vector<std::uint64_t>& held) {
 
 void put_back(Room& room, const Departure& departure) {
   room.committed += departure.frees;
-  if (departure.slot) ++room.slots;
+  if (departure.ends_active) ++room.active;
 }
 
 Room full(std::uint64_t budget, std::size_t max_models, std::span<const Departure> held) {
@@ -53,7 +53,7 @@ TEST(ChooseVictims, NothingWhenAllAreNotEnough) {
 
 TEST(ChooseVictims, ASlotAloneCanBeWhatIsWanted) {
   std::vector<Departure> held = departures({3, 3});
-  held[0].slot = false;
+  held[0].ends_active = false;
   EXPECT_EQ(choose_victims(full(100, 1, held), Bytes(1), held), (Indexes{1}));
 }
 
@@ -78,7 +78,7 @@ TEST(ChooseVictims, CountsAnOverdraft) {
 TEST(ChooseVictims, IsEnoughAndNoMoreOnRandomInput) {
   std::mt19937 random(7);
   for (int i = 0; i < 5000; ++i) {
-    // Some keep their slot; some make sense only after another one.
+    // Some free no place; some make sense only after another one.
     std::vector<Departure> held(random() % 8);
     for (std::size_t j = 0; j < held.size(); ++j) {
       held[j] = {Bytes(random() % 10), random() % 3 > 0};
@@ -88,11 +88,11 @@ TEST(ChooseVictims, IsEnoughAndNoMoreOnRandomInput) {
     const Bytes wanted(random() % 30);
     const auto chosen = choose_victims(room, wanted, held);
     if (!chosen) {
-      for (const Departure& departure : held) room.give_back(departure.frees, departure.slot);
+      for (const Departure& departure : held) room.give_back(departure.frees, departure.ends_active);
       EXPECT_FALSE(room.fits(wanted));
       continue;
     }
-    for (const std::size_t index : *chosen) room.give_back(held[index].frees, held[index].slot);
+    for (const std::size_t index : *chosen) room.give_back(held[index].frees, held[index].ends_active);
     EXPECT_TRUE(room.fits(wanted));
     for (const std::size_t index : *chosen) {
       const bool needed = std::any_of(chosen->begin(), chosen->end(), [&](auto i) { return held[i].after == index; });
@@ -117,7 +117,7 @@ TEST(CheapestVictims, IsTheCheapestSetAndNotTheFirstOnes) {
   EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(9), held), (Indexes{0, 2}));
   EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(12), held), (Indexes{0, 1, 2}));
   EXPECT_EQ(choose_victims(full(22, 0, held), Bytes(13), held), (Indexes{2, 3})) << "0 and 3 would do exactly";
-  EXPECT_EQ(choose_victims(full(99, 4, held), Bytes(1), held), (Indexes{0})) << "a slot";
+  EXPECT_EQ(choose_victims(full(99, 4, held), Bytes(1), held), (Indexes{0})) << "a place";
 }
 
 TEST(CheapestVictims, OfEqualOnesTheFirst) {
@@ -130,8 +130,8 @@ TEST(CheapestVictims, LosesNoConversationIfThatIsEnough) {
   // A dear one that parks, and a cheap one that is parked already.
   const std::vector<Departure> held = {
       {.frees = Bytes(9), .cost = 50},
-      {.frees = Bytes(5), .slot = false, .keeps_nothing = true, .cost = 1},
-      {.frees = Bytes(1), .slot = false, .after = 0, .keeps_nothing = true, .cost = 2}};
+      {.frees = Bytes(5), .ends_active = false, .keeps_nothing = true, .cost = 1},
+      {.frees = Bytes(1), .ends_active = false, .after = 0, .keeps_nothing = true, .cost = 2}};
   EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(5), held), (Indexes{0}));
   EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(10), held), (Indexes{0, 1}));
   EXPECT_EQ(choose_victims(full(15, 0, held), Bytes(15), held), (Indexes{0, 1, 2}));
@@ -206,7 +206,7 @@ TEST(CheapestVictims, AgreesWithTryingAllOnRandomInput) {
   for (int i = 0; i < 3000; ++i) {
     std::vector<Departure> held(1 + random() % 8);
     for (std::size_t j = 0; j < held.size(); ++j) {
-      held[j] = {.frees = Bytes(random() % 12), .slot = random() % 3 > 0, .cost = random() % 50};
+      held[j] = {.frees = Bytes(random() % 12), .ends_active = random() % 3 > 0, .cost = random() % 50};
       if (j > 0 && random() % 3 == 0 && held[j - 1].after == SIZE_MAX) held[j].after = j - 1;
     }
     Room room = full(0, random() % 4, held);
@@ -221,7 +221,7 @@ TEST(CheapestVictims, AgreesWithTryingAllOnRandomInput) {
       for (std::size_t j = 0; j < held.size(); ++j) {
         if ((set >> j & 1U) == 0) continue;
         sensible = sensible && (held[j].after == SIZE_MAX || (set >> held[j].after & 1U) != 0);
-        after.give_back(held[j].frees, held[j].slot);
+        after.give_back(held[j].frees, held[j].ends_active);
         cost += *held[j].cost;
       }
       if (sensible && after.fits(wanted)) least = std::min(least.value_or(cost), cost);

@@ -129,6 +129,17 @@ std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoin
   return view(it->second, now);
 }
 
+std::vector<PoolView> ContextManager::Impl::pools() const {
+  const Footprint budget = state_.ledger.budget();
+  const Footprint reserved = state_.ledger.reserved();
+  std::vector<PoolView> pools = {{std::string(kHostPool), budget.host(), reserved.host()}};
+  for (const Device& device : state_.options.devices) {
+    const std::size_t pool = pools.size();
+    pools.push_back({device.id, budget.of(pool), reserved.of(pool)});
+  }
+  return pools;
+}
+
 PredictionStats ContextManager::Impl::predictions() const {
   PredictionStats stats = guesses_;
   stats.paused = score_.paused();
@@ -199,7 +210,7 @@ Error ContextManager::Impl::too_large(const ModelId& id, const Footprint& footpr
         ErrorCode::kBudgetExceeded,
         fmt::format("{} needs {} MiB of the device {} and its memory_budget is {} MiB; raise it, or put less of the "
                     "model there",
-                    in_quotes(id), footprint.of(i + 1).rounded_mib(), in_quotes(state_.options.devices[i].name),
+                    in_quotes(id), footprint.of(i + 1).rounded_mib(), in_quotes(state_.options.devices[i].id),
                     budget.of(i + 1).rounded_mib())};
   }
   return {ErrorCode::kBudgetExceeded,
@@ -210,8 +221,8 @@ Error ContextManager::Impl::too_large(const ModelId& id, const Footprint& footpr
 
 Error ContextManager::Impl::no_room_for_load(const ModelId& id, const Footprint& footprint) const {
   const Room room = state_.ledger.now();
-  const bool slots = room.max_models != 0 && room.slots >= room.max_models;
-  const std::string what = slots ? fmt::format("max_models {} is reached", room.max_models) : memory_wish(footprint);
+  const std::string what =
+      room.has_place() ? memory_wish(footprint) : fmt::format("max_models {} is reached", room.max_models);
   return {ErrorCode::kConflict, fmt::format("there is no room for {}: {}; {}; unload it or call again with ?force=true",
                                             in_quotes(id), what, obstacles(id))};
 }

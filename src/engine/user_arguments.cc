@@ -1,3 +1,4 @@
+// Long because of two tables: the engine's flags, and those that a user may not set.
 #include "engine/user_arguments.h"
 
 #include <fmt/format.h>

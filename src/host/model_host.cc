@@ -1,3 +1,4 @@
+// Long because it carries out each of the core's actions, and all of these share the table of engines.
 #include "host/model_host.h"
 
 #include <fmt/format.h>

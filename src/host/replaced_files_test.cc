@@ -4,9 +4,9 @@
 namespace minerva {
 namespace {
 
-class FakeDriver final : public OneByteDriver {
+class ReplacingDriver final : public OneByteDriver {
  public:
-  explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
+  explicit ReplacingDriver(io::Loop& loop) : loop_(loop) {}
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     if (during_inspection) std::exchange(during_inspection, nullptr)();
     OneByteDriver::inspect(spec, std::move(done));
@@ -52,7 +52,7 @@ class ReplacedFilesTest : public HostTest {
     return answer && *answer ? (*answer)->engine() : EngineId{};
   }
 
-  FakeDriver driver_{loop_};
+  ReplacingDriver driver_{loop_};
 };
 
 TEST_F(ReplacedFilesTest, AnAnswerAboutTheOldFileIsNotUsedForTheNewOne) {

@@ -10,9 +10,9 @@ using namespace std::chrono_literals;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 
-class FakeDriver final : public OneByteDriver {
+class CountingDriver final : public OneByteDriver {
  public:
-  explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
+  explicit CountingDriver(io::Loop& loop) : loop_(loop) {}
   Result<std::unique_ptr<Engine>> start(const ModelSpec& spec, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
     starts.push_back(spec.id);
@@ -88,7 +88,7 @@ class TimetableTest : public HostTest {
     return lease;
   }
 
-  FakeDriver driver_{loop_};
+  CountingDriver driver_{loop_};
   Timetable::WallTime now_;
   std::vector<std::unique_ptr<ModelSpec>> specs_;
   std::optional<Timetable> timetable_;

@@ -7,9 +7,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class FakeDriver final : public OneByteDriver {
+class WatchedDriver final : public OneByteDriver {
  public:
-  explicit FakeDriver(io::Loop& loop) : loop_(loop) {}
+  explicit WatchedDriver(io::Loop& loop) : loop_(loop) {}
   Result<std::unique_ptr<Engine>> start(const ModelSpec&, const ModelMetadata&, std::shared_ptr<EngineLog>,
                                         Engine::Handlers handlers) override {
     auto engine = std::make_unique<IdleEngine>(loop_, std::move(handlers));
@@ -45,7 +45,7 @@ class WatchdogTest : public HostTest {
     loop_.run();
   }
 
-  FakeDriver driver_{loop_};
+  WatchedDriver driver_{loop_};
   EngineId gone_{};
 };
 

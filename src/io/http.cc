@@ -1,3 +1,4 @@
+// Long because both ends of HTTP/1.1 are here: they share the parser, the heads and the limits.
 #include "io/http.h"
 
 #include <fmt/chrono.h>

@@ -1,3 +1,4 @@
+// Long because sockets with and without TLS are one type, whose operations share deadlines and the ways to end.
 #include "io/stream.h"
 
 #include <arpa/inet.h>

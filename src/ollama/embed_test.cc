@@ -13,7 +13,7 @@ Result<EngineRequest> translated(EmbedVerb verb, const std::string& body) {
                    {request->model, arrived, [arrived] { return Moment{arrived + std::chrono::seconds(1), {}}; }});
 }
 
-std::string told(api::AnswerTranslation& answer, const std::string& text) {
+std::string answered(api::AnswerTranslation& answer, const std::string& text) {
   for (const char c : text) EXPECT_TRUE(answer.take(std::string_view(&c, 1)));
   const auto whole = answer.finish();
   return whole ? *whole : whole.error().message;
@@ -27,7 +27,7 @@ TEST(EmbedTest, AListOfTexts) {
   ASSERT_TRUE(request);
   EXPECT_EQ(request->path, "/v1/embeddings");
   EXPECT_EQ(request->body, R"({"model":"e","input":["a","b"],"encoding_format":"float"})");
-  EXPECT_EQ(told(*request->answer, kVectors),
+  EXPECT_EQ(answered(*request->answer, kVectors),
             R"({"model":"e","embeddings":[[0.6,0.8],[1.0,0.0]],"total_duration":1000000000,)"
             R"("load_duration":1000000000,"prompt_eval_count":7})");
 }
@@ -35,12 +35,12 @@ TEST(EmbedTest, AListOfTexts) {
 TEST(EmbedTest, TheOlderRoute) {
   const auto request = translated(EmbedVerb::kEmbedding, R"({"model":"e","prompt":"a"})");
   EXPECT_EQ(request->body, R"({"model":"e","input":["a"],"encoding_format":"float"})");
-  EXPECT_EQ(told(*request->answer, kVectors), R"({"embedding":[0.6,0.8]})");
+  EXPECT_EQ(answered(*request->answer, kVectors), R"({"embedding":[0.6,0.8]})");
 }
 
 TEST(EmbedTest, FewerDimensionsAreOfLengthOneAgain) {
   const auto request = translated(EmbedVerb::kEmbed, R"({"model":"e","input":"a","dimensions":1})");
-  EXPECT_EQ(Json::parse(told(*request->answer, kVectors))["embeddings"], Json::parse("[[1.0],[1.0]]"));
+  EXPECT_EQ(Json::parse(answered(*request->answer, kVectors))["embeddings"], Json::parse("[[1.0],[1.0]]"));
 }
 
 TEST(EmbedTest, NothingToEmbedLoads) {
@@ -58,7 +58,7 @@ TEST(EmbedTest, WrongOnesAreNamed) {
   EXPECT_EQ(translated(EmbedVerb::kEmbed, R"({"input":"a","dimensions":-1})").error().param, "dimensions");
   for (const char* bad : {"", "{}", "[]", R"({"data":[]})", R"({"data":[7]})", R"({"data":[{"embedding":"AAAA"}]})"}) {
     const auto request = translated(EmbedVerb::kEmbed, R"({"model":"e","input":"a"})");
-    EXPECT_TRUE(told(*request->answer, bad).starts_with("The engine's answer was not understood")) << bad;
+    EXPECT_TRUE(answered(*request->answer, bad).starts_with("The engine's answer was not understood")) << bad;
   }
 }
 

@@ -9,7 +9,7 @@
 namespace minerva::ollama {
 namespace {
 
-std::string pretty(const std::string& text) { return nlohmann::ordered_json::parse(text).dump(2) + "\n"; }
+std::string indented(const std::string& text) { return nlohmann::ordered_json::parse(text).dump(2) + "\n"; }
 
 TagAnswer tag(const ModelId& id) {
   return {id,
@@ -22,13 +22,13 @@ TagAnswer tag(const ModelId& id) {
 TEST(ListingTest, Tags) {
   TagAnswer unknown = tag("org/repo:Q8_0");
   unknown.details = {};
-  expect_golden("tags.json", pretty(tags_json({tag("qwen3-0.6b"), unknown})));
+  expect_golden("tags.json", indented(tags_json({tag("qwen3-0.6b"), unknown})));
 }
 
 TEST(ListingTest, Running) {
   const RunningAnswer running{tag("qwen3-0.6b"), Bytes::mib(600), Bytes(),
                               std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'300)), 8192};
-  expect_golden("ps.json", pretty(ps_json({running})));
+  expect_golden("ps.json", indented(ps_json({running})));
 }
 
 TEST(ListingTest, Show) {
@@ -43,7 +43,7 @@ TEST(ListingTest, Show) {
                  {"qwen3.rope.freq_base", 1e6},
                  {"tokenizer.ggml.add_bos_token", false},
                  {"tokenizer.ggml.model", std::string("gpt2")}};
-  expect_golden("show.json", pretty(show_json(show)));
+  expect_golden("show.json", indented(show_json(show)));
 }
 
 TEST(ListingTest, AnEmbeddingModelSaysSo) {

@@ -11,7 +11,7 @@ constexpr std::uint64_t kMib = 1U << 20U;
 
 RemoteFile file(std::string path, std::uint64_t mib) { return {std::move(path), Bytes(mib * kMib), {}}; }
 
-Asked wanted(std::string quant = {}, std::string in_file = {}) {
+Asked quant_wanted(std::string quant = {}, std::string in_file = {}) {
   Asked asked;
   asked.repo = "o/m";
   asked.quant = std::move(quant);
@@ -29,7 +29,7 @@ const std::vector<RemoteFile> kRepo = {
     file("m-Q2_K.gguf", 3000), file("m-Q4_K_M.gguf", 5000), file("m-Q4_K_S.gguf", 4700), file("m-Q8_0.gguf", 8500),
     file("m-F16.gguf", 16000), file("README.md", 0),        file("imatrix.gguf", 5),     file("mtp-m-Q8_0.gguf", 20)};
 
-std::string chosen_tag(Bytes budget, const Asked& asked = wanted()) {
+std::string chosen_tag(Bytes budget, const Asked& asked = quant_wanted()) {
   const auto chosen = choose(asked, choices_of("o/m", kRepo, budget), budget);
   return chosen ? chosen->choice.tag : std::string(error_info(chosen.error().code).name);
 }
@@ -54,7 +54,9 @@ TEST(Choice, TheLargestThatFits) {
 }
 
 TEST(Choice, SaysWhy) {
-  const auto why = [](Bytes budget) { return choose(wanted(), choices_of("o/m", kRepo, budget), budget).value().why; };
+  const auto why = [](Bytes budget) {
+    return choose(quant_wanted(), choices_of("o/m", kRepo, budget), budget).value().why;
+  };
   EXPECT_NE(why(Bytes::gib(12)).find("largest of 5 that fits"), std::string::npos) << why(Bytes::gib(12));
   EXPECT_NE(why(Bytes::mib(4000)).find("none that is at least Q4_K_M"), std::string::npos);
   EXPECT_NE(why(Bytes::mib(3100)).find("less than the usual context"), std::string::npos);
@@ -62,12 +64,12 @@ TEST(Choice, SaysWhy) {
 
 TEST(Choice, WhatWasAskedForCountsWhateverFits) {
   const Bytes small = Bytes::mib(10);
-  EXPECT_EQ(chosen_tag(small, wanted("q8_0")), "Q8_0");
-  EXPECT_EQ(chosen_tag(small, wanted("", "m-F16.gguf")), "F16");
-  EXPECT_EQ(chosen_tag(small, wanted("Q5_K_M")), "model_not_found");
-  const auto refused = choose(wanted("Q5_K_M"), choices_of("o/m", kRepo, small), small);
+  EXPECT_EQ(chosen_tag(small, quant_wanted("q8_0")), "Q8_0");
+  EXPECT_EQ(chosen_tag(small, quant_wanted("", "m-F16.gguf")), "F16");
+  EXPECT_EQ(chosen_tag(small, quant_wanted("Q5_K_M")), "model_not_found");
+  const auto refused = choose(quant_wanted("Q5_K_M"), choices_of("o/m", kRepo, small), small);
   EXPECT_NE(refused.error().message.find("Q4_K_M"), std::string::npos) << "it says what there is";
-  EXPECT_EQ(choose(wanted(), {}, small).error().code, ErrorCode::kInvalidModel);
+  EXPECT_EQ(choose(quant_wanted(), {}, small).error().code, ErrorCode::kInvalidModel);
 }
 
 TEST(Choice, PartsComeTogetherOrNotAtAll) {
@@ -112,7 +114,7 @@ TEST(Choice, DraftsComeAlongOnRequest) {
 }
 
 TEST(Choice, ADraftThatIsNotThereIsRefused) {
-  Asked asked = wanted("Q8_0");
+  Asked asked = quant_wanted("Q8_0");
   asked.with.draft = true;
   const auto refused = choose(asked, choices_of("o/m", kRepo, Bytes::gib(64), asked.with), Bytes::gib(64));
   ASSERT_FALSE(refused);

@@ -14,9 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kCommit(40, 'c');
+const std::string kJobsCommit(40, 'c');
 // Of "hello\n", as sha256sum has it.
-const std::string kEtag = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+const std::string kJobsEtag = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
 
 // What a start finds of a job that the last process had ended, or not; offline, so that a job that runs again fails.
 class DownloadsTest : public testing::Test {
@@ -30,15 +30,15 @@ class DownloadsTest : public testing::Test {
     job_.name = "org/repo:Q4_K_M";
     job_.state = JobState::kDone;
     job_.model = "org/repo:Q4_K_M";
-    job_.progress.commit = kCommit;
+    job_.progress.commit = kJobsCommit;
     job_.progress.file = "x.gguf";
     job_.progress.files = {"x.gguf"};
-    job_.progress.made = {kEtag};
+    job_.progress.made = {kJobsEtag};
     job_.placed = true;
     job_.boot = "this boot";
     put("hello\n");
-    EXPECT_TRUE(layout().link(kCommit, "x.gguf", kEtag));
-    EXPECT_TRUE(layout().set_ref("main", kCommit));
+    EXPECT_TRUE(layout().link(kJobsCommit, "x.gguf", kJobsEtag));
+    EXPECT_TRUE(layout().set_ref("main", kJobsCommit));
   }
   void TearDown() override {
     ::unsetenv("HF_HUB_OFFLINE");
@@ -47,7 +47,7 @@ class DownloadsTest : public testing::Test {
 
   HubLayout layout() const { return {folder_ / "hub", "org/repo"}; }
   std::string table() const { return (folder_ / "downloads.json").string(); }
-  void put(std::string_view text) const { std::ofstream(layout().blob(kEtag), std::ios::trunc) << text; }
+  void put(std::string_view text) const { std::ofstream(layout().blob(kJobsEtag), std::ios::trunc) << text; }
   Job kept() const { return parse_jobs(*io::StateFile(table(), kJobsFormat).read()).value().front(); }
 
   // A start with `job_` in the table, until `done` says so of what changed; what the table has in the end.
@@ -64,7 +64,7 @@ class DownloadsTest : public testing::Test {
     hooks.changed = [](const Job&, bool) {};
     hooks.fetched = [&](const std::string&, const Fetched& fetched) { fetched_.push_back(fetched.file); };
     Downloads downloads(loop, table(), hooks, boot);
-    at_the_start_ = fs::exists(layout().blob(kEtag));
+    at_the_start_ = fs::exists(layout().blob(kJobsEtag));
     downloads.start();
     io::Timer look(loop);
     const std::function<void()> look_again = [&] {
@@ -97,7 +97,7 @@ TEST_F(DownloadsTest, InTheSameBootItIsSyncedOnly) {
   EXPECT_EQ(kept.state, JobState::kDone);
   EXPECT_TRUE(kept.progress.made.empty());
   EXPECT_TRUE(kept.progress.files.empty());
-  EXPECT_TRUE(fs::exists(layout().blob(kEtag)));
+  EXPECT_TRUE(fs::exists(layout().blob(kJobsEtag)));
 }
 
 TEST_F(DownloadsTest, AfterAnotherBootItIsProvenFirst) {
@@ -105,14 +105,14 @@ TEST_F(DownloadsTest, AfterAnotherBootItIsProvenFirst) {
   EXPECT_FALSE(at_the_start_);
   EXPECT_EQ(kept.state, JobState::kDone);
   EXPECT_EQ(kept.boot, "another boot");
-  EXPECT_TRUE(fs::exists(layout().snapshot(kCommit, "x.gguf")));
+  EXPECT_TRUE(fs::exists(layout().snapshot(kJobsCommit, "x.gguf")));
   EXPECT_EQ(fetched_, std::vector<std::string>{"x.gguf"}) << "the catalog is told";
 }
 
 TEST_F(DownloadsTest, WhatDidNotSurviveIsPulledAgain) {
   put(std::string("hel\0\0\n", 6));
   const Job kept = start("another boot", [](const Job& job) { return job.state == JobState::kFailed; });
-  EXPECT_FALSE(fs::exists(layout().blob(kEtag)));
+  EXPECT_FALSE(fs::exists(layout().blob(kJobsEtag)));
   EXPECT_FALSE(kept.placed);
   EXPECT_TRUE(kept.model.empty());
   EXPECT_NE(kept.error->message.find("HF_HUB_OFFLINE"), std::string::npos) << "it ran again: " << kept.error->message;
@@ -125,8 +125,8 @@ TEST_F(DownloadsTest, WhatWasUnderWayIsProvenBeforeItGoesOn) {
   const Job kept = start("another boot", [](const Job& job) { return job.boot == "another boot"; });
   EXPECT_FALSE(at_the_start_);
   EXPECT_EQ(kept.state, JobState::kPaused);
-  EXPECT_EQ(kept.progress.made, std::vector<std::string>{kEtag});
-  EXPECT_TRUE(fs::exists(layout().blob(kEtag)));
+  EXPECT_EQ(kept.progress.made, std::vector<std::string>{kJobsEtag});
+  EXPECT_TRUE(fs::exists(layout().blob(kJobsEtag)));
 }
 
 TEST_F(DownloadsTest, ATableOfAnOlderMinervaIsTakenAsOneOfAnotherBoot) {
@@ -134,7 +134,7 @@ TEST_F(DownloadsTest, ATableOfAnOlderMinervaIsTakenAsOneOfAnotherBoot) {
   job_.placed = false;
   job_.boot.clear();
   start("this boot", [](const Job& job) { return job.boot == "this boot"; });
-  EXPECT_TRUE(fs::exists(layout().blob(kEtag)));
+  EXPECT_TRUE(fs::exists(layout().blob(kJobsEtag)));
 }
 
 TEST_F(DownloadsTest, WhatAFileThatNoModelIsLeftIsSyncedAndStays) {

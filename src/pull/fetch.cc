@@ -85,9 +85,9 @@ Result<void> Fetch::connect() {
 }
 
 std::unique_ptr<Transfer> Fetch::make_transfer(const Stop& stop, Bytes max_rate) const {
-  return std::make_unique<Transfer>(HostRules(hub_.endpoint, settings_.hosts),
-                                    TransferOptions{hub_.token, settings_.agent, max_rate, settings_.stall_timeout},
-                                    stop);
+  return std::make_unique<Transfer>(
+      HostRules(hub_.endpoint, settings_.hosts),
+      TransferOptions{hub_.token, hub_.authorities, settings_.agent, max_rate, settings_.stall_timeout}, stop);
 }
 
 Url Fetch::hub_url(const std::string& path) const {

@@ -69,6 +69,7 @@ Result<HubSettings> hub_settings_from_environment() {
   HubSettings settings;
   settings.endpoint = *std::move(endpoint);
   settings.token = read_token();
+  settings.authorities = variable("SSL_CERT_FILE");
   settings.offline = offline == "1" || offline == "on" || offline == "yes" || offline == "true";
   return settings;
 }

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The hashes of "hello\n", by sha256sum and git hash-object.
-const Proof kSha256{Proof::Kind::kSha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"};
+const Proof kHelloSha256{Proof::Kind::kSha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"};
 const Proof kGit{Proof::Kind::kGitBlob, "ce013625030ba8dba906f756967f9e9ca394464a"};
 constexpr std::string_view kText = "hello\n";
 
@@ -26,7 +26,7 @@ class Part : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  std::unique_ptr<PartFile> open(const Proof& proof = kSha256, std::uint64_t piece = 0) const {
+  std::unique_ptr<PartFile> open(const Proof& proof = kHelloSha256, std::uint64_t piece = 0) const {
     auto part = PartFile::open(path_, Bytes(kText.size()), proof, Bytes(piece));
     return part ? *std::move(part) : nullptr;
   }
@@ -60,7 +60,7 @@ TEST_F(Part, GetsItsNameOnceItIsProven) {
 }
 
 TEST_F(Part, GoesOnWhereAnotherEnded) {
-  for (const Proof& proof : {kSha256, kGit}) {
+  for (const Proof& proof : {kHelloSha256, kGit}) {
     fs::remove(path_);
     ASSERT_TRUE(open(proof)->append(0, kText.substr(0, 4)));
     auto part = open(proof);
@@ -101,7 +101,7 @@ TEST_F(Part, ProvesNothingOnceItIsStopped) {
 }
 
 TEST_F(Part, ComesInPiecesInAnyOrder) {
-  auto part = open(kSha256, 2);
+  auto part = open(kHelloSha256, 2);
   ASSERT_EQ(part->pieces().size(), 3U);
   ASSERT_TRUE(part->append(2, "o\n"));
   ASSERT_TRUE(part->append(0, "h"));
@@ -119,12 +119,12 @@ TEST_F(Part, EachPieceGoesOnWhereItEnded) {
   for (const std::uint64_t piece : {2U, 0U, 3U}) {  // the file keeps the pieces that it began with
     PartFile::remove(path_);
     {
-      auto part = open(kSha256, 2);
+      auto part = open(kHelloSha256, 2);
       ASSERT_TRUE(part->append(2, "o"));
       ASSERT_TRUE(part->append(0, "he"));
     }
     EXPECT_EQ(PartFile::kept(path_, Bytes(kText.size())), Bytes(3));
-    auto part = open(kSha256, piece);
+    auto part = open(kHelloSha256, piece);
     ASSERT_EQ(part->pieces().size(), 3U);
     EXPECT_TRUE(part->resumed());
     EXPECT_EQ(part->pieces()[0].have, 2U);
@@ -138,7 +138,7 @@ TEST_F(Part, EachPieceGoesOnWhereItEnded) {
 
 TEST_F(Part, WhatCameInOnePieceGoesOnInSeveral) {
   ASSERT_TRUE(open()->append(0, "hel"));
-  auto part = open(kSha256, 2);
+  auto part = open(kHelloSha256, 2);
   ASSERT_EQ(part->pieces().size(), 3U);
   EXPECT_EQ(part->have(), 3U);
   EXPECT_EQ(part->pieces()[1].have, 1U);
@@ -150,26 +150,26 @@ TEST_F(Part, WhatCameInOnePieceGoesOnInSeveral) {
 TEST_F(Part, ADamagedMapIsBegunAnew) {
   const auto damage = [&](const char* how) {
     PartFile::remove(path_);
-    auto part = open(kSha256, 2);
+    auto part = open(kHelloSha256, 2);
     ASSERT_TRUE(part->append(2, "o\n")) << how;
   };
   damage("cut off");
   fs::resize_file(map(), fs::file_size(map()) - 1);
   EXPECT_EQ(PartFile::kept(path_, Bytes(kText.size())), Bytes());
-  EXPECT_EQ(open(kSha256, 2)->have(), 0U);
+  EXPECT_EQ(open(kHelloSha256, 2)->have(), 0U);
   damage("more than there is");
   fs::resize_file(path_, 5);
-  EXPECT_EQ(open(kSha256, 2)->have(), 0U);
+  EXPECT_EQ(open(kHelloSha256, 2)->have(), 0U);
   damage("of another file");
   std::ofstream(map(), std::ios::trunc) << std::string(100, 'x');
-  auto part = open(kSha256, 2);
+  auto part = open(kHelloSha256, 2);
   EXPECT_EQ(part->have(), 0U);
   for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(part->append(i, kText.substr(2 * i, 2)));
   EXPECT_TRUE(proven(*part));
 }
 
 TEST_F(Part, BegunAnewItIsInOnePiece) {
-  auto part = open(kSha256, 2);
+  auto part = open(kHelloSha256, 2);
   ASSERT_TRUE(part->append(1, "xx"));
   ASSERT_TRUE(part->begin_anew());
   ASSERT_EQ(part->pieces().size(), 1U);

@@ -156,6 +156,7 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
   const std::string address = url.text();
   curl_easy_setopt(curl, CURLOPT_URL, address.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  if (!options_.authorities.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options_.authorities.c_str());
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(curl, CURLOPT_PROXY, "");  // no proxy: the connection must go to the address that was judged
   curl_easy_setopt(curl, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
@@ -222,9 +223,10 @@ Result<Answer> Transfer::once(Method method, const Url& url, ByteRange range, co
           fmt::format("no bytes came for {} s (pull.stall_timeout), or too few", options_.stall_timeout.count()));
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-      return fail(ErrorCode::kForbidden, fmt::format("The certificate of {} is not trusted ({}): nothing is fetched. "
-                                                     "Check this machine's clock and authorities.",
-                                                     url.host, curl_easy_strerror(code)));
+      return fail(ErrorCode::kForbidden,
+                  fmt::format("The certificate of {} is not trusted ({}): nothing is fetched. "
+                              "Check this machine's clock and authorities (SSL_CERT_FILE names a file of more).",
+                              url.host, curl_easy_strerror(code)));
     default:
       return unreachable(curl_easy_strerror(code));
   }

@@ -23,6 +23,7 @@ namespace minerva::pull {
 
 struct TransferOptions {
   std::string token;                       // sent only to the hub's own origin; empty: none
+  std::string authorities = {};            // a file of certificates to trust; empty: the system's
   std::string agent;                       // for the field User-Agent
   Bytes max_rate;                          // per second; 0: no limit
   std::chrono::seconds stall_timeout{30};  // the longest time without a byte

@@ -12,7 +12,7 @@ using std::chrono::local_days;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 
-TimeZone zone(const std::string& name) {
+TimeZone zone_named(const std::string& name) {
   auto found = TimeZone::find(name);
   EXPECT_TRUE(found.has_value()) << (found ? "" : found.error().message);
   return found.value_or(TimeZone());
@@ -22,14 +22,14 @@ TEST(TimeZone, SaysTimesWithTheirOffset) {
   const sys_seconds winter = sys_days(2026y / 1 / 9) + 7h + 5min + 3s;
   const sys_seconds summer = sys_days(2026y / 7 / 1) + 22h;
   EXPECT_EQ(TimeZone().text(winter), "2026-01-09T07:05:03+00:00");
-  EXPECT_EQ(zone("Europe/Berlin").text(winter), "2026-01-09T08:05:03+01:00");
-  EXPECT_EQ(zone("Europe/Berlin").text(summer), "2026-07-02T00:00:00+02:00");
-  EXPECT_EQ(zone("America/St_Johns").text(summer), "2026-07-01T19:30:00-02:30");
-  EXPECT_EQ(zone("Asia/Kathmandu").text(summer), "2026-07-02T03:45:00+05:45");
+  EXPECT_EQ(zone_named("Europe/Berlin").text(winter), "2026-01-09T08:05:03+01:00");
+  EXPECT_EQ(zone_named("Europe/Berlin").text(summer), "2026-07-02T00:00:00+02:00");
+  EXPECT_EQ(zone_named("America/St_Johns").text(summer), "2026-07-01T19:30:00-02:30");
+  EXPECT_EQ(zone_named("Asia/Kathmandu").text(summer), "2026-07-02T03:45:00+05:45");
 }
 
 TEST(TimeZone, KnowsWhatIsSkippedAndWhatComesTwice) {
-  const TimeZone berlin = zone("Europe/Berlin");
+  const TimeZone berlin = zone_named("Europe/Berlin");
   EXPECT_EQ(berlin.first_instant(local_days(2026y / 3 / 29) + 1h + 59min), sys_days(2026y / 3 / 29) + 59min);
   EXPECT_EQ(berlin.first_instant(local_days(2026y / 3 / 29) + 2h + 30min), sys_days(2026y / 3 / 29) + 1h);
   EXPECT_EQ(berlin.first_instant(local_days(2026y / 3 / 29) + 3h), sys_days(2026y / 3 / 29) + 1h);
@@ -43,16 +43,16 @@ TEST(TimeZone, KnowsWhatIsSkippedAndWhatComesTwice) {
 
 // Some tz databases list only the transitions of long ago. The library would take these for all there are.
 TEST(TimeZone, HasFilesWithTheTransitionsOfYearsToCome) {
-  EXPECT_EQ(zone("Europe/Berlin").text(sys_days(2036y / 7 / 1)), "2036-07-01T02:00:00+02:00");
-  EXPECT_EQ(zone("Europe/Berlin").text(sys_days(2036y / 12 / 1)), "2036-12-01T01:00:00+01:00");
+  EXPECT_EQ(zone_named("Europe/Berlin").text(sys_days(2036y / 7 / 1)), "2036-07-01T02:00:00+02:00");
+  EXPECT_EQ(zone_named("Europe/Berlin").text(sys_days(2036y / 12 / 1)), "2036-12-01T01:00:00+01:00");
 }
 
 TEST(TimeZone, UtcIsTheDefault) {
   EXPECT_EQ(TimeZone().name(), "UTC");
-  EXPECT_EQ(zone("UTC"), TimeZone());
+  EXPECT_EQ(zone_named("UTC"), TimeZone());
   EXPECT_EQ(TimeZone().first_instant(local_days(2026y / 3 / 29) + 2h), sys_days(2026y / 3 / 29) + 2h);
-  EXPECT_EQ(zone("Europe/Berlin").name(), "Europe/Berlin");
-  EXPECT_EQ(zone("Europe/Berlin"), zone("Europe/Berlin"));
+  EXPECT_EQ(zone_named("Europe/Berlin").name(), "Europe/Berlin");
+  EXPECT_EQ(zone_named("Europe/Berlin"), zone_named("Europe/Berlin"));
 }
 
 TEST(TimeZone, AnUnknownNameIsAnError) {
@@ -68,9 +68,9 @@ TEST(TimeZone, TheMachinesIsThatOfTz) {
   const char* const before = std::getenv("TZ");
   const std::string kept = before == nullptr ? "" : before;
   ::setenv("TZ", "Asia/Tokyo", 1);
-  EXPECT_EQ(TimeZone::of_machine(), zone("Asia/Tokyo"));
+  EXPECT_EQ(TimeZone::of_machine(), zone_named("Asia/Tokyo"));
   ::setenv("TZ", ":America/New_York", 1);
-  EXPECT_EQ(TimeZone::of_machine(), zone("America/New_York"));
+  EXPECT_EQ(TimeZone::of_machine(), zone_named("America/New_York"));
   ::setenv("TZ", "", 1);
   EXPECT_EQ(TimeZone::of_machine(), TimeZone());
   ::setenv("TZ", "CET-1CEST", 1);

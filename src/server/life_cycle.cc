@@ -363,6 +363,7 @@ io::Task<void> show_stats(Service& service, Exchange& x) {
   stats.policy = context.policy_name();
   stats.memory_budget = context.memory_budget();
   stats.reserved_memory = context.reserved_memory();
+  stats.pools = context.pools();
   stats.memory_pressure = context.has_memory_pressure();
   co_await x.json(200, api::stats_json(stats));
 }

@@ -37,6 +37,24 @@ class Families {
 
 double as_double(Bytes bytes) { return static_cast<double>(bytes.count()); }
 
+// What there is by pool, on a machine with devices.
+void add_pools(Families& families, const std::vector<PoolView>& pools, const std::vector<ModelView>& models) {
+  for (const PoolView& pool : pools) {
+    families.gauge("minerva_pool_budget_bytes", "What all models together may take of the pool.",
+                   as_double(pool.budget), {{"pool", pool.id}});
+  }
+  for (const PoolView& pool : pools) {
+    families.gauge("minerva_pool_reserved_bytes", "What resident, loading and stopping models hold of the pool.",
+                   as_double(pool.reserved), {{"pool", pool.id}});
+  }
+  for (const ModelView& model : models) {
+    for (std::size_t pool = 0; pool < pools.size(); ++pool) {
+      families.gauge("minerva_model_pool_bytes", "Reserved for the model in the pool.",
+                     as_double(model.by_pool.of(pool)), {{"model", model.id}, {"pool", pools[pool].id}});
+    }
+  }
+}
+
 }  // namespace
 
 std::string metrics_text(const Service& service) {
@@ -122,6 +140,7 @@ std::string metrics_text(const Service& service) {
                      {{"status", std::to_string(status)}});
   }
   const std::vector<ModelView> models = context.models(now);
+  if (const auto pools = context.pools(); pools.size() > 1) add_pools(families, pools, models);
   for (const ModelView& model : models) {
     families.gauge("minerva_model_memory_bytes", "Reserved for the model.", as_double(model.memory),
                    {{"model", model.id}});

@@ -1,3 +1,4 @@
+// Long because the way of one request is one state machine, whose steps share the state of a Relay.
 #include "server/proxy.h"
 
 #include <fmt/format.h>

@@ -29,6 +29,7 @@ ContextOptions context_options(const Config& config, Bytes images) {
   ContextOptions options;
   options.max_models = config.max_models;
   options.memory_budget = resolve_budget(config.memory_budget, io::read_machine_memory());
+  options.devices = config.devices;
   options.parking = parking_limits(config, options.memory_budget, images);
   options.prediction = config.prediction;
   options.max_queue_per_model = config.max_queue_per_model;

@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import itertools
 import json
+import ssl
 import threading
 import urllib.parse
 
@@ -28,7 +29,7 @@ def git_blob(data):
 class Hub:
     """`repos`: "org/repo" -> {path: bytes}. Files *.gguf are in LFS; other files are in git."""
 
-    def __init__(self, repos, commit=COMMIT, token=None, gated=(), page=1000):
+    def __init__(self, repos, commit=COMMIT, token=None, gated=(), page=1000, certificate=None):
         self.repos = repos
         self.commit = commit
         self.token = token  # required by every request
@@ -42,20 +43,26 @@ class Hub:
         self.numbers = itertools.count()
         self.stalled = threading.Event()  # set when a fault "stall" is reached
         self.release = threading.Event()  # ends stalls
+        self.scheme = "https" if certificate else "http"
         self.servers = []
         for name in ("hub", "cdn"):
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self, "name": name}))
             server.daemon_threads = True
+            if certificate:  # and its key: files
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*certificate)
+                # The handshake is the connection's own thread's, at its first read: a bad one must not end accept().
+                server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
             self.servers.append(server)
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.servers[0].server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.servers[0].server_port}"
 
     @property
     def cdn(self):
-        return f"http://127.0.0.1:{self.servers[1].server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.servers[1].server_port}"
 
     def fault(self, path, *faults):
         self.faults.setdefault(path, []).extend(faults)
@@ -103,7 +110,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def handle(self):
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             super().handle()
 
     def do_HEAD(self):

@@ -462,6 +462,15 @@ LEAST = ["--no-warmup", "-fit", "off", "-c", "2048", "-np", "1", "-b", "256", "-
          "--ctx-checkpoints", "1", "--no-repack"]
 
 
+def make_certificate(folder, name="server"):
+    """A self-signed certificate for localhost, and its key."""
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "1",
+                    "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key
+
+
 def chat_body(model, text="Hello", **more):
     return {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, **more}
 

@@ -5,7 +5,7 @@ from harness import ROOT
 
 
 def test_every_metric_is_documented_and_every_documented_one_is_there(serve):
-    m = serve(config='[model."b"]\npath = "b.gguf"\n')
+    m = serve(config='[model."b"]\npath = "b.gguf"\n[device."gpu0"]\nmemory_budget = "1GiB"\n')
     m.use("a")
     m.load("b")
     text = m.get("/metrics").body.decode()

@@ -226,6 +226,23 @@ def test_redirects_are_bounded_and_judged(puller, hub):
     assert not hub.faults[FILE]
 
 
+def test_https_is_verified_and_never_left_for_plain_http(puller, hub, data, models, tmp_path):
+    certificate = harness.make_certificate(tmp_path)
+    with fake_hub.running({REPO: {FILE: data}}, certificate=certificate, token="hf_secret") as secure:
+        env = {"HF_ENDPOINT": secure.url, "HF_TOKEN": "hf_secret"}
+        error = failure(puller(env=env))
+        assert error["code"] == "forbidden" and "not trusted" in error["message"] and "SSL_CERT_FILE" in error["message"]
+        assert not secure.requests
+
+        m = puller(env=env | {"SSL_CERT_FILE": str(certificate[0])})
+        secure.fault(FILE, ("redirect", f"{hub.cdn}/files/x.gguf"))
+        error = failure(m)
+        assert error["code"] == "forbidden" and "from HTTPS to plain HTTP" in error["message"]
+        assert not hub.requests  # no byte went there, the token least of all
+        arrived(m, secure, data, pull(m))
+        assert not secure.sent_tokens("cdn")
+
+
 def test_refusals_say_what_to_do(puller, hub):
     m = puller()
     hub.gated.add(REPO)

@@ -89,6 +89,23 @@ def test_limits_apply_at_once_and_restarts_are_named(serve):
     assert m.chat("a").status == 200
 
 
+def test_a_device_is_a_pool_that_is_shown_by_its_name(serve):
+    m = serve(config='[device.gpu0]\nmemory_budget = "6GiB"\n')
+    m.load("a")
+    pools = m.stats()["pools"]
+    assert [(pool["id"], pool["memory_mb"] > 0) for pool in pools] == [("host", True), ("gpu0", False)]
+    assert pools[1]["memory_budget_mb"] == 6144
+    assert m.view("a")["pools_mb"] == {"host": m.view("a")["memory_mb"], "gpu0": 0}
+    reload(m, '[device.gpu0]\nmemory_budget = "7GiB"\n[device.gpu1]\nmemory_budget = "1GiB"\n',
+           'config reloaded: changed device."gpu0", device."gpu1"')
+    assert [pool["memory_budget_mb"] for pool in m.stats()["pools"][1:]] == [7168, 1024]
+    text = m.get("/metrics").body.decode()
+    assert 'minerva_pool_budget_bytes{pool="gpu1"} 1073741824' in text
+    # A device that is gone stays a pool until the next start.
+    reload(m, "max_models = 2\n", 'device."gpu0" has changed: that needs a restart')
+    assert [pool["id"] for pool in m.stats()["pools"]] == ["host", "gpu0", "gpu1"]
+
+
 def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(serve):
     m = serve(config=entry("a", 512))
     m.load("a")

@@ -10,18 +10,9 @@ import pytest
 import harness
 
 
-def make_certificate(folder, name="server"):
-    """A self-signed certificate for localhost, and its key."""
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "1",
-                    "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key
-
-
 @pytest.fixture
 def certificate(tmp_path):
-    return make_certificate(tmp_path)
+    return harness.make_certificate(tmp_path)
 
 
 def with_tls(certificate, more=""):
@@ -127,7 +118,7 @@ def test_the_command_line(serve, certificate, tmp_path):
 
 
 def test_files_that_cannot_serve(tmp_path, certificate):
-    other = make_certificate(tmp_path, "other")
+    other = harness.make_certificate(tmp_path, "other")
     text = tmp_path / "text"
     text.write_text("this is no certificate\n")
     cases = {(certificate[0], other[1]): "not the key of the certificate", (text, certificate[1]): "no certificate",

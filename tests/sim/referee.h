@@ -54,7 +54,7 @@ struct SimEngine {
 
   bool resident() const { return ready && !stopped && !dead; }
   bool serving() const { return resident() && parking == Parking::kNo; }
-  bool has_slot() const { return parking != Parking::kParked; }
+  bool active() const { return parking != Parking::kParked; }
   bool may_be_granted() const { return serving() && !killed; }
 };
 
@@ -135,30 +135,53 @@ class Referee {
     TimePoint last_death{};
   };
 
-  void note(const Event& event);
-  void note_added(const ModelAdded& event);
+  // ---- referee_events.cc ----
+  void note(const ModelAdded& event);
+  void note(const ModelRemoved& event);
+  void note(const LeaseRequested& event);
+  void note(const LoadRequested& event);
+  void note(const UnloadRequested& event);
+  void note(const ParkRequested& event);
+  void note(const PinRequested& event);
+  void note(const RequestCancelled& event);
+  void note(const LeaseReleased& event);
+  void note(const LeaseLost& event);
+  void note(const Inspected& event);
+  void note(const EngineReady& event);
+  void note(const EngineParked& event);
+  void note(const ParkRefused& event);
+  void note(const EngineWoken& event);
+  void note(const EngineExited& event);
+  void note(const EngineStalled& /*event*/) {}
+  void note(const FootprintMeasured& event);
+  void note(const PressureChanged& event);
+  void note(const OptionsChanged& event);
+  void note(const HistoryRestored& event);
+  void note(const ClearRequested& event);
+  void note(const DrainRequested& event);
+  void note(const TimerFired& /*event*/) {}
   void note_arrival(RequestId id, const ModelId& model);
   void note_ready(SimEngine& engine);
   void note_exit(EngineId id, SimEngine& engine);
-  void note_lost(const LeaseLost& event);
-  void note_options(const ContextOptions& options);
-  void note_restored(const HistoryRestored& event);
-  void note_cleared(const ClearRequested& event);
-  void end_lease(const LeaseReleased& event);
+  void note_parked(const EngineParked& event, SimEngine& engine);
+  void note_woken(const EngineWoken& event, SimEngine& engine);
+  Bytes cached_by_models() const;
+
+  // ---- referee.cc ----
   void open(RequestId id, SimRequest request);
   void close(RequestId id);
   // nullptr if the model is not resident.
   const SimEngine* resident(const ModelId& model) const;
-  void note_parked(const EngineParked& event, SimEngine& engine);
-  void note_woken(const EngineWoken& event, SimEngine& engine);
-  Bytes cached_by_models() const;
-  void check_pages() const;
   // Whether such a request is open. An empty `model` means any model.
   bool is_open(SimRequest::Kind kind, const ModelId& model, bool forced_only) const;
   bool is_wanted(const ModelId& model) const {
     return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
   }
 
+  // How many requests for the model are open, without those of the flooder.
+  std::size_t count_ahead(const ModelId& model) const;
+
+  // ---- referee_actions.cc ----
   void see(const Inspect& action);
   void see(const Spawn& action);
   void see(const Stop& action);
@@ -167,17 +190,21 @@ class Referee {
   void see(const DropPages& action);
   void see(const ReadAhead& action);
   void see(const Kill& action);
+  void check_stop_of_load(const Stop& action, const SimEngine& engine);
+  void check_shrinking(const SimEngine& engine);
+  void check_eviction_for(const ModelId& claimant, const SimEngine& engine);
+  void check_idle_stop(const Stop& action);
+  void check_pages() const;
   void check_guess(SimEngine& engine);
   void check_victim(const SimEngine& victim, const ModelId& newcomer) const;
-  void check_guesses();
   void check_limits(const SimEngine* with, const Footprint& more);
   void check_residency(const ModelId& model, const ModelId& newcomer);
   void check_switches(const SimEngine& victim, const ModelId& newcomer);
   bool pin_was_lifted(const ModelId& model, const ModelId& newcomer) const;
+
+  // ---- referee_answers.cc ----
   void see(const Grant& action);
   void check_slots(const SimRequest& request, const SimEngine& engine);
-  // How many requests for the model are open, without those of the flooder.
-  std::size_t count_ahead(const ModelId& model) const;
   void see(const Done& action);
   void see(const Reject& action);
   void see(const Abort& action);
@@ -190,7 +217,13 @@ class Referee {
   };
   std::optional<LoadTrial> try_load(const Event& event) const;
   void check_trial(const LoadTrial& trial, const std::vector<Action>& actions);
+
+  // ---- referee_state.cc ----
   void check_state(const Event& event);
+  void check_lookup(const LeaseRequested& event);
+  void check_engine(EngineId id, SimEngine& engine);
+  void check_pins();
+  void check_guesses();
   void check_configuration();
   void check_changes();
 

@@ -70,6 +70,7 @@ class ContextManager {
   std::string_view policy_name() const;
   Bytes memory_budget() const;                // of the host's memory
   Footprint budget() const;                   // of each pool
+  std::vector<PoolView> pools() const;        // the host's, then the devices', in the order of a Footprint
   Footprint reserved() const;                 // what all engines hold, in each pool
   Bytes reserved_memory() const;              // the same in the host's memory
   std::uint64_t estimated_memory_mb() const;  // the same, MiB, rounded

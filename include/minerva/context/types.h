@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -25,25 +26,25 @@ enum class PreloadStrategy {
   kScheduled,  // at set times, each by a LoadRequested; the core treats it as kLazy
 };
 
-// Where a model is in its life. A model holds no memory in kCold, kPreparing and kQuarantined. It is resident in kHot
-// and kParked, and in the states between these two.
+// The state of a model, as others see it. A model holds no memory in kCold, kPreparing and kQuarantined. It is resident
+// in kHot, in kParked, and in the states between these two.
 enum class Residency {
   kCold,         // no process
-  kPreparing,    // somebody wants it: it is being inspected, or waits for room
+  kPreparing,    // somebody wants the model: it is being inspected, or waits for room
   kLoading,      // the process is starting; memory is reserved
   kHot,          // can serve
-  kParking,      // its memory is being written to an image on disk; all of it still counts
-  kParked,       // its process lives, and the image has its conversations; what is left in memory counts
-  kWaking,       // it is being brought back; its memory is reserved again
-  kStopping,     // its engine is being ended; its memory still counts
-  kQuarantined,  // it failed lately: it is not tried again before the backoff ends (its breaker is open)
+  kParking,      // the engine writes its memory to an image on disk; all of the memory is still reserved
+  kParked,       // the process lives, and the image has the conversations; what the process keeps in memory is reserved
+  kWaking,       // the engine reads its image; all of its memory is reserved again
+  kStopping,     // the engine is being ended; all of its memory is still reserved
+  kQuarantined,  // the model failed: it is not tried again before the backoff ends (its breaker is open)
 };
-// "cold", "preparing", "loading", "hot", "parking", "parked", "waking", "stopping", "quarantined": the `state` of every
-// answer.
+// "cold", "preparing", "loading", "hot", "parking", "parked", "waking", "stopping", "quarantined": the `state` in every
+// answer of the API.
 std::string_view residency_name(Residency residency);
 
-// Whether a model that failed is tried again. Closed: as usual. Open: not before the backoff ends. Half open: one load
-// and then one request try it, and other requests wait until that request has succeeded.
+// Whether a model that failed may be loaded again. Closed: it may. Open: not before the backoff ends. Half open: one
+// load and then one request try the model, and other requests wait until that request has succeeded.
 enum class BreakerState { kClosed, kOpen, kHalfOpen };
 // "closed", "open", "half_open".
 std::string_view breaker_state_name(BreakerState state);
@@ -51,25 +52,25 @@ std::string_view breaker_state_name(BreakerState state);
 // How an inference request found its model.
 enum class CacheOutcome {
   kHit,     // hot
-  kParked,  // resident, but it had to be woken: counts as a hit
+  kParked,  // resident, but the model had to be woken: counts as a hit
   kMiss,    // not resident
 };
 
 // How a lease ended.
 enum class LeaseEnd {
-  kCompleted,  // the engine answered, even with an error: earlier failures of the model are forgiven
-  kFailed,     // the answer broke off, or there was none
+  kCompleted,  // the engine answered, even if the answer is an error: earlier failures of the model count no more
+  kFailed,     // the answer broke off, or did not begin
   kCancelled,  // the client went away
 };
 
-// What parked models may hold.
+// The limits for parked models.
 struct ParkingLimits {
   bool enabled = true;               // false: engines are stopped instead of parked
-  Bytes memory = Bytes(UINT64_MAX);  // of all their residues together, within the budget
+  Bytes memory = Bytes(UINT64_MAX);  // of all residues together, within the budget
   Bytes images = Bytes(UINT64_MAX);  // of all images together on disk, those of hot models included
 };
 
-// Which of the requests that wait for room comes first: see ContextOptions::head_start.
+// The priority of a request among those that wait for room: see ContextOptions::head_start.
 enum class Priority { kLow, kNormal, kHigh };
 // "low", "normal", "high".
 std::string_view priority_name(Priority priority);
@@ -83,19 +84,23 @@ struct Caller {
   bool operator==(const Caller&) const = default;
 };
 
-// What is done for models that are likely to be asked for next, while nobody waits and nothing else is going on.
+// What the core does for models that are likely to be asked for next. It does so only while no request waits and no
+// model moves.
 struct PredictionOptions {
-  bool preload = false;     // loads or wakes them, where that takes no room from another model
-  bool read_ahead = false;  // reads the files of those that are not loaded into the page cache
+  bool preload = false;     // load or wake these models, where that takes no room from another model
+  bool read_ahead = false;  // read the files of those that are not loaded into the page cache
 };
 
 // ---- configuration ------------------------------------------------------------------------------------------------
 
 // A device with memory of its own.
 struct Device {
-  std::string name;
+  std::string id;  // not kHostPool
   Bytes memory_budget;
+  bool operator==(const Device&) const = default;
 };
+// What the pool of the host's memory is called.
+inline constexpr std::string_view kHostPool = "host";
 
 struct ContextOptions {
   std::size_t max_models = 0;               // 0: bounded by memory only
@@ -106,14 +111,15 @@ struct ContextOptions {
   std::size_t max_queue_per_model = 128;             // waiting requests
   std::size_t max_queue = 1024;                      // waiting requests in all
   Duration load_timeout = std::chrono::minutes(10);  // from Spawn to EngineReady
-  // For this long a hot, busy model is not drained for another one, unless a waiting request would pass its deadline.
+  // A busy model does not drain for another one before it has been hot for this long, unless a waiting request would
+  // otherwise pass its deadline.
   Duration min_residency = std::chrono::seconds(2);
   // Models that wait for room take turns in the order of their oldest requests. A request of high priority counts as if
   // it had come earlier by this time, one of low priority as if it had come later. So no request is overtaken for ever.
   Duration head_start = std::chrono::seconds(10);
   // How many switches there may be in any one second. In a switch, models leave for another model. 0: any number.
   std::size_t max_switches_per_second = 0;
-  Duration quarantine_first = std::chrono::seconds(1);  // doubled with each failure in a row
+  Duration quarantine_first = std::chrono::seconds(1);  // the first backoff; doubled with each failure in a row
   Duration quarantine_max = std::chrono::seconds(60);
   std::size_t kept_decisions = 1000;
   std::uint64_t jitter_seed = 0;  // of the backoffs, each of which is up to a quarter shorter
@@ -121,21 +127,21 @@ struct ContextOptions {
 
 // ---- events -------------------------------------------------------------------------------------------------------
 
-// The catalog knows `model`. Adding an id that is known updates it. A pin set by PinRequested stays, unless `pinned`
-// differs from what the last ModelAdded said.
+// The catalog has `model`. Adding an id that is known updates the model. A pin set by PinRequested stays, unless
+// `pinned` differs from what the last ModelAdded said.
 struct ModelAdded {
   ModelId model;
   bool pinned = false;
-  PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: a preload is wanted at once, without evicting anything
-  // The inspection or the running engine is of other settings or of another file. So the model is inspected again, and
-  // its engine, if it has one, is replaced once its leases have ended; new requests wait for the new engine. What is
-  // known of the old engine, its failures included, says nothing about the new one.
+  PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: the model is loaded at once, if no model has to leave
+  // The inspection or the running engine belongs to other settings or to another file. So the model is inspected again.
+  // Its engine, if there is one, is replaced once its leases have ended; new requests wait for the new engine. What was
+  // learned from the old engine, its failures included, no longer counts.
   bool outdated = false;
   // After being idle for `ttl` the model is parked, or stopped if it cannot be parked; after `unload_ttl` it is
   // stopped. 0: never. A pinned model stays.
   Duration ttl{};
   Duration unload_ttl{};
-  // How many requests its engine answers at once. 0: any number.
+  // How many requests the model's engine answers at once. 0: any number.
   unsigned slots = 0;
 };
 // The catalog no longer has the model. Its waiting requests fail; a resident engine is stopped when its leases end.
@@ -147,9 +153,9 @@ struct ModelRemoved {
 struct LeaseRequested {
   RequestId request;
   ModelId model;
-  TimePoint deadline;  // waiting longer than this is answered with kNoCapacity
+  TimePoint deadline;  // a request that still waits at this time is rejected with kNoCapacity
   Caller caller{};
-  // The request only looks at an engine, which is no use of the model. It is granted or rejected at once: with
+  // The request only looks at an engine, which is no use of the model. The answer comes at once: Grant, or Reject with
   // kModelNotLoaded if the model would have to be loaded or woken, or is about to leave.
   bool looking = false;
   // How many of the engine's slots the request takes, all at once. 0: a visit, which generates nothing and takes no
@@ -164,7 +170,7 @@ struct LoadRequested {
   bool force = false;    // pinned and busy models may leave too; their leases are aborted
   TimePoint deadline;
 };
-// Who asked for a model to leave memory; the reasons that are shown name it.
+// Who asked for a model to leave memory; the reasons in answers and decisions name the asker.
 enum class Asker { kOperator, kSchedule, kKeepAlive };
 // Answered once, by Done or Reject. Waits until the model's leases have ended; at `deadline` it fails with kConflict.
 struct UnloadRequested {
@@ -199,8 +205,9 @@ struct LeaseReleased {
   RequestId request;
   LeaseEnd end = LeaseEnd::kCompleted;
 };
-// A granted lease lost its engine before its request got any part of an answer: it wants another, fresh engine.
-// Answered once, by Grant or Reject; by Reject if this was its second engine. Send it after EngineExited.
+// A granted lease lost its engine before its request got any part of an answer: the request wants another, fresh
+// engine. Answered once, by Grant or Reject; by Reject if this was the request's second engine. Send the event after
+// EngineExited.
 struct LeaseLost {
   RequestId request;
   TimePoint deadline;
@@ -213,13 +220,13 @@ struct Inspected {
   std::uint64_t ticket;  // the one of the Inspect action: a late answer is ignored
   Result<Footprint> footprint;
   std::optional<Footprint> residue = std::nullopt;
-  unsigned slots = 0;  // requests that the engine will answer at once, if that is not what ModelAdded said; 0: it is
+  unsigned slots = 0;  // how many requests the engine will answer at once; 0: as many as ModelAdded said
 };
 struct EngineReady {
   EngineId engine;
-  bool can_park = false;  // otherwise it is stopped instead
+  bool can_park = false;  // false: the engine is stopped where it would be parked
 };
-// The answer to Park: how much of the engine is left in memory, how large its image is, and how much of what a wake
+// The answer to Park: how much the engine still has in memory, how large its image is, and how much of what a wake
 // reads is in the page cache.
 struct EngineParked {
   EngineId engine;
@@ -227,8 +234,8 @@ struct EngineParked {
   Bytes image;
   Bytes cached{};
 };
-// The other answer to Park: the engine is as hot as before. The reason is kConflict if it was still at work.
-// `image_wanted`: if the image was too large, how large it would have been; otherwise 0.
+// The other answer to Park: the engine is hot as before. The reason is kConflict if the engine was still at work.
+// `image_wanted`: the size of the image if that was more than allowed; otherwise 0.
 struct ParkRefused {
   EngineId engine;
   Error reason;
@@ -244,20 +251,20 @@ struct EngineWoken {
   Bytes displaced{};
   Bytes page_cache{};
 };
-// How much the engine holds at most while it is hot, as measured. It replaces the prediction.
+// The measured footprint of the engine: the most that it holds while it is hot. It replaces the prediction.
 struct FootprintMeasured {
   EngineId engine;
   Footprint footprint;
 };
-// Memory outside of the budget is short, or is short no more. `short_by` has to be given back. The event is sent again
-// while the shortage lasts. Each time the core gives something back, the cheapest first: pages of parked models'
-// weights, then the memory of idle models by parking them, then parked models. Meanwhile nothing is loaded, and a
-// request that needs a load is shed.
+// Memory outside of the budget is short, or is short no more. The models have to give `short_by` back. The event is
+// sent again while the shortage lasts. Each time the core gives something back, the cheapest first: pages of the
+// weights of parked models; then memory of idle models, which are parked; then parked models, which are stopped. While
+// memory is short no model is loaded, and a request that needs a load is shed.
 struct PressureChanged {
   bool under_pressure = false;
   Bytes short_by{};
 };
-// The engine's process has been reaped: only now is its memory free. Waiting requests are told `reason`.
+// The engine's process has been reaped: only now is its memory free. `reason` is the answer to waiting requests.
 struct EngineExited {
   EngineId engine;
   Error reason;
@@ -271,23 +278,24 @@ struct EngineStalled {
 
 // Continues where an earlier ContextManager ended: with its statistics and, for models that the catalog has now, with
 // the operators' pins, the measured times and the uses. `bring_back`: the models that were resident come back in the
-// background, one at a time and the most wanted first. Each comes as a preload that takes no other model's place and
-// yields to every request. Send the event once the catalog is known; it is ignored if a model is resident already.
+// background, one at a time, the most wanted first. Each comes as a preload that takes no other model's place and
+// yields to every request. Send the event once the catalog is known. The event is ignored if a model is resident.
 struct HistoryRestored {
   History history;
   bool bring_back = true;
 };
-// An operator wants some of what is known to be forgotten.
+// An operator wants the core to forget some of what it knows.
 struct ClearRequested {
   bool stats = false;    // the cache's counters
-  bool history = false;  // which models were used, and how long loads and wakes took
-  bool images = false;   // stops parked models that are idle, since an image ends with its engine
+  bool history = false;  // the uses of the models, and the times that loads and wakes took
+  bool images = false;   // stops parked models that are idle, since an image goes with its engine
 };
 // The configuration was read again. Requests that wait keep their deadlines and their turns; the backoffs' seed stays.
 struct OptionsChanged {
   ContextOptions options;
 };
-// Takes no new work: waiting requests are rejected, leases may go on until `deadline`, then every engine is stopped.
+// The core takes no new work: waiting requests are rejected, leases may go on until `deadline`, then every engine is
+// stopped.
 struct DrainRequested {
   TimePoint deadline;
 };
@@ -302,7 +310,7 @@ using Event =
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
-// Find out how much memory `model` will take, without disturbing anything. Answered by Inspected.
+// Find out how much memory `model` will take. No other model may suffer from that. Answered by Inspected.
 struct Inspect {
   ModelId model;
   std::uint64_t ticket;
@@ -313,14 +321,14 @@ struct Spawn {
   ModelId model;
   Footprint footprint;
 };
-// End an engine that holds no lease any more. Always answered by EngineExited. `victim_of`: the model for which it
-// makes room; empty if there is none.
+// End an engine that holds no lease any more. Always answered by EngineExited. `victim_of`: the model for which the
+// engine makes room; empty if there is none.
 struct Stop {
   EngineId engine;
   ModelId model;
   std::string reason;  // in words
   ModelId victim_of;
-  bool evicted = false;  // it leaves to make room, even within the limits: counts as an eviction
+  bool evicted = false;  // the model makes room for another one, or brings memory within the limits: an eviction
 };
 // Write an idle engine's memory to its image, which may take `max_image` at most. Answered by EngineParked, ParkRefused
 // or EngineExited. `victim_of`, `evicted`: as in Stop.
@@ -337,20 +345,20 @@ struct Wake {
   EngineId engine;
   ModelId model;
 };
-// Drop `bytes` of the page cache that a parked engine's weights and image take, from the end of the weights on. There
-// is no answer.
+// Drop `bytes` of the page cache that a parked engine's weights and image take, from the end of the weights on. Not
+// answered.
 struct DropPages {
   EngineId engine;
   ModelId model;
   Bytes bytes;  // UINT64_MAX: all
 };
 // `model` will be loaded once there is room for it, so its file may be read ahead meanwhile. `likely`: the load is only
-// likely, so nothing else should suffer from the reading.
+// likely, so the reading must not slow anything else down. Not answered.
 struct ReadAhead {
   ModelId model;
   bool likely = false;
 };
-// End an engine at once, whatever it does. Its leases are released or lost afterwards. Always answered by EngineExited.
+// End an engine at once, whatever it does. Its leases are released or lost after that. Always answered by EngineExited.
 struct Kill {
   EngineId engine;
   ModelId model;
@@ -367,16 +375,16 @@ struct Grant {
 struct Done {
   RequestId request;
   ModelId model;
-  bool changed = true;             // false: it was so already ("already loaded", "not loaded")
+  bool changed = true;             // false: the model was as wanted already ("already loaded", "not loaded")
   Duration took{};                 // from the call to its answer
   std::vector<ModelId> evicted{};  // to make room for this load
-  Bytes footprint{};               // the model's, 0 if it is not resident
+  Bytes footprint{};               // the model's; 0 if the model is not resident
 };
 struct Reject {
   RequestId request;
   Error error;
 };
-// A granted lease must end now (force). The caller still has to send LeaseReleased.
+// A granted lease must end now, as an operator used force. The caller still has to send LeaseReleased.
 struct Abort {
   RequestId request;
   Error error;
@@ -386,7 +394,7 @@ using Action = std::variant<Inspect, Spawn, Stop, Park, Wake, DropPages, ReadAhe
 
 // ---- views --------------------------------------------------------------------------------------------------------
 
-// How the inference requests ended: accepted = completed + failed + shed + cancelled + those still under way.
+// How the inference requests ended: accepted = completed + failed + shed + cancelled + those that wait or run.
 struct RequestCounts {
   std::uint64_t accepted = 0;   // each LeaseRequested
   std::uint64_t completed = 0;  // LeaseEnd::kCompleted
@@ -401,10 +409,10 @@ struct RequestCounts {
 // How preloads on a guess (PredictionOptions::preload) turned out.
 struct PredictionStats {
   std::uint64_t made = 0;    // how many models were loaded or woken
-  std::uint64_t used = 0;    // those that were asked for while they were resident or on their way
-  std::uint64_t wasted = 0;  // those that left before anybody asked for them
-  Duration saved{};          // how much waiting the used ones saved their first requests
-  Bytes wasted_bytes;        // of those that were not
+  std::uint64_t used = 0;    // how many of them were asked for while they were resident or on their way
+  std::uint64_t wasted = 0;  // how many of them left before anybody asked for them
+  Duration saved{};          // the waiting that used preloads saved their first requests
+  Bytes wasted_bytes;        // the memory of the wasted preloads
   bool paused = false;       // too few were used: guesses are only recorded, until preloads would pay again
 };
 
@@ -415,14 +423,21 @@ struct ResidencyChange {
   Residency to;
 };
 
+// One pool of memory: the host's, or a device's.
+struct PoolView {
+  std::string id;  // kHostPool, or the device's
+  Bytes budget;
+  Bytes reserved;  // what all engines hold of it
+};
+
 struct ModelView {
   ModelId id;
   Residency residency = Residency::kCold;
-  Bytes memory;       // reserved now in all pools together; 0 when it holds none
-  Footprint by_pool;  // the same
+  Bytes memory;       // reserved now, in all pools together
+  Footprint by_pool;  // the same, in each pool
   std::size_t leases = 0;
   unsigned slots = 0;              // of its engine; 0: any number
-  unsigned slots_taken = 0;        // by those leases; may be more than there are, see ContextManager
+  unsigned slots_taken = 0;        // by these leases; may be more than there are, if answers are quick
   std::size_t waiting = 0;         // inference requests in its queue
   std::uint64_t access_count = 0;  // since it became resident
   std::optional<Duration> since_last_use;
@@ -431,19 +446,19 @@ struct ModelView {
   std::optional<Error> last_failure;
   BreakerState breaker = BreakerState::kClosed;
   std::optional<Duration> tried_again_in;      // while the breaker is open
-  std::optional<Duration> expected_load_time;  // as its loads took so far
+  std::optional<Duration> expected_load_time;  // by its loads so far
   std::optional<EngineId> engine;
-  bool can_park = false;  // its engine, if it has one
+  bool can_park = false;  // of its engine, if it has one
   Bytes image;            // on disk
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 };
 
-// How well the times of a LoadPlan are known.
+// Where the times of a LoadPlan come from.
 enum class Confidence {
-  kUnknown,   // no model was loaded yet
-  kGuessed,   // from the loads of other models
-  kMeasured,  // from the last loads or wakes of the same models
+  kUnknown,   // nowhere: no model was loaded yet
+  kGuessed,   // the loads of other models
+  kMeasured,  // the last loads or wakes of the same models
 };
 // "unknown", "guessed", "measured".
 std::string_view confidence_name(Confidence confidence);
@@ -454,7 +469,7 @@ struct LoadPlan {
   std::vector<ModelId> evict;  // in this order
   Bytes footprint;
   Bytes free;                                  // of the budget, before
-  std::string reason;                          // in words: why (not)
+  std::string reason;                          // in words: why the load is possible, or not
   std::optional<Duration> expected_load_time;  // 0 if it is loaded
   Duration cost{};                             // until all of `evict` could serve again, one after the other
   Confidence confidence = Confidence::kUnknown;

@@ -150,7 +150,8 @@ DOWNLOADS = {"object": "list", "data": [
      "created": "2026-11-29T13:00:00Z"}]}
 CHOICES = {"object": "list", "repo": "org/large-GGUF", "license": "apache-2.0", "gated": False,
            "chosen": "org/large-GGUF:Q4_K_M", "why": "It is the largest that fits this machine's budget.",
-           "data": [{"model": f"org/large-GGUF:{quant}", "size_bytes": size, "expected_memory_mb": size >> 20, "fit": fit, "files": []}
+           "data": [{"model": f"org/large-GGUF:{quant}", "size_bytes": size, "expected_memory_mb": size >> 20, "fit": fit, "files": [],
+                     "companions": [{"kind": "mtp", "file": "mtp-large.gguf", "size_bytes": 300 << 20}]}
                     for quant, size, fit in (("Q8_0", 8 << 30, "does not fit"), ("Q6_K", 6 << 30, "fits smaller"), ("Q4_K_M", 4 << 30, "fits"))]}
 
 
@@ -350,7 +351,8 @@ def test_requests_and_their_end(quiet, view):
 
 def test_getting_a_model(serve, models, view):
     data = models["a"].read_bytes()
-    with fake_hub.running({"org/tiny-GGUF": {"tiny-Q8_0.gguf": data, "README.md": b"# tiny"}}) as hub:
+    files = {"tiny-Q8_0.gguf": data, "mtp-tiny-Q8_0.gguf": models["b"].read_bytes(), "README.md": b"# tiny"}
+    with fake_hub.running({"org/tiny-GGUF": files}) as hub:
         m = serve("--api-key", KEY, "--admin-key", "the-admins", models={}, env={"HF_ENDPOINT": hub.url})
         v = view(m)
         v.sign_in(KEY)
@@ -384,10 +386,13 @@ def test_getting_a_model(serve, models, view):
         expect(job).to_contain_text(" of 3 MiB")
         v.button("Cancel the download of org/tiny-GGUF:Q8_0").first.click()
         expect(job).to_contain_text("cancelled; what came of it is not kept")
+        assert hub.count("hub", "GET", "mtp-tiny") == 0  # nobody asked for it
+        v.page.get_by_label("With its file for predicting several tokens (MTP)").check()
         v.button("Get org/tiny-GGUF:Q8_0").click()
         expect(job.filter(has_text="done: ask for org/tiny-GGUF:Q8_0")).to_be_visible()
         v.go("models")
         expect(v.row("org/tiny-GGUF:Q8_0")).to_contain_text("not in memory")
+        assert hub.count("hub", "GET", "mtp-tiny") == 1
 
 
 def test_what_the_server_does_not_have_is_said(quiet, view):
@@ -513,6 +518,7 @@ def test_many_models_and_decisions_are_few_elements(quiet, view):
             wanted = f'[aria-rowindex="{rows}"]' if share == 1 else "[aria-rowindex]"
             expect(box.locator(wanted).last).to_be_visible()
             assert v.page.evaluate("document.getElementsByTagName('*').length") < 1500
+
 
 def test_a_real_request_is_seen_and_ended(serve, models, slow_model, view):
     m = serve("--max-models", 1, models={"alpha": models["a"], "slow": slow_model})
