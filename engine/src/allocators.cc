@@ -15,6 +15,7 @@
 #include "large_blocks.h"
 #include "main_loop.h"
 
+using minerva::engine::BlocksForThisThread;
 using minerva::engine::BlockUse;
 using minerva::engine::map_large_block;
 using minerva::engine::unmap_large_block;
@@ -59,8 +60,8 @@ void __wrap_ggml_backend_buffer_set_usage(ggml_backend_buffer_t buffer, ggml_bac
 }
 
 void * operator new(std::size_t size) {
-    void * const block = size >= kLarge && minerva::engine::on_main_thread() ? map_large_block(size, BlockUse::kState)
-                                                                             : std::malloc(size == 0 ? 1 : size);
+    const bool block_wanted = size >= kLarge && (minerva::engine::on_main_thread() || BlocksForThisThread::wanted());
+    void * const block = block_wanted ? map_large_block(size, BlockUse::kState) : std::malloc(size == 0 ? 1 : size);
     if (block == nullptr) {
         throw std::bad_alloc();
     }

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "protocol/agent.h"
+#include "protocol/conversations.h"
 
 namespace minerva::engine {
 namespace {
@@ -44,6 +45,8 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         command.kind = Kind::kWake;
     } else if (word == protocol::kMeasure) {
         command.kind = Kind::kMeasure;
+    } else if (word == protocol::kSave) {
+        command.kind = Kind::kSave;
     } else {
         return std::nullopt;
     }

@@ -1,4 +1,4 @@
-// What the daemon says to an engine, a line each: protocol/agent.h has the grammar. Pure.
+// What the daemon says to an engine, a line each: protocol/agent.h and conversations.h have the grammar. Pure.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace minerva::engine {
 
 struct DaemonCommand {
-    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure };
+    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure, kSave };
     Kind kind;
     std::uint64_t id = 0;      // of all commands but "sharers"
     std::uint64_t number = 0;  // of all commands but "wake"

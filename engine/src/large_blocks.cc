@@ -56,7 +56,13 @@ std::size_t page_bytes() {
     return result;
 }
 
+thread_local bool blocks_wanted = false;
+
 }  // namespace
+
+BlocksForThisThread::BlocksForThisThread() { blocks_wanted = true; }
+BlocksForThisThread::~BlocksForThisThread() { blocks_wanted = false; }
+bool BlocksForThisThread::wanted() { return blocks_wanted; }
 
 LargeBlocks::LargeBlocks() : lock_(registry().mutex) {
     blocks_.reserve(registry().blocks.size());

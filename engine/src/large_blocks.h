@@ -48,4 +48,15 @@ bool unmap_large_block(void * address);
 // Sets the use of the block that contains this address. False, without effect, if there is none.
 bool set_large_block_use(void * inside, BlockUse use);
 
+// While this exists, this thread's large allocations by operator new are blocks, as the inference thread's always are:
+// for what becomes the inference thread's.
+class BlocksForThisThread {
+  public:
+    BlocksForThisThread();
+    BlocksForThisThread(const BlocksForThisThread &) = delete;
+    BlocksForThisThread & operator=(const BlocksForThisThread &) = delete;
+    ~BlocksForThisThread();
+    static bool wanted();
+};
+
 }  // namespace minerva::engine

@@ -11,8 +11,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <deque>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -22,18 +27,31 @@
 
 #include "daemon_command.h"
 #include "footprint.h"
+#include "keeper.h"
 #include "protocol/agent.h"
+#include "protocol/conversations.h"
 #include "thread_share.h"
 
 namespace minerva::engine {
 namespace {
 
 constexpr size_t kMaxLine = 256;
+constexpr size_t kMaxFiles = 16;
+
+int daemon_socket = -1;
+std::mutex & say_mutex = *new std::mutex;        // so that lines of several threads stay whole
+std::deque<int> & files = *new std::deque<int>;  // that the daemon has sent, in the order of its requests
 
 void say(int output, const nlohmann::ordered_json & json) {
     const std::string line = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-    // An error is ignored here: poll() notices when the daemon is gone.
-    send(output, line.data(), line.size(), MSG_NOSIGNAL);
+    const std::lock_guard<std::mutex> lock(say_mutex);
+    for (std::string_view rest = line; !rest.empty();) {
+        const ssize_t n = send(output, rest.data(), rest.size(), MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR) {
+            return;  // poll() notices when the daemon is gone
+        }
+        rest.remove_prefix(static_cast<size_t>(std::max<ssize_t>(n, 0)));
+    }
 }
 
 bool is_socket(int fd) {
@@ -85,6 +103,44 @@ void answer_footprint(int output, std::uint64_t id, std::uint64_t conversations)
     say(output, {{protocol::kId, id}, {protocol::kMeasured, std::move(measured)}});
 }
 
+bool has_more_to_read(int input) {
+    pollfd end = {input, POLLIN, 0};
+    return poll(&end, 1, 0) > 0;
+}
+
+void save(int output, const DaemonCommand & command, const Parking & parking) {
+    const int file = files.empty() ? -1 : files.front();
+    SaveReport report;
+    if (file < 0) {
+        report.refused = "no file came";
+    } else {
+        files.pop_front();
+        if (parking.parked()) {
+            // What it has was saved before, or will be after the wake.
+        } else if (keeps_conversations()) {
+            report =
+                save_conversation(file, std::chrono::milliseconds(std::min<std::uint64_t>(command.number, INT_MAX)),
+                                  [output] { return has_more_to_read(output); });
+        } else {
+            report.why_not = "no folder was given";
+        }
+        close(file);
+    }
+    nlohmann::ordered_json saved = nlohmann::ordered_json::object();
+    if (!report.name.empty()) {
+        saved = {{protocol::kTenant, report.tenant}, {protocol::kName, report.name}, {protocol::kBytes, report.bytes}};
+    }
+    nlohmann::ordered_json json = {
+        {protocol::kId, command.id}, {protocol::kSaved, std::move(saved)}, {protocol::kMore, report.more}};
+    if (!report.refused.empty()) {
+        json[protocol::kRefused] = report.refused;
+    }
+    if (!report.why_not.empty()) {
+        json[protocol::kWhyNot] = report.why_not;
+    }
+    say(output, json);
+}
+
 // `parking`: nullptr where the engine cannot answer.
 void obey(std::string_view line, int output, Parking * parking) {
     const std::optional<DaemonCommand> command = parse_daemon_command(line);
@@ -98,15 +154,39 @@ void obey(std::string_view line, int output, Parking * parking) {
         return;
     } else if (command->kind == Kind::kMeasure) {
         answer_footprint(output, command->id, command->number);
+    } else if (command->kind == Kind::kSave) {
+        save(output, *command, *parking);
     } else {
         answer(output, command->id, carry_out(*command, *parking));
     }
 }
 
+// read(), and takes the descriptors that come with it.
+ssize_t receive(int input, char * buffer, size_t bytes) {
+    iovec part = {buffer, bytes};
+    alignas(cmsghdr) char control[CMSG_SPACE(kMaxFiles * sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t n = recvmsg(input, &message, MSG_CMSG_CLOEXEC);
+    for (cmsghdr * c = n < 0 ? nullptr : CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+            for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
+                int file = -1;
+                memcpy(&file, CMSG_DATA(c) + i * sizeof file, sizeof file);
+                files.push_back(file);
+            }
+        }
+    }
+    return n;
+}
+
 // Reads what stdin has now. false: its other end is closed.
 bool read_lines(int input, std::string & partial, Parking * parking) {
     char buffer[512];
-    const ssize_t n = read(input, buffer, sizeof buffer);
+    const ssize_t n = parking == nullptr ? read(input, buffer, sizeof buffer) : receive(input, buffer, sizeof buffer);
     if (n < 0) {
         return errno == EINTR || errno == EAGAIN;
     }
@@ -176,12 +256,19 @@ void hold_lifeline(std::unique_ptr<Parking> parking) {
     signal(SIGXFSZ, SIG_IGN);
     const int input = take_stdin();
     if (is_socket(input)) {
+        daemon_socket = input;
         say_what_it_can(input, *parking);
     } else {
         parking = nullptr;
     }
     // Both exist as long as the process.
     std::thread([input, signals, parking = parking.release()] { watch(input, signals, parking); }).detach();
+}
+
+void tell_daemon(const nlohmann::ordered_json & json) {
+    if (daemon_socket >= 0) {
+        say(daemon_socket, json);
+    }
 }
 
 }  // namespace minerva::engine

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 
 #include "parking.h"
 
@@ -19,5 +20,7 @@ namespace minerva::engine {
 // Effect: this process ends with its parent, and when the other end of its stdin is closed (a pipe, or a socket for
 // answers).
 void hold_lifeline(std::unique_ptr<Parking> parking);
+// Sends the daemon a line that answers no request. Any thread. No effect if stdin is a pipe.
+void tell_daemon(const nlohmann::ordered_json & json);
 
 }  // namespace minerva::engine

@@ -9,10 +9,12 @@
 
 #include "build-info.h"
 #include "inspect.h"
+#include "keeper.h"
 #include "lifeline.h"
 #include "list_options.h"
 #include "parking.h"
 #include "protocol/child.h"
+#include "protocol/conversations.h"
 #include "sandbox.h"
 #include "sandbox_check.h"
 
@@ -70,6 +72,9 @@ int main(int argc, char ** argv) {
     minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);
     if (parking) {
         minerva::engine::hold_lifeline(std::move(parking));
+        if (const char * const folder = std::getenv(minerva::protocol::kConversationsVariable)) {
+            minerva::engine::keep_conversations(folder);
+        }
     }
     return llama_server(argc, argv);
 }

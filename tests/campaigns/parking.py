@@ -1,47 +1,58 @@
-"""Parking: over all architectures, and many times on one engine.
+"""Parking and kept conversations: over all architectures, and parking many times on one engine.
 
 What must hold: after a park and a wake an engine gives the same answers (tokens and log-probabilities) as an engine that
 never was parked. This holds for every architecture that can generate, with repacked and with mapped weights, with a
-quantized KV cache, with pages kept and with pages dropped. And after thousands of cycles on one engine there is no growth
+quantized KV cache, with pages kept and with pages dropped. It also holds where the
+engine is parked, ended in order or killed after each turn, in an order drawn by the model's name, and its conversations
+come back from files. And after thousands of cycles on one engine there is no growth
 of memory, descriptors or image.
 
 Environment: PARKING_ARCHITECTURES (all; or "dozen", or names), PARKING_CYCLES (10000).
 """
 import http.client
 import os
+import random
+import tempfile
 
 import common
 from common import expect, figure, generate, mib
 
 import architectures
-from bare_engine import BareEngine, Died, prompt, talk
+from bare_engine import BareEngine, Conversations, Died, prompt, talk
 from harness import wait_until
 
 CYCLES = common.number_from_environment("PARKING_CYCLES", 10_000)
 CHOSEN = os.environ.get("PARKING_ARCHITECTURES", "all")
 TURNS = 4
-# The name, the engine's flags, and how it is parked and woken.
-VARIANTS = [
-    ("repacked, pages kept", [], False),
-    ("mapped, pages dropped", ["--no-repack"], True),
-    ("quantized KV cache", ["-ctk", "q8_0", "-ctv", "q8_0"], False),
-]
+TOKENS = 64  # of the first turn
+# Longer than the rings of the models' windows, which have 512 cells at most. The models say that they know 256 tokens.
+LONG = 700
 
 
-def conversation(engine, between=lambda turn: None):
-    return talk(engine, TURNS, between=between, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
+class NotKept(Exception):
+    """The engine says that it keeps no conversations of this model."""
 
 
-def never_parked(file, flags):
+def first(tokens):
+    return lambda slot: prompt(slot, tokens, first=3, kinds=97)
+
+
+def flags_for(file, flags, tokens):
+    architecture = file.stem.rsplit("-", 1)[0]
+    more = ["--override-kv", f"{architecture}.context_length=int:4096"] if tokens > TOKENS else []
+    return [*flags, *more]
+
+
+def never_parked(file, flags, tokens):
     """The engine's answers; None if it cannot generate with these flags."""
     try:
         with BareEngine(file, *flags, image_folder=None, context=4096) as engine:
-            return conversation(engine)
+            return talk(engine, TURNS, first=first(tokens))
     except (AssertionError, KeyError, Died, http.client.HTTPException, OSError):
         return None
 
 
-def parked_each_turn(file, flags, drop):
+def parked_each_turn(file, flags, tokens, drop):
     """The engine's answers, and the bytes of its image."""
     image = 0
     with BareEngine(file, *flags, context=4096) as engine:
@@ -51,7 +62,49 @@ def parked_each_turn(file, flags, drop):
             expect(parked["parked"], f"not parked: {parked}")
             image = parked["image_bytes"]
             expect(not engine.wake()["parked"], "not woken")
-        return conversation(engine, between), image
+        return talk(engine, TURNS, between=between, first=first(tokens)), image
+
+
+def ended_each_turn(file, flags, tokens):
+    """The answers of engines that go on from each other's files, and the bytes of the files."""
+    chance = random.Random(file.stem)
+    with tempfile.TemporaryDirectory(prefix="mv-kept-", dir="/tmp") as folder:
+        kept = Conversations(folder)
+        said, text, engine = [], first(tokens)(0), None
+        try:
+            for turn in range(TURNS):
+                if engine is None:
+                    engine = BareEngine(file, *flags, context=4096, conversations=kept)
+                said.append(engine.complete(text, slot=0))
+                text = text + said[-1][0] + [5 + turn, 7]
+                answer = engine.save_once()
+                if "why_not" in answer:
+                    raise NotKept(answer["why_not"])
+                while answer["more"]:
+                    answer = engine.save_once()
+                if chance.randrange(3) == 0:
+                    expect(engine.park()["parked"] and not engine.wake()["parked"], "not parked and woken")
+                    continue
+                if chance.randrange(2) == 0:
+                    engine.control.shutdown(1)
+                    engine.end()
+                engine.close()
+                engine = None
+        finally:
+            if engine is not None:
+                engine.close()
+        return said, kept.bytes()
+
+
+# The name, the engine's flags, the tokens of the first turn, and what happens between turns.
+VARIANTS = [
+    ("repacked, pages kept", [], TOKENS, lambda *what: parked_each_turn(*what, drop=False)),
+    ("mapped, pages dropped", ["--no-repack"], TOKENS, lambda *what: parked_each_turn(*what, drop=True)),
+    ("quantized KV cache", ["-ctk", "q8_0", "-ctv", "q8_0"], TOKENS, lambda *what: parked_each_turn(*what, drop=False)),
+    ("engines that end, repacked", [], LONG, ended_each_turn),
+    ("engines that end, mapped", ["--no-repack"], TOKENS, ended_each_turn),
+    ("engines that end, quantized KV cache", ["-ctk", "q8_0", "-ctv", "q8_0"], LONG, ended_each_turn),
+]
 
 
 def over_architectures():
@@ -59,19 +112,23 @@ def over_architectures():
     files = architectures.models(names)
     expect(names is None or len(files) >= len(names), f"of {names} there are only {sorted(files)}")
     wrong = []
-    for variant, flags, drop in VARIANTS:
-        same, cannot, without_image, monotonous = 0, [], 0, []
+    for variant, variant_flags, tokens, run in VARIANTS:
+        same, cannot, without_bytes, monotonous, not_kept = 0, [], 0, [], []
         for name, file in files.items():
-            expected = never_parked(file, flags)
+            flags = flags_for(file, variant_flags, tokens)
+            expected = never_parked(file, flags, tokens)
             if expected is None:
                 cannot.append(name)
                 continue
             try:
-                answers, image = parked_each_turn(file, flags, drop)
+                answers, stored = run(file, flags, tokens)
+            except NotKept as why:
+                not_kept.append(f"{name}: {why}")
+                continue
             except (AssertionError, Died, http.client.HTTPException, OSError) as error:
                 wrong.append(f"{name} ({variant}): {error!r:.500}")
                 continue
-            without_image += image == 0
+            without_bytes += stored == 0
             if len({chance for _, chances, _ in expected for _, chance, _ in chances}) < TURNS:
                 monotonous.append(name)
             if answers == expected:
@@ -79,7 +136,8 @@ def over_architectures():
             else:
                 wrong.append(f"{name} ({variant}): another answer")
         figure(f"{variant}: models that answer the same", f"{same} of {len(files) - len(cannot)}")
-        figure(f"{variant}: models without anything in their image", without_image)
+        figure(f"{variant}: models whose conversations are not kept", f"{len(not_kept)} ({', '.join(not_kept)})")
+        figure(f"{variant}: models of which nothing was stored", without_bytes)
         figure(f"{variant}: models that always say the same", f"{len(monotonous)} ({', '.join(monotonous)})")
         figure(f"{variant}: models that cannot generate so", f"{len(cannot)} ({', '.join(cannot)})")
     expect(not wrong, "; ".join(wrong))

@@ -19,11 +19,38 @@ class Died(Exception):
     """The engine ended instead of answering."""
 
 
+class Conversations:
+    """The daemon's part of kept conversations (engine/protocol/conversations.h): gives names to files that an engine
+    has written."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def file(self):
+        return os.open(self.folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+
+    def name(self, file, saved):
+        tenant = self.folder / saved["tenant"]
+        tenant.mkdir(exist_ok=True)
+        try:
+            # With a descriptor Python follows the link in /proc, and otherwise it does not.
+            os.link(f"/proc/self/fd/{file}", tenant / saved["name"], src_dir_fd=file, follow_symlinks=True)
+        except FileExistsError:
+            pass
+
+    def files(self):
+        return sorted(self.folder.glob("*/*"), key=lambda path: path.stat().st_mtime_ns)
+
+    def bytes(self):
+        return sum(path.stat().st_size for path in self.files())
+
+
 class BareEngine:
-    """`image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
+    """`conversations`: a Conversations, or None if nothing is kept. `image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
     park."""
 
-    def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required"):
+    def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required",
+                 conversations=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.sockets = self.folder / "sockets"
         self.sockets.mkdir()
@@ -33,6 +60,11 @@ class BareEngine:
         self.path = str(self.sockets / "engine.sock")
         environment = {"PATH": os.environ["PATH"], "LLAMA_SERVER_ROUTER_PORT": "1", "MINERVA_SANDBOX": sandbox,
                        "MINERVA_SANDBOX_PATHS": f"read {pathlib.Path(model).resolve()}\nsockets {self.sockets}\n"}
+        self.conversations = conversations
+        self.told = []  # lines of the engine that answer no request
+        if conversations is not None:
+            environment["MINERVA_CONVERSATIONS"] = str(conversations.folder)
+            environment["MINERVA_SANDBOX_PATHS"] += f"read {conversations.folder}\n"
         if self.images is not None:
             environment["MINERVA_IMAGE_FOLDER"] = str(self.images)
         if stdin == "socket":
@@ -92,10 +124,14 @@ class BareEngine:
             self.control.write(data)
 
     def answer(self):
-        line = self.answers.readline()
-        if not line:
-            raise Died(self.log())
-        return json.loads(line)
+        while True:
+            line = self.answers.readline()
+            if not line:
+                raise Died(self.log())
+            answer = json.loads(line)
+            if not {"restored", "unusable"} & answer.keys():
+                return answer
+            self.told.append(answer)
 
     def ask(self, word, *numbers):
         """A request with an id of its own; its answer."""
@@ -124,6 +160,30 @@ class BareEngine:
     def wake(self):
         return self.ask("wake")
 
+    def save_once(self, rest=0):
+        """Saves one segment, if there is one. Returns the engine's answer."""
+        self.asked += 1
+        file = self.conversations.file()
+        try:
+            socket.send_fds(self.control, [f"save {self.asked} {rest}\n".encode()], [file])
+            answer = self.answer()
+            assert answer.pop("id") == self.asked, answer
+            if answer["saved"]:
+                self.conversations.name(file, answer["saved"])
+        finally:
+            os.close(file)
+        return answer
+
+    def save(self, rest=0):
+        """Saves all that rests. Returns the bytes that were written."""
+        written = 0
+        while True:
+            answer = self.save_once(rest)
+            assert not {"refused", "why_not"} & answer.keys(), answer
+            written += answer["saved"].get("bytes", 0)
+            if not answer["more"]:
+                return written
+
     def measure(self, conversations=0):
         """The most that the engine may hold, in bytes. `conversations`: the most that those outside of slots may
         take."""
@@ -131,16 +191,22 @@ class BareEngine:
 
     # ---- requests ----
 
-    def open(self, path, body):
+    def open(self, path, body, tenant=None):
         connection = UnixConnection(self.path, PATIENCE)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        if tenant is not None:
+            headers["X-Minerva-Tenant"] = tenant
+        connection.request("POST", path, json.dumps(body), headers)
         return connection
 
-    def post(self, path, body):
-        connection = self.open(path, body)
+    restored = 0  # tokens, for the latest request
+
+    def post(self, path, body, tenant=None):
+        connection = self.open(path, body, tenant)
         try:
             answer = connection.getresponse()
             text = answer.read()
+            self.restored = int(answer.headers.get("x-minerva-restored", 0))
         finally:
             connection.close()
         assert answer.status == 200, text
@@ -151,13 +217,21 @@ class BareEngine:
         return {"prompt": prompt, "n_predict": count, "temperature": 0, "n_probs": 3, "cache_prompt": True,
                 "id_slot": slot, "ignore_eos": True, "return_tokens": True}
 
-    def complete(self, prompt, count=12, slot=-1):
+    def complete(self, prompt, count=12, slot=-1, tenant=None, **more):
         """Returns (the new tokens, [(token, its log-probability, those of the next likely ones)], tokens prefilled)."""
-        answer = self.post("/completion", self.completion(prompt, count, slot))
+        answer = self.post("/completion", {**self.completion(prompt, count, slot), **more}, tenant)
         # There are none if the answer is only a part of a character.
         chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
                    for p in answer.get("completion_probabilities", [])]
         return answer["tokens"], chances, answer["timings"]["prompt_n"]
+
+    def busy(self, slot):
+        """Whether the slot is at work."""
+        connection = UnixConnection(self.path, PATIENCE)
+        connection.request("GET", "/slots")
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer[slot]["is_processing"]
 
     # ---- what the kernel says ----
 

@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!command) return 0;
   const bool says_number = command->kind != engine::DaemonCommand::Kind::kWake;
   check(says_number || command->number == 0, "a number nobody said");
-  const char* const words[] = {"sharers", "park", "drop", "wake", "measure"};
+  const char* const words[] = {"sharers", "park", "drop", "wake", "measure", "save"};
   std::string again = words[static_cast<int>(command->kind)];
   if (command->kind != engine::DaemonCommand::Kind::kSharers) again += " " + std::to_string(command->id);
   if (says_number) again += " " + std::to_string(command->number);

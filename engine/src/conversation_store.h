@@ -1,0 +1,63 @@
+// What is common to saving and restoring conversations: which files there are, and holding the main loop.
+//
+// Threading: any thread but the main one.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "main_loop.h"
+#include "segment_file.h"
+#include "segment_tree.h"
+
+namespace minerva::engine {
+
+inline constexpr std::size_t kPiece = 8 * kChunk;
+
+// The main loop, held between two batches as long as this exists, if it could be.
+class Held {
+  public:
+    explicit Held(std::chrono::milliseconds patience) : held_(hold_between_batches(patience)) {}
+    Held(const Held &) = delete;
+    Held & operator=(const Held &) = delete;
+    ~Held() {
+        if (held_) {
+            release_main_loop();
+        }
+    }
+    explicit operator bool() const { return held_; }
+
+  private:
+    bool held_;
+};
+
+struct Store {
+    int folder = -1;
+    SegmentTree tree;
+    std::shared_future<void> listed;
+    // of files, by the latest restores
+    std::atomic<double> bytes_per_microsecond{500};
+};
+// Set once, by keep_conversations(), and never destroyed. nullptr: nothing is kept.
+extern Store * store;
+
+// What an engine must have in common with the one that wrote a file. The folder says more, but the daemon chose it.
+// Requires: the model is loaded.
+std::uint64_t shape();
+
+// Forgets a file, and has the daemon remove it.
+void remove_unusable(const std::string & tenant, const protocol::SegmentName & name, const std::string & why);
+
+// How much of a resting conversation files have.
+struct Known {
+    SegmentTree::Match match;
+    bool all = false;
+};
+Known known(const std::string & tenant, const std::vector<std::int32_t> & tokens);
+
+}  // namespace minerva::engine

@@ -1,0 +1,217 @@
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "conversation_store.h"
+#include "keeper.h"
+#include "sequence_state.h"
+
+namespace minerva::engine {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kMostSegment = std::uint64_t{32} << 20;
+// Tokens of a conversation that may go on soon; fewer are read again as quickly.
+constexpr std::uint32_t kFewestSaved = 16;
+// If no more tokens than these were read again since they were saved, they are saved again. Their last bits may differ,
+// and so do those of the answers.
+constexpr std::size_t kMostSavedAgain = 256;
+// How long a save waits for a batch to end.
+constexpr milliseconds kSavePatience(2000);
+
+struct Work {
+    RestingSlot slot;
+    std::vector<SegmentTree::Segment> path;
+    SegmentHeader header;
+    std::optional<Rows> rows;
+    std::string blobs;
+};
+
+bool on_path(const std::vector<SegmentTree::Segment> & path, std::uint32_t tokens) {
+    return std::any_of(path.begin(), path.end(), [tokens](const SegmentTree::Segment & segment) {
+        return std::binary_search(segment.checkpoints.begin(), segment.checkpoints.end(), tokens);
+    });
+}
+
+// The state that is not kept by token, newest checkpoints first, as far as there is room.
+void add_blobs(const KeptMemory & memory, Work & work) {
+    SegmentHeader & header = work.header;
+    for (std::size_t part = 0; part < memory.parts(); ++part) {
+        const std::string bytes = read_part(memory, part, work.slot.id);
+        header.blobs.push_back({static_cast<std::uint32_t>(part), header.name.to, 0, 0, bytes.size(), 0});
+        work.blobs += bytes;
+    }
+    if (memory.parts() == 0) {
+        return;
+    }
+    for (auto it = work.slot.checkpoints->rbegin(); it != work.slot.checkpoints->rend(); ++it) {
+        const auto tokens = static_cast<std::uint32_t>(it->n_tokens);
+        if (it->data_tgt.empty() || !it->data_dft.empty() || !it->data_spec.empty() || tokens > header.name.to) {
+            continue;
+        }
+        const bool elsewhere = tokens <= header.name.from && on_path(work.path, tokens);
+        if (!elsewhere && work.blobs.size() + it->data_tgt.size() > kMostSegment) {
+            continue;
+        }
+        header.blobs.push_back({kCheckpoint, tokens, it->pos_min, it->pos_max, elsewhere ? 0 : it->data_tgt.size(),
+                                elsewhere ? std::uint64_t{1} : 0});
+        if (!elsewhere) {
+            work.blobs.append(reinterpret_cast<const char *>(it->data_tgt.data()), it->data_tgt.size());
+        }
+    }
+}
+
+// As if files had only so many tokens of it.
+void go_back(Known & found, std::uint32_t tokens) {
+    found.match.tokens = tokens;
+    while (!found.match.path.empty() && found.match.path.back().name.from >= tokens) {
+        found.match.path.pop_back();
+    }
+}
+
+// Looks for something to save. Requires: the main loop is held.
+std::optional<Work> find_work(milliseconds rest, const KeptMemory & memory, SaveReport & report) {
+    std::optional<Work> best;
+    std::size_t most = 0;
+    for (RestingSlot & slot : resting_slots(rest)) {
+        Known found = known(slot.tenant, slot.tokens);
+        if (slot.unchanged < found.match.tokens && found.match.tokens - slot.unchanged <= kMostSavedAgain &&
+            found.match.tokens < slot.tokens.size()) {
+            go_back(found, static_cast<std::uint32_t>(slot.unchanged));
+        }
+        const std::size_t unsaved = slot.tokens.size() - found.match.tokens;
+        // Without tokens of its own a segment is worth something only for what is not kept by token.
+        const std::size_t worth = unsaved == 0 && !found.all && memory.parts() != 0 ? kFewestSaved : unsaved;
+        if (worth < (rest.count() == 0 ? 1 : kFewestSaved)) {
+            continue;
+        }
+        report.more = best.has_value();
+        if (worth > most) {
+            most = worth;
+            best = Work{std::move(slot), std::move(found.match.path), {}, std::nullopt, {}};
+            best->header.name.from = found.match.tokens;
+        }
+    }
+    return best;
+}
+
+// False: the slot's memory does not have what its tokens say.
+bool describe(const KeptMemory & memory, Work & work, SaveReport & report) {
+    SegmentHeader & header = work.header;
+    protocol::SegmentName & name = header.name;
+    const auto count = static_cast<std::uint32_t>(work.slot.tokens.size());
+    name.to = count;
+    if (!memory.rows.empty()) {
+        work.rows = Rows::find(memory.rows, work.slot.id, count);
+        if (!work.rows) {
+            return false;
+        }
+        std::uint64_t bytes = work.rows->cell_bytes() + sizeof(std::int32_t);
+        for (const Strip & strip : work.rows->strips()) {
+            bytes += strip.width * strip.lines;
+        }
+        const std::uint64_t most = std::max<std::uint64_t>(kMostSegment / bytes, kFewestSaved);
+        if (count - name.from > most) {
+            name.to = name.from + static_cast<std::uint32_t>(most);
+            report.more = true;
+        }
+        header.cell_bytes = work.rows->cell_bytes();
+        header.cells = work.rows->cells(name.from, name.to);
+        header.strips = work.rows->strips();
+    }
+    while (!work.path.empty() && work.path.back().tokens.empty()) {
+        work.path.pop_back();
+    }
+    name.parent = work.path.empty() ? protocol::SegmentId{} : work.path.back().name.id;
+    header.shape = shape();
+    header.complete = name.to == count ? 1 : 0;
+    header.tokens.assign(work.slot.tokens.begin() + name.from, work.slot.tokens.begin() + name.to);
+    if (header.complete == 1) {
+        add_blobs(memory, work);
+    }
+    name.id = segment_id(name, header.complete == 1, header.tokens);
+    return true;
+}
+
+// False: the slot has something else now, or something else is to be done; or errno says why the file is not written.
+bool write(const Work & work, SegmentWriter & writer, const std::function<bool()> & interrupted, SaveReport & report) {
+    const protocol::SegmentName & name = work.header.name;
+    const std::uint64_t strips = work.header.strip_bytes();
+    const std::uint64_t total = work.header.payload_bytes();
+    std::vector<char> piece(std::min<std::uint64_t>(kPiece, total));
+    for (std::uint64_t at = 0; at < total; at += piece.size()) {
+        const std::size_t bytes = std::min<std::uint64_t>(piece.size(), total - at);
+        std::size_t rows = 0;
+        if (at < strips) {
+            if (interrupted()) {
+                return false;
+            }
+            const Held held(kSavePatience);
+            if (!held || !slot_has(work.slot.id, work.slot.tenant, work.slot.tokens, name.to)) {
+                return false;
+            }
+            rows = std::min<std::uint64_t>(bytes, strips - at);
+            work.rows->read(name.from, name.to, at, piece.data(), rows);
+        }
+        std::memcpy(piece.data() + rows, work.blobs.data() + (at + rows - strips), bytes - rows);
+        if (!writer.append(piece.data(), bytes)) {
+            report.refused = std::strerror(errno);
+            return false;
+        }
+    }
+    if (!writer.finish()) {
+        report.refused = std::strerror(errno);
+        return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+SaveReport save_conversation(int file, milliseconds rest, const std::function<bool()> & interrupted) {
+    SaveReport report;
+    store->listed.wait();
+    if (slots_context() == nullptr) {
+        return report;
+    }
+    std::optional<Work> work;
+    {
+        const Held held(kSavePatience);
+        if (!held) {
+            report.more = true;
+            return report;
+        }
+        const std::optional<KeptMemory> memory = kept_memory(slots_context());
+        report.why_not = memory ? why_nothing_is_kept() : "its memory is of a kind that is not kept";
+        if (!report.why_not.empty()) {
+            return report;
+        }
+        work = find_work(rest, *memory, report);
+        if (work && !describe(*memory, *work, report)) {
+            note_not_kept(work->slot.id);
+            report.more = true;  // others may be
+            return report;
+        }
+    }
+    if (!work) {
+        return report;
+    }
+    SegmentWriter writer(file, work->header);
+    if (!write(*work, writer, interrupted, report)) {
+        report.more = report.refused.empty();
+        return report;
+    }
+    if (const Held held(kSavePatience); held) {
+        note_saved(work->slot.id, work->header.name.to);
+    }
+    store->tree.add(work->slot.tenant, summary(writer.header(), writer.file_bytes()));
+    report.tenant = work->slot.tenant;
+    report.name = to_text(work->header.name);
+    report.bytes = writer.file_bytes();
+    return report;
+}
+
+}  // namespace minerva::engine

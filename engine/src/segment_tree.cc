@@ -1,0 +1,114 @@
+#include "segment_tree.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace minerva::engine {
+namespace {
+
+using Segment = SegmentTree::Segment;
+
+struct Candidate {
+    std::vector<const Segment *> path;
+    std::uint32_t tokens = 0;
+    bool better_than(const Candidate & other) const {
+        if (tokens != other.tokens) {
+            return tokens > other.tokens;
+        }
+        if (path.empty() || other.path.empty()) {
+            return path.size() > other.path.size();
+        }
+        const auto ends = [](const Candidate & c) {
+            return c.path.back()->complete && c.tokens == c.path.back()->name.to;
+        };
+        return ends(*this) != ends(other) ? ends(*this) : path.back()->name.to < other.path.back()->name.to;
+    }
+};
+
+std::uint32_t same(const Segment & segment, const std::vector<std::int32_t> & prompt) {
+    const std::size_t from = segment.name.from;
+    const std::size_t most = std::min(segment.tokens.size(), prompt.size() > from ? prompt.size() - from : 0);
+    std::size_t n = 0;
+    while (n < most && segment.tokens[n] == prompt[from + n]) {
+        ++n;
+    }
+    return static_cast<std::uint32_t>(n);
+}
+
+}  // namespace
+
+void SegmentTree::add(const std::string & tenant, Segment segment) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Children & children = tenants_[tenant];
+    const auto [first, last] = children.equal_range(segment.name.parent);
+    for (auto it = first; it != last; ++it) {
+        if (it->second.name.id == segment.name.id) {
+            return;
+        }
+    }
+    children.emplace(segment.name.parent, std::move(segment));
+}
+
+void SegmentTree::remove(const std::string & tenant, protocol::SegmentId id) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Children & children = tenants_[tenant];
+    for (auto it = children.begin(); it != children.end();) {
+        it = it->second.name.id == id ? children.erase(it) : std::next(it);
+    }
+}
+
+SegmentTree::Match SegmentTree::find(const std::string & tenant, const std::vector<std::int32_t> & prompt) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = tenants_.find(tenant);
+    if (found == tenants_.end()) {
+        return {};
+    }
+    // A walk over all ways along which tokens agree. A child lies behind its parent, so that no way is endless: a child
+    // without tokens of its own has nothing behind it.
+    Candidate best;
+    std::vector<Candidate> open = {{}};
+    while (!open.empty()) {
+        const Candidate at = std::move(open.back());
+        open.pop_back();
+        if (at.better_than(best)) {
+            best = at;
+        }
+        const protocol::SegmentId id = at.path.empty() ? protocol::SegmentId{} : at.path.back()->name.id;
+        const auto [first, last] = found->second.equal_range(id);
+        for (auto it = first; it != last; ++it) {
+            const Segment & child = it->second;
+            const std::uint32_t begin = at.path.empty() ? 0 : at.path.back()->name.from;
+            const std::uint32_t n = same(child, prompt);
+            if (child.name.from > at.tokens || child.name.from < begin || (n == 0 && !child.tokens.empty()) ||
+                (child.name.from == begin && !at.path.empty())) {
+                continue;
+            }
+            Candidate next = {at.path, child.name.from + n};
+            next.path.push_back(&child);
+            open.push_back(std::move(next));
+        }
+    }
+    Match match;
+    match.tokens = best.tokens;
+    for (const Segment * const segment : best.path) {
+        match.path.push_back(*segment);
+    }
+    return match;
+}
+
+SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes) {
+    SegmentTree::Segment segment;
+    segment.name = header.name;
+    segment.complete = header.complete != 0;
+    segment.tokens = header.tokens;
+    segment.bytes = file_bytes;
+    for (const Blob & blob : header.blobs) {
+        if (blob.part == kCheckpoint) {
+            segment.checkpoints.push_back(blob.tokens);
+        }
+    }
+    std::sort(segment.checkpoints.begin(), segment.checkpoints.end());
+    return segment;
+}
+
+}  // namespace minerva::engine

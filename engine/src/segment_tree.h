@@ -1,0 +1,50 @@
+// What segments of conversations there are, as trees of tokens, one for each tenant: finds the longest beginning of a
+// prompt that files have.
+//
+// Threading: any; a lock inside.
+// Ownership: plain values; the files are not its concern. What it knows of a file may be wrong by the time that
+// somebody opens the file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "protocol/conversations.h"
+#include "segment_file.h"
+
+namespace minerva::engine {
+
+class SegmentTree {
+  public:
+    // What is known of one file.
+    struct Segment {
+        protocol::SegmentName name;
+        bool complete = false;
+        std::vector<std::int32_t> tokens;
+        std::vector<std::uint32_t> checkpoints;  // where the conversation can go on too, in ascending order
+        std::uint64_t bytes = 0;
+    };
+    // A way from a root to a segment, and how many of the prompt's tokens are the same along it.
+    struct Match {
+        std::vector<Segment> path;
+        std::uint32_t tokens = 0;
+    };
+
+    void add(const std::string & tenant, Segment segment);
+    void remove(const std::string & tenant, protocol::SegmentId id);
+    // The longest match. Of equally long ones, the one that ends in a complete segment, and then the shorter one.
+    Match find(const std::string & tenant, const std::vector<std::int32_t> & prompt) const;
+
+  private:
+    using Children = std::multimap<protocol::SegmentId, Segment>;  // by the id of the parent
+
+    mutable std::mutex mutex_;
+    std::map<std::string, Children> tenants_;
+};
+
+SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes);
+
+}  // namespace minerva::engine
