@@ -116,8 +116,8 @@ void ContextManager::Impl::look(const LeaseRequested& event, Model& m) {
   if (state_.has_too_many_leases(m)) return reject_lease(event.request, too_many_leases(m));
   // The engine stays as long as the look holds it; nothing else is noted.
   m.leases.emplace(event.request, false);
-  state_.leases.emplace(event.request,
-                        Lease{m.id, *m.engine, state_.now, CacheOutcome::kHit, /*retried=*/false, /*looking=*/true});
+  state_.leases.emplace(event.request, GrantedLease{m.id, *m.engine, state_.now, CacheOutcome::kHit, /*retried=*/false,
+                                                    /*looking=*/true});
   refresh_evictable(m);
   actions_.emplace_back(Grant{event.request, m.id, *m.engine, CacheOutcome::kHit, Duration::zero()});
 }
@@ -221,7 +221,7 @@ void ContextManager::Impl::on(const RequestCancelled& event) {
 void ContextManager::Impl::on(const LeaseReleased& event) {
   const auto it = state_.leases.find(event.request);
   if (it == state_.leases.end()) return;
-  const Lease lease = it->second;
+  const GrantedLease lease = it->second;
   state_.leases.erase(it);
   ++(event.end == LeaseEnd::kCompleted ? counts_.completed
      : event.end == LeaseEnd::kFailed  ? counts_.failed
@@ -247,7 +247,7 @@ void ContextManager::Impl::on(const LeaseReleased& event) {
 void ContextManager::Impl::on(const LeaseLost& event) {
   const auto it = state_.leases.find(event.request);
   if (it == state_.leases.end()) return;
-  const Lease lease = it->second;
+  const GrantedLease lease = it->second;
   const bool alive = state_.engines.contains(lease.engine);
   if (alive) on(LeaseReleased{event.request, LeaseEnd::kFailed});
   if (alive) return reject(event.request, {ErrorCode::kEngineCrashed, "the engine broke off the answer"});

@@ -115,7 +115,7 @@ class ContextManager::Impl {
 
   // ---- slots.cc ----
   void grant(Model& m, RequestId id);
-  void give_back_slots(Model& m, const Lease& lease);
+  void give_back_slots(Model& m, const GrantedLease& lease);
   Error too_many_slots(const Model& m, unsigned slots) const;
   // Grants what can be granted to those who wait for a hot model. True if any call was answered.
   bool serve(Model& m, bool just_loaded);

@@ -77,14 +77,14 @@ void ContextManager::Impl::grant(Model& m, RequestId id) {
   m.slots_taken += waiter.slots;
   if (waiter.slots > 0) m.caller_turns.begin(waiter.caller, estimate, waiter.slots);
   if (m.collects == id) m.collects.reset();
-  state_.leases.emplace(id, Lease{m.id, *m.engine, state_.now, waiter.outcome, waiter.retried, /*looking=*/false,
-                                  waiter.caller, waiter.slots, estimate});
+  state_.leases.emplace(id, GrantedLease{m.id, *m.engine, state_.now, waiter.outcome, waiter.retried, /*looking=*/false,
+                                         waiter.caller, waiter.slots, estimate});
   state_.cache.use(m.id, state_.now);
   refresh_evictable(m);
   actions_.emplace_back(Grant{id, m.id, *m.engine, waiter.outcome, state_.now - waiter.arrived});
 }
 
-void ContextManager::Impl::give_back_slots(Model& m, const Lease& lease) {
+void ContextManager::Impl::give_back_slots(Model& m, const GrantedLease& lease) {
   if (lease.slots == 0 || planted_bug(PlantedBug::kSlotsKept)) return;
   m.slots_taken -= lease.slots;
   const std::size_t waiting = state_.queue.lines(m.id).by_caller.size();

@@ -22,7 +22,7 @@
 namespace minerva {
 
 // A request that was granted and has not ended.
-struct Lease {
+struct GrantedLease {
   ModelId model;
   EngineId engine;
   TimePoint granted;
@@ -43,7 +43,7 @@ struct State {
   RequestQueue queue;
   std::map<ModelId, Model> models;
   std::map<EngineId, ModelId> engines;  // those alive
-  std::unordered_map<RequestId, Lease> leases;
+  std::unordered_map<RequestId, GrantedLease> leases;
   std::size_t removed_models = 0;            // in `models`, but no longer in the catalog
   std::deque<ModelId> coming_back;           // those that are to, or were; the first one may be under way
   std::optional<Duration> load_time_of_any;  // moving average
