@@ -76,7 +76,6 @@ FoundOnDisk find_segments(const std::string& root, io::Files& files) {
       if (protocol::is_tenant(name)) find_in(root, {folder, name}, found.segments);
       if (is_temporary(name) && is_own_file(inside, status)) files.unlink(inside);
     }
-    ::rmdir(path.c_str());
   }
   found.free = free_on_disk(root);
   return found;

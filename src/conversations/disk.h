@@ -19,8 +19,9 @@ struct FoundOnDisk {
   Bytes free;  // on the file system
 };
 
-// Finds the segments below `root`. Removes the temporaries of an earlier process, and folders that are empty. Names of
-// another form, links, and files of other users are left alone.
+// Finds the segments below `root`. Removes the temporaries of an earlier process, and the folders of tenants that are
+// empty; a model's folder may just have been made. Names of another form, links, and files of other users are left
+// alone.
 FoundOnDisk find_segments(const std::string& root, io::Files& files);
 
 // The free space on the file system of `folder`, or of its nearest parent that exists.

@@ -133,13 +133,14 @@ void Store::look_at_disk() {
 void Store::enforce() {
   if (!settings_) {
     timer_.cancel();
+    budget_ = Bytes();
     ++clears_;
     return remove(table_.take_if([](const Place&) { return true; }));
   }
   const SegmentTable::Segments of_others =
       table_.take_if([this](const Place& place) { return !settings_->tenants.contains(place.tenant); });
   remove(of_others);
-  remove(table_.take_unused_since(wall_now() - settings_->max_age));
+  remove(table_.take_unused_since(wall_now() - std::chrono::duration_cast<WallTime::duration>(settings_->max_age)));
   budget_ = settings_->budget(room_);
   if (table_.bytes() > budget_) {
     const auto cost = [this](const std::string& folder) {
