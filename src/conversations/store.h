@@ -31,7 +31,7 @@ class Store {
   struct Settings {
     // The most that all segments may take. `room`: what is free on the file system, and what the segments take now.
     std::function<Bytes(Bytes room)> budget;
-    Duration max_age{};   // since the last use
+    Duration max_age{};             // since the last use
     std::set<std::string> tenants;  // that there are; the segments of others are removed
   };
   // Counts since the start.
