@@ -11,7 +11,7 @@ set_target_properties(minerva_embedding PROPERTIES EXPORT_NAME minerva)
 target_link_libraries(minerva_embedding INTERFACE minerva_host)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/minerva")
-install(TARGETS minerva_embedding minerva_options minerva_base minerva_schedule minerva_cache minerva_context minerva_io minerva_engine
+install(TARGETS minerva_embedding minerva_options minerva_base minerva_schedule minerva_cache minerva_context minerva_io minerva_conversations minerva_engine
                 minerva_catalog minerva_host
         EXPORT minervaTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY include/minerva DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")

@@ -25,8 +25,10 @@
 // be saved, or if something came between ("more" is true then). `more`: the daemon may ask again at once. "refused"
 // says why the file could not be written, "why_not" why this engine will never save.
 // The engine's other lines, which have no id:
-//   {"restored":{"tenant":"...","name":"...","tokens":N,"bytes":N,"microseconds":N}}
-//                      A request goes on after `tokens` tokens of the segment `name` and of its parents
+//   {"restored":{"tenant":"...","name":"...","tokens":N,"bytes":N,"microseconds":N,
+//                "instead_of_microseconds":N}}
+//                      A request goes on after `tokens` tokens of the segment `name` and of its parents. Reading them
+//                      would have taken `instead_of`, by what the engine has measured; 0 or absent: not known
 //   {"unusable":{"tenant":"...","name":"...","why":"..."}}
 //                      The file must be removed
 // Requests over HTTP name their tenant in the header kTenantHeader. The daemon removes such a header of a client's.
@@ -60,6 +62,7 @@ inline constexpr const char * kName = "name";
 inline constexpr const char * kBytes = "bytes";
 inline constexpr const char * kTokens = "tokens";
 inline constexpr const char * kMicroseconds = "microseconds";
+inline constexpr const char * kInsteadOfMicroseconds = "instead_of_microseconds";
 inline constexpr const char * kWhy = "why";
 
 struct SegmentId {

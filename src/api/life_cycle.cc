@@ -113,6 +113,7 @@ std::string cleared_text(const ClearAnswer& answer) {
   if (answer.stats) parts.emplace_back("statistics");
   if (answer.history) parts.emplace_back("history");
   if (answer.images) parts.emplace_back("images");
+  if (answer.conversations) parts.emplace_back("conversations");
   if (answer.metadata) parts.emplace_back("metadata");
   const std::string stopped =
       answer.stopped.empty() ? "" : fmt::format("; stopped {}", fmt::join(answer.stopped, ", "));

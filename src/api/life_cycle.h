@@ -69,6 +69,7 @@ struct ClearAnswer {
   bool stats = false;
   bool history = false;
   bool images = false;
+  bool conversations = false;
   bool metadata = false;
   std::vector<ModelId> stopped = {};  // models that were stopped so that their images go
 };

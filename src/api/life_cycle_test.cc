@@ -68,9 +68,15 @@ TEST(LifeCycle, Answers) {
 
 TEST(LifeCycle, WhatWasCleared) {
   EXPECT_EQ(clear_json({.stats = true}), R"({"success":true,"message":"cleared: statistics","stopped":[]})");
-  EXPECT_EQ(clear_json({.stats = true, .history = true, .images = true, .metadata = true, .stopped = {"a", "b"}}),
-            R"({"success":true,"message":"cleared: statistics, history, images, metadata; stopped a, b",)"
-            R"("stopped":["a","b"]})");
+  EXPECT_EQ(
+      clear_json({.stats = true,
+                  .history = true,
+                  .images = true,
+                  .conversations = true,
+                  .metadata = true,
+                  .stopped = {"a", "b"}}),
+      R"({"success":true,"message":"cleared: statistics, history, images, conversations, metadata; stopped a, b",)"
+      R"("stopped":["a","b"]})");
 }
 
 TEST(Stats, AreExactAndLeaveColdModelsOut) {

@@ -17,6 +17,7 @@ struct CacheFlags {
   bool stats = false;
   bool history = false;
   bool images = false;
+  bool conversations = false;
   bool all = false;
 };
 
@@ -26,15 +27,19 @@ constexpr const char* kHistory =
     "without it";
 constexpr const char* kImages =
     "Parked models that nobody uses are stopped, and their images and conversations go with them";
+constexpr const char* kConversations = "What is kept of conversations on disk is removed, of all models and API keys";
 constexpr const char* kAll =
-    "All three; and every model is inspected and measured anew at its next load, as on the first day";
+    "All four; and every model is inspected and measured anew at its next load, as on the first day";
 
 // Says what can be cleared. A command without a flag clears nothing: nothing goes by accident, and nothing by half.
 void explain() {
   fmt::print(stderr, "minerva: say what to clear; nothing was. No running request is disturbed by any of them.\n");
-  for (const auto& [flag, meaning] :
-       {std::pair("--stats", kStats), {"--history", kHistory}, {"--images", kImages}, {"--all", kAll}}) {
-    fmt::print(stderr, "  {:<10} {}.\n", flag, meaning);
+  for (const auto& [flag, meaning] : {std::pair("--stats", kStats),
+                                      {"--history", kHistory},
+                                      {"--images", kImages},
+                                      {"--conversations", kConversations},
+                                      {"--all", kAll}}) {
+    fmt::print(stderr, "  {:<15} {}.\n", flag, meaning);
   }
 }
 
@@ -43,6 +48,7 @@ Result<void> clear(HttpClient& client, Session& session, const CacheFlags& flags
   if (flags.stats) parts.emplace_back("stats=true");
   if (flags.history) parts.emplace_back("history=true");
   if (flags.images) parts.emplace_back("images=true");
+  if (flags.conversations) parts.emplace_back("conversations=true");
   if (flags.all) parts.emplace_back("all=true");
   if (parts.empty()) {
     explain();
@@ -68,6 +74,7 @@ void add_cache(CLI::App& app, Session& session) {
   command->add_flag("--stats", flags->stats, kStats);
   command->add_flag("--history", flags->history, kHistory);
   command->add_flag("--images", flags->images, kImages);
+  command->add_flag("--conversations", flags->conversations, kConversations);
   command->add_flag("--all", flags->all, kAll);
 }
 

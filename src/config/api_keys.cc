@@ -151,6 +151,12 @@ std::optional<Caller> ApiKeys::find_user(UserId user) const {
   return Caller{user, own->priority};
 }
 
+std::set<UserId> ApiKeys::users() const {
+  std::set<UserId> users;
+  for (const Key& key : keys_) users.insert(user_of(key.hash));
+  return users;
+}
+
 std::string ApiKeys::name_of(UserId user) const {
   const auto own = std::find_if(keys_.rbegin(), keys_.rend(),
                                 [&](const Key& key) { return !key.name.empty() && user_of(key.hash) == user; });

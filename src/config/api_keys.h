@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ class ApiKeys {
   std::optional<Caller> find(std::string_view key) const;
   // The same for a user whose key was found before. Nothing if the key is no longer among these.
   std::optional<Caller> find_user(UserId user) const;
+  // The holders of all keys, each once.
+  std::set<UserId> users() const;
   // The name of that user's key; empty: the key has no name, or is none of these.
   std::string name_of(UserId user) const;
 

@@ -412,6 +412,8 @@ std::string tell_config(const Config& config) {
 
 std::string trace_folder(const Config& config) { return config.state_dir + "/trace"; }
 
+std::string conversations_folder(const Config& config) { return config.state_dir + "/conversations"; }
+
 Bytes share_of(const BudgetSetting& setting, Bytes whole) {
   if (setting.bytes > Bytes(0)) return setting.bytes;
   if (setting.percent >= 100) return whole;  // also keeps the arithmetic below from overflowing

@@ -103,6 +103,11 @@ struct Config {
   BudgetSetting park_images{50, {}};  // a share is one of the free space on the folder's file system
   std::string park_folder;            // absolute; default: images in state_dir
 
+  // [conversations]
+  bool conversations = true;
+  BudgetSetting conversations_disk{10, {}};  // a share is one of what is free there, with what conversations take
+  Duration conversations_max_age = std::chrono::hours(30 * 24);
+
   // [restart]
   bool restore = true;
 
@@ -180,6 +185,8 @@ const std::vector<ConfigKey>& config_keys();
 
 // The folder where the server records which models are asked for.
 std::string trace_folder(const Config& config);
+// The folder for what models have computed from conversations.
+std::string conversations_folder(const Config& config);
 
 // The bytes that a setting means, as a share of `whole`.
 Bytes share_of(const BudgetSetting& setting, Bytes whole);

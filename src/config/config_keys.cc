@@ -37,14 +37,14 @@ ConfigRow count_row(std::string name, std::string flag, std::uint64_t least, std
 }
 
 template <typename At>
-ConfigRow duration_row(std::string name, Duration least, std::string meaning, At at) {
+ConfigRow duration_row(std::string name, Duration least, std::string meaning, At at, Duration most = kLongestWait) {
   ConfigRow row{std::move(name), "", "duration", TomlKind::kText, std::move(meaning), {}, {}};
   row.set = [=](Config& config, const Values& values, const std::string&) -> Result<void> {
     const auto duration = parse_duration(values.front());
     if (!duration) return fail(duration.error());
-    if (*duration < least || *duration > kLongestWait) {
+    if (*duration < least || *duration > most) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("{} is out of range: {} to {} is allowed", values.front(),
-                                                           format_duration(least), format_duration(kLongestWait)));
+                                                           format_duration(least), format_duration(most)));
     }
     at(config) = *duration;
     return {};
@@ -613,6 +613,22 @@ std::vector<ConfigRow> make_config_rows() {
                                         "mode 0700 if it is not there. The images have no names in it and go with "
                                         "their engines.",
                                         [](auto& c) -> auto& { return c.park_folder; })));
+
+  rows.push_back(boolean_row(
+      "conversations.enabled", "",
+      "Whether what models have computed from conversations is kept on disk, so that a model that was stopped, or has "
+      "crashed, goes on where it was instead of reading the whole conversation again. The files are in conversations/ "
+      "in state_dir, for their owner only; who can read them can read the conversations. With API keys each key has "
+      "its "
+      "own. false removes what is there.",
+      [](auto& c) -> auto& { return c.conversations; }));
+  rows.push_back(share_row("conversations.disk", "",
+                           "The most disk space that they may take; what saves least time leaves first. A percentage "
+                           "is one of what is free on the file system, with what they take already.",
+                           [](auto& c) -> auto& { return c.conversations_disk; }));
+  rows.push_back(duration_row(
+      "conversations.max_age", hours(1), "A conversation is removed when nobody has gone on with it for this long.",
+      [](auto& c) -> auto& { return c.conversations_max_age; }, hours(365 * 24)));
 
   rows.push_back(at_start_only(
       boolean_row("restart.restore", "",

@@ -705,6 +705,9 @@ const std::map<std::string, std::string>& samples() {
       {"trace.enabled", "false"},
       {"predict.preload", "true"},
       {"predict.read_ahead", "true"},
+      {"conversations.enabled", "false"},
+      {"conversations.disk", "\"7%\""},
+      {"conversations.max_age", "\"12d\""},
       {"park.memory", "\"3GiB\""},
       {"park.images", "\"33%\""},
       {"park.folder", "\"/images\""},
@@ -719,7 +722,7 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.preload", "\"eager\""},
       {"model.NAME.unload", "\"0 20 * * 1-5\""},
       {"model.NAME.ttl", "\"10m\""},
-      {"model.NAME.unload_ttl", "\"24h\""},
+      {"model.NAME.unload_ttl", "\"23h\""},
       {"model.NAME.weights", "\"repacked\""},
       {"model.NAME.args", "[\"--temp\", \"0.7\"]"},
       {"model.NAME.command", R"(["x", "${PORT}"])"},
@@ -728,6 +731,19 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.env", R"(["A=b"])"},
   };
   return values;
+}
+
+TEST_F(ConfigTest, Conversations) {
+  EXPECT_TRUE(load("")->conversations);
+  EXPECT_EQ(load("")->conversations_disk.percent, 10);
+  EXPECT_EQ(load("")->conversations_max_age, std::chrono::hours(720));
+  const auto config = load("[conversations]\nenabled = false\ndisk = \"5GiB\"\nmax_age = \"8h\"\n");
+  EXPECT_FALSE(config->conversations);
+  EXPECT_EQ(config->conversations_disk.bytes, Bytes::gib(5));
+  EXPECT_EQ(config->conversations_max_age, std::chrono::hours(8));
+  EXPECT_EQ(load("[conversations]\nmax_age = \"365d\"\n")->conversations_max_age, std::chrono::hours(365 * 24));
+  expect_error("[conversations]\nmax_age = \"366d\"\n", "minerva.toml:2:11: ", "year");
+  expect_error("[conversations]\nmax_age = \"59m\"\n", "minerva.toml:2:11: ", "1h to 365d");
 }
 
 TEST_F(ConfigTest, EveryKeyIsReadDescribedAndReadAgain) {

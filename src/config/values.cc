@@ -18,7 +18,8 @@ struct Unit {
   std::string_view name;
   milliseconds length;
 };
-constexpr std::array<Unit, 4> kUnits = {{{"h", std::chrono::hours(1)},
+constexpr std::array<Unit, 5> kUnits = {{{"d", std::chrono::hours(24)},
+                                         {"h", std::chrono::hours(1)},
                                          {"m", std::chrono::minutes(1)},
                                          {"s", std::chrono::seconds(1)},
                                          {"ms", milliseconds(1)}}};
@@ -29,7 +30,7 @@ constexpr milliseconds kLongest = std::chrono::hours(24 * 365);
 Result<Duration> parse_duration(std::string_view text) {
   const auto expected = [text] {
     return fail(ErrorCode::kInvalidArgument,
-                fmt::format("\"{}\" is no duration; write a whole number and ms, s, m or h, like \"30s\"", text));
+                fmt::format("\"{}\" is no duration; write a whole number and ms, s, m, h or d, like \"30s\"", text));
   };
   std::int64_t count = 0;
   const char* const last = text.data() + text.size();

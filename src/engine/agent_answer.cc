@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/json_member.h"
@@ -13,6 +14,9 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxText = 300;
 constexpr std::uint64_t kMostFootprint = std::uint64_t{1} << 50;  // more is no real figure, and sums must not overflow
+// More is no real figure, and sums must not overflow.
+constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMostMicroseconds = std::uint64_t{86'400} * 1'000'000;
 
 // A text that may be absent. Nothing: the member is there, and is no text.
 std::optional<std::string> text_or_none(const json& object, const char* name) {
@@ -85,6 +89,57 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
   return AgentMeasurement{*id, Bytes(bytes)};
 }
 
+struct SegmentInJson {
+  std::string tenant;
+  protocol::SegmentName name;
+};
+
+// "tenant" and "name" of a segment; nothing if one of them is not what the protocol says. They become a path.
+std::optional<SegmentInJson> read_segment(const json& object) {
+  const auto tenant = text_or_none(object, protocol::kTenant);
+  const auto text = text_or_none(object, protocol::kName);
+  const auto name = text ? protocol::parse_segment_name(*text) : std::nullopt;
+  if (!tenant || !protocol::is_tenant(*tenant) || !name) return std::nullopt;
+  return SegmentInJson{*tenant, *name};
+}
+
+std::optional<AgentAnswer> read_saving(const json& data) {
+  const std::optional<std::uint64_t> id = id_of(data);
+  auto refused = text_or_none(data, protocol::kRefused);
+  auto why_not = text_or_none(data, protocol::kWhyNot);
+  const json* const more = member(data, protocol::kMore);
+  if (!id || !refused || !why_not || (more != nullptr && !more->is_boolean())) return std::nullopt;
+  AgentSaving saving{*id, {{}, more != nullptr && more->get<bool>(), *std::move(refused), *std::move(why_not)}};
+  const json* const saved = member(data, protocol::kSaved);
+  if (saved == nullptr || saved->empty()) return saving;
+  auto segment = saved->is_object() ? read_segment(*saved) : std::nullopt;
+  if (!segment) return std::nullopt;
+  saving.answer.saved = {std::move(segment->tenant), segment->name};
+  return saving;
+}
+
+std::optional<AgentAnswer> read_restored(const json& restored) {
+  auto segment = restored.is_object() ? read_segment(restored) : std::nullopt;
+  const auto tokens = segment ? number_or_zero(restored, protocol::kTokens) : std::nullopt;
+  const auto took = segment ? number_or_zero(restored, protocol::kMicroseconds) : std::nullopt;
+  const auto instead_of = segment ? number_or_zero(restored, protocol::kInsteadOfMicroseconds) : std::nullopt;
+  if (!tokens || !took || !instead_of || *tokens > kMostTokens) return std::nullopt;
+  const auto time = [](std::uint64_t us) { return std::chrono::microseconds(std::min(us, kMostMicroseconds)); };
+  return ConversationNote{std::move(segment->tenant), segment->name, *tokens, time(*took), time(*instead_of), {}};
+}
+
+std::optional<AgentAnswer> read_unusable(const json& unusable) {
+  auto segment = unusable.is_object() ? read_segment(unusable) : std::nullopt;
+  auto why = segment ? text_or_none(unusable, protocol::kWhy) : std::nullopt;
+  if (!why) return std::nullopt;
+  return ConversationNote{std::move(segment->tenant),
+                          segment->name,
+                          0,
+                          {},
+                          {},
+                          why->empty() ? "the engine does not say why" : *std::move(why)};
+}
+
 }  // namespace
 
 std::optional<AgentAnswer> parse_agent_answer(std::string_view line) {
@@ -93,7 +148,12 @@ std::optional<AgentAnswer> parse_agent_answer(std::string_view line) {
   if (data.contains(protocol::kProtocolMember)) return read_hello(data);
   if (data.contains(protocol::kParked)) return read_parking(data);
   if (data.contains(protocol::kMeasured)) return read_measurement(data);
-  return std::nullopt;
+  if (data.contains(protocol::kRestored)) return read_restored(data[protocol::kRestored]);
+  if (data.contains(protocol::kUnusable)) return read_unusable(data[protocol::kUnusable]);
+  // Of an answer without any of these words: nothing was saved.
+  const bool is_saving = data.contains(protocol::kSaved) || data.contains(protocol::kMore) ||
+                         data.contains(protocol::kRefused) || data.contains(protocol::kWhyNot);
+  return is_saving ? read_saving(data) : std::nullopt;
 }
 
 }  // namespace minerva

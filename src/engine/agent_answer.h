@@ -1,5 +1,5 @@
 // Parses what an engine's agent writes to the daemon, on the socket that is the engine's stdin: one line of JSON each
-// (protocol/agent.h).
+// (protocol/agent.h, protocol/conversations.h).
 //
 // Pure. The lines come from a process that reads untrusted files: a malformed line is no answer. Unknown members are
 // skipped, so that a newer engine may say more.
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <variant>
 
+#include "engine/engine.h"
 #include "minerva/base/bytes.h"
 #include "protocol/agent.h"
 
@@ -28,7 +29,11 @@ struct AgentMeasurement {
   std::uint64_t id = 0;
   std::optional<Bytes> footprint;  // nothing: the engine could not find out
 };
-using AgentAnswer = std::variant<AgentHello, AgentParking, AgentMeasurement>;
+struct AgentSaving {
+  std::uint64_t id = 0;
+  SaveAnswer answer;
+};
+using AgentAnswer = std::variant<AgentHello, AgentParking, AgentMeasurement, AgentSaving, ConversationNote>;
 
 // Nothing for every other line. Texts are cut to a few hundred bytes.
 std::optional<AgentAnswer> parse_agent_answer(std::string_view line);

@@ -17,10 +17,12 @@
 #include <vector>
 
 #include "engine/model_spec.h"
+#include "io/descriptor.h"
 #include "io/stream.h"
 #include "minerva/base/clock.h"
 #include "minerva/base/result.h"
 #include "protocol/agent.h"
+#include "protocol/conversations.h"
 
 namespace minerva {
 
@@ -45,7 +47,29 @@ class EngineLog {
   std::vector<std::weak_ptr<std::function<void(std::string_view)>>> followers_;
 };
 
-// EngineAgent: the part of an engine's process that parks the engine and measures it.
+// What an engine says of the conversations that it keeps in files (protocol/conversations.h).
+struct SavedSegment {
+  std::string tenant;
+  protocol::SegmentName name;
+};
+struct SaveAnswer {
+  std::optional<SavedSegment> saved;  // the file has it
+  bool more = false;                  // another call would save more, or may save what could not be saved now
+  std::string refused;                // why the file could not be written; empty: it was not refused
+  std::string why_not;                // why this engine never saves; empty: it does
+};
+struct ConversationNote {
+  std::string tenant;
+  protocol::SegmentName name;
+  // A request goes on after so many tokens of that segment and its parents, which took `took` to restore. Reading the
+  // tokens would have taken `instead_of`, as far as the engine knows.
+  std::uint64_t restored_tokens = 0;
+  Duration took{};
+  Duration instead_of{};
+  std::string unusable;  // why the file has to be removed; empty: it was restored
+};
+
+// EngineAgent: the part of an engine's process that parks the engine, saves its conversations and measures it.
 class EngineAgent {
  public:
   struct ParkRefusal {
@@ -69,6 +93,12 @@ class EngineAgent {
   // untouched part of its large blocks, and what conversations outside of slots may still take. Calls `done` once, with
   // nothing if that cannot be found out; not at all if the engine dies first. Requires: ready, not parked.
   virtual void measure(std::function<void(std::optional<Bytes>)> done) = 0;
+  // Writes what is new of one conversation that nobody has used for `rest` into `file`, which is empty. Calls `done`
+  // once, unless the engine dies first. Requires: ready, not parked, and the engine was started with a folder of
+  // conversations (ModelSpec::conversations).
+  virtual void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) = 0;
+  // `fn` is called whenever the engine has restored a conversation, or has found a file that it cannot use.
+  virtual void on_conversation(std::function<void(const ConversationNote&)> fn) = 0;
 };
 
 class Engine {

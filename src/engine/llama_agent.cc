@@ -10,8 +10,7 @@
 
 namespace minerva {
 
-LlamaAgent::LlamaAgent(io::Loop& loop, std::function<void(std::string_view)> send, std::shared_ptr<EngineLog> log,
-                       Bytes conversations)
+LlamaAgent::LlamaAgent(io::Loop& loop, Send send, std::shared_ptr<EngineLog> log, Bytes conversations)
     : loop_(loop), send_(std::move(send)), log_(std::move(log)), conversations_(conversations) {}
 
 void LlamaAgent::take_line(std::string_view line) {
@@ -41,20 +40,35 @@ void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
   });
 }
 
-void LlamaAgent::ask(std::string_view word, std::optional<std::uint64_t> number, Call call) {
-  calls_.emplace(++last_id_, std::move(call));
-  send_(number ? fmt::format("{} {} {}\n", word, last_id_, *number) : fmt::format("{} {}\n", word, last_id_));
+void LlamaAgent::save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) {
+  if (speaks_) {
+    const auto rest_ms = std::chrono::duration_cast<std::chrono::milliseconds>(rest).count();
+    return ask(protocol::kSave, static_cast<std::uint64_t>(rest_ms), SaveCall{std::move(done)}, std::move(file));
+  }
+  loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
+    SaveAnswer answer;
+    answer.why_not = "the engine does not speak the protocol";
+    if (!alive.expired()) done(std::move(answer));
+  });
 }
 
-std::optional<LlamaAgent::Call> LlamaAgent::take_call(std::uint64_t id, bool measurement) {
+void LlamaAgent::ask(std::string_view word, std::optional<std::uint64_t> number, Call call, io::Descriptor file) {
+  calls_.emplace(++last_id_, std::move(call));
+  send_(number ? fmt::format("{} {} {}\n", word, last_id_, *number) : fmt::format("{} {}\n", word, last_id_),
+        std::move(file));
+}
+
+template <typename... Kinds>
+std::optional<LlamaAgent::Call> LlamaAgent::take_call(std::uint64_t id) {
   const auto it = calls_.find(id);
-  if (it == calls_.end() || std::holds_alternative<MeasureCall>(it->second) != measurement) return std::nullopt;
+  if (it == calls_.end() || !(std::holds_alternative<Kinds>(it->second) || ...)) return std::nullopt;
   Call call = std::move(it->second);
   std::vector<Call> lost;
   for (auto before = calls_.begin(); before != it; ++before) lost.push_back(std::move(before->second));
   calls_.erase(calls_.begin(), std::next(it));
   for (Call& other : lost) {
     if (const auto* const measure = std::get_if<MeasureCall>(&other)) measure->done(std::nullopt);
+    if (const auto* const save = std::get_if<SaveCall>(&other)) save->done({});
   }
   return call;
 }
@@ -67,7 +81,7 @@ bool LlamaAgent::answer(AgentHello hello) {
 }
 
 bool LlamaAgent::answer(AgentParking parking) {
-  std::optional<Call> call = take_call(parking.id, false);
+  std::optional<Call> call = take_call<ParkCall, DropCall, WakeCall>(parking.id);
   if (!call) return false;
   protocol::ParkReport& report = parking.report;
   if (const auto* const park = std::get_if<ParkCall>(&*call)) {
@@ -95,9 +109,21 @@ bool LlamaAgent::answer(AgentParking parking) {
 }
 
 bool LlamaAgent::answer(AgentMeasurement measurement) {
-  const std::optional<Call> call = take_call(measurement.id, true);
+  const std::optional<Call> call = take_call<MeasureCall>(measurement.id);
   if (!call) return false;
   std::get<MeasureCall>(*call).done(measurement.footprint);
+  return true;
+}
+
+bool LlamaAgent::answer(AgentSaving saving) {
+  const std::optional<Call> call = take_call<SaveCall>(saving.id);
+  if (!call) return false;
+  std::get<SaveCall>(*call).done(std::move(saving.answer));
+  return true;
+}
+
+bool LlamaAgent::answer(ConversationNote note) {
+  if (noted_) noted_(note);
   return true;
 }
 

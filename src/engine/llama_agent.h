@@ -2,10 +2,9 @@
 //
 // Each request has an id, which its answer repeats (protocol/agent.h). An answer that makes no sense, or that nobody
 // waits for, goes into the engine's log and is ignored. The engine answers in the order of the requests. So if an
-// answer comes, all earlier requests without an answer are lost. A lost measurement is called back with nothing, since
-// nobody else would notice. A lost park, wake or drop is not called back, as if the engine were silent: the watchdog
-// ends that.
-// Threading and ownership: as engine.h says; calls are forgotten when the object is destroyed.
+// answer comes, all earlier requests without an answer are lost. A lost measurement or save is called back with
+// nothing, since nobody else would notice. A lost park, wake or drop is not called back, as if the engine were silent:
+// the watchdog ends that. Threading and ownership: as engine.h says; calls are forgotten when the object is destroyed.
 // It does not choose what is parked, nor when.
 #pragma once
 
@@ -26,9 +25,10 @@ namespace minerva {
 
 class LlamaAgent final : public EngineAgent {
  public:
-  // `send` takes whole lines for the engine's stdin. `conversations`: the most that those outside of slots may take.
-  LlamaAgent(io::Loop& loop, std::function<void(std::string_view text)> send, std::shared_ptr<EngineLog> log,
-             Bytes conversations);
+  // Takes whole lines for the engine's stdin, and a file that goes with a line.
+  using Send = std::function<void(std::string_view text, io::Descriptor file)>;
+  // `conversations`: the most that those outside of slots may take.
+  LlamaAgent(io::Loop& loop, Send send, std::shared_ptr<EngineLog> log, Bytes conversations);
 
   // Takes a line that the engine wrote on its stdin.
   void take_line(std::string_view line);
@@ -38,6 +38,8 @@ class LlamaAgent final : public EngineAgent {
   void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
   void wake(std::function<void(const protocol::ParkReport&)> done) override;
   void measure(std::function<void(std::optional<Bytes>)> done) override;
+  void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
+  void on_conversation(std::function<void(const ConversationNote&)> fn) override { noted_ = std::move(fn); }
 
  private:
   struct ParkCall {
@@ -53,25 +55,33 @@ class LlamaAgent final : public EngineAgent {
   struct MeasureCall {
     std::function<void(std::optional<Bytes>)> done;
   };
-  using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall>;
+  struct SaveCall {
+    std::function<void(SaveAnswer)> done;
+  };
+  using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall, SaveCall>;
 
-  // `number`: follows the id.
-  void ask(std::string_view word, std::optional<std::uint64_t> number, Call call);
-  // Removes and returns the call that the answer belongs to; nothing: there is none. Earlier calls were not answered,
-  // and never will be.
-  std::optional<Call> take_call(std::uint64_t id, bool measurement);
+  // `number`: follows the id. `file`: goes with the line.
+  void ask(std::string_view word, std::optional<std::uint64_t> number, Call call,
+           io::Descriptor file = io::Descriptor());
+  // Removes and returns the call that the answer belongs to, if the call is one of these kinds; nothing: there is none.
+  // Earlier calls were not answered, and never will be.
+  template <typename... Kinds>
+  std::optional<Call> take_call(std::uint64_t id);
   // false: the answer does not fit the request.
   bool answer(AgentHello hello);
   bool answer(AgentParking parking);
   bool answer(AgentMeasurement measurement);
+  bool answer(AgentSaving saving);
+  bool answer(ConversationNote note);
 
   io::Loop& loop_;
-  std::function<void(std::string_view)> send_;
+  Send send_;
   std::shared_ptr<EngineLog> log_;  // shared, since it outlives the engine; see engine.h
   Bytes conversations_;
   bool said_hello_ = false;
   bool speaks_ = false;  // the engine speaks the protocol
   std::string why_not_ = "the engine has not said that it can be parked";
+  std::function<void(const ConversationNote&)> noted_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, Call> calls_;  // calls without an answer yet, by id
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

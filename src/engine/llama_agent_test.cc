@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace minerva {
 namespace {
@@ -40,6 +41,15 @@ class LlamaAgentTest : public testing::Test {
       happened_.push_back(footprint ? "measured " + std::to_string(footprint->count()) : "not measured");
     });
   }
+  void save() {
+    agent_.save(std::chrono::milliseconds(3), io::Descriptor(::dup(0)), [this](const SaveAnswer& answer) {
+      happened_.push_back(answer.saved             ? "saved " + to_text(answer.saved->name)
+                          : answer.refused.empty() ? "saved nothing"
+                                                   : "not saved: " + answer.refused);
+      if (answer.more) happened_.emplace_back("more");
+      if (!answer.why_not.empty()) happened_.push_back("never: " + answer.why_not);
+    });
+  }
   void answer(int id, std::string_view members) { agent_.take_line(fmt::format("{{\"id\":{},{}}}", id, members)); }
   std::vector<std::string> noted() const { return log_->tail(100); }
 
@@ -48,7 +58,13 @@ class LlamaAgentTest : public testing::Test {
   io::Loop loop_;
   std::string sent_;
   std::shared_ptr<EngineLog> log_ = std::make_shared<EngineLog>();
-  LlamaAgent agent_{loop_, [this](std::string_view text) { sent_ += text; }, log_, Bytes(9)};
+  LlamaAgent agent_{loop_,
+                    [this](std::string_view text, const io::Descriptor& file) {
+                      sent_ += text;
+                      if (file) ++files_sent_;
+                    },
+                    log_, Bytes(9)};
+  int files_sent_ = 0;
   Events happened_;
   std::optional<ParkResult> park_;
   protocol::ParkReport woken_;
@@ -194,6 +210,68 @@ TEST_F(LlamaAgentTest, AParkThatIsLostIsNeverAnswered) {
   EXPECT_EQ(happened_, Events{"measured 7"});
 }
 
+const std::string kSegment = std::string(31, '0') + "1-" + std::string(32, '0') + "-0-5";
+
+TEST_F(LlamaAgentTest, SavesIntoTheFileThatItPassesOn) {
+  agent_.take_line(kHello);
+  save();
+  EXPECT_EQ(sent_, "save 1 3\n");
+  EXPECT_EQ(files_sent_, 1);
+  answer(1, R"("saved":{"tenant":"0","name":")" + kSegment + R"(","bytes":7},"more":true)");
+  EXPECT_EQ(happened_, (Events{"saved " + kSegment, "more"}));
+  happened_.clear();
+  save();
+  answer(2, R"("saved":{},"more":false)");
+  save();
+  answer(3, R"("refused":"full","why_not":"recurrent")");
+  EXPECT_EQ(happened_, (Events{"saved nothing", "not saved: full", "never: recurrent"}));
+  EXPECT_EQ(noted(), Events{});
+}
+
+TEST_F(LlamaAgentTest, ASaveIsAnsweredInAnyCase) {
+  save();
+  EXPECT_EQ(happened_, Events{});
+  loop_.post([this] { loop_.stop(); });
+  loop_.run();
+  EXPECT_EQ(happened_, (Events{"saved nothing", "never: the engine does not speak the protocol"}));
+  EXPECT_EQ(sent_, "");
+  happened_.clear();
+  agent_.take_line(kHello);
+  save();
+  park();
+  answer(1, kParked);
+  answer(1, R"("saved":{"tenant":"../..","name":")" + kSegment + R"("},"more":false)");
+  answer(1, R"("saved":{"tenant":"0","name":"../x"},"more":false)");
+  EXPECT_EQ(noted().size(), 3U) << "none of these is its answer";
+  answer(2, kParked);
+  EXPECT_EQ(happened_, (Events{"saved nothing", "parked"})) << "it was lost";
+}
+
+TEST_F(LlamaAgentTest, TellsOfConversationsByItself) {
+  std::vector<ConversationNote> notes;
+  const std::string which = R"("tenant":"ab","name":")" + kSegment + R"(")";
+  agent_.take_line(R"({"restored":{)" + which + R"(,"tokens":1}})");
+  agent_.on_conversation([&](const ConversationNote& note) { notes.push_back(note); });
+  agent_.take_line(R"({"restored":{)" + which +
+                   R"(,"tokens":5,"bytes":9,"microseconds":7,"instead_of_microseconds":8}})");
+  agent_.take_line(R"({"unusable":{)" + which + R"(,"why":"cut"}})");
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_EQ(notes[0].restored_tokens, 5U);
+  EXPECT_EQ(notes[0].took, std::chrono::microseconds(7));
+  EXPECT_EQ(notes[0].instead_of, std::chrono::microseconds(8));
+  EXPECT_EQ(notes[0].tenant, "ab");
+  EXPECT_EQ(notes[0].unusable, "");
+  EXPECT_EQ(notes[1].unusable, "cut");
+  EXPECT_EQ(to_text(notes[1].name), kSegment);
+  EXPECT_EQ(noted(), Events{});
+  for (const std::string& line : {std::string(R"({"restored":7})"), std::string(R"({"unusable":{"tenant":"0"}})"),
+                                  R"({"restored":{)" + which + R"(,"tokens":-1}})"}) {
+    agent_.take_line(line);
+  }
+  EXPECT_EQ(notes.size(), 2U);
+  EXPECT_EQ(noted().size(), 3U);
+}
+
 TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
   agent_.take_line(kHello);
   agent_.park(Bytes(1), [this](const ParkResult&) { wake(); });
@@ -204,7 +282,7 @@ TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
 }
 
 TEST_F(LlamaAgentTest, ItForgetsItsCalls) {
-  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view) {}, log_, Bytes());
+  auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view, const io::Descriptor&) {}, log_, Bytes());
   agent->measure([](std::optional<Bytes>) { FAIL() << "called back"; });
   agent.reset();
   loop_.post([this] { loop_.stop(); });

@@ -23,6 +23,7 @@
 #include "io/process.h"
 #include "minerva/base/check.h"
 #include "protocol/child.h"
+#include "protocol/conversations.h"
 
 namespace minerva {
 namespace {
@@ -42,6 +43,7 @@ Result<std::vector<std::string>> sandbox_environment(const std::string& mode, co
   add(protocol::kMayRead, spec.path);
   add(protocol::kMayRead, spec.mmproj);
   for (const std::string& file : spec.more_files) add(protocol::kMayRead, file);
+  add(protocol::kMayRead, spec.conversations);
   add(protocol::kMayHaveSockets, sockets_folder);
   if (has_newline) {
     return fail(ErrorCode::kInvalidArgument,
@@ -78,7 +80,9 @@ class LlamaEngine final : public Engine {
         log_(std::move(log)),
         handlers_(std::move(handlers)),
         kill_timer_(loop),
-        agent_(loop, [this](std::string_view text) { process_->write_stdin(text); }, log_, conversations) {}
+        agent_(
+            loop, [this](std::string_view text, io::Descriptor file) { process_->write_stdin(text, std::move(file)); },
+            log_, conversations) {}
 
   ~LlamaEngine() override {
     process_.reset();
@@ -247,6 +251,9 @@ class LlamaDriver final : public EngineDriver {
     auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir);
     if (!sandbox) return fail(sandbox.error());
     append(child.environment, *sandbox);
+    if (!spec.conversations.empty()) {
+      child.environment.push_back(variable(protocol::kConversationsVariable, spec.conversations));
+    }
     auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers),
                                                 metadata.conversations());
     if (const auto started = engine->start(loop_, child); !started) return fail(started.error());

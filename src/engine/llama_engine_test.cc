@@ -277,6 +277,23 @@ TEST_F(LlamaEngineTest, IsToldWhatItsSandboxMustLeaveOpen) {
       << text;
 }
 
+TEST_F(LlamaEngineTest, IsToldWhereItsConversationsAre) {
+  ModelSpec model = spec("good");
+  model.conversations = "/state/conversations/m.0123";
+  start(model);
+  engine_->stop(seconds(30));
+  loop_.run();
+  EXPECT_NE(log_text().find("MINERVA_CONVERSATIONS=/state/conversations/m.0123\n"), std::string::npos) << log_text();
+  EXPECT_NE(log_text().find("\nread /state/conversations/m.0123\n"), std::string::npos) << log_text();
+}
+
+TEST_F(LlamaEngineTest, WithoutConversationsItIsToldNothing) {
+  start("good");
+  engine_->stop(seconds(30));
+  loop_.run();
+  EXPECT_EQ(log_text().find("MINERVA_CONVERSATIONS"), std::string::npos) << log_text();
+}
+
 TEST_F(LlamaEngineTest, APathThatWouldSmuggleALineIsRefused) {
   ModelSpec model = spec("good");
   model.more_files = {"/models/x\nread /etc"};

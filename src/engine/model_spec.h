@@ -72,7 +72,9 @@ struct ModelSpec {
   Duration unload_ttl{};                   // an idle model is stopped after this time; 0: never
   WeightsMode weights = WeightsMode::kAuto;
   std::vector<std::string> args;  // more arguments for the engine
-  Reduction reduction;            // set in an engine's spec; the catalog's own specs have none
+  // These are set in an engine's spec; the catalog's own specs have none.
+  Reduction reduction;
+  std::string conversations;  // the folder of its conversations; empty: it keeps none on disk
 
   bool operator==(const ModelSpec&) const = default;
 };

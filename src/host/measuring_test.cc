@@ -27,6 +27,8 @@ class FakeAgent final : public EngineAgent {
     asked_.emplace_back("measure");
     loop_.post([done, footprint = footprint_] { done(footprint); });
   }
+  void save(Duration, io::Descriptor, std::function<void(SaveAnswer)>) override { asked_.emplace_back("save"); }
+  void on_conversation(std::function<void(const ConversationNote&)>) override {}
 
  private:
   io::Loop& loop_;

@@ -93,6 +93,12 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
 
 ModelHost::~ModelHost() { *alive_ = false; }
 
+void ModelHost::keep_conversations(conversations::Store& store) {
+  check(engines_.empty(), "an engine's folder of conversations is chosen before its start");
+  store_ = &store;
+  saver_.emplace(loop_, store);
+}
+
 RequestId ModelHost::next_request() { return RequestId{++last_request_}; }
 
 RequestId ModelHost::acquire(const ModelId& model, TimePoint deadline, LeaseCallback answer, Caller caller,
@@ -179,6 +185,7 @@ void ModelHost::apply(const Catalog::Changes& changes) {
     if (files_replaced(spec)) {
       log::info({{"model", spec.id}}, "the file of {} was replaced: its engine makes way for one of the new file",
                 spec.id);
+      stop_saving(spec.id);
     }
     step(model_added(as_run(spec), anew));
   }
@@ -186,6 +193,7 @@ void ModelHost::apply(const Catalog::Changes& changes) {
 
 void ModelHost::forget_gone(const ModelId& model) {
   if (running(model) != nullptr || catalog_.find(model) != nullptr) return;
+  conversation_folders_.erase(model);
   logs_.erase(model);
   last_deaths_.erase(model);
 }
@@ -361,26 +369,52 @@ Reduction ModelHost::reduction(const ModelSpec& spec) const {
 }
 
 void ModelHost::carry_out(Inspect& action) {
-  inspect(action.model, [this, alive = alive_, model = action.model, ticket = action.ticket,
-                         begun = Clock::now()](const Result<FittedModel>& fitted) {
+  inspect(action.model, [this, alive = alive_, action, begun = Clock::now()](const Result<FittedModel>& fitted) {
     if (!*alive) return;
-    log::debug({{"model", model}}, "{} is inspected after {:.1f} ms", model, ms_since(begun));
-    // The log says so too, since nobody may wait for the answer: a preload.
-    if (!fitted) {
-      log::warn("{} cannot be loaded: {}", model, fitted.error().message);
-      return step(Inspected{model, ticket, fail(Error(fitted.error()))});
-    }
-    reductions_[model] = fitted->reduction;
-    const ModelMetadata& metadata = fitted->metadata;
-    const ModelSpec* const spec = catalog_.find(model);
-    if (spec == nullptr || fitted->reduction == Reduction{}) {
-      return step(Inspected{model, ticket, metadata.footprint(), metadata.residue});
-    }
-    log::warn("{} runs with {}, as {} are all there is (memory_budget)", model,
-              concessions_text(concessions(*spec, fitted->reduction, metadata.trained_context)),
-              format_bytes(manager_.memory_budget()));
-    step(Inspected{model, ticket, metadata.footprint(), metadata.residue, slots_of(as_run(*spec))});
+    log::debug({{"model", action.model}}, "{} is inspected after {:.1f} ms", action.model, ms_since(begun));
+    if (!fitted) return take_inspection(action, fitted);
+    find_conversations(action.model, *fitted, [this, action, fitted] { take_inspection(action, fitted); });
   });
+}
+
+void ModelHost::find_conversations(const ModelId& model, const FittedModel& fitted, std::function<void()> then) {
+  const ModelSpec* const known = catalog_.find(model);
+  const bool keeps = store_ != nullptr && store_->enabled() && known != nullptr && known->command.argv.empty() &&
+                     fitted.metadata.can_generate;
+  if (!keeps) {
+    conversation_folders_.erase(model);
+    return then();
+  }
+  ModelSpec spec = *known;
+  spec.reduction = fitted.reduction;
+  std::vector<std::string> files = spec.more_files;
+  files.push_back(spec.path);
+  if (!spec.mmproj.empty()) files.push_back(spec.mmproj);
+  // The key has all settings, the engine's build and the files' identities.
+  std::string key = catalog_.key(spec);
+  store_->prepare(model, std::move(files), key, [this, alive = alive_, model, key, then](std::string folder) {
+    if (!*alive) return;
+    conversation_folders_[model] = {key, std::move(folder)};
+    then();
+  });
+}
+
+void ModelHost::take_inspection(const Inspect& action, const Result<FittedModel>& fitted) {
+  // The log says so too, since nobody may wait for the answer: a preload.
+  if (!fitted) {
+    log::warn("{} cannot be loaded: {}", action.model, fitted.error().message);
+    return step(Inspected{action.model, action.ticket, fail(Error(fitted.error()))});
+  }
+  reductions_[action.model] = fitted->reduction;
+  const ModelMetadata& metadata = fitted->metadata;
+  const ModelSpec* const spec = catalog_.find(action.model);
+  if (spec == nullptr || fitted->reduction == Reduction{}) {
+    return step(Inspected{action.model, action.ticket, metadata.footprint(), metadata.residue});
+  }
+  log::warn("{} runs with {}, as {} are all there is (memory_budget)", action.model,
+            concessions_text(concessions(*spec, fitted->reduction, metadata.trained_context)),
+            format_bytes(manager_.memory_budget()));
+  step(Inspected{action.model, action.ticket, metadata.footprint(), metadata.residue, slots_of(as_run(*spec))});
 }
 
 void ModelHost::carry_out(Spawn& action) {
@@ -406,14 +440,18 @@ void ModelHost::carry_out(Spawn& action) {
   };
   handlers.on_ready = [this, id] { engine_ready(id); };
   handlers.on_exit = [this, id](Error reason) { engine_exited(id, std::move(reason)); };
-  Result<std::unique_ptr<Engine>> engine =
-      driver_.start(as_run(*spec), *metadata, log(action.model), std::move(handlers));
+  ModelSpec wanted = as_run(*spec);
+  const std::string key = catalog_.key(wanted);
+  const auto folder = conversation_folders_.find(action.model);
+  if (folder != conversation_folders_.end() && folder->second.key == key) wanted.conversations = folder->second.folder;
+  Result<std::unique_ptr<Engine>> engine = driver_.start(wanted, *metadata, log(action.model), std::move(handlers));
   if (!engine) {
     post_step(EngineExited{id, engine.error()});
     return;
   }
-  engines_.emplace(
-      id, Running{action.model, *spec, catalog_.key(as_run(*spec)), at_least, std::move(*engine), 0, Clock::now()});
+  Running running{action.model, *spec, key, at_least, std::move(*engine), 0, Clock::now()};
+  running.conversations = wanted.conversations;
+  engines_.emplace(id, std::move(running));
   arm_watchdog();
 }
 
@@ -429,15 +467,42 @@ void ModelHost::engine_ready(EngineId id) {
   look_again(running.model, [this, id, parkable = agent != nullptr && why_not.empty()] {
     const auto found = engines_.find(id);
     if (found == engines_.end() || found->second.told_to_stop) return;  // it ended meanwhile
+    start_saving(id);
     step(EngineReady{id, parkable});
     measure(id);
   });
+}
+
+void ModelHost::start_saving(EngineId id) {
+  const Running& running = engines_.at(id);
+  EngineAgent* const agent = running.engine->agent();
+  const ModelSpec* const spec = catalog_.find(running.model);
+  // What an engine computes from other files than those that the folder is for must not get there.
+  const bool same_files = spec != nullptr && spec->identity == running.spec.identity;
+  if (!saver_ || agent == nullptr || running.conversations.empty() || !same_files) return;
+  saver_->add(id, running.model, running.conversations, *agent);
+}
+
+void ModelHost::stop_saving(const ModelId& model) {
+  for (const auto& [id, running] : engines_) {
+    if (saver_ && running.model == model) return saver_->stop(id);
+  }
+}
+
+void ModelHost::save_before(EngineId id, ConversationSaver::Leave leave, std::function<void()> then) {
+  if (!saver_) return then();
+  saver_->before_leaving(id, leave, std::move(then));
 }
 
 void ModelHost::engine_exited(EngineId id, Error reason) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
   const Running& gone = found->second;
+  // It may have died while it saved its conversations, before it was asked to stop.
+  if (gone.told_to_stop && reason.code == ErrorCode::kEngineCrashed) {
+    reason = {ErrorCode::kCancelled, "the engine was stopped"};
+  }
+  if (saver_) saver_->remove(id);
   log::info({{"model", gone.model}}, "engine of {} is gone{}: {}", gone.model,
             gone.told_to_stop ? fmt::format(" after {:.0f} ms", ms_since(*gone.told_to_stop)) : "", reason.message);
   const ModelId model = gone.model;
@@ -502,6 +567,7 @@ void ModelHost::add_lease(EngineId id) {
 void ModelHost::remove_lease(EngineId id, LeaseEnd end) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
+  if (saver_) saver_->answered(id);
   if (end == LeaseEnd::kCompleted) ++found->second.served;
   if (--found->second.leases > 0) return;
   count_sharers();
@@ -539,7 +605,8 @@ void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
   if (found == engines_.end()) return;  // its exit will be reported
   found->second.told_to_stop = Clock::now();
-  found->second.engine->stop(options_.stop_grace);
+  save_before(action.engine, ConversationSaver::Leave::kEnds,
+              [this, id = action.engine] { engines_.at(id).engine->stop(options_.stop_grace); });
 }
 
 void ModelHost::measure(EngineId id) {
@@ -573,10 +640,16 @@ EngineAgent* ModelHost::agent(EngineId id) {
 }
 
 void ModelHost::carry_out(Park& action) {
-  EngineAgent* const parks = agent(action.engine);
-  if (parks == nullptr) return;  // its exit will be reported
-  engines_.at(action.engine).moving = true;
-  parks->park(action.max_image, [this, id = action.engine, model = action.model, begun = Clock::now()](auto result) {
+  if (!engines_.contains(action.engine)) return;  // its exit will be reported
+  save_before(action.engine, ConversationSaver::Leave::kParks,
+              [this, id = action.engine, model = action.model, most = action.max_image] { park(id, model, most); });
+}
+
+void ModelHost::park(EngineId engine, const ModelId& model_id, Bytes max_image) {
+  EngineAgent* const parks = agent(engine);
+  if (parks == nullptr) return;  // as above
+  engines_.at(engine).moving = true;
+  parks->park(max_image, [this, id = engine, model = model_id, begun = Clock::now()](auto result) {
     Running& running = engines_.at(id);
     running.moving = false;
     if (result) {
@@ -587,6 +660,7 @@ void ModelHost::carry_out(Park& action) {
       step(EngineParked{id, Bytes(result->residue_bytes), Bytes(result->image_bytes), Bytes(result->cached_bytes)});
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
+      if (saver_) saver_->stays(id);
       step(ParkRefused{id, result.error().reason, result.error().image_wanted});
     }
   });
@@ -600,6 +674,7 @@ void ModelHost::carry_out(Wake& action) {
       [this, id = action.engine, model = action.model, begun = Clock::now()](const protocol::ParkReport& woken) {
         const Bytes missing(woken.missing_bytes);
         engines_.at(id).moving = false;
+        if (saver_) saver_->stays(id);
         catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
         log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
                   missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");

@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "catalog/catalog.h"
+#include "conversations/store.h"
 #include "engine/engine.h"
 #include "host/access_trace.h"
+#include "host/conversation_saver.h"
 #include "host/read_ahead.h"
 #include "io/loop.h"
 #include "minerva/base/check.h"
@@ -78,6 +80,8 @@ class ModelHost {
   };
   ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, ContextManager manager, Options options);
   ~ModelHost();
+  // From now on conversations are kept in `store`, which outlives the host. Requires: no engine runs.
+  void keep_conversations(conversations::Store& store);
 
   using LeaseCallback = std::function<void(Result<Lease>)>;
   using DoneCallback = std::function<void(Result<Done>)>;
@@ -158,6 +162,11 @@ class ModelHost {
 
  private:
   friend class Lease;
+  // Where a model's conversations are, if it is started with that Catalog::key.
+  struct ConversationFolder {
+    std::string key;
+    std::string folder;
+  };
   struct Running {
     ModelId model;
     ModelSpec spec;   // from the catalog, at its start
@@ -179,7 +188,8 @@ class ModelHost {
     std::uint64_t seen = 0;     // activity and answers when the watchdog last looked
     Duration silent_for{};
     std::optional<TimePoint> told_to_stop{};
-    unsigned told_sharers = 1;  // see Engine::share_cores
+    unsigned told_sharers = 1;       // see Engine::share_cores
+    std::string conversations = {};  // the folder of its conversations; empty: none are kept
   };
 
   template <typename Fn>
@@ -199,6 +209,15 @@ class ModelHost {
   void carry_out(Wake& action);
   void carry_out(DropPages& action);
   void carry_out(ReadAhead& action);
+  // Finds where the conversations of the model will be, and then calls `then`.
+  void find_conversations(const ModelId& model, const FittedModel& fitted, std::function<void()> then);
+  // From now on, or no more, the engine's conversations are saved.
+  void start_saving(EngineId id);
+  void stop_saving(const ModelId& model);
+  void take_inspection(const Inspect& action, const Result<FittedModel>& fitted);
+  // Has the engine save its conversations, and then calls `then`, unless the engine is gone by then.
+  void save_before(EngineId id, ConversationSaver::Leave leave, std::function<void()> then);
+  void park(EngineId id, const ModelId& model, Bytes max_image);
   bool nothing_goes_on() const;
   void carry_out(Kill& action);
   void carry_out(Grant& action);
@@ -251,6 +270,9 @@ class ModelHost {
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
   FileReadAhead read_ahead_;
+  conversations::Store* store_ = nullptr;   // nullptr: conversations are not kept
+  std::optional<ConversationSaver> saver_;  // set if `store_` is
+  std::map<ModelId, ConversationFolder> conversation_folders_;
   Bytes pages_dropped_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_decision_ = 0;  // the last one that was logged

@@ -59,7 +59,12 @@ class FailingFiles final : public Files {
     Descriptor fd(::open(path.c_str(), flags, mode));
     if (fd && is_new) names_[path] = ++files_;
     if (fd) open_[*fd] = path;
-    if (fd && (static_cast<unsigned>(flags) & static_cast<unsigned>(O_DIRECTORY)) == 0) open_file_[*fd] = names_[path];
+    const auto has = [flags](int wanted) { return (flags & wanted) == wanted; };
+    if (fd && has(O_TMPFILE)) {
+      open_file_[*fd] = ++files_;
+    } else if (fd && !has(O_DIRECTORY)) {
+      open_file_[*fd] = names_[path];
+    }
     return fd;
   }
   ssize_t write(int fd, std::string_view bytes) override {
@@ -98,6 +103,14 @@ class FailingFiles final : public Files {
     if (fails() || ::link(from.c_str(), to.c_str()) != 0) return -1;
     names_[to] = names_[from];
     return 0;
+  }
+  int link_open(int fd, const std::string& to) override {
+    if (fails() || link_descriptor(fd, to) != 0) return -1;
+    names_[to] = open_file_[fd];
+    return 0;
+  }
+  int touch(const std::string& path) override {
+    return fails() ? -1 : ::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
   }
   int unlink(const std::string& path) override {
     if (fails() || ::unlink(path.c_str()) != 0) return -1;

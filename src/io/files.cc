@@ -1,6 +1,7 @@
 #include "io/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -20,10 +21,19 @@ class RealFiles final : public Files {
     return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
   }
   int link(const std::string& from, const std::string& to) override { return ::link(from.c_str(), to.c_str()); }
+  int link_open(int fd, const std::string& to) override { return link_descriptor(fd, to); }
   int unlink(const std::string& path) override { return ::unlink(path.c_str()); }
+  int touch(const std::string& path) override {
+    return ::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+  }
 };
 
 }  // namespace
+
+int link_descriptor(int fd, const std::string& to) {
+  const std::string entry = "/proc/self/fd/" + std::to_string(fd);
+  return ::linkat(AT_FDCWD, entry.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW);
+}
 
 Files& real_files() {
   static RealFiles files;

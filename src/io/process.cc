@@ -8,12 +8,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <utility>
 
@@ -128,6 +130,30 @@ struct LineReader {
   }
 };
 
+// A text on its way to a child's stdin, and the file that goes with the first byte.
+struct Piece {
+  std::string text;
+  Descriptor file;
+};
+
+ssize_t write_piece(int stream, const Piece& piece) {
+  if (!piece.file) return ::write(stream, piece.text.data(), piece.text.size());
+  iovec text{const_cast<char*>(piece.text.data()), piece.text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &text;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int file = *piece.file;
+  std::memcpy(CMSG_DATA(header), &file, sizeof(file));
+  return ::sendmsg(stream, &message, MSG_NOSIGNAL);
+}
+
 class ChildProcess final : public Process {
  public:
   // Shared with the handlers in Asio's queues, which may run after the Process is gone.
@@ -153,7 +179,7 @@ class ChildProcess final : public Process {
     LineReader in;  // reads only if it is a socket
     StreamDescriptor pidfd;
     bool in_is_socket = false;
-    std::string in_queue;
+    std::deque<Piece> in_queue;
     bool in_writing = false;
     bool in_closing = false;
     pid_t pid = -1;
@@ -238,9 +264,12 @@ class ChildProcess final : public Process {
 
     void write_more() {
       while (in.descriptor.is_open() && !in_queue.empty()) {
-        const ssize_t n = ::write(in.descriptor.native_handle(), in_queue.data(), in_queue.size());
+        Piece& piece = in_queue.front();
+        const ssize_t n = write_piece(in.descriptor.native_handle(), piece);
         if (n > 0) {
-          in_queue.erase(0, static_cast<std::size_t>(n));
+          piece.file.reset();
+          piece.text.erase(0, static_cast<std::size_t>(n));
+          if (piece.text.empty()) in_queue.pop_front();
         } else if (n < 0 && errno == EINTR) {
           continue;
         } else if (n < 0 && errno == EAGAIN) {
@@ -275,9 +304,11 @@ class ChildProcess final : public Process {
 
   pid_t pid() const override { return state_->pid; }
 
-  void write_stdin(std::string_view text) override {
-    if (!state_->in.descriptor.is_open() || state_->in_closing) return;
-    state_->in_queue += text;
+  void write_stdin(std::string_view text) override { write_stdin(text, Descriptor()); }
+
+  void write_stdin(std::string_view text, Descriptor file) override {
+    if (text.empty() || !state_->in.descriptor.is_open() || state_->in_closing) return;
+    state_->in_queue.push_back({std::string(text), std::move(file)});
     state_->write_more();
   }
 

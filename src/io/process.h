@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/descriptor.h"
 #include "io/loop.h"
 #include "minerva/base/result.h"
 
@@ -54,6 +55,8 @@ class Process {
   virtual pid_t pid() const = 0;
   // Queues the text and never blocks. The text is dropped if the child no longer reads.
   virtual void write_stdin(std::string_view text) = 0;
+  // The same, and passes an open file on with the first byte of `text` (SCM_RIGHTS). Requires: stdin is a socket.
+  virtual void write_stdin(std::string_view text, Descriptor file) = 0;
   // The child reads the end of its stdin after the queued text. What the child writes on that socket still comes.
   virtual void close_stdin() = 0;
   // Calls on_stdin, inside this call, for what the child has written on its stdin until now. Lines of two streams have

@@ -101,6 +101,40 @@ TEST(Process, DeliversLinesAndStatus) {
   });
 }
 
+// The kernel gives the file out with its first byte, and maybe with bytes before that; never later.
+TEST(Process, PassesAFileOnWithItsText) {
+  run_on_loop([](Loop& loop) -> Task<void> {
+    constexpr std::size_t kBefore = 1'000'000;  // more than a socket holds
+    Recorded run;
+    Signal exited(loop);
+    ProcessSpec spec;
+    spec.argv = {"/usr/bin/env", "python3", "-c",
+                 "import os, socket\n"
+                 "s = socket.socket(fileno=0)\n"
+                 "text, files = b'', []\n"
+                 "while not files:\n"
+                 "  more, files, _, _ = socket.recv_fds(s, 65536, 4)\n"
+                 "  text += more\n"
+                 "early = text.strip(b'a')\n"
+                 "os.write(files[0], b'from the child')\n"
+                 "while b'behind' not in text: text += s.recv(65536)\n"
+                 "print(early[:1].decode(), text.strip(b'a').split(b'\\n')[0].decode(), text.count(b'a'))\n"};
+    spec.environment = {std::string("PATH=") + std::getenv("PATH")};
+    spec.stdin_is_socket = true;
+    auto process = Process::spawn(loop, spec, record(run, exited));
+    std::FILE* const file = std::tmpfile();
+    (*process)->write_stdin(std::string(kBefore, 'a'));
+    (*process)->write_stdin("with it\n", Descriptor(::dup(::fileno(file))));
+    (*process)->write_stdin("behind\n");
+    co_await exited.wait();
+    EXPECT_EQ(run.out, std::vector<std::string>{"w with it 1000000"});
+    std::string written(20, '\0');
+    written.resize(static_cast<std::size_t>(::pread(::fileno(file), written.data(), written.size(), 0)));
+    EXPECT_EQ(written, "from the child");
+    std::fclose(file);
+  });
+}
+
 TEST(Process, FeedsStandardInputAndClosesIt) {
   run_on_loop([](Loop& loop) -> Task<void> {
     Recorded run;

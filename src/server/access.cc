@@ -161,7 +161,8 @@ io::Headers cors_headers(const Config& config, const io::RequestHead& request) {
   if (const std::string* const origin = allowed_origin(config, request)) {
     headers.add("Access-Control-Allow-Origin", *origin);
     headers.add("Access-Control-Expose-Headers",
-                "Retry-After, x-request-id, x-minerva-model, x-minerva-preset, x-minerva-cache, x-minerva-wait-ms");
+                "Retry-After, x-request-id, x-minerva-model, x-minerva-preset, x-minerva-cache, x-minerva-wait-ms, "
+                "x-minerva-restored");
   }
   return headers;
 }

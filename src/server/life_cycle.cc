@@ -294,16 +294,23 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
   const Result<bool> stats = x.query.flag("stats", false);
   const Result<bool> history = x.query.flag("history", false);
   const Result<bool> images = x.query.flag("images", false);
-  for (const Result<bool>* flag : {&all, &stats, &history, &images}) {
+  const Result<bool> conversations = x.query.flag("conversations", false);
+  for (const Result<bool>* flag : {&all, &stats, &history, &images, &conversations}) {
     if (!*flag) co_return co_await x.error(flag->error());
   }
   const ClearRequested what{.stats = *all || *stats, .history = *all || *history, .images = *all || *images};
-  if (!what.stats && !what.history && !what.images) {
-    co_return co_await x.error(
-        {ErrorCode::kInvalidArgument, "Say what to clear: ?stats=true, history, images, or all.", "stats"});
+  const bool of_conversations = *all || *conversations;
+  if (!what.stats && !what.history && !what.images && !of_conversations) {
+    co_return co_await x.error({ErrorCode::kInvalidArgument,
+                                "Say what to clear: ?stats=true, history, images, conversations, or all.", "stats"});
   }
-  api::ClearAnswer answer{.stats = what.stats, .history = what.history, .images = what.images, .metadata = *all};
+  api::ClearAnswer answer{.stats = what.stats,
+                          .history = what.history,
+                          .images = what.images,
+                          .conversations = of_conversations,
+                          .metadata = *all};
   answer.stopped = service.host.clear(what);
+  if (of_conversations) service.conversations.clear(x.caller);
   if (*all) {
     service.host.forget_metadata();
     service.background_inspection.look();

@@ -55,6 +55,25 @@ void add_pools(Families& families, const std::vector<PoolView>& pools, const std
   }
 }
 
+void add_conversations(Families& families, const conversations::Store& store) {
+  const conversations::Store::Counts& counts = store.counts();
+  families.gauge("minerva_conversations_bytes", "What is kept of conversations on disk.", as_double(store.bytes()));
+  families.gauge("minerva_conversations_budget_bytes", "The most that may be kept of conversations on disk.",
+                 as_double(store.budget()));
+  families.gauge("minerva_conversations_segments", "Files with parts of conversations.",
+                 static_cast<double>(store.segments()));
+  families.counter("minerva_conversations_saved_bytes_total", "Written of conversations.", counts.saved.count());
+  families.counter("minerva_conversations_restored_total", "Prompts that went on after tokens from the disk.",
+                   counts.restored_prompts);
+  families.counter("minerva_conversations_restored_tokens_total", "Tokens that were restored instead of read.",
+                   counts.restored_tokens);
+  families.add(prometheus::MetricType::Counter, "minerva_conversations_saved_seconds_total",
+               "Time that prompts were sooner read as their tokens were restored.",
+               std::chrono::duration<double>(counts.time_saved).count());
+  families.counter("minerva_conversations_unusable_total", "Files that an engine refused.", counts.unusable);
+  families.counter("minerva_conversations_failed_total", "Segments that could not be written.", counts.failed);
+}
+
 }  // namespace
 
 // Long because it is one table: a line for each metric.
@@ -89,6 +108,7 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
+  add_conversations(families, service.conversations.store());
   const pull::Downloads::Counts& pulls = service.downloads.counts();
   families.counter("minerva_pull_bytes_total", "Received by pulls of models.", pulls.received);
   for (const pull::JobState state : {pull::JobState::kDone, pull::JobState::kFailed, pull::JobState::kCancelled}) {

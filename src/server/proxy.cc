@@ -16,6 +16,7 @@
 #include "api/sse.h"
 #include "base/log.h"
 #include "server/abilities.h"
+#include "server/access.h"
 #include "server/activity.h"
 #include "server/incoming_body.h"
 #include "server/routes.h"
@@ -135,6 +136,11 @@ class Relay {
                                "config can have it.",
                                x_.model, x_.path),
                    "model"};
+    }
+    // An engine's slots tell of everybody's requests.
+    const bool shows_slots = engine_path() == "/slots" && spec != nullptr && spec->command.argv.empty();
+    if (shows_slots && service_.config.accepted_keys.users().size() > 1) {
+      if (auto refused = refuse_unless_admin(service_.config, x_.caller, "see the slots of all")) return refused;
     }
     if (reach != Reach::kLook) return std::nullopt;
     looking_ = true;
@@ -574,6 +580,14 @@ class Relay {
     return result;
   }
 
+  // Says to minerva-engine whose conversations the request may find. A client's own header of that name goes to no
+  // engine.
+  void add_tenant(io::RequestHead& head) const {
+    const ModelSpec* const spec = service_.catalog.find(x_.model);
+    const std::optional<std::string> tenant = service_.conversations.tenant_of(x_.caller);
+    if (tenant && spec != nullptr && spec->command.argv.empty()) head.headers.add(protocol::kTenantHeader, *tenant);
+  }
+
   io::Task<void> send_request(Lease& lease) {
     io::RequestHead head;
     head.method = x_.request.method == "HEAD" ? "GET" : x_.request.method;  // the connection drops the body
@@ -586,6 +600,7 @@ class Relay {
       }
     }
     if (translated_) head.headers.set("Content-Type", "application/json");
+    add_tenant(head);
     const std::string& body = engine_body();
     if (!body_.whole()) {
       head.content_length = x_.request.content_length;

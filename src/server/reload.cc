@@ -89,6 +89,7 @@ void Reload::now() {
     watch_folders();
   }
   service_.sessions.keep([&](UserId user) { return running_.accepted_keys.find_user(user).has_value(); });
+  service_.conversations.apply();
   configure_log(running_);
   service_.catalog.set_options(running_.models_dirs, running_.models_dirs_are_default, running_.models,
                                running_.may_fit());

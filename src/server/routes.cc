@@ -12,6 +12,7 @@
 #include "server/activity_routes.h"
 #include "server/decisions.h"
 #include "server/events.h"
+#include "server/kept_conversations.h"
 #include "server/life_cycle.h"
 #include "server/llama_swap_routes.h"
 #include "server/metrics.h"
@@ -218,6 +219,7 @@ std::vector<Route> make_routes() {
   add_inference(table);
   add_pull_routes(table);
   add_activity_routes(table);
+  add_conversation_routes(table);
   add_removal_routes(table);
   add_router_routes(table);
   add_llama_swap_routes(table);

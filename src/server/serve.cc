@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,11 +14,13 @@
 
 #include "base/log.h"
 #include "config/parking.h"
+#include "conversations/store.h"
 #include "engine/command_engine.h"
 #include "engine/llama_engine.h"
 #include "host/access_trace.h"
 #include "host/history_keeper.h"
 #include "host/runtime_folder.h"
+#include "io/descriptor.h"
 #include "io/service_manager.h"
 #include "server/reload.h"
 #include "server/server.h"
@@ -41,6 +45,21 @@ Result<void> make_state_folder(const std::string& folder) {
   if (made == 0 || std::filesystem::is_directory(folder, error)) return {};
   return fail(ErrorCode::kIo, fmt::format("cannot make the state folder {}: {}. Choose another one with --state-dir.",
                                           folder, std::strerror(reason)));
+}
+
+// Locks the folder itself, so that no file is left in it. The lock ends with this process, however that ends. A file
+// system that has no locks is no reason not to serve. Errors: kConflict: another process serves with this folder.
+Result<io::Descriptor> lock_state_folder(const std::string& folder) {
+  io::Descriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock && ::flock(*lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno == EWOULDBLOCK) {
+    return fail(ErrorCode::kConflict, fmt::format("another `minerva serve` uses the state folder {}. Stop that one, or "
+                                                  "choose another folder with --state-dir.",
+                                                  folder));
+  }
+  log::warn("the state folder {} cannot be locked ({}): do not start a second `minerva serve` with it", folder,
+            std::strerror(errno));
+  return lock;
 }
 
 // The folder of the images; empty if there can be none, with a warning.
@@ -125,6 +144,9 @@ int serve(const ConfigSource& source, const Config& given) {
   io::ServiceManager manager;  // made while there is only one thread
   for (const std::string& warning : source.warnings) log::warn("{}", warning);
   if (const Result<void> made = make_state_folder(config.state_dir); !made) return cannot_start(made.error());
+  // Before anything in the folder is read.
+  const Result<io::Descriptor> lock = lock_state_folder(config.state_dir);
+  if (!lock) return cannot_start(lock.error());
   const Result<RuntimeFolder> runtime = RuntimeFolder::make();
   if (!runtime) return cannot_start(runtime.error());
   auto policy = make_policy(config.policy);
@@ -151,9 +173,15 @@ int serve(const ConfigSource& source, const Config& given) {
   // Declared before the host, since the last leases end when the host ends.
   std::optional<AccessTrace> trace;
   if (config.trace) trace.emplace(loop, trace_folder(config));
+  // A token costs about as much more as the model is larger. That orders the models, which is all that is needed.
+  conversations::Store kept(loop, conversations_folder(config), [&catalog](const ModelId& model) {
+    const ModelSpec* const spec = catalog.find(model);
+    return spec == nullptr ? 0.0 : static_cast<double>(spec->size.count());
+  });
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout, config.min_free_memory});
-  Service service(loop, config, catalog, host);
+  host.keep_conversations(kept);
+  Service service(loop, config, catalog, host, kept);
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });
@@ -162,6 +190,7 @@ int serve(const ConfigSource& source, const Config& given) {
   if (!address) return cannot_start(address.error());
 
   service.catalog_watch.start();
+  service.conversations.apply();
   HistoryKeeper history(loop, host, config.state_dir + "/history.json", config.restore);
   const std::string url = address->is_unix() ? address->text() : (tls ? "https://" : "http://") + address->text();
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
@@ -198,6 +227,7 @@ int serve(const ConfigSource& source, const Config& given) {
   service.pool.clear();
   service.downloads.finish();
   history.finish();
+  kept.finish();
   catalog.finish();
   log::info("stopped");
   return 0;

@@ -21,6 +21,7 @@
 #include "server/catalog_watch.h"
 #include "server/engine_pool.h"
 #include "server/keep_alive.h"
+#include "server/kept_conversations.h"
 #include "server/samples.h"
 #include "server/sessions.h"
 #include "server/web_ui.h"
@@ -28,11 +29,13 @@
 namespace minerva {
 
 struct Service {
-  Service(io::Loop& event_loop, const Config& settings, Catalog& models, ModelHost& model_host)
+  Service(io::Loop& event_loop, const Config& settings, Catalog& models, ModelHost& model_host,
+          conversations::Store& kept)
       : loop(event_loop),
         config(settings),
         catalog(models),
         host(model_host),
+        conversations(settings, kept),
         timetable(event_loop, model_host),
         background_inspection(event_loop, models, [this] { return !draining && host.nobody_waits(); }),
         catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
@@ -52,6 +55,7 @@ struct Service {
   const Config& config;  // as of the last reload: keep no reference to a part of it across a wait
   Catalog& catalog;
   ModelHost& host;
+  KeptConversations conversations;
   Timetable timetable;
   BackgroundInspection background_inspection;
   CatalogWatch catalog_watch;

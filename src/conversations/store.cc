@@ -1,0 +1,293 @@
+#include "conversations/store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+
+#include "base/log.h"
+#include "conversations/folder_name.h"
+#include "conversations/seed.h"
+
+namespace minerva::conversations {
+namespace {
+
+// How often age and room are looked at.
+constexpr Duration kLookPeriod = std::chrono::hours(1);
+// How long a disk that failed is left alone: a full disk seldom has room again at once.
+constexpr Duration kTryAgain = std::chrono::minutes(1);
+
+WallTime wall_now() { return std::chrono::system_clock::now(); }
+
+// The table is sorted only when so much of the budget was written since.
+Bytes after_eviction(Bytes budget) { return budget - Bytes(budget.count() / 20); }
+
+}  // namespace
+
+// Carries out one piece of work after the other, on a thread of the disk's lane.
+class Store::DiskQueue : public std::enable_shared_from_this<Store::DiskQueue> {
+ public:
+  explicit DiskQueue(io::Loop& loop) : loop_(loop) {}
+
+  void add(std::function<void()> work, std::function<void()> done) {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back({std::move(work), std::move(done)});
+    if (std::exchange(running_, true)) return;
+    loop_.offload(io::Lane::kDisk, [self = shared_from_this()] { self->run(); }, [] {});
+  }
+
+  void await_end() {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [this] { return !running_; });
+  }
+
+ private:
+  struct Job {
+    std::function<void()> work;
+    std::function<void()> done;
+  };
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!jobs_.empty()) {
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job.work();
+      loop_.post(std::move(job.done));
+      lock.lock();
+    }
+    running_ = false;
+    ended_.notify_all();
+  }
+
+  io::Loop& loop_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::deque<Job> jobs_;
+  bool running_ = false;
+};
+
+Store::Store(io::Loop& loop, std::string root, std::function<double(const ModelId&)> cost_of_token, io::Files& files)
+    : loop_(loop),
+      root_(std::move(root)),
+      cost_of_token_(std::move(cost_of_token)),
+      files_(files),
+      timer_(loop),
+      queue_(std::make_shared<DiskQueue>(loop)) {}
+
+Store::~Store() { queue_->await_end(); }
+
+void Store::finish() { queue_->await_end(); }
+
+template <typename Made>
+void Store::on_disk(std::function<Made()> work, std::function<void(Made)> then) {
+  const auto made = std::make_shared<std::optional<Made>>();
+  queue_->add([made, work = std::move(work)] { *made = work(); },
+              [made, still = std::weak_ptr(alive_), then = std::move(then)] {
+                if (!still.expired()) then(std::move(**made));
+              });
+}
+
+Place Store::place(const std::string& folder, const std::string& tenant) const {
+  return {std::filesystem::path(folder).filename().string(), tenant};
+}
+
+std::string Store::path_of(const Place& place, const protocol::SegmentName& name) const {
+  return fmt::format("{}/{}/{}/{}", root_, place.folder, place.tenant, protocol::to_text(name));
+}
+
+void Store::apply(std::optional<Settings> settings) {
+  settings_ = std::move(settings);
+  if (was_read_) return settings_ ? look_at_disk() : enforce();
+  if (std::exchange(reading_, true)) return;
+  on_disk<FoundOnDisk>([this] { return find_segments(root_, files_); },
+                       [this](FoundOnDisk found) { take_found(std::move(found)); });
+}
+
+void Store::take_found(FoundOnDisk found) {
+  was_read_ = true;
+  const SegmentTable::Segments worthless = table_.load(std::move(found.segments));
+  remove(worthless);
+  room_ = found.free + table_.bytes();
+  enforce();
+  if (table_.size() > 0) {
+    log::info("{} of conversations are kept, in {} segments", format_bytes(table_.bytes()), table_.size());
+  }
+}
+
+void Store::look_at_disk() {
+  on_disk<Bytes>([root = root_] { return free_on_disk(root); },
+                 [this](Bytes free) {
+                   room_ = free + table_.bytes();
+                   enforce();
+                 });
+}
+
+void Store::enforce() {
+  if (!settings_) {
+    timer_.cancel();
+    budget_ = Bytes();
+    ++clears_;
+    return remove(table_.take_if([](const Place&) { return true; }));
+  }
+  const SegmentTable::Segments of_others =
+      table_.take_if([this](const Place& place) { return !settings_->tenants.contains(place.tenant); });
+  remove(of_others);
+  remove(table_.take_unused_since(wall_now() - std::chrono::duration_cast<WallTime::duration>(settings_->max_age)));
+  budget_ = settings_->budget(room_);
+  if (table_.bytes() > budget_) {
+    const auto cost = [this](const std::string& folder) {
+      const std::optional<ModelId> model = model_of_folder(folder);
+      return model ? cost_of_token_(*model) : 0;
+    };
+    const SegmentTable::Segments evicted = table_.take_worst(after_eviction(budget_), wall_now(), cost);
+    log::info("{} segments of conversations make room: {} are kept, of at most {}", evicted.size(),
+              format_bytes(table_.bytes()), format_bytes(budget_));
+    remove(evicted);
+  }
+  timer_.arm(Clock::now() + kLookPeriod, [this] { look_at_disk(); });
+}
+
+// Where nothing is kept any more, the folders go too.
+void Store::remove(const SegmentTable::Segments& segments) {
+  const bool all = !settings_;
+  if (segments.empty() && !all) return;
+  std::vector<std::string> paths;
+  paths.reserve(segments.size());
+  for (const PlacedSegment& segment : segments) paths.push_back(path_of(segment.place, segment.segment.name));
+  queue_->add([&files = files_, root = root_, paths = std::move(paths),
+               all] { remove_files(root, paths, /*folders=*/all, files); },
+              [] {});
+}
+
+void Store::prepare(const ModelId& model, std::vector<std::string> files, std::string meaning,
+                    std::function<void(std::string folder)> done) {
+  const auto folder = std::make_shared<std::string>();
+  const auto make = [folder, root = root_, model, files = std::move(files), meaning = std::move(meaning)] {
+    const Result<std::string> digest = files_digest(files);
+    if (!digest) return;  // the load will say so, too
+    const std::string name = folder_name(model, seed_of(meaning, *digest));
+    if (make_folder(root, name)) *folder = fmt::format("{}/{}", root, name);
+  };
+  const auto then = [this, still = std::weak_ptr(alive_), folder, done = std::move(done)] {
+    if (!still.expired()) done(settings_ ? *folder : std::string());
+  };
+  if (settings_) return loop_.offload(io::Lane::kAwaited, make, then);
+  loop_.post(then);
+}
+
+void Store::make_file(const std::string& folder, std::function<void(std::shared_ptr<NewFile>)> done) {
+  const bool can = settings_ && was_read_ && (!next_try_ || Clock::now() >= *next_try_);
+  if (!can) {
+    return loop_.post([still = std::weak_ptr(alive_), done = std::move(done)] {
+      if (!still.expired()) done(nullptr);
+    });
+  }
+  struct Made {
+    std::shared_ptr<NewFile> file;
+    int error = 0;
+  };
+  on_disk<Made>(
+      [folder, &files = files_] {
+        Made made{std::make_shared<NewFile>(NewFile::make(folder, files))};
+        if (made.file->descriptor() < 0) made = {nullptr, errno};
+        return made;
+      },
+      [this, done = std::move(done)](Made made) {
+        // Where the folder is gone, conversations were switched off in between, and this engine keeps nothing more.
+        if (!made.file && made.error != ENOENT) note_failure(std::strerror(made.error));
+        done(std::move(made.file));
+      });
+}
+
+void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
+                 const protocol::SegmentName& name, std::function<void()> done) {
+  PlacedSegment segment{place(folder, tenant), {name, Bytes(), wall_now()}};
+  const bool wanted = settings_ && settings_->tenants.contains(tenant) &&
+                      (name.parent.is_none() || table_.contains(segment.place, name.parent));
+  if (!wanted) {
+    return loop_.post([still = std::weak_ptr(alive_), done = std::move(done)] {
+      if (!still.expired()) done();
+    });
+  }
+  segment.segment.bytes = file->size();
+  const std::string where = fmt::format("{}/{}", folder, tenant);
+  on_disk<int>([where, file = std::move(file), name] { return file->keep(where, protocol::to_text(name)); },
+               [this, segment, clears = clears_, done = std::move(done)](int error) {
+                 kept(segment, clears, error);
+                 done();
+               });
+}
+
+void Store::kept(const PlacedSegment& segment, std::uint64_t clears_before, int error) {
+  if (error != 0) {
+    remove({segment});  // it may have its name
+    return note_failure(std::strerror(error));
+  }
+  // A parent that was evicted meanwhile takes it along.
+  const bool wanted = clears_ == clears_before && table_.add(segment.place, segment.segment);
+  if (!wanted) return remove({segment});
+  if (std::exchange(next_try_, std::nullopt)) log::info("conversations are saved again");
+  ++counts_.saved_segments;
+  counts_.saved += segment.segment.bytes;
+  if (table_.bytes() > budget_) enforce();
+}
+
+void Store::note_failure(const std::string& why) {
+  ++counts_.failed;
+  const bool is_first = !next_try_.has_value();
+  next_try_ = Clock::now() + kTryAgain;
+  if (!is_first) return;
+  log::warn(
+      "conversations cannot be saved in {}: {}. Models serve as before, and saving is tried again from time to time",
+      root_, why);
+}
+
+void Store::used(const std::string& folder, const std::string& tenant, protocol::SegmentId id, Restored restored) {
+  ++counts_.restored_prompts;
+  counts_.restored_tokens += restored.tokens;
+  counts_.time_saved += restored.time_saved;
+  const Place where = place(folder, tenant);
+  const std::optional<Segment> segment = table_.touch(where, id, wall_now());
+  if (!segment) return;
+  queue_->add([&files = files_, path = path_of(where, segment->name)] { files.touch(path); }, [] {});
+}
+
+void Store::unusable(const std::string& folder, const std::string& tenant, protocol::SegmentId id) {
+  ++counts_.unusable;
+  remove(table_.take_tree(place(folder, tenant), id));
+}
+
+SegmentTable::Sum Store::clear(const ModelId& model, const std::string& tenant) {
+  const SegmentTable::Segments taken = table_.take_if([&](const Place& place) {
+    return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
+  });
+  ++clears_;
+  remove(taken);
+  SegmentTable::Sum sum;
+  sum.segments = taken.size();
+  for (const PlacedSegment& segment : taken) sum.bytes += segment.segment.bytes;
+  return sum;
+}
+
+std::map<ModelId, SegmentTable::Sum> Store::sums(const std::string& tenant) const {
+  std::map<ModelId, SegmentTable::Sum> sums;
+  for (const auto& [place, sum] : table_.sums()) {
+    const std::optional<ModelId> model = model_of_folder(place.folder);
+    if (!model || (!tenant.empty() && place.tenant != tenant)) continue;
+    SegmentTable::Sum& total = sums[*model];
+    total.bytes += sum.bytes;
+    total.segments += sum.segments;
+    total.used = std::max(total.used, sum.used);
+  }
+  return sums;
+}
+
+}  // namespace minerva::conversations

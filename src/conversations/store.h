@@ -1,0 +1,125 @@
+// Store: the segments of conversations on disk. It makes their files, gives them their names, counts them, and removes
+// them: by age, by a budget of bytes, by tenant, by model, and all.
+//
+//   ROOT/MODEL.SEED/TENANT/ID-PARENT-FROM-TO     (folder_name.h, protocol/conversations.h)
+// Folders have mode 0700 and files 0600. A file has its name only once an engine has written it and it is synced. Names
+// of another form are somebody else's: they stay, and are not counted.
+// A disk that fails costs what would have been saved: one warning, and new tries from time to time.
+// Threading: the loop's thread; the disk is used on other threads. Callbacks come on the loop's thread, never inside
+// the call that takes them. Ownership: the Loop outlives it. It does not know engines, nor what is in a file.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "conversations/disk.h"
+#include "conversations/segment_table.h"
+#include "io/descriptor.h"
+#include "io/files.h"
+#include "io/loop.h"
+#include "minerva/base/ids.h"
+#include "protocol/conversations.h"
+
+namespace minerva::conversations {
+
+class Store {
+ public:
+  struct Settings {
+    // The most that all segments may take. `room`: what is free on the file system, and what the segments take now.
+    std::function<Bytes(Bytes room)> budget;
+    Duration max_age{};             // since the last use
+    std::set<std::string> tenants;  // that there are; the segments of others are removed
+  };
+  // Counts since the start.
+  struct Counts {
+    std::uint64_t saved_segments = 0;
+    Bytes saved;
+    std::uint64_t restored_prompts = 0;
+    std::uint64_t restored_tokens = 0;
+    Duration time_saved{};       // compared to reading the tokens again, as far as engines say so
+    std::uint64_t unusable = 0;  // files that an engine has refused
+    std::uint64_t failed = 0;    // segments that could not be kept
+  };
+
+  // `root`: the folder of all conversations; made when the first file is kept.
+  // `cost_of_token`: what reading a token costs with a model, in any unit; 0: there is no such model.
+  Store(io::Loop& loop, std::string root, std::function<double(const ModelId&)> cost_of_token,
+        io::Files& files = io::real_files());
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Reads what is there first. nullopt: nothing is kept, and what is there is removed.
+  void apply(std::optional<Settings> settings);
+  bool enabled() const { return settings_.has_value(); }
+
+  // Makes the folder of the model's conversations, and calls `done` with its path; with "" if nothing can be kept
+  // there. `files`: of the model. `meaning`: as seed_of() takes it.
+  void prepare(const ModelId& model, std::vector<std::string> files, std::string meaning,
+               std::function<void(std::string folder)> done);
+  // A file for an engine to write in; it goes unless keep() gets it. nullptr: none can be made now. `folder`: from
+  // prepare().
+  void make_file(const std::string& folder, std::function<void(std::shared_ptr<NewFile>)> done);
+  // Keeps a file that an engine has written. `done`: it has its name now, or never will have it.
+  void keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
+            const protocol::SegmentName& name, std::function<void()> done);
+  // An engine could not write in a file.
+  void note_failure(const std::string& why);
+  struct Restored {
+    std::uint64_t tokens = 0;
+    Duration time_saved{};
+  };
+  void used(const std::string& folder, const std::string& tenant, protocol::SegmentId id, Restored restored);
+  // An engine could not use the file: it is removed, with all that follows it.
+  void unusable(const std::string& folder, const std::string& tenant, protocol::SegmentId id);
+
+  // Removes what matches; an empty model or tenant matches all. Returns how much that is. Files that are being kept are
+  // not kept.
+  SegmentTable::Sum clear(const ModelId& model, const std::string& tenant);
+  // What there is of each model, of one tenant or ("") of all.
+  std::map<ModelId, SegmentTable::Sum> sums(const std::string& tenant) const;
+  Bytes bytes() const { return table_.bytes(); }
+  std::size_t segments() const { return table_.size(); }
+  Bytes budget() const { return budget_; }
+  const Counts& counts() const { return counts_; }
+
+  // Waits until the files that are being kept have their names, and removed ones are gone. Blocks: for an orderly end.
+  void finish();
+
+ private:
+  class DiskQueue;
+
+  // Each of these is done when the ones before are, so that a file is never removed behind a later one of its name.
+  template <typename Made>
+  void on_disk(std::function<Made()> work, std::function<void(Made)> then);
+  void take_found(FoundOnDisk found);
+  void enforce();
+  void remove(const SegmentTable::Segments& segments);
+  void look_at_disk();
+  void kept(const PlacedSegment& segment, std::uint64_t clears_before, int error);
+  Place place(const std::string& folder, const std::string& tenant) const;
+  std::string path_of(const Place& place, const protocol::SegmentName& name) const;
+
+  io::Loop& loop_;
+  std::string root_;
+  std::function<double(const ModelId&)> cost_of_token_;
+  io::Files& files_;
+  std::optional<Settings> settings_;
+  bool was_read_ = false;  // what is on disk is in the table
+  bool reading_ = false;
+  SegmentTable table_;
+  Bytes room_;  // what was free and what the segments took, when the disk was looked at
+  Bytes budget_;
+  Counts counts_;
+  std::uint64_t clears_ = 0;           // how often segments were removed that may have been on their way to the disk
+  std::optional<TimePoint> next_try_;  // set while the disk fails
+  io::Timer timer_;
+  std::shared_ptr<DiskQueue> queue_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace minerva::conversations
