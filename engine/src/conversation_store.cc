@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -64,6 +65,11 @@ void list_files() {
     });
 }
 
+bool has_file(const std::string & tenant, const protocol::SegmentName & name) {
+    struct stat found;
+    return fstatat(store->folder, (tenant + "/" + to_text(name)).c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 }  // namespace
 
 std::uint64_t shape() {
@@ -87,6 +93,11 @@ void remove_unusable(const std::string & tenant, const protocol::SegmentName & n
 
 Known known(const std::string & tenant, const std::vector<std::int32_t> & tokens) {
     Known result = {store->tree.find(tenant, tokens), false};
+    // The daemon may have removed files, and does so from the leaves on.
+    while (!result.match.path.empty() && !has_file(tenant, result.match.path.back().name)) {
+        store->tree.remove(tenant, result.match.path.back().name.id);
+        result.match = store->tree.find(tenant, tokens);
+    }
     const std::vector<SegmentTree::Segment> & path = result.match.path;
     result.all = result.match.tokens == tokens.size() && !path.empty() && path.back().complete &&
                  path.back().name.to == tokens.size();

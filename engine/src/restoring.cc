@@ -93,6 +93,8 @@ class Restoring {
         }
     }
     const Plan & plan() const { return plan_; }
+    // How long reading the restored tokens would have taken; 0: not known.
+    double reading_microseconds() const { return reading_; }
 
   private:
     std::uint32_t end_of(std::size_t reader) const {
@@ -108,6 +110,7 @@ class Restoring {
     Plan plan_;
     const KeptMemory & memory_;
     std::vector<llama_token> tokens_;
+    double reading_ = 0;
     std::optional<SlotClaim> claim_;
     std::optional<Rows> rows_;
 };
@@ -125,10 +128,9 @@ bool Restoring::begin(const Prompt & prompt) {
         return false;
     }
     const std::size_t best = best_prefix(tenant_, prompt);
-    const double reading =
-        microseconds_per_token() * static_cast<double>(plan_.useful - std::min<std::size_t>(best, plan_.useful));
+    reading_ = microseconds_per_token() * static_cast<double>(plan_.useful - std::min<std::size_t>(best, plan_.useful));
     const double restoring = static_cast<double>(plan_.bytes) / store->bytes_per_microsecond;
-    if (plan_.useful < best + kFewestRestored || (reading > 0 && restoring >= reading)) {
+    if (plan_.useful < best + kFewestRestored || (reading_ > 0 && restoring >= reading_)) {
         return false;
     }
     claim_ = claim_slot(prompt.slot, std::max(prompt.tokens.size(), tokens_.size()),
@@ -283,7 +285,8 @@ std::uint32_t restore_conversation(const std::string & tenant, const Prompt & pr
                    {protocol::kName, to_text(done.readers.back().header().name)},
                    {protocol::kTokens, done.useful},
                    {protocol::kBytes, done.bytes},
-                   {protocol::kMicroseconds, static_cast<std::uint64_t>(took)}}}});
+                   {protocol::kMicroseconds, static_cast<std::uint64_t>(took)},
+                   {protocol::kInsteadOfMicroseconds, static_cast<std::uint64_t>(restoring.reading_microseconds())}}}});
     return done.useful;
 }
 

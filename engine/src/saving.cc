@@ -150,7 +150,7 @@ bool write(const Work & work, SegmentWriter & writer, const std::function<bool()
                 return false;
             }
             const Held held(kSavePatience);
-            if (!held || !slot_has(work.slot.id, work.slot.tenant, work.slot.tokens, name.to)) {
+            if (!held || !still_rests(work.slot)) {
                 return false;
             }
             rows = std::min<std::uint64_t>(bytes, strips - at);
@@ -205,7 +205,7 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
         return report;
     }
     if (const Held held(kSavePatience); held) {
-        note_saved(work->slot.id, work->header.name.to);
+        note_saved(work->slot, work->header.name.to);
     }
     store->tree.add(work->slot.tenant, summary(writer.header(), writer.file_bytes()));
     report.tenant = work->slot.tenant;

@@ -252,24 +252,24 @@ std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest) {
         if (!slot.is_processing() && reader.kept && !reader.claimed && !reader.tenant.empty() &&
             slot.t_last_used <= latest && tokens_of(slot).size() >= kFewestTokens &&
             slot.prompt.tokens.map_idx_to_media.empty()) {
-            result.push_back({slot.id, reader.tenant, tokens_of(slot), reader.unchanged, &slot.prompt.checkpoints});
+            result.push_back({slot.id, slot.t_last_used, reader.tenant, tokens_of(slot), reader.unchanged,
+                              &slot.prompt.checkpoints});
         }
     }
     return result;
 }
 
-bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count) {
-    const server_slot & slot = impl->slots[static_cast<std::size_t>(id)];
-    const llama_tokens & now = tokens_of(slot);
-    return why_not.empty() && readers[static_cast<std::size_t>(id)].tenant == tenant && now.size() >= count &&
-           std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count), now.begin());
+bool still_rests(const RestingSlot & slot) {
+    const server_slot & now = impl->slots[static_cast<std::size_t>(slot.id)];
+    return why_not.empty() && !now.is_processing() && now.t_last_used == slot.since &&
+           readers[static_cast<std::size_t>(slot.id)].tenant == slot.tenant && tokens_of(now) == slot.tokens;
 }
 
 void note_not_kept(int id) { readers[static_cast<std::size_t>(id)].kept = false; }
 
-void note_saved(int id, std::size_t count) {
-    if (!impl->slots[static_cast<std::size_t>(id)].is_processing()) {
-        readers[static_cast<std::size_t>(id)].unchanged = count;
+void note_saved(const RestingSlot & slot, std::size_t count) {
+    if (still_rests(slot)) {
+        readers[static_cast<std::size_t>(slot.id)].unchanged = count;
     }
 }
 
@@ -309,7 +309,8 @@ std::optional<SlotClaim> claim_slot(int id, std::size_t tokens, bool (*saved)(co
         return std::nullopt;
     }
     Reader & reader = readers[slot->id];
-    if (!reader.kept || !saved({slot->id, reader.tenant, tokens_of(*slot), 0, &slot->prompt.checkpoints})) {
+    if (!reader.kept ||
+        !saved({slot->id, slot->t_last_used, reader.tenant, tokens_of(*slot), 0, &slot->prompt.checkpoints})) {
         move_to_host_cache(*slot);
     }
     slot->prompt_clear();

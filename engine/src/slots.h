@@ -36,6 +36,7 @@ std::string why_nothing_is_kept();
 
 struct RestingSlot {
     int id;
+    std::int64_t since;  // when its last answer ended; of no meaning but that another answer has another time
     std::string tenant;
     std::vector<llama_token> tokens;
     std::size_t unchanged;  // of so many tokens the state is what it was when it was last saved or restored
@@ -43,12 +44,12 @@ struct RestingSlot {
 };
 // Slots whose last answer ended so long ago, or earlier.
 std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
-// Whether the slot still has these tokens, or at least the first `count` of them, of this tenant.
-bool slot_has(int id, const std::string & tenant, const std::vector<llama_token> & tokens, std::size_t count);
+// Whether nobody has used the slot since. Equal tokens would not be enough: what was read again may be in other cells.
+bool still_rests(const RestingSlot & slot);
 // What is in the slot is not as it should be: it is not saved, nor is what goes on from it.
 void note_not_kept(int id);
-// The state of the first `count` tokens is in files. No effect if the slot is at work.
-void note_saved(int id, std::size_t count);
+// The state of the first `count` tokens is in files. No effect unless the slot still rests.
+void note_saved(const RestingSlot & slot, std::size_t count);
 // The longest beginning of the prompt that llama.cpp would find in an idle slot or in the host prompt cache.
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt);
 

@@ -22,7 +22,7 @@ TEST(Values, DurationsAreReadAndWritten) {
 }
 
 TEST(Values, WhatIsNoDuration) {
-  for (const std::string text : {"", "30", "s", "-1s", "1.5s", "1 s", "1d", "1S", "1sm", "8761h",
+  for (const std::string text : {"", "30", "s", "-1s", "1.5s", "1 s", "366d", "1S", "1sm", "8761h",
                                  "99999999999999999999s", "9223372036854775807h"}) {
     EXPECT_FALSE(parse_duration(text).has_value()) << text;
   }

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 using protocol::SegmentId;
 using protocol::SegmentName;
 
-constexpr const char* kSeed = "0123456789abcdef0123456789abcdef";
+constexpr const char* kStoreSeed = "0123456789abcdef0123456789abcdef";
 constexpr const char* kOther = "1";  // another tenant
 
 SegmentName name(std::uint64_t n, std::uint64_t parent = 0) {
@@ -171,7 +171,7 @@ TEST_F(StoreTest, WhatIsNotOursStays) {
     std::ofstream(path) << "mine";
   }
   fs::create_symlink(folder_ / "model.gguf", folder / "0" / to_text(name(5)));
-  fs::create_directory_symlink(folder_, root_ / folder_name("n", kSeed));
+  fs::create_directory_symlink(folder_, root_ / folder_name("n", kStoreSeed));
   const fs::path litter = folder / ".new-123-4";
   std::ofstream(litter) << "half";
   std::ofstream(folder / "0" / to_text(name(3, 2))) << "an orphan";
