@@ -208,6 +208,11 @@ void watch(server_context_impl & server) {
     } else if (server.params_base.ctx_shift) {
         why_not = "contexts are shifted";
     }
+    if (server.params_base.kv_unified && server.slots.size() > 1) {
+        // llama.cpp clears what rests when a request begins: also prompts that are out of sight, and a claimed slot.
+        server.params_base.cache_idle_slots = false;
+        why_not = "slots share their cells (--kv-unified)";
+    }
     for (server_slot & slot : server.slots) {
         // The last moment at which it is known how many tokens of the prompt were not read again.
         slot.callback_on_reset = [original = std::move(slot.callback_on_reset)](const server_slot & done) {

@@ -206,6 +206,16 @@ def test_no_descriptor_is_left(kept, engine):
     wait_until(lambda: descriptors() <= before, "as many descriptors as before")
 
 
+def test_slots_that_share_cells_are_not_kept(kept, engine):
+    """But no conversation is lost when another tenant's request begins."""
+    running = engine("--kv-unified", slots=2)
+    running.complete(LONG, tenant="a")
+    running.complete(prompt(9), tenant="b")
+    assert running.complete(LONG + MORE, tenant="a")[2] == 3
+    assert "kv-unified" in running.save_once()["why_not"]
+    assert kept.files() == []
+
+
 # ---- what is damaged is read anew ----
 
 def damage(kind, path, other):
