@@ -57,6 +57,13 @@ class View {
     View(const View &) = delete;
     View & operator=(const View &) = delete;
     ~View() {
+        for (const server_slot & slot : impl->slots) {
+            Reader & reader = readers[slot.id];
+            if (!slot.is_processing() && !slot.prompt.tokens.empty() && reader.tenant != tenant_) {
+                // Filled from the host prompt cache for a request that did not begin.
+                reader = {tenant_, false, false, 0};
+            }
+        }
         for (HiddenSlot & hidden : slots_) {
             server_slot & slot = *hidden.slot;
             // Otherwise the slot was taken, or its memory given away.

@@ -307,6 +307,18 @@ def test_tenants_find_their_own_in_the_host_cache(engine):
     assert running.restored == 0
 
 
+def test_a_request_that_does_not_begin_leaves_its_prompt_to_its_tenant(kept, engine):
+    """The slot gets the prompt from the host cache before the grammar turns out to be wrong."""
+    running = engine()
+    running.complete(LONG, tenant="a")
+    running.complete(prompt(9), tenant="b")
+    with pytest.raises(AssertionError, match="samplers"):
+        running.complete(LONG + MORE, tenant="a", grammar="root ::= (")
+    assert running.complete(LONG + MORE, tenant="b")[2] == 603
+    running.save()
+    assert {file.parent.name for file in kept.files()} == {"b"}
+
+
 def test_tenants_do_not_find_each_other_in_files(kept, engine):
     running = engine("--cache-ram", "0")
     running.complete(LONG, tenant="a")
