@@ -200,15 +200,16 @@ bool Restoring::read_checkpoints(std::list<common_prompt_checkpoint> & checkpoin
         if (want.part != kCheckpoint) {
             continue;
         }
-        for (auto reader = plan_.readers.rbegin(); reader != plan_.readers.rend(); ++reader) {
-            const std::vector<Blob> & blobs = reader->header().blobs;
-            const auto blob = std::find_if(blobs.begin(), blobs.end(), [&want](const Blob & b) {
-                return b.part == kCheckpoint && b.tokens == want.tokens && b.elsewhere == 0;
+        for (std::size_t i = plan_.readers.size(); i-- > 0;) {
+            const std::vector<Blob> & blobs = plan_.readers[i].header().blobs;
+            // As in has_checkpoint().
+            const auto blob = std::find_if(blobs.begin(), blobs.end(), [&want, end = end_of(i)](const Blob & b) {
+                return b.part == kCheckpoint && b.tokens == want.tokens && b.elsewhere == 0 && b.tokens <= end;
             });
             if (blob == blobs.end()) {
                 continue;
             }
-            const auto bytes = read_blob(*reader, static_cast<std::size_t>(blob - blobs.begin()));
+            const auto bytes = read_blob(plan_.readers[i], static_cast<std::size_t>(blob - blobs.begin()));
             if (!bytes) {
                 return false;
             }

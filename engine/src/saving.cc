@@ -30,12 +30,6 @@ struct Work {
     std::string blobs;
 };
 
-bool on_path(const std::vector<SegmentTree::Segment> & path, std::uint32_t tokens) {
-    return std::any_of(path.begin(), path.end(), [tokens](const SegmentTree::Segment & segment) {
-        return std::binary_search(segment.checkpoints.begin(), segment.checkpoints.end(), tokens);
-    });
-}
-
 // The state that is not kept by token, newest checkpoints first, as far as there is room.
 void add_blobs(const KeptMemory & memory, Work & work) {
     SegmentHeader & header = work.header;
@@ -52,7 +46,7 @@ void add_blobs(const KeptMemory & memory, Work & work) {
         if (it->data_tgt.empty() || !it->data_dft.empty() || !it->data_spec.empty() || tokens > header.name.to) {
             continue;
         }
-        const bool elsewhere = tokens <= header.name.from && on_path(work.path, tokens);
+        const bool elsewhere = has_checkpoint(work.path, header.name.from, tokens);
         if (!elsewhere && work.blobs.size() + it->data_tgt.size() > kMostSegment) {
             continue;
         }

@@ -96,6 +96,17 @@ SegmentTree::Match SegmentTree::find(const std::string & tenant, const std::vect
     return match;
 }
 
+bool has_checkpoint(const std::vector<Segment> & path, std::uint32_t end, std::uint32_t tokens) {
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        const std::vector<std::uint32_t> & checkpoints = path[i].checkpoints;
+        if (tokens <= (i + 1 < path.size() ? path[i + 1].name.from : end) &&
+            std::binary_search(checkpoints.begin(), checkpoints.end(), tokens)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes) {
     SegmentTree::Segment segment;
     segment.name = header.name;

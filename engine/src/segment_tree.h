@@ -45,6 +45,10 @@ class SegmentTree {
     std::map<std::string, Children> tenants_;
 };
 
+// Whether a segment of the path has this checkpoint, and has it before the path leaves that segment: what comes later in
+// it belongs to another conversation. `end`: where the path leaves its last segment.
+bool has_checkpoint(const std::vector<SegmentTree::Segment> & path, std::uint32_t end, std::uint32_t tokens);
+
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes);
 
 }  // namespace minerva::engine

@@ -122,5 +122,19 @@ TEST(SegmentName, OtherTextIsNone) {
   EXPECT_FALSE(protocol::parse_segment_name("")) << "nothing";
 }
 
+TEST(SegmentTree, ACheckpointBehindABranchBelongsToAnotherConversation) {
+  SegmentTree tree;
+  SegmentTree::Segment first = segment(1, 0, 0, {1, 2, 3, 4});
+  first.checkpoints = {1, 2, 3};
+  tree.add("a", first);
+  tree.add("a", segment(2, 1, 2, {8, 8, 8}));
+  const std::vector<SegmentTree::Segment> path = tree.find("a", {1, 2, 8, 8, 8}).path;
+  ASSERT_EQ(path.size(), 2U);
+  EXPECT_TRUE(has_checkpoint(path, 5, 2));
+  EXPECT_FALSE(has_checkpoint(path, 5, 3)) << "the branch leaves before it";
+  EXPECT_TRUE(has_checkpoint({path.front()}, 3, 3));
+  EXPECT_FALSE(has_checkpoint({path.front()}, 2, 3));
+}
+
 }  // namespace
 }  // namespace minerva::engine
