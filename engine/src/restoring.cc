@@ -27,22 +27,6 @@ struct Plan {
     std::uint64_t bytes = 0;
 };
 
-// After how many of the prompt's tokens it can go on.
-std::uint32_t useful_tokens(const SegmentTree::Match & match, const KeptMemory & memory) {
-    if (memory.parts() == 0 || match.path.empty()) {
-        return match.tokens;
-    }
-    const SegmentTree::Segment & leaf = match.path.back();
-    if (!leaf.complete) {
-        return 0;
-    }
-    if (match.tokens == leaf.name.to) {
-        return match.tokens;
-    }
-    const auto after = std::upper_bound(leaf.checkpoints.begin(), leaf.checkpoints.end(), match.tokens);
-    return after == leaf.checkpoints.begin() ? 0 : *std::prev(after);
-}
-
 bool same_strips(const std::vector<Strip> & a, const std::vector<Strip> & b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Strip & x, const Strip & y) {
         return x.kind == y.kind && x.width == y.width && x.lines == y.lines;
@@ -50,11 +34,14 @@ bool same_strips(const std::vector<Strip> & a, const std::vector<Strip> & b) {
 }
 
 // Opens the files. What cannot be opened, and what comes after it, is left out.
-Plan open_files(const std::string & tenant, const SegmentTree::Match & match, const KeptMemory & memory) {
+Plan open_files(const std::string & tenant, SegmentTree::Match match, const KeptMemory & memory) {
+    const bool whole = memory.parts() == 0;
+    if (!whole) {
+        end_where_it_can_go_on(match);
+    }
     Plan plan;
-    plan.useful = useful_tokens(match, memory);
-    plan.tokens = memory.parts() == 0 ? plan.useful : match.path.empty() ? 0 : match.path.back().name.to;
-    for (const SegmentTree::Segment & segment : match.path) {
+    while (plan.readers.size() < match.path.size()) {
+        const SegmentTree::Segment & segment = match.path[plan.readers.size()];
         std::string why;
         const std::string path = tenant + "/" + to_text(segment.name);
         std::optional<SegmentReader> reader = SegmentReader::open(store->folder, path.c_str(), why);
@@ -62,19 +49,28 @@ Plan open_files(const std::string & tenant, const SegmentTree::Match & match, co
                           (plan.readers.empty() || segment.tokens.empty() ||
                            (reader->header().cell_bytes == plan.readers.front().header().cell_bytes &&
                             same_strips(reader->header().strips, plan.readers.front().header().strips)));
-        if (!same) {
-            if (!reader && errno == ENOENT) {
-                store->tree.remove(tenant, segment.name.id);
-            } else {
-                remove_unusable(tenant, segment.name, reader ? "another engine wrote it" : why);
-            }
-            plan.useful = memory.parts() == 0 ? std::min(plan.useful, segment.name.from) : 0;
-            plan.tokens = plan.useful;
-            break;
+        if (same) {
+            plan.readers.push_back(std::move(*reader));
+            continue;
         }
-        plan.bytes += reader->file_bytes();
-        plan.readers.push_back(std::move(*reader));
+        if (!reader && errno == ENOENT) {
+            store->tree.remove(tenant, segment.name.id);
+        } else {
+            remove_unusable(tenant, segment.name, reader ? "another engine wrote it" : why);
+        }
+        match.tokens = segment.name.from;
+        match.path.resize(plan.readers.size());
+        if (!whole) {
+            end_where_it_can_go_on(match);
+            plan.readers.erase(plan.readers.begin() + static_cast<std::ptrdiff_t>(match.path.size()),
+                               plan.readers.end());
+        }
     }
+    for (const SegmentReader & reader : plan.readers) {
+        plan.bytes += reader.file_bytes();
+    }
+    plan.useful = match.tokens;
+    plan.tokens = whole || match.path.empty() ? match.tokens : match.path.back().name.to;
     return plan;
 }
 

@@ -1,6 +1,7 @@
 #include "segment_tree.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace minerva::engine {
@@ -33,6 +34,15 @@ std::uint32_t same(const Segment & segment, const std::vector<std::int32_t> & pr
         ++n;
     }
     return static_cast<std::uint32_t>(n);
+}
+
+// The last place in the segment at which a conversation of so many tokens can go on; 0: there is none.
+std::uint32_t last_place(const Segment & segment, std::uint32_t tokens) {
+    if (!segment.complete || tokens >= segment.name.to) {
+        return segment.complete ? segment.name.to : 0;
+    }
+    const auto after = std::upper_bound(segment.checkpoints.begin(), segment.checkpoints.end(), tokens);
+    return after == segment.checkpoints.begin() ? 0 : *std::prev(after);
 }
 
 }  // namespace
@@ -105,6 +115,22 @@ bool has_checkpoint(const std::vector<Segment> & path, std::uint32_t end, std::u
         }
     }
     return false;
+}
+
+void end_where_it_can_go_on(SegmentTree::Match & match) {
+    std::size_t count = 0;
+    std::uint32_t best = 0;
+    for (std::size_t i = match.path.size(); i-- > 0;) {
+        const std::uint32_t place = last_place(match.path[i], match.tokens);
+        if (place > 0 && place >= best) {
+            best = place;
+            count = i + 1;
+        }
+        // So far the parent is known to agree with the prompt.
+        match.tokens = match.path[i].name.from;
+    }
+    match.path.resize(count);
+    match.tokens = best;
 }
 
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes) {

@@ -45,9 +45,13 @@ class SegmentTree {
     std::map<std::string, Children> tenants_;
 };
 
-// Whether a segment of the path has this checkpoint, and has it before the path leaves that segment: what comes later in
-// it belongs to another conversation. `end`: where the path leaves its last segment.
+// Whether a segment of the path has this checkpoint, and has it before the path leaves that segment: what comes later
+// in it belongs to another conversation. `end`: where the path leaves its last segment.
 bool has_checkpoint(const std::vector<SegmentTree::Segment> & path, std::uint32_t end, std::uint32_t tokens);
+
+// Where not all state is kept by token, a conversation goes on only at the end of a complete segment or at a
+// checkpoint. Leaves of `match` the path to the last such place that the prompt has, and the tokens up to it.
+void end_where_it_can_go_on(SegmentTree::Match & match);
 
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes);
 

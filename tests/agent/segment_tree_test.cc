@@ -95,6 +95,41 @@ TEST(SegmentTree, NonsenseDoesNoHarm) {
   EXPECT_EQ(found(tree, {5, 6, 7}), "2: 4");
 }
 
+// As found(), but only where a conversation can go on.
+std::string goes_on(const SegmentTree& tree, const Tokens& prompt) {
+  SegmentTree::Match match = tree.find("a", prompt);
+  end_where_it_can_go_on(match);
+  std::string text = std::to_string(match.tokens) + ":";
+  for (const SegmentTree::Segment& step : match.path) text += " " + std::to_string(step.name.id.high);
+  return text;
+}
+
+TEST(SegmentTree, GoesOnAtTheEndOfACompleteSegmentOrAtACheckpoint) {
+  SegmentTree tree;
+  tree.add("a", segment(1, 0, 0, {1, 2, 3, 4}));
+  tree.add("a", segment(2, 1, 4, {5, 6}, false));
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6}), "4: 1") << "the second turn was not saved to its end";
+  SegmentTree::Segment whole = segment(3, 2, 6, {7, 8, 9});
+  whole.checkpoints = {2, 7};
+  tree.add("a", whole);
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}), "9: 1 2 3");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 7, 8, 10}), "7: 1 2 3");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 10}), "4: 1");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 10}), "0:");
+}
+
+TEST(SegmentTree, WhatABranchHasOfItsParentEndsWhereItLeaves) {
+  SegmentTree tree;
+  SegmentTree::Segment first = segment(1, 0, 0, {1, 2, 3, 4});
+  tree.add("a", first);
+  tree.add("a", segment(2, 1, 2, {8, 8, 8}, false));
+  EXPECT_EQ(goes_on(tree, {1, 2, 8, 8, 8}), "0:");
+  tree.remove("a", id(1));
+  first.checkpoints = {1, 3};
+  tree.add("a", first);
+  EXPECT_EQ(goes_on(tree, {1, 2, 8, 8, 8}), "1: 1");
+}
+
 TEST(SegmentName, IsReadAsItIsWritten) {
   const protocol::SegmentName name = {{0x0123456789abcdef, 1}, {0, 0xfedcba9876543210}, 7, 4294967295U};
   const std::string text = to_text(name);
