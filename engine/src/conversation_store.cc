@@ -58,7 +58,7 @@ void list_files() {
             const std::optional<SegmentReader> reader = SegmentReader::open(files, text, why);
             if (reader && to_text(reader->header().name) == text) {
                 store->tree.add(tenant, summary(reader->header(), reader->file_bytes()));
-            } else {
+            } else if (reader || errno == EBADMSG) {
                 remove_unusable(tenant, *name, reader ? "it has another name" : why);
             }
         });

@@ -55,7 +55,7 @@ Plan open_files(const std::string & tenant, SegmentTree::Match match, const Kept
         }
         if (!reader && errno == ENOENT) {
             store->tree.remove(tenant, segment.name.id);
-        } else {
+        } else if (reader || errno == EBADMSG) {
             remove_unusable(tenant, segment.name, reader ? "another engine wrote it" : why);
         }
         match.tokens = segment.name.from;
@@ -97,10 +97,15 @@ class Restoring {
         return reader + 1 < plan_.readers.size() ? plan_.readers[reader + 1].header().name.from : plan_.tokens;
     }
     bool copy_rows_of(std::size_t reader);
-    // The bytes of a blob. Nothing: the file has changed.
+    // The bytes of a blob. Nothing: the file cannot be read, or has changed.
     std::optional<std::string> read_blob(const SegmentReader & reader, std::size_t blob);
     bool read_checkpoints(std::list<common_prompt_checkpoint> & checkpoints);
-    void unusable(const SegmentReader & reader) { remove_unusable(tenant_, reader.header().name, "it was changed"); }
+    // Of a file that was opened. `error`: why its bytes could not be had.
+    void could_not_read(const SegmentReader & reader, int error) {
+        if (error == EBADMSG) {
+            remove_unusable(tenant_, reader.header().name, "it was changed");
+        }
+    }
 
     std::string tenant_;
     Plan plan_;
@@ -152,7 +157,7 @@ bool Restoring::copy_rows_of(std::size_t index) {
     for (std::uint64_t at = 0; at < strips; at += piece.size()) {
         const std::optional<std::size_t> bytes = reader.read(at / kChunk, piece.data(), piece.size());
         if (!bytes) {
-            unusable(reader);
+            could_not_read(reader, errno);
             return false;
         }
         const Held held(kRestorePatience);
@@ -184,7 +189,7 @@ std::optional<std::string> Restoring::read_blob(const SegmentReader & reader, st
     std::string chunks((last - first) * kChunk, '\0');
     const std::optional<std::size_t> read = reader.read(first, chunks.data(), chunks.size());
     if (!read || *read < at - first * kChunk + bytes) {
-        unusable(reader);
+        could_not_read(reader, read ? EBADMSG : errno);
         return std::nullopt;
     }
     return chunks.substr(at - first * kChunk, bytes);
@@ -227,7 +232,7 @@ bool Restoring::finish() {
     std::list<common_prompt_checkpoint> checkpoints;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         if (i >= leaf.header().blobs.size() || leaf.header().blobs[i].part != i) {
-            unusable(leaf);
+            could_not_read(leaf, EBADMSG);
             return false;
         }
         std::optional<std::string> bytes = read_blob(leaf, i);

@@ -133,6 +133,7 @@ bool write_all(int file, const char * data, std::size_t bytes, std::uint64_t at)
     return true;
 }
 
+// False: errno says why; EBADMSG if the file ends early.
 bool read_all(int file, char * to, std::size_t bytes, std::uint64_t at) {
     while (bytes > 0) {
         const ssize_t n = pread(file, to, bytes, static_cast<off_t>(at));
@@ -140,6 +141,7 @@ bool read_all(int file, char * to, std::size_t bytes, std::uint64_t at) {
             continue;
         }
         if (n <= 0) {
+            errno = n == 0 ? EBADMSG : errno;
             return false;
         }
         to += n;
@@ -278,31 +280,44 @@ bool SegmentWriter::finish() {
 }
 
 std::optional<SegmentReader> SegmentReader::open(int folder, const char * path, std::string & why) {
+    const auto refuse = [&why](int error) {
+        why = error == EBADMSG ? "not a segment" : std::strerror(error);
+        errno = error;
+        return std::nullopt;
+    };
     const int file = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0) {
-        why = std::strerror(errno);
-        return std::nullopt;
+        return refuse(errno == ELOOP ? EBADMSG : errno);
     }
     SegmentReader reader(file, {}, 0);
     struct stat status{};
     std::string bytes(kPreamble, '\0');
+    if (fstat(file, &status) != 0) {
+        return refuse(errno);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return refuse(EBADMSG);
+    }
+    if (!read_all(file, bytes.data(), bytes.size(), 0)) {
+        return refuse(errno);
+    }
     std::uint64_t size = 0;
-    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && read_all(file, bytes.data(), bytes.size(), 0)) {
-        std::memcpy(&size, bytes.data() + kMagic.size(), sizeof size);
+    std::memcpy(&size, bytes.data() + kMagic.size(), sizeof size);
+    if (size > kMostHeader || size > static_cast<std::uint64_t>(status.st_size)) {
+        return refuse(EBADMSG);
     }
-    if (size > 0 && size <= kMostHeader && size <= static_cast<std::uint64_t>(status.st_size)) {
-        bytes.resize(kPreamble + size);
-        if (read_all(file, bytes.data() + kPreamble, size, kPreamble)) {
-            if (std::optional<SegmentHeader> header = decode(bytes)) {
-                reader.header_ = std::move(*header);
-                reader.start_ = bytes.size();
-            }
-        }
+    bytes.resize(kPreamble + size);
+    if (!read_all(file, bytes.data() + kPreamble, size, kPreamble)) {
+        return refuse(errno);
     }
-    if (reader.start_ == 0 || reader.file_bytes() != static_cast<std::uint64_t>(status.st_size)) {
-        why = "not a segment";
-        errno = EBADMSG;
-        return std::nullopt;
+    std::optional<SegmentHeader> header = decode(bytes);
+    if (!header) {
+        return refuse(EBADMSG);
+    }
+    reader.header_ = std::move(*header);
+    reader.start_ = bytes.size();
+    if (reader.file_bytes() != static_cast<std::uint64_t>(status.st_size)) {
+        return refuse(EBADMSG);
     }
     return reader;
 }
@@ -335,6 +350,7 @@ std::optional<std::size_t> SegmentReader::read(std::uint64_t chunk, char * to, s
     }
     for (std::size_t done = 0; done < size; done += kChunk) {
         if (XXH3_64bits(to + done, std::min(kChunk, size - done)) != header_.hashes[(at + done) / kChunk]) {
+            errno = EBADMSG;
             return std::nullopt;
         }
     }

@@ -95,7 +95,8 @@ class SegmentWriter {
 // Reads a file that may change or end at any time. Owns the descriptor.
 class SegmentReader {
   public:
-    // Nothing if the file cannot be read or is not a segment; `why` and errno say so.
+    // Nothing if the file cannot be read or is not a segment; `why` and errno say so. EBADMSG: it is none. All else may
+    // pass.
     static std::optional<SegmentReader> open(int folder, const char * path, std::string & why);
     SegmentReader(SegmentReader && other) noexcept;
     SegmentReader & operator=(SegmentReader && other) noexcept;
@@ -106,7 +107,7 @@ class SegmentReader {
     const SegmentHeader & header() const { return header_; }
     std::uint64_t file_bytes() const { return start_ + header_.payload_bytes(); }
     // Fills `to` with the payload from the chunk `chunk` on, at most `bytes` (a multiple of kChunk). Returns how many
-    // bytes there are. Nothing if they are not those that were written.
+    // bytes there are. Nothing if they cannot be read, or are not those that were written (errno is EBADMSG then).
     std::optional<std::size_t> read(std::uint64_t chunk, char * to, std::size_t bytes) const;
 
   private:

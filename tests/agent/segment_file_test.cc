@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -132,6 +134,26 @@ TEST_F(SegmentFile, AFileThatShrinksWhileItIsReadIsSeen) {
   ASSERT_TRUE(reader);
   std::filesystem::resize_file(path(), std::filesystem::file_size(path()) - 1);
   EXPECT_FALSE(read(*reader));
+  EXPECT_EQ(errno, EBADMSG);
+}
+
+// Such a file must stay.
+TEST_F(SegmentFile, WhatCannotBeOpenedNowIsNotCalledWrong) {
+  EXPECT_FALSE(open());
+  EXPECT_EQ(errno, ENOENT);
+  write(header(2));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool opened = open().has_value();
+  const int error = errno;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_FALSE(opened);
+  EXPECT_EQ(error, EMFILE);
+  replace("mnrvsg01");
+  EXPECT_FALSE(open());
+  EXPECT_EQ(errno, EBADMSG);
 }
 
 TEST_F(SegmentFile, WhatIsNoRegularFileIsNotOpened) {
@@ -140,6 +162,7 @@ TEST_F(SegmentFile, WhatIsNoRegularFileIsNotOpened) {
   std::filesystem::remove(path());
   std::filesystem::create_symlink("/dev/zero", path());
   EXPECT_FALSE(open());
+  EXPECT_EQ(errno, EBADMSG);
 }
 
 TEST_F(SegmentFile, AHeaderThatContradictsItselfIsNotDecoded) {
