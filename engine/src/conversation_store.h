@@ -37,6 +37,10 @@ class Held {
 };
 
 struct Store {
+    // Whether all files of the folder are known. Waits a moment: more would keep requests and the daemon waiting for a
+    // slow disk.
+    bool is_listed() const { return listed.wait_for(std::chrono::milliseconds(500)) == std::future_status::ready; }
+
     int folder = -1;
     SegmentTree tree;
     std::shared_future<void> listed;

@@ -261,9 +261,8 @@ bool Restoring::finish() {
 
 std::uint32_t restore_conversation(const std::string & tenant, const Prompt & prompt) {
     const auto begin = steady_clock::now();
-    store->listed.wait();
     const std::optional<KeptMemory> memory = kept_memory(slots_context());
-    if (!memory) {
+    if (!memory || !store->is_listed()) {
         return 0;
     }
     Plan plan = open_files(tenant, store->tree.find(tenant, prompt.tokens), *memory);

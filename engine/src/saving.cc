@@ -167,8 +167,11 @@ bool write(const Work & work, SegmentWriter & writer, const std::function<bool()
 
 SaveReport save_conversation(int file, milliseconds rest, const std::function<bool()> & interrupted) {
     SaveReport report;
-    store->listed.wait();
     if (slots_context() == nullptr) {
+        return report;
+    }
+    if (!store->is_listed()) {
+        report.more = true;
         return report;
     }
     std::optional<Work> work;
