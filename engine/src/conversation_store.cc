@@ -27,6 +27,9 @@ Store * store = nullptr;
 
 namespace {
 
+// The daemon syncs a file before it names it.
+constexpr std::chrono::seconds kNaming(10);
+
 // Calls `visit(name)` for what the folder has. Returns its descriptor, -1 if there is none.
 template <typename Visit>
 void list(int folder, const char * name, const Visit & visit) {
@@ -65,9 +68,10 @@ void list_files() {
     });
 }
 
-bool has_file(const std::string & tenant, const protocol::SegmentName & name) {
+bool is_missing(const std::string & tenant, const protocol::SegmentName & name) {
     struct stat found;
-    return fstatat(store->folder, (tenant + "/" + to_text(name)).c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(store->folder, (tenant + "/" + to_text(name)).c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0 &&
+           errno == ENOENT;
 }
 
 }  // namespace
@@ -91,11 +95,19 @@ void remove_unusable(const std::string & tenant, const protocol::SegmentName & n
                   {{protocol::kTenant, tenant}, {protocol::kName, to_text(name)}, {protocol::kWhy, why}}}});
 }
 
+bool forget_missing(const std::string & tenant, const SegmentTree::Segment & segment) {
+    if (std::chrono::steady_clock::now() - segment.written < kNaming) {
+        return false;
+    }
+    store->tree.remove(tenant, segment.name.id);
+    return true;
+}
+
 Known known(const std::string & tenant, const std::vector<std::int32_t> & tokens) {
     Known result = {store->tree.find(tenant, tokens), false};
     // The daemon may have removed files, and does so from the leaves on.
-    while (!result.match.path.empty() && !has_file(tenant, result.match.path.back().name)) {
-        store->tree.remove(tenant, result.match.path.back().name.id);
+    while (!result.match.path.empty() && is_missing(tenant, result.match.path.back().name) &&
+           forget_missing(tenant, result.match.path.back())) {
         result.match = store->tree.find(tenant, tokens);
     }
     const std::vector<SegmentTree::Segment> & path = result.match.path;

@@ -57,6 +57,9 @@ std::uint64_t shape();
 // Forgets a file, and has the daemon remove it.
 void remove_unusable(const std::string & tenant, const protocol::SegmentName & name, const std::string & why);
 
+// Forgets a file that is not there. False, without effect: it was written just now, and has no name yet.
+bool forget_missing(const std::string & tenant, const SegmentTree::Segment & segment);
+
 // How much of a resting conversation files have.
 struct Known {
     SegmentTree::Match match;

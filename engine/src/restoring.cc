@@ -54,7 +54,7 @@ Plan open_files(const std::string & tenant, SegmentTree::Match match, const Kept
             continue;
         }
         if (!reader && errno == ENOENT) {
-            store->tree.remove(tenant, segment.name.id);
+            forget_missing(tenant, segment);
         } else if (reader || errno == EBADMSG) {
             remove_unusable(tenant, segment.name, reader ? "another engine wrote it" : why);
         }

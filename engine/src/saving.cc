@@ -66,11 +66,11 @@ void go_back(Known & found, std::uint32_t tokens) {
     }
 }
 
-// Looks for something to save. Requires: the main loop is held.
-std::optional<Work> find_work(milliseconds rest, const KeptMemory & memory, SaveReport & report) {
+// Looks for something to save among what rests. Asks the disk, so the main loop is not held.
+std::optional<Work> find_work(std::vector<RestingSlot> slots, milliseconds rest, bool has_parts, SaveReport & report) {
     std::optional<Work> best;
     std::size_t most = 0;
-    for (RestingSlot & slot : resting_slots(rest)) {
+    for (RestingSlot & slot : slots) {
         Known found = known(slot.tenant, slot.tokens);
         if (slot.unchanged < found.match.tokens && found.match.tokens - slot.unchanged <= kMostSavedAgain &&
             found.match.tokens < slot.tokens.size()) {
@@ -78,7 +78,7 @@ std::optional<Work> find_work(milliseconds rest, const KeptMemory & memory, Save
         }
         const std::size_t unsaved = slot.tokens.size() - found.match.tokens;
         // Without tokens of its own a segment is worth something only for what is not kept by token.
-        const std::size_t worth = unsaved == 0 && !found.all && memory.parts() != 0 ? kFewestSaved : unsaved;
+        const std::size_t worth = unsaved == 0 && !found.all && has_parts ? kFewestSaved : unsaved;
         if (worth < (rest.count() == 0 ? 1 : kFewestSaved)) {
             continue;
         }
@@ -174,27 +174,36 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
         report.more = true;
         return report;
     }
-    std::optional<Work> work;
+    std::optional<KeptMemory> memory;
+    std::vector<RestingSlot> slots;
     {
         const Held held(kSavePatience);
         if (!held) {
             report.more = true;
             return report;
         }
-        const std::optional<KeptMemory> memory = kept_memory(slots_context());
+        memory = kept_memory(slots_context());
         report.why_not = memory ? why_nothing_is_kept() : "its memory is of a kind that is not kept";
         if (!report.why_not.empty()) {
             return report;
         }
-        work = find_work(rest, *memory, report);
-        if (work && !describe(*memory, *work, report)) {
+        slots = resting_slots(rest);
+    }
+    std::optional<Work> work = find_work(std::move(slots), rest, memory->parts() != 0, report);
+    if (!work) {
+        return report;
+    }
+    {
+        const Held held(kSavePatience);
+        if (!held || !still_rests(work->slot)) {
+            report.more = true;
+            return report;
+        }
+        if (!describe(*memory, *work, report)) {
             note_not_kept(work->slot.id);
             report.more = true;  // others may be
             return report;
         }
-    }
-    if (!work) {
-        return report;
     }
     SegmentWriter writer(file, work->header);
     if (!write(*work, writer, interrupted, report)) {
@@ -204,7 +213,9 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
     if (const Held held(kSavePatience); held) {
         note_saved(work->slot, work->header.name.to);
     }
-    store->tree.add(work->slot.tenant, summary(writer.header(), writer.file_bytes()));
+    SegmentTree::Segment written = summary(writer.header(), writer.file_bytes());
+    written.written = std::chrono::steady_clock::now();
+    store->tree.add(work->slot.tenant, std::move(written));
     report.tenant = work->slot.tenant;
     report.name = to_text(work->header.name);
     report.bytes = writer.file_bytes();

@@ -6,6 +6,7 @@
 // somebody opens the file.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -26,6 +27,8 @@ class SegmentTree {
         std::vector<std::int32_t> tokens;
         std::vector<std::uint32_t> checkpoints;  // where the conversation can go on too, in ascending order
         std::uint64_t bytes = 0;
+        // When this engine wrote it; the epoch: it was there. The daemon gives the file its name soon afterwards.
+        std::chrono::steady_clock::time_point written;
     };
     // A way from a root to a segment, and how many of the prompt's tokens are the same along it.
     struct Match {

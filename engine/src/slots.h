@@ -40,7 +40,7 @@ struct RestingSlot {
     std::string tenant;
     std::vector<llama_token> tokens;
     std::size_t unchanged;  // of so many tokens the state is what it was when it was last saved or restored
-    const std::list<common_prompt_checkpoint> * checkpoints;  // as long as the main loop is held
+    const std::list<common_prompt_checkpoint> * checkpoints;  // to be read with the loop held, while it still rests
 };
 // Slots whose last answer ended so long ago, or earlier.
 std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);

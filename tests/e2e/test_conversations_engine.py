@@ -269,6 +269,14 @@ def test_files_that_are_gone(kept, engine):
     assert running.complete(longer)[2] == 701
 
 
+def test_a_file_that_has_no_name_yet_is_not_forgotten(kept, engine):
+    running = engine()
+    running.complete(LONG)
+    kept.name = lambda file, saved: None
+    assert running.save() > 0
+    assert running.save() == 0, "the daemon is about to name it"
+
+
 def test_another_model_with_the_same_folder(kept, engine):
     running = engine()
     running.complete(LONG)
