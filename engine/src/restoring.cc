@@ -131,7 +131,8 @@ bool Restoring::begin(const Prompt & prompt) {
     const std::size_t best = best_prefix(tenant_, prompt);
     reading_ = microseconds_per_token() * static_cast<double>(plan_.useful - std::min<std::size_t>(best, plan_.useful));
     const double restoring = static_cast<double>(plan_.bytes) / store->bytes_per_microsecond;
-    if (plan_.useful < best + kFewestRestored || (reading_ > 0 && restoring >= reading_)) {
+    if (plan_.useful < best + kFewestRestored || !would_be_chosen(prompt, plan_.useful) ||
+        (reading_ > 0 && restoring >= reading_)) {
         return false;
     }
     claim_ = claim_slot(prompt.slot, std::max(prompt.tokens.size(), tokens_.size()),

@@ -314,6 +314,13 @@ std::size_t best_prefix(const std::string & tenant, const Prompt & prompt) {
     return best;
 }
 
+// As in get_available_slot().
+bool would_be_chosen(const Prompt & prompt, std::size_t same) {
+    const float similarity = static_cast<float>(same) / static_cast<float>(prompt.tokens.size());
+    return prompt.slot != -1 || impl->slots.size() == 1 ||
+           (impl->slot_prompt_similarity > 0 && similarity > impl->slot_prompt_similarity);
+}
+
 std::optional<SlotClaim> claim_slot(int id, std::size_t tokens, bool (*saved)(const RestingSlot & slot)) {
     server_slot * const slot = id == -1 ? longest_resting() : impl->get_slot_by_id(id);
     if (slot == nullptr || slot->is_processing() || readers[slot->id].claimed ||

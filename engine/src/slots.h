@@ -53,6 +53,9 @@ void note_saved(const RestingSlot & slot, std::size_t count);
 // The longest beginning of the prompt that llama.cpp would find in an idle slot or in the host prompt cache.
 std::size_t best_prefix(const std::string & tenant, const Prompt & prompt);
 
+// Whether llama.cpp would choose a slot that has `same` tokens of the prompt, and no other slot has as many.
+bool would_be_chosen(const Prompt & prompt, std::size_t same);
+
 // A slot that is being filled. It is empty until then; a request may still take it.
 struct SlotClaim {
     int slot;

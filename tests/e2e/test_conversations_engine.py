@@ -102,6 +102,20 @@ def test_a_slot_that_holds_only_the_beginning_does_not_hide_the_rest(engine):
     assert running.restored == 600
 
 
+def test_what_llama_cpp_would_not_choose_is_not_restored(engine):
+    """Of several slots it takes one with a tenth of the prompt, and otherwise the one that rests longest."""
+    running = engine(slots=2)
+    running.complete(LONG)
+    running.save()
+    running = engine(slots=2)
+    longer = LONG[:50] + prompt(9, 550)
+    assert running.complete(longer)[2] == 600 and running.restored == 0
+    running = engine(slots=2)
+    assert running.complete(longer, slot=1)[2] == 550 and running.restored == 50
+    running = engine(slots=2)
+    assert running.complete(LONG[:100] + prompt(9, 500))[2] == 500 and running.restored == 100
+
+
 def test_while_another_slot_answers(kept, engine):
     """Saves and restores come between two batches of a stream."""
     running = engine(slots=2)
