@@ -135,8 +135,11 @@ bool Restoring::begin(const Prompt & prompt) {
         (reading_ > 0 && restoring >= reading_)) {
         return false;
     }
-    claim_ = claim_slot(prompt.slot, std::max(prompt.tokens.size(), tokens_.size()),
-                        [](const RestingSlot & slot) { return known(slot.tenant, slot.tokens).all; });
+    {
+        const BlocksForThisThread blocks;  // what was in the slot goes to the host prompt cache
+        claim_ = claim_slot(prompt.slot, std::max(prompt.tokens.size(), tokens_.size()),
+                            [](const RestingSlot & slot) { return known(slot.tenant, slot.tokens).all; });
+    }
     if (!claim_) {
         return false;
     }
