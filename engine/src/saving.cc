@@ -41,18 +41,20 @@ void add_blobs(const KeptMemory & memory, Work & work) {
     if (memory.parts() == 0) {
         return;
     }
+    std::uint64_t checkpoint_bytes = 0;  // without the parts, which may be larger than that by themselves
     for (auto it = work.slot.checkpoints->rbegin(); it != work.slot.checkpoints->rend(); ++it) {
         const auto tokens = static_cast<std::uint32_t>(it->n_tokens);
         if (it->data_tgt.empty() || !it->data_dft.empty() || !it->data_spec.empty() || tokens > header.name.to) {
             continue;
         }
         const bool elsewhere = has_checkpoint(work.path, header.name.from, tokens);
-        if (!elsewhere && work.blobs.size() + it->data_tgt.size() > kMostSegment) {
+        if (!elsewhere && checkpoint_bytes + it->data_tgt.size() > kMostSegment) {
             continue;
         }
         header.blobs.push_back({kCheckpoint, tokens, it->pos_min, it->pos_max, elsewhere ? 0 : it->data_tgt.size(),
                                 elsewhere ? std::uint64_t{1} : 0});
         if (!elsewhere) {
+            checkpoint_bytes += it->data_tgt.size();
             work.blobs.append(reinterpret_cast<const char *>(it->data_tgt.data()), it->data_tgt.size());
         }
     }
