@@ -33,8 +33,12 @@ void ConversationSaver::stop(EngineId id) {
 void ConversationSaver::answered(EngineId id) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
-  found->second.answered = Clock::now();
-  if (!found->second.asking && !found->second.away) ask_later(id, Clock::now() + kRest);
+  Saving& engine = found->second;
+  const TimePoint now = Clock::now();
+  // After an earlier answer the time of the question is set. It does not move: an engine that always answers somebody
+  // has other conversations that rest.
+  const bool first = !std::exchange(engine.answered, now).has_value();
+  if (first && !engine.asking && !engine.away) ask_later(id, now + kRest);
 }
 
 void ConversationSaver::ask_later(EngineId id, TimePoint when) {

@@ -125,6 +125,17 @@ TEST_F(ConversationSaverTest, AsksOnceAnEngineRestsUntilItHasNothingMore) {
   EXPECT_EQ(agent_.rests.size(), 2U);
 }
 
+TEST_F(ConversationSaverTest, AnEngineThatNeverRestsIsAskedToo) {
+  io::Timer next(loop_);
+  std::function<void()> answer = [&] {
+    saver_->answered(kEngine);
+    next.arm(Clock::now() + std::chrono::milliseconds(100), answer);
+  };
+  answer();
+  run_until_asked();
+  EXPECT_TRUE(agent_.is_asked()) << "others of its conversations may rest";
+}
+
 TEST_F(ConversationSaverTest, OneThatHasAnsweredNothingIsNotAsked) {
   settle();
   leave();
