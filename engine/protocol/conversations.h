@@ -16,10 +16,12 @@
 // The engine lists FOLDER while it loads, and opens files of it to read (its sandbox allows it that). A file that is
 // gone, cut, changed or foreign is never used: the prompt is read instead.
 //
-// The daemon's request:
+// The daemon's requests:
 //   save ID REST_MS    with a descriptor (SCM_RIGHTS) of an empty file without a name that can be written and read.
 //                      Write one segment of a conversation that has rested for so many milliseconds
-// The engine's answer:
+//   forget TENANT      The tenant's files are removed (kEverybody: all files). What the engine has read before is not
+//                      saved any more, unless somebody goes on with it. There is no answer
+// The engine's answer to "save":
 //   {"id":ID,"saved":{"tenant":"...","name":"ID-PARENT-FROM-TO","bytes":N},"more":true|false}
 // The file is complete, but not synced: the daemon syncs it and gives it that name. "saved" is empty if nothing was to
 // be saved, or if something came between ("more" is true then). `more`: the daemon may ask again at once. "refused"
@@ -53,6 +55,8 @@ inline constexpr const char * kOnlyTenant = "0";
 inline constexpr const char * kRestoredHeader = "x-minerva-restored";
 
 inline constexpr const char * kSave = "save";
+inline constexpr const char * kForget = "forget";
+inline constexpr const char * kEverybody = "all";  // no name of a tenant
 inline constexpr const char * kSaved = "saved";
 inline constexpr const char * kMore = "more";
 inline constexpr const char * kRestored = "restored";

@@ -47,6 +47,10 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         command.kind = Kind::kMeasure;
     } else if (word == protocol::kSave) {
         command.kind = Kind::kSave;
+    } else if (word == protocol::kForget) {
+        command = {Kind::kForget, 0, 0, std::string(rest)};
+        const bool known = rest == protocol::kEverybody || protocol::is_tenant(rest);
+        return known ? std::optional<DaemonCommand>(command) : std::nullopt;
     } else {
         return std::nullopt;
     }

@@ -3,15 +3,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace minerva::engine {
 
 struct DaemonCommand {
-    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure, kSave };
+    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure, kSave, kForget };
     Kind kind;
-    std::uint64_t id = 0;      // of all commands but "sharers"
-    std::uint64_t number = 0;  // of all commands but "wake"
+    std::uint64_t id = 0;      // of all commands but "sharers" and "forget"
+    std::uint64_t number = 0;  // of all commands but "wake" and "forget"
+    std::string tenant;        // of "forget"; may be kEverybody
 };
 
 // Nothing if the line (without its end) is none of the commands above.

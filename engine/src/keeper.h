@@ -2,7 +2,7 @@
 //
 // Purpose: the disk, hashes and files are waited for while the inference loop goes on. It is held for the moment in
 // which at most kPiece bytes are copied, and everything is checked again each time that it is held.
-// Threading: save() on the agent's thread; restore() on any other but the main one.
+// Threading: save() and forget() on the agent's thread; restore() on any other but the main one.
 // It does not choose when something is saved. What a slot is, slots.h knows.
 #pragma once
 
@@ -30,6 +30,10 @@ struct SaveReport {
 // Writes one segment of a conversation that has rested so long into `file`, which is empty. `interrupted`: whether
 // there is something more urgent to do. Requires: keeps_conversations().
 SaveReport save_conversation(int file, std::chrono::milliseconds rest, const std::function<bool()> & interrupted);
+
+// What was read before for the tenant (kEverybody: for all) is not saved any more; its files are gone. On the thread of
+// save_conversation(). Requires: keeps_conversations().
+void forget_conversations(const std::string & tenant);
 
 // Puts the state of the longest beginning of the prompt that files have into a slot, if that is worth it. Returns how
 // many tokens that are. Requires: keeps_conversations().

@@ -156,6 +156,10 @@ void obey(std::string_view line, int output, Parking * parking) {
         answer_footprint(output, command->id, command->number);
     } else if (command->kind == Kind::kSave) {
         save(output, *command, *parking);
+    } else if (command->kind == Kind::kForget) {
+        if (keeps_conversations()) {
+            forget_conversations(command->tenant);
+        }
     } else {
         answer(output, command->id, carry_out(*command, *parking));
     }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,19 @@ constexpr std::uint32_t kFewestSaved = 16;
 constexpr std::size_t kMostSavedAgain = 256;
 // How long a save waits for a batch to end.
 constexpr milliseconds kSavePatience(2000);
+
+// When the daemon removed the files of a tenant, or of kEverybody. Of the agent's thread.
+std::map<std::string, std::int64_t> & forgotten = *new std::map<std::string, std::int64_t>;
+
+bool is_forgotten(const RestingSlot & slot) {
+    for (const std::string & name : {slot.tenant, std::string(protocol::kEverybody)}) {
+        const auto found = forgotten.find(name);
+        if (found != forgotten.end() && slot.begun <= found->second) {
+            return true;
+        }
+    }
+    return false;
+}
 
 struct Work {
     RestingSlot slot;
@@ -73,6 +87,9 @@ std::optional<Work> find_work(std::vector<RestingSlot> slots, milliseconds rest,
     std::optional<Work> best;
     std::size_t most = 0;
     for (RestingSlot & slot : slots) {
+        if (is_forgotten(slot)) {
+            continue;
+        }
         Known found = known(slot.tenant, slot.tokens);
         if (slot.unchanged < found.match.tokens && found.match.tokens - slot.unchanged <= kMostSavedAgain &&
             found.match.tokens < slot.tokens.size()) {
@@ -166,6 +183,15 @@ bool write(const Work & work, SegmentWriter & writer, const std::function<bool()
 }
 
 }  // namespace
+
+void forget_conversations(const std::string & tenant) {
+    forgotten[tenant] = ggml_time_us();
+    if (tenant == protocol::kEverybody) {
+        store->tree.remove_all();
+    } else {
+        store->tree.remove_all(tenant);
+    }
+}
 
 SaveReport save_conversation(int file, milliseconds rest, const std::function<bool()> & interrupted) {
     SaveReport report;

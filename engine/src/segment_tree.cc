@@ -67,6 +67,16 @@ void SegmentTree::remove(const std::string & tenant, protocol::SegmentId id) {
     }
 }
 
+void SegmentTree::remove_all(const std::string & tenant) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    tenants_.erase(tenant);
+}
+
+void SegmentTree::remove_all() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    tenants_.clear();
+}
+
 SegmentTree::Match SegmentTree::find(const std::string & tenant, const std::vector<std::int32_t> & prompt) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = tenants_.find(tenant);

@@ -38,6 +38,8 @@ class SegmentTree {
 
     void add(const std::string & tenant, Segment segment);
     void remove(const std::string & tenant, protocol::SegmentId id);
+    void remove_all(const std::string & tenant);
+    void remove_all();
     // The longest match. Of equally long ones, the one that ends in a complete segment, and then the shorter one.
     Match find(const std::string & tenant, const std::vector<std::int32_t> & prompt) const;
 

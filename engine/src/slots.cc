@@ -26,6 +26,7 @@ struct Reader {
     bool kept = false;   // whether it may go to files
     bool claimed = false;
     std::size_t unchanged = 0;  // RestingSlot::unchanged
+    std::int64_t begun = ggml_time_us();
 };
 
 server_context_impl * impl = nullptr;
@@ -264,7 +265,7 @@ std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest) {
         if (!slot.is_processing() && reader.kept && !reader.claimed && !reader.tenant.empty() &&
             slot.t_last_used <= latest && tokens_of(slot).size() >= kFewestTokens &&
             slot.prompt.tokens.map_idx_to_media.empty()) {
-            result.push_back({slot.id, slot.t_last_used, reader.tenant, tokens_of(slot), reader.unchanged,
+            result.push_back({slot.id, slot.t_last_used, reader.begun, reader.tenant, tokens_of(slot), reader.unchanged,
                               &slot.prompt.checkpoints});
         }
     }
@@ -328,8 +329,8 @@ std::optional<SlotClaim> claim_slot(int id, std::size_t tokens, bool (*saved)(co
         return std::nullopt;
     }
     Reader & reader = readers[slot->id];
-    if (!reader.kept ||
-        !saved({slot->id, slot->t_last_used, reader.tenant, tokens_of(*slot), 0, &slot->prompt.checkpoints})) {
+    if (!reader.kept || !saved({slot->id, slot->t_last_used, reader.begun, reader.tenant, tokens_of(*slot), 0,
+                                &slot->prompt.checkpoints})) {
         move_to_host_cache(*slot);
     }
     slot->prompt_clear();

@@ -37,6 +37,7 @@ std::string why_nothing_is_kept();
 struct RestingSlot {
     int id;
     std::int64_t since;  // when its last answer ended; of no meaning but that another answer has another time
+    std::int64_t begun;  // when its last request began, by ggml_time_us()
     std::string tenant;
     std::vector<llama_token> tokens;
     std::size_t unchanged;  // of so many tokens the state is what it was when it was last saved or restored

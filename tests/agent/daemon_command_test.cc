@@ -38,11 +38,24 @@ TEST(DaemonCommand, WhatTheDaemonSays) {
   }
 }
 
+TEST(DaemonCommand, WhoseConversationsAreForgotten) {
+  for (const char* const tenant : {"0", "00ff", "all"}) {
+    const auto forget = parse_daemon_command(std::string("forget ") + tenant);
+    ASSERT_TRUE(forget);
+    EXPECT_EQ(forget->kind, Kind::kForget);
+    EXPECT_EQ(forget->tenant, tenant);
+  }
+}
+
 TEST(DaemonCommand, WhatNobodySays) {
   for (const char* const line : {"",
                                  " ",
                                  "park",
                                  "park ",
+                                 "forget",
+                                 "forget ",
+                                 "forget nobody",
+                                 "forget 0 1",
                                  "park 1",
                                  "park 1 ",
                                  "park 1 x",

@@ -291,6 +291,21 @@ def test_a_file_that_has_no_name_yet_is_not_forgotten(kept, engine):
     assert running.save() == 0, "the daemon is about to name it"
 
 
+@pytest.mark.parametrize("whose", ["a", "all"])
+def test_what_was_removed_is_not_written_again(kept, engine, whose):
+    running = engine(slots=2)
+    running.complete(LONG, tenant="a", slot=0)
+    running.save()
+    running.complete(prompt(9), tenant="b", slot=1)
+    running.say(f"forget {whose}\n")
+    kept.files()[0].unlink()
+    running.save()
+    assert {file.parent.name for file in kept.files()} == ({"b"} if whose == "a" else set())
+    running.complete(LONG + MORE, tenant="a", slot=0)
+    running.save()
+    assert running.restored == 0 and "a" in {file.parent.name for file in kept.files()}, "somebody goes on with it"
+
+
 def test_another_model_with_the_same_folder(kept, engine):
     running = engine()
     running.complete(LONG)
