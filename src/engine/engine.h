@@ -97,6 +97,9 @@ class EngineAgent {
   // once, unless the engine dies first. Requires: ready, not parked, and the engine was started with a folder of
   // conversations (ModelSpec::conversations).
   virtual void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) = 0;
+  // The files of this tenant's conversations are removed (protocol::kEverybody: of all). What the engine has read so
+  // far is not saved any more, unless somebody goes on with it.
+  virtual void forget(const std::string& tenant) = 0;
   // `fn` is called whenever the engine has restored a conversation, or has found a file that it cannot use.
   virtual void on_conversation(std::function<void(const ConversationNote&)> fn) = 0;
 };

@@ -52,6 +52,10 @@ void LlamaAgent::save(Duration rest, io::Descriptor file, std::function<void(Sav
   });
 }
 
+void LlamaAgent::forget(const std::string& tenant) {
+  if (speaks_) send_(fmt::format("{} {}\n", protocol::kForget, tenant), io::Descriptor());
+}
+
 void LlamaAgent::ask(std::string_view word, std::optional<std::uint64_t> number, Call call, io::Descriptor file) {
   calls_.emplace(++last_id_, std::move(call));
   send_(number ? fmt::format("{} {} {}\n", word, last_id_, *number) : fmt::format("{} {}\n", word, last_id_),

@@ -39,6 +39,7 @@ class LlamaAgent final : public EngineAgent {
   void wake(std::function<void(const protocol::ParkReport&)> done) override;
   void measure(std::function<void(std::optional<Bytes>)> done) override;
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
+  void forget(const std::string& tenant) override;
   void on_conversation(std::function<void(const ConversationNote&)> fn) override { noted_ = std::move(fn); }
 
  private:

@@ -247,6 +247,14 @@ TEST_F(LlamaAgentTest, ASaveIsAnsweredInAnyCase) {
   EXPECT_EQ(happened_, (Events{"saved nothing", "parked"})) << "it was lost";
 }
 
+TEST_F(LlamaAgentTest, SaysWhoseConversationsAreForgotten) {
+  agent_.forget("0");
+  EXPECT_EQ(sent_, "") << "nobody would understand";
+  agent_.take_line(kHello);
+  agent_.forget(protocol::kEverybody);
+  EXPECT_EQ(sent_, "forget all\n");
+}
+
 TEST_F(LlamaAgentTest, TellsOfConversationsByItself) {
   std::vector<ConversationNote> notes;
   const std::string which = R"("tenant":"ab","name":")" + kSegment + R"(")";

@@ -30,6 +30,14 @@ void ConversationSaver::stop(EngineId id) {
   if (leave) leave();
 }
 
+void ConversationSaver::forget(const ModelId& model, const std::string& tenant) {
+  for (auto& [id, engine] : engines_) {
+    if (!model.empty() && engine.model != model) continue;
+    engine.agent->forget(tenant.empty() ? protocol::kEverybody : tenant);
+    engine.forgets = engine.asking;
+  }
+}
+
 void ConversationSaver::answered(EngineId id) {
   const auto found = engines_.find(id);
   if (found == engines_.end()) return;
@@ -88,6 +96,7 @@ void ConversationSaver::ask_with(EngineId id, const std::shared_ptr<conversation
   io::Descriptor copy = file == nullptr ? io::Descriptor() : copy_of(*file);
   const bool left = engine.away && !engine.leave;  // the time was over
   if (!copy || left) return go_on(id, asked, /*saved=*/false, /*more=*/true);
+  engine.forgets = false;  // the engine hears of that before it hears this question
   engine.agent->save(asked.rest, std::move(copy),
                      [this, still = std::weak_ptr(alive_), id, asked, file](const SaveAnswer& answer) {
                        if (!still.expired() && engines_.contains(id)) take(id, asked, file, answer);
@@ -102,6 +111,7 @@ void ConversationSaver::take(EngineId id, Asked asked, const std::shared_ptr<con
     return stop(id);
   }
   if (!answer.refused.empty()) store_.note_failure(answer.refused);
+  if (answer.saved && engine.forgets) return go_on(id, asked, /*saved=*/false, /*more=*/true);
   if (!answer.saved) return go_on(id, asked, /*saved=*/false, answer.more || !answer.refused.empty());
   const bool last = !answer.more && asked.rest == Duration::zero();
   store_.keep(engine.folder, file, answer.saved->tenant, answer.saved->name,

@@ -36,6 +36,8 @@ class ConversationSaver {
   void remove(EngineId id) { engines_.erase(id); }
   // The engine lives, but must not save any more. If it was to leave, it does so now.
   void stop(EngineId id);
+  // Files are removed: an empty model or tenant stands for all. Engines must not write them again.
+  void forget(const ModelId& model, const std::string& tenant);
   // The engine has answered a request.
   void answered(EngineId id);
 
@@ -65,6 +67,7 @@ class ConversationSaver {
     EngineAgent* agent;
     std::optional<TimePoint> answered;  // the last answer, if the engine may have something to save
     bool asking = false;                // a segment is on its way
+    bool forgets = false;               // and may be of those that were to be forgotten
     bool away = false;                  // it leaves, or has left
     Leave how = Leave::kEnds;
     std::function<void()> leave;  // set while it is asked before it leaves

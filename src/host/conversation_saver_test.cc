@@ -30,6 +30,7 @@ class Agent final : public EngineAgent {
     done_ = std::move(done);
     if (asked) asked();
   }
+  void forget(const std::string& tenant) override { forgotten.push_back(tenant); }
   void on_conversation(std::function<void(const ConversationNote&)> fn) override { note = std::move(fn); }
 
   void answer(SaveAnswer what) {
@@ -40,6 +41,7 @@ class Agent final : public EngineAgent {
   bool is_asked() const { return done_ != nullptr; }
 
   std::vector<Duration> rests;  // one for each question
+  std::vector<std::string> forgotten;
   std::function<void()> asked;
   std::function<void(const ConversationNote&)> note;
 
@@ -229,6 +231,28 @@ TEST_F(ConversationSaverTest, OneThatNeverSavesIsNotAskedAgain) {
   leave();
   EXPECT_TRUE(left_);
   EXPECT_EQ(agent_.rests.size(), 1U);
+}
+
+TEST_F(ConversationSaverTest, WhatIsForgottenIsNotKept) {
+  saver_->forget("another", "a");
+  EXPECT_TRUE(agent_.forgotten.empty());
+  saver_->answered(kEngine);
+  leave();
+  settle();
+  saver_->forget("m", "a");
+  saver_->forget("", "");
+  EXPECT_EQ(agent_.forgotten, (std::vector<std::string>{"a", protocol::kEverybody}));
+  agent_.answer(saved(1));
+  settle();
+  EXPECT_EQ(store_->segments(), 0U) << "it was written before the engine heard of it";
+  EXPECT_TRUE(left_);
+  saver_->stays(kEngine);
+  saver_->answered(kEngine);
+  leave();
+  settle();
+  agent_.answer(saved(2));
+  settle();
+  EXPECT_EQ(store_->segments(), 1U);
 }
 
 TEST_F(ConversationSaverTest, AnEngineThatDiedCallsNobody) {

@@ -28,6 +28,7 @@ class FakeAgent final : public EngineAgent {
     loop_.post([done, footprint = footprint_] { done(footprint); });
   }
   void save(Duration, io::Descriptor, std::function<void(SaveAnswer)>) override { asked_.emplace_back("save"); }
+  void forget(const std::string&) override {}
   void on_conversation(std::function<void(const ConversationNote&)>) override {}
 
  private:

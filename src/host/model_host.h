@@ -111,6 +111,10 @@ class ModelHost {
   void restore(const History& history, bool bring_back) { step(HistoryRestored{history, bring_back}); }
   // See ClearRequested. Returns the models that are stopped, so that the caller can remove their images.
   std::vector<ModelId> clear(const ClearRequested& what);
+  // Files of conversations are removed: an empty model or tenant stands for all. Engines must not write them again.
+  void forget_conversations(const ModelId& model, const std::string& tenant) {
+    if (saver_) saver_->forget(model, tenant);
+  }
   // Forgets what inspections and measurements said: each model is inspected again at its next load.
   void forget_metadata();
   // The limits changed: `options`, and those of `context` that the core can take while it runs.

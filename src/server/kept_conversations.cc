@@ -69,7 +69,7 @@ io::Task<void> clear_conversations(Service& service, Exchange& x, ModelId /*id*/
   const Result<std::string> tenant = tenant_for(service, x);
   if (!tenant) co_return co_await x.error(tenant.error());
   const ModelId model = co_await model_in_query(service, x);
-  const auto removed = service.conversations.store().clear(model, *tenant);
+  const auto removed = service.conversations.clear(model, *tenant);
   log::info("{} of conversations were removed by {}", format_bytes(removed.bytes), x.request_id);
   ordered_json answer = {{"object", "conversations.removed"}};
   answer.update(sum_json(removed));
@@ -104,9 +104,14 @@ void KeptConversations::apply() {
   store_.apply(std::move(settings));
 }
 
+conversations::SegmentTable::Sum KeptConversations::clear(const ModelId& model, const std::string& tenant) {
+  host_.forget_conversations(model, tenant);
+  return store_.clear(model, tenant);
+}
+
 void KeptConversations::clear(const Caller& caller) {
   const std::optional<std::string> tenant = tenant_of(caller);
-  store_.clear("", !tenant || is_admin(config_, caller) ? "" : *tenant);
+  clear("", !tenant || is_admin(config_, caller) ? "" : *tenant);
 }
 
 std::set<std::string> KeptConversations::tenants() const {

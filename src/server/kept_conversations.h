@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "conversations/store.h"
 #include "conversations/tenants.h"
+#include "host/model_host.h"
 #include "minerva/context/types.h"
 
 namespace minerva {
@@ -21,15 +22,18 @@ struct Route;
 
 class KeptConversations {
  public:
-  KeptConversations(const Config& config, conversations::Store& store) : config_(config), store_(store) {}
+  KeptConversations(const Config& config, conversations::Store& store, ModelHost& host)
+      : config_(config), store_(store), host_(host) {}
 
   // Takes the config as it is now. Reads and writes the secret of the tenants' names, so it blocks.
   void apply();
   // The tenant that an engine is told; nothing where there is only one.
   std::optional<std::string> tenant_of(const Caller& caller) const;
+  // Removes what matches; an empty model or tenant matches all. Engines that have it in memory do not write it again.
+  // Returns how much is gone from the disk.
+  conversations::SegmentTable::Sum clear(const ModelId& model, const std::string& tenant);
   // Removes what the caller may remove: an administrator everything, others their own.
   void clear(const Caller& caller);
-  conversations::Store& store() { return store_; }
   const conversations::Store& store() const { return store_; }
 
  private:
@@ -37,6 +41,7 @@ class KeptConversations {
 
   const Config& config_;
   conversations::Store& store_;
+  ModelHost& host_;
   conversations::Tenants names_ = conversations::Tenants::fresh();
   bool names_are_kept_ = false;
 };

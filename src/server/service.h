@@ -35,7 +35,7 @@ struct Service {
         config(settings),
         catalog(models),
         host(model_host),
-        conversations(settings, kept),
+        conversations(settings, kept, model_host),
         timetable(event_loop, model_host),
         background_inspection(event_loop, models, [this] { return !draining && host.nobody_waits(); }),
         catalog_watch(event_loop, models, model_host, [this] { catalog_changed(); }),
