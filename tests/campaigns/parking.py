@@ -40,7 +40,8 @@ def first(tokens):
 def flags_for(file, flags, tokens):
     architecture = file.stem.rsplit("-", 1)[0]
     more = ["--override-kv", f"{architecture}.context_length=int:4096"] if tokens > TOKENS else []
-    return [*flags, *more]
+    # As the daemon says it. By itself llama.cpp has four slots that share their cells, which keep no conversations.
+    return ["-np", "2", *flags, *more]
 
 
 def never_parked(file, flags, tokens):
@@ -135,6 +136,8 @@ def over_architectures():
                 same += 1
             else:
                 wrong.append(f"{name} ({variant}): another answer")
+        if same == 0:
+            wrong.append(f"{variant}: no model showed it")
         figure(f"{variant}: models that answer the same", f"{same} of {len(files) - len(cannot)}")
         figure(f"{variant}: models whose conversations are not kept", f"{len(not_kept)} ({', '.join(not_kept)})")
         figure(f"{variant}: models of which nothing was stored", without_bytes)
