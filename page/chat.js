@@ -25,11 +25,16 @@ export function Chat() {
   const [doing, setDoing] = useState("");
   const [trouble, setTrouble] = useState("");
   const stop = useRef(null);
+  const box = useRef(null);
   useEffect(() => {
     // Asks for the page of the UI, not only for its address: without a UI the answer says how to build it.
     fetch("chat/", { method: "HEAD" }).then((response) => setBuilt(response.ok), () => setBuilt(false));
     return () => stop.current?.abort();
   }, []);
+  // The box keeps its height and shows the newest words, so that the buttons below it stay where they are.
+  useEffect(() => {
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [turns]);
   const all = models().filter((model) => model.runs_here !== false);
   const model = all.find((entry) => entry.id === chosen)?.id ?? all.find((entry) => entry.state === "hot")?.id ?? all[0]?.id ?? "";
 
@@ -37,7 +42,12 @@ export function Chat() {
     event.preventDefault();
     const asked = [...turns, { role: "user", content: text }];
     let answer = "";
-    const show = () => setTurns([...asked, { role: "assistant", content: answer }]);
+    let frame = 0;
+    const show = () => {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      setTurns([...asked, { role: "assistant", content: answer }]);
+    };
     show();
     setText("");
     setTrouble("");
@@ -52,9 +62,11 @@ export function Chat() {
       await read(response, (piece) => {
         answer += piece;
         if (piece) setDoing("answering");
-        show();
+        frame ||= requestAnimationFrame(show); // a small model says more words than a screen has frames
       }, setDoing);
+      show();
     } catch (error) {
+      show();
       if (error.name !== "AbortError") {
         setTrouble(error.message);
         if (!answer) {
@@ -69,9 +81,9 @@ export function Chat() {
   return html`
     ${built && html`<p><a class="button primary" href="chat/">Open the chat</a> <span class="quiet">llama.cpp's own, with attachments and kept conversations.</span></p>`}
     ${built === false && html`<p class="quiet">llama.cpp's own chat, with attachments and kept conversations, is not built here; <code>make ui</code> builds it. This box does without.</p>`}
-    <div class="turns" role="log" aria-label="Conversation" aria-live="polite">
+    ${turns.length > 0 && html`<div class="turns" ref=${box} tabindex="0" role="log" aria-label="Conversation" aria-live="polite">
       ${turns.map((turn) => html`<div class=${`turn ${turn.role}`}><strong>${turn.role === "user" ? "You" : model}</strong><p>${turn.content || "…"}</p></div>`)}
-    </div>
+    </div>`}
     <${Trouble} text=${trouble} />
     <form class="prompt" onSubmit=${submit}>
       <label class="field">Model <select value=${model} onChange=${(event) => setChosen(event.target.value)}>

@@ -99,7 +99,7 @@ Json pools_array(const std::vector<PoolView>& pools) {
   return array;
 }
 
-// What a model holds of each pool, by the pool's name.
+// The memory that a model holds of each pool, by the pool's name.
 Json pools_object(const std::vector<PoolView>& pools, const Footprint& held) {
   Json object = Json::object();
   for (std::size_t pool = 0; pool < pools.size(); ++pool) object[pools[pool].id] = held.of(pool).rounded_mib();

@@ -150,12 +150,12 @@ TEST(Stats, ShowThePoolsOfAMachineWithDevices) {
   hot.by_pool.set(0, Bytes::mib(300));
   hot.by_pool.set(2, Bytes::mib(1700));
   stats.models = {hot};
-  const Json without = Json::parse(stats_json(stats));
+  const nlohmann::ordered_json without = nlohmann::ordered_json::parse(stats_json(stats));
   EXPECT_FALSE(without.contains("pools"));
   EXPECT_FALSE(without["models"][0].contains("pools_mb"));
   stats.pools.push_back({"CUDA0", Bytes::gib(20), Bytes()});
   stats.pools.push_back({"CUDA1", Bytes::gib(10), Bytes::mib(1700)});
-  const Json with = Json::parse(stats_json(stats));
+  const nlohmann::ordered_json with = nlohmann::ordered_json::parse(stats_json(stats));
   EXPECT_EQ(with["pools"].dump(), R"([{"id":"host","memory_mb":300,"memory_budget_mb":2048},)"
                                   R"({"id":"CUDA0","memory_mb":0,"memory_budget_mb":20480},)"
                                   R"({"id":"CUDA1","memory_mb":1700,"memory_budget_mb":10240}])");

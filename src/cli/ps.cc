@@ -16,9 +16,10 @@ std::string slots_text(const nlohmann::json& model) {
 
 // "100 MiB host, 2000 MiB gpu0": what a model holds of each pool; empty on a machine without devices.
 std::string pools_text(const nlohmann::json& model) {
+  const nlohmann::json& pools = object_of(model, "pools_mb");
   std::string text;
-  for (const auto& [pool, held] : object_of(model, "pools_mb").items()) {
-    const double mib = number_of(object_of(model, "pools_mb"), pool.c_str());
+  for (const auto& [pool, held] : pools.items()) {
+    const double mib = number_of(pools, pool.c_str());
     if (mib > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", format_mib(mib), printable(pool));
   }
   return text;

@@ -71,7 +71,7 @@ Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, st
 }
 
 Result<Bytes> parse_size(std::string_view text, Bytes least, Bytes most) {
-  const auto bytes = parse_bytes(text);
+  auto bytes = parse_bytes(text);
   if (!bytes || (*bytes >= least && *bytes <= most)) return bytes;
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("{} is out of range: {} to {} is allowed", text, size_text(least), size_text(most)));

@@ -32,7 +32,7 @@ enum class ModelState {
 // The place in line (Model::eager) of a model that comes back after a restart while no request waits for it.
 constexpr std::uint64_t kBehindAll = UINT64_MAX - 1;
 
-// What a model has only while it is in one of its states. The order is that of ModelState.
+// The data that a model has only while it is in one of its states. The order is that of ModelState.
 namespace phase {
 struct Cold {};
 struct Inspecting {
@@ -56,7 +56,7 @@ struct Stopping {};
 using Phase = std::variant<phase::Cold, phase::Inspecting, phase::WaitingForRoom, phase::Loading, phase::Hot,
                            phase::Parking, phase::Parked, phase::Waking, phase::Stopping>;
 
-// What is known of a model's engine. A model without an engine has the default values.
+// The core's knowledge of a model's engine. A model without an engine has the default values.
 struct EngineRun {
   bool outdated = false;  // an engine with other settings is to replace this one
   bool stalled = false;   // the engine is being killed, and gets no more requests

@@ -77,8 +77,8 @@ class Planner {
   }
 
  private:
-  // What a claimant lacks: memory in some of the pools, or a place for an active engine. If a claimant has to wait for
-  // it, models that hold some of it do not leave for later claimants.
+  // Memory in some of the pools, or a place for an active engine, that a claimant lacks. While the claimant waits,
+  // models that hold some of that do not leave for later claimants.
   struct Lack {
     std::array<bool, Footprint::kPools> pools{};
     bool place = false;

@@ -84,8 +84,8 @@ struct Caller {
   bool operator==(const Caller&) const = default;
 };
 
-// What the core does for models that are likely to be asked for next. It does so only while no request waits and no
-// model moves.
+// Preloads on a guess: the core's work for models that are likely to be asked for next. The core does this work only
+// while no request waits and no model moves.
 struct PredictionOptions {
   bool preload = false;     // load or wake these models, where that takes no room from another model
   bool read_ahead = false;  // read the files of those that are not loaded into the page cache
@@ -99,7 +99,7 @@ struct Device {
   Bytes memory_budget;
   bool operator==(const Device&) const = default;
 };
-// What the pool of the host's memory is called.
+// The name of the pool of the host's memory.
 inline constexpr std::string_view kHostPool = "host";
 
 struct ContextOptions {
@@ -134,8 +134,8 @@ struct ModelAdded {
   bool pinned = false;
   PreloadStrategy preload = PreloadStrategy::kLazy;  // kEager: the model is loaded at once, if no model has to leave
   // The inspection or the running engine belongs to other settings or to another file. So the model is inspected again.
-  // Its engine, if there is one, is replaced once its leases have ended; new requests wait for the new engine. What was
-  // learned from the old engine, its failures included, no longer counts.
+  // The model's engine, if there is one, is replaced once its leases have ended; new requests wait for the new engine.
+  // Knowledge from the old engine, its failures included, no longer counts.
   bool outdated = false;
   // After being idle for `ttl` the model is parked, or stopped if it cannot be parked; after `unload_ttl` it is
   // stopped. 0: never. A pinned model stays.
@@ -170,7 +170,7 @@ struct LoadRequested {
   bool force = false;    // pinned and busy models may leave too; their leases are aborted
   TimePoint deadline;
 };
-// Who asked for a model to leave memory; the reasons in answers and decisions name the asker.
+// The asker of a park or an unload; the reasons in answers and decisions name the asker.
 enum class Asker { kOperator, kSchedule, kKeepAlive };
 // Answered once, by Done or Reject. Waits until the model's leases have ended; at `deadline` it fails with kConflict.
 struct UnloadRequested {

@@ -421,8 +421,8 @@ def test_the_doctor_says_what_is_wrong(start, view):
     expect(v.page.get_by_text("max_models = 1")).to_be_visible()
 
 
-def test_a_prompt_streams(start, view):
-    m = start()
+def test_a_prompt_streams(serve, models, slow_model, view):
+    m = serve("--max-models", 1, models={"alpha": models["a"], "beta": slow_model})  # beta answers until it is stopped
     v = view(m)
     v.open("chat")
     v.page.get_by_label("Model").select_option("beta")
