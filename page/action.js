@@ -52,7 +52,7 @@ function Ask({ verb, model: id }) {
     }
   };
 
-  const sentences = verb === "load" ? (answer ? plan(answer) : []) : CONSEQUENCES[verb](model);
+  const sentences = verb === "load" ? (answer ? plan(answer) : []) : CONSEQUENCES[verb](model, state.conversations?.enabled);
   const known = verb !== "load" || answer !== null;
   const fraction = state.progress.get(id);
   return html`<${Dialog} title=${`${title} ${id}?`} close=${close}>

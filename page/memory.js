@@ -1,5 +1,6 @@
 // Memory: which model has how much of the budget.
 import { html } from "./htm.js";
+import { Conversations } from "./conversations.js";
 import { bytes, mib, percent } from "./format.js";
 import { LongTable, ModelLink, State } from "./parts.js";
 import { latestSample, models, useStore } from "./store.js";
@@ -80,5 +81,7 @@ export function Memory() {
     <p>${asked === 0
       ? "Nobody asked for a model since the statistics began."
       : `Of ${asked.toLocaleString("en-US")} requests, ${cache.hit_rate} % found their model in memory or parked. Models left for another one ${cache.evictions === 1 ? "once" : `${cache.evictions.toLocaleString("en-US")} times`}.`}
-      ${" "}Who leaves is chosen by the policy “${cache.policy}”.</p>`;
+      ${" "}Who leaves is chosen by the policy “${cache.policy}”.</p>
+    <h2>Conversations on disk</h2>
+    <${Conversations} />`;
 }

@@ -5,7 +5,7 @@ import { call, onSignedOut, Problem } from "./api.js";
 
 const TICK_MS = 2000;
 const SAMPLES_EVERY = 3; // ticks
-const MODELS_EVERY = 15; // ticks: no event reports the result of an inspection
+const MODELS_EVERY = 15; // ticks: no event reports the result of an inspection, nor what is saved of conversations
 const SETTLE_MS = 250; // several changes at once cause one look
 const RETRY_MS = 3000;
 const MOST_DECISIONS = 10000;
@@ -25,6 +25,7 @@ export const state = {
   samples: [],
   decisions: [], // the oldest first
   downloads: null,
+  conversations: null, // GET /v1/conversations
   progress: new Map(), // of loads: model -> 0 to 1
   missing: new Set(), // routes that this server does not have
   asking: null, // {verb, model}: what somebody is about to do
@@ -125,6 +126,10 @@ export const lookAtDownloads = () => look("downloads", "v1/downloads", (answer) 
   state.downloads = answer.data;
 });
 
+export const lookAtConversations = () => look("conversations", "v1/conversations", (answer) => {
+  state.conversations = answer;
+});
+
 function lookAtSamples() {
   const since = latestSample()?.time;
   return look("samples", since ? `v1/samples?since=${since}` : "v1/samples", (answer) => {
@@ -160,7 +165,8 @@ function soon(fn) {
 
 function lookAtAll() {
   state.missing.clear();
-  return Promise.all([lookAtStats(), lookAtModels(), lookAtRequests(), lookAtSamples(), lookAtDecisions(), lookAtDownloads()]);
+  return Promise.all([lookAtStats(), lookAtModels(), lookAtRequests(), lookAtSamples(), lookAtDecisions(), lookAtDownloads(),
+    lookAtConversations()]);
 }
 
 // ---- events ----
@@ -251,7 +257,10 @@ function tick() {
   const busy = state.missing.has("requests") || (state.requests?.in_flight.length ?? 0) > 0;
   if (busy || state.stats?.models.some((model) => model.leases + model.waiting > 0)) lookAtStats();
   if (ticks % SAMPLES_EVERY === 0) lookAtSamples();
-  if (ticks % MODELS_EVERY === 0) lookAtModels();
+  if (ticks % MODELS_EVERY === 0) {
+    lookAtModels();
+    lookAtConversations();
+  }
   if (state.downloads?.some((job) => job.state === "running" || job.state === "queued")) lookAtDownloads();
 }
 

@@ -84,16 +84,17 @@ const running = (model) => model.leases > 0
   ? [`${plural(model.leases, "request")} of it ${model.leases === 1 ? "is" : "are"} running; it waits for ${model.leases === 1 ? "its" : "their"} end, at most half a minute unless the config says otherwise.`]
   : [];
 
-// What parking, unloading, pinning and unpinning mean for a model: the server has no dry run of these.
+// What parking, unloading, pinning and unpinning mean for a model: the server has no dry run of these. `keeps`: whether
+// conversations are kept on disk.
 export const CONSEQUENCES = {
   park: (model) => [
     `This frees most of its ${mib(model.memory_mb)}. No other model is displaced.`,
     "Its conversations go to an image on disk; it is back within moments when it is asked again.",
     ...running(model),
   ],
-  unload: (model) => [
+  unload: (model, keeps) => [
     `This frees ${model.memory_mb ? mib(model.memory_mb) : "what it holds"}. No other model is displaced.`,
-    `Its conversations are dropped${model.image_mb ? `, and so is its image of ${mib(model.image_mb)} on disk` : ""}; the next request loads it anew.`,
+    `${keeps ? "Its conversations stay on disk" : "Its conversations are dropped"}${model.image_mb ? `; its image of ${mib(model.image_mb)} is removed` : ""}; the next request loads it anew.`,
     ...running(model),
   ],
   pin: (model) => [

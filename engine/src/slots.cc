@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <utility>
 
 #include "main_loop.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kFewestTokens = 32;
 
 // Who has read the prompt of a slot.
 struct Reader {
-    std::string tenant;  // empty: nobody may find it again
+    std::string tenant;  // as reader_of() says; empty: nobody may find it again
     bool kept = false;   // whether it may go to files
     bool claimed = false;
     std::size_t unchanged = 0;  // RestingSlot::unchanged
@@ -169,13 +170,24 @@ void forget_private_prompts() {
 }
 
 void note_what_spoils(const server_task & task) {
-    if (task.type == SERVER_TASK_TYPE_SET_LORA || (reads_a_prompt(task) && !task.params.lora.empty())) {
+    if (task.type == SERVER_TASK_TYPE_SET_LORA) {
         why_not = "LoRA scales were changed";
     } else if (task.type == SERVER_TASK_TYPE_SLOT_RESTORE) {
         why_not = "a slot was restored by hand";
     } else if (reads_a_prompt(task) && task.params.n_cache_reuse > 0) {
         why_not = "prompts are shifted (cache reuse)";
     }
+}
+
+// The tenant, and the LoRA scales that the request chose: under others the same tokens leave another state.
+std::string reader_of(const server_task & task) {
+    const std::string & tenant = task.slot_action.filename;
+    std::ostringstream reader;
+    reader << (tenant.empty() ? protocol::kOnlyTenant : tenant) << std::hexfloat;
+    for (const auto & [adapter, scale] : task.params.lora) {
+        reader << '+' << adapter << ':' << scale;
+    }
+    return reader.str();
 }
 
 using TakeTask = std::function<bool(server_task &&, bool)>;
@@ -189,10 +201,9 @@ bool take_task(const TakeTask & original, server_task && task, bool yielding) {
     if (!takes_a_slot(task)) {
         return original(std::move(task), yielding);
     }
-    const std::string & name = task.slot_action.filename;
-    const std::string tenant = name.empty() ? protocol::kOnlyTenant : name;
+    const std::string tenant = reader_of(task);
     const bool found_again = task.params.cache_prompt;
-    const bool kept = found_again && reads_a_prompt(task);
+    const bool kept = found_again && reads_a_prompt(task) && task.params.lora.empty();
     const int id = task.id;
     if (std::any_of(readers.begin(), readers.end(), [&tenant](const Reader & r) { return r.tenant != tenant; })) {
         save_what_will_be_taken(task, tenant);

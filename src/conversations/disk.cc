@@ -28,6 +28,11 @@ bool is_temporary(std::string_view name) {
          name.find_first_not_of("0123456789-", kTemporary.size()) == std::string_view::npos;
 }
 
+std::string new_temporary(const std::string& folder) {
+  static std::atomic<std::uint64_t> made = 0;
+  return fmt::format("{}/{}{}-{}", folder, kTemporary, ::getpid(), ++made);
+}
+
 WallTime changed_at(const struct stat& status) {
   using std::chrono::duration_cast;
   using std::chrono::nanoseconds;
@@ -100,8 +105,7 @@ NewFile NewFile::make(const std::string& folder, io::Files& files) {
   io::Descriptor file = files.open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   // EISDIR: the kernel is older than O_TMPFILE.
   if (file || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return {files, std::move(file), {}};
-  static std::atomic<std::uint64_t> made = 0;
-  std::string path = fmt::format("{}/{}{}-{}", folder, kTemporary, ::getpid(), ++made);
+  std::string path = new_temporary(folder);
   file = files.open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
   if (!file) path.clear();
   return {files, std::move(file), std::move(path)};
@@ -130,15 +134,17 @@ int NewFile::keep(const std::string& folder, const std::string& name) {
 }
 
 int NewFile::give_name(const std::string& path) {
-  if (!temporary_.empty()) {
-    if (files_->rename(temporary_, path, 0) != 0) return errno;
-    temporary_.clear();
-    return 0;
+  if (temporary_.empty()) {
+    if (files_->link_open(*file_, path) == 0) return 0;
+    if (errno != EEXIST) return errno;
+    // A rename leaves the old file or the new one, whatever fails.
+    std::string between = new_temporary(fs::path(path).parent_path().parent_path().string());
+    if (files_->link_open(*file_, between) != 0) return errno;
+    temporary_ = std::move(between);
   }
-  if (files_->link_open(*file_, path) == 0) return 0;
-  if (errno != EEXIST) return errno;
-  files_->unlink(path);
-  return files_->link_open(*file_, path) == 0 ? 0 : errno;
+  if (files_->rename(temporary_, path, 0) != 0) return errno;
+  temporary_.clear();
+  return 0;
 }
 
 void remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders, io::Files& files) {

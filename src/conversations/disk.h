@@ -44,8 +44,8 @@ class NewFile {
   // -1: there is none.
   int descriptor() const { return *file_; }
   Bytes size() const;
-  // Syncs the file, and gives it the name `folder`/`name`, which is on disk when this returns. Makes the folder. A file
-  // that has the name is replaced. 0, or the kernel's error.
+  // Syncs the file, and gives it the name `folder`/`name`, which is on disk when this returns. Makes `folder`, in the
+  // folder of make(). A file that has the name is replaced as a whole. 0, or the kernel's error.
   int keep(const std::string& folder, const std::string& name);
 
  private:
@@ -55,7 +55,8 @@ class NewFile {
 
   io::Files* files_;
   io::Descriptor file_;
-  std::string temporary_;  // its path, on a file system that has no files without names; empty otherwise
+  // Its path, on a file system that has no files without names, or while it replaces another one; empty otherwise.
+  std::string temporary_;
 };
 
 // Removes the files; then, if `folders`, their folders and `root`, where nothing else is in them.

@@ -45,7 +45,16 @@ bool SegmentTable::add(const Place& place, const Segment& segment) {
       segment.name.parent.is_none() || (known != places_.end() && known->second.contains(segment.name.parent));
   if (!has_parent) return false;
   Tree& tree = places_[place];
-  if (!tree.contains(segment.name.id)) insert(tree, segment);
+  const auto same = tree.find(segment.name.id);
+  if (same == tree.end()) {
+    insert(tree, segment);
+    return true;
+  }
+  Segment& replaced = same->second.segment;
+  if (protocol::to_text(replaced.name) != protocol::to_text(segment.name)) return false;
+  bytes_ = bytes_ - replaced.bytes + segment.bytes;
+  replaced.bytes = segment.bytes;
+  touch_parents(tree, segment.name.id, segment.used);
   return true;
 }
 

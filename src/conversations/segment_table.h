@@ -47,7 +47,8 @@ class SegmentTable {
   // Takes all of `found` whose parents are among them. Returns the others: they are worth nothing.
   // Requires: the table is empty.
   Segments load(Segments found);
-  // false: its parent is not in the table, so nothing was added. No effect if the segment is there already.
+  // A segment of the same name is replaced. false, without effect: its parent is not in the table, or a segment of
+  // another name has its id.
   bool add(const Place& place, const Segment& segment);
   bool contains(const Place& place, protocol::SegmentId id) const;
   // The segment and its parents were used. Nothing if the segment is not there.

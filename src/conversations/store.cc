@@ -56,11 +56,13 @@ class Store::DiskQueue : public std::enable_shared_from_this<Store::DiskQueue> {
   void run() {
     std::unique_lock lock(mutex_);
     while (!jobs_.empty()) {
-      Job job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      job.work();
-      loop_.post(std::move(job.done));
+      {
+        Job job = std::move(jobs_.front());
+        jobs_.pop_front();
+        lock.unlock();
+        job.work();
+        loop_.post(std::move(job.done));
+      }
       lock.lock();
     }
     running_ = false;
@@ -82,9 +84,21 @@ Store::Store(io::Loop& loop, std::string root, std::function<double(const ModelI
       timer_(loop),
       queue_(std::make_shared<DiskQueue>(loop)) {}
 
-Store::~Store() { queue_->await_end(); }
+Store::~Store() {
+  queue_->await_end();
+  // Of models of which nothing was saved.
+  remove_files(root_, {}, /*folders=*/true, files_);
+}
 
 void Store::finish() { queue_->await_end(); }
+
+// Closing a file that has no name frees its blocks, for which the loop's thread must not wait.
+std::shared_ptr<NewFile> Store::closed_by_queue(NewFile file) {
+  return {new NewFile(std::move(file)), [queue = std::weak_ptr(queue_)](NewFile* closed) {
+            std::shared_ptr<NewFile> owned(closed);
+            if (const auto still = queue.lock()) still->add([owned = std::move(owned)] {}, [] {});
+          }};
+}
 
 template <typename Made>
 void Store::on_disk(std::function<Made()> work, std::function<void(Made)> then) {
@@ -195,10 +209,9 @@ void Store::make_file(const std::string& folder, std::function<void(std::shared_
     int error = 0;
   };
   on_disk<Made>(
-      [folder, &files = files_] {
-        Made made{std::make_shared<NewFile>(NewFile::make(folder, files))};
-        if (made.file->descriptor() < 0) made = {nullptr, errno};
-        return made;
+      [this, folder] {
+        NewFile file = NewFile::make(folder, files_);
+        return file.descriptor() < 0 ? Made{nullptr, errno} : Made{closed_by_queue(std::move(file))};
       },
       [this, done = std::move(done)](Made made) {
         // Where the folder is gone, conversations were switched off in between, and this engine keeps nothing more.
@@ -228,7 +241,8 @@ void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const
 
 void Store::kept(const PlacedSegment& segment, std::uint64_t clears_before, int error) {
   if (error != 0) {
-    remove({segment});  // it may have its name
+    // The file may have its name. Where there was one of that name before, that one or this one is there, whole.
+    if (!table_.contains(segment.place, segment.segment.name.id)) remove({segment});
     return note_failure(std::strerror(error));
   }
   // A parent that was evicted meanwhile takes it along.

@@ -96,6 +96,7 @@ class Store {
   // Each of these is done when the ones before are, so that a file is never removed behind a later one of its name.
   template <typename Made>
   void on_disk(std::function<Made()> work, std::function<void(Made)> then);
+  std::shared_ptr<NewFile> closed_by_queue(NewFile file);
   void take_found(FoundOnDisk found);
   void enforce();
   void remove(const SegmentTable::Segments& segments);

@@ -159,6 +159,45 @@ TEST_F(StoreTest, AMachineThatLosesItsPowerHasNamesOfWholeFilesOnly) {
   }
 }
 
+TEST_F(StoreTest, AFileThatIsWrittenAgainIsTheOldOneOrTheNewOne) {
+  for (int n = 1; n <= 6; ++n) {
+    SCOPED_TRACE(n);
+    start();
+    const std::string folder = prepare();
+    ASSERT_TRUE(save(folder, name(1)));
+    files_->fail_at(n, EIO, /*also_after=*/true);
+    save(folder, name(1), "0", 200);
+    EXPECT_TRUE(files_->failed()) << "all calls were tried";
+    files_->fail_no_more();
+    start();
+    ASSERT_EQ(on_disk(), texts({name(1)}));
+    EXPECT_TRUE(store_->bytes() == Bytes(100) || store_->bytes() == Bytes(200)) << store_->bytes().count();
+    apply(false);
+  }
+  start();
+  const std::string folder = prepare();
+  ASSERT_TRUE(save(folder, name(1)));
+  ASSERT_TRUE(save(folder, name(1), "0", 200));
+  EXPECT_EQ(store_->bytes(), Bytes(200));
+  EXPECT_EQ(store_->segments(), 1U);
+  SegmentName other = name(1);
+  ++other.to;
+  ASSERT_TRUE(save(folder, other));
+  EXPECT_EQ(on_disk(), texts({name(1)})) << "one id has one file";
+  EXPECT_EQ(store_->bytes(), Bytes(200));
+}
+
+TEST_F(StoreTest, FoldersWithoutFilesGoAtTheEnd) {
+  start();
+  const std::string kept = prepare("m");
+  ASSERT_TRUE(save(kept, name(1)));
+  const std::string empty = prepare("n");
+  EXPECT_TRUE(fs::exists(empty));
+  store_.reset();
+  EXPECT_TRUE(fs::exists(kept));
+  EXPECT_FALSE(fs::exists(empty));
+}
+
 TEST_F(StoreTest, WhatIsNotOursStays) {
   start();
   const fs::path folder = prepare();
@@ -334,6 +373,7 @@ TEST_F(StoreTest, AFileSystemThatHasNoFilesWithoutNames) {
   settle();
   EXPECT_EQ(on_disk().size(), 2U);
   file.reset();
+  settle();
   EXPECT_EQ(on_disk(), texts({name(1)})) << "an engine that died has left nothing";
 }
 

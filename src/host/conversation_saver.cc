@@ -148,7 +148,6 @@ void ConversationSaver::take_note(EngineId id, const ConversationNote& note) {
   log::info({{"model", engine.model}},
             "{} goes on after {} tokens of a conversation that was on disk, restored in {:.1f} ms", engine.model,
             note.restored_tokens, std::chrono::duration<double, std::milli>(note.took).count());
-  if (restored_) restored_({engine.model, note.restored_tokens, note.took});
 }
 
 }  // namespace minerva

@@ -20,12 +20,6 @@ namespace minerva {
 
 class ConversationSaver {
  public:
-  // What an engine has restored: `tokens` of a prompt, which took `took`.
-  struct Restored {
-    ModelId model;
-    std::uint64_t tokens = 0;
-    Duration took{};
-  };
   ConversationSaver(io::Loop& loop, conversations::Store& store) : loop_(loop), store_(store) {}
   ConversationSaver(const ConversationSaver&) = delete;
   ConversationSaver& operator=(const ConversationSaver&) = delete;
@@ -50,7 +44,6 @@ class ConversationSaver {
   void before_leaving(EngineId id, Leave leave, std::function<void()> then);
   // The engine serves after all, or again.
   void stays(EngineId id);
-  void on_restored(std::function<void(const Restored&)> fn) { restored_ = std::move(fn); }
 
   // Within this time a user who reads and types, or a program that works on the answer, has often not gone on.
   static constexpr Duration kRest = std::chrono::seconds(3);
@@ -89,7 +82,6 @@ class ConversationSaver {
   io::Loop& loop_;
   conversations::Store& store_;
   std::map<EngineId, Saving> engines_;
-  std::function<void(const Restored&)> restored_;
   // Shows to callbacks that outlive this that it is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

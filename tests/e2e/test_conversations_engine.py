@@ -187,6 +187,16 @@ def test_what_is_private_or_shifted_leaves_nothing(kept, engine, more):
     assert kept.files() == []
 
 
+def test_another_lora_scale_is_another_conversation(kept, engine):
+    running = engine()
+    scaled = {"lora": [{"id": 0, "scale": 0.5}]}
+    running.complete(LONG, **scaled)
+    assert running.save_once()["saved"] == {}
+    assert running.complete(LONG)[2] == 600, "what was read under another scale is not found"
+    assert running.save_once()["saved"], "others are kept as before"
+    assert running.complete(LONG, **scaled)[2] == 600
+
+
 def test_a_private_prompt_is_not_found_in_its_slot(engine):
     running = engine()
     running.complete(LONG, cache_prompt=False)

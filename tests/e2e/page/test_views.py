@@ -155,6 +155,12 @@ CHOICES = {"object": "list", "repo": "org/large-GGUF", "license": "apache-2.0", 
                     for quant, size, fit in (("Q8_0", 8 << 30, "does not fit"), ("Q6_K", 6 << 30, "fits smaller"), ("Q4_K_M", 4 << 30, "fits"))]}
 
 
+CONVERSATIONS = {"object": "list", "enabled": True, "bytes": 3 << 30, "segments": 70, "budget_bytes": 40 << 30,
+                 "restored_tokens": 123_456, "saved_seconds": 987.0,
+                 "data": [{"model": name, "bytes": size, "segments": 35, "last_used": int(time.time()) - 90}
+                          for name, size in (("alpha", 1 << 30), ("org/a-model-with-a-long-name-GGUF:Q4_K_M", 2 << 30))]}
+
+
 def samples(models, number=720):
     now = int(time.time())
     made = []
@@ -170,6 +176,7 @@ def fake_all(view):
     view.fake("v1/requests", REQUESTS)
     view.fake("v1/samples", lambda request: samples(["alpha", "beta"]) if "since" not in request.url else {"samples": []})
     view.fake("v1/downloads", DOWNLOADS)
+    view.fake("v1/conversations", CONVERSATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +404,7 @@ def test_getting_a_model(serve, models, view):
 
 def test_what_the_server_does_not_have_is_said(quiet, view):
     v = view(quiet)
-    for path in ("v1/requests", "v1/samples", "v1/downloads"):
+    for path in ("v1/requests", "v1/samples", "v1/downloads", "v1/conversations"):
         v.fake(path, NOT_FOUND, status=404)
     v.open("requests")
     expect(v.page.get_by_text("does not answer GET /v1/requests")).to_be_visible()
@@ -407,7 +414,32 @@ def test_what_the_server_does_not_have_is_said(quiet, view):
     expect(v.page.get_by_text("does not answer GET /v1/downloads")).to_be_visible()
     v.go("memory")
     expect(v.page.get_by_text("does not answer GET /v1/samples")).to_be_visible()
+    expect(v.page.get_by_text("does not answer GET /v1/conversations")).to_be_visible()
     v.check("memory")
+
+
+def test_conversations_are_removed(start, view):
+    m = start()
+    words = "One goes on where one was. " * 10
+    for model in ("alpha", "beta"):
+        m.chat(model, words, max_tokens=4)
+    for model in ("alpha", "beta"):
+        assert m.delete(f"/v1/models/{model}").status == 200
+    v = view(m)
+    v.open()
+    table = "Conversations on disk"
+    v.button("Remove the conversations of alpha").click()
+    v.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(v.row("alpha", table)).to_be_visible()
+    v.button("Remove the conversations of alpha").click()
+    v.check("dialog")
+    v.button("Remove them").click()
+    expect(v.row("alpha", table)).to_have_count(0)
+    expect(v.page.get_by_role("status").filter(has_text="are removed from the disk")).to_be_visible()
+    assert [row["model"] for row in m.get("/v1/conversations").json["data"]] == ["beta"]
+    v.button("Remove the conversations of beta").click()
+    v.button("Remove them").click()
+    expect(v.page.get_by_text("No conversation has rested yet.")).to_be_visible()
 
 
 def test_the_doctor_says_what_is_wrong(start, view):
