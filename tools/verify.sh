@@ -7,7 +7,7 @@
 # Usage: tools/verify.sh [PART...]     default: all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
-readonly all_parts=(analyzer sim fuzz soak kills overload tenants parking prediction distros asan tsan)
+readonly all_parts=(analyzer sim fuzz soak kills overload tenants kept parking prediction distros asan tsan)
 readonly out=build/verify
 
 jobs=${JOBS:-$(nproc)}
@@ -25,7 +25,7 @@ run_part() {
     analyzer) git ls-files 'src/*.cc' 'apps/*.cc' 'tools/*.cc' | xargs python3 tools/tidy.py --analyzer "$out" ;;
     sim) "$out/bin/minerva_sim" --seeds "${SIM_SEEDS:-1000000}" ;;
     fuzz) make fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-600}" JOBS="$jobs" ;;
-    soak | kills | overload | tenants) python3 -B "tests/campaigns/$1.py" ;;
+    soak | kills | overload | tenants | kept) python3 -B "tests/campaigns/$1.py" ;;
     parking) python3 -B tests/campaigns/parking.py && agent_under_asan ;;
     prediction) python3 -B bench/prediction.py ;;
     distros) tools/distros.sh ;;

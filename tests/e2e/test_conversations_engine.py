@@ -194,7 +194,8 @@ def test_another_lora_scale_is_another_conversation(kept, engine):
     assert running.save_once()["saved"] == {}
     assert running.complete(LONG)[2] == 600, "what was read under another scale is not found"
     assert running.save_once()["saved"], "others are kept as before"
-    assert running.complete(LONG, **scaled)[2] == 600
+    assert running.complete(LONG, lora=[{"id": 0, "scale": 0.25}])[2] == 600
+    assert running.complete(LONG, **scaled)[2] == 1, "its own is found, in the host prompt cache"
 
 
 def test_a_private_prompt_is_not_found_in_its_slot(engine):

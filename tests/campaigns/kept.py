@@ -1,0 +1,128 @@
+"""Kept conversations: an engine or its daemon is killed at a random moment while it saves.
+
+A conversation grows by one turn, its model is told to leave (which saves what is new), and something gets SIGKILL at a
+random moment of that. The next turn must be answered as by an engine that has read all of it itself, and it must go on
+from at least as many tokens as the turn before did: what was kept once is never lost.
+
+Environment: KEPT_KILLS (1000), CAMPAIGN_SEED.
+"""
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import common
+from common import expect, figure, generate
+
+from bare_engine import FLAGS, BareEngine, prompt
+from harness import in_background, wait_until
+
+KILLS = common.number_from_environment("KEPT_KILLS", 1000)
+CONTEXT = 4096
+LONGEST = 1500  # tokens of a conversation
+LONGEST_MOMENT_S = 0.08
+ANSWER = 8  # tokens
+# Tokens that are read again in other batches leave a state whose last bits differ. One other token moves more than this.
+MOST_DIFFERENCE = 0.05
+CONFIG = f"[model.m]\nparallel = 1\ncontext = {CONTEXT}\nargs = {[flag for flag in FLAGS if flag != '--offline']}\n".replace("'", '"')
+
+
+def difference(a, b):
+    """Of the chances of the first new token, in two answers."""
+    a, b = (dict(answer[0][2]) for answer in (a, b))
+    return max(abs(a[token] - b[token]) if token in a and token in b else 1 for token in list(a)[:1] + list(b)[:1])
+
+
+class Conversation:
+    def __init__(self, minerva, reference, source):
+        self.minerva, self.reference, self.source = minerva, reference, source
+        self.restored, self.largest = 0, 0.0
+        self.begin()
+
+    def begin(self):
+        self.number = self.source.randrange(1 << 20)
+        self.text = prompt(self.number, self.source.randrange(60, 200))
+        self.floor = 0
+
+    def turn(self):
+        body = BareEngine.completion(self.text, ANSWER, -1) | {"model": "m"}
+        answer = self.minerva.post("/completion", body)
+        expect(answer.status == 200, f"no answer: {answer}")
+        restored = int(answer.headers.get("x-minerva-restored", 0))
+        expect(restored >= self.floor, f"{self.floor} tokens were kept, and only {restored} were restored")
+        chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
+                   for p in answer.json["completion_probabilities"]]
+        off = difference(chances, self.reference.complete(self.text, count=1)[1])
+        expect(off < MOST_DIFFERENCE, f"after {restored} restored tokens of {len(self.text)} the answer is another one: {off}")
+        self.floor, self.restored, self.largest = restored, self.restored + restored, max(self.largest, off)
+        self.text = self.text + answer.json["tokens"] + prompt(self.source.randrange(1 << 20), self.source.randrange(1, 60))
+        if len(self.text) > LONGEST:
+            self.begin()
+
+
+def leave(minerva, how):
+    return minerva.delete("/v1/models/m") if how == "unload" else minerva.load("m", verb="park")
+
+
+def attempt(call, *args):
+    try:
+        return call(*args)
+    except OSError:
+        return None  # its daemon was killed
+
+
+def kill(minerva, source):
+    """Something is killed while the model leaves. Returns what, and how the model was to leave."""
+    how, whom = source.choice(("unload", "park")), source.choice(("engine", "daemon"))
+    engines = minerva.engines("m")
+    call = in_background(attempt, leave, minerva, how)
+    time.sleep(source.uniform(0, LONGEST_MOMENT_S))  # the moment of the kill, and no wait for anything
+    if whom == "daemon":
+        minerva.kill()
+    for engine in engines:
+        try:
+            os.kill(engine, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    call.result()
+    wait_until(lambda: not set(engines) & set(minerva.engines()), "the engine is gone")
+    if whom == "daemon":
+        minerva.process.stdout.close()
+        minerva.start()
+    return f"{whom}, {how}"
+
+
+def on_disk(minerva):
+    return [path for path in (minerva.folder / "state/conversations").rglob("*") if path.is_file()]
+
+
+def campaign():
+    source = random.Random(common.seed_from_environment())
+    model = generate("parking", ["--embd", "512", "--layers", "4", "--ffn", "1536", "--quant", "q4_0"])
+    ends = Counter()
+    with BareEngine(model, "-np", "1", context=CONTEXT) as reference:
+        text = prompt(1, 600)
+        same = reference.complete(text, count=1)[1]
+        text[300] += 1
+        expect(difference(same, reference.complete(text, count=1)[1]) > MOST_DIFFERENCE, "one other token changes nothing")
+        with common.daemon({"m": model}, "--log-level", "info", config=CONFIG) as minerva:
+            conversation = Conversation(minerva, reference, source)
+            for _ in range(KILLS):
+                conversation.turn()
+                ends[kill(minerva, source)] += 1
+            conversation.turn()
+            kept = minerva.get("/v1/conversations").json
+            files = on_disk(minerva)
+            expect([path for path in files if path.name.startswith(".")] == [], "a temporary file is left")
+            wait_until(lambda: minerva.get("/v1/conversations").json["bytes"] == sum(p.stat().st_size for p in on_disk(minerva)),
+                       "what is counted is what is there")
+    for end, count in sorted(ends.items()):
+        figure(f"kills of the {end}", count)
+    figure("tokens restored", conversation.restored)
+    figure("the largest difference of a chance", f"{conversation.largest:.4f}")
+    figure("kept at the end", f"{common.mib(kept['bytes'])} in {kept['segments']} segments")
+    expect(conversation.restored > 20 * KILLS, "hardly anything was restored")
+
+
+common.main(campaign)
