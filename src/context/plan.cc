@@ -69,14 +69,22 @@ class Planner {
     yield_guesses();
     shrink_to_limits();
     shrink_parked();
-    for (const Model* claimant : claimants()) {
+    for (const Claimant& claimant : claimants()) {
       // A parked claimant may have been told to leave for an earlier one.
-      if (draft_.state_of(*claimant) == claimant->state() && !draft_.is_promised(*claimant)) place(*claimant);
+      const Model& m = *claimant.model;
+      if (draft_.state_of(m) == m.state() && !draft_.is_promised(m)) place(claimant);
     }
     return std::move(moves_);
   }
 
  private:
+  // `lines` and `forced` are the model's, since each look for them costs: many models may wait.
+  struct Claimant {
+    const Model* model;
+    const RequestQueue::Lines* lines;
+    bool forced;
+    RequestQueue::Turn turn;
+  };
   // Memory in some of the pools, or a place for an active engine, that a claimant lacks. While the claimant waits,
   // models that hold some of that do not leave for later claimants.
   struct Lack {
@@ -85,11 +93,11 @@ class Planner {
   };
 
   // ---- claimants ----
-  std::vector<const Model*> claimants() const;
-  void place(const Model& claimant);
+  std::vector<Claimant> claimants() const;
+  void place(const Claimant& one);
   bool fits_now(const Model& claimant) const;
   // Steps 3 to 5.
-  void make_room(const Model& claimant);
+  void make_room(const Claimant& one);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
   Move::Kind how_to_displace(const Move& move, bool all_ready) const;
   // To be asked before the claimant's room is taken from the draft.
@@ -119,7 +127,6 @@ class Planner {
   Move& add(Move::Kind kind, const Model* claimant) {
     return moves_.emplace_back(Move{.kind = kind, .claimant = claimant});
   }
-  std::size_t requests(const Model& m) const { return state_.queue.lines(m.id).leases.size(); }
 
   const State& state_;
   Draft draft_;
@@ -129,27 +136,22 @@ class Planner {
 
 // ---- claimants ----
 
-std::vector<const Model*> Planner::claimants() const {
-  struct Claimant {
-    bool forced;
-    RequestQueue::Turn turn;
-    const Model* model;
-  };
+std::vector<Planner::Claimant> Planner::claimants() const {
   std::vector<Claimant> found;
   for (const auto& [id, m] : state_.models) {
     const bool yields = draft_.state_of(m) != m.state();
-    if (!yields && state_.waits_for_room(m)) found.push_back({state_.forced(m), state_.turn(m), &m});
+    if (yields || !state_.waits_for_room(m)) continue;
+    const RequestQueue::Lines& lines = state_.queue.lines(id);
+    found.push_back({&m, &lines, state_.forced(lines), State::turn(m, lines)});
   }
   // An operator who uses force does not wait in line.
   std::sort(found.begin(), found.end(),
             [](const Claimant& a, const Claimant& b) { return a.forced != b.forced ? a.forced : a.turn < b.turn; });
-  std::vector<const Model*> models;
-  models.reserve(found.size());
-  for (const Claimant& one : found) models.push_back(one.model);
-  return models;
+  return found;
 }
 
-void Planner::place(const Model& claimant) {
+void Planner::place(const Claimant& one) {
+  const Model& claimant = *one.model;
   if (!claimant.footprint.within(state_.ledger.budget())) {
     add(Move::Kind::kRefuse, &claimant);
     return;
@@ -161,14 +163,14 @@ void Planner::place(const Model& claimant) {
     draft_.start(claimant);
     return;
   }
-  if (state_.queue.lines(claimant.id).wanting() == 0) {
+  if (one.lines->wanting() == 0) {
     add(Move::Kind::kGiveUp, &claimant);
     return;
   }
   withdraw_guesses(claimant);
   const Footprint needs = state_.lacking(claimant);
   if (!draft_.planned.fits(needs)) stop_return(claimant);
-  if (!draft_.planned.fits(needs)) return make_room(claimant);
+  if (!draft_.planned.fits(needs)) return make_room(one);
   add(Move::Kind::kAwaitExits, &claimant);
   draft_.planned.take(needs);
 }
@@ -180,9 +182,10 @@ bool Planner::fits_now(const Model& claimant) const {
   return !held_back && draft_.now.fits(needs) && draft_.planned.fits(needs);
 }
 
-void Planner::make_room(const Model& claimant) {
+void Planner::make_room(const Claimant& one) {
+  const Model& claimant = *one.model;
   const Footprint needs = state_.lacking(claimant);
-  const bool forced = state_.forced(claimant);
+  const bool forced = one.forced;
   const Lack lack = lack_of(claimant);
   const bool others_may_leave = !is_kept(lack);
   Candidates candidates;
@@ -191,14 +194,14 @@ void Planner::make_room(const Model& claimant) {
   if (!chosen && !forced) {
     // A load that an operator asked for takes the place of idle models. It is refused rather than to wait for busy
     // models.
-    if (!state_.queue.lines(claimant.id).loads.empty()) add(Move::Kind::kRefuseLoads, &claimant);
-    if (requests(claimant) == 0) {
+    if (!one.lines->loads.empty()) add(Move::Kind::kRefuseLoads, &claimant);
+    if (one.lines->leases.empty()) {
       add(Move::Kind::kGiveUp, &claimant);
       return;
     }
   }
   if (!chosen && others_may_leave) {
-    const RequestQueue::Turn turn = forced ? state_.turn(claimant) : state_.turn_of_leases(claimant);
+    const RequestQueue::Turn turn = forced ? one.turn : state_.turn_of_leases(claimant);
     add_busy(claimant, turn, candidates);
     chosen = choose_victims(draft_.planned, needs, candidates.departures);
   }

@@ -102,8 +102,10 @@ bool ContextManager::Impl::advance(Model& m) {
   if ((state_.draining || !m.known) && free) {
     stop(m, state_.draining ? "the server is shutting down" : "the model is no longer in the catalog");
   }
-  if (!state_.queue.lines(m.id).unloads.empty()) advance_unload(m);
-  if (!state_.queue.lines(m.id).parks.empty()) advance_park(m);
+  if (const RequestQueue::Lines& lines = state_.queue.lines(m.id); !lines.unloads.empty() || !lines.parks.empty()) {
+    if (!lines.unloads.empty()) advance_unload(m);
+    if (!state_.queue.lines(m.id).parks.empty()) advance_park(m);
+  }
   if (m.run.outdated && (m.state() == ModelState::kLoading || (m.resident() && m.leases.empty()))) {
     const bool was_parked = m.state() == ModelState::kParked || m.state() == ModelState::kParking;
     stop(m, "its file or its settings have changed");

@@ -51,9 +51,8 @@ bool State::idle(const Model& m) const {
 
 bool State::leaving_anyway(const Model& m) const { return !m.known || draining || !queue.lines(m.id).unloads.empty(); }
 
-bool State::forced(const Model& m) const {
-  const RequestQueue::Line& loads = queue.lines(m.id).loads;
-  return std::any_of(loads.begin(), loads.end(), [&](const auto& w) { return queue.find(w.second)->force; });
+bool State::forced(const RequestQueue::Lines& lines) const {
+  return std::ranges::any_of(lines.loads, [&](const auto& w) { return queue.find(w.second)->force; });
 }
 
 bool State::comes_back_unasked(const Model& m) const {
@@ -94,8 +93,8 @@ Residency State::residency(const Model& m, TimePoint at) {
 
 // ---- turns among models ----
 
-RequestQueue::Turn State::turn(const Model& m) const {
-  return std::min(after_its_turn(m, queue.lines(m.id).first_turn()), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
+RequestQueue::Turn State::turn(const Model& m, const RequestQueue::Lines& lines) {
+  return std::min(after_its_turn(m, lines.first_turn()), {TimePoint::max(), m.eager.value_or(UINT64_MAX)});
 }
 
 RequestQueue::Turn State::turn_of_leases(const Model& m) const {

@@ -68,7 +68,8 @@ struct State {
   // Whether it leaves even if no other model needs its room.
   bool leaving_anyway(const Model& m) const;
   // Whether an operator forces its load.
-  bool forced(const Model& m) const;
+  bool forced(const Model& m) const { return forced(queue.lines(m.id)); }
+  bool forced(const RequestQueue::Lines& lines) const;
   // Whether it comes back after a restart while nobody waits for it.
   bool comes_back_unasked(const Model& m) const;
   // Whether it is resident only on a guess: nobody had it in memory before.
@@ -81,7 +82,8 @@ struct State {
 
   // ---- turns among models (state.cc) ----
   // The turn of the model's first waiting call. A preload that nobody waits for comes after all others.
-  RequestQueue::Turn turn(const Model& m) const;
+  RequestQueue::Turn turn(const Model& m) const { return turn(m, queue.lines(m.id)); }
+  static RequestQueue::Turn turn(const Model& m, const RequestQueue::Lines& lines);
   // The same without the loads.
   RequestQueue::Turn turn_of_leases(const Model& m) const;
   // When a busy model may be drained for `claimant`.
