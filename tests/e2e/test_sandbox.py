@@ -139,7 +139,7 @@ def test_engines_of_a_daemon_are_in_it(serve):
         environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         assert {line.split("=")[0] for line in environment if line} <= {
             "PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LLAMA_SERVER_ROUTER_PORT",
-            "MINERVA_SANDBOX", "MINERVA_SANDBOX_PATHS", "MINERVA_IMAGE_FOLDER"}
+            "MINERVA_SANDBOX", "MINERVA_SANDBOX_PATHS", "MINERVA_IMAGE_FOLDER", "MINERVA_CONVERSATIONS"}
     assert "sandbox" not in m.log(), "nothing is missing, so nothing is said"
 
 
