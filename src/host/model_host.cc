@@ -370,8 +370,12 @@ void ModelHost::carry_out(Inspect& action) {
       log::warn("{} cannot be loaded: {}", model, fitted.error().message);
       return step(Inspected{model, ticket, fail(Error(fitted.error()))});
     }
-    reductions_[model] = fitted->reduction;
     const ModelMetadata& metadata = fitted->metadata;
+    if (!fitted->fits && metadata.footprint() <= manager_.memory_budget()) {  // which has grown meanwhile
+      Inspect again{model, ticket};
+      return carry_out(again);
+    }
+    reductions_[model] = fitted->reduction;
     const ModelSpec* const spec = catalog_.find(model);
     if (spec == nullptr || fitted->reduction == Reduction{}) {
       return step(Inspected{model, ticket, metadata.footprint(), metadata.residue});
