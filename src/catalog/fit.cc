@@ -15,6 +15,8 @@ constexpr unsigned kSmallest = 512;  // tokens: a context that may shrink does n
 constexpr unsigned kContextQuestions = 2;
 // 0 would also switch off the place where llama.cpp finds a conversation again that has lost its slot.
 constexpr Bytes kLeastCache = Bytes::mib(1);
+// By so much two inspections of one shape may differ: each counts what the inspecting process holds.
+constexpr Bytes kSpread = Bytes::mib(2);
 // A model that has to give way leaves this part of the budget to parked models, if it can. If it took everything, each
 // parked model would be stopped, and its conversations would be lost.
 constexpr std::uint64_t kPartForParked = 8;
@@ -96,6 +98,7 @@ class Search {
   // `reduction` with as many checkpoints as there is room for, and then as much prompt cache.
   Reduction filled(Reduction reduction, const Parts& parts) const {
     Bytes left = room_ - least(parts);
+    left = left - std::min(left, kSpread);
     if (parts.checkpoint > Bytes()) {
       const std::uint64_t more = left.count() / parts.checkpoint.count();
       const auto count = static_cast<unsigned>(std::min<std::uint64_t>(defaults_.context_checkpoints, 1 + more));
@@ -207,7 +210,13 @@ FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known) 
   } else if (may_give_way(spec)) {
     result = Search(spec, known, *whole, room - Bytes(room.count() / kPartForParked)).run();
     if (!result.ask && !result.found) result = Search(spec, known, *whole, room).run();
-    if (!result.ask && !result.found && known(result.smallest) == nullptr) result.ask = result.smallest;
+    if (result.ask || result.found) return result;
+    const ModelMetadata* const smallest = known(result.smallest);
+    if (smallest == nullptr) {
+      result.ask = result.smallest;
+    } else if (smallest->footprint() <= room) {
+      result.found = result.smallest;  // what was larger by a little did not fit
+    }
   }
   return result;
 }
@@ -227,7 +236,8 @@ void inspect_next(ModelSpec spec, Bytes room, InspectModel inspect, std::vector<
   };
   const FitResult result = fit(spec, room, find);
   if (!result.ask) {
-    return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{})});
+    return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{}),
+                            result.found.has_value()});
   }
   ModelSpec asked = spec;
   asked.reduction = *result.ask;

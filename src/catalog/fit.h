@@ -34,11 +34,12 @@ FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known);
 struct FittedModel {
   ModelMetadata metadata;  // with the reduction
   Reduction reduction;     // what gives way so that the model fits
+  bool fits = true;        // false: no reduction fits, and `metadata` is about the one that takes least
 };
 
 using InspectModel = std::function<void(const ModelSpec&, std::function<void(Result<ModelMetadata>)>)>;
 // Inspects `spec` with one reduction after the other, as fit() asks, and calls `done` with the result. If no reduction
-// fits, the result is about the one that takes least, and has no reduction. A file that is no model is the result as it
+// fits, the result says so, and has no reduction. A file that is no model is the result as it
 // is. `inspect` may call back before it returns. Errors: the first one of `inspect`.
 void inspect_to_fit(ModelSpec spec, Bytes room, InspectModel inspect, std::function<void(Result<FittedModel>)> done);
 

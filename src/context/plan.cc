@@ -30,7 +30,8 @@
 // become free, every idle or busy model that holds memory in a pool which that claimant lacks stays for it (`kept_`).
 // So a later claimant starts in what is left over, has room made in the other pools, or waits. If the earlier claimant
 // waits for a place (max_models) or for the next switch, no model leaves for a later claimant. A later claimant never
-// takes room from an earlier one.
+// takes room from an earlier one, but it may start in what is free now: then the earlier one gets what models give back
+// that leave for the later one.
 //
 // Why no request starves.
 //   * While a claimant waits, its turn stays. Requests that come later have later turns, apart from the head start of
@@ -96,6 +97,7 @@ class Planner {
   std::vector<Claimant> claimants() const;
   void place(const Claimant& one);
   bool fits_now(const Model& claimant) const;
+  void start(const Model& claimant);
   // Steps 3 to 5.
   void make_room(const Claimant& one);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
@@ -158,11 +160,7 @@ void Planner::place(const Claimant& one) {
   }
   const bool somebody_waits = state_.queue.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst);
   if (state_.comes_back_unasked(claimant) && somebody_waits) return;
-  if (fits_now(claimant)) {
-    add(Move::Kind::kStart, &claimant);
-    draft_.start(claimant);
-    return;
-  }
+  if (fits_now(claimant)) return start(claimant);
   if (one.lines->wanting() == 0) {
     add(Move::Kind::kGiveUp, &claimant);
     return;
@@ -171,8 +169,15 @@ void Planner::place(const Claimant& one) {
   const Footprint needs = state_.lacking(claimant);
   if (!draft_.planned.fits(needs)) stop_return(claimant);
   if (!draft_.planned.fits(needs)) return make_room(one);
+  // What guesses left may be for an earlier claimant, and what is free now for this one.
+  if (fits_now(claimant)) return start(claimant);
   add(Move::Kind::kAwaitExits, &claimant);
   draft_.planned.take(needs);
+}
+
+void Planner::start(const Model& claimant) {
+  add(Move::Kind::kStart, &claimant);
+  draft_.start(claimant);
 }
 
 bool Planner::fits_now(const Model& claimant) const {
@@ -264,7 +269,6 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     const bool too_new = draft_.state_of(*model) == ModelState::kHot && settled > state_.now;
     if (too_new) move.until = std::min(move.until.value_or(settled), settled);
   }
-  draft_.planned.take(state_.lacking(claimant));
   move.kind = how_to_displace(move, all_ready);
   if (move.kind == Move::Kind::kAwaitSwitch) {
     const TimePoint possible = *draft_.next_switch(claimant);
@@ -288,7 +292,13 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
   if (move.kind == Move::Kind::kAwaitSwitch) kept_.place = true;
   move.candidates = std::move(candidates);
   move.chosen = std::move(chosen);
+  const bool all_leave = move.kind == Move::Kind::kLeave && std::ranges::none_of(move.leavers, [](const Leaver& its) {
+                           return its.how == Leaver::How::kLater;
+                         });
   moves_.push_back(std::move(move));
+  // What leaves may be for an earlier claimant, and what is free now for this one.
+  if (all_leave && fits_now(claimant)) return start(claimant);
+  draft_.planned.take(state_.lacking(claimant));
 }
 
 Move::Kind Planner::how_to_displace(const Move& move, bool all_ready) const {

@@ -30,6 +30,24 @@ class Turns : public CoreTest {
   }
 };
 
+// No other event is necessary for it.
+TEST_F(Turns, AModelStartsInWhatIsFreeAndWhoLeavesForItMakesRoomForAnEarlierOne) {
+  start(700);
+  for (const auto& [id, mib] : {std::pair("a", 500), {"b", 200}, {"c", 400}, {"e", 100}}) add(id, mib);
+  heat("c");
+  heat("e");
+  lease(kR1, "a");
+  EXPECT_EQ(only<Stop>(inspected("a")).model, "c");
+  lease(kR2, "b");
+  const auto actions = inspected("b");
+  ASSERT_EQ(all<Stop>(actions).size(), 1U);
+  EXPECT_EQ(all<Stop>(actions)[0].model, "e");
+  ASSERT_EQ(all<Spawn>(actions).size(), 1U);
+  EXPECT_EQ(all<Spawn>(actions)[0].model, "b");
+  exited("c");
+  EXPECT_EQ(only<Spawn>(exited("e")).model, "a");
+}
+
 TEST_F(Turns, ABusyVictimDrainsAfterItsMinimumResidency) {
   start(1000, 1);
   add("a", 100);

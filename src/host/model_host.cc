@@ -405,8 +405,12 @@ void ModelHost::take_inspection(const Inspect& action, const Result<FittedModel>
     log::warn("{} cannot be loaded: {}", action.model, fitted.error().message);
     return step(Inspected{action.model, action.ticket, fail(Error(fitted.error()))});
   }
-  reductions_[action.model] = fitted->reduction;
   const ModelMetadata& metadata = fitted->metadata;
+  if (!fitted->fits && metadata.footprint() <= manager_.memory_budget()) {  // which has grown meanwhile
+    Inspect again = action;
+    return carry_out(again);
+  }
+  reductions_[action.model] = fitted->reduction;
   const ModelSpec* const spec = catalog_.find(action.model);
   if (spec == nullptr || fitted->reduction == Reduction{}) {
     return step(Inspected{action.model, action.ticket, metadata.footprint(), metadata.residue});
