@@ -51,7 +51,7 @@ export function Conversations() {
   const now = Date.now() / 1000;
   return html`
     <p>${sentence(kept)}</p>
-    <${LongTable} label="Conversations on disk" kind="conversations" columns=${COLUMNS} rows=${kept.data} height=${44} narrowHeight=${88}
+    <${LongTable} label="Conversations on disk" kind="conversations" columns=${COLUMNS} rows=${kept.data} height=${52} narrowHeight=${112}
       keyOf=${(row) => row.model} empty="No conversation has rested yet."
       row=${(row) => [
         html`<${ModelLink} id=${row.model} />`,

@@ -174,18 +174,20 @@ void note_what_spoils(const server_task & task) {
         why_not = "LoRA scales were changed";
     } else if (task.type == SERVER_TASK_TYPE_SLOT_RESTORE) {
         why_not = "a slot was restored by hand";
-    } else if (reads_a_prompt(task) && task.params.n_cache_reuse > 0) {
-        why_not = "prompts are shifted (cache reuse)";
     }
 }
 
-// The tenant, and the LoRA scales that the request chose: under others the same tokens leave another state.
+// The tenant, the LoRA scales that the request chose, and whether its prompt may be shifted: otherwise the same tokens
+// leave another state.
 std::string reader_of(const server_task & task) {
     const std::string & tenant = task.slot_action.filename;
     std::ostringstream reader;
     reader << (tenant.empty() ? protocol::kOnlyTenant : tenant) << std::hexfloat;
     for (const auto & [adapter, scale] : task.params.lora) {
         reader << '+' << adapter << ':' << scale;
+    }
+    if (task.params.n_cache_reuse > 0) {
+        reader << "+shifted";
     }
     return reader.str();
 }
@@ -203,7 +205,7 @@ bool take_task(const TakeTask & original, server_task && task, bool yielding) {
     }
     const std::string tenant = reader_of(task);
     const bool found_again = task.params.cache_prompt;
-    const bool kept = found_again && reads_a_prompt(task) && task.params.lora.empty();
+    const bool kept = found_again && reads_a_prompt(task) && task.params.lora.empty() && task.params.n_cache_reuse == 0;
     const int id = task.id;
     if (std::any_of(readers.begin(), readers.end(), [&tenant](const Reader & r) { return r.tenant != tenant; })) {
         save_what_will_be_taken(task, tenant);
@@ -226,6 +228,8 @@ void watch(server_context_impl & server) {
         why_not = "the model has a draft";
     } else if (server.params_base.ctx_shift) {
         why_not = "contexts are shifted";
+    } else if (server.params_base.n_cache_reuse > 0) {
+        why_not = "prompts are shifted (--cache-reuse)";
     }
     if (server.params_base.kv_unified && server.slots.size() > 1) {
         // llama.cpp clears what rests when a request begins: also prompts that are out of sight, and a claimed slot.

@@ -41,11 +41,13 @@ WallTime changed_at(const struct stat& status) {
       duration_cast<WallTime::duration>(seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec)));
 }
 
-// The names in a folder that is really one, and no link to one.
-std::vector<std::string> names_in(const std::string& folder) {
+// The names in a folder of this user's. `root`: the folder of all conversations, which may be a link to another disk;
+// other links are somebody else's.
+std::vector<std::string> names_in(const std::string& folder, bool root = false) {
   std::vector<std::string> names;
   struct stat status{};
-  if (::lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()) return names;
+  const int error_of_look = root ? ::stat(folder.c_str(), &status) : ::lstat(folder.c_str(), &status);
+  if (error_of_look != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()) return names;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     names.push_back(it->path().filename().string());
@@ -72,7 +74,7 @@ void find_in(const std::string& root, const Place& place, SegmentTable::Segments
 
 FoundOnDisk find_segments(const std::string& root, io::Files& files) {
   FoundOnDisk found;
-  for (const std::string& folder : names_in(root)) {
+  for (const std::string& folder : names_in(root, /*root=*/true)) {
     if (!model_of_folder(folder)) continue;
     const std::string path = fmt::format("{}/{}", root, folder);
     for (const std::string& name : names_in(path)) {
@@ -97,7 +99,14 @@ Bytes free_on_disk(const std::string& folder) {
 }
 
 bool make_folder(const std::string& root, const std::string& name) {
-  const auto make = [](const std::string& path) { return ::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST; };
+  const auto make = [](const std::string& path) {
+    if (::mkdir(path.c_str(), 0700) == 0) return true;
+    struct stat status{};
+    if (errno != EEXIST || ::stat(path.c_str(), &status) != 0) return false;
+    const bool is_ours = S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
+    if (!is_ours) errno = S_ISDIR(status.st_mode) ? EPERM : ENOTDIR;
+    return is_ours && ((status.st_mode & 077U) == 0 || ::chmod(path.c_str(), 0700) == 0);
+  };
   return make(root) && make(fmt::format("{}/{}", root, name));
 }
 
@@ -150,7 +159,7 @@ int NewFile::give_name(const std::string& path) {
 void remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders, io::Files& files) {
   for (const std::string& path : paths) files.unlink(path);
   if (!folders) return;
-  for (const std::string& folder : names_in(root)) {
+  for (const std::string& folder : names_in(root, /*root=*/true)) {
     if (!model_of_folder(folder)) continue;
     const std::string path = fmt::format("{}/{}", root, folder);
     for (const std::string& tenant : names_in(path)) {

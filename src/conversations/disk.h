@@ -27,7 +27,8 @@ FoundOnDisk find_segments(const std::string& root, io::Files& files);
 // The free space on the file system of `folder`, or of its nearest parent that exists.
 Bytes free_on_disk(const std::string& folder);
 
-// Makes the folders `root` and `root`/`name`, with mode 0700. false: errno says why.
+// Makes the folders `root` and `root`/`name`, with mode 0700, which those that are there get too. false: errno says
+// why.
 bool make_folder(const std::string& root, const std::string& name);
 
 // An empty file that has no name yet, to read and write, with mode 0600. If no name is given to it, nothing is left of

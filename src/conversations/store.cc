@@ -22,6 +22,10 @@ namespace {
 constexpr Duration kLookPeriod = std::chrono::hours(1);
 // How long a disk that failed is left alone: a full disk seldom has room again at once.
 constexpr Duration kTryAgain = std::chrono::minutes(1);
+// A disk that needs longer for one file has no part in any decision about models.
+constexpr Duration kStuckAfter = std::chrono::seconds(2);
+// What is evicted again so soon was not worth writing.
+constexpr WallTime::duration kTooSoon = std::chrono::minutes(1);
 
 WallTime wall_now() { return std::chrono::system_clock::now(); }
 
@@ -39,12 +43,19 @@ class Store::DiskQueue : public std::enable_shared_from_this<Store::DiskQueue> {
     const std::lock_guard lock(mutex_);
     jobs_.push_back({std::move(work), std::move(done)});
     if (std::exchange(running_, true)) return;
+    begun_ = Clock::now();
     loop_.offload(io::Lane::kDisk, [self = shared_from_this()] { self->run(); }, [] {});
   }
 
   void await_end() {
     std::unique_lock lock(mutex_);
     ended_.wait(lock, [this] { return !running_; });
+  }
+
+  // For how long the work under way has gone on.
+  Duration working_for() {
+    const std::lock_guard lock(mutex_);
+    return running_ ? Clock::now() - begun_ : Duration::zero();
   }
 
  private:
@@ -59,6 +70,7 @@ class Store::DiskQueue : public std::enable_shared_from_this<Store::DiskQueue> {
       {
         Job job = std::move(jobs_.front());
         jobs_.pop_front();
+        begun_ = Clock::now();
         lock.unlock();
         job.work();
         loop_.post(std::move(job.done));
@@ -74,6 +86,7 @@ class Store::DiskQueue : public std::enable_shared_from_this<Store::DiskQueue> {
   std::condition_variable ended_;
   std::deque<Job> jobs_;
   bool running_ = false;
+  TimePoint begun_{};  // of the work under way
 };
 
 Store::Store(io::Loop& loop, std::string root, std::function<double(const ModelId&)> cost_of_token, io::Files& files)
@@ -91,6 +104,8 @@ Store::~Store() {
 }
 
 void Store::finish() { queue_->await_end(); }
+
+bool Store::is_stuck() const { return queue_->working_for() > kStuckAfter; }
 
 // Closing a file that has no name frees its blocks, for which the loop's thread must not wait.
 std::shared_ptr<NewFile> Store::closed_by_queue(NewFile file) {
@@ -130,6 +145,7 @@ void Store::take_found(FoundOnDisk found) {
   const SegmentTable::Segments worthless = table_.load(std::move(found.segments));
   remove(worthless);
   room_ = found.free + table_.bytes();
+  for (const auto& [model, tenant] : std::exchange(early_clears_, {})) clear(model, tenant);
   enforce();
   if (table_.size() > 0) {
     log::info("{} of conversations are kept, in {} segments", format_bytes(table_.bytes()), table_.size());
@@ -148,12 +164,12 @@ void Store::enforce() {
   if (!settings_) {
     timer_.cancel();
     budget_ = Bytes();
-    ++clears_;
+    keeping_.clear();
     return remove(table_.take_if([](const Place&) { return true; }));
   }
-  const SegmentTable::Segments of_others =
-      table_.take_if([this](const Place& place) { return !settings_->tenants.contains(place.tenant); });
-  remove(of_others);
+  const auto is_others = [this](const Place& place) { return !settings_->tenants.contains(place.tenant); };
+  stop_keeping(is_others);
+  remove(table_.take_if(is_others));
   remove(table_.take_unused_since(wall_now() - std::chrono::duration_cast<WallTime::duration>(settings_->max_age)));
   budget_ = settings_->budget(room_);
   if (table_.bytes() > budget_) {
@@ -165,6 +181,9 @@ void Store::enforce() {
     log::info("{} segments of conversations make room: {} are kept, of at most {}", evicted.size(),
               format_bytes(table_.bytes()), format_bytes(budget_));
     remove(evicted);
+    const bool in_vain = std::ranges::any_of(
+        evicted, [now = wall_now()](const PlacedSegment& each) { return now - each.segment.used < kTooSoon; });
+    if (in_vain) note_failure("conversations.disk is less than what is in use");
   }
   timer_.arm(Clock::now() + kLookPeriod, [this] { look_at_disk(); });
 }
@@ -184,24 +203,31 @@ void Store::remove(const SegmentTable::Segments& segments) {
 void Store::prepare(const ModelId& model, std::vector<std::string> files, std::string meaning,
                     std::function<void(std::string folder)> done) {
   const auto folder = std::make_shared<std::string>();
-  const auto make = [folder, root = root_, model, files = std::move(files), meaning = std::move(meaning)] {
+  const auto why_not = std::make_shared<std::string>();
+  const auto make = [folder, why_not, root = root_, model, files = std::move(files), meaning = std::move(meaning)] {
     const Result<std::string> digest = files_digest(files);
     if (!digest) return;  // the load will say so, too
     const std::string name = folder_name(model, seed_of(meaning, *digest));
-    if (make_folder(root, name)) *folder = fmt::format("{}/{}", root, name);
+    if (make_folder(root, name)) {
+      *folder = fmt::format("{}/{}", root, name);
+    } else {
+      *why_not = std::strerror(errno);
+    }
   };
-  const auto then = [this, still = std::weak_ptr(alive_), folder, done = std::move(done)] {
-    if (!still.expired()) done(settings_ ? *folder : std::string());
+  const auto then = [this, still = std::weak_ptr(alive_), folder, why_not, done = std::move(done)] {
+    if (still.expired()) return;
+    if (!why_not->empty()) note_failure(*why_not);
+    done(settings_ ? *folder : std::string());
   };
   if (settings_) return loop_.offload(io::Lane::kAwaited, make, then);
   loop_.post(then);
 }
 
-void Store::make_file(const std::string& folder, std::function<void(std::shared_ptr<NewFile>)> done) {
+void Store::make_file(const std::string& folder, std::function<void(MadeFile)> done) {
   const bool can = settings_ && was_read_ && (!next_try_ || Clock::now() >= *next_try_);
   if (!can) {
-    return loop_.post([still = std::weak_ptr(alive_), done = std::move(done)] {
-      if (!still.expired()) done(nullptr);
+    return loop_.post([still = std::weak_ptr(alive_), never = !settings_, done = std::move(done)] {
+      if (!still.expired()) done({nullptr, never});
     });
   }
   struct Made {
@@ -213,11 +239,19 @@ void Store::make_file(const std::string& folder, std::function<void(std::shared_
         NewFile file = NewFile::make(folder, files_);
         return file.descriptor() < 0 ? Made{nullptr, errno} : Made{closed_by_queue(std::move(file))};
       },
-      [this, done = std::move(done)](Made made) {
-        // Where the folder is gone, conversations were switched off in between, and this engine keeps nothing more.
-        if (!made.file && made.error != ENOENT) note_failure(std::strerror(made.error));
-        done(std::move(made.file));
+      [this, folder, done = std::move(done)](Made made) {
+        // The engine may read the folder that it was started with, and no other one of that name.
+        const bool gone = !made.file && made.error == ENOENT;
+        if (gone) folder_gone(folder);
+        if (!made.file && !gone) note_failure(std::strerror(made.error));
+        done({std::move(made.file), gone});
       });
+}
+
+void Store::folder_gone(const std::string& folder) {
+  const std::string name = place(folder, "").folder;
+  const auto in_it = [&name](const Place& place) { return place.folder == name; };
+  if (!table_.take_if(in_it).empty()) log::warn("the conversations in {} are gone: somebody has removed them", folder);
 }
 
 void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
@@ -232,21 +266,24 @@ void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const
   }
   segment.segment.bytes = file->size();
   const std::string where = fmt::format("{}/{}", folder, tenant);
+  const std::uint64_t keeping = ++last_keeping_;
+  keeping_.emplace(keeping, segment.place);
   on_disk<int>([where, file = std::move(file), name] { return file->keep(where, protocol::to_text(name)); },
-               [this, segment, clears = clears_, done = std::move(done)](int error) {
-                 kept(segment, clears, error);
+               [this, segment, keeping, done = std::move(done)](int error) {
+                 kept(segment, keeping, error);
                  done();
                });
 }
 
-void Store::kept(const PlacedSegment& segment, std::uint64_t clears_before, int error) {
+void Store::kept(const PlacedSegment& segment, std::uint64_t keeping, int error) {
+  const bool cleared = keeping_.erase(keeping) == 0;
   if (error != 0) {
     // The file may have its name. Where there was one of that name before, that one or this one is there, whole.
     if (!table_.contains(segment.place, segment.segment.name.id)) remove({segment});
     return note_failure(std::strerror(error));
   }
   // A parent that was evicted meanwhile takes it along.
-  const bool wanted = clears_ == clears_before && table_.add(segment.place, segment.segment);
+  const bool wanted = !cleared && table_.add(segment.place, segment.segment);
   if (!wanted) return remove({segment});
   if (std::exchange(next_try_, std::nullopt)) log::info("conversations are saved again");
   ++counts_.saved_segments;
@@ -279,11 +316,19 @@ void Store::unusable(const std::string& folder, const std::string& tenant, proto
   remove(table_.take_tree(place(folder, tenant), id));
 }
 
+bool Store::matches(const Place& place, const ModelId& model, const std::string& tenant) {
+  return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
+}
+
+void Store::stop_keeping(const std::function<bool(const Place&)>& matches) {
+  std::erase_if(keeping_, [&matches](const auto& keeping) { return matches(keeping.second); });
+}
+
 SegmentTable::Sum Store::clear(const ModelId& model, const std::string& tenant) {
-  const SegmentTable::Segments taken = table_.take_if([&](const Place& place) {
-    return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
-  });
-  ++clears_;
+  const auto these = [&](const Place& place) { return matches(place, model, tenant); };
+  if (!was_read_) early_clears_.emplace_back(model, tenant);
+  const SegmentTable::Segments taken = table_.take_if(these);
+  stop_keeping(these);
   remove(taken);
   SegmentTable::Sum sum;
   sum.segments = taken.size();

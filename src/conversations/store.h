@@ -10,10 +10,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "conversations/disk.h"
@@ -61,14 +63,19 @@ class Store {
   // there. `files`: of the model. `meaning`: as seed_of() takes it.
   void prepare(const ModelId& model, std::vector<std::string> files, std::string meaning,
                std::function<void(std::string folder)> done);
-  // A file for an engine to write in; it goes unless keep() gets it. nullptr: none can be made now. `folder`: from
-  // prepare().
-  void make_file(const std::string& folder, std::function<void(std::shared_ptr<NewFile>)> done);
+  // A file for an engine to write in; it goes unless keep() gets it. `folder`: from prepare().
+  struct MadeFile {
+    std::shared_ptr<NewFile> file;  // nullptr: none can be made
+    bool never = false;             // the folder is gone, or nothing is kept: only another engine can save again
+  };
+  void make_file(const std::string& folder, std::function<void(MadeFile)> done);
   // Keeps a file that an engine has written. `done`: it has its name now, or never will have it.
   void keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
             const protocol::SegmentName& name, std::function<void()> done);
-  // An engine could not write in a file.
+  // An engine could not write in a file, or waits for the disk too long.
   void note_failure(const std::string& why);
+  // Whether the disk has not answered for so long that nobody should wait for it.
+  bool is_stuck() const;
   struct Restored {
     std::uint64_t tokens = 0;
     Duration time_saved{};
@@ -78,8 +85,10 @@ class Store {
   void unusable(const std::string& folder, const std::string& tenant, protocol::SegmentId id);
 
   // Removes what matches; an empty model or tenant matches all. Returns how much that is. Files that are being kept are
-  // not kept.
+  // not kept. Before is_read() what is on disk is removed as soon as it is known, and not counted.
   SegmentTable::Sum clear(const ModelId& model, const std::string& tenant);
+  // Whether what was on disk at the start is known.
+  bool is_read() const { return was_read_; }
   // What there is of each model, of one tenant or ("") of all.
   std::map<ModelId, SegmentTable::Sum> sums(const std::string& tenant) const;
   Bytes bytes() const { return table_.bytes(); }
@@ -101,7 +110,11 @@ class Store {
   void enforce();
   void remove(const SegmentTable::Segments& segments);
   void look_at_disk();
-  void kept(const PlacedSegment& segment, std::uint64_t clears_before, int error);
+  void kept(const PlacedSegment& segment, std::uint64_t keeping, int error);
+  void folder_gone(const std::string& folder);
+  static bool matches(const Place& place, const ModelId& model, const std::string& tenant);
+  // Files at these places that are on their way to the disk are not kept.
+  void stop_keeping(const std::function<bool(const Place&)>& matches);
   Place place(const std::string& folder, const std::string& tenant) const;
   std::string path_of(const Place& place, const protocol::SegmentName& name) const;
 
@@ -116,8 +129,10 @@ class Store {
   Bytes room_;  // what was free and what the segments took, when the disk was looked at
   Bytes budget_;
   Counts counts_;
-  std::uint64_t clears_ = 0;           // how often segments were removed that may have been on their way to the disk
-  std::optional<TimePoint> next_try_;  // set while the disk fails
+  std::map<std::uint64_t, Place> keeping_;  // the segments that are on their way to the disk
+  std::uint64_t last_keeping_ = 0;
+  std::vector<std::pair<ModelId, std::string>> early_clears_;  // before is_read(): model and tenant, as for clear()
+  std::optional<TimePoint> next_try_;                          // set while the disk fails
   io::Timer timer_;
   std::shared_ptr<DiskQueue> queue_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -75,7 +75,7 @@ class StoreTest : public testing::Test {
   bool save(const std::string& folder, const SegmentName& segment, const std::string& tenant = "0",
             std::size_t bytes = 100) {
     std::shared_ptr<NewFile> file;
-    store_->make_file(folder, [&](std::shared_ptr<NewFile> made) { file = std::move(made); });
+    store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
     settle();
     if (!file) return false;
     EXPECT_EQ(::write(file->descriptor(), std::string(bytes, 'x').data(), bytes), static_cast<ssize_t>(bytes));
@@ -325,7 +325,7 @@ TEST_F(StoreTest, WhatIsClearedWhileItIsKeptIsGone) {
   start();
   const std::string folder = prepare();
   std::shared_ptr<NewFile> file;
-  store_->make_file(folder, [&](std::shared_ptr<NewFile> made) { file = std::move(made); });
+  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
   settle();
   ASSERT_TRUE(file);
   store_->keep(folder, std::move(file), "0", name(1), [] {});
@@ -333,6 +333,83 @@ TEST_F(StoreTest, WhatIsClearedWhileItIsKeptIsGone) {
   settle();
   EXPECT_EQ(on_disk(), texts({}));
   EXPECT_EQ(store_->segments(), 0U);
+}
+
+TEST_F(StoreTest, WhatIsClearedOfOneTenantIsNoOtherTenants) {
+  start();
+  const std::string folder = prepare();
+  std::shared_ptr<NewFile> file;
+  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
+  settle();
+  ASSERT_TRUE(file);
+  store_->keep(folder, std::move(file), "0", name(1), [] {});
+  store_->clear("", kOther);
+  store_->clear("n", "");
+  settle();
+  EXPECT_EQ(on_disk(), texts({name(1)}));
+}
+
+TEST_F(StoreTest, AClearThatComesBeforeTheDiskIsKnownCounts) {
+  start();
+  const std::string folder = prepare();
+  ASSERT_TRUE(save(folder, name(1)));
+  ASSERT_TRUE(save(folder, name(2), kOther));
+  store_.reset();
+  store_.emplace(loop_, root_.string(), [this](const ModelId&) { return cost_; }, *files_);
+  store_->apply(Store::Settings{[this](Bytes) { return budget_; }, max_age_, tenants_});
+  EXPECT_FALSE(store_->is_read());
+  store_->clear("", "0");
+  settle();
+  EXPECT_TRUE(store_->is_read());
+  EXPECT_EQ(on_disk(), texts({name(2)}));
+  EXPECT_EQ(store_->segments(), 1U);
+}
+
+TEST_F(StoreTest, TheFolderMayBeALinkToAnotherDisk) {
+  fs::create_directory(folder_ / "large");
+  fs::permissions(folder_ / "large", fs::perms::all);
+  fs::create_directory_symlink(folder_ / "large", root_);
+  start();
+  ASSERT_TRUE(save(prepare(), name(1)));
+  EXPECT_EQ(fs::status(folder_ / "large").permissions(), fs::perms::owner_all) << "nobody else may look";
+  start();
+  EXPECT_EQ(store_->segments(), 1U);
+  apply(false);
+  EXPECT_TRUE(fs::is_empty(folder_ / "large"));
+}
+
+TEST_F(StoreTest, AFolderThatCannotBeMadeIsSaid) {
+  std::ofstream(root_) << "mine";
+  start();
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(prepare(), "");
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("cannot be saved"), std::string::npos);
+  store_.reset();
+  EXPECT_TRUE(fs::is_regular_file(root_));
+}
+
+TEST_F(StoreTest, AFolderThatSomebodyRemovedIsNotCounted) {
+  start();
+  const std::string folder = prepare();
+  ASSERT_TRUE(save(folder, name(1)));
+  fs::remove_all(root_);
+  std::optional<bool> never;
+  store_->make_file(folder, [&](const Store::MadeFile& made) { never = made.never; });
+  settle();
+  EXPECT_EQ(never, true);
+  EXPECT_EQ(store_->bytes(), Bytes());
+  EXPECT_EQ(store_->counts().failed, 0U);
+}
+
+TEST_F(StoreTest, WhatIsEvictedAtOnceIsNotWrittenAgainAndAgain) {
+  budget_ = Bytes(50);
+  start();
+  const std::string folder = prepare();
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(save(folder, name(1)));
+  EXPECT_FALSE(save(folder, name(1)));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("conversations.disk"), std::string::npos);
+  EXPECT_EQ(on_disk(), texts({}));
 }
 
 TEST_F(StoreTest, AFileThatAnEngineRefusesGoesWithAllThatFollowsIt) {
@@ -369,7 +446,7 @@ TEST_F(StoreTest, AFileSystemThatHasNoFilesWithoutNames) {
   EXPECT_EQ(on_disk(), texts({name(1)})) << "by a temporary";
   files_->fail_at(1, EOPNOTSUPP);
   std::shared_ptr<NewFile> file;
-  store_->make_file(folder, [&](std::shared_ptr<NewFile> made) { file = std::move(made); });
+  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
   settle();
   EXPECT_EQ(on_disk().size(), 2U);
   file.reset();

@@ -37,7 +37,10 @@ Result<Tenants> Tenants::open(const std::string& state_folder, io::Files& files)
   return tenants;
 }
 
-void Tenants::forget(const std::string& state_folder, io::Files& files) { files.unlink(state_folder + kSecretFile); }
+void Tenants::forget(const std::string& state_folder, io::Files& files) {
+  files.unlink(state_folder + kSecretFile);
+  files.unlink(state_folder + kSecretFile + ".damaged");  // which may have a secret, too
+}
 
 Tenants Tenants::fresh() {
   std::array<unsigned char, kSecretBytes> bytes{};

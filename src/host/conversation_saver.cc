@@ -55,7 +55,9 @@ void ConversationSaver::ask_later(EngineId id, TimePoint when) {
 
 void ConversationSaver::before_leaving(EngineId id, Leave leave, std::function<void()> then) {
   const auto found = engines_.find(id);
-  if (found == engines_.end() || !found->second.answered || (found->second.away && !found->second.leave)) {
+  const bool nothing_to_save =
+      found == engines_.end() || !found->second.answered || (found->second.away && !found->second.leave);
+  if (nothing_to_save || store_.is_stuck()) {
     if (found != engines_.end()) found->second.away = true;
     return then();
   }
@@ -63,7 +65,10 @@ void ConversationSaver::before_leaving(EngineId id, Leave leave, std::function<v
   engine.how = leave;
   engine.leave = std::move(then);
   if (std::exchange(engine.away, true)) return;  // it is being asked for this already
-  engine.timer.arm(Clock::now() + kLongest, [&engine] { let_go(engine); });
+  engine.timer.arm(Clock::now() + kLongest, [this, &engine] {
+    if (store_.is_stuck()) store_.note_failure("the disk does not answer");
+    let_go(engine);
+  });
   if (!engine.asking) ask(id);
 }
 
@@ -84,10 +89,13 @@ void ConversationSaver::let_go(Saving& engine) {
 void ConversationSaver::ask(EngineId id) {
   Saving& engine = engines_.at(id);
   engine.asking = true;
-  store_.make_file(engine.folder,
-                   [this, still = std::weak_ptr(alive_), id](const std::shared_ptr<conversations::NewFile>& file) {
-                     if (!still.expired() && engines_.contains(id)) ask_with(id, file);
-                   });
+  store_.make_file(
+      engine.folder, [this, still = std::weak_ptr(alive_), id](const conversations::Store::MadeFile& made) {
+        if (still.expired() || !engines_.contains(id)) return;
+        if (!made.never) return ask_with(id, made.file);
+        log::info("{} keeps its conversations on disk again once it is loaded the next time", engines_.at(id).model);
+        stop(id);
+      });
 }
 
 void ConversationSaver::ask_with(EngineId id, const std::shared_ptr<conversations::NewFile>& file) {

@@ -290,6 +290,19 @@ TEST_F(ConversationSaverTest, AFileThatCannotBeWrittenEndsTheQuestions) {
   EXPECT_EQ(agent_.rests.size(), 1U);
 }
 
+TEST_F(ConversationSaverTest, AnEngineWhoseFolderIsGoneIsAskedNoMore) {
+  fs::remove_all(root_);
+  saver_->answered(kEngine);
+  leave();
+  settle();
+  EXPECT_TRUE(left_);
+  saver_->answered(kEngine);
+  left_ = false;
+  leave();
+  EXPECT_TRUE(left_) << "at once";
+  EXPECT_TRUE(agent_.rests.empty());
+}
+
 TEST_F(ConversationSaverTest, CountsWhatWasRestoredAndRemovesWhatCannotBe) {
   saver_->answered(kEngine);
   leave();

@@ -70,13 +70,18 @@ io::Task<void> clear_conversations(Service& service, Exchange& x, ModelId /*id*/
   if (!tenant) co_return co_await x.error(tenant.error());
   const ModelId model = co_await model_in_query(service, x);
   const auto removed = service.conversations.clear(model, *tenant);
+  if (!model.empty() && removed.segments == 0 && service.catalog.find(model) == nullptr) {
+    co_return co_await x.error({ErrorCode::kModelNotFound,
+                                fmt::format("There is no model \"{}\", and nothing is kept of one.", model), "model"});
+  }
   log::info("{} of conversations were removed by {}", format_bytes(removed.bytes), x.request_id);
   ordered_json answer = {{"object", "conversations.removed"}};
   answer.update(sum_json(removed));
-  answer["message"] = fmt::format(
-      "{} of conversations are removed from the disk. Models that are in memory still have "
-      "theirs.",
-      format_bytes(removed.bytes));
+  answer["message"] =
+      service.conversations.store().is_read()
+          ? fmt::format("{} of conversations are removed from the disk. Models that are in memory still have theirs.",
+                        format_bytes(removed.bytes))
+          : "The server has just started. The conversations are removed as soon as it has seen what there is.";
   co_await x.json(200, answer.dump());
 }
 

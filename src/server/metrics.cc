@@ -77,7 +77,7 @@ void add_conversations(Families& families, const conversations::Store& store) {
 }  // namespace
 
 // Long because it is one table: a line for each metric.
-std::string metrics_text(const Service& service) {
+std::string metrics_text(const Service& service, bool of_everybody) {
   const ContextManager& context = service.host.context();
   const CacheStats& cache = context.cache_stats();
   const TimePoint now = Clock::now();
@@ -108,7 +108,7 @@ std::string metrics_text(const Service& service) {
   families.gauge("minerva_memory_reserved_bytes", "What resident, loading and stopping models hold.",
                  as_double(context.reserved_memory()));
   families.gauge("minerva_memory_pressure", "1 above 80 % of the budget.", context.has_memory_pressure() ? 1 : 0);
-  add_conversations(families, service.conversations.store());
+  if (of_everybody) add_conversations(families, service.conversations.store());
   const pull::Downloads::Counts& pulls = service.downloads.counts();
   families.counter("minerva_pull_bytes_total", "Received by pulls of models.", pulls.received);
   for (const pull::JobState state : {pull::JobState::kDone, pull::JobState::kFailed, pull::JobState::kCancelled}) {

@@ -7,6 +7,7 @@
 
 namespace minerva {
 
-std::string metrics_text(const Service& service);
+// `of_everybody`: also what would tell one API key of the others' conversations.
+std::string metrics_text(const Service& service, bool of_everybody);
 
 }  // namespace minerva

@@ -103,6 +103,7 @@ io::Task<Result<pull::Removal>> remove_model(Service& service, Exchange& x, Remo
                                                          [victims = *removal] { return pull::carry_out(victims); });
   co_await service.catalog_watch.refresh();
   if (!removed) co_return fail(removed.error());
+  service.conversations.clear(x.model, "");
   log::info("{} is removed: {} are free", x.model, format_bytes(removal->frees));
   co_return removal;
 }

@@ -107,7 +107,8 @@ io::Task<void> ready(Service& service, Exchange& x, ModelId) {
 
 io::Task<void> metrics(Service& service, Exchange& x, ModelId) {
   if (x.query.find("model") != nullptr) co_return co_await proxy(service, x);
-  co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service));
+  const bool of_everybody = service.config.accepted_keys.users().size() <= 1 || is_admin(service.config, x.caller);
+  co_await x.respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(service, of_everybody));
 }
 
 io::Task<void> infer(Service& service, Exchange& x, ModelId) { return proxy(service, x); }

@@ -217,6 +217,35 @@ def test_another_model_file_under_the_name_finds_nothing(serve, models):
     assert restored(answer) == 0
 
 
+def test_one_keys_removal_is_no_other_keys(serve):
+    m = serve(config=WITH_KEYS)
+    first, _ = turn(m, headers=KEYS["anna"])
+    unload(m, headers=KEYS["root"])
+    assert m.delete("/v1/conversations", headers=KEYS["ben"]).json["segments"] == 0
+    expect_restored(m, first, KEYS["anna"])
+    assert "minerva_conversations" not in m.get("/metrics", headers=KEYS["ben"]).body.decode()
+    assert "minerva_conversations_bytes" in m.get("/metrics", headers=KEYS["root"]).body.decode()
+
+
+def test_one_request_that_is_not_kept_leaves_others_alone(serve):
+    m = serve()
+    first, _ = turn(m)
+    turn(m, text="one two three", n_cache_reuse=1)
+    unload(m)
+    expect_restored(m, first)
+
+
+def test_a_removed_models_conversations_go_with_it(serve):
+    m = serve()
+    turn(m)
+    unload(m)
+    assert kept(m)["segments"] > 0
+    assert m.delete("/v1/models/a/files").status == 200
+    assert kept(m)["segments"] == 0
+    wait_until(lambda: files(m) == [], "the files are gone")
+    assert m.delete("/v1/conversations?model=a").error["code"] == "model_not_found"
+
+
 def test_cleared_by_hand(serve):
     m = serve()
     turn(m)
