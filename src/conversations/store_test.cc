@@ -16,7 +16,6 @@ namespace minerva::conversations {
 namespace {
 
 namespace fs = std::filesystem;
-using protocol::SegmentId;
 using protocol::SegmentName;
 
 constexpr const char* kStoreSeed = "0123456789abcdef0123456789abcdef";

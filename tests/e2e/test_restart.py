@@ -218,7 +218,7 @@ def test_clearing(serve):
     assert m.state("b") == "hot"
 
     cleared = json.loads(cli(m, "cache", "clear", "--all", "--json").stdout)
-    assert cleared == {"success": True, "message": "cleared: statistics, history, images, metadata", "stopped": []}
+    assert cleared == {"success": True, "message": "cleared: statistics, history, images, conversations, metadata", "stopped": []}
     wait_until(lambda: m.get("/v1/models/b").json["parameters"], "it was looked into again")
     m.use("b", "a", "b")
     assert m.get("/v1/models/a").json["parameters"], "it was inspected again"
