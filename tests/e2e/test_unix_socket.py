@@ -34,7 +34,8 @@ def test_a_socket_left_by_a_killed_daemon_is_replaced(serve, tmp_path):
 
 def test_a_socket_in_use_is_left_alone(serve, tmp_path):
     path, m = serve_at(serve, tmp_path)
-    done = subprocess.run([harness.MINERVA, *["serve", *m.args]], capture_output=True, text=True, env=m.env,
+    done = subprocess.run([harness.MINERVA, "serve", *m.args, "--state-dir", tmp_path / "other"],
+                          capture_output=True, text=True, env=m.env,
                           timeout=harness.PATIENCE)
     assert done.returncode == 1 and str(path) in done.stderr, done
     assert m.get("/health").status == 200
