@@ -15,7 +15,7 @@ from collections import Counter
 import common
 from common import expect, figure, generate
 
-from bare_engine import FLAGS, BareEngine, prompt
+from bare_engine import BareEngine, prompt
 from harness import in_background, wait_until
 
 KILLS = common.number_from_environment("KEPT_KILLS", 1000)
@@ -25,7 +25,9 @@ LONGEST_MOMENT_S = 0.08
 ANSWER = 8  # tokens
 # Tokens that are read again in other batches leave a state whose last bits differ. One other token moves more than this.
 MOST_DIFFERENCE = 0.05
-CONFIG = f"[model.m]\nparallel = 1\ncontext = {CONTEXT}\nargs = {[flag for flag in FLAGS if flag != '--offline']}\n".replace("'", '"')
+# As BareEngine has it, so that both engines read in the same batches.
+ARGS = '["-t", "1", "-b", "256", "-ub", "256", "--ctx-checkpoints", "4"]'
+CONFIG = f"[model.m]\nparallel = 1\ncontext = {CONTEXT}\nargs = {ARGS}\n"
 
 
 def difference(a, b):
