@@ -27,15 +27,21 @@ ANSWER = 8  # tokens
 # hundredths. Rows of another conversation move it by more than this. (That nothing moves at all where nothing is read
 # again is for the campaign of parking.)
 MOST_DIFFERENCE = 0.2
+CHANCES = {"n_probs": 20}
 # As BareEngine has it, so that both engines read in the same batches.
 ARGS = '["-t", "1", "-b", "256", "-ub", "256", "--ctx-checkpoints", "4"]'
 CONFIG = f"[model.m]\nparallel = 1\ncontext = {CONTEXT}\nargs = {ARGS}\n"
 
 
 def difference(a, b):
-    """Of the chances of the first new token, in two answers."""
+    """Of the chances of the first new token, in two answers: the largest one of those that are likely in either."""
     a, b = (dict(answer[0][2]) for answer in (a, b))
-    return max(abs(a[token] - b[token]) if token in a and token in b else 1 for token in list(a)[:1] + list(b)[:1])
+
+    def off(token, chance, others):
+        # One that is not listed is less likely than all that are.
+        return abs(chance - others[token]) if token in others else max(0, chance - min(others.values()))
+
+    return max(off(token, one[token], other) for one, other in ((a, b), (b, a)) for token in list(one)[:3])
 
 
 class Conversation:
@@ -50,14 +56,14 @@ class Conversation:
         self.floor = 0
 
     def turn(self):
-        body = BareEngine.completion(self.text, ANSWER, -1) | {"model": "m"}
+        body = BareEngine.completion(self.text, ANSWER, -1) | CHANCES | {"model": "m"}
         answer = self.minerva.post("/completion", body)
         expect(answer.status == 200, f"no answer: {answer}")
         restored = int(answer.headers.get("x-minerva-restored", 0))
         expect(restored >= self.floor, f"{self.floor} tokens were kept, and only {restored} were restored")
         chances = [(p["id"], p["logprob"], [(t["id"], t["logprob"]) for t in p["top_logprobs"]])
                    for p in answer.json["completion_probabilities"]]
-        off = difference(chances, self.reference.complete(self.text, count=1)[1])
+        off = difference(chances, self.reference.complete(self.text, count=1, **CHANCES)[1])
         expect(off < MOST_DIFFERENCE, f"after {restored} restored tokens of {len(self.text)} the answer is another one: {off}")
         self.floor, self.restored, self.largest = restored, self.restored + restored, max(self.largest, off)
         self.text = self.text + answer.json["tokens"] + prompt(self.source.randrange(1 << 20), self.source.randrange(1, 60))
@@ -107,8 +113,8 @@ def campaign():
     ends = Counter()
     with BareEngine(model, "-np", "1", context=CONTEXT) as reference:
         text = prompt(1, 600)
-        same = reference.complete(text, count=1)[1]
-        other = reference.complete(prompt(2, 300) + text[300:], count=1)[1]
+        same = reference.complete(text, count=1, **CHANCES)[1]
+        other = reference.complete(prompt(2, 300) + text[300:], count=1, **CHANCES)[1]
         expect(difference(same, other) > MOST_DIFFERENCE, "another conversation's rows change nothing")
         with common.daemon({"m": model}, "--log-level", "info", config=CONFIG) as minerva:
             conversation = Conversation(minerva, reference, source)
