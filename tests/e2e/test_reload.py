@@ -95,7 +95,8 @@ def test_a_device_is_a_pool_that_is_shown_by_its_name(serve):
     pools = m.stats()["pools"]
     assert [(pool["id"], pool["memory_mb"] > 0) for pool in pools] == [("host", True), ("gpu0", False)]
     assert pools[1]["memory_budget_mb"] == 6144
-    assert m.view("a")["pools_mb"] == {"host": m.view("a")["memory_mb"], "gpu0": 0}
+    row = m.view("a")  # once, since the engine is measured meanwhile
+    assert row["pools_mb"] == {"host": row["memory_mb"], "gpu0": 0}
     reload(m, '[device.gpu0]\nmemory_budget = "7GiB"\n[device.gpu1]\nmemory_budget = "1GiB"\n',
            'config reloaded: changed device."gpu0", device."gpu1"')
     assert [pool["memory_budget_mb"] for pool in m.stats()["pools"][1:]] == [7168, 1024]
