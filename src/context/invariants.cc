@@ -61,7 +61,11 @@ void check_lines(const State& state, const Model& m) {
 
 // What has to leave does leave, and nothing else does.
 void check_departures(const State& state, const Model& m) {
-  const bool may_stay = m.known && !m.run.outdated && !state.draining && state.queue.lines(m.id).unloads.empty();
+  const RequestQueue::Lines& lines = state.queue.lines(m.id);
+  // A park waits for room on disk, requests wait for the park, and the unload is to come after these requests.
+  const bool parks_first = lines.first_park() < lines.first_unload() && !lines.leases.empty() &&
+                           lines.leases.begin()->first < lines.first_unload();
+  const bool may_stay = m.known && !m.run.outdated && !state.draining && (lines.unloads.empty() || parks_first);
   // A stalled engine leaves by itself.
   const bool idle_hot = m.state() == ModelState::kHot && m.leases.empty() && !m.run.stalled;
   check(!idle_hot || may_stay, "a model that should leave stays");
