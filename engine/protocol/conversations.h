@@ -19,8 +19,8 @@
 // The daemon's requests:
 //   save ID REST_MS    with a descriptor (SCM_RIGHTS) of an empty file without a name that can be written and read.
 //                      Write one segment of a conversation that has rested for so many milliseconds
-//   forget TENANT      The tenant's files are removed (kEverybody: all files). What the engine has read before is not
-//                      saved any more, unless somebody goes on with it. There is no answer
+//   forget TENANT      The tenant's files are removed (kEverybody: all files). Prompts that the engine has read
+//                      before are not saved any more, unless somebody goes on with it. There is no answer
 // The engine's answer to "save":
 //   {"id":ID,"saved":{"tenant":"...","name":"ID-PARENT-FROM-TO","bytes":N},"more":true|false}
 // The file is complete, but not synced: the daemon syncs it and gives it that name. "saved" is empty if nothing was to

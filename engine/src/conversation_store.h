@@ -1,4 +1,4 @@
-// What is common to saving and restoring conversations: which files there are, and holding the main loop.
+// The common part of saving and restoring conversations: which files there are, and holding the main loop.
 //
 // Threading: any thread but the main one.
 #pragma once
@@ -50,8 +50,8 @@ struct Store {
 // Set once, by keep_conversations(), and never destroyed. nullptr: nothing is kept.
 extern Store * store;
 
-// What an engine must have in common with the one that wrote a file. The folder says more, but the daemon chose it.
-// Requires: the model is loaded.
+// The properties that an engine must have in common with the one that wrote a file. The folder says more, but the
+// daemon chose it. Requires: the model is loaded.
 std::uint64_t shape();
 
 // Forgets a file, and has the daemon remove it.

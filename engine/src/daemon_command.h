@@ -1,4 +1,4 @@
-// What the daemon says to an engine, a line each: protocol/agent.h and conversations.h have the grammar. Pure.
+// The lines that the daemon says to an engine: protocol/agent.h and conversations.h have the grammar. Pure.
 #pragma once
 
 #include <cstdint>

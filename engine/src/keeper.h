@@ -1,9 +1,9 @@
 // Keeps conversations in files, and puts them back into slots: protocol/conversations.h says what is kept where.
 //
-// Purpose: the disk, hashes and files are waited for while the inference loop goes on. It is held for the moment in
-// which at most kPiece bytes are copied, and everything is checked again each time that it is held.
-// Threading: save() and forget() on the agent's thread; restore() on any other but the main one.
-// It does not choose when something is saved. What a slot is, slots.h knows.
+// Purpose: the disk, hashes and files are waited for while the inference loop goes on. The loop is held for
+// the moment in which at most kPiece bytes of rows are copied, or one window or recurrent state as a whole. Everything
+// is checked again each time that the loop is held. Threading: save() and forget() on the agent's thread; restore() on
+// any other but the main one. The daemon chooses when something is saved. slots.h knows what a slot is.
 #pragma once
 
 #include <chrono>
@@ -31,8 +31,8 @@ struct SaveReport {
 // there is something more urgent to do. Requires: keeps_conversations().
 SaveReport save_conversation(int file, std::chrono::milliseconds rest, const std::function<bool()> & interrupted);
 
-// What was read before for the tenant (kEverybody: for all) is not saved any more; its files are gone. On the thread of
-// save_conversation(). Requires: keeps_conversations().
+// The files of the tenant (kEverybody: of all) are gone, and prompts that were read for it before are not saved any
+// more. On the thread of save_conversation(). Requires: keeps_conversations().
 void forget_conversations(const std::string & tenant);
 
 // Puts the state of the longest beginning of the prompt that files have into a slot, if that is worth it. Returns how

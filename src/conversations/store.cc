@@ -316,16 +316,14 @@ void Store::unusable(const std::string& folder, const std::string& tenant, proto
   remove(table_.take_tree(place(folder, tenant), id));
 }
 
-bool Store::matches(const Place& place, const ModelId& model, const std::string& tenant) {
-  return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
-}
-
 void Store::stop_keeping(const std::function<bool(const Place&)>& matches) {
   std::erase_if(keeping_, [&matches](const auto& keeping) { return matches(keeping.second); });
 }
 
 SegmentTable::Sum Store::clear(const ModelId& model, const std::string& tenant) {
-  const auto these = [&](const Place& place) { return matches(place, model, tenant); };
+  const auto these = [&](const Place& place) {
+    return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
+  };
   if (!was_read_) early_clears_.emplace_back(model, tenant);
   const SegmentTable::Segments taken = table_.take_if(these);
   stop_keeping(these);

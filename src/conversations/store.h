@@ -112,7 +112,6 @@ class Store {
   void look_at_disk();
   void kept(const PlacedSegment& segment, std::uint64_t keeping, int error);
   void folder_gone(const std::string& folder);
-  static bool matches(const Place& place, const ModelId& model, const std::string& tenant);
   // Files at these places that are on their way to the disk are not kept.
   void stop_keeping(const std::function<bool(const Place&)>& matches);
   Place place(const std::string& folder, const std::string& tenant) const;

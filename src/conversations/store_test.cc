@@ -70,12 +70,17 @@ class StoreTest : public testing::Test {
     loop_.run();
     return folder.value_or("never");
   }
-  // Whether there is a file to write in. Then writes `bytes` and hands it back.
-  bool save(const std::string& folder, const SegmentName& segment, const std::string& tenant = "0",
-            std::size_t bytes = 100) {
+  // nullptr: there is none to write in.
+  std::shared_ptr<NewFile> make_file(const std::string& folder) {
     std::shared_ptr<NewFile> file;
     store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
     settle();
+    return file;
+  }
+  // Whether there is a file to write in. Then writes `bytes` and hands it back.
+  bool save(const std::string& folder, const SegmentName& segment, const std::string& tenant = "0",
+            std::size_t bytes = 100) {
+    std::shared_ptr<NewFile> file = make_file(folder);
     if (!file) return false;
     EXPECT_EQ(::write(file->descriptor(), std::string(bytes, 'x').data(), bytes), static_cast<ssize_t>(bytes));
     bool done = false;
@@ -323,9 +328,7 @@ TEST_F(StoreTest, ClearsByModelAndTenant) {
 TEST_F(StoreTest, WhatIsClearedWhileItIsKeptIsGone) {
   start();
   const std::string folder = prepare();
-  std::shared_ptr<NewFile> file;
-  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
-  settle();
+  std::shared_ptr<NewFile> file = make_file(folder);
   ASSERT_TRUE(file);
   store_->keep(folder, std::move(file), "0", name(1), [] {});
   store_->clear("", "");
@@ -337,9 +340,7 @@ TEST_F(StoreTest, WhatIsClearedWhileItIsKeptIsGone) {
 TEST_F(StoreTest, WhatIsClearedOfOneTenantIsNoOtherTenants) {
   start();
   const std::string folder = prepare();
-  std::shared_ptr<NewFile> file;
-  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
-  settle();
+  std::shared_ptr<NewFile> file = make_file(folder);
   ASSERT_TRUE(file);
   store_->keep(folder, std::move(file), "0", name(1), [] {});
   store_->clear("", kOther);
@@ -444,9 +445,7 @@ TEST_F(StoreTest, AFileSystemThatHasNoFilesWithoutNames) {
   ASSERT_TRUE(save(folder, name(1)));
   EXPECT_EQ(on_disk(), texts({name(1)})) << "by a temporary";
   files_->fail_at(1, EOPNOTSUPP);
-  std::shared_ptr<NewFile> file;
-  store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
-  settle();
+  std::shared_ptr<NewFile> file = make_file(folder);
   EXPECT_EQ(on_disk().size(), 2U);
   file.reset();
   settle();
