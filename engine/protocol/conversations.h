@@ -24,8 +24,9 @@
 // The engine's answer to "save":
 //   {"id":ID,"saved":{"tenant":"...","name":"ID-PARENT-FROM-TO","bytes":N},"more":true|false}
 // The file is complete, but not synced: the daemon syncs it and gives it that name. "saved" is empty if nothing was to
-// be saved, or if something came between ("more" is true then). `more`: the daemon may ask again at once. "refused"
-// says why the file could not be written, "why_not" why this engine will never save.
+// be saved, or if something came between ("more" is true then). `more`: there is more to save, at once if this call has
+// saved something, and otherwise later: a conversation has not rested for so long yet. "refused" says why the file could
+// not be written, "why_not" why this engine will never save.
 // The engine's other lines, which have no id:
 //   {"restored":{"tenant":"...","name":"...","tokens":N,"bytes":N,"microseconds":N,
 //                "instead_of_microseconds":N}}

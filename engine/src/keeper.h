@@ -23,7 +23,7 @@ struct SaveReport {
     std::string tenant;
     std::string name;  // of the segment that was written; empty: none
     std::uint64_t bytes = 0;
-    bool more = false;
+    bool more = false;  // as protocol/conversations.h says
     std::string refused;
     std::string why_not;
 };

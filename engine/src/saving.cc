@@ -101,7 +101,7 @@ std::optional<Work> find_work(std::vector<RestingSlot> slots, milliseconds rest,
         if (worth < (rest.count() == 0 ? 1 : kFewestSaved)) {
             continue;
         }
-        report.more = best.has_value();
+        report.more = report.more || best.has_value();
         if (worth > most) {
             most = worth;
             best = Work{std::move(slot), std::move(found.match.path), {}, std::nullopt, {}};
@@ -215,7 +215,9 @@ SaveReport save_conversation(int file, milliseconds rest, const std::function<bo
         if (!report.why_not.empty()) {
             return report;
         }
-        slots = resting_slots(rest);
+        RestingSlots resting = resting_slots(rest);
+        report.more = resting.more_later;
+        slots = std::move(resting.slots);
     }
     std::optional<Work> work = find_work(std::move(slots), rest, memory->parts() != 0, report);
     if (!work) {

@@ -272,17 +272,23 @@ llama_context * slots_context() { return impl == nullptr ? nullptr : impl->ctx_t
 
 std::string why_nothing_is_kept() { return why_not; }
 
-std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest) {
-    std::vector<RestingSlot> result;
+RestingSlots resting_slots(std::chrono::milliseconds rest) {
+    RestingSlots result;
     const std::int64_t latest = ggml_time_us() - std::chrono::microseconds(rest).count();
     for (const server_slot & slot : impl->slots) {
         const Reader & reader = readers[slot.id];
-        if (!slot.is_processing() && reader.kept && !reader.claimed && !reader.tenant.empty() &&
-            slot.t_last_used <= latest && tokens_of(slot).size() >= kFewestTokens &&
-            slot.prompt.tokens.map_idx_to_media.empty()) {
-            result.push_back({slot.id, slot.t_last_used, reader.begun, reader.tenant, tokens_of(slot), reader.unchanged,
-                              &slot.prompt.checkpoints});
+        if (!reader.kept || reader.claimed || reader.tenant.empty() ||
+            (!slot.is_processing() && tokens_of(slot).size() < kFewestTokens) ||
+            !slot.prompt.tokens.map_idx_to_media.empty()) {
+            continue;
         }
+        // llama.cpp sends the end of an answer before the slot is idle: who has the answer may ask too early.
+        if (slot.is_processing() || slot.t_last_used > latest) {
+            result.more_later = rest.count() > 0;
+            continue;
+        }
+        result.slots.push_back({slot.id, slot.t_last_used, reader.begun, reader.tenant, tokens_of(slot),
+                                reader.unchanged, &slot.prompt.checkpoints});
     }
     return result;
 }

@@ -43,8 +43,12 @@ struct RestingSlot {
     std::size_t unchanged;  // of so many tokens the state is what it was when it was last saved or restored
     const std::list<common_prompt_checkpoint> * checkpoints;  // to be read with the loop held, while it still rests
 };
-// Slots whose last answer ended so long ago, or earlier.
-std::vector<RestingSlot> resting_slots(std::chrono::milliseconds rest);
+struct RestingSlots {
+    std::vector<RestingSlot> slots;
+    bool more_later = false;  // other slots answer, or have answered, but will have rested for so long
+};
+// Slots whose last answer ended so long ago, or earlier. With 0: those that are idle; there is nothing later.
+RestingSlots resting_slots(std::chrono::milliseconds rest);
 // Whether nobody has used the slot since. Equal tokens would not be enough: what was read again may be in other cells.
 bool still_rests(const RestingSlot & slot);
 // What is in the slot is not as it should be: it is not saved, nor is what goes on from it.

@@ -54,7 +54,7 @@ struct SavedSegment {
 };
 struct SaveAnswer {
   std::optional<SavedSegment> saved;  // the file has it
-  bool more = false;                  // another call would save more, or may save what could not be saved now
+  bool more = false;                  // there is more to save: at once if this call has saved something, or later
   std::string refused;                // why the file could not be written; empty: it was not refused
   std::string why_not;                // why this engine never saves; empty: it does
 };

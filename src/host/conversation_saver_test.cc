@@ -127,6 +127,19 @@ TEST_F(ConversationSaverTest, AsksOnceAnEngineRestsUntilItHasNothingMore) {
   EXPECT_EQ(agent_.rests.size(), 2U);
 }
 
+TEST_F(ConversationSaverTest, WhatHadNotRestedYetIsAskedForAgain) {
+  saver_->answered(kEngine);
+  run_until_asked();
+  SaveAnswer later;
+  later.more = true;
+  agent_.answer(later);
+  run_until_asked();
+  EXPECT_EQ(agent_.rests, (std::vector<Duration>{ConversationSaver::kRest, ConversationSaver::kRest}));
+  agent_.answer(saved(1));
+  settle();
+  EXPECT_EQ(store_->segments(), 1U);
+}
+
 TEST_F(ConversationSaverTest, AnEngineThatNeverRestsIsAskedToo) {
   io::Timer next(loop_);
   std::function<void()> answer = [&] {

@@ -175,8 +175,10 @@ def test_a_long_conversation_is_several_files(kept, engine):
 def test_what_does_not_rest_yet_is_not_saved(kept, engine):
     running = engine()
     running.complete(LONG)
-    assert running.save_once(rest=3_600_000) == {"saved": {}, "more": False}
+    assert running.save_once(rest=3_600_000) == {"saved": {}, "more": True}, "it will rest"
     assert kept.files() == []
+    running.save()
+    assert running.save_once() == {"saved": {}, "more": False}
 
 
 @pytest.mark.parametrize("more", [{"cache_prompt": False}, {"n_cache_reuse": 64}])
