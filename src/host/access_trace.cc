@@ -22,7 +22,10 @@ namespace minerva {
 namespace {
 
 constexpr std::string_view kFirstLine = "arrival_s,model,user,service_s\n";
-constexpr std::size_t kMostPending = std::size_t{1} << 20;  // bytes
+constexpr std::size_t kMostPending = std::size_t{4} << 20;  // bytes
+// Lines of so long a time are written together: waking a thread for each line costs as much as the rest of a short
+// request.
+constexpr Duration kTogether = std::chrono::milliseconds(250);
 
 Failure failed(std::string_view what, const std::string& path) {
   return fail(ErrorCode::kIo, fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)));
@@ -135,19 +138,20 @@ struct AccessTrace::Writer {
   Writer(std::string folder, AccessFiles::Limits limits, io::Files& files_to_use)
       : files(std::move(folder), limits, files_to_use) {}
 
-  // Writes the pending lines until none are left. Blocks.
+  // Writes the pending lines. Blocks.
   void write() {
     const std::lock_guard writing(file_mutex);
-    while (true) {
-      std::string lines;
-      {
-        const std::lock_guard lock(queue_mutex);
-        lines.swap(pending);
-        scheduled = !lines.empty();
-      }
-      if (lines.empty()) return;
-      if (const Result<void> done = files.append(lines); !done) warn(done.error().message);
+    std::string lines;
+    {
+      const std::lock_guard lock(queue_mutex);
+      lines.swap(pending);
     }
+    if (lines.empty()) return;
+    if (const Result<void> done = files.append(lines); !done) warn(done.error().message);
+  }
+  bool has_pending() {
+    const std::lock_guard lock(queue_mutex);
+    return !pending.empty();
   }
   void warn(std::string_view reason) {
     if (!warned.exchange(true)) {
@@ -157,7 +161,6 @@ struct AccessTrace::Writer {
 
   std::mutex queue_mutex;  // never held while a file is written
   std::string pending;
-  bool scheduled = false;  // a thread is going to write, or is writing
 
   std::mutex file_mutex;
   AccessFiles files;
@@ -165,7 +168,7 @@ struct AccessTrace::Writer {
 };
 
 AccessTrace::AccessTrace(io::Loop& loop, std::string folder, AccessFiles::Limits limits, io::Files& files)
-    : loop_(loop), writer_(std::make_shared<Writer>(std::move(folder), limits, files)) {}
+    : loop_(loop), writer_(std::make_shared<Writer>(std::move(folder), limits, files)), timer_(loop) {}
 
 AccessTrace::~AccessTrace() { writer_->write(); }
 
@@ -185,9 +188,21 @@ void AccessTrace::record(const Access& access) {
       return;
     }
     writer_->pending += line;
-    if (std::exchange(writer_->scheduled, true)) return;
   }
-  loop_.offload(io::Lane::kDisk, [writer = writer_] { writer->write(); }, [] {});
+  write_soon();
+}
+
+void AccessTrace::write_soon() {
+  if (std::exchange(scheduled_, true)) return;
+  timer_.arm(Clock::now() + kTogether, [this] {
+    loop_.offload(
+        io::Lane::kDisk, [writer = writer_] { writer->write(); },
+        [this, still = std::weak_ptr(alive_)] {
+          if (still.expired()) return;
+          scheduled_ = false;
+          if (writer_->has_pending()) write_soon();
+        });
+  });
 }
 
 }  // namespace minerva

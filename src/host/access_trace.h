@@ -6,8 +6,8 @@
 // The folder has the mode 0700 and holds a few files (0600) of a bounded size. The newest is access.csv. When it is
 // full it is renamed to access.1.csv, that one to access.2.csv, and so on; the oldest is removed. A file that does not
 // begin as a trace does belongs to somebody else and is never touched. A line is added when a lease ends, so the lines
-// are not in the order of arrival. Nothing waits for the disk: a loss of power costs the newest lines. A full file is
-// synced before it is renamed.
+// are not in the order of arrival. Nothing waits for the disk: a SIGKILL costs the lines of the last moment, and a loss
+// of power the newest lines. A full file is synced before it is renamed.
 #pragma once
 
 #include <cstdint>
@@ -73,10 +73,14 @@ class AccessTrace {
  private:
   struct Writer;
   std::uint32_t number_of(UserId user);
+  void write_soon();
 
   io::Loop& loop_;
   std::map<UserId, std::uint32_t> numbers_;  // one number for each key that was used
   std::shared_ptr<Writer> writer_;           // shared with the writing thread
+  io::Timer timer_;
+  bool scheduled_ = false;  // the timer is armed, or a thread is writing
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 
 }  // namespace minerva

@@ -222,6 +222,28 @@ TEST_F(AccessTraceTest, RecordsWallClockTimesAndWritesAllInTheEnd) {
   EXPECT_EQ(count, 1000);
 }
 
+TEST_F(AccessTraceTest, WritesWhileTheLoopRuns) {
+  io::Loop loop;
+  AccessTrace trace(loop, folder_.string());
+  io::Timer look(loop);
+  io::Timer watchdog(loop);
+  watchdog.arm(Clock::now() + std::chrono::seconds(60), [&] {
+    ADD_FAILURE() << "not written within a minute";
+    loop.stop();
+  });
+  std::size_t expected = 0;
+  const std::function<void()> look_again = [&] {
+    if (static_cast<std::size_t>(std::ranges::count(text("access.csv"), '\n')) > expected) return loop.stop();
+    look.arm(Clock::now() + milliseconds(1), look_again);
+  };
+  for (const int lines : {1, 1, 1000}) {
+    expected += static_cast<std::size_t>(lines);
+    for (int i = 0; i < lines; ++i) trace.record({"a", UserId{}, Clock::now(), {}});
+    look_again();
+    loop.run();
+  }
+}
+
 TEST_F(AccessTraceTest, TellsUsersApartByNumbersOfItsOwn) {
   constexpr UserId kAnn{0x1234'5678'9abc'def0};
   constexpr UserId kBob{7};
