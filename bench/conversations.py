@@ -8,6 +8,7 @@ usage: bench/conversations.py [--daemon DAEMON] [--tokens N] [--rounds N] [--lon
 import argparse
 import http.client
 import json
+import os
 import pathlib
 import random
 import statistics
@@ -84,6 +85,7 @@ def by_minerva(options, stage, models_dir, model, config):
         seconds.append(next_turn(server, model, text + text_of(NEW, 2), True))
     against("after an unload", statistics.median(seconds), statistics.median(loads), prefill)
     line("  restored from the page cache", f"{saved / statistics.median(seconds) / 1e9:.2f} GB/s, its {NEW} tokens included")
+    from_disk(options, server, model, text, saved, statistics.median(seconds))
     written = []
     for turn in range(options.rounds):
         before = wait_until_saved(server)
@@ -97,6 +99,40 @@ def by_minerva(options, stage, models_dir, model, config):
     against("after a restart of the daemon", next_turn(server, model, text + text_of(NEW, 2), True), loading, prefill)
     stage.stop(server)
     return text[:options.count], prefill
+
+
+def forget_pages(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def seconds_to_read(folder):
+    """Of all files, one after the other, in pieces as large as those of the engine."""
+    began = time.monotonic()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                while file.read(8 << 20):
+                    pass
+    return time.monotonic() - began
+
+
+def from_disk(options, server, model, text, saved, from_page_cache):
+    """The page cache has nothing of the files, and the model is loaded."""
+    folder = server.state / "conversations"
+    restoring, reading = [], []
+    for _ in range(options.rounds):
+        unload(server, model)
+        load(server, model)
+        forget_pages(folder)
+        restoring.append(next_turn(server, model, text + text_of(NEW, 2), True))
+        forget_pages(folder)
+        reading.append(seconds_to_read(folder))
+    seconds, read = statistics.median(restoring), statistics.median(reading)
+    line("  restored from the disk", f"{saved / seconds / 1e9:.2f} GB/s ({seconds:.2f} s, {from_page_cache:.2f} s from the page cache); "
+         f"read by itself {saved / read / 1e9:.2f} GB/s ({read:.2f} s)")
 
 
 def by_slot_files(options, stage, file, text, prefill):
