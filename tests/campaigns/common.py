@@ -42,6 +42,15 @@ def tiny_models():
     return {name: generate(name, TINY[name]) for name in CHAT_MODELS}
 
 
+def demo_model(name):
+    """The file of a demo model, as tools/fetch_demo_models.sh leaves it."""
+    cache = os.environ.get("MINERVA_CACHE") or pathlib.Path(
+        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "minerva"
+    path = pathlib.Path(cache) / "models" / f"{name}.gguf"
+    expect(path.exists(), f"{path} is missing: run tools/fetch_demo_models.sh")
+    return path
+
+
 def slow_model():
     return generate("slow", SLOW)
 

@@ -19,7 +19,7 @@ class SlowDisk:
 
     @contextlib.contextmanager
     def held(self, what):
-        """Within the `with`, no `what` ("fsync", "stat") returns."""
+        """Within the `with`, no `what` ("fsync", "stat") returns; with "slow" each call takes a second."""
         (self.folder / what).touch()
         try:
             yield
@@ -64,3 +64,26 @@ def test_a_body_that_does_not_come_has_the_request_deadline_too(serve, models):
     answer = m.raw(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 504 "), answer
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "engine_timeout"
+
+
+def test_conversations_are_kept_on_a_slow_disk(serve, models, disk):
+    """Each call of the disk takes a second: no request waits for that, and nothing is lost."""
+    m = serve(models={"a": models["a"], "b": models["b"]}, env=disk.env)
+    text = " ".join(f"word{number}" for number in range(150))
+    body = {"model": "a", "prompt": text, "max_tokens": 8, "temperature": 0}
+    assert m.chat("b").status == 200
+    with disk.held("slow"):
+        first = m.post("/v1/completions", body)
+        assert first.status == 200
+        unload = harness.in_background(m.delete, "/v1/models/a")
+        assert m.chat("b").status == 200
+        assert not unload.done(), "it saves before it leaves"
+        assert unload.result().status == 200
+        kept = m.get("/v1/conversations").json
+        assert kept["segments"] >= 1 and kept["bytes"] > 0, kept
+        second = m.post("/v1/completions", body)
+        assert int(second.headers.get("x-minerva-restored", 0)) > 100, second.headers
+        assert second.json["choices"][0]["text"] == first.json["choices"][0]["text"]
+        assert m.delete("/v1/conversations").status == 200
+        wait_until(lambda: [p for p in (m.folder / "state/conversations").rglob("*") if p.is_file()] == [],
+                   "they are removed")
