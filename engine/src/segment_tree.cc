@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace minerva::engine {
 namespace {
 
 using Segment = SegmentTree::Segment;
+
+constexpr std::int32_t kNoToken = std::numeric_limits<std::int32_t>::min();
 
 struct Candidate {
     std::vector<const Segment *> path;
@@ -49,21 +52,26 @@ std::uint32_t last_place(const Segment & segment, std::uint32_t tokens) {
 
 void SegmentTree::add(const std::string & tenant, Segment segment) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    Children & children = tenants_[tenant];
-    const auto [first, last] = children.equal_range(segment.name.parent);
-    for (auto it = first; it != last; ++it) {
-        if (it->second.name.id == segment.name.id) {
-            return;
-        }
+    Tree & tree = tenants_[tenant];
+    const auto [known, is_new] = tree.by_id.try_emplace(segment.name.id);
+    if (!is_new) {
+        return;
     }
-    children.emplace(segment.name.parent, std::move(segment));
+    const Place place(segment.name.parent, segment.name.from,
+                      segment.tokens.empty() ? kNoToken : segment.tokens.front());
+    known->second = tree.segments.emplace(place, std::move(segment));
 }
 
 void SegmentTree::remove(const std::string & tenant, protocol::SegmentId id) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    Children & children = tenants_[tenant];
-    for (auto it = children.begin(); it != children.end();) {
-        it = it->second.name.id == id ? children.erase(it) : std::next(it);
+    const auto tree = tenants_.find(tenant);
+    if (tree == tenants_.end()) {
+        return;
+    }
+    const auto found = tree->second.by_id.find(id);
+    if (found != tree->second.by_id.end()) {
+        tree->second.segments.erase(found->second);
+        tree->second.by_id.erase(found);
     }
 }
 
@@ -85,6 +93,7 @@ SegmentTree::Match SegmentTree::find(const std::string & tenant, const std::vect
     }
     // A walk over all ways along which tokens agree. A child lies behind its parent, so that no way is endless: a child
     // without tokens of its own has nothing behind it.
+    const Segments & segments = found->second.segments;
     Candidate best;
     std::vector<Candidate> open = {{}};
     while (!open.empty()) {
@@ -93,19 +102,26 @@ SegmentTree::Match SegmentTree::find(const std::string & tenant, const std::vect
         if (at.better_than(best)) {
             best = at;
         }
-        const protocol::SegmentId id = at.path.empty() ? protocol::SegmentId{} : at.path.back()->name.id;
-        const auto [first, last] = found->second.equal_range(id);
-        for (auto it = first; it != last; ++it) {
-            const Segment & child = it->second;
-            const std::uint32_t begin = at.path.empty() ? 0 : at.path.back()->name.from;
-            const std::uint32_t n = same(child, prompt);
-            if (child.name.from > at.tokens || child.name.from < begin || (n == 0 && !child.tokens.empty()) ||
-                (child.name.from == begin && !at.path.empty())) {
-                continue;
+        const bool is_root = at.path.empty();
+        const protocol::SegmentId id = is_root ? protocol::SegmentId{} : at.path.back()->name.id;
+        const std::uint32_t begin = is_root ? 0 : at.path.back()->name.from + 1;
+        const auto follow = [&](std::uint32_t from, std::int32_t token) {
+            const auto [first, last] = segments.equal_range(Place(id, from, token));
+            for (auto it = first; it != last; ++it) {
+                Candidate next = {at.path, from + same(it->second, prompt)};
+                next.path.push_back(&it->second);
+                open.push_back(std::move(next));
             }
-            Candidate next = {at.path, child.name.from + n};
-            next.path.push_back(&child);
-            open.push_back(std::move(next));
+        };
+        // From one place at which children begin to the next.
+        auto it = segments.lower_bound(Place(id, begin, kNoToken));
+        while (it != segments.end() && std::get<0>(it->first) == id && std::get<1>(it->first) <= at.tokens) {
+            const std::uint32_t from = std::get<1>(it->first);
+            follow(from, kNoToken);
+            if (from < prompt.size() && prompt[from] != kNoToken) {
+                follow(from, prompt[from]);
+            }
+            it = segments.upper_bound(Place(id, from, std::numeric_limits<std::int32_t>::max()));
         }
     }
     Match match;

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "protocol/conversations.h"
@@ -44,10 +45,17 @@ class SegmentTree {
     Match find(const std::string & tenant, const std::vector<std::int32_t> & prompt) const;
 
   private:
-    using Children = std::multimap<protocol::SegmentId, Segment>;  // by the id of the parent
+    // Where a walk finds a segment: by its parent, where it begins, and its first token (kNoToken: it has none). There
+    // may be very many conversations, and hardly two of them have all of that in common.
+    using Place = std::tuple<protocol::SegmentId, std::uint32_t, std::int32_t>;
+    using Segments = std::multimap<Place, Segment>;
+    struct Tree {
+        Segments segments;
+        std::map<protocol::SegmentId, Segments::iterator> by_id;
+    };
 
     mutable std::mutex mutex_;
-    std::map<std::string, Children> tenants_;
+    std::map<std::string, Tree> tenants_;
 };
 
 // Whether a segment of the path has this checkpoint, and has it before the path leaves that segment: what comes later

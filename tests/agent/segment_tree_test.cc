@@ -64,6 +64,28 @@ TEST(SegmentTree, OfEquallyLongOnesACompleteOneIsTaken) {
   EXPECT_EQ(found(tree, {1, 2, 3, 4}), "4: 1");
 }
 
+TEST(SegmentTree, AHundredThousandConversationsThatBeginAlike) {
+  constexpr std::uint32_t kBeginning = 100;
+  constexpr std::uint64_t kBranches = 100'000;
+  Tokens beginning(kBeginning);
+  for (std::uint32_t i = 0; i < kBeginning; ++i) beginning[i] = static_cast<std::int32_t>(i);
+  SegmentTree tree;
+  tree.add("a", segment(1, 0, 0, beginning));
+  // They leave the beginning at each of its tokens, each with another token.
+  const auto from = [](std::uint64_t i) { return static_cast<std::uint32_t>(1 + i % kBeginning); };
+  const auto token = [](std::uint64_t i) { return static_cast<std::int32_t>(1000 + i / kBeginning); };
+  for (std::uint64_t i = 0; i < kBranches; ++i) tree.add("a", segment(i + 2, 1, from(i), {token(i), 7}));
+  for (std::uint64_t i = 0; i < kBranches; ++i) {
+    Tokens prompt(beginning.begin(), beginning.begin() + from(i));
+    prompt.insert(prompt.end(), {token(i), 7, 7});
+    ASSERT_EQ(found(tree, prompt), std::to_string(from(i) + 2) + ": 1 " + std::to_string(i + 2));
+    if (i % 2 == 1) tree.remove("a", id(i + 2));
+  }
+  Tokens gone(beginning.begin(), beginning.begin() + from(1));
+  gone.push_back(token(1));
+  EXPECT_EQ(found(tree, gone), std::to_string(from(1)) + ": 1");
+}
+
 TEST(SegmentTree, TenantsDoNotMeet) {
   SegmentTree tree;
   tree.add("a", segment(1, 0, 0, {1, 2, 3, 4}));
