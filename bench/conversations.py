@@ -15,7 +15,7 @@ import statistics
 import threading
 import time
 
-from subjects import BIN, LARGE, ROOT, Failed, Server, Stage, free_port, generated_model
+from subjects import BIN, DEMO, LARGE, ROOT, Failed, Server, Stage, free_port, generated_model
 
 SMALL = ["--embd", "576", "--layers", "30", "--ffn", "1536", "--quant", "q4_0", "--ctx", "40960"]
 NEW = 9            # tokens of a turn
@@ -135,6 +135,28 @@ def from_disk(options, server, model, text, saved, from_page_cache):
          f"read by itself {saved / read / 1e9:.2f} GB/s ({read:.2f} s)")
 
 
+def with_an_end_state(options, stage):
+    """What a turn writes of a model whose attention has windows: rows of its new tokens, and the state at its end."""
+    models_dir = stage.models_dir("windows", {"m": DEMO["gemma3-270m"]})
+    server = stage.minerva(models_dir, "[model.m]\ncontext = 8192\nparallel = 1\n", program=options.daemon)
+    load(server, "m")
+    text = text_of(options.tokens // 2, 1)
+    text += server.complete("m", text, 4).json["tokens"]
+    written = {}
+    for new in (NEW, 50 * NEW):
+        before = wait_until_saved(server)
+        text += text_of(new, new)
+        answer = server.complete("m", text, 32)
+        text += answer.json["tokens"]
+        written[new + 32] = wait_until_saved(server) - before
+    (few, first), (many, second) = written.items()
+    row = (second - first) / (many - few)
+    print("-- Gemma 3 270M, whose attention has windows")
+    line(f"bytes written for turns of {few} and {many} tokens", f"{first / 1024:.0f} and {second / 1024:.0f} KiB: "
+         f"{row / 1024:.1f} KiB a token, and {(first - few * row) / 1024:.0f} KiB for the end")
+    stage.stop(server)
+
+
 def by_slot_files(options, stage, file, text, prefill):
     folder = stage.folder / "slots"
     folder.mkdir()
@@ -234,6 +256,7 @@ def main():
             text, prefill = by_minerva(options, stage, models_dir, "m", one)
             by_slot_files(options, stage, file, text, prefill)
             if number == 0:
+                with_an_end_state(options, stage)
                 beside_a_stream(options, stage, models_dir, "m", one.replace("parallel = 1", "parallel = 2"))
 
 

@@ -216,11 +216,11 @@ class Stage:
         return folder
 
     def minerva(self, models_dir, config="", max_models=1, before_exec=None, log_level="warn", name="minerva",
-                program=None, state=None):
-        """`state`: the folder of an earlier server, whose state the new one goes on with."""
+                program=None, state=None, port=0):
+        """`state`: the folder of an earlier server, whose state the new one goes on with. `port`: 0: a free one."""
         state = state or pathlib.Path(tempfile.mkdtemp(prefix="state", dir=self.folder))
         (state / "minerva.toml").write_text(config)
-        server = Server(name, [program or self.program, "serve", "--listen", "127.0.0.1:0", "--models-dir", models_dir,
+        server = Server(name, [program or self.program, "serve", "--listen", f"127.0.0.1:{port}", "--models-dir", models_dir,
                                     "--max-models", max_models, "--state-dir", state, "--engine", BIN / "minerva-engine",
                                     "--config", state / "minerva.toml", "--log-level", log_level],
                         environment={"XDG_RUNTIME_DIR": str(self.sockets)}, log=self.folder / "minerva.log",
