@@ -66,7 +66,7 @@ class Input {
         const std::string_view raw = bytes();
         good_ = good_ && raw.size() % sizeof(T) == 0;
         std::vector<T> result(raw.size() / sizeof(T));
-        if (!raw.empty()) {
+        if (!result.empty()) {
             std::memcpy(result.data(), raw.data(), result.size() * sizeof(T));
         }
         return result;
