@@ -34,7 +34,9 @@
 //                      would have taken `instead_of`, by what the engine has measured; 0 or absent: not known
 //   {"unusable":{"tenant":"...","name":"...","why":"..."}}
 //                      The file must be removed
-// Requests over HTTP name their tenant in the header kTenantHeader. The daemon removes such a header of a client's.
+// Requests over HTTP name their tenant in the header kTenantHeader. With the header kPrivateHeader nothing of the request
+// is kept or found again, as with "cache_prompt": false, which some of llama.cpp's routes drop. The daemon removes such
+// headers of a client's.
 #pragma once
 
 #include <charconv>
@@ -51,6 +53,7 @@ namespace minerva::protocol {
 // the files that the sandbox lets the engine read (child.h).
 inline constexpr const char * kConversationsVariable = "MINERVA_CONVERSATIONS";
 inline constexpr const char * kTenantHeader = "x-minerva-tenant";
+inline constexpr const char * kPrivateHeader = "x-minerva-private";
 inline constexpr const char * kOnlyTenant = "0";
 // A header of the engine's answer: how many tokens were restored from files for it.
 inline constexpr const char * kRestoredHeader = "x-minerva-restored";

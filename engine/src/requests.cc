@@ -4,7 +4,9 @@
 // run on the thread of the request. Before the tasks are posted, a slot gets what files have of the prompt: so the
 // server finds it there as it finds any other conversation.
 // Threading: any but the main one.
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,19 +36,25 @@ namespace protocol = minerva::protocol;
 
 // Of the request that this thread serves.
 thread_local std::string request_tenant = protocol::kOnlyTenant;
+thread_local bool request_is_private = false;
 thread_local std::uint32_t restored_tokens = 0;
+
+// Header names have no case; get_headers() keeps the client's.
+bool is_named(const std::string & header, std::string_view name) {
+    return header.size() == name.size() && std::equal(header.begin(), header.end(), name.begin(), [](char a, char b) {
+               return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b;
+           });
+}
 
 server_http_res_ptr serve(const server_http_context::handler_t & handler, const server_http_req & request) {
     request_tenant = protocol::kOnlyTenant;
+    request_is_private = false;
     restored_tokens = 0;
     for (const auto & [name, value] : request.headers) {
-        // Header names have no case; get_headers() keeps the client's.
-        const bool same = name.size() == std::string_view(protocol::kTenantHeader).size() &&
-                          std::equal(name.begin(), name.end(), protocol::kTenantHeader,
-                                     [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
-        if (same && protocol::is_tenant(value)) {
+        if (is_named(name, protocol::kTenantHeader) && protocol::is_tenant(value)) {
             request_tenant = value;
         }
+        request_is_private = request_is_private || is_named(name, protocol::kPrivateHeader);
     }
     server_http_res_ptr answer = handler(request);
     if (answer && restored_tokens > 0) {
@@ -68,6 +76,7 @@ void __wrap__ZN22server_response_reader10post_tasksEOSt6vectorI11server_taskSaIS
                                                                                       bool front) {
     for (server_task & task : tasks) {
         minerva::engine::set_tenant(task, request_tenant);
+        task.params.cache_prompt = task.params.cache_prompt && !request_is_private;
     }
     if (minerva::engine::keeps_conversations() && tasks.size() == 1) {
         const minerva::engine::Prompt prompt = minerva::engine::kept_prompt(tasks.front());

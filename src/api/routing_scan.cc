@@ -52,7 +52,8 @@ void RoutingScan::broken(std::string_view why, std::string_view param) {
 }
 
 RoutingScan::Member RoutingScan::member_named(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Member>, 10> kMembers = {{{"model", Member::kModel},
+  constexpr std::array<std::pair<std::string_view, Member>, 11> kMembers = {{{"model", Member::kModel},
+                                                                             {"cache_prompt", Member::kCachePrompt},
                                                                              {"stream", Member::kStream},
                                                                              {"id_slot", Member::kIdSlot},
                                                                              {"n", Member::kN},
@@ -190,6 +191,8 @@ void RoutingScan::start_value(char c) {
     model_is_no_text_ = c != '"';
   } else if (member_ == Member::kStream) {
     routing_.stream = false;
+  } else if (member_ == Member::kCachePrompt) {
+    routing_.is_private = false;
   } else if (member_ == Member::kIdSlot) {
     routing_.names_slot = true;  // unless the value turns out to be none
   } else if (is_answers() || is_prompts()) {
@@ -233,6 +236,7 @@ void RoutingScan::end_scalar() {
     routing_.names_slot = !any_slot && text_ != "null";
   }
   if (member_ == Member::kStream) routing_.stream = text_ == "true";
+  if (member_ == Member::kCachePrompt) routing_.is_private = text_ == "false";
   if (member_ == Member::kModel && text_ == "null") model_is_no_text_ = false;
   state_ = State::kCommaOrEnd;
 }

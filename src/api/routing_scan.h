@@ -35,6 +35,7 @@ struct Routing {
   unsigned prompts = 1;
   // A JSON body has an "id_slot" that picks a slot: it is neither null nor -1, which llama.cpp takes for any slot.
   bool names_slot = false;
+  bool is_private = false;  // a JSON body has "cache_prompt": false
 };
 
 // Where a member of the body's outermost object is: offsets in bytes from the beginning of the body.
@@ -103,6 +104,7 @@ class RoutingScan final : public BodyScan {
     kOther,
     kModel,
     kStream,
+    kCachePrompt,
     kIdSlot,
     // The members with a count.
     kN,

@@ -30,6 +30,9 @@ constexpr std::string_view kBodies[] = {
     "{}",
     " \r\n\t{}\n",
     R"({"model":""})",
+    R"({"cache_prompt":false,"x":{"cache_prompt":true}})",
+    R"({"cache_prompt":false,"cache_prompt":true,"y":{"cache_prompt":false}})",
+    R"({"cache_prompt":"false"})",
     R"({"n":2,"n_cmpl":3,"id_slot":-1,"prompt":["a","b,c","]"],"input":[1,2,3]})",
     R"({"n":4,"n":null,"id_slot":0,"input":[[1,2],[3],{"prompt_string":"[,"}],"input":"x","content":[1,"a","b"]})",
     R"({"\u006e":2.5,"n_cmpl":true,"id_slot":-1.0e0,"documents":[ {"text":"a"} , "b" , ["c"] , "d" ],"texts":[]})",
@@ -61,6 +64,10 @@ bool names_slot_by(const nlohmann::json& json) {
   return json.contains("id_slot") && !json["id_slot"].is_null() && json["id_slot"] != -1;
 }
 
+bool is_private_by(const nlohmann::json& json) {
+  return json.contains("cache_prompt") && json["cache_prompt"] == false;
+}
+
 TEST(RoutingScan, AgreesWithAJsonParserAtEverySplit) {
   for (const std::string_view body : kBodies) {
     const nlohmann::json json = nlohmann::json::parse(body);
@@ -81,6 +88,7 @@ TEST(RoutingScan, AgreesWithAJsonParserAtEverySplit) {
         EXPECT_EQ(routing->slots, slots_by(json)) << body << " at " << first;
         EXPECT_EQ(routing->prompts, prompts_by(json)) << body << " at " << first;
         EXPECT_EQ(routing->names_slot, names_slot_by(json)) << body << " at " << first;
+        EXPECT_EQ(routing->is_private, is_private_by(json)) << body << " at " << first;
       }
     }
   }
@@ -98,6 +106,7 @@ TEST(RoutingScan, ReadsByteByByte) {
     EXPECT_EQ(bytes->slots, whole->slots) << body;
     EXPECT_EQ(bytes->prompts, whole->prompts) << body;
     EXPECT_EQ(bytes->names_slot, whole->names_slot) << body;
+    EXPECT_EQ(bytes->is_private, whole->is_private) << body;
   }
 }
 

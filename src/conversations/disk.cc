@@ -156,9 +156,15 @@ int NewFile::give_name(const std::string& path) {
   return 0;
 }
 
-void remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders, io::Files& files) {
-  for (const std::string& path : paths) files.unlink(path);
-  if (!folders) return;
+NotRemoved remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders,
+                        io::Files& files) {
+  NotRemoved left;
+  for (const std::string& path : paths) {
+    if (files.unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) continue;
+    if (left.paths.empty()) left.error = errno;
+    left.paths.insert(path);
+  }
+  if (!folders) return left;
   for (const std::string& folder : names_in(root, /*root=*/true)) {
     if (!model_of_folder(folder)) continue;
     const std::string path = fmt::format("{}/{}", root, folder);
@@ -168,6 +174,7 @@ void remove_files(const std::string& root, const std::vector<std::string>& paths
     ::rmdir(path.c_str());
   }
   ::rmdir(root.c_str());
+  return left;
 }
 
 }  // namespace minerva::conversations

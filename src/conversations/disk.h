@@ -3,6 +3,7 @@
 // Threading: any thread; calls block. It keeps nothing in memory.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +61,11 @@ class NewFile {
   std::string temporary_;
 };
 
+struct NotRemoved {
+  std::set<std::string> paths;  // of files that are still there
+  int error = 0;                // the kernel's, of the first one
+};
 // Removes the files; then, if `folders`, their folders and `root`, where nothing else is in them.
-void remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders, io::Files& files);
+NotRemoved remove_files(const std::string& root, const std::vector<std::string>& paths, bool folders, io::Files& files);
 
 }  // namespace minerva::conversations

@@ -87,6 +87,12 @@ std::optional<Segment> SegmentTable::touch(const Place& place, SegmentId id, Wal
   return tree.at(id).segment;
 }
 
+void SegmentTable::forget_later_uses(WallTime now) {
+  for (auto& [place, tree] : places_) {
+    for (auto& [id, entry] : tree) entry.segment.used = std::min(entry.segment.used, now);
+  }
+}
+
 void SegmentTable::take(std::map<Place, Tree>::iterator place, Tree::iterator entry, Segments& taken) {
   const Segment segment = entry->second.segment;
   place->second.erase(entry);

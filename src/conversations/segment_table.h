@@ -54,6 +54,9 @@ class SegmentTable {
   // The segment and its parents were used. Nothing if the segment is not there.
   std::optional<Segment> touch(const Place& place, protocol::SegmentId id, WallTime now);
 
+  // What was used after `now` counts as used now.
+  void forget_later_uses(WallTime now);
+
   // Each of these takes segments out of the table and returns them, children before their parents.
   Segments take_tree(const Place& place, protocol::SegmentId id);  // the segment and all below it
   Segments take_if(const std::function<bool(const Place&)>& matches);

@@ -167,16 +167,21 @@ void Store::enforce() {
     keeping_.clear();
     return remove(table_.take_if([](const Place&) { return true; }));
   }
+  // The clock may have been ahead when they were used.
+  table_.forget_later_uses(wall_now());
+  const auto remove_because = [this](const SegmentTable::Segments& segments, std::string_view why) {
+    if (!segments.empty()) log::info("{} segments of conversations are removed: {}", segments.size(), why);
+    remove(segments);
+  };
   const auto is_others = [this](const Place& place) { return !settings_->tenants.contains(place.tenant); };
   stop_keeping(is_others);
-  remove(table_.take_if(is_others));
-  remove(table_.take_unused_since(wall_now() - std::chrono::duration_cast<WallTime::duration>(settings_->max_age)));
+  remove_because(table_.take_if(is_others), "no API key of the config is that of their owner");
+  remove_because(
+      table_.take_unused_since(wall_now() - std::chrono::duration_cast<WallTime::duration>(settings_->max_age)),
+      "they were not used for conversations.max_age");
   budget_ = settings_->budget(room_);
   if (table_.bytes() > budget_) {
-    const auto cost = [this](const std::string& folder) {
-      const std::optional<ModelId> model = model_of_folder(folder);
-      return model ? cost_of_token_(*model) : 0;
-    };
+    const auto cost = [this](const std::string& folder) { return worth_of_token(folder); };
     const SegmentTable::Segments evicted = table_.take_worst(after_eviction(budget_), wall_now(), cost);
     log::info("{} segments of conversations make room: {} are kept, of at most {}", evicted.size(),
               format_bytes(table_.bytes()), format_bytes(budget_));
@@ -188,16 +193,42 @@ void Store::enforce() {
   timer_.arm(Clock::now() + kLookPeriod, [this] { look_at_disk(); });
 }
 
+// Nobody can use what was saved for a model whose files or engine were others.
+double Store::worth_of_token(const std::string& folder) const {
+  const std::optional<ModelId> model = model_of_folder(folder);
+  if (!model) return 0;
+  const auto current = current_.find(*model);
+  return current == current_.end() || current->second == folder ? cost_of_token_(*model) : 0;
+}
+
 // Where nothing is kept any more, the folders go too.
-void Store::remove(const SegmentTable::Segments& segments) {
+void Store::remove(const SegmentTable::Segments& segments, std::function<void(std::string why_not)> then) {
   const bool all = !settings_;
-  if (segments.empty() && !all) return;
+  if (segments.empty() && !all) {
+    if (then) then("");
+    return;
+  }
   std::vector<std::string> paths;
   paths.reserve(segments.size());
   for (const PlacedSegment& segment : segments) paths.push_back(path_of(segment.place, segment.segment.name));
-  queue_->add([&files = files_, root = root_, paths = std::move(paths),
-               all] { remove_files(root, paths, /*folders=*/all, files); },
-              [] {});
+  on_disk<NotRemoved>([&files = files_, root = root_, paths = std::move(paths),
+                       all] { return remove_files(root, paths, /*folders=*/all, files); },
+                      [this, segments, then = std::move(then)](const NotRemoved& left) {
+                        if (!left.paths.empty()) put_back(segments, left);
+                        if (then) then(left.paths.empty() ? "" : std::strerror(left.error));
+                      });
+}
+
+void Store::put_back(const SegmentTable::Segments& segments, const NotRemoved& left) {
+  log::warn(
+      "{} files with conversations cannot be removed from {}: {}. Make the folder writable, and remove them with "
+      "`minerva conversations clear`",
+      left.paths.size(), root_, std::strerror(left.error));
+  // Children come before their parents there.
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    if (left.paths.contains(path_of(segment->place, segment->segment.name)))
+      table_.add(segment->place, segment->segment);
+  }
 }
 
 void Store::prepare(const ModelId& model, std::vector<std::string> files, std::string meaning,
@@ -214,17 +245,18 @@ void Store::prepare(const ModelId& model, std::vector<std::string> files, std::s
       *why_not = std::strerror(errno);
     }
   };
-  const auto then = [this, still = std::weak_ptr(alive_), folder, why_not, done = std::move(done)] {
+  const auto then = [this, still = std::weak_ptr(alive_), model, folder, why_not, done = std::move(done)] {
     if (still.expired()) return;
     if (!why_not->empty()) note_failure(*why_not);
+    if (!folder->empty()) current_[model] = place(*folder, "").folder;
     done(settings_ ? *folder : std::string());
   };
   if (settings_) return loop_.offload(io::Lane::kAwaited, make, then);
   loop_.post(then);
 }
 
-void Store::make_file(const std::string& folder, std::function<void(MadeFile)> done) {
-  const bool can = settings_ && was_read_ && (!next_try_ || Clock::now() >= *next_try_);
+void Store::make_file(const std::string& folder, bool insist, std::function<void(MadeFile)> done) {
+  const bool can = settings_ && was_read_ && (insist || !next_try_ || Clock::now() >= *next_try_);
   if (!can) {
     return loop_.post([still = std::weak_ptr(alive_), never = !settings_, done = std::move(done)] {
       if (!still.expired()) done({nullptr, never});
@@ -255,13 +287,13 @@ void Store::folder_gone(const std::string& folder) {
 }
 
 void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
-                 const protocol::SegmentName& name, std::function<void()> done) {
+                 const protocol::SegmentName& name, std::function<void(bool kept)> done) {
   PlacedSegment segment{place(folder, tenant), {name, Bytes(), wall_now()}};
   const bool wanted = settings_ && settings_->tenants.contains(tenant) &&
                       (name.parent.is_none() || table_.contains(segment.place, name.parent));
   if (!wanted) {
     return loop_.post([still = std::weak_ptr(alive_), done = std::move(done)] {
-      if (!still.expired()) done();
+      if (!still.expired()) done(/*kept=*/false);
     });
   }
   segment.segment.bytes = file->size();
@@ -269,26 +301,28 @@ void Store::keep(const std::string& folder, std::shared_ptr<NewFile> file, const
   const std::uint64_t keeping = ++last_keeping_;
   keeping_.emplace(keeping, segment.place);
   on_disk<int>([where, file = std::move(file), name] { return file->keep(where, protocol::to_text(name)); },
-               [this, segment, keeping, done = std::move(done)](int error) {
-                 kept(segment, keeping, error);
-                 done();
-               });
+               [this, segment, keeping, done = std::move(done)](int error) { done(kept(segment, keeping, error)); });
 }
 
-void Store::kept(const PlacedSegment& segment, std::uint64_t keeping, int error) {
+bool Store::kept(const PlacedSegment& segment, std::uint64_t keeping, int error) {
   const bool cleared = keeping_.erase(keeping) == 0;
   if (error != 0) {
     // The file may have its name. Where there was one of that name before, that one or this one is there, whole.
     if (!table_.contains(segment.place, segment.segment.name.id)) remove({segment});
-    return note_failure(std::strerror(error));
+    note_failure(std::strerror(error));
+    return false;
   }
   // A parent that was evicted meanwhile takes it along.
   const bool wanted = !cleared && table_.add(segment.place, segment.segment);
-  if (!wanted) return remove({segment});
+  if (!wanted) {
+    remove({segment});
+    return false;
+  }
   if (std::exchange(next_try_, std::nullopt)) log::info("conversations are saved again");
   ++counts_.saved_segments;
   counts_.saved += segment.segment.bytes;
   if (table_.bytes() > budget_) enforce();
+  return true;
 }
 
 void Store::note_failure(const std::string& why) {
@@ -320,14 +354,15 @@ void Store::stop_keeping(const std::function<bool(const Place&)>& matches) {
   std::erase_if(keeping_, [&matches](const auto& keeping) { return matches(keeping.second); });
 }
 
-SegmentTable::Sum Store::clear(const ModelId& model, const std::string& tenant) {
+SegmentTable::Sum Store::clear(const ModelId& model, const std::string& tenant,
+                               std::function<void(std::string why_not)> then) {
   const auto these = [&](const Place& place) {
     return (model.empty() || model_of_folder(place.folder) == model) && (tenant.empty() || place.tenant == tenant);
   };
   if (!was_read_) early_clears_.emplace_back(model, tenant);
   const SegmentTable::Segments taken = table_.take_if(these);
   stop_keeping(these);
-  remove(taken);
+  remove(taken, std::move(then));
   SegmentTable::Sum sum;
   sum.segments = taken.size();
   for (const PlacedSegment& segment : taken) sum.bytes += segment.segment.bytes;

@@ -68,10 +68,11 @@ class Store {
     std::shared_ptr<NewFile> file;  // nullptr: none can be made
     bool never = false;             // the folder is gone, or nothing is kept: only another engine can save again
   };
-  void make_file(const std::string& folder, std::function<void(MadeFile)> done);
-  // Keeps a file that an engine has written. `done`: it has its name now, or never will have it.
+  // `insist`: also while a disk that has failed is left alone.
+  void make_file(const std::string& folder, bool insist, std::function<void(MadeFile)> done);
+  // Keeps a file that an engine has written. `done`: whether it has its name now; otherwise it never will have it.
   void keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
-            const protocol::SegmentName& name, std::function<void()> done);
+            const protocol::SegmentName& name, std::function<void(bool kept)> done);
   // An engine could not write in a file, or waits for the disk too long.
   void note_failure(const std::string& why);
   // Whether the disk has not answered for so long that nobody should wait for it.
@@ -85,8 +86,10 @@ class Store {
   void unusable(const std::string& folder, const std::string& tenant, protocol::SegmentId id);
 
   // Removes what matches; an empty model or tenant matches all. Returns how much that is. Files that are being kept are
-  // not kept. Before is_read() what is on disk is removed as soon as it is known, and not counted.
-  SegmentTable::Sum clear(const ModelId& model, const std::string& tenant);
+  // not kept. Before is_read() what is on disk is removed as soon as it is known, and not counted. `then`, which may be
+  // null: they are gone, or why some are still there, which are counted again.
+  SegmentTable::Sum clear(const ModelId& model, const std::string& tenant,
+                          std::function<void(std::string why_not)> then = nullptr);
   // Whether what was on disk at the start is known.
   bool is_read() const { return was_read_; }
   // What there is of each model, of one tenant or ("") of all.
@@ -108,9 +111,12 @@ class Store {
   std::shared_ptr<NewFile> closed_by_queue(NewFile file);
   void take_found(FoundOnDisk found);
   void enforce();
-  void remove(const SegmentTable::Segments& segments);
+  void remove(const SegmentTable::Segments& segments, std::function<void(std::string why_not)> then = nullptr);
+  void put_back(const SegmentTable::Segments& segments, const NotRemoved& left);
+  double worth_of_token(const std::string& folder) const;
   void look_at_disk();
-  void kept(const PlacedSegment& segment, std::uint64_t keeping, int error);
+  // Whether it is kept.
+  bool kept(const PlacedSegment& segment, std::uint64_t keeping, int error);
   void folder_gone(const std::string& folder);
   // Files at these places that are on their way to the disk are not kept.
   void stop_keeping(const std::function<bool(const Place&)>& matches);
@@ -130,6 +136,7 @@ class Store {
   Counts counts_;
   std::map<std::uint64_t, Place> keeping_;  // the segments that are on their way to the disk
   std::uint64_t last_keeping_ = 0;
+  std::map<ModelId, std::string> current_;                     // the names of the folders that prepare() has given last
   std::vector<std::pair<ModelId, std::string>> early_clears_;  // before is_read(): model and tenant, as for clear()
   std::optional<TimePoint> next_try_;                          // set while the disk fails
   io::Timer timer_;

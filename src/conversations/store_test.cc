@@ -73,7 +73,7 @@ class StoreTest : public testing::Test {
   // nullptr: there is none to write in.
   std::shared_ptr<NewFile> make_file(const std::string& folder) {
     std::shared_ptr<NewFile> file;
-    store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
+    store_->make_file(folder, /*insist=*/false, [&](Store::MadeFile made) { file = std::move(made.file); });
     settle();
     return file;
   }
@@ -84,7 +84,7 @@ class StoreTest : public testing::Test {
     if (!file) return false;
     EXPECT_EQ(::write(file->descriptor(), std::string(bytes, 'x').data(), bytes), static_cast<ssize_t>(bytes));
     bool done = false;
-    store_->keep(folder, std::move(file), tenant, segment, [&] { done = true; });
+    store_->keep(folder, std::move(file), tenant, segment, [&](bool) { done = true; });
     settle();
     EXPECT_TRUE(done);
     return true;
@@ -325,12 +325,75 @@ TEST_F(StoreTest, ClearsByModelAndTenant) {
   EXPECT_EQ(on_disk(), texts({}));
 }
 
+TEST_F(StoreTest, FilesThatCannotBeRemovedAreCountedAndSaid) {
+  start();
+  const std::string folder = prepare();
+  ASSERT_TRUE(save(folder, name(1)));
+  ASSERT_TRUE(save(folder, name(2, 1)));
+  files_->fail_at(1, EROFS, /*also_after=*/true);
+  std::optional<std::string> why_not;
+  EXPECT_EQ(store_->clear("", "", [&](std::string why) { why_not = std::move(why); }).segments, 2U);
+  settle();
+  EXPECT_EQ(why_not, "Read-only file system");
+  EXPECT_EQ(store_->segments(), 2U) << "they are still there";
+  files_->fail_no_more();
+  store_->clear("", "", [&](std::string why) { why_not = std::move(why); });
+  settle();
+  EXPECT_EQ(why_not, "");
+  EXPECT_EQ(store_->segments(), 0U);
+  EXPECT_EQ(on_disk(), texts({}));
+}
+
+TEST_F(StoreTest, ItIsSaidWhenAFileIsNotKept) {
+  start();
+  const std::string folder = prepare();
+  std::shared_ptr<NewFile> file = make_file(folder);
+  ASSERT_TRUE(file);
+  files_->fail_at(1, EIO, /*also_after=*/true);
+  std::optional<bool> kept;
+  store_->keep(folder, std::move(file), "0", name(1), [&](bool is_kept) { kept = is_kept; });
+  settle();
+  EXPECT_EQ(kept, false);
+  files_->fail_no_more();
+  file = make_file(folder);
+  ASSERT_FALSE(file) << "the disk is left alone for a while";
+}
+
+TEST_F(StoreTest, UsesOfAClockThatWasAheadCountAsNow) {
+  start();
+  const std::string folder = prepare();
+  ASSERT_TRUE(save(folder, name(1)));
+  fs::path file;
+  for (fs::recursive_directory_iterator it(root_), end; it != end; ++it) {
+    if (it->is_regular_file()) file = it->path();
+  }
+  fs::last_write_time(file, fs::file_time_type::clock::now() + std::chrono::hours(72));
+  budget_ = Bytes(150);
+  start();
+  ASSERT_TRUE(save(folder, name(2)));
+  EXPECT_EQ(on_disk(), texts({name(2)})) << "the newest one stays";
+}
+
+TEST_F(StoreTest, WhatAnotherFileOfTheModelHasLeftGoesFirst) {
+  start();
+  const std::string old = prepare("m", "x");
+  ASSERT_TRUE(save(old, name(1)));
+  const std::string now = prepare("m", "y");
+  ASSERT_NE(old, now);
+  ASSERT_TRUE(save(now, name(2), "0", 2000));
+  budget_ = Bytes(2150);
+  start();
+  ASSERT_EQ(prepare("m", "y"), now);
+  ASSERT_TRUE(save(now, name(3)));
+  EXPECT_EQ(on_disk(), texts({name(2), name(3)}));
+}
+
 TEST_F(StoreTest, WhatIsClearedWhileItIsKeptIsGone) {
   start();
   const std::string folder = prepare();
   std::shared_ptr<NewFile> file = make_file(folder);
   ASSERT_TRUE(file);
-  store_->keep(folder, std::move(file), "0", name(1), [] {});
+  store_->keep(folder, std::move(file), "0", name(1), [](bool) {});
   store_->clear("", "");
   settle();
   EXPECT_EQ(on_disk(), texts({}));
@@ -342,7 +405,7 @@ TEST_F(StoreTest, WhatIsClearedOfOneTenantIsNoOtherTenants) {
   const std::string folder = prepare();
   std::shared_ptr<NewFile> file = make_file(folder);
   ASSERT_TRUE(file);
-  store_->keep(folder, std::move(file), "0", name(1), [] {});
+  store_->keep(folder, std::move(file), "0", name(1), [](bool) {});
   store_->clear("", kOther);
   store_->clear("n", "");
   settle();

@@ -9,6 +9,11 @@
 #include "minerva/base/check.h"
 
 namespace minerva {
+namespace {
+
+constexpr std::size_t kMostEarlyNotes = 10'000;
+
+}  // namespace
 
 LlamaAgent::LlamaAgent(io::Loop& loop, Send send, std::shared_ptr<EngineLog> log, Bytes conversations)
     : loop_(loop), send_(std::move(send)), log_(std::move(log)), conversations_(conversations) {}
@@ -126,8 +131,17 @@ bool LlamaAgent::answer(AgentSaving saving) {
   return true;
 }
 
+void LlamaAgent::on_conversation(std::function<void(const ConversationNote&)> fn) {
+  noted_ = std::move(fn);
+  for (const ConversationNote& note : std::exchange(early_notes_, {})) noted_(note);
+}
+
 bool LlamaAgent::answer(ConversationNote note) {
-  if (noted_) noted_(note);
+  if (noted_) {
+    noted_(note);
+  } else if (early_notes_.size() < kMostEarlyNotes) {
+    early_notes_.push_back(std::move(note));
+  }
   return true;
 }
 

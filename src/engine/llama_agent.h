@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "engine/agent_answer.h"
 #include "engine/engine.h"
@@ -40,7 +41,7 @@ class LlamaAgent final : public EngineAgent {
   void measure(std::function<void(std::optional<Bytes>)> done) override;
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
   void forget(const std::string& tenant) override;
-  void on_conversation(std::function<void(const ConversationNote&)> fn) override { noted_ = std::move(fn); }
+  void on_conversation(std::function<void(const ConversationNote&)> fn) override;
 
  private:
   struct ParkCall {
@@ -83,6 +84,7 @@ class LlamaAgent final : public EngineAgent {
   bool speaks_ = false;  // the engine speaks the protocol
   std::string why_not_ = "the engine has not said that it can be parked";
   std::function<void(const ConversationNote&)> noted_;
+  std::vector<ConversationNote> early_notes_;  // an engine sees files that it cannot use while it loads
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, Call> calls_;  // calls without an answer yet, by id
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -263,7 +263,9 @@ TEST_F(LlamaAgentTest, TellsOfConversationsByItself) {
   agent_.take_line(R"({"restored":{)" + which +
                    R"(,"tokens":5,"bytes":9,"microseconds":7,"instead_of_microseconds":8}})");
   agent_.take_line(R"({"unusable":{)" + which + R"(,"why":"cut"}})");
-  ASSERT_EQ(notes.size(), 2U);
+  ASSERT_EQ(notes.size(), 3U);
+  EXPECT_EQ(notes[0].restored_tokens, 1U) << "said while nobody listened";
+  notes.erase(notes.begin());
   EXPECT_EQ(notes[0].restored_tokens, 5U);
   EXPECT_EQ(notes[0].took, std::chrono::microseconds(7));
   EXPECT_EQ(notes[0].instead_of, std::chrono::microseconds(8));

@@ -89,13 +89,14 @@ void ConversationSaver::let_go(Saving& engine) {
 void ConversationSaver::ask(EngineId id) {
   Saving& engine = engines_.at(id);
   engine.asking = true;
-  store_.make_file(
-      engine.folder, [this, still = std::weak_ptr(alive_), id](const conversations::Store::MadeFile& made) {
-        if (still.expired() || !engines_.contains(id)) return;
-        if (!made.never) return ask_with(id, made.file);
-        log::info("{} keeps its conversations on disk again once it is loaded the next time", engines_.at(id).model);
-        stop(id);
-      });
+  store_.make_file(engine.folder, /*insist=*/engine.away,
+                   [this, still = std::weak_ptr(alive_), id](const conversations::Store::MadeFile& made) {
+                     if (still.expired() || !engines_.contains(id)) return;
+                     if (!made.never) return ask_with(id, made.file);
+                     log::info("{} keeps its conversations on disk again once it is loaded the next time",
+                               engines_.at(id).model);
+                     stop(id);
+                   });
 }
 
 void ConversationSaver::ask_with(EngineId id, const std::shared_ptr<conversations::NewFile>& file) {
@@ -123,10 +124,20 @@ void ConversationSaver::take(EngineId id, Asked asked, const std::shared_ptr<con
   if (!answer.saved) return go_on(id, asked, /*saved=*/false, answer.more || !answer.refused.empty());
   const bool last = !answer.more && asked.rest == Duration::zero();
   store_.keep(engine.folder, file, answer.saved->tenant, answer.saved->name,
-              [this, still = std::weak_ptr(alive_), id, asked, more = answer.more] {
-                if (!still.expired() && engines_.contains(id)) go_on(id, asked, /*saved=*/true, more);
+              [this, still = std::weak_ptr(alive_), id, asked, more = answer.more](bool kept) {
+                if (still.expired() || !engines_.contains(id)) return;
+                if (kept) return go_on(id, asked, /*saved=*/true, more);
+                not_kept(id);
               });
   if (last && engine.how == Leave::kParks) let_go(engine);
+}
+
+void ConversationSaver::not_kept(EngineId id) {
+  Saving& engine = engines_.at(id);
+  engine.asking = false;
+  if (engine.away) return let_go(engine);
+  if (!engine.answered) engine.answered = Clock::now();
+  ask_later(id, Clock::now() + kUntilMissed);
 }
 
 void ConversationSaver::go_on(EngineId id, Asked asked, bool saved, bool more) {

@@ -47,8 +47,10 @@ class ConversationSaver {
 
   // Within this time a user who reads and types, or a program that works on the answer, has often not gone on.
   static constexpr Duration kRest = std::chrono::seconds(3);
+  // After this time an engine sees that the file of what it has saved is missing (engine/src/conversation_store.cc).
+  static constexpr Duration kUntilMissed = std::chrono::seconds(12);
   // What has rested was saved before, so there is hardly more than one segment to save. A slow disk needs this long for
-  // the 64 MiB that a segment has at most. Somebody may wait for the model's memory meanwhile.
+  // the 32 MiB that a segment has at most, beside its end state. Somebody may wait for the model's memory meanwhile.
   static constexpr Duration kLongest = std::chrono::seconds(2);
 
  private:
@@ -75,6 +77,8 @@ class ConversationSaver {
   void ask(EngineId id);
   void ask_with(EngineId id, const std::shared_ptr<conversations::NewFile>& file);
   void take(EngineId id, Asked asked, const std::shared_ptr<conversations::NewFile>& file, const SaveAnswer& answer);
+  // What the engine has saved got no name.
+  void not_kept(EngineId id);
   void go_on(EngineId id, Asked asked, bool saved, bool more);
   static void let_go(Saving& engine);
   void take_note(EngineId id, const ConversationNote& note);

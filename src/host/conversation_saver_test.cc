@@ -140,6 +140,27 @@ TEST_F(ConversationSaverTest, WhatHadNotRestedYetIsAskedForAgain) {
   EXPECT_EQ(store_->segments(), 1U);
 }
 
+TEST_F(ConversationSaverTest, WhatGotNoNameIsAskedForAgain) {
+  saver_->answered(kEngine);
+  run_until_asked();
+  // In the place of the tenant's folder is something else.
+  const fs::path obstacle = fs::path(folder_) / "0";
+  std::ofstream(obstacle) << "x";
+  agent_.answer(saved(1));
+  settle();
+  EXPECT_EQ(store_->segments(), 0U);
+  EXPECT_EQ(store_->counts().failed, 1U);
+  fs::remove(obstacle);
+  leave();
+  EXPECT_FALSE(left_) << "there is something to save";
+  settle();
+  ASSERT_TRUE(agent_.is_asked());
+  agent_.answer(saved(1));
+  settle();
+  EXPECT_TRUE(left_);
+  EXPECT_EQ(store_->segments(), 1U);
+}
+
 TEST_F(ConversationSaverTest, AnEngineThatNeverRestsIsAskedToo) {
   io::Timer next(loop_);
   std::function<void()> answer = [&] {

@@ -10,7 +10,7 @@
 namespace minerva::ollama {
 namespace {
 
-enum class Kind { kWhole, kNumber, kAny };
+enum class Kind { kWhole, kNumber, kFlag, kAny };
 struct Option {
   std::string_view name;    // Ollama's name
   std::string_view engine;  // llama.cpp's name
@@ -46,6 +46,7 @@ constexpr std::array kOptions = {
     Option{"dry_allowed_length", "dry_allowed_length", Kind::kWhole},
     Option{"dry_penalty_last_n", "dry_penalty_last_n", Kind::kWhole},
     Option{"logit_bias", "logit_bias", Kind::kAny},
+    Option{"cache_prompt", "cache_prompt", Kind::kFlag},
 };
 
 // The value as a whole number, also if a client writes it as a fraction. Nothing if it is no whole number.
@@ -78,6 +79,10 @@ bool is_text_or_texts(const Json& value) {
 }  // namespace
 
 std::optional<Error> add_options(const Json& request, unsigned context, Json& engine) {
+  if (const Json* const kept = find_member(request, "cache_prompt")) {
+    if (!kept->is_boolean()) return wrong_type("cache_prompt", "true or false");
+    engine["cache_prompt"] = *kept;
+  }
   const Json* const options = find_member(request, "options");
   if (options == nullptr) return std::nullopt;
   if (!options->is_object()) return wrong_type("options", "an object");
@@ -95,6 +100,10 @@ std::optional<Error> add_options(const Json& request, unsigned context, Json& en
       }
       case Kind::kNumber:
         if (!value->is_number()) return wrong_type(name, "a number");
+        to = *value;
+        break;
+      case Kind::kFlag:
+        if (!value->is_boolean()) return wrong_type(name, "true or false");
         to = *value;
         break;
       case Kind::kAny:

@@ -16,6 +16,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// How long a caller waits to hear that files are gone.
+constexpr auto kRemovalWait = std::chrono::seconds(10);
+
 // The tenant whose conversations the caller may see; "": those of all. With ?own=true an administrator means its own.
 Result<std::string> tenant_for(const Service& service, const Exchange& x) {
   const Result<bool> own = x.query.flag("own", false);
@@ -65,14 +68,32 @@ io::Task<void> show_conversations(Service& service, Exchange& x, ModelId /*id*/)
   co_await x.json(200, answer.dump());
 }
 
+// Shared with the removal, which may end when nobody waits any more.
+struct Removal {
+  explicit Removal(io::Loop& loop) : ended(loop) {}
+  io::Signal ended;
+  std::optional<std::string> why_not;  // set when it has ended
+};
+
 io::Task<void> clear_conversations(Service& service, Exchange& x, ModelId /*id*/) {
   const Result<std::string> tenant = tenant_for(service, x);
   if (!tenant) co_return co_await x.error(tenant.error());
   const ModelId model = co_await model_in_query(service, x);
-  const auto removed = service.conversations.clear(model, *tenant);
+  const auto removal = std::make_shared<Removal>(service.loop);
+  const auto removed = service.conversations.clear(model, *tenant, [removal](std::string why_not) {
+    removal->why_not = std::move(why_not);
+    removal->ended.notify();
+  });
+  if (!removal->why_not) co_await removal->ended.wait_until(Clock::now() + kRemovalWait);
   if (!model.empty() && removed.segments == 0 && service.catalog.find(model) == nullptr) {
     co_return co_await x.error({ErrorCode::kModelNotFound,
                                 fmt::format("There is no model \"{}\", and nothing is kept of one.", model), "model"});
+  }
+  if (!removal->why_not.value_or("").empty()) {
+    co_return co_await x.error(
+        {ErrorCode::kIo, fmt::format("Some conversations cannot be removed from the disk, and are still kept: {}. "
+                                     "Make the folder \"conversations\" in the state folder writable, and try again.",
+                                     *removal->why_not)});
   }
   log::info("{} of conversations were removed by {}", format_bytes(removed.bytes), x.request_id);
   ordered_json answer = {{"object", "conversations.removed"}};
@@ -109,9 +130,10 @@ void KeptConversations::apply() {
   store_.apply(std::move(settings));
 }
 
-conversations::SegmentTable::Sum KeptConversations::clear(const ModelId& model, const std::string& tenant) {
+conversations::SegmentTable::Sum KeptConversations::clear(const ModelId& model, const std::string& tenant,
+                                                          std::function<void(std::string why_not)> then) {
   host_.forget_conversations(model, tenant);
-  return store_.clear(model, tenant);
+  return store_.clear(model, tenant, std::move(then));
 }
 
 void KeptConversations::clear(const Caller& caller) {

@@ -30,8 +30,9 @@ class KeptConversations {
   // The tenant that an engine is told; nothing where there is only one.
   std::optional<std::string> tenant_of(const Caller& caller) const;
   // Removes what matches; an empty model or tenant matches all. Engines that have it in memory do not write it again.
-  // Returns how much is gone from the disk.
-  conversations::SegmentTable::Sum clear(const ModelId& model, const std::string& tenant);
+  // Returns how much that is. `then`: as Store::clear() takes it.
+  conversations::SegmentTable::Sum clear(const ModelId& model, const std::string& tenant,
+                                         std::function<void(std::string why_not)> then = nullptr);
   // Removes what the caller may remove: an administrator everything, others their own.
   void clear(const Caller& caller);
   const conversations::Store& store() const { return store_; }

@@ -320,6 +320,8 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
 }
 
 io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
+  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+    co_return co_await x.error(*refused);
   const Result<unsigned> tail = x.query.number("tail", kDefaultTail, kMaxTail);
   const Result<bool> follow = x.query.flag("follow", false);
   if (!tail) co_return co_await x.error(tail.error());

@@ -6,6 +6,7 @@
 #include <list>
 
 #include "llama_swap/answers.h"
+#include "server/access.h"
 #include "server/engine_logs.h"
 #include "server/life_cycle.h"
 #include "server/waiting.h"
@@ -71,12 +72,16 @@ io::Task<void> swap_unload(Service& service, Exchange& x, ModelId id) {
 
 // GET /logs: the newest lines of all engines.
 io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
+  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+    co_return co_await x.error(*refused);
   co_await x.respond(200, "text/plain; charset=utf-8", log_text(all_logs(service), kTail));
 }
 
 // GET /logs/stream: the newest lines, and then each new line, of the models that exist now. /logs/stream/{id}: of one
 // model.
 io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
+  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+    co_return co_await x.error(*refused);
   NamedLogs logs;
   // "proxy" and "upstream": llama-swap's names for its own log and for the log of all engines.
   if (id.empty() || ((id == "proxy" || id == "upstream") && service.catalog.find(id) == nullptr)) {

@@ -138,9 +138,8 @@ class Relay {
                    "model"};
     }
     // An engine's slots tell of everybody's requests.
-    const bool shows_slots = engine_path() == "/slots" && spec != nullptr && spec->command.argv.empty();
-    if (shows_slots && service_.config.accepted_keys.users().size() > 1) {
-      if (auto refused = refuse_unless_admin(service_.config, x_.caller, "see the slots of all")) return refused;
+    if (engine_path() == "/slots" && spec != nullptr && spec->command.argv.empty()) {
+      if (auto refused = refuse_view_of_all(service_.config, x_.caller, "see the slots of all")) return refused;
     }
     if (reach != Reach::kLook) return std::nullopt;
     looking_ = true;
@@ -237,6 +236,7 @@ class Relay {
   void take_slots(const api::Routing& routing) {
     slots_ = routing.slots;
     names_slot_ = routing.names_slot;
+    is_private_ = routing.is_private;
   }
 
   // Reads the rest of the body. A model that is named there does not count any more.
@@ -580,12 +580,14 @@ class Relay {
     return result;
   }
 
-  // Says to minerva-engine whose conversations the request may find. A client's own header of that name goes to no
-  // engine.
+  // Says to minerva-engine whose conversations the request may find, and whether it is to be forgotten. A client's own
+  // headers of these names go to no engine.
   void add_tenant(io::RequestHead& head) const {
     const ModelSpec* const spec = service_.catalog.find(x_.model);
+    if (spec == nullptr || !spec->command.argv.empty()) return;
     const std::optional<std::string> tenant = service_.conversations.tenant_of(x_.caller);
-    if (tenant && spec != nullptr && spec->command.argv.empty()) head.headers.add(protocol::kTenantHeader, *tenant);
+    if (tenant) head.headers.add(protocol::kTenantHeader, *tenant);
+    if (is_private_) head.headers.add(protocol::kPrivateHeader, "1");
   }
 
   io::Task<void> send_request(Lease& lease) {
@@ -812,6 +814,7 @@ class Relay {
   bool stream_ = false;
   unsigned slots_ = 1;       // how many slots the request takes, if its route takes slots
   bool names_slot_ = false;  // the body picks a slot
+  bool is_private_ = false;  // nothing of the request is kept
   bool has_response_format_ = false;
   bool looking_ = false;
   CacheOutcome outcome_ = CacheOutcome::kMiss;  // what is expected, until there is a lease

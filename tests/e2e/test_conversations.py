@@ -206,6 +206,49 @@ def test_a_damaged_file_is_never_used(serve):
     wait_until(lambda: not files(m), "they are removed")
 
 
+def test_a_file_whose_beginning_is_damaged_is_removed(serve):
+    """The engine sees that while it loads."""
+    m = serve()
+    turn(m)
+    unload(m)
+    for path in files(m):
+        content = bytearray(path.read_bytes())
+        content[60] ^= 1
+        path.write_bytes(content)
+    assert m.load("a").status == 200
+    wait_until(lambda: kept(m)["segments"] == 0 and not files(m), "they are removed")
+    assert "is removed" in m.log()
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/v1/messages", {"max_tokens": 4}),
+    ("/v1/responses", {"max_output_tokens": 4}),
+    ("/v1/chat/completions", {"max_tokens": 4}),
+    ("/api/chat", {"options": {"num_predict": 4}}),
+    ("/api/chat", {"options": {"num_predict": 4, "cache_prompt": False}}),
+    ("/api/generate", {"options": {"num_predict": 4}}),
+])
+def test_a_private_request_leaves_nothing(serve, path, body):
+    m = serve()
+    own = {"input": LONG} if path == "/v1/responses" else {"prompt": LONG} if path == "/api/generate" else {
+        "messages": [{"role": "user", "content": LONG}]}
+    options = body.get("options", {})
+    private = {} if "cache_prompt" in options else {"cache_prompt": False}
+    assert m.post(path, {"model": "a", "stream": False, **own, **body, **private}).status == 200
+    unload(m)
+    assert kept(m)["segments"] == 0 and files(m) == []
+
+
+def test_logs_are_for_the_administrator_where_there_are_several_keys(serve):
+    """They say how long everybody's prompts are, and how much of them was found."""
+    m = serve(config=WITH_KEYS)
+    turn(m, headers=KEYS["anna"])
+    for path in ("/logs", "/logs/stream/a", "/v1/models/a/logs"):
+        answer = m.get(path, headers=KEYS["ben"])
+        assert answer.status == 403 and "see the logs of all" in answer.error["message"], answer
+    assert "eval time" in m.get("/v1/models/a/logs", headers=KEYS["root"]).body.decode()
+
+
 def test_another_model_file_under_the_name_finds_nothing(serve, models):
     m = serve()
     turn(m)
