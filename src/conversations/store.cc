@@ -255,8 +255,8 @@ void Store::prepare(const ModelId& model, std::vector<std::string> files, std::s
   loop_.post(then);
 }
 
-void Store::make_file(const std::string& folder, bool insist, std::function<void(MadeFile)> done) {
-  const bool can = settings_ && was_read_ && (insist || !next_try_ || Clock::now() >= *next_try_);
+void Store::make_file(const std::string& folder, std::function<void(MadeFile)> done) {
+  const bool can = settings_ && was_read_ && (!next_try_ || Clock::now() >= *next_try_);
   if (!can) {
     return loop_.post([still = std::weak_ptr(alive_), never = !settings_, done = std::move(done)] {
       if (!still.expired()) done({nullptr, never});

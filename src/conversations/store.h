@@ -68,8 +68,7 @@ class Store {
     std::shared_ptr<NewFile> file;  // nullptr: none can be made
     bool never = false;             // the folder is gone, or nothing is kept: only another engine can save again
   };
-  // `insist`: also while a disk that has failed is left alone.
-  void make_file(const std::string& folder, bool insist, std::function<void(MadeFile)> done);
+  void make_file(const std::string& folder, std::function<void(MadeFile)> done);
   // Keeps a file that an engine has written. `done`: whether it has its name now; otherwise it never will have it.
   void keep(const std::string& folder, std::shared_ptr<NewFile> file, const std::string& tenant,
             const protocol::SegmentName& name, std::function<void(bool kept)> done);

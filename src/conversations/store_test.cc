@@ -73,7 +73,7 @@ class StoreTest : public testing::Test {
   // nullptr: there is none to write in.
   std::shared_ptr<NewFile> make_file(const std::string& folder) {
     std::shared_ptr<NewFile> file;
-    store_->make_file(folder, /*insist=*/false, [&](Store::MadeFile made) { file = std::move(made.file); });
+    store_->make_file(folder, [&](Store::MadeFile made) { file = std::move(made.file); });
     settle();
     return file;
   }
@@ -377,11 +377,11 @@ TEST_F(StoreTest, UsesOfAClockThatWasAheadCountAsNow) {
 TEST_F(StoreTest, WhatAnotherFileOfTheModelHasLeftGoesFirst) {
   start();
   const std::string old = prepare("m", "x");
-  ASSERT_TRUE(save(old, name(1)));
+  ASSERT_TRUE(save(old, name(1), "0", 400));
   const std::string now = prepare("m", "y");
   ASSERT_NE(old, now);
-  ASSERT_TRUE(save(now, name(2), "0", 2000));
-  budget_ = Bytes(2150);
+  ASSERT_TRUE(save(now, name(2), "0", 1000));
+  budget_ = Bytes(1450);
   start();
   ASSERT_EQ(prepare("m", "y"), now);
   ASSERT_TRUE(save(now, name(3)));
