@@ -57,6 +57,14 @@ void limit(__rlimit_resource resource, rlim_t most) {
     setrlimit(resource, &wanted);
 }
 
+// The largest file that an inspection may write. Drivers of devices make files in memory (memfd_create), for which the
+// limit holds as well.
+#if defined(GGML_USE_VULKAN) || defined(GGML_USE_CUDA)
+constexpr rlim_t kFileBytes = kGiB;
+#else
+constexpr rlim_t kFileBytes = 0;
+#endif
+
 // RLIMIT_NPROC is not among the limits: it counts all processes of the user, whoever started them.
 void set_limits(Purpose purpose) {
     constexpr rlim_t kServeFiles = 8192;
@@ -67,7 +75,7 @@ void set_limits(Purpose purpose) {
         // Weights are not read, so this is enough for a vocabulary and a graph. Mapped files do not count.
         limit(RLIMIT_DATA, 4 * kGiB);
         limit(RLIMIT_CPU, 60);  // seconds
-        limit(RLIMIT_FSIZE, 0);
+        limit(RLIMIT_FSIZE, kFileBytes);
     }
 }
 
