@@ -11,4 +11,6 @@ if [ -z "${MINERVA_DEVICE_ENV:-}" ] && [ -z "$manifest" ]; then
   exit 1
 fi
 export MINERVA_DEVICE_ENV=${MINERVA_DEVICE_ENV:-"VK_DRIVER_FILES=$manifest VK_ICD_FILENAMES=$manifest GGML_VK_VISIBLE_DEVICES=0"}
+# Each engine compiles its shaders for the processor, which takes a while on a busy machine.
+export MINERVA_E2E_PATIENCE=${MINERVA_E2E_PATIENCE:-600}
 exec ./run.sh devices "$@"

@@ -6,8 +6,8 @@ from bare_engine import BareEngine, Died, prompt, talk
 from device import ENGINE, ENV, WHOLE, anonymous
 from tiny_models import generate
 
-MODEL = ["--embd", "256", "--layers", "4", "--ffn", "512", "--quant", "q4_0"]
-TURNS = 3
+MODEL = ["--seed", "1"]
+TURNS = 2
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def start(file, *flags, env=(), **kwargs):
 
 
 def short(slot):
-    return prompt(slot, 40)
+    return prompt(slot, 20)
 
 
 def compare(file, *flags, slots=(0,), first=short, **kwargs):
