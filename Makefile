@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install ui test-ui build engine configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench package try-package setup setup-tests demo-models clean
+.PHONY: help run install ui test-ui build engine engine-vulkan engine-cuda test-devices configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench package try-package setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,13 @@ setup-tests: setup ## install what only the tests need
 
 engine: setup ## minerva-engine and the stock llama-server, cached outside the tree
 	@tools/build_engine.sh build/bin
+
+engine-vulkan: setup ## minerva-engine-vulkan: models on GPUs by Vulkan; about 15 minutes, once per machine
+	@tools/setup.sh vulkan
+	@tools/build_engine.sh --variant vulkan build/bin
+
+engine-cuda: setup ## minerva-engine-cuda: models on GPUs of NVIDIA; needs nvcc
+	@tools/build_engine.sh --variant cuda build/bin
 
 ui: setup ## llama.cpp's web UI for /chat/, cached outside the tree (Node 20 or later; minutes, once per machine)
 	@tools/build_ui.sh build/bin
@@ -57,6 +64,11 @@ configure: setup-tests
 test: configure engine demo-models ## all tests (PRESET=asan or tsan for a sanitizer)
 	@cmake --build build/$(PRESET) -j $(JOBS)
 	@ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
+
+test-devices: configure engine engine-vulkan ## models on a device, which is this processor (Mesa's lavapipe)
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@tools/setup.sh devices
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh
 
 test-ui: configure engine ui ## the web UI in a browser, against real engines
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva

@@ -216,14 +216,15 @@ class Stage:
         return folder
 
     def minerva(self, models_dir, config="", max_models=1, before_exec=None, log_level="warn", name="minerva",
-                program=None, state=None, port=0):
+                program=None, state=None, port=0, environment=None):
         """`state`: the folder of an earlier server, whose state the new one goes on with. `port`: 0: a free one."""
         state = state or pathlib.Path(tempfile.mkdtemp(prefix="state", dir=self.folder))
         (state / "minerva.toml").write_text(config)
         server = Server(name, [program or self.program, "serve", "--listen", f"127.0.0.1:{port}", "--models-dir", models_dir,
                                     "--max-models", max_models, "--state-dir", state, "--engine", BIN / "minerva-engine",
                                     "--config", state / "minerva.toml", "--log-level", log_level],
-                        environment={"XDG_RUNTIME_DIR": str(self.sockets)}, log=self.folder / "minerva.log",
+                        environment={"XDG_RUNTIME_DIR": str(self.sockets), **(environment or {})},
+                        log=self.folder / "minerva.log",
                         before_exec=before_exec)
         server.state = state
         self.servers.append(server)
@@ -239,11 +240,12 @@ class Stage:
         server.read_line('"state":"ready"')
         return server
 
-    def router(self, models_dir, flags, settings, name="router", models_max=1, before_exec=None):
+    def router(self, models_dir, flags, settings, name="router", models_max=1, before_exec=None,
+               program=BIN / "llama-server"):
         """llama.cpp's own server."""
         port = free_port()
         log = self.folder / f"{name.replace(' ', '-')}.log"
-        server = Server(name, [BIN / "llama-server", "--host", "127.0.0.1", "--port", port, "--models-dir", models_dir,
+        server = Server(name, [program, "--host", "127.0.0.1", "--port", port, "--models-dir", models_dir,
                                "--models-max", models_max, *flags], port, settings, log, before_exec)
         self.servers.append(server)
         # Nobody reads the pipe, and a full pipe would stop the server.

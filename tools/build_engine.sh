@@ -12,9 +12,14 @@
 # Nothing that is not of this script's making is removed: folders of its own have a name with its keys in it and a file
 # .complete, and the others are temporary ones with a random name.
 #
+# A variant computes on devices with memory of their own, and on the processor as well. It is minerva-engine from the same
+# sources, with one more backend of ggml, under a name of its own: minerva-engine-vulkan, minerva-engine-cuda. Whoever has
+# no such device builds no variant.
+#
 # Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF),
 # MINERVA_ENGINE_LEVEL (v2|v3|v4: for each processor of this level of x86-64, and not just for this one).
 # Usage: tools/build_engine.sh [--engine-only] [DIR]     where the links go (default: build/bin)
+#        tools/build_engine.sh --variant vulkan|cuda [DIR]   that variant of minerva-engine, and of llama-server
 #        tools/build_engine.sh --source   fetches the source if it has to, prints its folder, and builds nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +30,9 @@ readonly bundle_sha256="5f5d1105d5df040738d87b8290e5d17e7362131cdcfdb0831618e0ea
 readonly llama_version="v0.5.0-de3ff81"
 
 engine_only=
+variant=
 if [ "${1:-}" = --engine-only ]; then engine_only=yes && shift; fi
+if [ "${1:-}" = --variant ]; then variant=${2:-} engine_only=yes && shift 2; fi
 source_only=$([ "${1:-}" = --source ] && echo yes || true)
 bin_dir=$([ -n "$source_only" ] && echo build/bin || echo "${1:-build/bin}")
 cache=${MINERVA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/minerva}
@@ -108,6 +115,22 @@ case $level in
   v4) on SSE42 AVX AVX2 BMI2 FMA F16C AVX512 ;;
   *) die "MINERVA_ENGINE_LEVEL is \"$level\"; there are v2, v3 and v4." ;;
 esac
+case $variant in
+  "") ;;
+  vulkan)
+    vulkan=$(tools/vulkan_tools.sh) || exit 1
+    on VULKAN
+    minutes=15
+    flags="$flags $(tr '\n' ' ' <<<"$vulkan")"
+    ;;
+  cuda)
+    command -v nvcc >/dev/null ||
+      die "nvcc is missing: it comes with NVIDIA's CUDA toolkit (12 or later). A GPU of NVIDIA also works by Vulkan: make engine-vulkan"
+    on CUDA
+    minutes=60
+    ;;
+  *) die "there is no variant \"$variant\"; there are vulkan and cuda." ;;
+esac
 if command -v ccache >/dev/null; then
   flags="$flags -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache"
   export CCACHE_BASEDIR="$cache" CCACHE_NOHASHDIR=1
@@ -117,6 +140,7 @@ sources_key=$(find engine -type f -print0 | sort -z | xargs -0 sha256sum | sha25
 build="$cache/engine/build-$base_key"
 out="$cache/engine/bin-$base_key-$sources_key"
 programs=(minerva-engine)
+[ -z "$variant" ] || programs+=(llama-server)
 vocabularies=()
 if [ -n "$engine_only" ]; then
   [ -f "$out/.complete" ] || out="$cache/engine/only-$base_key-$sources_key"
@@ -128,7 +152,7 @@ fi
 
 # A checkout of one's own may change under the same key: let ninja look.
 if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
-  [ -d "$build" ] || say "building the engine with $(nproc) jobs (nearly all of it is llama.cpp: about 5 minutes on two cores, once per machine)"
+  [ -d "$build" ] || say "building the engine${variant:+ for $variant} with $(nproc) jobs (nearly all of it is llama.cpp: about ${minutes:-5} minutes on two cores, once per machine)"
   mkdir -p "$build"
   # The build tree reads a copy, kept by content, so that checkouts in different places share it and only changes compile.
   mkdir -p "$build.src"
@@ -152,11 +176,15 @@ if [ ! -f "$out/.complete" ] || [ -n "${MINERVA_LLAMA_SOURCE:-}" ]; then
   free_name "$out"
   mv "$new" "$out"
 fi
-for file in "${programs[@]}" ${vocabularies[@]+"${vocabularies[@]}"}; do
+if [ -n "$variant" ]; then
+  for file in "${programs[@]}"; do ln -sfn "$out/$file" "$bin_dir/$file-$variant"; done
+  programs=()
+fi
+for file in ${programs[@]+"${programs[@]}"} ${vocabularies[@]+"${vocabularies[@]}"}; do
   ln -sfn "$out/$file" "$bin_dir/$file"
 done
 # What no checkout has used for a month goes.
 touch "$out"
 find "$cache/engine" -maxdepth 1 -type d -regextype egrep -regex '.*/(bin|only)-[0-9a-f]{16}-[0-9a-f]{16}' -mtime +30 \
   -exec test -f '{}/.complete' ';' -exec rm -rf {} +
-say "engine: $bin_dir/minerva-engine (from $out)"
+say "engine: $bin_dir/minerva-engine${variant:+-$variant} (from $out)"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs the packages that are missing, and says which. Works as root and with sudo. Knows Debian 12, Debian 13 and
 # Ubuntu 24.04; `make distros` tries it in Debian 12 and 13.
-# Usage: tools/setup.sh build|tests|ui|package     ui: a browser, for `make test-ui`
+# Usage: tools/setup.sh build|tests|ui|package|vulkan|devices
+#   ui: a browser, for `make test-ui`; vulkan: what the engine's Vulkan variant is built with; devices: a device for its
+#   tests, which is this processor (Mesa's lavapipe)
 set -euo pipefail
 
 build_packages=(clang-19 lld-19 cmake ninja-build ccache gcc g++ git npm python3 python3-pip nlohmann-json3-dev
@@ -21,11 +23,15 @@ wanted=("${build_packages[@]}")
 [ "${1:-build}" = tests ] && wanted+=("${test_packages[@]}")
 [ "${1:-build}" = ui ] && wanted+=(chromium)
 [ "${1:-build}" = package ] && wanted+=(dpkg-dev)
+[[ "${1:-build}" = vulkan || "${1:-build}" = devices ]] && wanted+=(libvulkan1)
+[ "${1:-build}" = devices ] && wanted+=(mesa-vulkan-drivers)
 system=$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
 # For the tests of the page. Ubuntu's package is a snap, which no test can drive.
 [[ "${1:-build} $system" != "tests debian "* ]] || wanted+=(chromium)
 # For the Go clients of the end-to-end tests. Debian 12's Go (1.19) is too old for these, and they are skipped there.
 [ "${1:-build}" = tests ] && [ "$system" != "debian 12" ] && wanted+=(golang-go)
+# Debian 12's are too old, and tools/vulkan_tools.sh fetches newer ones.
+[ "${1:-build}" = vulkan ] && [ "$system" != "debian 12" ] && wanted+=(glslc libvulkan-dev spirv-headers)
 case $system in
   "debian 12")
     # Boost 1.81 and the default, 1.74, exclude each other there. The version that a user has stays; both work.

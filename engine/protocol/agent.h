@@ -15,7 +15,8 @@
 // The engine's lines are JSON objects:
 //   at first               {"protocol":2,"can_park":true|false,"why_not":"..."}
 //   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport
-//   to a measure           {"id":ID,"measured":{"footprint_bytes":N,...}}; empty if the kernel does not tell
+//   to a measure           {"id":ID,"measured":{"footprint_bytes":N,...}}; empty if the kernel does not tell. Where
+//                          something is on devices: "devices":{"NAME":BYTES,...}
 // A member that is not known is passed over, so that a newer engine may say more. On a pipe instead of a socket there
 // are no answers, and no parking.
 #pragma once
@@ -45,6 +46,7 @@ inline constexpr const char * kRefused = "refused";  // where it was, as kBusy
 inline constexpr const char * kBusy = "busy";
 inline constexpr const char * kMeasured = "measured";
 inline constexpr const char * kFootprint = "footprint_bytes";
+inline constexpr const char * kDevices = "devices";
 
 // The result of a park, a drop or a wake: from the engine's parking to the daemon's host.
 struct ParkReport {

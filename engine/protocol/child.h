@@ -10,6 +10,7 @@ namespace minerva::protocol {
 inline constexpr const char * kInspectCommand = "inspect";
 inline constexpr const char * kSandboxCheckCommand = "sandbox-check";
 inline constexpr const char * kListOptionsCommand = "list-options";
+inline constexpr const char * kListDevicesCommand = "list-devices";
 
 // llama.cpp's own variable. With it the engine is a child that reports its progress on stdout, and reads its stdin.
 inline constexpr const char * kChildVariable = "LLAMA_SERVER_ROUTER_PORT";

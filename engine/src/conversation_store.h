@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "device_buffers.h"
 #include "main_loop.h"
 #include "segment_file.h"
 #include "segment_tree.h"
@@ -22,7 +23,11 @@ inline constexpr std::size_t kPiece = 8 * kChunk;
 // The main loop, held between two batches as long as this exists, if it could be.
 class Held {
   public:
-    explicit Held(std::chrono::milliseconds patience) : held_(hold_between_batches(patience)) {}
+    explicit Held(std::chrono::milliseconds patience) : held_(hold_between_batches(patience)) {
+        if (held_) {
+            finish_computations();  // a device may still be at the last batch
+        }
+    }
     Held(const Held &) = delete;
     Held & operator=(const Held &) = delete;
     ~Held() {

@@ -120,11 +120,10 @@ bool Image::write(std::size_t page, const char * data, std::size_t count) {
     return true;
 }
 
-bool Image::holds(std::size_t page, std::uint64_t checksum) const {
-    char data[kPage];
+bool Image::read_file(std::size_t page, char * to, std::size_t count) const {
     std::size_t done = 0;
-    while (done < kPage) {
-        const ssize_t n = pread(fd_, data + done, kPage - done, static_cast<off_t>(page * kPage + done));
+    while (done < count * kPage) {
+        const ssize_t n = pread(fd_, to + done, count * kPage - done, static_cast<off_t>(page * kPage + done));
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -133,7 +132,24 @@ bool Image::holds(std::size_t page, std::uint64_t checksum) const {
         }
         done += static_cast<std::size_t>(n);
     }
-    return checksum_of(data) == checksum;
+    return true;
+}
+
+bool Image::read(std::size_t page, char * to, std::size_t count) const {
+    if (!read_file(page, to, count)) {
+        return false;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!same(page + i, to + i * kPage)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool Image::holds(std::size_t page, std::uint64_t checksum) const {
+    char data[kPage];
+    return read_file(page, data, 1) && checksum_of(data) == checksum;
 }
 
 void Image::drop_cache() const {

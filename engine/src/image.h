@@ -40,6 +40,10 @@ class Image {
     // Stores `count` pages from `page` on. False: the disk is full or broken; then these pages are not stored, and read
     // as zeros where they are mapped.
     bool write(std::size_t page, const char * data, std::size_t count);
+    // Reads pages that are stored. False: the disk has something else than was written, or cannot be read.
+    bool read(std::size_t page, char * to, std::size_t count) const;
+    // Whether these are the stored page's bytes. Requires: it is stored.
+    bool same(std::size_t page, const char * data) const { return (*checksums_)[page] == checksum_of(data); }
     // The checksum of each page; 0: the page is not stored.
     using Checksums = std::vector<std::atomic<std::uint64_t>>;
     // Any thread may read these at any time. They follow later writes, but not beyond a call of allocate().
@@ -58,6 +62,7 @@ class Image {
 
   private:
     explicit Image(int fd) : fd_(fd) {}
+    bool read_file(std::size_t page, char * to, std::size_t count) const;
     static std::uint64_t checksum_of(const char * page);  // never 0
     void forget(std::size_t page, std::size_t count);
 

@@ -58,6 +58,8 @@ std::uint64_t rights(Access access, bool is_folder) {
             return kRead | (is_folder ? LANDLOCK_ACCESS_FS_READ_DIR : 0);
         case Access::kReadWrite:
             return kRead | kWrite | kTruncate3;
+        case Access::kDevice:
+            return kRead | kWrite | kTruncate3 | kDeviceControl5;
         case Access::kSockets:
             return LANDLOCK_ACCESS_FS_MAKE_SOCK;
         case Access::kFolder:

@@ -15,6 +15,7 @@ namespace minerva::engine {
 enum class Access {
     kRead,       // a file, or a folder with everything in it
     kReadWrite,  // a file that exists
+    kDevice,     // the same, and ioctl()
     kSockets,    // make Unix sockets in a folder, nothing else
     kFolder,     // make, write and remove files in a folder
 };

@@ -26,6 +26,7 @@
 #include <utility>
 
 #include "daemon_command.h"
+#include "device_buffers.h"
 #include "footprint.h"
 #include "keeper.h"
 #include "protocol/agent.h"
@@ -99,6 +100,13 @@ void answer_footprint(int output, std::uint64_t id, std::uint64_t conversations)
                     {"blocks_bytes", footprint->blocks},
                     {"rest_bytes", footprint->rest},
                     {"conversations_bytes", footprint->conversations}};
+        nlohmann::ordered_json devices = nlohmann::ordered_json::object();
+        for (const DeviceBytes & device : bytes_on_devices()) {
+            devices[device.device] = device.total();
+        }
+        if (!devices.empty()) {
+            measured[protocol::kDevices] = std::move(devices);
+        }
     }
     say(output, {{protocol::kId, id}, {protocol::kMeasured, std::move(measured)}});
 }

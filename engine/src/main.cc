@@ -8,9 +8,11 @@
 #include <utility>
 
 #include "build-info.h"
+#include "device_parking.h"
 #include "inspect.h"
 #include "keeper.h"
 #include "lifeline.h"
+#include "list_devices.h"
 #include "list_options.h"
 #include "parking.h"
 #include "protocol/child.h"
@@ -28,6 +30,7 @@ constexpr const char * kUsage =
     "       minerva-engine sandbox-check [serve|inspect FILE]\n"
     "                                                      print what the kernel offers, and try what is forbidden\n"
     "       minerva-engine list-options                    print the arguments there are, as JSON\n"
+    "       minerva-engine list-devices                    print the devices (GPUs) that it can compute on, as JSON\n"
     "       minerva-engine --version\n"
     "As a child of a daemon (LLAMA_SERVER_ROUTER_PORT is set) it prints state lines on stdout and ends with its "
     "parent\n"
@@ -60,6 +63,10 @@ int main(int argc, char ** argv) {
     if (command == minerva::protocol::kListOptionsCommand) {
         return minerva::engine::list_options();
     }
+    if (command == minerva::protocol::kListDevicesCommand) {
+        minerva::engine::enter_sandbox(minerva::engine::Purpose::kInspect);
+        return minerva::engine::list_devices();
+    }
     if (command == minerva::protocol::kInspectCommand) {
         minerva::engine::enter_sandbox(minerva::engine::Purpose::kInspect);
         return minerva::engine::inspect(argc - 1, argv + 1);
@@ -67,7 +74,8 @@ int main(int argc, char ** argv) {
     std::unique_ptr<minerva::engine::Parking> parking;
     if (std::getenv(minerva::protocol::kChildVariable) != nullptr) {
         const char * const folder = std::getenv(minerva::protocol::kImageFolderVariable);
-        parking = std::make_unique<minerva::engine::Parking>(folder == nullptr ? "" : folder);
+        parking = std::make_unique<minerva::engine::Parking>(folder == nullptr ? "" : folder,
+                                                             minerva::engine::make_device_memory());
     }
     minerva::engine::enter_sandbox(minerva::engine::Purpose::kServe);
     if (parking) {

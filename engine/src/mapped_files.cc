@@ -34,8 +34,8 @@ std::optional<Mapping> parse_mapping(const std::string & line) {
     Mapping mapping{};
     char access[5] = {};
     int path_at = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %*s %n", &mapping.begin, &mapping.end,
-                    access, &mapping.offset, &path_at) < 4 ||
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %" SCNu64 " %n", &mapping.begin,
+                    &mapping.end, access, &mapping.offset, &mapping.inode, &path_at) < 5 ||
         mapping.end <= mapping.begin) {
         return std::nullopt;
     }

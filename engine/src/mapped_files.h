@@ -18,6 +18,7 @@ struct Mapping {
     std::uintptr_t end;
     std::string access;    // "r--s"
     std::uint64_t offset;  // in the file
+    std::uint64_t inode;   // of the file; 0: there is none
     std::string path;      // of the file; or "[heap]", or empty
 };
 

@@ -94,6 +94,17 @@ std::vector<Run> outside(const std::vector<Run> & runs, const std::vector<Run> &
     return result;
 }
 
+// Removes the parts that are about to be unmapped.
+void leave_out(const std::vector<MappedPart> & gone, std::vector<MappedPart> & parts) {
+    parts.erase(std::remove_if(parts.begin(), parts.end(),
+                               [&gone](const MappedPart & part) {
+                                   return std::any_of(gone.begin(), gone.end(), [&part](const MappedPart & g) {
+                                       return part.address >= g.address && part.address < g.address + g.bytes;
+                                   });
+                               }),
+                parts.end());
+}
+
 // What of them is in the page cache.
 void note(const PagesInMemory & pages, Parking::Report & report) {
     report.cached_bytes = pages.cached;
@@ -102,12 +113,15 @@ void note(const PagesInMemory & pages, Parking::Report & report) {
 
 }  // namespace
 
-Parking::Parking(const std::string & image_folder) {
+Parking::Parking(const std::string & image_folder, std::unique_ptr<DeviceMemory> devices)
+    : devices_(std::move(devices)) {
     if (image_folder.empty()) {
         why_not_ = "no folder for its image was given";
         return;
     }
-    if (!page_map_.is_open()) {
+    if (devices_ && !devices_->why_not().empty()) {
+        why_not_ = devices_->why_not();
+    } else if (!page_map_.is_open()) {
         why_not_ = "cannot read /proc/self/pagemap";
     } else if (!own_memory_.anonymous_bytes()) {
         why_not_ = "cannot read /proc/self/status";
@@ -138,6 +152,9 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
             forget_freed(blocks.all());
             store(blocks.all(), max_image_bytes, report);
             if (report.refused.empty()) {
+                if (devices_) {
+                    devices_->release();  // and maps the files that it will read, which are models then
+                }
                 find_models(blocks.all());
                 for (const LargeBlock & block : blocks.all()) {
                     if (block.use == BlockUse::kScratch) {
@@ -274,7 +291,15 @@ void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_im
         }
         work.emplace_back(&stored, std::move(changed));
     }
-    if (const std::uint64_t bytes = image_->stored_bytes() + new_pages * kPage; bytes > max_image_bytes) {
+    const std::uint64_t new_bytes = new_pages * kPage;
+    if (devices_) {
+        devices_->store(*image_, max_image_bytes - std::min(max_image_bytes, new_bytes), report);
+        if (!report.refused.empty()) {
+            report.image_wanted_bytes += report.image_wanted_bytes > 0 ? new_bytes : 0;
+            return;
+        }
+    }
+    if (const std::uint64_t bytes = image_->stored_bytes() + new_bytes; bytes > max_image_bytes) {
         report.refused = "its image would take " + std::to_string(bytes) + " bytes, " +
                          std::to_string(max_image_bytes) + " are allowed";
         report.image_wanted_bytes = bytes;
@@ -335,6 +360,10 @@ Parking::Report Parking::wake() {
         // Before the loop computes, since computing brings pages back.
         const PagesInMemory pages = look_at(soon);
         note(pages, report);
+        if (devices_) {
+            leave_out(devices_->files(), soon);
+            devices_->restore(*image_);
+        }
         parked_ = false;
         release_main_loop();
         read_ahead_.start(std::move(soon), pages);

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "device_memory.h"
 #include "image.h"
 #include "image_check.h"
 #include "large_blocks.h"
@@ -35,7 +36,8 @@ class Parking {
   public:
     // Makes the image in `image_folder` (image.h); empty: nothing can be parked. Opens the files that parking needs, so
     // that it works in a sandbox that is entered later.
-    explicit Parking(const std::string & image_folder);
+    // `devices`: parks what is not in the host's memory; nullptr: there is nothing.
+    explicit Parking(const std::string & image_folder, std::unique_ptr<DeviceMemory> devices = nullptr);
     Parking(const Parking &) = delete;
     Parking & operator=(const Parking &) = delete;
 
@@ -87,7 +89,8 @@ class Parking {
     std::string why_not_;
     std::unique_ptr<Image> image_;
     std::unique_ptr<ImageCheck> check_;  // after a wake
-    ReadAhead read_ahead_;               // after a wake
+    std::unique_ptr<DeviceMemory> devices_;
+    ReadAhead read_ahead_;  // after a wake
     PageMap page_map_;
     OwnMemory own_memory_;
     bool parked_ = false;

@@ -1,5 +1,6 @@
 #include "sandbox.h"
 
+#include <glob.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -56,6 +57,14 @@ void limit(__rlimit_resource resource, rlim_t most) {
     setrlimit(resource, &wanted);
 }
 
+// The largest file that an inspection may write. Drivers of devices make files in memory (memfd_create), for which the
+// limit holds as well.
+#if defined(GGML_USE_VULKAN) || defined(GGML_USE_CUDA)
+constexpr rlim_t kFileBytes = kGiB;
+#else
+constexpr rlim_t kFileBytes = 0;
+#endif
+
 // RLIMIT_NPROC is not among the limits: it counts all processes of the user, whoever started them.
 void set_limits(Purpose purpose) {
     constexpr rlim_t kServeFiles = 8192;
@@ -66,7 +75,7 @@ void set_limits(Purpose purpose) {
         // Weights are not read, so this is enough for a vocabulary and a graph. Mapped files do not count.
         limit(RLIMIT_DATA, 4 * kGiB);
         limit(RLIMIT_CPU, 60);  // seconds
-        limit(RLIMIT_FSIZE, 0);
+        limit(RLIMIT_FSIZE, kFileBytes);
     }
 }
 
@@ -95,6 +104,34 @@ std::vector<AllowedPath> common_paths() {
         paths.push_back({path, Access::kRead});
     }
     return paths;
+}
+
+// What a variant needs beside that: the nodes of devices, and what their drivers read. None of it for the engine of the
+// processor alone.
+void add_device_paths(std::vector<AllowedPath> & paths) {
+#if defined(GGML_USE_VULKAN) || defined(GGML_USE_CUDA)
+    // Manifests that name drivers, settings of drivers, and what the kernel says of devices.
+    for (const char * const path :
+         {"/etc/vulkan", "/usr/share/vulkan", "/usr/share/drirc.d", "/etc/drirc", "/usr/share/libdrm",
+          "/usr/share/nvidia", "/etc/OpenCL", "/proc/driver/nvidia", "/proc/modules", "/sys/bus/pci", "/sys/class/drm",
+          "/sys/dev/char", "/sys/module/nvidia", "/sys/module/amdgpu", "/sys/module/i915", "/sys/module/xe",
+          "/sys/devices"}) {
+        paths.push_back({path, Access::kRead});
+    }
+    // Rendering and computing only: /dev/dri/card* can do more. Nodes that this machine does not have are no matches.
+    for (const char * const pattern : {"/dev/dri/renderD*", "/dev/kfd", "/dev/nvidia[0-9]*", "/dev/nvidiactl",
+                                       "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps/*"}) {
+        glob_t found{};
+        if (glob(pattern, 0, nullptr, &found) == 0) {
+            for (std::size_t i = 0; i < found.gl_pathc; ++i) {
+                paths.push_back({found.gl_pathv[i], Access::kDevice});
+            }
+        }
+        globfree(&found);
+    }
+#else
+    (void)paths;
+#endif
 }
 
 void add_requested_paths(std::vector<AllowedPath> & paths) {
@@ -147,6 +184,7 @@ void enter_sandbox(Purpose purpose) {
         report("this kernel offers no landlock, so an engine can read every file its user can");
     } else {
         std::vector<AllowedPath> paths = common_paths();
+        add_device_paths(paths);
         add_requested_paths(paths);
         if (const std::string failed = restrict_to(paths); !failed.empty()) report(failed);
     }

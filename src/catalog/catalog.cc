@@ -37,13 +37,24 @@ std::string reduction_key(const Reduction& reduction) {
                      reduction.context.value_or(0));
 }
 
+// Empty for the host, for the same reason.
+std::string placement_key(const Placement& placement) {
+  if (placement == Placement{}) return {};
+  return fmt::format(
+      "\x1f"
+      "on {} {} {}",
+      fmt::join(placement.devices, ","), fmt::join(placement.split, ","),
+      placement.layers ? fmt::to_string(*placement.layers) : "all");
+}
+
 // Everything that an inspection's result depends on. Unit separators keep lists apart from their neighbours.
 std::string inspection_key(const ModelSpec& spec, const std::string& fingerprint) {
   // Only the config says how much memory a command takes.
   if (!spec.command.argv.empty()) return fmt::format("command\x1f{}\x1f{}", spec.id, spec.command.memory.count());
-  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}{}", spec.path, spec.mmproj, spec.identity,
+  return fmt::format("{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}{}{}", spec.path, spec.mmproj, spec.identity,
                      spec.context.value_or(0), spec.parallel.value_or(kDefaultParallel), static_cast<int>(spec.weights),
-                     fmt::join(spec.args, "\x1e"), fingerprint, reduction_key(spec.reduction));
+                     fmt::join(spec.args, "\x1e"), fingerprint, reduction_key(spec.reduction),
+                     placement_key(spec.placement));
 }
 
 Error unknown_model(const ModelId& id) {
@@ -462,11 +473,12 @@ void Catalog::look_again(const ModelId& id, std::function<void(bool replaced)> d
   impl_->describe(id, [done = std::move(done)](const Result<bool>& replaced) { done(replaced.value_or(false)); });
 }
 
-void Catalog::inspect(const ModelId& id, Bytes room, std::function<void(Result<FittedModel>)> done) {
-  impl_->describe(id, [impl = impl_.get(), id, room, done = std::move(done)](const Result<bool>& described) mutable {
+void Catalog::inspect(const ModelId& id, ModelRoom room, std::function<void(Result<FittedModel>)> done) {
+  impl_->describe(id, [impl = impl_.get(), id, room = std::move(room),
+                       done = std::move(done)](const Result<bool>& described) mutable {
     if (!described) return done(fail(Error(described.error())));
     const auto inspect = [impl](const ModelSpec& spec, Impl::Done answer) { impl->inspect(spec, std::move(answer)); };
-    inspect_to_fit(impl->find(id)->spec, room, inspect, std::move(done));
+    inspect_to_place(impl->find(id)->spec, std::move(room), inspect, std::move(done));
   });
 }
 
@@ -507,8 +519,11 @@ const ModelMetadata* Catalog::metadata(const ModelSpec& spec) const { return imp
 
 std::string Catalog::key(const ModelSpec& spec) const { return impl_->key_of(spec); }
 
-void Catalog::note_measured(const std::string& key, Bytes footprint) {
-  impl_->note(key, [footprint](ModelMetadata& known) { return note_size(known.measured, footprint); });
+void Catalog::note_measured(const std::string& key, const Measurement& measured) {
+  impl_->note(key, [&measured](ModelMetadata& known) {
+    const bool differs_on_devices = std::exchange(known.measured_on_devices, measured.devices) != measured.devices;
+    return note_size(known.measured, measured.host) || differs_on_devices;
+  });
 }
 
 void Catalog::note_residue(const std::string& key, Bytes residue) {

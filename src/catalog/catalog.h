@@ -15,6 +15,7 @@
 
 #include "catalog/file_book.h"
 #include "catalog/fit.h"
+#include "catalog/placement.h"
 #include "engine/engine.h"
 #include "engine/model_spec.h"
 #include "minerva/base/result.h"
@@ -41,6 +42,7 @@ struct ModelEntry {
   std::optional<Duration> unload_ttl = {};
   std::optional<WeightsMode> weights = {};
   std::vector<std::string> args = {};
+  std::optional<std::string> device = {};  // see ModelSpec::device
 
   bool operator==(const ModelEntry&) const = default;
 };
@@ -122,10 +124,11 @@ class Catalog {
   // Inspects the model. The result comes from the cache while the files, the arguments and the engine are the same (it
   // looks at the files each time), else from the driver. Several calls for one model share one inspection. `done` may
   // be called inside, if the result is there already.
-  // A model that takes more than `room` is inspected with reductions of what may give way (fit.h). If no reduction
-  // fits, the result is for the one that takes least, and has no reduction. Errors: as EngineDriver::inspect. A
-  // kInvalidModel is kept as long as the catalog exists; after other errors it tries again.
-  void inspect(const ModelId& id, Bytes room, std::function<void(Result<FittedModel>)> done);
+  // It is placed on devices if there are any (placement.h). A model that takes more than `room` is inspected with
+  // reductions of what may give way (fit.h). If no reduction fits, the result is for the one that takes least, and has
+  // no reduction. Errors: as EngineDriver::inspect. A kInvalidModel is kept as long as the catalog exists; after other
+  // errors it tries again.
+  void inspect(const ModelId& id, ModelRoom room, std::function<void(Result<FittedModel>)> done);
   // The reduction that inspect() would find, if what is known is enough for that; nothing otherwise.
   std::optional<Reduction> known_fit(const ModelSpec& spec, Bytes room) const;
   // Inspects a model that nobody asks for, with its full context, so that list() can say more: at idle priority. It is
@@ -145,7 +148,7 @@ class Catalog {
   std::string key(const ModelSpec& spec) const;
   // Notes the most that an engine with that key held while it served, and what was left of it when it was parked. These
   // replace the prediction, and the last value. No effect if the key is no longer known.
-  void note_measured(const std::string& key, Bytes footprint);
+  void note_measured(const std::string& key, const Measurement& measured);
   void note_residue(const std::string& key, Bytes residue);
   // Notes how long an engine took until it could serve, after a start or a wake: averaged with earlier times.
   void note_load_time(const std::string& key, Duration took);

@@ -101,7 +101,7 @@ class CatalogTest : public testing::Test {
   }
   std::shared_ptr<std::optional<Result<ModelMetadata>>> inspect(Catalog& catalog, const ModelId& id) {
     auto answer = std::make_shared<std::optional<Result<ModelMetadata>>>();
-    catalog.inspect(id, room_, [this, answer](Result<FittedModel> result) {
+    catalog.inspect(id, {room_}, [this, answer](Result<FittedModel> result) {
       if (!result) return void(*answer = fail(Error(result.error())));
       reduction_ = result->reduction;
       *answer = std::move(result->metadata);
@@ -733,7 +733,7 @@ TEST_F(CatalogTest, AnInspectionForNobodyThatEndsLaterForgetsNothingMeasured) {
   ASSERT_EQ(driver_.asked.size(), 2U);
   std::swap(driver_.asked[0], driver_.asked[1]);
   driver_.answer(metadata_of(1000));
-  made->note_measured(made->key(*made->find("a")), Bytes(900));
+  made->note_measured(made->key(*made->find("a")), {Bytes(900)});
   driver_.answer(metadata_of(1000));
   EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(900));
 }
@@ -772,8 +772,8 @@ TEST_F(CatalogTest, AnAnswerAfterTheCatalogIsGoneIsDropped) {
 TEST_F(CatalogTest, WhoAskedMayDestroyTheCatalog) {
   put("a.gguf");
   auto made = catalog();
-  made->inspect("a", room_, [&made](const Result<FittedModel>&) { made.reset(); });
-  made->inspect("a", room_, [](const Result<FittedModel>&) { FAIL() << "its catalog is gone"; });
+  made->inspect("a", {room_}, [&made](const Result<FittedModel>&) { made.reset(); });
+  made->inspect("a", {room_}, [](const Result<FittedModel>&) { FAIL() << "its catalog is gone"; });
   driver_.answer(metadata_of(1));
   EXPECT_EQ(made, nullptr);
 }
@@ -786,9 +786,9 @@ TEST_F(CatalogTest, WhatWasMeasuredTakesThePlaceOfThePredictionForTheSameArgumen
   inspect(*first, "a");
   driver_.answer(metadata_of(1000));
   const std::string key = first->key(*first->find("a"));
-  first->note_measured(key, Bytes(900));
+  first->note_measured(key, {Bytes(900)});
   first->note_residue(key, Bytes(70));
-  first->note_measured("something else", Bytes(1));
+  first->note_measured("something else", {Bytes(1)});
   EXPECT_EQ(first->metadata(*first->find("a"))->footprint(), Bytes(900));
 
   const auto after_a_restart = catalog();
@@ -828,12 +828,12 @@ TEST_F(CatalogTest, AFigureThatHardlyChangesIsNotWrittenAgain) {
   inspect(*made, "a");
   driver_.answer(metadata_of(100'000));
   const std::string key = made->key(*made->find("a"));
-  made->note_measured(key, Bytes(100'000));
+  made->note_measured(key, {Bytes(100'000)});
   fs::remove_all(options_.cache_dir);
-  made->note_measured(key, Bytes(100'900));
+  made->note_measured(key, {Bytes(100'900)});
   EXPECT_FALSE(fs::exists(options_.cache_dir));
   EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(100'000));
-  made->note_measured(key, Bytes(98'000));
+  made->note_measured(key, {Bytes(98'000)});
   EXPECT_TRUE(fs::exists(options_.cache_dir));
   EXPECT_EQ(made->metadata(*made->find("a"))->footprint(), Bytes(98'000));
 }
@@ -891,7 +891,7 @@ TEST_F(CatalogShrinkTest, WhatWasMeasuredCountsHereToo) {
   answer_all();
   ModelSpec reduced = *made->find("a");
   reduced.reduction = reduction_;
-  made->note_measured(made->key(reduced), Bytes(4500));
+  made->note_measured(made->key(reduced), {Bytes(4500)});
   const auto answer = inspect(*made, "a");
   answer_all();
   ASSERT_TRUE(answer->has_value());

@@ -237,7 +237,7 @@ void inspect_next(ModelSpec spec, Bytes room, InspectModel inspect, std::vector<
   const FitResult result = fit(spec, room, find);
   if (!result.ask) {
     return done(FittedModel{*find(result.found.value_or(result.smallest)), result.found.value_or(Reduction{}),
-                            result.found.has_value()});
+                            result.found.has_value(), spec.placement});
   }
   ModelSpec asked = spec;
   asked.reduction = *result.ask;

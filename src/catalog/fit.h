@@ -32,9 +32,10 @@ FitResult fit(const ModelSpec& spec, Bytes room, const KnownInspections& known);
 
 // A model with the settings that it would run with.
 struct FittedModel {
-  ModelMetadata metadata;  // with the reduction
-  Reduction reduction;     // what gives way so that the model fits
-  bool fits = true;        // false: no reduction fits, and `metadata` is about the one that takes least
+  ModelMetadata metadata;    // with the reduction
+  Reduction reduction;       // what gives way so that the model fits
+  bool fits = true;          // false: no reduction fits, and `metadata` is about the one that takes least
+  Placement placement = {};  // where it is; inspect_to_fit() leaves it as the spec has it
 };
 
 using InspectModel = std::function<void(const ModelSpec&, std::function<void(Result<ModelMetadata>)>)>;

@@ -69,6 +69,11 @@ json to_json(const ModelMetadata& metadata, SharedTexts& texts) {
                  {"repacked_bytes", metadata.repacked.count()}};
   json& values = object["values"] = json::object();
   for (const auto& [key, value] : metadata.file_values) values[key] = to_json(value);
+  object["layers"] = metadata.layers;
+  for (const auto& [name, list] : {std::pair("predicted_on_devices", &metadata.predicted_on_devices),
+                                   std::pair("measured_on_devices", &metadata.measured_on_devices)}) {
+    for (const auto& [device, bytes] : *list) object[name][device] = bytes.count();
+  }
   if (metadata.measured) object["measured_bytes"] = metadata.measured->count();
   if (metadata.residue) object["residue_bytes"] = metadata.residue->count();
   if (metadata.load_time) object["load_ms"] = in_ms(*metadata.load_time);
@@ -97,6 +102,17 @@ std::optional<Bytes> bytes_of(const json& object, const char* name) {
   const Bytes bytes(number_of<std::uint64_t>(object, name));
   if (bytes == Bytes()) throw Damaged(fmt::format("{} is zero", name));
   return bytes;
+}
+
+// Empty if it is absent. Throws json::exception, Damaged.
+DeviceBytes device_bytes_of(const json& object, const char* name) {
+  DeviceBytes result;
+  if (!object.contains(name)) return result;
+  const json& list = object.at(name);
+  for (const auto& [device, value] : list.items()) {
+    result[device] = Bytes(number_of<std::uint64_t>(list, device.c_str()));
+  }
+  return result;
 }
 
 std::optional<Duration> time_of(const json& object, const char* name) {
@@ -142,6 +158,9 @@ ModelMetadata from_json(const json& object, const json& texts) {
   metadata.prompt_cache = Bytes(number_of<std::uint64_t>(object, "prompt_cache_bytes"));
   metadata.checkpoints = Bytes(number_of<std::uint64_t>(object, "checkpoints_bytes"));
   metadata.repacked = Bytes(number_of<std::uint64_t>(object, "repacked_bytes"));
+  metadata.layers = number_of<unsigned>(object, "layers");
+  metadata.predicted_on_devices = device_bytes_of(object, "predicted_on_devices");
+  metadata.measured_on_devices = device_bytes_of(object, "measured_on_devices");
   metadata.measured = bytes_of(object, "measured_bytes");
   metadata.residue = bytes_of(object, "residue_bytes");
   metadata.load_time = time_of(object, "load_ms");

@@ -30,7 +30,7 @@ class MetadataStore {
   void finish();
 
   static constexpr std::size_t kMaxEntries = 5000;  // more than 1000 models need, some with several sets of arguments
-  static constexpr io::StateFile::Format kFormat{"metadata", 6, "models will be inspected again"};
+  static constexpr io::StateFile::Format kFormat{"metadata", 7, "models will be inspected again"};
 
  private:
   void take(const std::string& content);

@@ -103,6 +103,7 @@ void add_all_commands(CLI::App& app, Session& session) {
   add_top(app, session);
   add_cache(app, session);
   add_conversations(app, session);
+  add_devices(app, session);
   add_chat(app, session);
   add_run(app, session);
   add_logs(app, session);

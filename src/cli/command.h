@@ -64,6 +64,7 @@ void add_stats(CLI::App& app, Session& session);
 void add_top(CLI::App& app, Session& session);
 void add_cache(CLI::App& app, Session& session);  // cache clear
 void add_conversations(CLI::App& app, Session& session);
+void add_devices(CLI::App& app, Session& session);
 void add_chat(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);

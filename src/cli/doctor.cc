@@ -150,6 +150,7 @@ void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& se
   const Config& config = subject->config;
   if (!stats) examine_listen_address(config, found);
   const bool engine_works = examine_engine(config, found);
+  examine_devices(config, found);
   const double held_mib = stats ? number_of(*stats, "estimated_memory_mb") : 0;
   examine_memory(config, mebibytes(held_mib), found);
   examine_descriptors(config, subject->open_files, found);

@@ -26,6 +26,8 @@ using FindingSink = std::function<void(const Finding&)>;
 void examine_listen_address(const Config& config, const FindingSink& found);
 // Whether the engine runs, its version, and whether its sandbox works on this kernel. false: no engine would start.
 bool examine_engine(const Config& config, const FindingSink& found);
+// The devices (GPUs) that engines see, and what is missing where there is hardware and none is seen. Asks drivers.
+void examine_devices(const Config& config, const FindingSink& found);
 // The budget against the memory there is, with the cgroup's limit, and against what other programs leave. `held`: what
 // the models of a server that runs here have.
 void examine_memory(const Config& config, Bytes held, const FindingSink& found);

@@ -255,6 +255,19 @@ std::vector<ModelRow> make_model_rows() {
          return values;
        },
        "auto"});
+  rows.push_back(
+      {"device", "", "auto | host | names", TomlKind::kText,
+       "Where it is, on a machine with devices (GPUs): auto (on a device if it fits, else on all of them, else "
+       "as many of its layers as fit, else in the host's memory), host, or names of devices, separated by "
+       "commas (`minerva devices` lists them).",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         entry.device = values.front() == "auto" ? "" : values.front();
+         return {};
+       },
+       [](const ModelEntry& entry) {
+         return entry.device ? Values{entry.device->empty() ? "auto" : *entry.device} : Values{};
+       },
+       "auto"});
   rows.push_back({"args", "", "list of text", TomlKind::kList,
                   "More arguments for its engine (those of llama.cpp's server), except for those that Minerva sets "
                   "itself. Files that they name must be in a models folder.",

@@ -86,7 +86,16 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
   if (footprint == nullptr || !footprint->is_number_unsigned()) return AgentMeasurement{*id, {}};
   const std::uint64_t bytes = footprint->get<std::uint64_t>();
   if (bytes == 0 || bytes > kMostFootprint) return AgentMeasurement{*id, {}};
-  return AgentMeasurement{*id, Bytes(bytes)};
+  Measurement result{Bytes(bytes)};
+  if (const json* const devices = member(measured, protocol::kDevices); devices != nullptr && devices->is_object()) {
+    for (const auto& [name, value] : devices->items()) {
+      if (name.size() > kMaxText || !value.is_number_unsigned() || value.get<std::uint64_t>() > kMostFootprint) {
+        return AgentMeasurement{*id, {}};
+      }
+      result.devices[name] = Bytes(value.get<std::uint64_t>());
+    }
+  }
+  return AgentMeasurement{*id, std::move(result)};
 }
 
 struct SegmentInJson {

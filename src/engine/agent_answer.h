@@ -27,7 +27,7 @@ struct AgentParking {
 };
 struct AgentMeasurement {
   std::uint64_t id = 0;
-  std::optional<Bytes> footprint;  // nothing: the engine could not find out
+  std::optional<Measurement> measured;  // nothing: the engine could not find out
 };
 struct AgentSaving {
   std::uint64_t id = 0;

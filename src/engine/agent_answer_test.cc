@@ -68,15 +68,21 @@ TEST(AgentAnswer, Refused) {
 }
 
 TEST(AgentAnswer, MeasuredOrNot) {
-  EXPECT_EQ(parsed<AgentMeasurement>(R"({"id":9,"measured":{"footprint_bytes":12345}})")->footprint, Bytes(12345));
+  EXPECT_EQ(parsed<AgentMeasurement>(R"({"id":9,"measured":{"footprint_bytes":12345}})")->measured->host, Bytes(12345));
+  const auto on_devices =
+      parsed<AgentMeasurement>(R"({"id":9,"measured":{"footprint_bytes":1,"devices":{"Vulkan0":2,"Vulkan1":3}}})");
+  ASSERT_TRUE(on_devices && on_devices->measured);
+  EXPECT_EQ(on_devices->measured->devices, (DeviceBytes{{"Vulkan0", Bytes(2)}, {"Vulkan1", Bytes(3)}}));
   for (const char* const line :
        {R"({"id":9,"measured":null})", R"({"id":9,"measured":{"footprint_bytes":0}})",
         R"({"id":9,"measured":{"footprint_bytes":18446744073709551615}})", R"({"id":9,"measured":{}})",
         R"({"id":9,"measured":{"footprint_bytes":-1}})", R"({"id":9,"measured":{"footprint_bytes":"1"}})",
-        R"({"id":9,"measured":{"footprint_bytes":1.5}})", R"({"id":9,"measured":[1]})"}) {
+        R"({"id":9,"measured":{"footprint_bytes":1.5}})", R"({"id":9,"measured":[1]})",
+        R"({"id":9,"measured":{"footprint_bytes":1,"devices":{"Vulkan0":-2}}})",
+        R"({"id":9,"measured":{"footprint_bytes":1,"devices":{"Vulkan0":18446744073709551615}}})"}) {
     const auto measurement = parsed<AgentMeasurement>(line);
     ASSERT_TRUE(measurement) << line;
-    EXPECT_FALSE(measurement->footprint) << line;
+    EXPECT_FALSE(measurement->measured) << line;
   }
 }
 

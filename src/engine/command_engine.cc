@@ -246,6 +246,7 @@ class CommandDriver final : public EngineDriver {
       : loop_(loop), options_(std::move(options)), others_(std::move(others)) {}
 
   std::string fingerprint() const override { return others_->fingerprint(); }
+  std::vector<std::string> devices() const override { return others_->devices(); }
 
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     if (spec.command.argv.empty()) return others_->inspect(spec, std::move(done));

@@ -69,6 +69,12 @@ struct ConversationNote {
   std::string unusable;  // why the file has to be removed; empty: it was restored
 };
 
+// What an engine holds at most: of the host's memory, and of devices' by their names.
+struct Measurement {
+  Bytes host;
+  DeviceBytes devices = {};
+};
+
 // EngineAgent: the part of an engine's process that parks the engine, saves its conversations and measures it.
 class EngineAgent {
  public:
@@ -92,7 +98,7 @@ class EngineAgent {
   // Finds the most memory that the engine may hold, while hot, with what it has allocated: its memory now, the
   // untouched part of its large blocks, and what conversations outside of slots may still take. Calls `done` once, with
   // nothing if that cannot be found out; not at all if the engine dies first. Requires: ready, not parked.
-  virtual void measure(std::function<void(std::optional<Bytes>)> done) = 0;
+  virtual void measure(std::function<void(std::optional<Measurement>)> done) = 0;
   // Writes what is new of one conversation that nobody has used for `rest` into `file`, which is empty. Calls `done`
   // once, unless the engine dies first. Requires: ready, not parked, and the engine was started with a folder of
   // conversations (ModelSpec::conversations).
@@ -138,6 +144,8 @@ class EngineDriver {
   // What the results of inspect() depend on besides the spec (the engine's version, its default arguments). A kept
   // result is valid as long as this stays the same.
   virtual std::string fingerprint() const { return {}; }
+  // The devices that a model can be placed on (ModelSpec::placement).
+  virtual std::vector<std::string> devices() const { return {}; }
   // What the model is, and how much memory it will take with its spec's arguments. For a file that is no model by
   // itself: what it is (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, also when the file is gone (the daemon's loop reads no disk); kInternal when

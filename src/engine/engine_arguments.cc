@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace minerva {
 namespace {
@@ -15,6 +17,15 @@ unsigned conversation_context(const ModelSpec& spec, unsigned trained_context) {
   if (spec.reduction.context) return *spec.reduction.context;
   if (spec.context) return *spec.context;
   return trained_context == 0 ? kDefaultContext : std::min(trained_context, kDefaultContext);
+}
+
+bool chooses_devices(const ModelSpec& spec) {
+  static constexpr std::array<std::string_view, 13> kArguments = {
+      "-dev",         "--device", "-ngl",       "--gpu-layers", "--n-gpu-layers",   "-ts", "--tensor-split", "-sm",
+      "--split-mode", "-mg",      "--main-gpu", "-ot",          "--override-tensor"};
+  return std::any_of(spec.args.begin(), spec.args.end(), [](const std::string& arg) {
+    return std::find(kArguments.begin(), kArguments.end(), std::string_view(arg)) != kArguments.end();
+  });
 }
 
 std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMetadata* metadata,
@@ -51,6 +62,13 @@ std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMeta
     arguments.emplace_back("--reranking");
   } else if (embeds) {
     arguments.emplace_back("--embeddings");
+  }
+  if (!spec.placement.devices.empty()) {
+    add("--device", fmt::format("{}", fmt::join(spec.placement.devices, ",")));
+    if (!spec.placement.split.empty()) {
+      add("--tensor-split", fmt::format("{}", fmt::join(spec.placement.split, ",")));
+    }
+    add("-ngl", spec.placement.layers ? fmt::to_string(*spec.placement.layers) : "all");
   }
   // Last, so that they take precedence.
   arguments.insert(arguments.end(), spec.args.begin(), spec.args.end());

@@ -30,6 +30,9 @@ struct EngineDefaults {
 // unknown).
 unsigned conversation_context(const ModelSpec& spec, unsigned trained_context);
 
+// Whether the model's own arguments say what is on devices. Then they say all of it, and no placement is chosen.
+bool chooses_devices(const ModelSpec& spec);
+
 // All arguments but the program, the model's path, the address and the alias. `metadata`: nullptr while unknown.
 std::vector<std::string> engine_arguments(const ModelSpec& spec, const ModelMetadata* metadata,
                                           const EngineDefaults& defaults);

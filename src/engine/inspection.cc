@@ -77,6 +77,19 @@ std::map<std::string, MetadataValue> values_of(const json& object) {
   return values;
 }
 
+DeviceBytes devices_of(const json& memory) {
+  DeviceBytes bytes;
+  const auto list = memory.find("devices");
+  if (list == memory.end() || !list->is_array()) return bytes;
+  for (const json& device : *list) {
+    if (!device.is_object()) continue;
+    // Saturating, as the numbers come from a process that has read foreign bytes.
+    bytes[text_of(device, "name")] +=
+        Bytes(count_of(device, "weights")) + Bytes(count_of(device, "context")) + Bytes(count_of(device, "compute"));
+  }
+  return bytes;
+}
+
 std::string after_colon(const std::string& words) { return words.empty() ? std::string() : ": " + words; }
 
 }  // namespace
@@ -125,6 +138,9 @@ Result<ModelMetadata> parse_inspection(std::string_view text) {
   metadata.supports_thinking = flag_of(data, "supports_thinking");
   metadata.input_modalities = modalities_of(data);
   metadata.file_values = values_of(data);
+  metadata.layers =
+      static_cast<unsigned>(std::min<std::uint64_t>(count_of(data, "layers"), std::numeric_limits<unsigned>::max()));
+  metadata.predicted_on_devices = devices_of(*memory);
   metadata.predicted = Bytes(count_of(*memory, "total_bytes"));
   metadata.prompt_cache = Bytes(count_of(*memory, "prompt_cache_bytes"));
   metadata.checkpoints = Bytes(count_of(*memory, "checkpoints_bytes"));

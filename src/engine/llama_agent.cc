@@ -37,7 +37,7 @@ void LlamaAgent::wake(std::function<void(const protocol::ParkReport&)> done) {
   ask(protocol::kWake, std::nullopt, WakeCall{std::move(done)});
 }
 
-void LlamaAgent::measure(std::function<void(std::optional<Bytes>)> done) {
+void LlamaAgent::measure(std::function<void(std::optional<Measurement>)> done) {
   if (speaks_) return ask(protocol::kMeasure, conversations_.count(), MeasureCall{std::move(done)});
   // The engine does not speak the protocol: nobody would answer.
   loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
@@ -120,7 +120,7 @@ bool LlamaAgent::answer(AgentParking parking) {
 bool LlamaAgent::answer(AgentMeasurement measurement) {
   const std::optional<Call> call = take_call<MeasureCall>(measurement.id);
   if (!call) return false;
-  std::get<MeasureCall>(*call).done(measurement.footprint);
+  std::get<MeasureCall>(*call).done(std::move(measurement.measured));
   return true;
 }
 

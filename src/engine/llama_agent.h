@@ -38,7 +38,7 @@ class LlamaAgent final : public EngineAgent {
   void park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override;
   void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
   void wake(std::function<void(const protocol::ParkReport&)> done) override;
-  void measure(std::function<void(std::optional<Bytes>)> done) override;
+  void measure(std::function<void(std::optional<Measurement>)> done) override;
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
   void forget(const std::string& tenant) override;
   void on_conversation(std::function<void(const ConversationNote&)> fn) override;
@@ -55,7 +55,7 @@ class LlamaAgent final : public EngineAgent {
     std::function<void(const protocol::ParkReport&)> done;
   };
   struct MeasureCall {
-    std::function<void(std::optional<Bytes>)> done;
+    std::function<void(std::optional<Measurement>)> done;
   };
   struct SaveCall {
     std::function<void(SaveAnswer)> done;

@@ -37,8 +37,8 @@ class LlamaAgentTest : public testing::Test {
     });
   }
   void measure() {
-    agent_.measure([this](std::optional<Bytes> footprint) {
-      happened_.push_back(footprint ? "measured " + std::to_string(footprint->count()) : "not measured");
+    agent_.measure([this](const std::optional<Measurement>& measured) {
+      happened_.push_back(measured ? "measured " + std::to_string(measured->host.count()) : "not measured");
     });
   }
   void save() {
@@ -293,7 +293,7 @@ TEST_F(LlamaAgentTest, MoreMayBeAskedForInsideAnAnswer) {
 
 TEST_F(LlamaAgentTest, ItForgetsItsCalls) {
   auto agent = std::make_unique<LlamaAgent>(loop_, [](std::string_view, const io::Descriptor&) {}, log_, Bytes());
-  agent->measure([](std::optional<Bytes>) { FAIL() << "called back"; });
+  agent->measure([](const std::optional<Measurement>&) { FAIL() << "called back"; });
   agent.reset();
   loop_.post([this] { loop_.stop(); });
   loop_.run();

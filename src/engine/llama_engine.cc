@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/devices.h"
 #include "engine/engine_surroundings.h"
 #include "engine/inspection.h"
 #include "engine/llama_agent.h"
@@ -200,10 +201,19 @@ class LlamaEngine final : public Engine {
   std::unique_ptr<io::Process> process_;  // last member, since its handlers use the others
 };
 
+// Differs from one build of the program to the next.
+std::string build_of(const std::string& program) {
+  struct stat status{};
+  const bool there = ::stat(program.c_str(), &status) == 0;
+  return fmt::format("{} {} {}", there ? status.st_size : -1, there ? status.st_mtim.tv_sec : 0,
+                     there ? status.st_mtim.tv_nsec : 0);
+}
+
 class LlamaDriver final : public EngineDriver {
  public:
   LlamaDriver(io::Loop& loop, LlamaDriverOptions options) : loop_(loop), options_(std::move(options)) {
     inspect_environment_ = engine_environment(options_.environment);
+    if (!options_.device_engine_path.empty()) append(inspect_environment_, device_environment());
     serve_environment_ = inspect_environment_;
     // Makes llama.cpp's server report its state on stdout and follow its stdin. Nothing listens on that port.
     serve_environment_.push_back(variable(protocol::kChildVariable, "1"));
@@ -212,12 +222,12 @@ class LlamaDriver final : public EngineDriver {
   }
 
   std::string fingerprint() const override {
-    struct stat status{};
-    const bool there = ::stat(options_.engine_path.c_str(), &status) == 0;
-    return fmt::format("{} {} {} {}", there ? status.st_size : -1, there ? status.st_mtim.tv_sec : 0,
-                       there ? status.st_mtim.tv_nsec : 0,
-                       fmt::join(engine_arguments(ModelSpec{}, nullptr, options_.defaults), " "));
+    std::string result = build_of(options_.engine_path);
+    if (!options_.device_engine_path.empty()) result += " " + build_of(options_.device_engine_path);
+    return fmt::format("{} {}", result, fmt::join(engine_arguments(ModelSpec{}, nullptr, options_.defaults), " "));
   }
+
+  std::vector<std::string> devices() const override { return options_.devices; }
 
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     end_idle();
@@ -244,7 +254,7 @@ class LlamaDriver final : public EngineDriver {
     auto address = fresh_socket(options_.runtime_dir);
     if (!address) return fail(address.error());
     io::ProcessSpec child;
-    child.argv = {options_.engine_path, "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
+    child.argv = {program_for(spec), "--host", address->unix_path, "-m", spec.path, "--alias", spec.id};
     append(child.argv, engine_arguments(spec, &metadata, options_.defaults));
     child.environment = serve_environment_;
     child.stdin_is_socket = true;
@@ -269,6 +279,11 @@ class LlamaDriver final : public EngineDriver {
     std::unique_ptr<Inspection> inspection = {};
   };
   using Running = std::list<Job>::iterator;
+
+  const std::string& program_for(const ModelSpec& spec) const {
+    const bool on_devices = !spec.placement.devices.empty() || chooses_devices(spec);
+    return on_devices && !options_.device_engine_path.empty() ? options_.device_engine_path : options_.engine_path;
+  }
 
   static void append(std::vector<std::string>& to, const std::vector<std::string>& more) {
     to.insert(to.end(), more.begin(), more.end());
@@ -299,7 +314,7 @@ class LlamaDriver final : public EngineDriver {
   void run_stage(Running job, std::vector<std::string> arguments) {
     job->arguments = std::move(arguments);
     io::ProcessSpec child;
-    child.argv = {options_.engine_path, protocol::kInspectCommand, job->spec.path};
+    child.argv = {program_for(job->spec), protocol::kInspectCommand, job->spec.path};
     append(child.argv, job->arguments);
     child.environment = inspect_environment_;
     child.idle = is_idle(job);

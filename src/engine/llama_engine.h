@@ -26,7 +26,10 @@ struct LlamaDriverOptions {
   std::string sandbox = "auto";
   // The folder for the images of parked models (config/parking.h): absolute. Empty: no model is parked.
   std::string image_folder = {};
-  unsigned max_inspections = 2;  // at once; others wait
+  // minerva-engine's variant for devices (engine/devices.h), for models that are placed there; empty: there is none.
+  std::string device_engine_path = {};
+  std::vector<std::string> devices = {};  // that it sees
+  unsigned max_inspections = 2;           // at once; others wait
   Duration inspect_timeout = std::chrono::seconds(60);
 };
 

@@ -355,8 +355,8 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   loop_.run();
   EXPECT_TRUE(woken);
   std::optional<Bytes> footprint;
-  engine_->agent()->measure([&](std::optional<Bytes> measured) {
-    footprint = measured;
+  engine_->agent()->measure([&](const std::optional<Measurement>& measured) {
+    if (measured) footprint = measured->host;
     loop_.stop();
   });
   loop_.run();

@@ -45,6 +45,18 @@ struct Reduction {
   bool operator==(const Reduction&) const = default;
 };
 
+// Where a model's layers are: on devices, or in the host's memory alone (docs/adr/0029-devices.md).
+struct Placement {
+  std::vector<std::string> devices = {};  // their names; empty: the host
+  std::vector<unsigned> split = {};       // of several devices: how much of the layers each gets, in any unit
+  std::optional<unsigned> layers = {};    // how many of the last layers; unset: all of them
+
+  bool operator==(const Placement&) const = default;
+};
+
+// Bytes on devices, by name.
+using DeviceBytes = std::map<std::string, Bytes>;
+
 struct ModelSpec {
   ModelId id;
   std::vector<ModelId> aliases;
@@ -72,8 +84,12 @@ struct ModelSpec {
   Duration unload_ttl{};                   // an idle model is stopped after this time; 0: never
   WeightsMode weights = WeightsMode::kAuto;
   std::vector<std::string> args;  // more arguments for the engine
+  // Names of devices, separated by commas: the model is placed on one of these, or on all. "host": on none. Empty: on
+  // those that there are, if it fits.
+  std::string device;
   // These are set in an engine's spec; the catalog's own specs have none.
   Reduction reduction;
+  Placement placement;
   std::string conversations;  // the folder of its conversations; empty: it keeps none on disk
 
   bool operator==(const ModelSpec&) const = default;
@@ -89,7 +105,8 @@ inline unsigned slots_of(const ModelSpec& spec) {
 // Whether an engine that was started for `a` can serve `b` too, whatever gave way.
 inline bool same_engine(const ModelSpec& a, const ModelSpec& b) {
   return a.command == b.command && a.path == b.path && a.mmproj == b.mmproj && a.identity == b.identity &&
-         a.context == b.context && a.parallel == b.parallel && a.weights == b.weights && a.args == b.args;
+         a.context == b.context && a.parallel == b.parallel && a.weights == b.weights && a.args == b.args &&
+         a.device == b.device;
 }
 
 // What a GGUF file says it is. Only a model can be loaded by itself; the others belong to a model.
@@ -118,8 +135,11 @@ struct ModelMetadata {
   // The file's single values, without long texts: "general.file_type", "llama.context_length", ...
   std::map<std::string, MetadataValue> file_values;
 
-  // The predicted memory with the arguments of the engine; and the parts of it that are for conversations outside of
-  // slots, which come and go, and for the repacked copy of the weights beside their mapped file.
+  unsigned layers = 0;               // of the model; 0: unknown
+  DeviceBytes predicted_on_devices;  // with the arguments of the engine
+  DeviceBytes measured_on_devices;   // the most; empty: nothing was measured there
+  // The predicted memory of the host with the arguments of the engine; and the parts of it that are for conversations
+  // outside of slots, which come and go, and for the repacked copy of the weights beside their mapped file.
   Bytes predicted;
   Bytes prompt_cache;
   Bytes checkpoints;
@@ -133,6 +153,9 @@ struct ModelMetadata {
 
   // The best known figure.
   Bytes footprint() const { return measured.value_or(predicted); }
+  const DeviceBytes& on_devices() const {
+    return measured_on_devices.empty() ? predicted_on_devices : measured_on_devices;
+  }
   Bytes conversations() const { return prompt_cache + checkpoints; }
 
   bool operator==(const ModelMetadata&) const = default;

@@ -111,7 +111,7 @@ TEST_F(BackgroundInspectionTest, WhatARequestHadInspectedIsNotInspectedAgain) {
   BackgroundInspection inspection(loop_, catalog, [this] { return nobody_waits_; });
   inspection.look();
   nobody_waits_ = false;
-  for (const char* const id : {"a", "b"}) catalog.inspect(id, Bytes::gib(1), [](const Result<FittedModel>&) {});
+  for (const char* const id : {"a", "b"}) catalog.inspect(id, {Bytes::gib(1)}, [](const Result<FittedModel>&) {});
   nobody_waits_ = true;
   driver_.answer(fail(ErrorCode::kCancelled, "a request came"));
   EXPECT_FALSE(driver_.at_work());

@@ -23,7 +23,7 @@ class Agent final : public EngineAgent {
   void park(Bytes, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)>) override {}
   void drop_pages(Bytes, std::function<void(Bytes)>) override {}
   void wake(std::function<void(const protocol::ParkReport&)>) override {}
-  void measure(std::function<void(std::optional<Bytes>)>) override {}
+  void measure(std::function<void(std::optional<Measurement>)>) override {}
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override {
     rests.push_back(rest);
     file_ = std::move(file);

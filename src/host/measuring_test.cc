@@ -23,9 +23,11 @@ class FakeAgent final : public EngineAgent {
     asked_.emplace_back("wake");
     loop_.post([done] { done({}); });
   }
-  void measure(std::function<void(std::optional<Bytes>)> done) override {
+  void measure(std::function<void(std::optional<Measurement>)> done) override {
     asked_.emplace_back("measure");
-    loop_.post([done, footprint = footprint_] { done(footprint); });
+    loop_.post([done, footprint = footprint_] {
+      done(footprint ? std::optional(Measurement{*footprint, {}}) : std::nullopt);
+    });
   }
   void save(Duration, io::Descriptor, std::function<void(SaveAnswer)>) override { asked_.emplace_back("save"); }
   void forget(const std::string&) override {}

@@ -175,13 +175,13 @@ std::optional<Error> ModelHost::cause_of_death(EngineId engine) const {
 
 void ModelHost::apply(const Catalog::Changes& changes) {
   for (const ModelId& id : changes.removed) {
-    reductions_.erase(id);
+    shapes_.erase(id);
     step(ModelRemoved{id});
     forget_gone(id);
   }
   for (const ModelSpec& spec : changes.added_or_changed) {
     const bool anew = outdated(spec);
-    if (anew) reductions_.erase(spec.id);
+    if (anew) shapes_.erase(spec.id);
     if (files_replaced(spec)) {
       log::info({{"model", spec.id}}, "the file of {} was replaced: its engine makes way for one of the new file",
                 spec.id);
@@ -348,7 +348,7 @@ void ModelHost::look_again(const ModelId& model, std::function<void()> then) {
 }
 
 void ModelHost::inspect(const ModelId& model, std::function<void(Result<FittedModel>)> done) {
-  look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, manager_.memory_budget(), done); });
+  look_again(model, [this, model, done = std::move(done)] { catalog_.inspect(model, room(), done); });
 }
 
 const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
@@ -359,12 +359,13 @@ const ModelMetadata* ModelHost::metadata(const ModelId& model) const {
 ModelSpec ModelHost::as_run(const ModelSpec& spec) const {
   ModelSpec result = spec;
   result.reduction = reduction(spec);
+  if (const auto known = shapes_.find(spec.id); known != shapes_.end()) result.placement = known->second.placement;
   return result;
 }
 
 Reduction ModelHost::reduction(const ModelSpec& spec) const {
-  const auto known = reductions_.find(spec.id);
-  if (known != reductions_.end()) return known->second;
+  const auto known = shapes_.find(spec.id);
+  if (known != shapes_.end()) return known->second.reduction;
   return catalog_.known_fit(spec, manager_.memory_budget()).value_or(Reduction{});
 }
 
@@ -387,6 +388,7 @@ void ModelHost::find_conversations(const ModelId& model, const FittedModel& fitt
   }
   ModelSpec spec = *known;
   spec.reduction = fitted.reduction;
+  spec.placement = fitted.placement;
   std::vector<std::string> files = spec.more_files;
   files.push_back(spec.path);
   if (!spec.mmproj.empty()) files.push_back(spec.mmproj);
@@ -406,19 +408,20 @@ void ModelHost::take_inspection(const Inspect& action, const Result<FittedModel>
     return step(Inspected{action.model, action.ticket, fail(Error(fitted.error()))});
   }
   const ModelMetadata& metadata = fitted->metadata;
-  if (!fitted->fits && metadata.footprint() <= manager_.memory_budget()) {  // which has grown meanwhile
+  const Footprint footprint = this->footprint(metadata);
+  if (!fitted->fits && footprint.within(manager_.budget())) {  // which has grown meanwhile
     Inspect again = action;
     return carry_out(again);
   }
-  reductions_[action.model] = fitted->reduction;
+  shapes_[action.model] = {fitted->reduction, fitted->placement};
   const ModelSpec* const spec = catalog_.find(action.model);
   if (spec == nullptr || fitted->reduction == Reduction{}) {
-    return step(Inspected{action.model, action.ticket, metadata.footprint(), metadata.residue});
+    return step(Inspected{action.model, action.ticket, footprint, metadata.residue});
   }
   log::warn("{} runs with {}, as {} are all there is (memory_budget)", action.model,
             concessions_text(concessions(*spec, fitted->reduction, metadata.trained_context)),
             format_bytes(manager_.memory_budget()));
-  step(Inspected{action.model, action.ticket, metadata.footprint(), metadata.residue, slots_of(as_run(*spec))});
+  step(Inspected{action.model, action.ticket, footprint, metadata.residue, slots_of(as_run(*spec))});
 }
 
 void ModelHost::carry_out(Spawn& action) {
@@ -622,20 +625,41 @@ void ModelHost::measure(EngineId id) {
   if (agent == nullptr || !at_rest || running.measuring || running.served < running.measured_when) return;
   running.measured_when = std::max<std::uint64_t>(1, 2 * running.served);
   running.measuring = true;
-  agent->measure([this, id, has_served = running.served > 0](std::optional<Bytes> footprint) {
-    measured(id, has_served, footprint);
+  agent->measure([this, id, has_served = running.served > 0](std::optional<Measurement> measurement) {
+    measured(id, has_served, std::move(measurement));
   });
 }
 
-void ModelHost::measured(EngineId id, bool has_served, std::optional<Bytes> footprint) {
+void ModelHost::measured(EngineId id, bool has_served, std::optional<Measurement> measured) {
   Running& running = engines_.at(id);
   running.measuring = false;
-  if (!footprint) return;
-  footprint = std::max(*footprint, running.at_least);
-  log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(*footprint));
+  if (!measured) return;
+  measured->host = std::max(measured->host, running.at_least);
+  log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(measured->host));
   // Before the first request, the engine does not yet hold what the first requests make.
-  if (has_served) catalog_.note_measured(running.key, *footprint);
-  step(FootprintMeasured{id, *footprint});
+  if (has_served) catalog_.note_measured(running.key, *measured);
+  step(FootprintMeasured{id, by_pool(measured->host, measured->devices)});
+}
+
+ModelRoom ModelHost::room() const {
+  ModelRoom room{manager_.memory_budget()};
+  const std::vector<std::string> usable = driver_.devices();
+  for (const PoolView& pool : manager_.pools()) {
+    if (std::find(usable.begin(), usable.end(), pool.id) != usable.end()) {
+      room.devices.push_back({pool.id, pool.budget, pool.budget - pool.reserved});
+    }
+  }
+  return room;
+}
+
+Footprint ModelHost::by_pool(Bytes host, const DeviceBytes& devices) const {
+  Footprint footprint(host);
+  const std::vector<PoolView> pools = manager_.pools();
+  for (std::size_t pool = 1; pool < pools.size(); ++pool) {
+    const auto found = devices.find(pools[pool].id);
+    if (found != devices.end()) footprint.set(pool, found->second);
+  }
+  return footprint;
 }
 
 EngineAgent* ModelHost::agent(EngineId id) {

@@ -127,6 +127,10 @@ class ModelHost {
   // What is known of the model in the shape in which it runs or would run, with what gave way. nullptr: nothing is
   // known. Valid until the next inspection.
   const ModelMetadata* metadata(const ModelId& model) const;
+  // What a model with these metadata takes of each pool.
+  Footprint footprint(const ModelMetadata& metadata) const {
+    return by_pool(metadata.footprint(), metadata.on_devices());
+  }
   // The catalog's spec with what gave way, as an engine is or would be started with it.
   ModelSpec as_run(const ModelSpec& spec) const;
   // What gave way of the catalog's spec, or would give way.
@@ -238,7 +242,11 @@ class ModelHost {
   // load, and when it has served 1, 2, 4, ... requests, since the first requests make some of what it holds. The answer
   // costs the engine a walk over its page tables, so it is asked rarely, and never while it works.
   void measure(EngineId id);
-  void measured(EngineId id, bool has_served, std::optional<Bytes> footprint);
+  void measured(EngineId id, bool has_served, std::optional<Measurement> measured);
+  // What there is for all models: of the host's memory, and of devices'.
+  ModelRoom room() const;
+  // The pools of these bytes. A device without a pool is none of ours, and does not count.
+  Footprint by_pool(Bytes host, const DeviceBytes& devices) const;
   // The model's engine; nullptr if it has none.
   const Running* running(const ModelId& model) const;
   // Whether the model's engine, or what is known of the model, comes from other settings or other files than `spec`'s.
@@ -285,7 +293,12 @@ class ModelHost {
   std::map<EngineId, Running> engines_;
   std::map<ModelId, std::pair<EngineId, Error>> last_deaths_;
   std::map<ModelId, std::shared_ptr<EngineLog>> logs_;
-  std::map<ModelId, Reduction> reductions_;  // what gave way when the model was inspected for its last load
+  // What gave way when the model was inspected for its last load, and where it was placed.
+  struct Shape {
+    Reduction reduction;
+    Placement placement;
+  };
+  std::map<ModelId, Shape> shapes_;
   struct LeaseWaiter {
     LeaseCallback answer;
     UserId user;

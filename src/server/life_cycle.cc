@@ -72,7 +72,7 @@ std::string describe(const Service& service, const Done& done, const Wording& wo
 io::Task<void> answer_plan(Service& service, Exchange& x, ModelId id) {
   const Result<FittedModel> fitted = co_await service.inspect(id);
   if (!fitted) co_return co_await x.error(fitted.error());
-  const auto plan = service.host.context().plan_load(id, fitted->metadata.footprint(), Clock::now());
+  const auto plan = service.host.context().plan_load(id, service.host.footprint(fitted->metadata), Clock::now());
   if (!plan) co_return co_await x.error(plan.error());
   api::PlanAnswer answer;
   answer.model = id;

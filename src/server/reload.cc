@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "config/device_pools.h"
 #include "config/parking.h"
 
 namespace minerva {
@@ -81,6 +82,7 @@ void Reload::now() {
     log::error("the config was not reloaded, what runs stays as it is: {}", next.error().message);
     return;
   }
+  add_device_pools(*next, service_.devices);
   const ConfigChanges changes = compare_configs(running_, *next);
   const bool other_files = running_.api_key_file != next->api_key_file;
   running_ = std::move(*next);

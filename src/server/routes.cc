@@ -24,6 +24,7 @@
 #include "server/router_routes.h"
 #include "server/sessions.h"
 #include "server/show_config.h"
+#include "server/show_devices.h"
 #include "server/upstream.h"
 
 namespace minerva {
@@ -199,6 +200,8 @@ std::vector<Route> make_routes() {
        [](Service& s, Exchange& x, ModelId) { return show_decisions(s, x); }},
       {"GET", "/v1/config", "what it runs with, without secrets",
        [](Service& s, Exchange& x, ModelId) { return show_config(s, x); }},
+      {"GET", "/v1/devices", "the devices (GPUs) that engines see",
+       [](Service& s, Exchange& x, ModelId) { return show_devices(s, x); }},
       {"POST", "/v1/cache/clear", "forget statistics, history, images or metadata",
        [](Service& s, Exchange& x, ModelId) { return clear_cache(s, x); }},
       {"GET", "/v1/events", "what happens, as it happens",

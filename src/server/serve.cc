@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -13,9 +14,11 @@
 #include <optional>
 
 #include "base/log.h"
+#include "config/device_pools.h"
 #include "config/parking.h"
 #include "conversations/store.h"
 #include "engine/command_engine.h"
+#include "engine/devices.h"
 #include "engine/llama_engine.h"
 #include "host/access_trace.h"
 #include "host/history_keeper.h"
@@ -70,13 +73,45 @@ std::string image_folder(const Config& config) {
   return usable ? config.park_folder : std::string();
 }
 
-LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& runtime) {
+LlamaDriverOptions driver_options(const Config& config, const RuntimeFolder& runtime, const Devices& devices) {
   LlamaDriverOptions options;
   options.engine_path = config.engine;
+  options.device_engine_path = devices.engine;
+  for (const EngineDevice& device : devices.devices) options.devices.push_back(device.name);
   options.runtime_dir = runtime.path();
   options.sandbox = config.sandbox;
   options.image_folder = image_folder(config);
   return options;
+}
+
+// The devices that engines see, each with its pool in `config` from now on.
+Devices look_for_devices(Config& config) {
+  Devices devices = find_devices({config.engine, config.sandbox});
+  for (const std::string& problem : devices.problems) log::warn("{}", problem);
+  add_device_pools(config, devices);
+  for (const EngineDevice& device : devices.devices) {
+    const auto pool = std::find_if(config.devices.begin(), config.devices.end(),
+                                   [&](const Device& d) { return d.id == device.name; });
+    if (pool == config.devices.end()) {
+      log::info(
+          "{} ({}) shares the host's memory: no model is placed there. [device.\"{}\"] memory_budget changes that",
+          device.name, device.description, device.name);
+    } else {
+      log::info("{} ({}) has {}, {} of them for models", device.name, device.description, format_bytes(device.total),
+                format_bytes(pool->memory_budget));
+    }
+  }
+  for (const Device& device : config.devices) {
+    const bool is_seen = std::any_of(devices.devices.begin(), devices.devices.end(),
+                                     [&](const EngineDevice& d) { return d.name == device.id; });
+    if (!is_seen) {
+      log::warn(
+          "the config has a device \"{}\", and no engine sees such a device: no model is placed there. `minerva "
+          "devices` lists those there are",
+          device.id);
+    }
+  }
+  return devices;
 }
 
 void warn_of_sockets_left(const io::ServiceManager& manager) {
@@ -163,9 +198,11 @@ int serve(const ConfigSource& source, const Config& given) {
     tls = *std::move(loaded);
   }
 
+  Devices devices = look_for_devices(config);
   io::Loop loop;
-  const std::unique_ptr<EngineDriver> driver = make_command_driver(
-      loop, {default_launcher_path(), runtime->path()}, make_llama_driver(loop, driver_options(config, *runtime)));
+  const std::unique_ptr<EngineDriver> driver =
+      make_command_driver(loop, {default_launcher_path(), runtime->path()},
+                          make_llama_driver(loop, driver_options(config, *runtime, devices)));
   Catalog catalog(
       {config.models_dirs, config.models, config.state_dir, config.models_dirs_are_default, config.may_fit()}, *driver,
       &loop);
@@ -181,7 +218,7 @@ int serve(const ConfigSource& source, const Config& given) {
   ModelHost host(loop, catalog, *driver, ContextManager(options, std::move(*policy)),
                  {config.stop_grace, config.stall_timeout, config.min_free_memory});
   host.keep_conversations(kept);
-  Service service(loop, config, catalog, host, kept);
+  Service service(loop, config, catalog, host, kept, std::move(devices));
   Server server(service, tls);
   host.on_engine_gone([&](EngineId engine) { service.engine_gone(engine); });
   if (trace) host.on_access([&](const Access& access) { trace->record(access); });

@@ -10,6 +10,7 @@
 #include "api/event_feed.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "engine/devices.h"
 #include "host/background_inspection.h"
 #include "host/memory_watch.h"
 #include "host/model_host.h"
@@ -30,11 +31,12 @@ namespace minerva {
 
 struct Service {
   Service(io::Loop& event_loop, const Config& settings, Catalog& models, ModelHost& model_host,
-          conversations::Store& kept)
+          conversations::Store& kept, Devices seen = {})
       : loop(event_loop),
         config(settings),
         catalog(models),
         host(model_host),
+        devices(std::move(seen)),
         conversations(settings, kept, model_host),
         timetable(event_loop, model_host),
         background_inspection(event_loop, models, [this] { return !draining && host.nobody_waits(); }),
@@ -55,6 +57,7 @@ struct Service {
   const Config& config;  // as of the last reload: keep no reference to a part of it across a wait
   Catalog& catalog;
   ModelHost& host;
+  const Devices devices;  // that engines see, as of the start
   KeptConversations conversations;
   Timetable timetable;
   BackgroundInspection background_inspection;

@@ -69,6 +69,20 @@ TEST(Image, WhatIsWrittenIsThere) {
   EXPECT_EQ(image->stored_bytes(), 4 * kPage) << "in place";
 }
 
+TEST(Image, WhatIsStoredIsReadBackUnlessTheDiskHasSomethingElse) {
+  const auto image = make_image();
+  const auto extent = image->allocate(3);
+  ASSERT_TRUE(image->write(extent.first, pages_of('a', 3).data(), 3));
+  EXPECT_TRUE(image->same(extent.first, pages_of('a', 1).data()));
+  EXPECT_FALSE(image->same(extent.first, pages_of('b', 1).data()));
+  std::string read(2 * kPage, '?');
+  ASSERT_TRUE(image->read(extent.first + 1, read.data(), 2));
+  EXPECT_EQ(read, pages_of('a', 2));
+  ASSERT_EQ(::pwrite(image->descriptor(), "x", 1, static_cast<off_t>(2 * kPage)), 1);
+  EXPECT_FALSE(image->read(extent.first + 1, read.data(), 2));
+  EXPECT_TRUE(image->read(extent.first, read.data(), 1));
+}
+
 TEST(Image, WhoReadsChecksumsMayGoOnWhileItGrows) {
   const auto image = make_image();
   const auto first = image->allocate(2);

@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -535,6 +537,74 @@ TEST(Parking, NothingGrows) {
   for (std::size_t i = 0; i < 2000; ++i) ASSERT_EQ(weights.page(i)[100], static_cast<char>(i % 255 + 1));
   std::printf("%d cycles: %zu KiB anonymous memory (%zu after %d), image at most %llu KiB\n", cycles, last_kib,
               early_kib, settled, static_cast<unsigned long long>(most_image >> 10));
+}
+
+// ---- memory of devices ----
+
+// A device that holds one page of conversation, and a file of weights.
+class FakeDevices final : public DeviceMemory {
+ public:
+  explicit FakeDevices(std::vector<std::string>& did) : did_(did) {}
+
+  std::string why_not() const override { return ""; }
+  void store(Image& image, std::uint64_t max_image_bytes, protocol::ParkReport& report) override {
+    did_.push_back("store " + std::to_string(max_image_bytes / kPage));
+    if (max_image_bytes < kPage) {
+      report.refused = "too large";
+      report.image_wanted_bytes = kPage;
+      return;
+    }
+    if (!place_) place_ = image.allocate(1);
+    ASSERT_TRUE(image.write(place_->first, page_.data(), 1));
+    report.written_bytes += kPage;
+  }
+  void release() override {
+    did_.emplace_back("release");
+    page_.assign(kPage, '?');
+    files_.push_back({file_.data(), file_.size(), 0});
+  }
+  const std::vector<MappedPart>& files() const override { return files_; }
+  void restore(const Image& image) override {
+    did_.emplace_back("restore");
+    ASSERT_TRUE(image.read(place_->first, page_.data(), 1));
+    files_.clear();
+  }
+
+ private:
+  std::vector<std::string>& did_;
+  std::optional<Image::Extent> place_;
+  std::string page_ = std::string(kPage, 'd');
+  std::string file_ = std::string(kPage, 'f');
+  std::vector<MappedPart> files_;
+};
+
+using Did = std::vector<std::string>;
+
+TEST(ParkingDevices, AreStoredReleasedAndRestoredWithTheRest) {
+  Did did;
+  Parking parking(IMAGE_FOLDER, std::make_unique<FakeDevices>(did));
+  const Block state(3, BlockUse::kState);
+  std::memset(state.page(0), 's', 3 * kPage);
+  const auto [parked, woken] = cycle(parking);
+  EXPECT_EQ(parked.refused, "");
+  EXPECT_EQ(parked.written_bytes, 4 * kPage) << "of the host and of the device";
+  EXPECT_EQ(parked.image_bytes, 4 * kPage);
+  EXPECT_FALSE(woken.parked);
+  EXPECT_EQ(did.size(), 3U);
+  EXPECT_EQ(Did(did.begin() + 1, did.end()), (Did{"release", "restore"}));
+  EXPECT_EQ(state.text(), std::string(3 * kPage, 's'));
+}
+
+TEST(ParkingDevices, ShareTheImagesLimitWithTheHost) {
+  Did did;
+  Parking parking(IMAGE_FOLDER, std::make_unique<FakeDevices>(did));
+  const Block state(3, BlockUse::kState);
+  std::memset(state.page(0), 's', 3 * kPage);
+  const auto parked = at_rest([&] { return parking.park(3 * kPage); });
+  EXPECT_FALSE(parked.parked);
+  EXPECT_EQ(parked.refused, "too large");
+  EXPECT_EQ(parked.image_wanted_bytes, 4 * kPage) << "the host's part counts";
+  EXPECT_EQ(did, Did{"store 0"}) << "nothing was released";
 }
 
 }  // namespace

@@ -47,10 +47,10 @@ class Conversations:
 
 class BareEngine:
     """`conversations`: a Conversations, or None if nothing is kept. `image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
-    park."""
+    park. `program`, `env`: a variant for devices, and variables that say which."""
 
     def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required",
-                 conversations=None):
+                 conversations=None, program=ENGINE, env=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.sockets = self.folder / "sockets"
         self.sockets.mkdir()
@@ -60,6 +60,7 @@ class BareEngine:
         self.path = str(self.sockets / "engine.sock")
         environment = {"PATH": os.environ["PATH"], "LLAMA_SERVER_ROUTER_PORT": "1", "MINERVA_SANDBOX": sandbox,
                        "MINERVA_SANDBOX_PATHS": f"read {pathlib.Path(model).resolve()}\nsockets {self.sockets}\n"}
+        environment |= dict(env)
         self.conversations = conversations
         self.told = []  # lines of the engine that answer no request
         if conversations is not None:
@@ -76,7 +77,7 @@ class BareEngine:
         self.log_path = self.folder / "log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [ENGINE, "--host", self.path, "-m", pathlib.Path(model).resolve(), "-c", str(context), *FLAGS, *flags],
+                [program, "--host", self.path, "-m", pathlib.Path(model).resolve(), "-c", str(context), *FLAGS, *flags],
                 stdin=child_end, stdout=subprocess.PIPE, stderr=log, env=environment)
         child_end.close()
         self.pid = self.process.pid
