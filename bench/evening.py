@@ -47,7 +47,7 @@ class Chat:
 
     def __init__(self, options, stage, model, models_dir):
         self.options, self.stage, self.models_dir = options, stage, models_dir
-        self.config = f'[model."{model}"]\ncontext = {CONTEXT}\nparallel = 1\n'
+        self.config = f'[model."{model}"]\ncontext = {CONTEXT}\nparallel = 1\nargs = ["--chat-template", "chatml"]\n'
         self.port, self.state, self.server = free_port(), None, None
         self.start()
         self.client = subprocess.Popen(
@@ -100,7 +100,7 @@ class Stock:
     def start(self):
         port = free_port()
         self.server = Server("llama-server", [BIN / "llama-server", "--host", "127.0.0.1", "--port", port, "-m", self.file,
-                                              "-c", CONTEXT, "-np", "1", "--offline", "--jinja"], port)
+                                              "-c", CONTEXT, "-np", "1", "--offline", "--chat-template", "chatml"], port)
         self.stage.servers.append(self.server)
         self.server.process.stdout.close()
         self.server.process.stdout = open(os.devnull, "rb")

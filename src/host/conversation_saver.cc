@@ -50,7 +50,7 @@ void ConversationSaver::answered(EngineId id) {
 }
 
 void ConversationSaver::ask_later(EngineId id, TimePoint when) {
-  engines_.at(id).timer.arm(when, [this, id] { ask(id); });
+  engines_.at(id).timer.arm(when + kSlack, [this, id] { ask(id); });
 }
 
 void ConversationSaver::before_leaving(EngineId id, Leave leave, std::function<void()> then) {
@@ -150,7 +150,9 @@ void ConversationSaver::go_on(EngineId id, Asked asked, bool saved, bool more) {
     return let_go(engine);
   }
   if (more && saved) return ask(id);
-  if (engine.answered) ask_later(id, more ? Clock::now() + kRest : *engine.answered + kRest);
+  if (!engine.answered) return;
+  const TimePoint rested = *engine.answered + kRest;
+  ask_later(id, more && rested <= Clock::now() ? Clock::now() + kRest : rested);
 }
 
 void ConversationSaver::take_note(EngineId id, const ConversationNote& note) {

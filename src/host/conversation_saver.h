@@ -47,6 +47,8 @@ class ConversationSaver {
 
   // Within this time a user who reads and types, or a program that works on the answer, has often not gone on.
   static constexpr Duration kRest = std::chrono::seconds(3);
+  // An engine sends the end of an answer a moment before its slot is idle. What had not rested then is asked for again.
+  static constexpr Duration kSlack = std::chrono::milliseconds(100);
   // After this time an engine sees that the file of what it has saved is missing (engine/src/conversation_store.cc).
   static constexpr Duration kUntilMissed = std::chrono::seconds(12);
   // What has rested was saved before, so there is hardly more than one segment to save. A slow disk needs this long for

@@ -166,6 +166,19 @@ TEST_F(ConversationSaverTest, AnEngineThatNeverRestsIsAskedToo) {
   EXPECT_TRUE(agent_.is_asked()) << "others of its conversations may rest";
 }
 
+TEST_F(ConversationSaverTest, IsAskedAsSoonAsTheLatestAnswerHasRested) {
+  saver_->answered(kEngine);
+  run_until_asked();
+  saver_->answered(kEngine);
+  const TimePoint answered = Clock::now();
+  SaveAnswer later;
+  later.more = true;
+  agent_.answer(later);
+  run_until_asked();
+  EXPECT_GE(Clock::now() - answered, ConversationSaver::kRest);
+  EXPECT_TRUE(agent_.is_asked());
+}
+
 TEST_F(ConversationSaverTest, OneThatHasAnsweredNothingIsNotAsked) {
   settle();
   leave();
