@@ -37,7 +37,7 @@ PROBES = int(os.environ.get("CLUSTER_PROBES", "300"))
 TRACE = pathlib.Path(os.environ.get("CLUSTER_TRACE", ROOT.parent / "shared/traces/gentd26-first60.csv"))
 CLIENTS = 4
 NODES = ("n1", "n2", "n3", "n4")
-SIZES = 6  # of models, from 3 MB to some 30 MB; one of each for MODELS / SIZES models
+SIZES = 6  # of models, from 3 MB to some 18 MB; they take turns down the list
 MODELS = 12  # the trace's most asked ones
 ROUTERS = {
     "minerva": {},
