@@ -21,6 +21,10 @@ log = logging.getLogger("minerva_cluster")
 class NodeRouter(RequestRouter):  # type: ignore[misc]
     """Tells the ingress which nodes there are and where its calls went, and gives a call for one node to that node."""
 
+    # Serve asks a replica how busy it is before it sends it something after a pause. Its own limit of 0.1 s is missed on a
+    # machine whose cores all compute.
+    queue_len_response_deadline_s = 2.0
+
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
