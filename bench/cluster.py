@@ -51,6 +51,8 @@ MIB = 1 << 20
 
 def trace_requests():
     """(model, user) of the trace's requests for its most asked models."""
+    if not TRACE.exists():
+        sys.exit(f"bench: {TRACE} is not there; CLUSTER_TRACE names a trace with the columns model and user")
     with TRACE.open() as file:
         rows = [(row["model"], row["user"]) for row in csv.DictReader(file)]
     counts = {}
