@@ -9,7 +9,7 @@ export MINERVA_CACHE := $(CACHE)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help run install ui test-ui build engine engine-vulkan engine-cuda test-devices configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench package try-package setup setup-tests demo-models clean
+.PHONY: help run install ui test-ui build engine engine-vulkan engine-cuda test-devices configure test check fmt sim cachesim coverage fuzz soak parktest distros verify bench bench-cluster campaign-cluster test-cluster cluster-demo package try-package setup setup-tests demo-models clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,20 @@ test-devices: configure engine engine-vulkan ## models on a device, which is thi
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
 	@tools/setup.sh devices
 	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh
+
+test-cluster: configure engine ## the cluster on Ray Serve: ruff, mypy, tests with real daemons (installs Ray, half a gigabyte, once)
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models cluster/test.sh $(ARGS)
+
+cluster-demo: build demo-models ## four emulated nodes with the demo models on 127.0.0.1:8000, and how to kill one
+	@MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_DEMO_MODELS=$(CACHE)/models PYTHONPATH=$(CURDIR)/cluster $$(cluster/setup.sh | tail -n 1)/bin/python -B -m minerva_cluster.demo
+
+bench-cluster: engine build setup-tests ## the cluster beside round-robin and beside Ray Serve's own multiplexing
+	@MINERVA_BIN=$(CURDIR)/build/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models PYTHONPATH=$(CURDIR)/cluster $$(cluster/setup.sh | tail -n 1)/bin/python -B bench/cluster.py
+
+campaign-cluster: configure engine ## kills in a cluster under load, and a rolling restart: CLUSTER_KILLS=n (200)
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models PYTHONPATH=$(CURDIR)/cluster $$(cluster/setup.sh | tail -n 1)/bin/python -B tests/campaigns/cluster.py
 
 test-ui: configure engine ui ## the web UI in a browser, against real engines
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva

@@ -1,13 +1,15 @@
 // cachesim: replays a trace of requests through the core under a virtual clock, and prints how well each eviction
-// policy does. It also generates traces. The exit codes are those in src/base/error.cc.
+// policy does, or each router of a cluster. It also generates traces. The exit codes are those in src/base/error.cc.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <thread>
 
+#include "cachesim/cluster.h"
 #include "cachesim/experiment.h"
 #include "cachesim/generate.h"
 #include "cachesim/report.h"
@@ -44,6 +46,52 @@ int replay(const std::vector<std::string>& paths, ExperimentOptions options, boo
   if (!report) return failed(report.error());
   fmt::print("{}", json ? to_json(*report) : to_text(*report));
   return 0;
+}
+
+struct ClusterArguments {
+  std::vector<std::string> paths;
+  std::vector<std::string> routers;
+  double memory = 8;  // of each node, percent of all models' bytes
+  minerva::cachesim::ClusterOptions options;
+};
+
+int play(const ClusterArguments& arguments) {
+  const Result<Trace> trace = minerva::cachesim::read_trace(arguments.paths);
+  if (!trace) return failed(trace.error());
+  const minerva::cachesim::World world = make_world(*trace, arguments.options.seed);
+  minerva::cachesim::ClusterOptions options = arguments.options;
+  options.memory = world.capacity(arguments.memory);
+  fmt::print("{} requests, {} models, {} nodes with {:.1f} GB each\n", trace->requests.size(), trace->models.size(),
+             options.nodes, static_cast<double>(options.memory.count()) / 1e9);
+  std::vector<minerva::cachesim::ClusterRow> rows;
+  for (const std::string_view router : minerva::cachesim::router_names()) {
+    const auto& wanted = arguments.routers;
+    if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), router) == wanted.end()) continue;
+    rows.push_back(play_cluster(*trace, world, router, options));
+  }
+  fmt::print("{}", to_text(rows));
+  return 0;
+}
+
+void add_cluster_options(CLI::App& app, ClusterArguments& arguments) {
+  app.add_option("trace", arguments.paths, "as for replay")->required()->type_name("TRACE");
+  app.add_option("--nodes", arguments.options.nodes, "how many")->capture_default_str()->check(CLI::Range(1, 10'000));
+  app.add_option("--memory", arguments.memory, "of each node, percent of all models' bytes")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--slots", arguments.options.slots, "requests that an engine answers at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 1024U));
+  app.add_option("--speed", arguments.options.speed, "how many times as fast the requests come")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-3, 1e6));
+  app.add_option("--seed", arguments.options.seed, "of sizes that the trace does not say, and of random choices")
+      ->capture_default_str();
+  const std::vector<std::string_view> names = minerva::cachesim::router_names();
+  app.add_option("--router", arguments.routers, "one or several; all if not given")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
 }
 
 void add_generator_options(CLI::App& app, GeneratorOptions& options) {
@@ -116,6 +164,10 @@ int run(int argc, char** argv) {
   CLI::App& generating = *app.add_subcommand("generate", "write a trace to stdout");
   add_generator_options(generating, generator);
 
+  ClusterArguments cluster;
+  CLI::App& clustering = *app.add_subcommand("cluster", "compare routers in front of several nodes, on a trace");
+  add_cluster_options(clustering, cluster);
+
   CLI::App& turns = *app.add_subcommand("turns", "what queue.min_residency costs and gains where models take turns");
 
   try {
@@ -125,6 +177,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   }
   if (replaying.parsed()) return replay(paths, experiment, json);
+  if (clustering.parsed()) return play(cluster);
   if (turns.parsed()) {
     fmt::print("{}", to_text(minerva::cachesim::measure_turns({})));
     return 0;

@@ -1,0 +1,137 @@
+"""The Serve application: the ingress, and one node deployment with a replica on each machine."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy, HTTPOptions, RequestRouterConfig
+from ray.serve.handle import DeploymentHandle
+
+from minerva_cluster import config as settings
+from minerva_cluster.answers import Send
+from minerva_cluster.config import ClusterConfig
+from minerva_cluster.ingress import Ingress, Receive
+from minerva_cluster.machines import machines
+from minerva_cluster.node import Node
+from minerva_cluster.wire import Broken, Call, Change, Head
+
+APP = "minerva"
+MOST_NODES = 1000
+# Each ingress has one call of each node open, which watches it.
+WATCHES = 64
+STATS_PERIOD_S = 10.0
+
+
+class Door:
+    """Serve copies its ASGI application before it makes the ingress, so this one finds the ingress later."""
+
+    ingress: Ingress | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if Door.ingress is not None:
+            await Door.ingress(scope, receive, send)
+
+
+class IngressReplica:
+    def __init__(self, nodes: DeploymentHandle, config: ClusterConfig, multiplexed: bool) -> None:
+        Door.ingress = Ingress(nodes, config, multiplexed)
+
+    async def check_health(self) -> None:
+        assert Door.ingress is not None
+        Door.ingress.watching.start()
+
+    async def __del__(self) -> None:
+        if Door.ingress is not None:
+            await Door.ingress.watching.stop()
+
+
+class NodeReplica:
+    def __init__(self, config: ClusterConfig) -> None:
+        self._node = Node(config.node, needs_keys=config.is_public)
+
+    async def check_health(self) -> None:
+        await self._node.check_health()
+
+    def record_routing_stats(self) -> dict[str, Any]:
+        return self._node.record_routing_stats()
+
+    async def answer(self, call: Call) -> AsyncIterator[Head | bytes | Broken]:
+        async for message in self._node.answer(call):
+            yield message
+
+    async def watch(self, call: Call) -> AsyncIterator[Change]:
+        async for change in self._node.watch(call):
+            yield change
+
+    async def park(self, call: Call) -> int:
+        return await self._node.park(call)
+
+    async def __del__(self) -> None:  # Serve awaits it when the replica has drained
+        await self._node.stop()
+
+
+class OneForEachMachine:
+    """As many replicas as there are machines for nodes: Serve has no such thing as a DaemonSet. Machines that are being
+    drained do not count, so Serve ends their replicas once these have answered. Runs in Serve's controller."""
+
+    def __init__(self, resource: str) -> None:
+        self._resource = resource
+
+    def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+        return len(machines(self._resource)), {}
+
+
+def build(
+    config: ClusterConfig,
+    router: str = "minerva_cluster.router:ModelRouter",
+    replica: type[NodeReplica] = NodeReplica,
+    multiplexed: bool = False,
+) -> serve.Application:
+    """The last three are for comparisons (minerva_cluster/baselines.py)."""
+    cluster = config.cluster
+    nodes = serve.deployment(
+        name="node",
+        max_ongoing_requests=cluster.max_requests + WATCHES,
+        max_queued_requests=-1,
+        max_replicas_per_node=1,
+        ray_actor_options={"num_cpus": 0, "resources": {config.node.resource: 1}},
+        graceful_shutdown_timeout_s=settings.seconds(cluster.drain),
+        graceful_shutdown_wait_loop_s=0.2,
+        health_check_period_s=2,
+        health_check_timeout_s=settings.seconds(config.node.start_timeout),
+        request_router_config=RequestRouterConfig(request_router_class=router, request_routing_stats_period_s=STATS_PERIOD_S),
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=0,
+            initial_replicas=1,
+            max_replicas=MOST_NODES,
+            upscale_delay_s=0,
+            downscale_delay_s=0,
+            policy=AutoscalingPolicy(policy_function=OneForEachMachine, policy_kwargs={"resource": config.node.resource}),
+        ),
+    )(replica)
+    ingress = serve.deployment(
+        name="ingress",
+        num_replicas=cluster.ingresses,
+        max_ongoing_requests=10_000,
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_timeout_s=settings.seconds(cluster.drain),
+    )(serve.ingress(Door())(IngressReplica))
+    return ingress.bind(nodes.bind(config), config, multiplexed)
+
+
+def application(arguments: dict[str, str]) -> serve.Application:
+    """For Serve's own config files, as KubeRay reads them: `config` is the path of the cluster's settings."""
+    return build(settings.read(pathlib.Path(arguments["config"])))
+
+
+def start(config: ClusterConfig, app: serve.Application | None = None) -> None:
+    """On a Ray that this process is connected to. Returns once the endpoint is there; the nodes come one by one."""
+    host, port = config.address
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options=HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120),
+    )
+    serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)

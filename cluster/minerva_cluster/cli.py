@@ -1,0 +1,232 @@
+"""`minerva-cluster`: brings a cluster up and shows how it is. Exit codes are those of `minerva`: 0 done, 1 failed,
+2 wrong usage, 3 unreachable."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from minerva_cluster.config import ClusterConfig, ConfigError, read, reference, seconds
+
+LOOK_S = 0.5
+TIMEOUT_S = 10.0
+
+
+class Unreachable(Exception):
+    pass
+
+
+class Refused(Exception):
+    pass
+
+
+def fetch(url: str, api_key: str) -> dict[str, Any]:
+    """GET /v1/cluster. Raises Unreachable and Refused."""
+    request = urllib.request.Request(url.rstrip("/") + "/v1/cluster")
+    if api_key:
+        request.add_header("Authorization", f"Bearer {api_key}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            document: dict[str, Any] = json.load(answer)
+            return document
+    except urllib.error.HTTPError as error:
+        try:
+            message = json.load(error)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            message = str(error)
+        raise Refused(message) from None
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"no cluster answers at {url}: {error}. Is it up?") from None
+
+
+def as_table(document: dict[str, Any]) -> str:
+    nodes = document["nodes"]
+    if not nodes:
+        return "No node is ready yet.\n"
+    rows = [("NODE", "MEMORY", "MODELS IN MEMORY")]
+    for node in nodes:
+        used, budget = node.get("estimated_memory_mb", 0), node.get("memory_budget_mb", 0)
+        models = ", ".join(f"{model['id']} ({_state(model)})" for model in node["models"]) or "none"
+        memory = f"{used} of {budget} MiB" if node.get("reachable", True) else "unreachable"
+        rows.append((str(node["name"]), memory, models))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    return "".join(f"{name:<{widths[0]}}  {memory:<{widths[1]}}  {models}\n" for name, memory, models in rows)
+
+
+def _state(model: dict[str, Any]) -> str:
+    busy = f", {model['in_flight']} of {model['slots']} slots" if model["in_flight"] else ""
+    return f"{model['state']}{busy}"
+
+
+def status(arguments: argparse.Namespace) -> int:
+    try:
+        document = fetch(arguments.url, arguments.api_key)
+    except Unreachable as error:
+        print(f"minerva-cluster: {error}", file=sys.stderr)
+        return 3
+    except Refused as error:
+        print(f"minerva-cluster: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(document) if arguments.json else as_table(document), end="\n" if arguments.json else "")
+    return 0
+
+
+def drain(arguments: argparse.Namespace) -> int:
+    import ray
+
+    from minerva_cluster import machines
+
+    ray.init(address=arguments.ray, log_to_driver=False)
+    machine = machines.machine_called(arguments.node)
+    if machine is None:
+        print(f"minerva-cluster: Ray has no machine called {arguments.node}; `status` names them", file=sys.stderr)
+        return 1
+    try:
+        machines.drain(machine, seconds(arguments.at_most))
+    except (RuntimeError, ConfigError) as error:
+        print(f"minerva-cluster: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.node} gets no new requests. Once `status` no longer shows it, stop Ray there.")
+    return 0
+
+
+class Progress:
+    """On a terminal one line that changes, else a line for each change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        if text == self._last:
+            return
+        self._last = text
+        print(
+            f"\r\033[K{text}" if self._is_terminal else text,
+            end="" if self._is_terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def end(self) -> None:
+        if self._is_terminal and self._last:
+            print(file=sys.stderr)
+
+
+def up(arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        print(reference(), end="")
+        return 0
+    try:
+        config = read(pathlib.Path(arguments.config)) if arguments.config else ClusterConfig()
+    except ConfigError as error:
+        print(f"minerva-cluster: {error}", file=sys.stderr)
+        return 2
+    import ray
+    from ray import serve
+
+    from minerva_cluster import app
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    progress = Progress()
+    progress.show("connecting to Ray" if config.cluster.url_of_ray else "starting Ray on this machine")
+    try:
+        connect(config)
+    except ConnectionError as error:
+        print(f"minerva-cluster: {error}. Start it with: ray start --head", file=sys.stderr)
+        return 3
+    progress.show("starting the endpoint")
+    app.start(config)
+    host, port = config.address
+    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    show_nodes(url, config, arguments.api_key, progress, ended)
+    progress.end()
+    if arguments.detach:
+        return 0
+    print(f"Serving at {url}/v1. Ctrl-C ends it.", flush=True)
+    ended.wait()
+    progress.show("draining")
+    serve.shutdown()
+    ray.shutdown()
+    progress.end()
+    return 0
+
+
+def connect(config: ClusterConfig) -> None:
+    """Raises ConnectionError."""
+    import ray
+
+    # Serve's own access log would have a line for each request and each watch.
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if config.cluster.url_of_ray:
+        ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            resources={config.node.resource: 1},
+            namespace="minerva",
+            log_to_driver=False,
+        )
+
+
+def show_nodes(url: str, config: ClusterConfig, api_key: str, progress: Progress, ended: threading.Event) -> None:
+    """Until every machine has its node."""
+    from minerva_cluster.machines import machines
+
+    while not ended.is_set():
+        wanted = len(machines(config.node.resource))
+        try:
+            ready = sum(1 for node in fetch(url, api_key)["nodes"] if node["reachable"])
+        except (Unreachable, Refused) as error:
+            ready = 0
+            if isinstance(error, Refused) and "key" in str(error).lower():
+                progress.show("the daemons need a key: --api-key shows their progress")
+                return
+        progress.show(f"{ready} of {wanted} nodes ready")
+        if wanted and ready >= wanted:
+            return
+        time.sleep(LOOK_S)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="minerva-cluster", description="Many Minervas behind one endpoint, on Ray Serve.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, run, text in (
+        ("up", up, "bring the cluster up"),
+        ("status", status, "show the nodes and their models"),
+        ("drain", drain, "let a node end its requests, and give it no new ones"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        command.add_argument("--api-key", default=os.environ.get("MINERVA_API_KEY", ""), help="env MINERVA_API_KEY")
+        if name == "up":
+            command.add_argument("--config", help="a TOML file; --check prints every setting")
+            command.add_argument("--check", action="store_true", help="print every setting with its default and meaning")
+            command.add_argument("--detach", action="store_true", help="leave it running in the Ray cluster")
+        elif name == "drain":
+            command.add_argument("node", help="as `status` calls it")
+            command.add_argument("--ray", default="auto", help="address of the Ray cluster")
+            command.add_argument("--at-most", default="10m", help="after that, requests are cut off")
+        else:
+            command.add_argument("--url", default=os.environ.get("MINERVA_URL", "http://127.0.0.1:8000"))
+            command.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    code: int = arguments.run(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Ray's machines, as far as the cluster has to know them."""
+
+from __future__ import annotations
+
+import time
+
+import ray
+from ray.core.generated import autoscaler_pb2
+
+
+def machines(resource: str) -> list[str]:
+    """The ids of the machines that may have a node. Those that are being drained do not count."""
+    draining = ray._private.state.state.get_draining_nodes()
+    return [
+        node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get(resource, 0) >= 1 and node["NodeID"] not in draining
+    ]
+
+
+def drain(machine: str, seconds: float) -> None:
+    """The machine gets nothing new, and Serve ends its replica once this has answered what it has, at most so long.
+
+    Raises RuntimeError. It cannot be taken back: the machine joins again after a restart of Ray there."""
+    client = ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    deadline_ms = int((time.time() + seconds) * 1000)
+    # The reason that has a deadline; with the other one Ray refuses while the machine is not idle.
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    accepted, message = client.drain_node(machine, reason, "minerva-cluster drain", deadline_ms)
+    if not accepted:
+        raise RuntimeError(message)
+
+
+def machine_called(name: str) -> str | None:
+    """The id of the machine that Ray knows by this name (`ray start --node-name`) or address."""
+    for node in ray.nodes():
+        if node["Alive"] and name in (node.get("NodeName"), node["NodeManagerAddress"]):
+            found: str = node["NodeID"]
+            return found
+    return None

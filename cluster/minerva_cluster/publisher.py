@@ -1,0 +1,218 @@
+"""Follows a daemon's events, and publishes what has changed on its node.
+
+The daemon is asked again after each event that matters and after each request of the cluster, at most every PAUSE_S. It
+does not know Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from minerva_cluster.board import ModelView
+from minerva_cluster.daemon import Daemon
+from minerva_cluster.published import Plan, catalog_of, names_of, plan_of, to_plan, views_of
+from minerva_cluster.wire import Change
+
+log = logging.getLogger("minerva_cluster")
+
+PAUSE_S = 0.1
+RETRY_S = 0.5
+# Also without an event: times since the last use grow, and what others ask the daemon for makes no event.
+LONGEST_SILENCE_S = 5.0
+HEARTBEAT_S = 60.0  # the daemon's comments come more often
+# A watch of an ingress that died without a word ends by itself: a node that drains waits for its calls.
+WATCH_S = 120.0
+MOST_ASKED = 256
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class Publisher:
+    def __init__(self, daemon: Daemon, name: str, admin_key: str = "") -> None:
+        self.name = name
+        self.daemon = daemon
+        self.views: dict[str, ModelView] = {}
+        self.catalog: dict[str, dict[str, Any]] = {}
+        self.names: dict[str, str] = {}
+        self.memory: dict[str, Any] = {}
+        self.in_flight: dict[str, int] = {}  # requests of the cluster, by model
+        self.service_ms: dict[str, float] = {}
+        self._asked: dict[str, None] = {}  # models, the one that was asked for last in the end
+        self._plans: dict[str, Plan] = {}
+        self._headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
+        self._stale = asyncio.Event()
+        self._stale_catalog = True
+        self._stale_plans = True
+        self._version = 0
+        self._changed = asyncio.Condition()
+
+    # ---- what the node tells ----
+
+    def begins(self, model: str) -> None:
+        """A request of the cluster for a model (by any name) goes to the daemon."""
+        model = self.names.get(model, model)
+        self.in_flight[model] = self.in_flight.get(model, 0) + 1
+        self._asked.pop(model, None)
+        self._asked[model] = None
+        while len(self._asked) > MOST_ASKED:
+            self._asked.pop(next(iter(self._asked)))
+        self._stale.set()
+
+    def ends(self, model: str, service_ms: float | None) -> None:
+        """`service_ms`: how long it had its slot; None where that is not known."""
+        model = self.names.get(model, model)
+        left = self.in_flight.get(model, 0) - 1
+        if left > 0:
+            self.in_flight[model] = left
+        else:
+            self.in_flight.pop(model, None)
+        if service_ms is not None:
+            before = self.service_ms.get(model, service_ms)
+            self.service_ms[model] = before * 0.8 + service_ms * 0.2
+        self._stale.set()
+
+    def forget_all(self) -> None:
+        """Another daemon has taken the place of the one before."""
+        self._stale_catalog = self._stale_plans = True
+        self._stale.set()
+
+    # ---- what is published ----
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """All there is, and then each change, for WATCH_S."""
+        seen: dict[str, ModelView] = {}
+        catalog: dict[str, dict[str, Any]] | None = None
+        memory: dict[str, Any] | None = None
+        version = 0  # before anything is known
+        end = time.monotonic() + WATCH_S
+        while (left := end - time.monotonic()) > 0:
+            async with self._changed:
+                try:
+                    await asyncio.wait_for(self._changed.wait_for(lambda: self._version != version), left)  # noqa: B023
+                except TimeoutError:
+                    return
+                version = self._version
+            models = {model: view for model, view in self.views.items() if seen.get(model) != view}
+            removed = tuple(model for model in seen if model not in self.views)
+            change = Change(
+                name=self.name,
+                models=models,
+                removed=removed,
+                names=self.names if catalog is not self.catalog else None,
+                catalog=self.catalog if catalog is not self.catalog else None,
+                memory=self.memory if memory != self.memory else None,
+            )
+            seen, catalog, memory = dict(self.views), self.catalog, self.memory
+            yield change
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        following = asyncio.create_task(self._follow())
+        try:
+            while True:
+                try:
+                    await self._refresh()
+                except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
+                    log.warning("the daemon of %s tells nothing: %r", self.name, error)
+                    await self._publish({}, self.memory)  # so the node is no candidate
+                    await asyncio.sleep(RETRY_S)
+                    self.forget_all()
+                    continue
+                await asyncio.sleep(PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stale.wait(), LONGEST_SILENCE_S)
+        finally:
+            following.cancel()
+
+    async def _refresh(self) -> None:
+        self._stale.clear()
+        if self._stale_catalog:
+            self._stale_catalog = False
+            self.catalog = catalog_of(await self._get("/v1/models"))
+            self.names = names_of(self.catalog)
+        stats = await self._get("/v1/models/stats")
+        views = views_of(self.catalog, stats, self._plans, self.service_ms, self.in_flight)
+        states = {model: view.state for model, view in views.items()}
+        if self._stale_plans or states != {model: view.state for model, view in self.views.items()}:
+            self._stale_plans = False
+            self._plans = await self._dry_runs(to_plan(views, list(self._asked)))
+            views = views_of(self.catalog, stats, self._plans, self.service_ms, self.in_flight)
+        memory = {name: stats[name] for name in ("estimated_memory_mb", "memory_budget_mb", "memory_pressure", "cache")}
+        await self._publish(views, memory)
+
+    async def _publish(self, views: dict[str, ModelView], memory: dict[str, Any]) -> None:
+        async with self._changed:
+            if views != self.views or memory != self.memory or self._version == 0:
+                self.views, self.memory = views, memory
+                self._version += 1
+                self._changed.notify_all()
+
+    async def _dry_runs(self, models: list[str]) -> dict[str, Plan]:
+        plans: dict[str, Plan] = {}
+        for model in models:
+            document = await self._call("POST", f"/v1/models/{model}/load?dry_run=true")
+            if "possible" in document:
+                plans[model] = plan_of(document)
+        return plans
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        document = await self._call("GET", path)
+        if "error" in document:
+            raise ValueError(document["error"]["message"])
+        return document
+
+    async def _call(self, method: str, path: str) -> dict[str, Any]:
+        assert self.daemon.session is not None
+        url = self.daemon.url + path
+        async with self.daemon.session.request(method, url, headers=self._headers, timeout=_TIMEOUT) as answer:
+            document = json.loads(await answer.read())
+            if not isinstance(document, dict):
+                raise ValueError(f"{path} answers with no object")
+            return document
+
+    async def _follow(self) -> None:
+        """Reads GET /v1/events. What was missed while there was no connection counts as changed."""
+        assert self.daemon.session is not None
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=HEARTBEAT_S)
+        while True:
+            try:
+                url = f"{self.daemon.url}/v1/events"
+                async with self.daemon.session.get(url, headers=self._headers, timeout=timeout) as answer:
+                    self.forget_all()
+                    async for line in answer.content:
+                        if line.startswith(b"event: "):
+                            self._take(line[len(b"event: ") :].strip().decode())
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                log.info("the events of %s broke off: %r", self.name, error)
+            await asyncio.sleep(RETRY_S)
+
+    def _take(self, event: str) -> None:
+        if event in ("catalog", "config", "gap"):
+            self._stale_catalog = self._stale_plans = True
+        if event in ("eviction", "pressure"):
+            self._stale_plans = True
+        if event not in ("progress", "download", "decision"):
+            self._stale.set()
+
+
+class Stopwatch:
+    """How long a request had its slot: all of its time, less what it waited."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._waited_ms = 0.0
+
+    def has_waited(self, header: str | None) -> None:
+        with contextlib.suppress(ValueError):
+            self._waited_ms = float(header or 0)
+
+    @property
+    def service_ms(self) -> float:
+        return max(0.0, (time.monotonic() - self._began) * 1000 - self._waited_ms)

@@ -1,0 +1,285 @@
+"""Clients against a cluster: what they know from one daemon holds for many."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from conftest import Start
+from harness import Stream, chat_body
+
+from minerva_cluster.emulated import PATIENCE_S, Emulated, wait_until
+
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def two(start: Start) -> Emulated:
+    """Two nodes with room for one model each; n2 does not have b."""
+    return start(nodes=("n1", "n2"), arguments=("--max-models", "1"), without={"n2": {"b"}})
+
+
+def client_of(cluster: Emulated, key: str = "none") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{cluster.url}/v1", api_key=key, max_retries=0, timeout=PATIENCE_S)
+
+
+def connect(cluster: Emulated) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=PATIENCE_S)
+
+
+def stream_of(cluster: Emulated, model: str, text: str = "Hello", max_tokens: int = 4, **more: Any) -> Stream:
+    connection = connect(cluster)
+    body = json.dumps(chat_body(model, text, max_tokens=max_tokens, stream=True, **more))
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    return Stream(connection, connection.getresponse())
+
+
+def node_with(cluster: Emulated, model: str, state: str = "hot") -> str:
+    return str(wait_until(lambda: [n for n, s in cluster.states(model).items() if s == state], f"{model} is {state}")[0])
+
+
+def in_flight(cluster: Emulated, model: str) -> int:
+    return sum(m["in_flight"] for node in cluster.nodes().values() for m in node["models"] if m["id"] == model)
+
+
+def test_openai_python_works_unchanged(two: Emulated) -> None:
+    client = client_of(two)
+    assert [model.id for model in client.models.list()] == ["a", "b", "c", "d", "e", "slow"]
+    assert client.models.retrieve("a").owned_by == "minerva"
+    chat = client.chat.completions.create(model="a", messages=HELLO, max_tokens=8, temperature=0)
+    assert chat.choices[0].message.content
+    assert chat.usage is not None
+    assert chat.usage.completion_tokens == 8
+    stream = client.chat.completions.create(model="a", messages=HELLO, max_tokens=8, temperature=0, stream=True)
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    assert "".join(pieces) == chat.choices[0].message.content
+    assert len(pieces) >= 8
+    vectors = client.embeddings.create(model="e", input=["one", "two"])
+    assert [len(item.embedding) for item in vectors.data] == [64, 64]
+    assert client.completions.create(model="a", prompt="Once", max_tokens=4).choices[0].text
+    raw = client.chat.completions.with_raw_response.create(model="a", messages=HELLO, max_tokens=1)
+    assert raw.headers["x-minerva-model"] == "a"
+    assert raw.headers["x-request-id"]
+
+
+def test_errors_come_from_the_daemons_unchanged(two: Emulated) -> None:
+    client = client_of(two)
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.chat.completions.create(model="nobody", messages=HELLO)
+    assert missing.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as unable:
+        client.embeddings.create(model="a", input="one")
+    assert unable.value.code == "unsupported"
+    anthropics = anthropic.Anthropic(base_url=two.url, api_key="none", max_retries=0)
+    with pytest.raises(anthropic.NotFoundError):
+        anthropics.messages.create(model="nobody", max_tokens=4, messages=HELLO)
+    answer = anthropics.messages.create(model="a", max_tokens=4, messages=HELLO)
+    assert answer.content
+    with anthropics.messages.stream(model="a", max_tokens=4, messages=HELLO) as stream:
+        assert stream.get_final_message().stop_reason == "max_tokens"
+
+
+def test_what_the_endpoint_refuses_itself(two: Emulated) -> None:
+    def ask(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        connection = connect(two)
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["error"]["code"]
+
+    assert ask("GET", "/v1/config") == (404, "route_not_found")
+    assert ask("POST", "/v1/pull", b"{}") == (404, "route_not_found")
+    assert ask("GET", "/v1/models", Host="evil.example") == (403, "forbidden")
+    assert ask("GET", "/v1/models", Origin="http://evil.example", Sec_Fetch_Site="cross-site") == (403, "forbidden")
+    large = b'{"model": "a", "x": "' + b"x" * (33 << 20) + b'"}'
+    assert ask("POST", "/v1/chat/completions", large) == (413, "body_too_large")
+    assert ask("POST", "/v1/chat/completions", b"{", Content_Type="application/json")[0] == 400
+
+
+def test_models_are_where_their_files_are_and_conversations_stay(two: Emulated) -> None:
+    client = client_of(two)
+    client.chat.completions.create(model="b", messages=HELLO, max_tokens=1)
+    assert node_with(two, "b") == "n1"  # the other node does not have its file
+    messages = list(HELLO)
+    caches = []
+    for _ in range(4):
+        raw = client.chat.completions.with_raw_response.create(model="c", messages=messages, max_tokens=4)
+        caches.append(raw.headers["x-minerva-cache"])
+        messages += [{"role": "assistant", "content": raw.parse().choices[0].message.content}, *HELLO]
+    assert caches[1:] == ["hit"] * 3
+    assert len(two.states("c")) == 1 or sorted(two.states("c").values()) == ["hot", "parked"]
+
+
+def test_a_dropped_client_frees_the_slot(two: Emulated) -> None:
+    stream = stream_of(two, "slow", max_tokens=2000)
+    stream.token()
+    wait_until(lambda: in_flight(two, "slow") == 1, "the request is seen")
+    stream.drop()
+    wait_until(lambda: in_flight(two, "slow") == 0, "its slot is free", 60)
+
+
+def test_heartbeats_pass_through(two: Emulated) -> None:
+    client_of(two).chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    node = node_with(two, "a")
+    for model in ("slow", "c", "d"):
+        # Whichever node loads it, its engine is stopped as soon as it is there, and so the load goes on.
+        if two.states(model):
+            continue
+        found: list[int] = []
+        thread = threading.Thread(target=_stop_engine, args=(two, model, found), daemon=True)
+        thread.start()
+        stream = stream_of(two, model, max_tokens=4)
+        comments = []
+        for event in stream.events():
+            if not event.startswith(":"):
+                assert json.loads(event)["choices"]
+                break
+            comments.append(event)
+            if len(comments) == 2:
+                for pid in found:
+                    os.kill(pid, signal.SIGCONT)
+        assert stream.rest()[-1] == "[DONE]"
+        for pid in found:
+            os.kill(pid, signal.SIGCONT)
+        if len(comments) >= 2:
+            assert any("loading" in comment for comment in comments)
+            return
+    pytest.fail(f"no load was caught; a is on {node}")
+
+
+def _stop_engine(cluster: Emulated, model: str, stopped: list[int]) -> None:
+    for pid in wait_until(lambda: cluster.engines(model=model), f"an engine of {model}"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+
+def test_life_cycle_calls(two: Emulated) -> None:
+    def call(method: str, path: str) -> dict[str, Any]:
+        connection = connect(two)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        document: dict[str, Any] = json.loads(answer.read())
+        assert answer.status == 200, document
+        return document
+
+    assert call("POST", "/v1/models/c/load")["state"] == "hot"
+    node_with(two, "c")
+    assert call("POST", "/v1/models/c/load?dry_run=true")["message"] == "already loaded"
+    assert call("POST", "/v1/models/c/park")["state"] == "parked"
+    node_with(two, "c", "parked")
+    assert call("DELETE", "/v1/models/c")["state"] == "cold"
+    wait_until(lambda: not two.states("c"), "c is cold everywhere")
+    assert call("GET", "/v1/models/c")["state"] == "cold"
+    assert call("GET", "/health") == {"status": "ok"}
+    assert call("GET", "/ready") == {"status": "ready"}
+
+
+def test_status(two: Emulated) -> None:
+    command = [sys.executable, "-m", "minerva_cluster.cli", "status", "--url", two.url]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["NODE", "n1", "n2"]
+    document = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=60).stdout)
+    assert [node["known_models"] for node in document["nodes"]] == [6, 5]
+    nowhere = [*command[:-1], "http://127.0.0.1:9"]
+    assert subprocess.run(nowhere, capture_output=True, timeout=60).returncode == 3
+
+
+def test_a_daemon_that_dies_is_started_again(two: Emulated) -> None:
+    client = client_of(two)
+    for node in ("n1", "n2"):
+        (pid,) = two.daemons(node)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda node=node, pid=pid: two.daemons(node) not in ([], [pid]), "another daemon is there")  # type: ignore[misc]
+        for model in ("a", "c"):
+            assert client.chat.completions.create(model=model, messages=HELLO, max_tokens=1).choices
+
+
+def test_a_daemon_that_dies_before_it_answers_costs_nothing(two: Emulated) -> None:
+    client_of(two).chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
+    node = node_with(two, "slow")
+    text = "the cat sat on the mat " * 250
+    answers: list[Stream] = []
+    thread = threading.Thread(target=lambda: answers.append(stream_of(two, "slow", text, max_tokens=4)), daemon=True)
+    thread.start()
+    wait_until(lambda: in_flight(two, "slow") == 1 or not thread.is_alive(), "the prompt is being read")
+    os.kill(two.daemons(node)[0], signal.SIGKILL)
+    thread.join(PATIENCE_S)
+    assert answers[0].status == 200
+    assert answers[0].rest()[-1] == "[DONE]"
+
+
+def test_a_node_that_is_killed_under_load_loses_no_unanswered_request(two: Emulated) -> None:
+    outcomes: list[str] = []
+    stopping = threading.Event()
+
+    def ask(number: int) -> None:
+        client = client_of(two)
+        while not stopping.is_set():
+            try:
+                stream = client.chat.completions.create(model="acde"[number], messages=HELLO, max_tokens=4, stream=True)
+                pieces = 0
+            except openai.APIError as error:
+                outcomes.append(f"refused: {error}")
+                continue
+            try:
+                for _ in stream:
+                    pieces += 1
+                outcomes.append("done")
+            except Exception as error:
+                outcomes.append("answer broke off" if pieces else f"lost: {error!r}")
+
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: outcomes.count("done") >= 6, "requests are answered")
+    daemons = two.daemons("n2")
+    two.kill("n2")
+    wait_until(lambda: not two.processes(node="n2/"), "nothing is left of the node", 60)
+    assert daemons
+    count = len(outcomes)
+    wait_until(lambda: len(outcomes) >= count + 12, "the other node answers everything")
+    two.add("n2")
+    two.wait_for(2)
+    count = len(outcomes)
+    wait_until(lambda: len(outcomes) >= count + 12, "both answer")
+    stopping.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert set(outcomes) <= {"done", "answer broke off"}, outcomes
+
+
+def test_keys_pass_through(start: Start) -> None:
+    keys = 'api_keys = ["one", "two"]\nadmin_keys = ["chief"]\n'
+    cluster = start(nodes=("n1",), daemon_config=keys, admin_key="chief")
+    assert client_of(cluster, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    with pytest.raises(openai.AuthenticationError):
+        client_of(cluster, "three").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    for path in ("/v1/models", "/v1/cluster", "/v1/models/a"):
+        connection = connect(cluster)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 401, path
+        assert json.loads(answer.read())["error"]["code"] == "invalid_api_key"
+    assert [model.id for model in client_of(cluster, "two").models.list()] == ["a", "b", "c", "d", "e", "slow"]
+
+
+def test_the_replica_that_dies_takes_its_daemon_along(start: Start) -> None:
+    cluster = start(nodes=("n1",))
+    client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    (daemon,) = cluster.daemons()
+    engines = cluster.engines()
+    assert engines
+    os.kill(cluster.replica("n1"), signal.SIGKILL)
+    wait_until(lambda: not {daemon, *engines} & set(cluster.processes()), "daemon and engine are gone", 60)
+    assert client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
