@@ -25,18 +25,17 @@
 //   {"id":ID,"saved":{"tenant":"...","name":"ID-PARENT-FROM-TO","bytes":N},"more":true|false}
 // The file is complete, but not synced: the daemon syncs it and gives it that name. "saved" is empty if nothing was to
 // be saved, or if something came between ("more" is true then). `more`: there is more to save, at once if this call has
-// saved something, and otherwise later: a conversation has not rested for so long yet. "refused" says why the file could
-// not be written, "why_not" why this engine will never save.
-// The engine's other lines, which have no id:
+// saved something, and otherwise later: a conversation has not rested for so long yet. "refused" says why the file
+// could not be written, "why_not" why this engine will never save. The engine's other lines, which have no id:
 //   {"restored":{"tenant":"...","name":"...","tokens":N,"bytes":N,"microseconds":N,
 //                "instead_of_microseconds":N}}
 //                      A request goes on after `tokens` tokens of the segment `name` and of its parents. Reading them
 //                      would have taken `instead_of`, by what the engine has measured; 0 or absent: not known
 //   {"unusable":{"tenant":"...","name":"...","why":"..."}}
 //                      The file must be removed
-// Requests over HTTP name their tenant in the header kTenantHeader. With the header kPrivateHeader nothing of the request
-// is kept or found again, as with "cache_prompt": false, which some of llama.cpp's routes drop. The daemon removes such
-// headers of a client's.
+// Requests over HTTP name their tenant in the header kTenantHeader. With the header kPrivateHeader nothing of the
+// request is kept or found again, as with "cache_prompt": false, which some of llama.cpp's routes drop. The daemon
+// removes such headers of a client's.
 #pragma once
 
 #include <charconv>

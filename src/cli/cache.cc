@@ -25,8 +25,7 @@ constexpr const char* kStats = "The counters of hits, misses, evictions and prel
 constexpr const char* kHistory =
     "Who was used, when and how often, and how long loads and wakes took, is forgotten: the next victims are chosen "
     "without it";
-constexpr const char* kImages =
-    "Parked models that nobody uses are stopped, and their images go with them";
+constexpr const char* kImages = "Parked models that nobody uses are stopped, and their images go with them";
 constexpr const char* kConversations = "What is kept of conversations on disk is removed, of all models and API keys";
 constexpr const char* kAll =
     "All four; and every model is inspected and measured anew at its next load, as on the first day";
