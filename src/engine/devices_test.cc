@@ -20,7 +20,7 @@ class Engines : public testing::Test {
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     folder_ = name;
   }
-  ~Engines() override { fs::remove_all(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
 
   void variant(const std::string& name, const std::string& script) const {
     const fs::path path = folder_ / ("minerva-engine-" + name);
