@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "catalog/fit.h"
 #include "router_api/status.h"
+#include "server/access.h"
 #include "server/engine_logs.h"
 #include "server/waiting.h"
 
