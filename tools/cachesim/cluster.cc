@@ -43,7 +43,7 @@ using Nodes = std::vector<std::unique_ptr<ClusterNode>>;
 class ClusterRouter {
  public:
   ClusterRouter(const Trace& trace, const World& world, Nodes& nodes, const ClusterOptions& options)
-      : trace_(trace), world_(world), nodes_(nodes), options_(options), random_(options.seed) {
+      : world_(world), nodes_(nodes), options_(options), random_(options.seed) {
     mean_service_s_ = 0;
     for (const TraceRequest& request : trace.requests) mean_service_s_ += in_seconds(request.service);
     mean_service_s_ /= static_cast<double>(std::max<std::size_t>(trace.requests.size(), 1));
@@ -73,7 +73,6 @@ class ClusterRouter {
   std::size_t less_busy_of_two(const std::vector<std::size_t>& among);
   Weighed weigh(std::size_t node, std::uint32_t model, TimePoint now) const;
 
-  const Trace& trace_;
   const World& world_;
   Nodes& nodes_;
   const ClusterOptions& options_;
