@@ -89,7 +89,10 @@ TEST_F(ConfigTest, LettersOfAllKindsInQuotesAndComments) {
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTheContract) {
   ::setenv("HOME", "/home/someone", 1);
-  ::unsetenv("XDG_STATE_HOME");
+  for (const char* const name :
+       {"XDG_STATE_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    ::unsetenv(name);
+  }
   const auto config = load_config("", {}, {});
   ASSERT_TRUE(config.has_value()) << config.error().message;
   ASSERT_EQ(config->listen.size(), 2U);
