@@ -68,16 +68,25 @@ class Chat:
 
     def say(self, text):
         """The time of the first piece of the answer."""
-        output = self.client.stdout.fileno()
+        self.drain(lambda: False)  # the end of the line before
+        ended = self.ended()
         self.client.stdin.write(text.encode() + b"\n")
         self.client.stdin.flush()
-        if not select.select([output], [], [], ANSWER_TIMEOUT)[0]:
+        if not select.select([self.client.stdout], [], [], ANSWER_TIMEOUT)[0]:
             raise Failed("`minerva chat` says nothing")
         first = time.monotonic()
-        while self.server.ask("GET", "/v1/requests").json["in_flight"] or select.select([output], [], [], 0.05)[0]:
-            if not os.read(output, 1 << 16):
-                raise Failed("`minerva chat` has ended")
+        self.drain(lambda: self.ended() == ended)
         return first
+
+    def ended(self):
+        """How many requests have ended since the server started."""
+        return len(self.server.ask("GET", "/v1/requests").json["recent"])
+
+    def drain(self, goes_on):
+        output = self.client.stdout.fileno()
+        while goes_on() or select.select([output], [], [], 0.05)[0]:
+            if select.select([output], [], [], 0)[0] and not os.read(output, 1 << 16):
+                raise Failed("`minerva chat` has ended")
 
     def tokens(self):
         return self.server.ask("GET", "/v1/requests").json["recent"][0]["prompt_tokens"]
