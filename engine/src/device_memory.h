@@ -21,8 +21,8 @@ class DeviceMemory {
     virtual std::string why_not() const = 0;
 
     // Brings the image up to date with what the devices hold and no file has. If the image would come to more than
-    // `max_image_bytes`, it writes nothing more, and report.image_wanted_bytes says what it would take. If that fails,
-    // or a write does, report.refused says why, and the devices are as before.
+    // `max_image_bytes`, it writes nothing more, and report.image_wanted_bytes says what it would take. If a write
+    // fails, report.refused says why. Either way the devices are as before.
     virtual void store(Image & image, std::uint64_t max_image_bytes, protocol::ParkReport & report) = 0;
     // Frees the memory. Requires: store() was not refused.
     virtual void release() = 0;

@@ -97,8 +97,6 @@ class GgmlDeviceMemory final : public DeviceMemory {
         }
         if (wanted > max_pages_) {
             report.image_wanted_bytes = wanted * kPage;
-            report.refused = "its image would take " + std::to_string(wanted * kPage) + " bytes, " +
-                             std::to_string(max_image_bytes) + " are allowed";
         }
     }
 

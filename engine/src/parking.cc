@@ -105,6 +105,12 @@ void leave_out(const std::vector<MappedPart> & gone, std::vector<MappedPart> & p
                 parts.end());
 }
 
+void refuse_size(std::uint64_t wanted, std::uint64_t most, Parking::Report & report) {
+    report.refused =
+        "its image would take " + std::to_string(wanted) + " bytes, " + std::to_string(most) + " are allowed";
+    report.image_wanted_bytes = wanted;
+}
+
 // What of them is in the page cache.
 void note(const PagesInMemory & pages, Parking::Report & report) {
     report.cached_bytes = pages.cached;
@@ -294,16 +300,15 @@ void Parking::store(const std::vector<LargeBlock> & blocks, std::uint64_t max_im
     const std::uint64_t new_bytes = new_pages * kPage;
     if (devices_) {
         devices_->store(*image_, max_image_bytes - std::min(max_image_bytes, new_bytes), report);
+        if (report.image_wanted_bytes > 0) {
+            return refuse_size(report.image_wanted_bytes + new_bytes, max_image_bytes, report);
+        }
         if (!report.refused.empty()) {
-            report.image_wanted_bytes += report.image_wanted_bytes > 0 ? new_bytes : 0;
             return;
         }
     }
     if (const std::uint64_t bytes = image_->stored_bytes() + new_bytes; bytes > max_image_bytes) {
-        report.refused = "its image would take " + std::to_string(bytes) + " bytes, " +
-                         std::to_string(max_image_bytes) + " are allowed";
-        report.image_wanted_bytes = bytes;
-        return;
+        return refuse_size(bytes, max_image_bytes, report);
     }
     for (const auto & [stored, changed] : work) {
         for (const Run & run : changed) {

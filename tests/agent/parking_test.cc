@@ -602,7 +602,7 @@ TEST(ParkingDevices, ShareTheImagesLimitWithTheHost) {
   std::memset(state.page(0), 's', 3 * kPage);
   const auto parked = at_rest([&] { return parking.park(3 * kPage); });
   EXPECT_FALSE(parked.parked);
-  EXPECT_EQ(parked.refused, "too large");
+  EXPECT_EQ(parked.refused, "its image would take 16384 bytes, 12288 are allowed");
   EXPECT_EQ(parked.image_wanted_bytes, 4 * kPage) << "the host's part counts";
   EXPECT_EQ(did, Did{"store 0"}) << "nothing was released";
 }
