@@ -81,6 +81,7 @@ def test_conversations_are_kept_on_a_slow_disk(serve, models, disk):
         assert unload.result().status == 200
         # The engine does not wait until the last call of the disk has ended.
         wait_until(lambda: m.get("/v1/conversations").json["segments"] >= 1, "it is kept")
+        assert m.load("a").status == 200
         second = m.post("/v1/completions", body)
         assert int(second.headers.get("x-minerva-restored", 0)) > 100, second.headers
         assert second.json["choices"][0]["text"] == first.json["choices"][0]["text"]
