@@ -42,7 +42,18 @@ def kill(server):
     server.process.wait()
 
 
-class Chat:
+class Talk:
+    """A conversation with `server` on `stage`, which start() starts."""
+
+    def restart(self):
+        kill(self.server)
+        self.stage.servers.remove(self.server)
+        began = time.monotonic()
+        self.start()
+        return began
+
+
+class Chat(Talk):
     """`minerva chat`, by pipes."""
 
     def __init__(self, options, stage, model, models_dir):
@@ -58,13 +69,6 @@ class Chat:
         self.server = self.stage.minerva(self.models_dir, self.config, program=self.options.daemon, state=self.state,
                                          port=self.port)
         self.state = self.server.state
-
-    def restart(self):
-        kill(self.server)
-        self.stage.servers.remove(self.server)
-        began = time.monotonic()
-        self.start()
-        return began
 
     def say(self, text):
         """The time of the first piece of the answer."""
@@ -98,7 +102,7 @@ class Chat:
         self.stage.stop(self.server)
 
 
-class Stock:
+class Stock(Talk):
     """llama-server, and a client that keeps the conversation."""
 
     def __init__(self, _, stage, model, models_dir):
@@ -114,13 +118,6 @@ class Stock:
         self.server.process.stdout.close()
         self.server.process.stdout = open(os.devnull, "rb")
         self.server.wait_healthy()
-
-    def restart(self):
-        kill(self.server)
-        self.stage.servers.remove(self.server)
-        began = time.monotonic()
-        self.start()
-        return began
 
     def say(self, text):
         self.messages.append({"role": "user", "content": text})

@@ -147,7 +147,7 @@ class Ingress:
             except TooLarge:
                 return await self._refuse_large(answer)
             key = fields.get("authorization", "") + fields.get("x-api-key", "")
-            # What cannot be unpacked here is refused by the daemon.
+            # The daemon refuses a body that cannot be unpacked here.
             call.ask, _ = ask_of(plain or b"", fields.get("content-type", "application/json"), key)
             return await self._relay(call, answer)
         call.ask = Ask(route.model)

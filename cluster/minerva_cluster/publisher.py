@@ -178,7 +178,7 @@ class Publisher:
             return document
 
     async def _follow(self) -> None:
-        """Reads GET /v1/events. What was missed while there was no connection counts as changed."""
+        """Reads GET /v1/events. A gap without a connection counts as a change of everything."""
         assert self.daemon.session is not None
         timeout = aiohttp.ClientTimeout(total=None, sock_read=HEARTBEAT_S)
         while True:

@@ -47,7 +47,7 @@ class WeightsFile {
     std::int64_t modified_ns_;
 };
 
-// What a part of a buffer holds.
+// The content of a part of a buffer.
 struct FilePiece {
     std::shared_ptr<WeightsFile> file;
     std::uint64_t file_offset;

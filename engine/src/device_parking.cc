@@ -127,7 +127,7 @@ class GgmlDeviceMemory final : public DeviceMemory {
             if (buffer->use() == BlockUse::kScratch) {
                 continue;
             }
-            // What lies between tensors is read by nobody, but some backends compute with padding.
+            // Nobody reads the bytes between tensors, but some backends compute with padding.
             buffer->own.clear(buffer->buffer, 0);
             if (buffer->is_in_files()) {
                 read_weights(*buffer);
