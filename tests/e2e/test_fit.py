@@ -71,9 +71,13 @@ def test_it_is_the_same_beside_others(serve, model, models, least):
     lower = gave_way(alone.load("m"))
     beside = serve("--memory-budget", f"{least + 200}MiB", models={"m": model, "a": models["a"], "b": models["b"]})
     beside.use("a", "b")
-    assert gave_way(beside.load("m")) == lower
+    others = gave_way(beside.load("m"))
+    # Each daemon asks a process of its own for the prediction, and what this process holds varies by some pages: the
+    # prompt cache, which takes what is left in whole MiB, can differ by one.
+    assert abs(others.pop("prompt_cache_mib") - lower.pop("prompt_cache_mib")) <= 1 and others == lower
+    once = gave_way(beside.get("/v1/models/m"))
     beside.use("a", "m")
-    assert gave_way(beside.get("/v1/models/m")) == lower
+    assert gave_way(beside.get("/v1/models/m")) == once
 
 
 def test_less_than_the_least_is_refused_with_the_numbers(serve, model, least):
