@@ -112,7 +112,7 @@ Known known(const std::string & tenant, const std::vector<std::int32_t> & tokens
     }
     const std::vector<SegmentTree::Segment> & path = result.match.path;
     result.all = result.match.tokens == tokens.size() && !path.empty() && path.back().complete &&
-                 path.back().name.to == tokens.size();
+                 path.back().goes_back_to <= tokens.size();
     return result;
 }
 

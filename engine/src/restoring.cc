@@ -17,6 +17,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::uint32_t kFewestRestored = 32;  // tokens more than the engine has itself
+// How long a long prompt waits until files are listed, for each of its tokens: no longer than it takes to read them.
+constexpr std::chrono::microseconds kListingPatience(1000);
 // How long a restore waits for a batch to end. Its request would wait for that anyway.
 constexpr std::chrono::milliseconds kRestorePatience(60'000);
 
@@ -266,7 +268,8 @@ bool Restoring::finish() {
 std::uint32_t restore_conversation(const std::string & tenant, const Prompt & prompt) {
     const auto begin = steady_clock::now();
     const std::optional<KeptMemory> memory = kept_memory(slots_context());
-    if (!memory || !store->is_listed()) {
+    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kListingPatience * prompt.tokens.size());
+    if (!memory || !store->is_listed(std::max(patience, std::chrono::milliseconds(500)))) {
         return 0;
     }
     Plan plan = open_files(tenant, store->tree.find(tenant, prompt.tokens), *memory);

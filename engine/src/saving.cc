@@ -20,6 +20,8 @@ constexpr std::uint32_t kFewestSaved = 16;
 // If no more tokens than these were read again since they were saved, they are saved again. Their last bits may differ,
 // and so do those of the answers.
 constexpr std::size_t kMostSavedAgain = 256;
+// A checkpoint is left out if no more tokens than these are read again without it.
+constexpr std::uint32_t kMostReadAgain = 256;
 // How long a save waits for a batch to end.
 constexpr milliseconds kSavePatience(2000);
 
@@ -44,9 +46,48 @@ struct Work {
     std::string blobs;
 };
 
+// As if files had only so many tokens of it.
+void go_back(SegmentTree::Match & match, std::uint32_t tokens) {
+    match.tokens = tokens;
+    while (!match.path.empty() && match.path.back().name.from >= tokens) {
+        match.path.pop_back();
+    }
+}
+
+// The checkpoints that are worth their bytes, newest first. Each takes as much as the end state, and a turn makes up to
+// three of them: one is left out if a conversation that goes on there can go on a few tokens earlier as well.
+std::vector<const common_prompt_checkpoint *> checkpoints_worth_it(const Work & work, const Reach & reach) {
+    const protocol::SegmentName & name = work.header.name;
+    const std::list<common_prompt_checkpoint> & all = *work.slot.checkpoints;
+    // llama.cpp goes back to this one even from the end.
+    const auto needed = std::find_if(all.rbegin(), all.rend(), [&](const common_prompt_checkpoint & checkpoint) {
+        return !reach.covers(reach.begin, name.to) &&
+               (checkpoint.pos_min == 0 || reach.covers(checkpoint.pos_min, name.to));
+    });
+    SegmentTree::Match before = {work.path, name.from};
+    end_where_it_can_go_on(before);
+    std::uint32_t place = before.tokens;  // the last one so far
+    std::vector<const common_prompt_checkpoint *> result;
+    for (auto it = all.begin(); it != all.end(); ++it) {
+        const auto tokens = static_cast<std::uint32_t>(it->n_tokens);
+        if (it->data_tgt.empty() || !it->data_dft.empty() || !it->data_spec.empty() || tokens > name.to) {
+            continue;
+        }
+        // A prompt that has no more than `name.from` tokens of the conversation does not find this segment.
+        const bool useful = tokens > name.from && tokens < work.header.goes_back_to && tokens - place > kMostReadAgain;
+        if (useful || std::next(it) == needed.base() || has_checkpoint(work.path, name.from, tokens)) {
+            result.insert(result.begin(), &*it);
+            place = std::max(place, tokens);
+        }
+    }
+    return result;
+}
+
 // The state that is not kept by token, newest checkpoints first, as far as there is room.
 void add_blobs(const KeptMemory & memory, Work & work) {
     SegmentHeader & header = work.header;
+    const Reach back = reach(memory, slots_context(), work.slot.id, header.name.to);
+    header.goes_back_to = std::min(back.goes_back_to(), header.name.to);
     for (std::size_t part = 0; part < memory.parts(); ++part) {
         const std::string bytes = read_part(memory, part, work.slot.id);
         header.blobs.push_back({static_cast<std::uint32_t>(part), header.name.to, 0, 0, bytes.size(), 0});
@@ -56,29 +97,19 @@ void add_blobs(const KeptMemory & memory, Work & work) {
         return;
     }
     std::uint64_t checkpoint_bytes = 0;  // without the parts, which may be larger than that by themselves
-    for (auto it = work.slot.checkpoints->rbegin(); it != work.slot.checkpoints->rend(); ++it) {
-        const auto tokens = static_cast<std::uint32_t>(it->n_tokens);
-        if (it->data_tgt.empty() || !it->data_dft.empty() || !it->data_spec.empty() || tokens > header.name.to) {
-            continue;
-        }
+    for (const common_prompt_checkpoint * const checkpoint : checkpoints_worth_it(work, back)) {
+        const auto tokens = static_cast<std::uint32_t>(checkpoint->n_tokens);
+        const std::vector<std::uint8_t> & data = checkpoint->data_tgt;
         const bool elsewhere = has_checkpoint(work.path, header.name.from, tokens);
-        if (!elsewhere && checkpoint_bytes + it->data_tgt.size() > kMostSegment) {
+        if (!elsewhere && checkpoint_bytes + data.size() > kMostSegment) {
             continue;
         }
-        header.blobs.push_back({kCheckpoint, tokens, it->pos_min, it->pos_max, elsewhere ? 0 : it->data_tgt.size(),
-                                elsewhere ? std::uint64_t{1} : 0});
+        header.blobs.push_back({kCheckpoint, tokens, checkpoint->pos_min, checkpoint->pos_max,
+                                elsewhere ? 0 : data.size(), elsewhere ? std::uint64_t{1} : 0});
         if (!elsewhere) {
-            checkpoint_bytes += it->data_tgt.size();
-            work.blobs.append(reinterpret_cast<const char *>(it->data_tgt.data()), it->data_tgt.size());
+            checkpoint_bytes += data.size();
+            work.blobs.append(reinterpret_cast<const char *>(data.data()), data.size());
         }
-    }
-}
-
-// As if files had only so many tokens of it.
-void go_back(Known & found, std::uint32_t tokens) {
-    found.match.tokens = tokens;
-    while (!found.match.path.empty() && found.match.path.back().name.from >= tokens) {
-        found.match.path.pop_back();
     }
 }
 
@@ -93,7 +124,7 @@ std::optional<Work> find_work(std::vector<RestingSlot> slots, milliseconds rest,
         Known found = known(slot.tenant, slot.tokens);
         if (slot.unchanged < found.match.tokens && found.match.tokens - slot.unchanged <= kMostSavedAgain &&
             found.match.tokens < slot.tokens.size()) {
-            go_back(found, static_cast<std::uint32_t>(slot.unchanged));
+            go_back(found.match, static_cast<std::uint32_t>(slot.unchanged));
         }
         const std::size_t unsaved = slot.tokens.size() - found.match.tokens;
         // Without tokens of its own a segment is worth something only for what is not kept by token.

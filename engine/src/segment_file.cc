@@ -15,7 +15,7 @@
 namespace minerva::engine {
 namespace {
 
-constexpr std::string_view kMagic = "mnrvsg01";
+constexpr std::string_view kMagic = "mnrvsg02";
 constexpr std::uint64_t kMostHeader = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMostPayload = std::uint64_t{1} << 40;
 
@@ -96,6 +96,7 @@ bool fits(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
 bool consistent(const SegmentHeader & header) {
     const protocol::SegmentName & name = header.name;
     if (name.id.is_none() || name.from > name.to || name.parent.is_none() != (name.from == 0) || header.complete > 1 ||
+        header.goes_back_to > name.to ||
         header.tokens.size() != header.rows() || !fits(header.cell_bytes, header.rows(), 0) ||
         header.cells.size() != header.cell_bytes * header.rows()) {
         return false;
@@ -183,7 +184,7 @@ std::string encode(const SegmentHeader & header) {
     const protocol::SegmentName & name = header.name;
     for (const std::uint64_t value :
          {name.id.high, name.id.low, name.parent.high, name.parent.low, std::uint64_t{name.from},
-          std::uint64_t{name.to}, header.shape, header.complete, header.cell_bytes}) {
+          std::uint64_t{name.to}, header.shape, header.complete, std::uint64_t{header.goes_back_to}, header.cell_bytes}) {
         out.number(value);
     }
     out.bytes(header.tokens.data(), header.tokens.size() * sizeof(std::int32_t));
@@ -235,6 +236,7 @@ std::optional<SegmentHeader> decode(std::string_view bytes) {
     name.to = in.small();
     header.shape = in.number();
     header.complete = in.number();
+    header.goes_back_to = in.small();
     header.cell_bytes = in.number();
     header.tokens = in.values<std::int32_t>();
     header.cells = std::string(in.bytes());

@@ -41,8 +41,11 @@ std::uint32_t same(const Segment & segment, const std::vector<std::int32_t> & pr
 
 // The last place in the segment at which a conversation of so many tokens can go on; 0: there is none.
 std::uint32_t last_place(const Segment & segment, std::uint32_t tokens) {
-    if (!segment.complete || tokens >= segment.name.to) {
-        return segment.complete ? segment.name.to : 0;
+    if (!segment.complete) {
+        return 0;
+    }
+    if (tokens >= segment.goes_back_to) {
+        return std::min(tokens, segment.name.to);
     }
     const auto after = std::upper_bound(segment.checkpoints.begin(), segment.checkpoints.end(), tokens);
     return after == segment.checkpoints.begin() ? 0 : *std::prev(after);
@@ -163,6 +166,7 @@ SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_by
     SegmentTree::Segment segment;
     segment.name = header.name;
     segment.complete = header.complete != 0;
+    segment.goes_back_to = header.goes_back_to;
     segment.tokens = header.tokens;
     segment.bytes = file_bytes;
     for (const Blob & blob : header.blobs) {

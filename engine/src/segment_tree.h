@@ -25,6 +25,7 @@ class SegmentTree {
     struct Segment {
         protocol::SegmentName name;
         bool complete = false;
+        std::uint32_t goes_back_to = 0;  // as SegmentHeader says
         std::vector<std::int32_t> tokens;
         std::vector<std::uint32_t> checkpoints;  // where the conversation can go on too, in ascending order
         std::uint64_t bytes = 0;
@@ -62,8 +63,8 @@ class SegmentTree {
 // in it belongs to another conversation. `end`: where the path leaves its last segment.
 bool has_checkpoint(const std::vector<SegmentTree::Segment> & path, std::uint32_t end, std::uint32_t tokens);
 
-// Where not all state is kept by token, a conversation goes on only at the end of a complete segment or at a
-// checkpoint. Leaves of `match` the path to the last such place that the prompt has, and the tokens up to it.
+// Where not all state is kept by token, a conversation goes on only at a checkpoint, or near the end of a complete
+// segment: as SegmentHeader::goes_back_to says. Leaves of `match` the path to the last such place that the prompt has, and the tokens up to it.
 void end_where_it_can_go_on(SegmentTree::Match & match);
 
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes);

@@ -318,6 +318,22 @@ bool write_window(llama_kv_cache & cache, llama_seq_id sequence, std::string_vie
     return true;
 }
 
+Reach reach(const KeptMemory & memory, llama_context * context, llama_seq_id sequence, std::uint32_t count) {
+    const auto end = static_cast<llama_pos>(count);
+    Reach result;
+    result.width = llama_model_n_swa(llama_get_model(context));
+    result.begin = memory.recurrent != nullptr ? end - 1 : 0;
+    for (const llama_kv_cache * const window : memory.windows) {
+        const std::vector<Cell> cells = cells_of(*window, sequence);
+        llama_pos begin = end;
+        for (auto cell = cells.rbegin(); cell != cells.rend() && cell->position == begin - 1; ++cell) {
+            --begin;
+        }
+        result.begin = std::max(result.begin, begin);
+    }
+    return result;
+}
+
 std::string read_part(const KeptMemory & memory, std::size_t part, llama_seq_id sequence) {
     if (part < memory.windows.size()) {
         return read_window(*memory.windows[part], sequence);

@@ -9,6 +9,7 @@
 // It does not know files, slots or tokens.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -84,6 +85,21 @@ class Rows {
     std::vector<Line> lines_;
     std::vector<Run> runs_;  // in the order of rows
 };
+
+// How far back a sequence can go without a checkpoint: as llama.cpp's server decides it, which asks for more than
+// attention looks at.
+struct Reach {
+    llama_pos begin = 0;  // the parts that are not kept by token have all positions from this one on
+    llama_pos width = 0;  // of a window; 0: there is none
+
+    // Whether `from`, the first position of some state, is early enough to go on after so many tokens.
+    bool covers(llama_pos from, std::uint32_t tokens) const {
+        return from < std::max(0, static_cast<llama_pos>(tokens) - width);
+    }
+    // One more, since the last token of a prompt may be read again.
+    std::uint32_t goes_back_to() const { return static_cast<std::uint32_t>(begin + width + 2); }
+};
+Reach reach(const KeptMemory & memory, llama_context * context, llama_seq_id sequence, std::uint32_t count);
 
 // The parts that are not kept by token: `part` is less than parts().
 std::string read_part(const KeptMemory & memory, std::size_t part, llama_seq_id sequence);

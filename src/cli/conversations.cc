@@ -38,6 +38,9 @@ void print_conversations(const nlohmann::json& answer) {
     fmt::print("{} of at most {}; {:.0f} tokens were restored since the start, which saved {:.0f} s\n",
                in_bytes(answer, "bytes"), in_bytes(answer, "budget_bytes"), number_of(answer, "restored_tokens"),
                number_of(answer, "saved_seconds"));
+    if (answer.contains("failure")) {
+      fmt::print("nothing is saved at present: {}\n", printable(text_of(answer, "failure")));
+    }
   } else {
     fmt::print("{} in all\n", in_bytes(answer, "bytes"));
   }

@@ -159,6 +159,7 @@ void examine_all(const ConfigFlags& flags, HttpClient& client, const Session& se
   examine_disk(config, found);
   examine_use(config, found);
   if (stats) examine_switching(config, client, found);
+  if (stats) examine_conversations(client, found);
 }
 
 }  // namespace

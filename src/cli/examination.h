@@ -47,5 +47,7 @@ Finding judge_disk(double bytes_per_s, const ModelSpec& model);
 void examine_use(const Config& config, const FindingSink& found);
 // Whether the server's models evict each other all the time.
 void examine_switching(const Config& config, HttpClient& client, const FindingSink& found);
+// Whether the server can save conversations.
+void examine_conversations(HttpClient& client, const FindingSink& found);
 
 }  // namespace minerva::cli

@@ -319,6 +319,7 @@ bool Store::kept(const PlacedSegment& segment, std::uint64_t keeping, int error)
     return false;
   }
   if (std::exchange(next_try_, std::nullopt)) log::info("conversations are saved again");
+  failure_.clear();
   ++counts_.saved_segments;
   counts_.saved += segment.segment.bytes;
   if (table_.bytes() > budget_) enforce();
@@ -329,6 +330,7 @@ void Store::note_failure(const std::string& why) {
   ++counts_.failed;
   const bool is_first = !next_try_.has_value();
   next_try_ = Clock::now() + kTryAgain;
+  failure_ = why;
   if (!is_first) return;
   log::warn(
       "conversations cannot be saved in {}: {}. Models serve as before, and saving is tried again from time to time",

@@ -74,6 +74,8 @@ class Store {
             const protocol::SegmentName& name, std::function<void(bool kept)> done);
   // An engine could not write in a file, or waits for the disk too long.
   void note_failure(const std::string& why);
+  // Why nothing can be saved at present; empty: it can, as far as is known.
+  const std::string& failure() const { return failure_; }
   // Whether the disk has not answered for so long that nobody should wait for it.
   bool is_stuck() const;
   struct Restored {
@@ -137,6 +139,7 @@ class Store {
   std::uint64_t last_keeping_ = 0;
   std::map<ModelId, std::string> current_;                     // the names of the folders that prepare() has given last
   std::vector<std::pair<ModelId, std::string>> early_clears_;  // before is_read(): model and tenant, as for clear()
+  std::string failure_;                                        // why the disk fails
   std::optional<TimePoint> next_try_;                          // set while the disk fails
   io::Timer timer_;
   std::shared_ptr<DiskQueue> queue_;

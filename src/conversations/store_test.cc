@@ -499,6 +499,7 @@ TEST_F(StoreTest, AFullDiskWarnsOnceAndIsLeftAlone) {
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
   EXPECT_EQ(files_->calls(), 1) << "it is not tried again at once";
   EXPECT_EQ(store_->counts().failed, 2U);
+  EXPECT_EQ(store_->failure(), "the engine says so");
 }
 
 TEST_F(StoreTest, AFileSystemThatHasNoFilesWithoutNames) {

@@ -63,6 +63,7 @@ io::Task<void> show_conversations(Service& service, Exchange& x, ModelId /*id*/)
     answer["budget_bytes"] = store.budget().count();
     answer["restored_tokens"] = counts.restored_tokens;
     answer["saved_seconds"] = std::chrono::duration<double>(counts.time_saved).count();
+    if (!store.failure().empty()) answer["failure"] = store.failure();
   }
   answer["data"] = std::move(data);
   co_await x.json(200, answer.dump());

@@ -21,6 +21,7 @@ SegmentHeader header(std::uint32_t rows) {
   result.name.to = rows;
   result.shape = 77;
   result.complete = 1;
+  result.goes_back_to = rows - 1;
   result.tokens.resize(rows);
   std::iota(result.tokens.begin(), result.tokens.end(), 100);
   result.cell_bytes = 2;
@@ -91,6 +92,7 @@ TEST_F(SegmentFile, WhatIsWrittenIsRead) {
   EXPECT_TRUE(read_back.name.id == written.name.id && read_back.name.to == 5000U);
   EXPECT_EQ(read_back.shape, 77U);
   EXPECT_EQ(read_back.complete, 1U);
+  EXPECT_EQ(read_back.goes_back_to, 4999U);
   EXPECT_EQ(read_back.tokens, written.tokens);
   EXPECT_EQ(read_back.cells, written.cells);
   ASSERT_EQ(read_back.strips.size(), 2U);
@@ -186,6 +188,9 @@ TEST_F(SegmentFile, AHeaderThatContradictsItselfIsNotDecoded) {
   bad = good;
   bad.blobs[0].tokens = 41;
   EXPECT_FALSE(decodes(bad)) << "state of tokens that are not there";
+  bad = good;
+  bad.goes_back_to = 41;
+  EXPECT_FALSE(decodes(bad)) << "it goes back to what is behind its end";
   bad = good;
   bad.name.from = 1;
   EXPECT_FALSE(decodes(bad)) << "a beginning without parent";

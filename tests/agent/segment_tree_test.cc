@@ -21,6 +21,7 @@ SegmentTree::Segment segment(std::uint64_t number, std::uint64_t parent, std::ui
   result.name = {id(number), id(parent), from, from + static_cast<std::uint32_t>(tokens.size())};
   result.tokens = tokens;
   result.complete = complete;
+  result.goes_back_to = result.name.to;
   return result;
 }
 
@@ -138,6 +139,23 @@ TEST(SegmentTree, GoesOnAtTheEndOfACompleteSegmentOrAtACheckpoint) {
   EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 7, 8, 10}), "7: 1 2 3");
   EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 10}), "4: 1");
   EXPECT_EQ(goes_on(tree, {1, 2, 3, 10}), "0:");
+}
+
+TEST(SegmentTree, GoesOnAsFarBackAsWindowsReach) {
+  SegmentTree tree;
+  SegmentTree::Segment whole = segment(1, 0, 0, {1, 2, 3, 4, 5, 6});
+  whole.checkpoints = {2};
+  whole.goes_back_to = 4;
+  tree.add("a", whole);
+  SegmentTree::Segment cut = segment(2, 1, 6, {7, 8, 9}, false);
+  cut.goes_back_to = 7;
+  tree.add("a", cut);
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 10}), "5: 1");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 10}), "4: 1");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 10}), "2: 1");
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 6, 7, 8, 9}), "6: 1") << "the second one was not saved to its end";
+  tree.add("a", segment(3, 1, 5, {8, 8}, false));
+  EXPECT_EQ(goes_on(tree, {1, 2, 3, 4, 5, 8, 8}), "5: 1") << "where a branch leaves it";
 }
 
 TEST(SegmentTree, WhatABranchHasOfItsParentEndsWhereItLeaves) {

@@ -1,11 +1,13 @@
 """Conversations outlive their engine: by an unload, a restart and a kill; and nobody finds another one's."""
+import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
-from harness import Minerva, wait_until
+from harness import MINERVA, PATIENCE, Minerva, wait_until
 
 # A few hundred tokens, so that it is worth restoring them.
 LONG = " ".join(f"word{number}" for number in range(150))
@@ -301,6 +303,24 @@ def test_cleared_by_hand(serve):
     assert m.post("/v1/cache/clear?conversations=true").json["message"] == "cleared: conversations"
     assert kept(m)["segments"] == 0
     wait_until(lambda: not files(m), "the files are gone")
+
+
+def test_it_is_said_if_nothing_can_be_saved(serve):
+    m = serve()
+    stranger = m.folder / "state/conversations"
+    stranger.write_text("somebody's notes")
+    turn(m)
+    wait_until(lambda: "failure" in kept(m), "the folder cannot be made")
+
+    def command(*words):
+        return subprocess.run([MINERVA, *words], capture_output=True, text=True, timeout=PATIENCE,
+                              env={**m.env, "MINERVA_URL": m.url}).stdout
+
+    told = command("conversations")
+    assert f"nothing is saved at present: {kept(m)['failure']}" in told, told
+    found = json.loads(command("doctor", "--json"))["findings"]
+    assert ["note"] == [each["level"] for each in found if each["topic"] == "conversations"], found
+    assert stranger.read_text() == "somebody's notes"
 
 
 def test_a_second_daemon_on_the_state_folder_is_refused(serve):

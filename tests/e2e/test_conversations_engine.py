@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+import architectures
 from bare_engine import BareEngine, Conversations, prompt, talk
 from harness import in_background, wait_until
 from tiny_models import generate
@@ -146,6 +147,53 @@ def test_only_new_tokens_are_written(kept, engine):
     running.complete(longer, count=1)
     assert row * 201 * 0.9 < running.save() < row * 201 * 1.2
     assert engine().complete(longer + MORE)[2] == 3
+
+
+@pytest.fixture(scope="session")
+def windows():
+    """A model whose attention has windows."""
+    return next(iter(architectures.models(["gemma3"]).values()))
+
+
+LONGER = ["--override-kv", "gemma3.context_length=int:4096"]  # than it was trained for
+
+
+def of_windows(seed, count):
+    return prompt(seed, count, first=3, kinds=97)
+
+
+def test_a_turn_writes_one_state_of_windows(kept, engine, windows):
+    """An end state takes as much as a window, and so does each checkpoint: they are most of what is written."""
+    running = engine(*LONGER, file=windows)
+    text = of_windows(1, 900)
+    text += running.complete(text, count=8)[0]
+    running.save()
+    written = []
+    for new in (10, 200, 200):
+        text += of_windows(new, new)
+        text += running.complete(text, count=8)[0]
+        written.append(running.save())
+    assert len(kept.files()) == 4
+    row = (written[1] - written[0]) / 190
+    assert row < written[0] / 100, "a state is much more than a row, and no turn has one more than another"
+    assert abs(written[2] - written[1]) < written[0] / 20
+
+
+@pytest.mark.parametrize("back", [0, 30, 250, 350, 850])
+def test_a_conversation_with_windows_goes_on_further_back(kept, engine, windows, back):
+    """A prompt that has not all of it: an answer is asked for again, or a message was changed."""
+    text = of_windows(1, 900)
+    running = engine(*LONGER, file=windows)
+    text += running.complete(text, count=40)[0]
+    running.save()
+    changed = text[:len(text) - back] + of_windows(2, 20)
+    running = engine(*LONGER, file=windows)
+    answer = running.complete(changed)
+    if back < 300:
+        assert answer[2] <= 21, "the windows have all that is needed"
+    alone = BareEngine(windows, "-np", "1", *LONGER, context=4096)
+    with alone:
+        assert alone.complete(changed)[0] == answer[0]
 
 
 def test_a_common_beginning_is_kept_once(kept, engine):
