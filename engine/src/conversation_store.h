@@ -42,8 +42,8 @@ class Held {
 };
 
 struct Store {
-    // Whether all files of the folder are known. Waits a moment at most: more would keep requests and the daemon waiting
-    // for a slow disk.
+    // Whether all files of the folder are known. Waits a moment at most: more would keep requests and the daemon
+    // waiting for a slow disk.
     bool is_listed(std::chrono::milliseconds moment = std::chrono::milliseconds(500)) const {
         return listed.wait_for(moment) == std::future_status::ready;
     }

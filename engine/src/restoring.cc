@@ -268,7 +268,8 @@ bool Restoring::finish() {
 std::uint32_t restore_conversation(const std::string & tenant, const Prompt & prompt) {
     const auto begin = steady_clock::now();
     const std::optional<KeptMemory> memory = kept_memory(slots_context());
-    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kListingPatience * prompt.tokens.size());
+    const auto patience =
+        std::chrono::duration_cast<std::chrono::milliseconds>(kListingPatience * prompt.tokens.size());
     if (!memory || !store->is_listed(std::max(patience, std::chrono::milliseconds(500)))) {
         return 0;
     }

@@ -96,9 +96,8 @@ bool fits(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
 bool consistent(const SegmentHeader & header) {
     const protocol::SegmentName & name = header.name;
     if (name.id.is_none() || name.from > name.to || name.parent.is_none() != (name.from == 0) || header.complete > 1 ||
-        header.goes_back_to > name.to ||
-        header.tokens.size() != header.rows() || !fits(header.cell_bytes, header.rows(), 0) ||
-        header.cells.size() != header.cell_bytes * header.rows()) {
+        header.goes_back_to > name.to || header.tokens.size() != header.rows() ||
+        !fits(header.cell_bytes, header.rows(), 0) || header.cells.size() != header.cell_bytes * header.rows()) {
         return false;
     }
     std::uint64_t total = 0;
@@ -182,9 +181,9 @@ protocol::SegmentId segment_id(const protocol::SegmentName & name, bool complete
 std::string encode(const SegmentHeader & header) {
     Output out;
     const protocol::SegmentName & name = header.name;
-    for (const std::uint64_t value :
-         {name.id.high, name.id.low, name.parent.high, name.parent.low, std::uint64_t{name.from},
-          std::uint64_t{name.to}, header.shape, header.complete, std::uint64_t{header.goes_back_to}, header.cell_bytes}) {
+    for (const std::uint64_t value : {name.id.high, name.id.low, name.parent.high, name.parent.low,
+                                      std::uint64_t{name.from}, std::uint64_t{name.to}, header.shape, header.complete,
+                                      std::uint64_t{header.goes_back_to}, header.cell_bytes}) {
         out.number(value);
     }
     out.bytes(header.tokens.data(), header.tokens.size() * sizeof(std::int32_t));

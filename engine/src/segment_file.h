@@ -45,10 +45,10 @@ inline constexpr std::uint32_t kCheckpoint = ~std::uint32_t{0};
 
 struct SegmentHeader {
     protocol::SegmentName name;
-    std::uint64_t shape = 0;           // a hash of what the engine must be to read it
-    std::uint64_t complete = 0;        // 1: the conversation rested at its end, so that all of its state is here
-    // Of a complete one: the conversation can go on from so many of its tokens on, at each of them up to `to`. Less than
-    // `to` where windows still have what came before.
+    std::uint64_t shape = 0;     // a hash of what the engine must be to read it
+    std::uint64_t complete = 0;  // 1: the conversation rested at its end, so that all of its state is here
+    // Of a complete one: the conversation can go on from so many of its tokens on, at each of them up to `to`. Less
+    // than `to` where windows still have what came before.
     std::uint32_t goes_back_to = 0;
     std::vector<std::int32_t> tokens;  // [from, to)
     std::uint64_t cell_bytes = 0;

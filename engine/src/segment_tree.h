@@ -64,7 +64,8 @@ class SegmentTree {
 bool has_checkpoint(const std::vector<SegmentTree::Segment> & path, std::uint32_t end, std::uint32_t tokens);
 
 // Where not all state is kept by token, a conversation goes on only at a checkpoint, or near the end of a complete
-// segment: as SegmentHeader::goes_back_to says. Leaves of `match` the path to the last such place that the prompt has, and the tokens up to it.
+// segment, as SegmentHeader::goes_back_to says. Leaves of `match` the path to the last such place that the prompt has,
+// and the tokens up to it.
 void end_where_it_can_go_on(SegmentTree::Match & match);
 
 SegmentTree::Segment summary(const SegmentHeader & header, std::uint64_t file_bytes);

@@ -155,9 +155,10 @@ void examine_conversations(HttpClient& client, const FindingSink& found) {
   const Result<nlohmann::json> kept = answer ? parse_answer(*answer) : fail(answer.error());
   if (!kept || !kept->contains("failure")) return;  // an improper answer was reported already
   found({Level::kNote, "conversations",
-         fmt::format("Conversations cannot be saved at present: {}. After an unload or a restart they are read anew. Make "
-                     "room on the disk, or mend the folder; saving is tried again from time to time.",
-                     printable(text_of(*kept, "failure")))});
+         fmt::format(
+             "Conversations cannot be saved at present: {}. After an unload or a restart they are read anew. Make "
+             "room on the disk, or mend the folder; saving is tried again from time to time.",
+             printable(text_of(*kept, "failure")))});
 }
 
 }  // namespace minerva::cli
