@@ -159,7 +159,11 @@ SegmentTable::Segments SegmentTable::take_worst(Bytes most, WallTime now,
     SegmentId id;
     bool operator>(const Leaf& other) const { return std::tie(worth, used) > std::tie(other.worth, other.used); }
   };
-  std::priority_queue<Leaf, std::vector<Leaf>, std::greater<>> leaves;
+  struct Tenant {
+    Bytes bytes;
+    std::priority_queue<Leaf, std::vector<Leaf>, std::greater<>> leaves;
+  };
+  std::map<std::string, Tenant> tenants;
   Segments taken;
   if (bytes_ <= most) return taken;
   const auto consider = [&](std::map<Place, Tree>::iterator place, const Segment& segment, double cost) {
@@ -167,19 +171,28 @@ SegmentTable::Segments SegmentTable::take_worst(Bytes most, WallTime now,
     // A segment without tokens of its own has the state at an end: without it, all tokens up to there are read again.
     const double tokens = segment.name.from == segment.name.to ? segment.name.to : segment.name.to - segment.name.from;
     const double bytes = static_cast<double>(std::max<std::uint64_t>(1, segment.bytes.count()));
-    leaves.push({cost * tokens / bytes / age, segment.used, place, segment.name.id});
+    tenants[place->first.tenant].leaves.push({cost * tokens / bytes / age, segment.used, place, segment.name.id});
   };
   std::map<std::string, double> costs;
   for (auto place = places_.begin(); place != places_.end(); ++place) {
     const double cost = costs.try_emplace(place->first.folder, cost_of_token(place->first.folder)).first->second;
     for (const auto& [id, entry] : place->second) {
+      tenants[place->first.tenant].bytes += entry.segment.bytes;
       if (entry.children == 0) consider(place, entry.segment, cost);
     }
   }
-  while (bytes_ > most && !leaves.empty()) {
-    const Leaf worst = leaves.top();
-    leaves.pop();
+  const Bytes share(tenants.empty() ? 0 : most.count() / tenants.size());
+  while (bytes_ > most) {
+    Tenant* loser = nullptr;
+    for (auto& [name, tenant] : tenants) {
+      if (tenant.leaves.empty() || (tenant.bytes <= share && tenant.leaves.top().worth > 0)) continue;
+      if (loser == nullptr || loser->leaves.top() > tenant.leaves.top()) loser = &tenant;
+    }
+    if (loser == nullptr) break;
+    const Leaf worst = loser->leaves.top();
+    loser->leaves.pop();
     take(worst.place, worst.place->second.find(worst.id), taken);
+    loser->bytes -= taken.back().segment.bytes;
     const auto parent = worst.place->second.find(taken.back().segment.name.parent);
     if (parent == worst.place->second.end() || parent->second.children > 0) continue;
     consider(worst.place, parent->second.segment, costs[worst.place->first.folder]);

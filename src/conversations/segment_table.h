@@ -63,8 +63,9 @@ class SegmentTable {
   Segments take_unused_since(WallTime when);
   // Those that are worth least, until the others take `most` at most. The worth of a segment is the time that it is
   // likely to save for each byte: what reading its tokens costs, divided by its bytes and by the time since its last
-  // use, as what was used lately is more likely to be used again. `cost_of_token(folder)`: what reading one token costs
-  // there, in any unit; 0 if nobody can use the folder's segments.
+  // use, as what was used lately is more likely to be used again. Only tenants that have more than an equal share lose
+  // what is worth something, so that none can push out the others. `cost_of_token(folder)`: what reading one token
+  // costs there, in any unit; 0 if nobody can use the folder's segments.
   Segments take_worst(Bytes most, WallTime now, const std::function<double(const std::string& folder)>& cost_of_token);
 
   Bytes bytes() const { return bytes_; }

@@ -110,6 +110,18 @@ TEST(SegmentTable, WhatNobodyCanUseGoesFirst) {
   EXPECT_EQ(ids(table.take_worst(Bytes(100), kNow, cost)), Ids{2});
 }
 
+TEST(SegmentTable, NoTenantPushesOutTheOthers) {
+  SegmentTable table;
+  const Place others{kHere.folder, "1"};
+  const Place useless{kThere.folder, "1"};
+  table.load({segment(1, 0, hours(100), 100, others), segment(2, 0, hours(200), 60, others),
+              segment(3, 0, hours(2), 300), segment(4, 0, hours(1), 300), segment(5, 0, hours(3), 10, useless)});
+  const auto cost = [](const std::string& folder) { return folder == kHere.folder ? 1.0 : 0.0; };
+  EXPECT_EQ(ids(table.take_worst(Bytes(500), kNow, cost)), (Ids{5, 3})) << "the others have less than 250";
+  EXPECT_EQ(ids(table.take_worst(Bytes(440), kNow, cost)), Ids{4}) << "no more than 220 for each";
+  EXPECT_EQ(ids(table.take_worst(Bytes(100), kNow, cost)), Ids{2}) << "alone it has all, and the oldest goes first";
+}
+
 TEST(SegmentTable, AStateWithoutTokensIsWorthAllOfItsConversation) {
   SegmentTable table;
   PlacedSegment state = segment(1, 0);
