@@ -3,7 +3,8 @@
 restored by hand) and beside reading the prompt again, in one run.
 
 usage: bench/conversations.py [--daemon DAEMON] [--tokens N] [--rounds N] [--long]
-  --long: also 33,000 tokens of a model as large as SmolLM2, which take minutes to read
+  --long: 33,000 tokens of a model as large as SmolLM2, which take ten minutes to read; without slot files, for which
+          llama-server would read them again
 """
 import argparse
 import http.client
@@ -106,6 +107,8 @@ def by_minerva(options, stage, models_dir, model, config):
     server = stage.minerva(models_dir, config, program=options.daemon, state=server.state)
     loading = load(server, model)
     against("after a restart of the daemon", next_turn(server, model, text + text_of(NEW, 2), True), loading, prefill)
+    if options.long:
+        pause_beside_a_restore(server, model, text)
     stage.stop(server)
     return text[:options.count], prefill
 
@@ -233,16 +236,20 @@ def beside_a_stream(options, stage, models_dir, model, config):
     ratio = statistics.median(a / b for a, b in zip(rates["saving"], rates["nothing"]))
     line(f"a stream while {options.beside} tokens of another slot are saved", f"{ratio:.3f} of its speed")
     wait_until_saved(server)
+    pause_beside_a_restore(server, model, text_of(options.beside, 50))
+    stage.stop(server)
+
+
+def pause_beside_a_restore(server, model, text):
     unload(server, model)
     load(server, model)
     alone = Gaps(server, model, STREAMED).end()[1]
     stream = Gaps(server, model, STREAMED)
     stream.wait_until_it_runs()
     # One token, since reading more of them would make the stream wait by itself.
-    next_turn(server, model, text_of(options.beside, 50) + text_of(1, 2), True)
-    line("the longest pause of a stream", f"{1000 * stream.end()[1]:.0f} ms beside a restore and one token read, "
-         f"{1000 * alone:.0f} ms alone")
-    stage.stop(server)
+    next_turn(server, model, text + text_of(1, 2), True)
+    line("the longest pause of a stream", f"{1000 * stream.end()[1]:.0f} ms beside a restore of {len(text)} tokens and one "
+         f"token read, {1000 * alone:.0f} ms alone")
 
 
 def main():
@@ -253,21 +260,21 @@ def main():
     parser.add_argument("--long", action="store_true")
     options = parser.parse_args()
     options.beside = options.tokens // 2
-    sizes = [("1.14 billion parameters", LARGE, options.tokens, 8192)]
+    slots = 1
+    name, shape, options.count, options.context = "1.14 billion parameters", LARGE, options.tokens, 8192
     if options.long:
-        sizes.append(("as large as SmolLM2", SMALL, 33_000, 40960))
+        slots = 2
+        name, shape, options.count, options.context = "the size of SmolLM2", SMALL, 33_000, 40960
     with Stage(None) as stage:
-        for number, (name, shape, count, context) in enumerate(sizes):
-            options.count, options.context = count, context
-            file = generated_model(f"conversations-{number}", [*shape, "--seed", "1"])
-            models_dir = stage.models_dir(f"models-{number}", {"m": file})
-            print(f"-- a model of {name}, {count} tokens")
-            one = f'[model.m]\ncontext = {context}\nparallel = 1\n'
-            text, prefill = by_minerva(options, stage, models_dir, "m", one)
+        file = generated_model("conversations", [*shape, "--seed", "1"])
+        models_dir = stage.models_dir("models", {"m": file})
+        print(f"-- a model of {name}, {options.count} tokens")
+        config = f"[model.m]\ncontext = {options.context}\nparallel = {{}}\n"
+        text, prefill = by_minerva(options, stage, models_dir, "m", config.format(slots))
+        if not options.long:
             by_slot_files(options, stage, file, text, prefill)
-            if number == 0:
-                with_an_end_state(options, stage)
-                beside_a_stream(options, stage, models_dir, "m", one.replace("parallel = 1", "parallel = 2"))
+            with_an_end_state(options, stage)
+            beside_a_stream(options, stage, models_dir, "m", config.format(2))
 
 
 if __name__ == "__main__":
