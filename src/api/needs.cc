@@ -39,13 +39,16 @@ constexpr std::array<std::pair<std::string_view, Work>, 22> kWork = {{
 }};
 
 // The values of "type" that mean media; and the member of llama.cpp's prompts that holds media.
-constexpr std::array<std::pair<std::string_view, Media::Kind>, 6> kTypes = {{
+constexpr std::array<std::pair<std::string_view, Media::Kind>, 9> kTypes = {{
     {"image_url", Media::Kind::kImage},    // OpenAI's chat
     {"input_image", Media::Kind::kImage},  // OpenAI's responses
     {"image", Media::Kind::kImage},        // Anthropic's
     {"input_audio", Media::Kind::kAudio},
     {"input_video", Media::Kind::kVideo},
     {"video_url", Media::Kind::kVideo},
+    {"file", Media::Kind::kDocument},        // OpenAI's chat
+    {"input_file", Media::Kind::kDocument},  // OpenAI's responses
+    {"document", Media::Kind::kDocument},    // Anthropic's
 }};
 constexpr std::string_view kMediaMember = "multimodal_data";
 

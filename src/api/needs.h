@@ -27,7 +27,7 @@ enum class Work : std::uint8_t {
 Work work_of(std::string_view path);
 
 struct Media {
-  enum class Kind : std::uint8_t { kImage, kAudio, kVideo };
+  enum class Kind : std::uint8_t { kImage, kAudio, kVideo, kDocument };
   Kind kind = Kind::kImage;
   std::string_view member;  // the member of the body that holds it: "messages", "input", "prompt" or "system"
 
@@ -36,10 +36,10 @@ struct Media {
 
 using MediaKinds = std::set<Media::Kind>;
 
-// The first image, recording or film in a JSON body whose kind is not in `taken`. Nothing if there is none, or if the
-// body is no JSON. Knows the bodies of all APIs: OpenAI's chat and responses, Anthropic's messages, llama.cpp's
-// prompts. The media of llama.cpp's prompts have no kind: a model that takes any kind takes them. A body without any
-// word for media costs one search for quotes; other bodies are parsed once. Memory and nesting are bounded.
+// The first image, recording, film or document (a file) in a JSON body whose kind is not in `taken`. Nothing if there
+// is none, or if the body is no JSON. Knows the bodies of all APIs: OpenAI's chat and responses, Anthropic's messages,
+// llama.cpp's prompts. The media of llama.cpp's prompts have no kind: a model that takes any kind takes them. A body
+// without any word for media costs one search for quotes; other bodies are parsed once. Memory and nesting are bounded.
 std::optional<Media> find_media(std::string_view body, const MediaKinds& taken = {});
 
 }  // namespace minerva::api

@@ -53,6 +53,13 @@ TEST(FindMedia, InEachApisShape) {
             image("messages"));
   EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"tool_result","content":[{"type":"image"}]}]}]})"),
             image("messages"));
+  // Files.
+  const auto document = [](std::string_view member) { return Media{Media::Kind::kDocument, member}; };
+  EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"document","source":{"type":"text","data":"x"}}]}]})"),
+            document("messages"));
+  EXPECT_EQ(find_media(R"({"messages":[{"content":[{"type":"file","file":{"file_id":"x"}}]}]})"), document("messages"));
+  EXPECT_EQ(find_media(R"({"input":[{"role":"user","content":[{"type":"input_file","file_id":"x"}]}]})"),
+            document("input"));
   // llama.cpp's own prompts.
   EXPECT_EQ(find_media(R"({"prompt":{"prompt_string":"<__media__>","multimodal_data":["aGk="]}})"), image("prompt"));
   EXPECT_EQ(find_media(R"({"prompt":["x",{"prompt_string":"<__media__>","multimodal_data":["aGk="]}]})"),

@@ -10,6 +10,7 @@
 
 #include "catalog/names.h"
 #include "cli/command.h"
+#include "config/config.h"
 #include "config/toml_text.h"
 
 namespace minerva::cli {
@@ -112,7 +113,11 @@ std::string toml_of(const Imported& imported) {
   text += comments(imported.notes);
   if (!imported.folders.empty()) {
     text += comment("Every model in these folders is served, also those that have no table below.");
-    text += fmt::format("models_dirs = {}\n", list({imported.folders.begin(), imported.folders.end()}));
+    std::vector<std::string> folders(imported.folders.begin(), imported.folders.end());
+    if (imported.uses_hub) {
+      if (const auto hub = hub_cache_folder()) folders.push_back(*hub);
+    }
+    text += fmt::format("models_dirs = {}\n", list(folders));
   }
   for (const std::string& line : imported.settings) text += line + "\n";
   for (const std::string& section : imported.sections) text += "\n" + section;

@@ -44,6 +44,7 @@ struct Imported {
   std::vector<ImportedModel> models = {};
   std::vector<ImportedPreset> presets = {};
   std::set<std::string> folders = {};   // the folders of the models' files
+  bool uses_hub = false;                // a model is in the Hugging Face cache
   std::vector<std::string> notes = {};  // about the whole config
   std::set<std::string> names = {};     // of models and presets, with aliases
 };

@@ -109,7 +109,9 @@ ImportedModel ServerArguments::model(Imported& into, std::string_view name) cons
     into.folders.insert(fs::path(model.path).parent_path().string());
   } else if (!repository_.empty()) {
     if (model.id != name) take_aliases(into, {std::string(name)}, model.aliases, model.notes);
-    model.notes.emplace_back("It is looked for in the Hugging Face cache; Minerva downloads nothing.");
+    model.notes.push_back(
+        fmt::format("It is looked for in the Hugging Face cache. If it is not there: minerva pull {}", repository_));
+    into.uses_hub = true;
   }
   take_aliases(into, aliases_, model.aliases, model.notes);
 

@@ -165,7 +165,12 @@ class SwapImport {
     groups(at(root_, "groups"));
     groups(at(at(at(at(root_, "routing"), "router"), "settings"), "groups"));
     for (const YAML::Node& name : elements_of(at(at(at(root_, "hooks"), "on_startup"), "preload"))) {
-      if (ImportedModel* const model = find(name.Scalar())) model->eager = true;
+      ImportedModel* const model = find(name.Scalar());
+      if (model != nullptr) {
+        model->eager = true;
+      } else {
+        into_.notes.push_back(fmt::format("hooks.on_startup.preload: there is no model \"{}\" here.", name.Scalar()));
+      }
     }
     return {};
   }
@@ -315,9 +320,10 @@ class SwapImport {
 
   ImportedModel* find(const std::string& name) {
     const auto known = ids_.find(name);
-    if (known == ids_.end()) return nullptr;
-    const auto model = std::find_if(into_.models.begin(), into_.models.end(),
-                                    [&](const ImportedModel& m) { return m.id == known->second; });
+    const auto model = std::find_if(into_.models.begin(), into_.models.end(), [&](const ImportedModel& m) {
+      if (known != ids_.end()) return m.id == known->second;
+      return std::find(m.aliases.begin(), m.aliases.end(), name) != m.aliases.end();
+    });
     return model == into_.models.end() ? nullptr : &*model;
   }
 

@@ -98,7 +98,7 @@ np = 4
   EXPECT_EQ(mine.aliases, (Strings{"gpt-4", "gpt-4o"}));
   EXPECT_EQ(mine.args, (Strings{"--n-gpu-layers", "8", "--jinja", "--cache-ram", "0", "--n-gpu-layers", "99",
                                 "--no-jinja", "--model-draft", "/srv/drafts/d.gguf"}));
-  EXPECT_EQ(config.models_dirs, (Strings{"/srv/drafts", "/srv/models"}));
+  EXPECT_EQ(config.models_dirs, (Strings{"/srv/drafts", "/srv/models", *hub_cache_folder()}));
   expect_line("# No counterpart: --mmproj /srv/models/mmproj.gguf (");
   expect_line("# No counterpart: stop-timeout = 5");
 
@@ -162,7 +162,7 @@ groups:
   forever: {persistent: true, swap: false, members: ["hub"]}
 hooks:
   on_startup:
-    preload: ["plain"]
+    preload: ["gpt-4o-mini", "nobody"]
 )");
   const ModelEntry& plain = model(config, "plain");
   EXPECT_EQ(plain.path, "/srv/models/my model.gguf");
@@ -172,9 +172,11 @@ hooks:
   EXPECT_EQ(plain.ttl, std::chrono::minutes(1));
   EXPECT_EQ(plain.preload, PreloadStrategy::kEager);
   expect_line("# No counterpart: unlisted\n");
+  expect_line("# hooks.on_startup.preload: there is no model \"nobody\" here.\n");
   expect_line("# No counterpart: env.");
   expect_line("# The alias \"not a name\" cannot be a model's name.\n");
-  EXPECT_EQ(config.models_dirs, (Strings{"/srv/models"}));
+  EXPECT_EQ(config.models_dirs, (Strings{"/srv/models", *hub_cache_folder()}))
+      << "one is looked for in the hub's cache";
 
   EXPECT_EQ(model(config, "merged").path, "/srv/models/other.gguf");
   EXPECT_EQ(model(config, "merged").context, 2048U);

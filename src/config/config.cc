@@ -73,20 +73,6 @@ Result<std::string> home_folder(std::string_view tail, std::string_view flag) {
   return path;
 }
 
-// The folder where huggingface_hub and llama.cpp keep what they fetched. It follows the same variables as they do.
-Result<std::string> hub_cache_folder() {
-  constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
-                                                                           {"HF_HUB_CACHE", ""},
-                                                                           {"HUGGINGFACE_HUB_CACHE", ""},
-                                                                           {"HF_HOME", "/hub"},
-                                                                           {"XDG_CACHE_HOME", "/huggingface/hub"}}};
-  for (const auto& [variable, below] : kPlaces) {
-    const char* const value = std::getenv(variable);
-    if (value != nullptr && *value != 0) return expand_path(std::string(value) + below, "/");
-  }
-  return expand_path("~/.cache/huggingface/hub", "/");
-}
-
 Result<void> fill_defaults(Config& config) {
   if (config.models_dirs.empty()) {
     auto path = home_folder("models", "--models-dir");
@@ -265,6 +251,19 @@ void compare_devices(const std::vector<Device>& running, std::vector<Device>& ne
 }
 
 }  // namespace
+
+Result<std::string> hub_cache_folder() {
+  constexpr std::array<std::pair<const char*, const char*>, 5> kPlaces = {{{"LLAMA_CACHE", ""},
+                                                                           {"HF_HUB_CACHE", ""},
+                                                                           {"HUGGINGFACE_HUB_CACHE", ""},
+                                                                           {"HF_HOME", "/hub"},
+                                                                           {"XDG_CACHE_HOME", "/huggingface/hub"}}};
+  for (const auto& [variable, below] : kPlaces) {
+    const char* const value = std::getenv(variable);
+    if (value != nullptr && *value != 0) return expand_path(std::string(value) + below, "/");
+  }
+  return expand_path("~/.cache/huggingface/hub", "/");
+}
 
 EnvironmentSettings settings_from_environment(const std::vector<std::string>& environment) {
   EnvironmentSettings result;

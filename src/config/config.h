@@ -185,6 +185,9 @@ const std::vector<ConfigKey>& config_keys();
 
 // The folder where the server records which models are asked for.
 std::string trace_folder(const Config& config);
+// The folder where huggingface_hub and llama.cpp keep what they fetched. It follows the same variables as they do.
+// Errors: kInvalidArgument: neither these nor HOME are set.
+Result<std::string> hub_cache_folder();
 // The folder for what models have computed from conversations.
 std::string conversations_folder(const Config& config);
 

@@ -54,10 +54,12 @@ api::Json answer_head(const Answer& answer) {
 }
 
 void add_work(const Answer& answer, const Work& work, bool generates, api::Json& to) {
-  const auto total = std::chrono::duration_cast<std::chrono::nanoseconds>(answer.now().steady - answer.arrived).count();
-  const std::int64_t worked = ns(work.prompt_ms) + ns(work.generation_ms);
-  to["total_duration"] = total;
-  to["load_duration"] = std::max<std::int64_t>(total - worked, 0);
+  const Moment now = answer.now();
+  const auto nanoseconds = [](Duration time) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+  };
+  to["total_duration"] = nanoseconds(now.steady - answer.arrived);
+  to["load_duration"] = nanoseconds(now.waited);
   to["prompt_eval_count"] = work.prompt_tokens;
   if (!generates) return;
   to["prompt_eval_duration"] = ns(work.prompt_ms);

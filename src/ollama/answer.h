@@ -17,6 +17,7 @@ namespace minerva::ollama {
 struct Moment {
   TimePoint steady;
   std::chrono::system_clock::time_point wall;
+  Duration waited{};  // until the request had its model, in line or while it was loaded
 };
 
 struct Answer {
@@ -40,9 +41,8 @@ void note_work(const api::Json& answer, Work& work);
 
 // {"model":...,"created_at":...}
 api::Json answer_head(const Answer& answer);
-// Adds the times, in nanoseconds, and the counts. The time that was spent neither on the prompt nor on the answer was
-// spent waiting for the model: it is reported as loading. `generates`: false for embeddings, which have only the count
-// of the prompt.
+// Adds the times, in nanoseconds, and the counts. Waiting for the model is reported as loading. `generates`: false for
+// embeddings, which have only the count of the prompt.
 void add_work(const Answer& answer, const Work& work, bool generates, api::Json& to);
 
 }  // namespace minerva::ollama

@@ -1,5 +1,8 @@
 #include "ollama/chat.h"
 
+#include <fmt/format.h>
+
+#include <optional>
 #include <utility>
 
 #include "ollama/chat_answer.h"
@@ -87,7 +90,32 @@ Result<Json> raw_body(const Request& request, const Prompt& prompt) {
   return engine;
 }
 
+bool has_tools(const Request& request) {
+  const Json* const tools = find_member(request.body, "tools");
+  return tools != nullptr && !tools->empty();
+}
+
+bool wants_thinking(const Request& request) {
+  const Json* const think = find_member(request.body, "think");
+  return think != nullptr && (*think == true || (think->is_string() && !is_empty_text(*think)));
+}
+
+// In the words of Ollama, which clients look for.
+std::optional<Error> refuse_what_it_cannot(Verb verb, const Request& request, const ModelFacts& model) {
+  if (verb == Verb::kChat && has_tools(request) && !model.supports_tools) {
+    return Error{ErrorCode::kUnsupported, fmt::format("\"{}\" does not support tools", request.model), "tools"};
+  }
+  if (wants_thinking(request) && !model.supports_thinking) {
+    return Error{ErrorCode::kUnsupported, fmt::format("\"{}\" does not support thinking", request.model), "think"};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+bool needs_facts(Verb verb, const Request& request) {
+  return verb == Verb::kGenerate || has_tools(request) || wants_thinking(request);
+}
 
 bool only_loads(Verb verb, const Request& request) {
   const auto is_empty = [&](const char* name) {
@@ -111,6 +139,7 @@ std::string loaded_answer(Verb verb, const Request& request, const Answer& answe
 }
 
 Result<EngineRequest> translate(Verb verb, const Request& request, const ModelFacts& model, Answer answer) {
+  if (auto refused = refuse_what_it_cannot(verb, request, model)) return fail(*std::move(refused));
   EngineRequest result;
   result.path = "/v1/chat/completions";
   Result<Json> engine = Json();

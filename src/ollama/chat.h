@@ -25,7 +25,11 @@ struct EngineRequest {
 struct ModelFacts {
   bool has_chat_template = true;
   unsigned context = 0;  // tokens per conversation; 0: not known
+  bool supports_tools = true;
+  bool supports_thinking = true;
 };
+// Whether the facts decide what the request becomes.
+bool needs_facts(Verb verb, const Request& request);
 
 // Whether nothing is to be generated: the model is only to be loaded, or to leave (keep_alive 0).
 bool only_loads(Verb verb, const Request& request);

@@ -13,7 +13,8 @@ Answer answer_to(const std::string& model) {
   const TimePoint arrived{std::chrono::hours(1)};
   return {model, arrived, [arrived] {
             return Moment{arrived + std::chrono::seconds(1),
-                          std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000))};
+                          std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000)),
+                          std::chrono::milliseconds(300)};
           }};
 }
 
@@ -119,6 +120,18 @@ TEST(ChatRequestTest, WhatCannotBeDoneIsRefused) {
     EXPECT_EQ(request.error().param, param) << body;
   }
   EXPECT_TRUE(translated(Verb::kGenerate, R"({"model":"a","prompt":"P","template":"","context":[]})"));
+}
+
+TEST(ChatRequestTest, AModelWithoutToolsOrThinkingIsNotAskedForThem) {
+  const std::string tools = R"({"model":"a","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]})";
+  const std::string thinking = R"({"model":"a","messages":[{"role":"user","content":"x"}],"think":true})";
+  const ModelFacts without = {.supports_tools = false, .supports_thinking = false};
+  EXPECT_TRUE(translated(Verb::kChat, tools));
+  EXPECT_TRUE(translated(Verb::kChat, thinking));
+  EXPECT_EQ(translated(Verb::kChat, tools, without).error().message, "\"a\" does not support tools");
+  EXPECT_EQ(translated(Verb::kChat, thinking, without).error().message, "\"a\" does not support thinking");
+  EXPECT_TRUE(translated(
+      Verb::kChat, R"({"model":"a","messages":[{"role":"user","content":"x"}],"tools":[],"think":false})", without));
 }
 
 TEST(ChatRequestTest, LimitsOfInferenceHold) {

@@ -9,8 +9,10 @@ Result<EngineRequest> translated(EmbedVerb verb, const std::string& body) {
   const Result<Request> request = parse_request(body);
   if (!request) return fail(request.error());
   const TimePoint arrived{std::chrono::hours(1)};
-  return translate(verb, *request,
-                   {request->model, arrived, [arrived] { return Moment{arrived + std::chrono::seconds(1), {}}; }});
+  return translate(verb, *request, {request->model, arrived, [arrived] {
+                                      return Moment{
+                                          arrived + std::chrono::seconds(1), {}, std::chrono::milliseconds(300)};
+                                    }});
 }
 
 std::string answered(api::AnswerTranslation& answer, const std::string& text) {
@@ -29,7 +31,7 @@ TEST(EmbedTest, AListOfTexts) {
   EXPECT_EQ(request->body, R"({"model":"e","input":["a","b"],"encoding_format":"float"})");
   EXPECT_EQ(answered(*request->answer, kVectors),
             R"({"model":"e","embeddings":[[0.6,0.8],[1.0,0.0]],"total_duration":1000000000,)"
-            R"("load_duration":1000000000,"prompt_eval_count":7})");
+            R"("load_duration":300000000,"prompt_eval_count":7})");
 }
 
 TEST(EmbedTest, TheOlderRoute) {

@@ -50,6 +50,8 @@ std::string_view noun(api::Media::Kind kind) {
       return "audio";
     case api::Media::Kind::kVideo:
       return "video";
+    case api::Media::Kind::kDocument:
+      return "documents";
     case api::Media::Kind::kImage:
       break;
   }
@@ -131,14 +133,16 @@ api::MediaKinds media_taken(const ModelMetadata& known) {
   return kinds;
 }
 
-bool may_hold_untaken(const api::MediaKinds& taken, Work work) {
-  const bool reads_parts = work == Work::kChat || work == Work::kTemplate || work == Work::kComplete ||
-                           work == Work::kInfill || work == Work::kEmbed || work == Work::kEmbedRaw;
-  constexpr std::size_t kAllKinds = 3;
-  return reads_parts && taken.size() < kAllKinds;
+bool reads_parts(Work work) {
+  return work == Work::kChat || work == Work::kTemplate || work == Work::kComplete || work == Work::kInfill ||
+         work == Work::kEmbed || work == Work::kEmbedRaw;
 }
 
 Error refuse_media(const ModelId& model, const api::MediaKinds& taken, const api::Media& media) {
+  if (media.kind == api::Media::Kind::kDocument) {
+    return unsupported("No engine here reads documents (files): put their text into the message.",
+                       std::string(media.member));
+  }
   const std::string_view what = noun(media.kind);
   if (!taken.empty()) {
     return unsupported(fmt::format("\"{}\" takes no {}, as its projector is for something else. Ask a model that takes "

@@ -25,8 +25,8 @@ Error refuse_named_slot();
 
 // The kinds of media that the model's projector takes; all kinds where only the engine knows.
 api::MediaKinds media_taken(const ModelMetadata& known);
-// Whether a body for `work` has to be searched for media that the model cannot take.
-bool may_hold_untaken(const api::MediaKinds& taken, api::Work work);
+// Whether a body for `work` may hold media, and so has to be searched for those that the model cannot take.
+bool reads_parts(api::Work work);
 Error refuse_media(const ModelId& model, const api::MediaKinds& taken, const api::Media& media);
 
 }  // namespace minerva

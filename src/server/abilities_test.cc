@@ -93,10 +93,10 @@ TEST(Abilities, MediaNeedAProjector) {
   ModelMetadata known;
   EXPECT_TRUE(media_taken(known).empty());
   for (const Work work : {Work::kChat, Work::kTemplate, Work::kComplete, Work::kInfill, Work::kEmbed}) {
-    EXPECT_TRUE(may_hold_untaken({}, work));
+    EXPECT_TRUE(reads_parts(work));
   }
-  EXPECT_FALSE(may_hold_untaken({}, Work::kRerank));
-  EXPECT_FALSE(may_hold_untaken({}, Work::kAny));
+  EXPECT_FALSE(reads_parts(Work::kRerank));
+  EXPECT_FALSE(reads_parts(Work::kAny));
   const Error refused = refuse_media("m", {}, {api::Media::Kind::kAudio, "input"});
   EXPECT_EQ(refused.code, ErrorCode::kUnsupported);
   EXPECT_EQ(refused.param, "input");
@@ -107,16 +107,16 @@ TEST(Abilities, AProjectorIsForSomeKindsOfMedia) {
   using Kind = api::Media::Kind;
   ModelMetadata known;
   known.multimodal = true;
-  EXPECT_FALSE(may_hold_untaken(media_taken(known), Work::kChat)) << "only the engine knows";
+  EXPECT_EQ(media_taken(known), (api::MediaKinds{Kind::kImage, Kind::kAudio, Kind::kVideo})) << "only the engine knows";
   known.input_modalities = {"text", "image"};
   EXPECT_EQ(media_taken(known), (api::MediaKinds{Kind::kImage, Kind::kVideo}));
-  EXPECT_TRUE(may_hold_untaken(media_taken(known), Work::kChat));
   const Error refused = refuse_media("m", media_taken(known), {Kind::kAudio, "messages"});
   EXPECT_NE(refused.message.find("its projector is for something else"), std::string::npos);
   known.input_modalities = {"text", "audio"};
   EXPECT_EQ(media_taken(known), api::MediaKinds{Kind::kAudio});
   known.input_modalities = {"text", "image", "audio"};
-  EXPECT_FALSE(may_hold_untaken(media_taken(known), Work::kChat));
+  const Error document = refuse_media("m", media_taken(known), {Kind::kDocument, "messages"});
+  EXPECT_NE(document.message.find("put their text into the message"), std::string::npos);
 }
 
 }  // namespace

@@ -273,7 +273,7 @@ std::optional<Error> refuse_unless_admin(const Config& config, const Caller& cal
                fmt::format("This API key may not {}: admin_keys of the config does not have it.", deed)};
 }
 
-std::optional<Error> refuse_view_of_all(const Config& config, const Caller& caller, std::string_view deed) {
+std::optional<Error> refuse_among_several(const Config& config, const Caller& caller, std::string_view deed) {
   if (config.accepted_keys.users().size() <= 1) return std::nullopt;
   return refuse_unless_admin(config, caller, deed);
 }

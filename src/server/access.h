@@ -73,8 +73,8 @@ bool still_welcome(const Config& config, const Caller& caller);
 bool is_admin(const Config& config, const Caller& caller);
 // Refuses `deed` ("pull models") to callers that are no admins. Errors: kForbidden.
 std::optional<Error> refuse_unless_admin(const Config& config, const Caller& caller, std::string_view deed);
-// The same for what shows how many tokens other callers send, and when: `deed` is refused only where there are several
-// keys.
-std::optional<Error> refuse_view_of_all(const Config& config, const Caller& caller, std::string_view deed);
+// The same for what shows how many tokens other callers send, and when, or ends what they do: `deed` is refused only
+// where there are several keys.
+std::optional<Error> refuse_among_several(const Config& config, const Caller& caller, std::string_view deed);
 
 }  // namespace minerva

@@ -34,6 +34,7 @@ struct Exchange {
   QueuedBytes queued;            // the bytes of its body that are kept
   int status = 0;                // of the answer, for the log and the metrics; 499 when the client went away
   ModelId model = {};            // set once it is known
+  Duration waited{};             // for the model, in line or while it was loaded; set once there is one
   Caller caller = {};            // set once the caller was let in
   std::string caller_name = {};  // for people: the name of its key, or its address; empty: not known
   api::Dialect dialect = api::Dialect::kOpenAi;  // the dialect of its route

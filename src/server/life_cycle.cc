@@ -140,6 +140,12 @@ io::Task<bool> resolve_model(Service& service, Exchange& x, ModelId id) {
   co_return true;
 }
 
+// With force a call cancels the requests of other callers.
+std::optional<Error> refuse_force(const Service& service, const Exchange& x, bool force) {
+  if (!force) return std::nullopt;
+  return refuse_among_several(service.config, x.caller, "cancel the requests of others (force=true)");
+}
+
 // Park or unload: the model leaves once its running requests have ended. The call waits `limits.unload_timeout` for
 // that.
 io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&ModelHost::unload) call, Wording wording) {
@@ -147,6 +153,7 @@ io::Task<void> move_out(Service& service, Exchange& x, ModelId id, decltype(&Mod
   if (!body) co_return co_await x.error(body.error());
   const Result<bool> force = x.query.flag("force", false);
   if (!force) co_return co_await x.error(force.error());
+  if (const auto refused = refuse_force(service, x, *force)) co_return co_await x.error(*refused);
   if (!co_await resolve_model(service, x, std::move(id))) co_return;
   Waiting waiting(service.loop);
   const TimePoint deadline = x.arrived + service.config.unload_timeout;
@@ -222,6 +229,7 @@ io::Task<void> load_model(Service& service, Exchange& x, ModelId id, bool preloa
   for (const Result<bool>* flag : {&force, &wait, &dry_run}) {
     if (!*flag) co_return co_await x.error(flag->error());
   }
+  if (const auto refused = refuse_force(service, x, *force)) co_return co_await x.error(*refused);
   const ModelId named = id;
   if (parsed->model_path) {
     if (service.find_preset(id) != nullptr) {
@@ -305,6 +313,11 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
     co_return co_await x.error({ErrorCode::kInvalidArgument,
                                 "Say what to clear: ?stats=true, history, images, conversations, or all.", "stats"});
   }
+  if (what.stats || what.history || what.images) {
+    const auto refused = refuse_among_several(service.config, x.caller,
+                                              "clear what belongs to all callers (conversations=true is for its own)");
+    if (refused) co_return co_await x.error(*refused);
+  }
   api::ClearAnswer answer{.stats = what.stats,
                           .history = what.history,
                           .images = what.images,
@@ -321,7 +334,7 @@ io::Task<void> clear_cache(Service& service, Exchange& x) {
 }
 
 io::Task<void> model_logs(Service& service, Exchange& x, ModelId id) {
-  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+  if (const auto refused = refuse_among_several(service.config, x.caller, "see the logs of all"))
     co_return co_await x.error(*refused);
   const Result<unsigned> tail = x.query.number("tail", kDefaultTail, kMaxTail);
   const Result<bool> follow = x.query.flag("follow", false);

@@ -72,7 +72,7 @@ io::Task<void> swap_unload(Service& service, Exchange& x, ModelId id) {
 
 // GET /logs: the newest lines of all engines.
 io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
-  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+  if (const auto refused = refuse_among_several(service.config, x.caller, "see the logs of all"))
     co_return co_await x.error(*refused);
   co_await x.respond(200, "text/plain; charset=utf-8", log_text(all_logs(service), kTail));
 }
@@ -80,7 +80,7 @@ io::Task<void> swap_logs(Service& service, Exchange& x, ModelId) {
 // GET /logs/stream: the newest lines, and then each new line, of the models that exist now. /logs/stream/{id}: of one
 // model.
 io::Task<void> swap_follow_logs(Service& service, Exchange& x, ModelId id) {
-  if (const auto refused = refuse_view_of_all(service.config, x.caller, "see the logs of all"))
+  if (const auto refused = refuse_among_several(service.config, x.caller, "see the logs of all"))
     co_return co_await x.error(*refused);
   NamedLogs logs;
   // "proxy" and "upstream": llama-swap's names for its own log and for the log of all engines.

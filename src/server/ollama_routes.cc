@@ -65,7 +65,7 @@ io::Task<bool> resolve_name(Service& service, Exchange& x, std::string& name) {
 }
 
 ollama::Answer answer_to(const Exchange& x, const ollama::Request& request) {
-  return {request.model, x.arrived, [] { return ollama::Moment{Clock::now(), system_clock::now()}; }};
+  return {request.model, x.arrived, [&x] { return ollama::Moment{Clock::now(), system_clock::now(), x.waited}; }};
 }
 
 // ---- requests without a prompt: the model is loaded or unloaded ----
@@ -85,6 +85,7 @@ io::Task<void> load_only(Service& service, Exchange& x, const ollama::Request& r
   const bool goes = request.keep_alive && request.keep_alive->leaves_at_once();
   const Result<Done> result = co_await moved(service, x, goes);
   if (!result) co_return co_await x.error(result.error());
+  if (!goes) service.keep_alive.forget(x.model);
   if (request.keep_alive && request.keep_alive->time && !goes) {
     service.keep_alive.set(x.model, *request.keep_alive->time);
   }
@@ -101,18 +102,22 @@ io::Task<void> relay(Service& service, Exchange& x, ollama::Request request, oll
   if (request.keep_alive && request.keep_alive->time) service.keep_alive.set(x.model, *request.keep_alive->time);
 }
 
-io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool needs_template) {
+ollama::ModelFacts facts_in(const ModelMetadata& metadata) {
+  return {metadata.has_chat_template, metadata.context, metadata.supports_tools, metadata.supports_thinking};
+}
+
+io::Task<ollama::ModelFacts> facts_of(Service& service, const ModelId& id, bool needed) {
   ollama::ModelFacts facts;
   const ModelSpec* const spec = service.catalog.find(id);
   // Nothing is known of a command engine, except that it speaks OpenAI's API.
   if (spec == nullptr || !spec->command.argv.empty()) co_return facts;
   if (const ModelMetadata* known = service.host.metadata(id)) {
-    co_return ollama::ModelFacts{known->has_chat_template, known->context};
+    co_return facts_in(*known);
   }
-  if (!needs_template) co_return facts;
+  if (!needed) co_return facts;
   // An error of the inspection is no error here: the load will report it.
   if (const Result<FittedModel> model = co_await service.inspect(id)) {
-    facts = {model->metadata.has_chat_template, model->metadata.context};
+    facts = facts_in(model->metadata);
   }
   co_return facts;
 }
@@ -127,7 +132,7 @@ io::Task<void> chat(Service& service, Exchange& x, ModelId /*id*/) {
   if (ollama::only_loads(kVerb, *request)) {
     co_return co_await load_only(service, x, *request, ollama::loaded_answer(kVerb, *request, answer));
   }
-  const ollama::ModelFacts facts = co_await facts_of(service, x.model, kVerb == ollama::Verb::kGenerate);
+  const ollama::ModelFacts facts = co_await facts_of(service, x.model, ollama::needs_facts(kVerb, *request));
   Result<ollama::EngineRequest> translated = ollama::translate(kVerb, *request, facts, answer);
   if (!translated) co_return co_await x.error(translated.error());
   co_await relay(service, x, *std::move(request), *std::move(translated));

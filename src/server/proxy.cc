@@ -114,6 +114,7 @@ class Relay {
     ask_for_progress();
     Result<Lease> lease = co_await wait_for_lease(std::nullopt);
     while (lease) {
+      x_.waited = Clock::now() - x_.arrived;
       // Bytes that went from the client to the engine and were not kept cannot be sent again.
       may_retry_ = body_.whole();
       const std::optional<LeaseEnd> end = co_await relay(*lease);
@@ -139,7 +140,7 @@ class Relay {
     }
     // An engine's slots tell of everybody's requests.
     if (engine_path() == "/slots" && spec != nullptr && spec->command.argv.empty()) {
-      if (auto refused = refuse_view_of_all(service_.config, x_.caller, "see the slots of all")) return refused;
+      if (auto refused = refuse_among_several(service_.config, x_.caller, "see the slots of all")) return refused;
     }
     if (reach != Reach::kLook) return std::nullopt;
     looking_ = true;
@@ -329,7 +330,7 @@ class Relay {
     if (auto refused = refuse_work(*spec, *known, work)) co_return refused;
     if (auto refused = refuse_many_answers(*spec, work)) co_return refused;
     const api::MediaKinds taken = media_taken(*known);
-    if (!may_hold_untaken(taken, work)) co_return std::nullopt;
+    if (!reads_parts(work)) co_return std::nullopt;
     if (auto failed = co_await read_whole_body()) co_return failed;
     if (const auto media = api::find_media(engine_body(), taken)) co_return refuse_media(x_.model, taken, *media);
     co_return std::nullopt;

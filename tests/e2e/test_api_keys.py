@@ -32,6 +32,22 @@ def test_every_key_opens_and_nothing_else_does(serve):
     assert m.post("/v1/chat/completions", chat, headers=bearer(KEYS[1])).status == 200
 
 
+def test_a_key_ends_nothing_of_others(serve, slow_model):
+    m = serve(models={"slow": slow_model}, config='api_keys = ["anna", "ben"]\nadmin_keys = ["root"]\n')
+    stream = m.stream("/v1/chat/completions", harness.chat_body("slow", max_tokens=3000, stream=True),
+                      headers=bearer("anna"))
+    stream.token()
+    for method, path in (("DELETE", "/v1/models/slow?force=true"), ("POST", "/v1/models/slow/park?force=true"),
+                         ("POST", "/v1/models/slow/load?force=true"), ("POST", "/v1/cache/clear?all=true"),
+                         ("POST", "/v1/cache/clear?history=true")):
+        answer = m.request(method, path, headers=bearer("ben"))
+        assert answer.status == 403 and "admin_keys" in answer.error["message"], (path, answer)
+    assert m.request("POST", "/v1/cache/clear?conversations=true", headers=bearer("ben")).status == 200
+    stream.token()
+    assert m.request("POST", "/v1/cache/clear?stats=true", headers=bearer("root")).status == 200
+    assert m.request("DELETE", "/v1/models/slow?force=true", headers=bearer("root")).status == 200
+
+
 def test_keys_of_file_environment_and_the_command_line(serve, tmp_path):
     file = tmp_path / "keys"
     file.write_text("# two of them\nof-the-file\n\nalso-of-the-file\n")

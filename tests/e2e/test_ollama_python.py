@@ -100,6 +100,13 @@ def test_models_come_and_go_by_request(serve):
     expires = client.ps().models[0].expires_at
     m.use("a")
     assert client.ps().models[0].expires_at > expires
+    # A request without a prompt says otherwise too, even if it has nothing to say about that.
+    usual = client.ps().models[0].expires_at
+    for more in ({"keep_alive": -1}, {}):
+        assert client.generate(model="a", prompt="", keep_alive="1h").done_reason == "load"
+        assert client.ps().models[0].expires_at < usual
+        assert client.generate(model="a", prompt="", **more).done_reason == "load"
+        assert client.ps().models[0].expires_at >= usual
     assert client.generate(model="a", prompt="", keep_alive=0).done_reason == "unload"
     assert m.state("a") == "cold"
     assert client.embed(model="e", input=[]).embeddings == [] and m.state("e") == "hot"
