@@ -56,6 +56,14 @@ constexpr std::array kSentences = {
     Sentence{"tool_choice param requires --jinja", kCannot,
              "Tools need the model's template, which \"--no-jinja\" in the args of its [model] section turns off.",
              "tool_choice"},
+    Sentence{"does not support 'previous_response_id'", kCannot,
+             "Nothing is kept from one request for the next: send the whole conversation in \"input\", and leave "
+             "\"previous_response_id\" out.",
+             "previous_response_id"},
+    Sentence{"unsupported content[].type", kCannot,
+             "A part of a message is of a type that no engine here reads. Send text, or what the model's "
+             "input_modalities say.",
+             "messages"},
     Sentence{"try using --jinja", kCannot,
              "The model's chat template cannot be applied with \"--no-jinja\" in the args of its [model] section.",
              "model"},

@@ -22,6 +22,8 @@ TEST(EngineWords, FlagsAndExceptionsBecomeMinervasTerms) {
       "This server does not support slots action. Start it with `--slot-save-path`",
       "file:// URLs are not allowed unless --media-path is specified",
       "tools param requires --jinja flag",
+      "llama.cpp does not support 'previous_response_id'.",
+      "unsupported content[].type",
       // The parentheses make one text of two lines: no comma is missing.
       (R"([json.exception.parse_error.101] parse error at line 1, column 60: syntax error while parsing value - invalid )"
        R"(string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF; last read: '"\ud800"')"),
