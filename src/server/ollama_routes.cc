@@ -205,6 +205,7 @@ io::Task<void> running(Service& service, Exchange& x, ModelId /*id*/) {
     ollama::RunningAnswer answer;
     answer.model = tag_answer(service, *spec);
     answer.memory = view->memory;
+    answer.gpu_memory = view->memory - view->by_pool.host();
     answer.expires = expires(service, *spec, *view);
     if (const ModelMetadata* metadata = service.host.metadata(spec->id)) answer.context = metadata->context;
     answers.push_back(std::move(answer));
