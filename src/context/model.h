@@ -50,6 +50,7 @@ struct Parking {
 struct Parked {};
 struct Waking {
   TimePoint started{};
+  Footprint kept{};  // while it was parked
 };
 struct Stopping {};
 }  // namespace phase

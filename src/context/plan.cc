@@ -11,7 +11,8 @@
 // *turns*: a claimant's turn is when its oldest request came (State::turn). A high priority counts as some seconds
 // earlier, a low priority as some seconds later.
 //
-// A claimant that is larger than the budget is refused. A model that comes back after a restart waits while any request
+// A claimant that is larger than the budget is refused. If other programs have so much of its device that it would not
+// fit there even alone, it is refused for now, or if it is parked, it is stopped and placed anew. A model that comes back after a restart waits while any request
 // waits. Each other claimant gets the first of these that is possible:
 //
 //   1. It starts. There is room for it now, beside the room that earlier claimants were promised. While memory outside
@@ -98,6 +99,8 @@ class Planner {
   void place(const Claimant& one);
   bool fits_now(const Model& claimant) const;
   void start(const Model& claimant);
+  // It does not fit what other programs leave of its device.
+  void send_elsewhere(const Claimant& one);
   // Steps 3 to 5.
   void make_room(const Claimant& one);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
@@ -154,9 +157,12 @@ std::vector<Planner::Claimant> Planner::claimants() const {
 
 void Planner::place(const Claimant& one) {
   const Model& claimant = *one.model;
-  if (!claimant.footprint.within(state_.ledger.budget())) {
+  if (!claimant.footprint.within(state_.budget())) {
     add(Move::Kind::kRefuse, &claimant);
     return;
+  }
+  if (!claimant.footprint.within(state_.ledger.budget()) && !planted_bug(PlantedBug::kTakenDeviceAwaited)) {
+    return send_elsewhere(one);
   }
   const bool somebody_waits = state_.queue.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst);
   if (state_.comes_back_unasked(claimant) && somebody_waits) return;
@@ -173,6 +179,19 @@ void Planner::place(const Claimant& one) {
   if (fits_now(claimant)) return start(claimant);
   add(Move::Kind::kAwaitExits, &claimant);
   draft_.planned.take(needs);
+}
+
+void Planner::send_elsewhere(const Claimant& one) {
+  const Model& claimant = *one.model;
+  if (one.lines->wanting() == 0) {
+    add(Move::Kind::kGiveUp, &claimant);
+  } else if (claimant.state() == ModelState::kParked) {
+    add(Move::Kind::kElsewhere, &claimant).reason =
+        "other programs have too much of its device to wake it there, so it is loaded where there is room";
+    draft_.leave(claimant, /*stops=*/true);
+  } else {
+    add(Move::Kind::kShed, &claimant);
+  }
 }
 
 void Planner::start(const Model& claimant) {
@@ -433,9 +452,12 @@ void Planner::stop_return(const Model& claimant) {
 
 void Planner::shrink_to_limits() {
   while (!draft_.planned.within()) {
-    Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
     const std::vector<const Model*> idle_ones = draft_.idle_models();
     const bool too_many = draft_.planned.max_models != 0 && draft_.planned.active > draft_.planned.max_models;
+    const bool by_others = !too_many && draft_.planned.committed.within(state_.budget());
+    Move move{.kind = Move::Kind::kShrink,
+              .reason = by_others ? "evicted, as other programs take memory of its device"
+                                  : "evicted, as the memory budget or max_models is smaller now"};
     const Footprint above = draft_.planned.committed - draft_.planned.budget;
     const auto helps = [&](const Footprint& freed) { return least(above, freed) != Footprint(); };
     const auto hot = std::ranges::find_if(idle_ones, [&](const Model* m) {

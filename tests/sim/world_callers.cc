@@ -150,7 +150,7 @@ void World::follow_schedule(const ModelId& model, Duration period) {
 
 void World::stray_event() {
   const EngineId engine{pick(50)};
-  switch (pick(7)) {
+  switch (pick(9)) {
     case 0:
       deliver(EngineReady{engine});
       break;
@@ -168,6 +168,12 @@ void World::stray_event() {
       break;
     case 5:
       deliver(EngineWoken{engine});
+      break;
+    case 6:
+      deliver(WakeRefused{engine, Error{ErrorCode::kNoCapacity, "its device has no room"}});
+      break;
+    case 7:
+      deliver(DevicesChanged{some_footprint(20)});
       break;
     default:
       deliver(LeaseLost{RequestId{1 + pick(next_request_ - 1)}, some_deadline()});
