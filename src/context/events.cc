@@ -32,6 +32,7 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
   m.slots = event.slots;
+  m.keeps_pages = event.keeps_pages;
   m.run.outdated = event.outdated && (m.state() == ModelState::kLoading || m.resident());
   if (event.outdated) {
     m.breaker = Breaker();

@@ -77,6 +77,7 @@ struct Model {
   PreloadStrategy preload = PreloadStrategy::kLazy;
   Duration ttl{};         // 0: none
   Duration unload_ttl{};  // 0: none
+  bool keeps_pages = false;
 
   Phase phase;
   Residency told = Residency::kCold;  // what others know of its state, see ContextManager::changes

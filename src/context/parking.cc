@@ -143,9 +143,7 @@ bool ContextManager::Impl::deny(const Footprint& needs) {
   return true;
 }
 
-void ContextManager::Impl::apply_limits() {
-  state_.ledger.set_limits(state_.limit(), state_.options.max_models);
-}
+void ContextManager::Impl::apply_limits() { state_.ledger.set_limits(state_.limit(), state_.options.max_models); }
 
 void ContextManager::Impl::finish_parks(Model& m, bool changed) {
   while (!state_.queue.lines(m.id).parks.empty()) {
@@ -233,12 +231,14 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     (m.state() == ModelState::kHot ? hot : parked).push_back(&m);
     return true;
   });
-  for (Model* m : parked) {
-    if (std::exchange(m->run.cached, Bytes()) == Bytes()) continue;
-    actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
-    dropped = true;
+  for (const bool kept : {false, true}) {
+    for (Model* m : parked) {
+      if (m->keeps_pages != kept || std::exchange(m->run.cached, Bytes()) == Bytes()) continue;
+      actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
+      dropped = true;
+    }
+    if (dropped) return;  // the next event says whether that was enough
   }
-  if (dropped) return;  // the next event says whether that was enough
   for (Model* m : hot) {
     if (!lacking()) return;
     const bool frees =
@@ -264,7 +264,8 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
   std::vector<Model*> parked;
   for (auto& [id, m] : state_.models) {
     of_models += m.run.cached;
-    if (m.state() == ModelState::kParked && m.run.cached > Bytes()) parked.push_back(&m);
+    const bool keeps = m.keeps_pages && !planted_bug(PlantedBug::kKeptPagesDropped);
+    if (m.state() == ModelState::kParked && m.run.cached > Bytes() && !keeps) parked.push_back(&m);
   }
   // Pages of other files are enough, and the kernel finds them.
   if (woken.page_cache - of_models >= woken.displaced) return;
@@ -309,8 +310,8 @@ Error ContextManager::Impl::device_full_error(const Model& m) const {
     }
   }
   return {ErrorCode::kNoCapacity,
-          fmt::format("{} is not loaded: other programs have too much of the memory of {} at present; try again later, "
-                      "or end what else uses it",
+          fmt::format("{} is not loaded: {} has no room for it, as other programs have its memory; try again later, or "
+                      "end what else uses it",
                       in_quotes(m.id), where),
           {},
           kRetryAfter};

@@ -12,8 +12,8 @@
 // earlier, a low priority as some seconds later.
 //
 // A claimant that is larger than the budget is refused. If other programs have so much of its device that it would not
-// fit there even alone, it is refused for now, or if it is parked, it is stopped and placed anew. A model that comes back after a restart waits while any request
-// waits. Each other claimant gets the first of these that is possible:
+// fit there even alone, it is refused for now, or if it is parked, it is stopped and placed anew. A model that comes
+// back after a restart waits while any request waits. Each other claimant gets the first of these that is possible:
 //
 //   1. It starts. There is room for it now, beside the room that earlier claimants were promised. While memory outside
 //      of the budget is short (State::pressure) only a parked model starts.
@@ -53,9 +53,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "context/lack.h"
 #include "context/planted_bug.h"
 #include "context/victims.h"
 #include "context/words.h"
@@ -87,12 +87,6 @@ class Planner {
     bool forced;
     RequestQueue::Turn turn;
   };
-  // Memory in some of the pools, or a place for an active engine, that a claimant lacks. While the claimant waits,
-  // models that hold some of that do not leave for later claimants.
-  struct Lack {
-    std::array<bool, Footprint::kPools> pools{};
-    bool place = false;
-  };
 
   // ---- claimants ----
   std::vector<Claimant> claimants() const;
@@ -106,12 +100,9 @@ class Planner {
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
   Move::Kind how_to_displace(const Move& move, bool all_ready) const;
   // To be asked before the claimant's room is taken from the draft.
-  Lack lack_of(const Model& claimant) const;
-  void keep(const Lack& lack);
-  // Whether an earlier claimant waits for some of that.
-  bool is_kept(const Lack& lack) const;
+  Lack lack_of(const Model& claimant) const { return Lack::of(draft_.planned, state_.lacking(claimant)); }
   // Whether an earlier claimant waits for something that the model holds.
-  bool is_kept(const Model& m) const;
+  bool is_kept(const Model& m) const { return kept_.covers(Lack::eased_by(draft_.held(m))); }
   // ---- who may leave ----
   void add_idle(Candidates& candidates) const;
   void add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const;
@@ -211,7 +202,7 @@ void Planner::make_room(const Claimant& one) {
   const Footprint needs = state_.lacking(claimant);
   const bool forced = one.forced;
   const Lack lack = lack_of(claimant);
-  const bool others_may_leave = !is_kept(lack);
+  const bool others_may_leave = !kept_.covers(lack);
   Candidates candidates;
   if (others_may_leave) add_idle(candidates);
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
@@ -234,36 +225,7 @@ void Planner::make_room(const Claimant& one) {
   // Room is kept for it, unless it cannot get room before an operator unpins a model: then others need not wait for it.
   if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
   draft_.planned.take(needs);
-  keep(lack);
-}
-
-Planner::Lack Planner::lack_of(const Model& claimant) const {
-  const Footprint needs = state_.lacking(claimant);
-  Lack lack{.place = !draft_.planned.has_place()};
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
-    lack.pools[pool] = !draft_.planned.has_memory(pool, needs);
-  }
-  return lack;
-}
-
-void Planner::keep(const Lack& lack) {
-  kept_.place |= lack.place;
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) kept_.pools[pool] |= lack.pools[pool];
-}
-
-bool Planner::is_kept(const Lack& lack) const {
-  if (kept_.place) return true;  // each model that leaves gives a place back
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
-    if (kept_.pools[pool] && lack.pools[pool]) return true;
-  }
-  return false;
-}
-
-bool Planner::is_kept(const Model& m) const {
-  const Footprint held = draft_.held(m);
-  Lack gives{.place = true};
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) gives.pools[pool] = held.of(pool) > Bytes();
-  return is_kept(gives);
+  kept_.add(lack);
 }
 
 void Planner::displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen) {
@@ -307,7 +269,7 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     tell_to_leave(its, stops[i]);
     if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
   }
-  if (move.kind != Move::Kind::kLeave) keep(lack);
+  if (move.kind != Move::Kind::kLeave) kept_.add(lack);
   if (move.kind == Move::Kind::kAwaitSwitch) kept_.place = true;
   move.candidates = std::move(candidates);
   move.chosen = std::move(chosen);

@@ -62,9 +62,10 @@ enum class PlantedBug {
   kRefusedWakeRepeats,
   kDeniedForEver,
   kTakenDeviceAwaited,
+  kKeptPagesDropped,
 };
 
-inline constexpr std::array<std::string_view, 53> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 54> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory counts as free when an engine is told to stop, and not when the engine is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -118,6 +119,7 @@ inline constexpr std::array<std::string_view, 53> kPlantedBugNames = {
     "refused_wake_repeats",      // a wake that was refused is tried again at once
     "denied_for_ever",           // a device that had no room once never has any again
     "taken_device_awaited",      // a request waits for a device that another program has
+    "kept_pages_dropped",        // a parked model that is to keep its pages gives them to one that wakes
 };
 
 #ifdef MINERVA_PLANTED_BUGS

@@ -47,11 +47,11 @@ struct State {
   std::map<ModelId, Model> models;
   std::map<EngineId, ModelId> engines;  // those alive
   std::unordered_map<RequestId, GrantedLease> leases;
-  std::size_t removed_models = 0;            // in `models`, but no longer in the catalog
-  std::deque<ModelId> coming_back;           // those that are to, or were; the first one may be under way
-  std::optional<Duration> load_time_of_any;  // moving average
-  std::deque<TimePoint> switches;            // in which models left for another one, of the last second
-  bool pressure = false;                     // memory outside of the budget is short
+  std::size_t removed_models = 0;                // in `models`, but no longer in the catalog
+  std::deque<ModelId> coming_back;               // those that are to, or were; the first one may be under way
+  std::optional<Duration> load_time_of_any;      // moving average
+  std::deque<TimePoint> switches;                // in which models left for another one, of the last second
+  bool pressure = false;                         // memory outside of the budget is short
   Footprint available = Footprint::unbounded();  // what other programs leave of each device
   // A device had no room for a model, although nobody said so before. Until `until`, models may have `limit` at most.
   struct Denial {

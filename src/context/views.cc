@@ -95,6 +95,7 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
     v.memory = v.by_pool.total();
     v.image = state_.ledger.image(*m.engine);
   }
+  if (m.state() == ModelState::kParked) v.cached = m.run.cached;
   v.can_park = m.run.can_park && state_.options.parking.enabled;
   v.parks = m.parks;
   v.wakes = m.wakes;

@@ -39,8 +39,8 @@ struct SimEngine {
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
   Bytes image{};
-  Bytes cached{};             // in the page cache, as far as anybody was told
-  Footprint hot_footprint{};  // what it holds when it is not parked
+  Bytes cached{};                // in the page cache, as far as anybody was told
+  Footprint hot_footprint{};     // what it holds when it is not parked
   Footprint parked_footprint{};  // and what it held before the wake under way
   bool dead = false;
   std::set<RequestId> leases{};
@@ -132,6 +132,7 @@ class Referee {
     std::optional<Footprint> inspected;  // the answer to it, until used
     std::optional<EngineId> live;        // at most one
     unsigned slots = 0;
+    bool keeps_pages = false;
     bool perhaps_quick = false;  // a request for it may have taken less than 300 ms
     int deaths = 0;              // in a row, without a request served in between
     TimePoint last_death{};
@@ -262,13 +263,13 @@ class Referee {
   std::deque<TimePoint> switches_;  // within the last second
   ModelId forced_out_;              // the model that this step's event forces out; empty if none
   bool pressure_ = false;
-  bool clears_images_ = false;  // in this step
-  bool pressure_seen_ = false;  // now, or in this step
+  bool clears_images_ = false;                    // in this step
+  bool pressure_seen_ = false;                    // now, or in this step
   Footprint available_ = Footprint::unbounded();  // by the last DevicesChanged
   Footprint denied_ = Footprint::unbounded();     // beyond this, devices have had no room
   TimePoint denied_until_{};
   bool no_room_seen_ = false;  // in this step, by an engine that loaded
-  Bytes displaced_;            // pages of models that the wake of this step displaced, and that nobody has given back yet
+  Bytes displaced_;  // pages of models that the wake of this step displaced, and that nobody has given back yet
   TimePoint drain_deadline_{};
   std::map<ModelId, Residency> told_;  // the state of each model, by the changes so far
   CacheStats expected_;

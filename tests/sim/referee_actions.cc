@@ -158,6 +158,7 @@ void Referee::see(const DropPages& action) {
     ++coverage_["pages dropped"];
     return;
   }
+  expect(!models_[action.model].keeps_pages, "pages are dropped of a model that is to keep them");
   expect(action.bytes > Bytes() && action.bytes <= engine.cached, "more pages are dropped than an engine has");
   expect(action.bytes <= displaced_, "pages are dropped that stand in nobody's way");
   engine.cached -= action.bytes;
@@ -171,6 +172,7 @@ void Referee::check_pages() const {
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
     const bool parked = engine.resident() && engine.parking == SimEngine::Parking::kParked;
+    if (parked && models_.at(engine.model).keeps_pages) continue;
     expect(!parked || engine.cached == Bytes(), "a parked model keeps pages that stand in the way");
   }
 }
@@ -217,11 +219,11 @@ void Referee::check_shrinking(const SimEngine& engine) {
   expect(!staying.within() || parked_too_much || pressure_seen_ || for_an_image,
          "a model is evicted though the limits hold");
   const bool for_others = !staying.within() && staying.committed.within(budget_of(options_));
-  ++coverage_[for_others        ? "evicted for other programs"
+  ++coverage_[for_others          ? "evicted for other programs"
               : !staying.within() ? "evicted to shrink"
-              : parked_too_much ? "evicted, parked ones hold too much"
-              : pressure_seen_  ? "evicted under pressure"
-                                : "evicted for an image"];
+              : parked_too_much   ? "evicted, parked ones hold too much"
+              : pressure_seen_    ? "evicted under pressure"
+                                  : "evicted for an image"];
 }
 
 // A model leaves to make room for `claimant`.

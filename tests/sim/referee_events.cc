@@ -16,6 +16,7 @@ void Referee::note(const ModelAdded& event) {
   model.ttl = event.ttl;
   model.unload_ttl = event.unload_ttl;
   model.slots = event.slots;
+  model.keeps_pages = event.keeps_pages;
   model.eager |= event.preload == PreloadStrategy::kEager;
   if (model.live) {
     SimEngine& engine = engines_.at(*model.live);

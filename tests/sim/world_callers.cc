@@ -193,6 +193,7 @@ ModelAdded World::some_entry(const ModelId& model) {
   if (chance(0.2)) added.preload = PreloadStrategy::kEager;
   if (chance(0.2)) added.ttl = between(milliseconds(100), seconds(4));
   if (chance(0.6)) added.slots = 1 + static_cast<unsigned>(pick(4));
+  added.keeps_pages = chance(0.2);
   if (chance(0.1)) added.unload_ttl = added.ttl + between(milliseconds(100), seconds(4));
   return added;
 }

@@ -143,6 +143,8 @@ struct ModelAdded {
   Duration unload_ttl{};
   // How many requests the model's engine answers at once. 0: any number.
   unsigned slots = 0;
+  // While it is parked, it gives page cache back to no other model, and before a shortage of memory after all others.
+  bool keeps_pages = false;
 };
 // The catalog no longer has the model. Its waiting requests fail; a resident engine is stopped when its leases end.
 struct ModelRemoved {
@@ -319,8 +321,8 @@ struct TimerFired {};
 using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
-                 EngineWoken, WakeRefused, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
-                 PressureChanged, DevicesChanged, OptionsChanged, DrainRequested, TimerFired>;
+                 EngineWoken, WakeRefused, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored,
+                 ClearRequested, PressureChanged, DevicesChanged, OptionsChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -465,6 +467,7 @@ struct ModelView {
   std::optional<EngineId> engine;
   bool can_park = false;  // of its engine, if it has one
   Bytes image;            // on disk
+  Bytes cached;           // while it is parked: of what a wake reads, in the page cache as far as is known
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 };
