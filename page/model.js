@@ -6,6 +6,7 @@ import { Actions } from "./action.js";
 import { State, Trouble } from "./parts.js";
 import { models, useStore } from "./store.js";
 import { Decision, DecisionList } from "./decisions.js";
+import { byPool } from "./memory.js";
 import { gaveWay } from "./words.js";
 
 const MOST_LINES = 500; // of the log that are kept here
@@ -20,7 +21,7 @@ function facts(model, takes) {
     ...(model.gave_way ? [["To fit the budget", gaveWay(model.gave_way)]] : []),
     ["File", `${bytes(model.size_bytes)}${model.name && model.name !== model.id ? `, called ${model.name}` : ""}`],
     ["Memory it takes", takes === null ? "–" : `${mib(takes)}, as measured in use, or predicted before its first use`],
-    ["Memory it holds", model.memory_mb ? `${mib(model.memory_mb)} now` : "none now"],
+    ["Memory it holds", model.memory_mb ? `${mib(model.memory_mb)} now${model.pools_mb ? `: ${byPool(model)}` : ""}` : "none now"],
     ["Image on disk", model.image_mb ? mib(model.image_mb) : "none"],
     ["Requests", `${count(model.access_count ?? 0)} so far; ${model.leases} running, ${model.waiting} waiting`],
     ["Slots", model.slots ? `${model.slots_taken} of ${model.slots} taken` : "–"],

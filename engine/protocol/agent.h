@@ -12,11 +12,14 @@
 //   drop ID BYTES          if it is parked: give back so much of the page cache that its weights and its image take
 //   wake ID
 //   measure ID [BYTES]     say what it holds at most; conversations outside of slots may come to BYTES
+//   room ID                say how much is free on the devices where it has something
 // The engine's lines are JSON objects:
 //   at first               {"protocol":2,"can_park":true|false,"why_not":"..."}
-//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport
+//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport. A wake that is refused leaves it parked
 //   to a measure           {"id":ID,"measured":{"footprint_bytes":N,...}}; empty if the kernel does not tell. Where
 //                          something is on devices: "devices":{"NAME":BYTES,...}
+//   to a room              {"id":ID,"room":{"NAME":{"free_bytes":N,"total_bytes":N},...}}. Some drivers say that all is
+//                          free, whatever is taken
 // A member that is not known is passed over, so that a newer engine may say more. On a pipe instead of a socket there
 // are no answers, and no parking.
 #pragma once
@@ -35,6 +38,7 @@ inline constexpr const char * kPark = "park";
 inline constexpr const char * kDrop = "drop";
 inline constexpr const char * kWake = "wake";
 inline constexpr const char * kMeasure = "measure";
+inline constexpr const char * kRoom = "room";  // also the member of its answer
 
 // The members of answers.
 inline constexpr const char * kProtocolMember = "protocol";
@@ -47,11 +51,13 @@ inline constexpr const char * kBusy = "busy";
 inline constexpr const char * kMeasured = "measured";
 inline constexpr const char * kFootprint = "footprint_bytes";
 inline constexpr const char * kDevices = "devices";
+inline constexpr const char * kFreeBytes = "free_bytes";
+inline constexpr const char * kTotalBytes = "total_bytes";
 
 // The result of a park, a drop or a wake: from the engine's parking to the daemon's host.
 struct ParkReport {
     bool parked = false;                   // whether it is parked now
-    std::string refused;                   // why the park was refused; empty: it was not
+    std::string refused;                   // why the park or the wake was refused; empty: it was not
     bool busy = false;                     // refused since the engine was at work: a later try may succeed
     std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if it was refused for that
     std::uint64_t written_bytes = 0;       // of the image, by this park

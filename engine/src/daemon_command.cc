@@ -45,6 +45,8 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         command.kind = Kind::kWake;
     } else if (word == protocol::kMeasure) {
         command.kind = Kind::kMeasure;
+    } else if (word == protocol::kRoom) {
+        command.kind = Kind::kRoom;
     } else if (word == protocol::kSave) {
         command.kind = Kind::kSave;
     } else if (word == protocol::kForget) {
@@ -61,7 +63,8 @@ std::optional<DaemonCommand> parse_daemon_command(std::string_view line) {
         }
         command.id = *id;
     }
-    if (command.kind == Kind::kWake || (command.kind == Kind::kMeasure && rest.empty())) {
+    if (command.kind == Kind::kWake || command.kind == Kind::kRoom ||
+        (command.kind == Kind::kMeasure && rest.empty())) {
         return rest.empty() ? std::optional<DaemonCommand>(command) : std::nullopt;
     }
     const std::optional<std::uint64_t> number = parse_number(take_word(rest));

@@ -9,10 +9,10 @@
 namespace minerva::engine {
 
 struct DaemonCommand {
-    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure, kSave, kForget };
+    enum class Kind { kSharers, kPark, kDrop, kWake, kMeasure, kRoom, kSave, kForget };
     Kind kind;
     std::uint64_t id = 0;      // of all commands but "sharers" and "forget"
-    std::uint64_t number = 0;  // of all commands but "wake" and "forget"
+    std::uint64_t number = 0;  // of all commands but "wake", "room" and "forget"
     std::string tenant;        // of "forget"; may be kEverybody
 };
 

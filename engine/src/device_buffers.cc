@@ -290,6 +290,27 @@ std::vector<DeviceBytes> bytes_on_devices() {
     return result;
 }
 
+std::vector<RoomOnDevice> room_on_devices() {
+    std::vector<ggml_backend_dev_t> devices;
+    {
+        const DeviceBuffers buffers;
+        for (const DeviceBuffer * const buffer : buffers.all()) {
+            ggml_backend_dev_t const device = buffer->buffer->buft->device;
+            if (std::find(devices.begin(), devices.end(), device) == devices.end()) {
+                devices.push_back(device);
+            }
+        }
+    }
+    std::vector<RoomOnDevice> rooms;
+    for (ggml_backend_dev_t const device : devices) {
+        std::size_t free = 0;
+        std::size_t total = 0;
+        ggml_backend_dev_memory(device, &free, &total);
+        rooms.push_back({ggml_backend_dev_name(device), free, total});
+    }
+    return rooms;
+}
+
 }  // namespace minerva::engine
 
 using minerva::engine::has_memory_of_its_own;

@@ -103,4 +103,12 @@ struct DeviceBytes {
 };
 std::vector<DeviceBytes> bytes_on_devices();
 
+// What the devices with buffers of ours have, by their drivers' account, whoever has taken the rest.
+struct RoomOnDevice {
+    std::string device;
+    std::uint64_t free = 0;
+    std::uint64_t total = 0;
+};
+std::vector<RoomOnDevice> room_on_devices();
+
 }  // namespace minerva::engine

@@ -111,6 +111,14 @@ void answer_footprint(int output, std::uint64_t id, std::uint64_t conversations)
     say(output, {{protocol::kId, id}, {protocol::kMeasured, std::move(measured)}});
 }
 
+void answer_room(int output, std::uint64_t id) {
+    nlohmann::ordered_json rooms = nlohmann::ordered_json::object();
+    for (const RoomOnDevice & room : room_on_devices()) {
+        rooms[room.device] = {{protocol::kFreeBytes, room.free}, {protocol::kTotalBytes, room.total}};
+    }
+    say(output, {{protocol::kId, id}, {protocol::kRoom, std::move(rooms)}});
+}
+
 bool has_more_to_read(int input) {
     pollfd end = {input, POLLIN, 0};
     return poll(&end, 1, 0) > 0;
@@ -162,6 +170,8 @@ void obey(std::string_view line, int output, Parking * parking) {
         return;
     } else if (command->kind == Kind::kMeasure) {
         answer_footprint(output, command->id, command->number);
+    } else if (command->kind == Kind::kRoom) {
+        answer_room(output, command->id);
     } else if (command->kind == Kind::kSave) {
         save(output, *command, *parking);
     } else if (command->kind == Kind::kForget) {

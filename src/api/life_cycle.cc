@@ -93,8 +93,10 @@ Json model_object(const ModelAnswer& model) {
 Json pools_array(const std::vector<PoolView>& pools) {
   Json array = Json::array();
   for (const PoolView& pool : pools) {
-    array.push_back(
-        {{"id", pool.id}, {"memory_mb", pool.reserved.rounded_mib()}, {"memory_budget_mb", pool.budget.rounded_mib()}});
+    array.push_back({{"id", pool.id},
+                     {"memory_mb", pool.reserved.rounded_mib()},
+                     {"memory_budget_mb", pool.budget.rounded_mib()},
+                     {"available_mb", pool.available.rounded_mib()}});
   }
   return array;
 }
@@ -193,6 +195,7 @@ std::string stats_json(const StatsAnswer& stats) {
                       {"state", residency_name(model.residency)},
                       {"memory_mb", model.memory.rounded_mib()},
                       {"image_mb", model.image.rounded_mib()},
+                      {"cached_mb", model.cached.rounded_mib()},
                       {"can_park", model.can_park},
                       {"parks", model.parks},
                       {"wakes", model.wakes},

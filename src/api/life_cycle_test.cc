@@ -143,7 +143,7 @@ TEST(Stats, AreExactAndLeaveColdModelsOut) {
 
 TEST(Stats, ShowThePoolsOfAMachineWithDevices) {
   StatsAnswer stats;
-  stats.pools = {{"host", Bytes::gib(2), Bytes::mib(300)}};
+  stats.pools = {{"host", Bytes::gib(2), Bytes::gib(2), Bytes::mib(300)}};
   ModelView hot;
   hot.id = "a";
   hot.residency = Residency::kHot;
@@ -153,12 +153,12 @@ TEST(Stats, ShowThePoolsOfAMachineWithDevices) {
   const nlohmann::ordered_json without = nlohmann::ordered_json::parse(stats_json(stats));
   EXPECT_FALSE(without.contains("pools"));
   EXPECT_FALSE(without["models"][0].contains("pools_mb"));
-  stats.pools.push_back({"CUDA0", Bytes::gib(20), Bytes()});
-  stats.pools.push_back({"CUDA1", Bytes::gib(10), Bytes::mib(1700)});
+  stats.pools.push_back({"CUDA0", Bytes::gib(20), Bytes::gib(18), Bytes()});
+  stats.pools.push_back({"CUDA1", Bytes::gib(10), Bytes::gib(10), Bytes::mib(1700)});
   const nlohmann::ordered_json with = nlohmann::ordered_json::parse(stats_json(stats));
-  EXPECT_EQ(with["pools"].dump(), R"([{"id":"host","memory_mb":300,"memory_budget_mb":2048},)"
-                                  R"({"id":"CUDA0","memory_mb":0,"memory_budget_mb":20480},)"
-                                  R"({"id":"CUDA1","memory_mb":1700,"memory_budget_mb":10240}])");
+  EXPECT_EQ(with["pools"].dump(), R"([{"id":"host","memory_mb":300,"memory_budget_mb":2048,"available_mb":2048},)"
+                                  R"({"id":"CUDA0","memory_mb":0,"memory_budget_mb":20480,"available_mb":18432},)"
+                                  R"({"id":"CUDA1","memory_mb":1700,"memory_budget_mb":10240,"available_mb":10240}])");
   EXPECT_EQ(with["models"][0]["pools_mb"].dump(), R"({"host":300,"CUDA0":0,"CUDA1":1700})");
 }
 

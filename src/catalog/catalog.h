@@ -43,6 +43,7 @@ struct ModelEntry {
   std::optional<WeightsMode> weights = {};
   std::vector<std::string> args = {};
   std::optional<std::string> device = {};  // see ModelSpec::device
+  std::optional<bool> keeps_pages = {};
 
   bool operator==(const ModelEntry&) const = default;
 };

@@ -266,6 +266,7 @@ class Scan {
     spec.unload_ttl = entry.unload_ttl.value_or(spec.unload_ttl);
     spec.weights = entry.weights.value_or(spec.weights);
     spec.device = entry.device.value_or("");
+    spec.keeps_pages = entry.keeps_pages.value_or(spec.keeps_pages);
     auto placed = place_argument_files(entry.args, [this, &spec](const std::string& file) -> Result<std::string> {
       auto path = resolve_model_path(file, options_.models_dirs);
       if (!path) return path;

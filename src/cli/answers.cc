@@ -94,6 +94,16 @@ Json parked_models(const Json& stats) {
   return ids;
 }
 
+std::string pools_text(const nlohmann::json& model) {
+  const nlohmann::json& pools = object_of(model, "pools_mb");
+  std::string text;
+  for (const auto& [pool, held] : pools.items()) {
+    const double mib = number_of(pools, pool.c_str());
+    if (mib > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", format_mib(mib), printable(pool));
+  }
+  return text;
+}
+
 std::string format_mib(double mib) {
   constexpr double kMost = 1e12;  // beyond any memory, and within what Bytes can hold
   return format_bytes(Bytes::mib(static_cast<std::uint64_t>(std::clamp(mib, 0.0, kMost))));

@@ -31,6 +31,8 @@ std::string joined(const nlohmann::json& list);
 nlohmann::json parked_models(const nlohmann::json& stats);
 // "context 5120 instead of 8192" for the settings of a model that gave way; empty if none did.
 std::string gave_way_text(const nlohmann::json& model);
+// "100 MiB host, 2000 MiB gpu0": what a model holds of each pool; empty on a machine without devices.
+std::string pools_text(const nlohmann::json& model);
 // "300 MiB" for 300.
 std::string format_mib(double mib);
 

@@ -21,14 +21,18 @@ std::string models_text(const nlohmann::json& list) {
 void print_devices(const nlohmann::json& answer) {
   Table table({{"DEVICE"},
                {"TOTAL", Table::Align::kRight},
+               {"FREE", Table::Align::kRight},
                {"FOR MODELS", Table::Align::kRight},
                {"TAKEN", Table::Align::kRight},
                {"MODELS"},
                {"DESCRIPTION"}});
   for (const nlohmann::json& device : list_of(answer, "data")) {
-    const double budget = number_of(device, "memory_budget_bytes");
+    const auto mib_or_dash = [&device](const char* field) {
+      const bool told = device.is_object() && device.contains(field) && device[field].is_number();
+      return told ? format_mib(number_of(device, field) / kBytesPerMiB) : "-";
+    };
     table.add({text_of(device, "id"), format_mib(number_of(device, "total_bytes") / kBytesPerMiB),
-               budget > 0 ? format_mib(budget / kBytesPerMiB) : "-",
+               mib_or_dash("free_bytes"), mib_or_dash("available_bytes"),
                format_mib(number_of(device, "reserved_bytes") / kBytesPerMiB), models_text(list_of(device, "models")),
                text_of(device, "description")});
   }

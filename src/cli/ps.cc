@@ -14,17 +14,6 @@ std::string slots_text(const nlohmann::json& model) {
   return slots > 0 ? fmt::format("{:.0f}/{:.0f}", number_of(model, "slots_taken"), slots) : "-";
 }
 
-// "100 MiB host, 2000 MiB gpu0": what a model holds of each pool; empty on a machine without devices.
-std::string pools_text(const nlohmann::json& model) {
-  const nlohmann::json& pools = object_of(model, "pools_mb");
-  std::string text;
-  for (const auto& [pool, held] : pools.items()) {
-    const double mib = number_of(pools, pool.c_str());
-    if (mib > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", format_mib(mib), printable(pool));
-  }
-  return text;
-}
-
 void print_ps(const nlohmann::json& answer) {
   Table table({{"ID"},
                {"STATE"},

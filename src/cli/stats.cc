@@ -22,8 +22,10 @@ void print_stats(const nlohmann::json& answer) {
              budget > 0 ? fmt::format(" ({:.0f}%)", 100 * memory / budget) : "",
              flag_of(answer, "memory_pressure") ? ", under pressure" : "");
   for (const nlohmann::json& pool : list_of(answer, "pools")) {
-    fmt::print("  {:8} {} of {}\n", printable(text_of(pool, "id")), format_mib(number_of(pool, "memory_mb")),
-               format_mib(number_of(pool, "memory_budget_mb")));
+    const double others = number_of(pool, "memory_budget_mb") - number_of(pool, "available_mb");
+    fmt::print("  {:8} {} of {}{}\n", printable(text_of(pool, "id")), format_mib(number_of(pool, "memory_mb")),
+               format_mib(number_of(pool, "memory_budget_mb")),
+               others > 0 ? fmt::format(", other programs have {} of it", format_mib(others)) : "");
   }
   fmt::print("policy     {}\n", printable(text_of(cache, "policy")));
   fmt::print("lookups    {:.0f} hits, {:.0f} misses ({:.1f}% hits)\n", count("hits"), count("misses"),

@@ -34,6 +34,20 @@ TEST(Top, ShowsMemoryWhatGoesOnAndWhatEnded) {
             "old    -       completed     200  500 ms  3.0 s  12,000      17      -\n");
 }
 
+TEST(Top, ShowsWhatModelsHoldOfEachDevice) {
+  const json stats = json::parse(R"({"estimated_memory_mb":100,"memory_budget_mb":1000,
+    "pools":[{"id":"host","memory_mb":100,"memory_budget_mb":1000,"available_mb":1000},
+             {"id":"Vulkan0","memory_mb":1000,"memory_budget_mb":4000,"available_mb":3000}],
+    "models":[{"id":"m","state":"hot","memory_mb":1100,"pools_mb":{"host":100,"Vulkan0":1000},"leases":0,"waiting":0}]})");
+  EXPECT_EQ(top_text(stats, json::object(), {}),
+            "memory 100 MiB of 1000 MiB  [###...........................]  10%\n"
+            "Vulkan0 1000 MiB of 4000 MiB  [########......................]  25%  other programs have 1000 MiB of it\n"
+            "MODEL  STATE    MEMORY  RUNNING  WAITING  LAST USED\n"
+            "m      hot    1100 MiB        0        0  never\n"
+            "m holds 100 MiB host, 1000 MiB Vulkan0.\n"
+            "\nNo request is in flight.\n");
+}
+
 TEST(Top, AnIdleServerIsShownToo) {
   EXPECT_EQ(top_text(json::object(), json::object(), {}),
             "memory 0 B of 0 B  [..............................]   0%\nNo model is in memory.\n"

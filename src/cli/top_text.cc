@@ -31,12 +31,26 @@ std::string caller_or_dash(const nlohmann::json& request) {
   return caller.empty() ? "-" : caller;
 }
 
+// One device's memory, as a line.
+std::string device_text(const nlohmann::json& pool) {
+  const double used = number_of(pool, "memory_mb");
+  const double budget = number_of(pool, "memory_budget_mb");
+  const double others = says(pool, "available_mb") ? budget - number_of(pool, "available_mb") : 0;
+  return fmt::format("{} {} of {}  {}{}\n", printable(text_of(pool, "id")), format_mib(used), format_mib(budget),
+                     progress_bar(budget > 0 ? used / budget : 0, kTopBarWidth),
+                     others > 0 ? fmt::format("  other programs have {} of it", format_mib(others)) : "");
+}
+
 std::string memory_text(const nlohmann::json& stats, bool colour) {
   const double used = number_of(stats, "estimated_memory_mb");
   const double budget = number_of(stats, "memory_budget_mb");
   std::string text = fmt::format("memory {} of {}  {}{}\n", format_mib(used), format_mib(budget),
                                  progress_bar(budget > 0 ? used / budget : 0, kTopBarWidth),
                                  flag_of(stats, "memory_pressure") ? "  under pressure" : "");
+  const nlohmann::json& pools = list_of(stats, "pools");
+  for (const nlohmann::json& pool : pools) {
+    if (text_of(pool, "id") != "host") text += device_text(pool);
+  }
   Table table({{"MODEL"},
                {"STATE"},
                {"MEMORY", Table::Align::kRight},
@@ -48,7 +62,12 @@ std::string memory_text(const nlohmann::json& stats, bool colour) {
                fmt::format("{:.0f}", number_of(model, "leases")), fmt::format("{:.0f}", number_of(model, "waiting")),
                says(model, "last_used_s") ? format_ago(number_of(model, "last_used_s")) : "never"});
   }
-  return text + (table.empty() ? "No model is in memory.\n" : table.text(colour));
+  std::string by_pool;
+  for (const nlohmann::json& model : list_of(stats, "models")) {
+    const std::string held = pools_text(model);
+    if (!held.empty()) by_pool += fmt::format("{} holds {}.\n", printable(text_of(model, "id")), held);
+  }
+  return text + (table.empty() ? "No model is in memory.\n" : table.text(colour)) + by_pool;
 }
 
 std::string in_flight_text(const nlohmann::json& requests, const TopLook& look) {

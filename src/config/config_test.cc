@@ -728,6 +728,7 @@ const std::map<std::string, std::string>& samples() {
       {"model.NAME.unload_ttl", "\"23h\""},
       {"model.NAME.weights", "\"repacked\""},
       {"model.NAME.device", "\"Vulkan0\""},
+      {"model.NAME.resident", "\"host\""},
       {"model.NAME.args", "[\"--temp\", \"0.7\"]"},
       {"model.NAME.command", R"(["x", "${PORT}"])"},
       {"model.NAME.memory", R"("3GiB")"},

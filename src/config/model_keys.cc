@@ -268,6 +268,24 @@ std::vector<ModelRow> make_model_rows() {
          return entry.device ? Values{entry.device->empty() ? "auto" : *entry.device} : Values{};
        },
        "auto"});
+  rows.push_back(
+      {"resident", "", "auto | host", TomlKind::kText,
+       "What is left of it in memory while it is parked: auto (its head; its files are in the page cache as long as "
+       "nothing else needs that), or host (the machine reads its files into memory that nobody uses, and other models "
+       "that wake do not take that: for models on a GPU, whose weights are uploaded again at each wake). When memory "
+       "is "
+       "short it is given back.",
+       [](ModelEntry& entry, const Values& values, const std::string&) -> Result<void> {
+         if (values.front() != "auto" && values.front() != kHostPool) {
+           return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not one of auto, host", values.front()));
+         }
+         entry.keeps_pages = values.front() == kHostPool;
+         return {};
+       },
+       [](const ModelEntry& entry) {
+         return entry.keeps_pages ? Values{std::string(*entry.keeps_pages ? kHostPool : "auto")} : Values{};
+       },
+       "auto"});
   rows.push_back({"args", "", "list of text", TomlKind::kList,
                   "More arguments for its engine (those of llama.cpp's server), except for those that Minerva sets "
                   "itself. Files that they name must be in a models folder.",

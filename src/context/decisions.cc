@@ -93,6 +93,7 @@ std::string ContextManager::Impl::memory_wish(const Footprint& needs) const {
     wish += fmt::format(", {} MiB of the device {}, where {} of {} MiB are free", needs.of(pool).rounded_mib(),
                         in_quotes(state_.options.devices[i].id), free.of(pool).rounded_mib(),
                         room.budget.of(pool).rounded_mib());
+    if (room.budget.of(pool) < state_.budget().of(pool)) wish += " (other programs have the rest)";
   }
   return wish;
 }

@@ -110,7 +110,10 @@ void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Fai
   if (planted_bug(PlantedBug::kWaiterForgotten)) {
     while (!state_.queue.lines(m.id).leases.empty()) take(state_.queue.lines(m.id).leases.begin()->second);
   }
-  // Operators are told of the failure; requests get one more engine.
+  answer_failed_load(m, reason);
+}
+
+void ContextManager::Impl::answer_failed_load(Model& m, const Error& reason) {
   reject_loads(m, UINT64_MAX, reason);
   std::vector<RequestId> waiting;
   for (const auto& [place, id] : state_.queue.lines(m.id).leases) waiting.push_back(id);
@@ -124,7 +127,12 @@ void ContextManager::Impl::fail_load(Model& m, const Error& reason, Breaker::Fai
 }
 
 void ContextManager::Impl::engine_died(Model& m, ModelState was, const Error& reason) {
-  if (was == ModelState::kLoading) {
+  if (was == ModelState::kLoading && reason.code == ErrorCode::kNoCapacity) {
+    // The model is not to blame. Its next engine is placed where there is room.
+    let_go(m);
+    deny(m.footprint);
+    answer_failed_load(m, device_full_error(m));
+  } else if (was == ModelState::kLoading) {
     const bool bad_luck = reason.code == ErrorCode::kEngineCrashed || reason.code == ErrorCode::kEngineTimeout;
     fail_load(m, reason, bad_luck ? Breaker::Failure::kCrash : Breaker::Failure::kLoad);
   } else if (was != ModelState::kStopping) {

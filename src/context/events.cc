@@ -32,6 +32,7 @@ void ContextManager::Impl::on(const ModelAdded& event) {
   m.ttl = event.ttl;
   m.unload_ttl = event.unload_ttl;
   m.slots = event.slots;
+  m.keeps_pages = event.keeps_pages;
   m.run.outdated = event.outdated && (m.state() == ModelState::kLoading || m.resident());
   if (event.outdated) {
     m.breaker = Breaker();
@@ -326,6 +327,13 @@ void ContextManager::Impl::on(const EngineWoken& event) {
   if (m.state() == ModelState::kWaking) become_awake(m, event);
 }
 
+void ContextManager::Impl::on(const WakeRefused& event) {
+  const auto it = state_.engines.find(event.engine);
+  if (it == state_.engines.end()) return;
+  Model& m = state_.models.at(it->second);
+  if (m.state() == ModelState::kWaking) stay_parked(m, event.reason);
+}
+
 void ContextManager::Impl::on(const FootprintMeasured& event) {
   const auto it = state_.engines.find(event.engine);
   if (it == state_.engines.end()) return;
@@ -347,6 +355,7 @@ void ContextManager::Impl::on(const EngineExited& event) {
   const bool on_guess = m.guess.has_value();
   become_cold(m);
   if (on_guess) {
+    if (was == ModelState::kLoading && event.reason.code == ErrorCode::kNoCapacity) deny(m.footprint);
     guess_failed(m);
   } else {
     engine_died(m, was, event.reason);
@@ -375,6 +384,12 @@ void ContextManager::Impl::on(const PressureChanged& event) {
   give_back(event.short_by);
 }
 
+void ContextManager::Impl::on(const DevicesChanged& event) {
+  state_.available = event.available;
+  state_.available.set(Footprint::kHost, Bytes(UINT64_MAX));
+  apply_limits();
+}
+
 void ContextManager::Impl::on(const OptionsChanged& event) {
   const ContextOptions before = std::exchange(state_.options, event.options);
   state_.options.jitter_seed = before.jitter_seed;
@@ -382,7 +397,7 @@ void ContextManager::Impl::on(const OptionsChanged& event) {
     state_.options.max_queue_per_model = before.max_queue_per_model;
     state_.options.max_queue = before.max_queue;
   }
-  state_.ledger.set_limits(budget_of(event.options), event.options.max_models);
+  apply_limits();
   if (event.options.prediction.preload) return;
   for (auto& [id, m] : state_.models) {
     if (m.guess && m.preparing() && state_.queue.lines(id).wanting() == 0) give_up(m);

@@ -83,10 +83,12 @@ class ContextManager::Impl {
   void on(const EngineParked& event);
   void on(const ParkRefused& event);
   void on(const EngineWoken& event);
+  void on(const WakeRefused& event);
   void on(const EngineExited& event);
   void on(const EngineStalled& event);
   void on(const FootprintMeasured& event);
   void on(const PressureChanged& event);
+  void on(const DevicesChanged& event);
   void on(const OptionsChanged& event);
   void on(const HistoryRestored& event);
   void on(const ClearRequested& event);
@@ -131,6 +133,8 @@ class ContextManager::Impl {
   void become_cold(Model& m);
   void record_failure(Model& m, const Error& reason, Breaker::Failure failure);
   void fail_load(Model& m, const Error& reason, Breaker::Failure failure);
+  // Operators are told of the failed load; requests get one more engine.
+  void answer_failed_load(Model& m, const Error& reason);
   // The model's engine died by itself; `m` is cold by now.
   void engine_died(Model& m, ModelState was, const Error& reason);
   void refresh_evictable(const Model& m);
@@ -146,6 +150,12 @@ class ContextManager::Impl {
   bool asks_again(Model& m) const;
   void wake(Model& m);
   void become_awake(Model& m, const EngineWoken& event);
+  // Its wake was refused.
+  void stay_parked(Model& m, const Error& reason);
+  // A device had no room for a model that needs that much: nothing that needs as much fits there for a while. False: it
+  // needs no device.
+  bool deny(const Footprint& needs);
+  void apply_limits();
   void advance_park(Model& m);
   void finish_parks(Model& m, bool changed);
   // Parks or stops the models that were idle for too long.
@@ -158,6 +168,7 @@ class ContextManager::Impl {
   void make_way(const EngineWoken& woken);
   Error cannot_park(const Model& m) const;
   Error memory_short_error(const Model& m) const;
+  Error device_full_error(const Model& m) const;
 
   // ---- predicting.cc ----
   // Acts on guesses after the latest request. Guesses again once what it began has come to its end.
@@ -184,6 +195,8 @@ class ContextManager::Impl {
   void give_up(Model& m);
   // The model is too large.
   void refuse(Model& m);
+  // The model is too large for what other programs leave of its device.
+  void shed(Model& m);
   // Has the model's file read ahead while it waits for others to leave.
   void read_ahead(Model& m);
   void yield(Model& guess, const std::string& reason);

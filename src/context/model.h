@@ -50,6 +50,7 @@ struct Parking {
 struct Parked {};
 struct Waking {
   TimePoint started{};
+  Footprint kept{};  // while it was parked
 };
 struct Stopping {};
 }  // namespace phase
@@ -76,6 +77,7 @@ struct Model {
   PreloadStrategy preload = PreloadStrategy::kLazy;
   Duration ttl{};         // 0: none
   Duration unload_ttl{};  // 0: none
+  bool keeps_pages = false;
 
   Phase phase;
   Residency told = Residency::kCold;  // what others know of its state, see ContextManager::changes

@@ -39,6 +39,12 @@ bool ContextManager::Impl::carry_out(const Move& move) {
     case Move::Kind::kRefuse:
       refuse(*claimant);
       return true;
+    case Move::Kind::kShed:
+      shed(*claimant);
+      return true;
+    case Move::Kind::kElsewhere:
+      stop(*claimant, move.reason);
+      return false;
     case Move::Kind::kRefuseLoads:
       reject_loads(*claimant, UINT64_MAX,
                    refused(*claimant, no_room_for_load(claimant->id, state_.lacking(*claimant))));
@@ -93,6 +99,11 @@ void ContextManager::Impl::refuse(Model& m) {
   const Error error = refused(m, too_large(m.id, m.footprint));
   m.last_failure = error;
   reject_wanting(m, error);
+  give_up(m);
+}
+
+void ContextManager::Impl::shed(Model& m) {
+  reject_wanting(m, refused(m, device_full_error(m)));
   give_up(m);
 }
 

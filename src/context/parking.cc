@@ -89,8 +89,8 @@ void ContextManager::Impl::wake(Model& m) {
   check(m.state() == ModelState::kParked, "a model is woken that is not parked");
   decide_start(m, DecisionKind::kWake);
   if (m.guess) ++guesses_.made;
+  m.phase = phase::Waking{state_.now, state_.ledger.held(*m.engine)};
   if (!planted_bug(PlantedBug::kWakeWithoutRoom)) state_.ledger.wake(*m.engine, m.footprint);
-  m.phase = phase::Waking{state_.now};
   refresh_entry(m);
   actions_.emplace_back(Wake{*m.engine, m.id});
 }
@@ -109,6 +109,41 @@ void ContextManager::Impl::become_awake(Model& m, const EngineWoken& event) {
   m.evicted.clear();
   refresh_entry(m);
 }
+
+void ContextManager::Impl::stay_parked(Model& m, const Error& reason) {
+  const auto wake = std::get<phase::Waking>(std::exchange(m.phase, phase::Parked()));
+  if (!planted_bug(PlantedBug::kRefusedWakeHolds)) {
+    state_.ledger.park(*m.engine, wake.kept, state_.ledger.image(*m.engine));
+  }
+  if (m.guess) {
+    guess_failed(m);
+    guess_wasted(m);
+  }
+  refresh_entry(m);
+  // Where no device is short, nothing that others do makes it wake. Requests for it get a fresh engine.
+  if (!deny(m.footprint - wake.kept)) stop(m, "it could not be woken: " + reason.message);
+}
+
+// The device did not say before that it is full, so how much other programs have there is not known. It is less than
+// what is needed: either other models leave the device, one after the other until the next try succeeds, or there are
+// none, and the model goes elsewhere.
+bool ContextManager::Impl::deny(const Footprint& needs) {
+  constexpr Duration kTriedAgainAfter = std::chrono::seconds(30);
+  const bool denied = state_.denial && state_.now < state_.denial->until;
+  Footprint limit = denied ? state_.denial->limit : Footprint::unbounded();
+  bool on_device = false;
+  for (std::size_t pool = Footprint::kHost + 1; pool < Footprint::kPools; ++pool) {
+    if (needs.of(pool) == Bytes()) continue;
+    on_device = true;
+    limit.set(pool, std::min(limit.of(pool), state_.ledger.reserved().of(pool) + needs.of(pool) - Bytes(1)));
+  }
+  if (!on_device || planted_bug(PlantedBug::kRefusedWakeRepeats)) return on_device;
+  state_.denial = {limit, after(state_.now, kTriedAgainAfter)};
+  apply_limits();
+  return true;
+}
+
+void ContextManager::Impl::apply_limits() { state_.ledger.set_limits(state_.limit(), state_.options.max_models); }
 
 void ContextManager::Impl::finish_parks(Model& m, bool changed) {
   while (!state_.queue.lines(m.id).parks.empty()) {
@@ -196,12 +231,14 @@ void ContextManager::Impl::give_back(Bytes short_by) {
     (m.state() == ModelState::kHot ? hot : parked).push_back(&m);
     return true;
   });
-  for (Model* m : parked) {
-    if (std::exchange(m->run.cached, Bytes()) == Bytes()) continue;
-    actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
-    dropped = true;
+  for (const bool kept : {false, true}) {
+    for (Model* m : parked) {
+      if (m->keeps_pages != kept || std::exchange(m->run.cached, Bytes()) == Bytes()) continue;
+      actions_.emplace_back(DropPages{*m->engine, m->id, Bytes(UINT64_MAX)});
+      dropped = true;
+    }
+    if (dropped) return;  // the next event says whether that was enough
   }
-  if (dropped) return;  // the next event says whether that was enough
   for (Model* m : hot) {
     if (!lacking()) return;
     const bool frees =
@@ -227,7 +264,8 @@ void ContextManager::Impl::make_way(const EngineWoken& woken) {
   std::vector<Model*> parked;
   for (auto& [id, m] : state_.models) {
     of_models += m.run.cached;
-    if (m.state() == ModelState::kParked && m.run.cached > Bytes()) parked.push_back(&m);
+    const bool keeps = m.keeps_pages && !planted_bug(PlantedBug::kKeptPagesDropped);
+    if (m.state() == ModelState::kParked && m.run.cached > Bytes() && !keeps) parked.push_back(&m);
   }
   // Pages of other files are enough, and the kernel finds them.
   if (woken.page_cache - of_models >= woken.displaced) return;
@@ -258,6 +296,23 @@ Error ContextManager::Impl::memory_short_error(const Model& m) const {
           fmt::format("{} is not loaded, and the machine's memory is short at present; try again later, or end what "
                       "else takes memory",
                       in_quotes(m.id)),
+          {},
+          kRetryAfter};
+}
+
+Error ContextManager::Impl::device_full_error(const Model& m) const {
+  constexpr int kRetryAfter = 5;
+  std::string where = "its device";
+  for (std::size_t i = 0; i < state_.options.devices.size(); ++i) {
+    if (m.footprint.of(i + 1) > state_.ledger.budget().of(i + 1)) {
+      where = fmt::format("the device {}", in_quotes(state_.options.devices[i].id));
+      break;
+    }
+  }
+  return {ErrorCode::kNoCapacity,
+          fmt::format("{} is not loaded: {} has no room for it, as other programs have its memory; try again later, or "
+                      "end what else uses it",
+                      in_quotes(m.id), where),
           {},
           kRetryAfter};
 }

@@ -11,8 +11,9 @@
 // *turns*: a claimant's turn is when its oldest request came (State::turn). A high priority counts as some seconds
 // earlier, a low priority as some seconds later.
 //
-// A claimant that is larger than the budget is refused. A model that comes back after a restart waits while any request
-// waits. Each other claimant gets the first of these that is possible:
+// A claimant that is larger than the budget is refused. If other programs have so much of its device that it would not
+// fit there even alone, it is refused for now, or if it is parked, it is stopped and placed anew. A model that comes
+// back after a restart waits while any request waits. Each other claimant gets the first of these that is possible:
 //
 //   1. It starts. There is room for it now, beside the room that earlier claimants were promised. While memory outside
 //      of the budget is short (State::pressure) only a parked model starts.
@@ -52,9 +53,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "context/lack.h"
 #include "context/planted_bug.h"
 #include "context/victims.h"
 #include "context/words.h"
@@ -86,29 +87,22 @@ class Planner {
     bool forced;
     RequestQueue::Turn turn;
   };
-  // Memory in some of the pools, or a place for an active engine, that a claimant lacks. While the claimant waits,
-  // models that hold some of that do not leave for later claimants.
-  struct Lack {
-    std::array<bool, Footprint::kPools> pools{};
-    bool place = false;
-  };
 
   // ---- claimants ----
   std::vector<Claimant> claimants() const;
   void place(const Claimant& one);
   bool fits_now(const Model& claimant) const;
   void start(const Model& claimant);
+  // It does not fit what other programs leave of its device.
+  void send_elsewhere(const Claimant& one);
   // Steps 3 to 5.
   void make_room(const Claimant& one);
   void displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen);
   Move::Kind how_to_displace(const Move& move, bool all_ready) const;
   // To be asked before the claimant's room is taken from the draft.
-  Lack lack_of(const Model& claimant) const;
-  void keep(const Lack& lack);
-  // Whether an earlier claimant waits for some of that.
-  bool is_kept(const Lack& lack) const;
+  Lack lack_of(const Model& claimant) const { return Lack::of(draft_.planned, state_.lacking(claimant)); }
   // Whether an earlier claimant waits for something that the model holds.
-  bool is_kept(const Model& m) const;
+  bool is_kept(const Model& m) const { return kept_.covers(Lack::eased_by(draft_.held(m))); }
   // ---- who may leave ----
   void add_idle(Candidates& candidates) const;
   void add_busy(const Model& claimant, RequestQueue::Turn turn, Candidates& candidates) const;
@@ -154,9 +148,12 @@ std::vector<Planner::Claimant> Planner::claimants() const {
 
 void Planner::place(const Claimant& one) {
   const Model& claimant = *one.model;
-  if (!claimant.footprint.within(state_.ledger.budget())) {
+  if (!claimant.footprint.within(state_.budget())) {
     add(Move::Kind::kRefuse, &claimant);
     return;
+  }
+  if (!claimant.footprint.within(state_.ledger.budget()) && !planted_bug(PlantedBug::kTakenDeviceAwaited)) {
+    return send_elsewhere(one);
   }
   const bool somebody_waits = state_.queue.wanting() > 0 && !planted_bug(PlantedBug::kComesBackFirst);
   if (state_.comes_back_unasked(claimant) && somebody_waits) return;
@@ -173,6 +170,19 @@ void Planner::place(const Claimant& one) {
   if (fits_now(claimant)) return start(claimant);
   add(Move::Kind::kAwaitExits, &claimant);
   draft_.planned.take(needs);
+}
+
+void Planner::send_elsewhere(const Claimant& one) {
+  const Model& claimant = *one.model;
+  if (one.lines->wanting() == 0) {
+    add(Move::Kind::kGiveUp, &claimant);
+  } else if (claimant.state() == ModelState::kParked) {
+    add(Move::Kind::kElsewhere, &claimant).reason =
+        "other programs have too much of its device to wake it there, so it is loaded where there is room";
+    draft_.leave(claimant, /*stops=*/true);
+  } else {
+    add(Move::Kind::kShed, &claimant);
+  }
 }
 
 void Planner::start(const Model& claimant) {
@@ -192,7 +202,7 @@ void Planner::make_room(const Claimant& one) {
   const Footprint needs = state_.lacking(claimant);
   const bool forced = one.forced;
   const Lack lack = lack_of(claimant);
-  const bool others_may_leave = !is_kept(lack);
+  const bool others_may_leave = !kept_.covers(lack);
   Candidates candidates;
   if (others_may_leave) add_idle(candidates);
   auto chosen = choose_victims(draft_.planned, needs, candidates.departures);
@@ -215,36 +225,7 @@ void Planner::make_room(const Claimant& one) {
   // Room is kept for it, unless it cannot get room before an operator unpins a model: then others need not wait for it.
   if (!forced && draft_.never_fits_beside_pinned(claimant)) return;
   draft_.planned.take(needs);
-  keep(lack);
-}
-
-Planner::Lack Planner::lack_of(const Model& claimant) const {
-  const Footprint needs = state_.lacking(claimant);
-  Lack lack{.place = !draft_.planned.has_place()};
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
-    lack.pools[pool] = !draft_.planned.has_memory(pool, needs);
-  }
-  return lack;
-}
-
-void Planner::keep(const Lack& lack) {
-  kept_.place |= lack.place;
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) kept_.pools[pool] |= lack.pools[pool];
-}
-
-bool Planner::is_kept(const Lack& lack) const {
-  if (kept_.place) return true;  // each model that leaves gives a place back
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
-    if (kept_.pools[pool] && lack.pools[pool]) return true;
-  }
-  return false;
-}
-
-bool Planner::is_kept(const Model& m) const {
-  const Footprint held = draft_.held(m);
-  Lack gives{.place = true};
-  for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) gives.pools[pool] = held.of(pool) > Bytes();
-  return is_kept(gives);
+  kept_.add(lack);
 }
 
 void Planner::displace(const Model& claimant, Candidates candidates, std::vector<std::size_t> chosen) {
@@ -288,7 +269,7 @@ void Planner::displace(const Model& claimant, Candidates candidates, std::vector
     tell_to_leave(its, stops[i]);
     if (its.how != Leaver::How::kLater) draft_.begin_switch(claimant);
   }
-  if (move.kind != Move::Kind::kLeave) keep(lack);
+  if (move.kind != Move::Kind::kLeave) kept_.add(lack);
   if (move.kind == Move::Kind::kAwaitSwitch) kept_.place = true;
   move.candidates = std::move(candidates);
   move.chosen = std::move(chosen);
@@ -433,9 +414,12 @@ void Planner::stop_return(const Model& claimant) {
 
 void Planner::shrink_to_limits() {
   while (!draft_.planned.within()) {
-    Move move{.kind = Move::Kind::kShrink, .reason = "evicted, as the memory budget or max_models is smaller now"};
     const std::vector<const Model*> idle_ones = draft_.idle_models();
     const bool too_many = draft_.planned.max_models != 0 && draft_.planned.active > draft_.planned.max_models;
+    const bool by_others = !too_many && draft_.planned.committed.within(state_.budget());
+    Move move{.kind = Move::Kind::kShrink,
+              .reason = by_others ? "evicted, as other programs take memory of its device"
+                                  : "evicted, as the memory budget or max_models is smaller now"};
     const Footprint above = draft_.planned.committed - draft_.planned.budget;
     const auto helps = [&](const Footprint& freed) { return least(above, freed) != Footprint(); };
     const auto hot = std::ranges::find_if(idle_ones, [&](const Model* m) {

@@ -35,6 +35,8 @@ struct Move {
     kAwaitExits,   // there will be room once engines that are leaving are gone, or once memory is no longer short
     kGiveUp,       // no request waits for it (any more), so it takes no other model's place
     kRefuse,       // it is larger than the budget: whatever wants it is refused
+    kShed,         // it is larger than what other programs leave of its device: whatever wants it is refused for now
+    kElsewhere,    // the same of a parked model: it is stopped, and inspected and placed anew
     kRefuseLoads,  // no idle models may leave for it, or they would not be enough: operators are refused, requests wait
     // Others make room for the claimant.
     kWithdraw,     // a model that is there only on a guess leaves before all others

@@ -57,9 +57,15 @@ enum class PlantedBug {
   kDevicesUnbounded,
   kDeviceStaysTaken,
   kOtherPoolLeaves,
+  kOthersIgnored,
+  kRefusedWakeHolds,
+  kRefusedWakeRepeats,
+  kDeniedForEver,
+  kTakenDeviceAwaited,
+  kKeptPagesDropped,
 };
 
-inline constexpr std::array<std::string_view, 48> kPlantedBugNames = {
+inline constexpr std::array<std::string_view, 54> kPlantedBugNames = {
     "none",
     "release_before_reap",   // memory counts as free when an engine is told to stop, and not when the engine is gone
     "grant_to_cancelled",    // a request that left the queue is granted all the same
@@ -108,6 +114,12 @@ inline constexpr std::array<std::string_view, 48> kPlantedBugNames = {
     "devices_unbounded",         // only the host's memory is bounded
     "device_stays_taken",        // the memory of a device that a parked model gave back stays taken
     "other_pool_leaves",         // models leave that free nothing of what is missing
+    "others_ignored",            // what other programs have of a device counts as free
+    "refused_wake_holds",        // the memory of a model whose wake was refused stays taken
+    "refused_wake_repeats",      // a wake that was refused is tried again at once
+    "denied_for_ever",           // a device that had no room once never has any again
+    "taken_device_awaited",      // a request waits for a device that another program has
+    "kept_pages_dropped",        // a parked model that is to keep its pages gives them to one that wakes
 };
 
 #ifdef MINERVA_PLANTED_BUGS

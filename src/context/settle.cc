@@ -67,6 +67,10 @@ void ContextManager::Impl::expire() {
     }
     stop(m, "it did not become ready in time");
   }
+  if (state_.denial && state_.now >= state_.denial->until && !planted_bug(PlantedBug::kDeniedForEver)) {
+    state_.denial.reset();
+    apply_limits();
+  }
   if (!state_.draining && !planted_bug(PlantedBug::kTtlIgnored)) expire_idle();
   if (state_.draining && !state_.drain_aborted && state_.now >= state_.drain_deadline) {
     state_.drain_aborted = true;
@@ -87,6 +91,7 @@ void ContextManager::Impl::arm_timer() {
     note_timer(*deadline);
   }
   if (switch_possible_) note_timer(*switch_possible_);
+  if (state_.denial && state_.now < state_.denial->until) note_timer(state_.denial->until);
   if (state_.draining && !state_.drain_aborted) note_timer(state_.drain_deadline);
   for (const auto& [id, m] : state_.models) {
     if (m.state() == ModelState::kLoading) note_timer(after(m.started(), state_.options.load_timeout));

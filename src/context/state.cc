@@ -27,6 +27,14 @@ RequestQueue::Turn after_its_turn(const Model& m, RequestQueue::Turn turn) {
 State::State(const ContextOptions& first_options, std::unique_ptr<EvictionPolicy> policy)
     : options(first_options), cache(std::move(policy)), ledger(budget_of(first_options), first_options.max_models) {}
 
+// ---- pools ----
+
+Footprint State::limit() const {
+  Footprint limit = budget();
+  if (!planted_bug(PlantedBug::kOthersIgnored)) limit = least(limit, available);
+  return denial ? least(limit, denial->limit) : limit;
+}
+
 // ---- a model ----
 
 const Model* State::find_known(const ModelId& id) const {

@@ -34,6 +34,9 @@ struct GrantedLease {
   Duration estimate{};  // of the time it takes, as it counted for its caller's turn
 };
 
+// Of all pools.
+Footprint budget_of(const ContextOptions& options);
+
 struct State {
   State(const ContextOptions& options, std::unique_ptr<EvictionPolicy> policy);
 
@@ -44,17 +47,29 @@ struct State {
   std::map<ModelId, Model> models;
   std::map<EngineId, ModelId> engines;  // those alive
   std::unordered_map<RequestId, GrantedLease> leases;
-  std::size_t removed_models = 0;            // in `models`, but no longer in the catalog
-  std::deque<ModelId> coming_back;           // those that are to, or were; the first one may be under way
-  std::optional<Duration> load_time_of_any;  // moving average
-  std::deque<TimePoint> switches;            // in which models left for another one, of the last second
-  bool pressure = false;                     // memory outside of the budget is short
+  std::size_t removed_models = 0;                // in `models`, but no longer in the catalog
+  std::deque<ModelId> coming_back;               // those that are to, or were; the first one may be under way
+  std::optional<Duration> load_time_of_any;      // moving average
+  std::deque<TimePoint> switches;                // in which models left for another one, of the last second
+  bool pressure = false;                         // memory outside of the budget is short
+  Footprint available = Footprint::unbounded();  // what other programs leave of each device
+  // A device had no room for a model, although nobody said so before. Until `until`, models may have `limit` at most.
+  struct Denial {
+    Footprint limit;
+    TimePoint until{};
+  };
+  std::optional<Denial> denial;
   bool draining = false;
   bool drain_aborted = false;
   TimePoint drain_deadline{};
   TimePoint now{};
   std::uint64_t next_ticket = 1;
   std::uint64_t next_engine = 1;
+
+  // ---- pools (state.cc) ----
+  // What models may have of each pool by the options, and what they may have now.
+  Footprint budget() const { return budget_of(options); }
+  Footprint limit() const;
 
   // ---- a model (state.cc) ----
   // nullptr if the catalog does not have it.
@@ -139,8 +154,6 @@ struct State {
   Duration expected_wait(const Model& m) const;
 };
 
-// Of all pools.
-Footprint budget_of(const ContextOptions& options);
 // now + span, or the end of time.
 TimePoint after(TimePoint now, Duration span);
 

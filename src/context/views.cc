@@ -95,6 +95,7 @@ ModelView ContextManager::Impl::view(const Model& m, TimePoint now) const {
     v.memory = v.by_pool.total();
     v.image = state_.ledger.image(*m.engine);
   }
+  if (m.state() == ModelState::kParked) v.cached = m.run.cached;
   v.can_park = m.run.can_park && state_.options.parking.enabled;
   v.parks = m.parks;
   v.wakes = m.wakes;
@@ -130,12 +131,13 @@ std::optional<ModelView> ContextManager::Impl::model(const ModelId& id, TimePoin
 }
 
 std::vector<PoolView> ContextManager::Impl::pools() const {
-  const Footprint budget = state_.ledger.budget();
+  const Footprint budget = state_.budget();
+  const Footprint available = state_.ledger.budget();
   const Footprint reserved = state_.ledger.reserved();
-  std::vector<PoolView> pools = {{std::string(kHostPool), budget.host(), reserved.host()}};
+  std::vector<PoolView> pools = {{std::string(kHostPool), budget.host(), available.host(), reserved.host()}};
   for (const Device& device : state_.options.devices) {
     const std::size_t pool = pools.size();
-    pools.push_back({device.id, budget.of(pool), reserved.of(pool)});
+    pools.push_back({device.id, budget.of(pool), available.of(pool), reserved.of(pool)});
   }
   return pools;
 }
@@ -203,7 +205,7 @@ std::string ContextManager::Impl::asked_by(const RequestQueue::Line& line) const
 }
 
 Error ContextManager::Impl::too_large(const ModelId& id, const Footprint& footprint) const {
-  const Footprint& budget = state_.ledger.budget();
+  const Footprint budget = state_.budget();
   for (std::size_t i = 0; i < state_.options.devices.size(); ++i) {
     if (footprint.of(i + 1) <= budget.of(i + 1)) continue;
     return {

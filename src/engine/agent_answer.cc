@@ -74,7 +74,7 @@ std::optional<AgentAnswer> read_parking(const json& data) {
     if (!value) return std::nullopt;
     report.*number.value = *value;
   }
-  if (report.parked && (!report.refused.empty() || report.residue_bytes == 0)) return std::nullopt;
+  if (report.parked && report.residue_bytes == 0) return std::nullopt;
   return answer;
 }
 
@@ -96,6 +96,22 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
     }
   }
   return AgentMeasurement{*id, std::move(result)};
+}
+
+std::optional<AgentAnswer> read_room(const json& data) {
+  const std::optional<std::uint64_t> id = id_of(data);
+  const json& rooms = data[protocol::kRoom];
+  if (!id || !rooms.is_object()) return std::nullopt;
+  AgentRoom answer{*id, {}};
+  for (const auto& [name, room] : rooms.items()) {
+    const auto free = room.is_object() ? number_or_zero(room, protocol::kFreeBytes) : std::nullopt;
+    const auto total = room.is_object() ? number_or_zero(room, protocol::kTotalBytes) : std::nullopt;
+    if (name.size() > kMaxText || !free || !total || *free > kMostFootprint || *total > kMostFootprint) {
+      return std::nullopt;
+    }
+    answer.devices[name] = {Bytes(*total), Bytes(*free)};
+  }
+  return answer;
 }
 
 struct SegmentInJson {
@@ -157,6 +173,7 @@ std::optional<AgentAnswer> parse_agent_answer(std::string_view line) {
   if (data.contains(protocol::kProtocolMember)) return read_hello(data);
   if (data.contains(protocol::kParked)) return read_parking(data);
   if (data.contains(protocol::kMeasured)) return read_measurement(data);
+  if (data.contains(protocol::kRoom)) return read_room(data);
   if (data.contains(protocol::kRestored)) return read_restored(data[protocol::kRestored]);
   if (data.contains(protocol::kUnusable)) return read_unusable(data[protocol::kUnusable]);
   // Of an answer without any of these words: nothing was saved.

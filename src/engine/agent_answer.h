@@ -29,11 +29,15 @@ struct AgentMeasurement {
   std::uint64_t id = 0;
   std::optional<Measurement> measured;  // nothing: the engine could not find out
 };
+struct AgentRoom {
+  std::uint64_t id = 0;
+  DeviceMemories devices;
+};
 struct AgentSaving {
   std::uint64_t id = 0;
   SaveAnswer answer;
 };
-using AgentAnswer = std::variant<AgentHello, AgentParking, AgentMeasurement, AgentSaving, ConversationNote>;
+using AgentAnswer = std::variant<AgentHello, AgentParking, AgentMeasurement, AgentRoom, AgentSaving, ConversationNote>;
 
 // Nothing for every other line. Texts are cut to a few hundred bytes.
 std::optional<AgentAnswer> parse_agent_answer(std::string_view line);

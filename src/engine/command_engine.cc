@@ -247,6 +247,9 @@ class CommandDriver final : public EngineDriver {
 
   std::string fingerprint() const override { return others_->fingerprint(); }
   std::vector<std::string> devices() const override { return others_->devices(); }
+  void look_at_devices(std::function<void(const DeviceMemories&)> done) override {
+    others_->look_at_devices(std::move(done));
+  }
 
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     if (spec.command.argv.empty()) return others_->inspect(spec, std::move(done));

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,6 +76,14 @@ struct Measurement {
   DeviceBytes devices = {};
 };
 
+// What a device has by its driver's account, whoever has taken the rest. Some drivers say that all is free, whatever is
+// taken.
+struct DeviceMemory {
+  Bytes total;
+  Bytes free;
+};
+using DeviceMemories = std::map<std::string, DeviceMemory>;  // by the device's name
+
 // EngineAgent: the part of an engine's process that parks the engine, saves its conversations and measures it.
 class EngineAgent {
  public:
@@ -93,12 +102,16 @@ class EngineAgent {
   // Gives back up to `most` bytes of page cache, from the end of the weights on. Calls `done` once with how much it
   // was, unless the engine dies first. Requires: parked.
   virtual void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) = 0;
-  // Calls `done` once, unless the engine dies first (as it does if its image is damaged). Requires: parked.
-  virtual void wake(std::function<void(const protocol::ParkReport&)> done) = 0;
+  // Calls `done` once, unless the engine dies first (as it does if its image is damaged). kNoCapacity: a device has no
+  // room for it, and it is parked as before. Requires: parked.
+  virtual void wake(std::function<void(Result<protocol::ParkReport>)> done) = 0;
   // Finds the most memory that the engine may hold, while hot, with what it has allocated: its memory now, the
   // untouched part of its large blocks, and what conversations outside of slots may still take. Calls `done` once, with
   // nothing if that cannot be found out; not at all if the engine dies first. Requires: ready, not parked.
   virtual void measure(std::function<void(std::optional<Measurement>)> done) = 0;
+  // Asks the devices where the engine has something. Calls `done` once, with nothing if there are none or the engine
+  // does not say; not at all if the engine dies first. Requires: ready, and neither parking nor waking.
+  virtual void look_at_devices(std::function<void(const DeviceMemories&)> done) { done({}); }
   // Writes what is new of one conversation that nobody has used for `rest` into `file`, which is empty. Calls `done`
   // once, unless the engine dies first. Requires: ready, not parked, and the engine was started with a folder of
   // conversations (ModelSpec::conversations).
@@ -116,7 +129,8 @@ class Engine {
     std::function<void(double fraction)> on_progress;  // of the load, 0 to 1
     std::function<void()> on_ready;
     // Called once, after the process was reaped. `reason`: kEngineCrashed or kInvalidModel with the engine's last
-    // words; kCancelled if it was asked to stop. The handler may destroy the Engine.
+    // words; kNoCapacity if a device had no room for the model that loaded; kCancelled if it was asked to stop. The
+    // handler may destroy the Engine.
     std::function<void(Error reason)> on_exit;
   };
 
@@ -146,6 +160,9 @@ class EngineDriver {
   virtual std::string fingerprint() const { return {}; }
   // The devices that a model can be placed on (ModelSpec::placement).
   virtual std::vector<std::string> devices() const { return {}; }
+  // Asks the devices, in a child process. Calls `done` once, with nothing if they do not answer. Requires: no other
+  // look is under way.
+  virtual void look_at_devices(std::function<void(const DeviceMemories&)> done) { done({}); }
   // What the model is, and how much memory it will take with its spec's arguments. For a file that is no model by
   // itself: what it is (ModelMetadata::kind). Runs in a child process with limits.
   // Errors: kInvalidModel with the reason, also when the file is gone (the daemon's loop reads no disk); kInternal when

@@ -33,7 +33,7 @@ void LlamaAgent::drop_pages(Bytes most, std::function<void(Bytes dropped)> done)
   ask(protocol::kDrop, most.count(), DropCall{std::move(done)});
 }
 
-void LlamaAgent::wake(std::function<void(const protocol::ParkReport&)> done) {
+void LlamaAgent::wake(std::function<void(Result<protocol::ParkReport>)> done) {
   ask(protocol::kWake, std::nullopt, WakeCall{std::move(done)});
 }
 
@@ -43,6 +43,11 @@ void LlamaAgent::measure(std::function<void(std::optional<Measurement>)> done) {
   loop_.post([alive = std::weak_ptr(alive_), done = std::move(done)] {
     if (!alive.expired()) done(std::nullopt);
   });
+}
+
+void LlamaAgent::look_at_devices(std::function<void(const DeviceMemories&)> done) {
+  if (!speaks_) return done({});
+  ask(protocol::kRoom, std::nullopt, RoomCall{std::move(done)});
 }
 
 void LlamaAgent::save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) {
@@ -77,6 +82,7 @@ std::optional<LlamaAgent::Call> LlamaAgent::take_call(std::uint64_t id) {
   calls_.erase(calls_.begin(), std::next(it));
   for (Call& other : lost) {
     if (const auto* const measure = std::get_if<MeasureCall>(&other)) measure->done(std::nullopt);
+    if (const auto* const look = std::get_if<RoomCall>(&other)) look->done({});
     if (const auto* const save = std::get_if<SaveCall>(&other)) save->done({});
   }
   return call;
@@ -96,6 +102,7 @@ bool LlamaAgent::answer(AgentParking parking) {
   if (const auto* const park = std::get_if<ParkCall>(&*call)) {
     const Bytes wanted(report.image_wanted_bytes);
     if (report.parked) {
+      if (!report.refused.empty()) return false;
       park->done(std::move(report));
     } else if (wanted > Bytes(0)) {
       const Error reason{ErrorCode::kNoCapacity, fmt::format("its image would take {} of disk, and there are {} for it",
@@ -110,8 +117,13 @@ bool LlamaAgent::answer(AgentParking parking) {
     return true;
   }
   if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
-    if (report.parked) return false;
-    wake->done(report);
+    const bool refused = !report.refused.empty();
+    if (report.parked != refused) return false;
+    if (refused) {
+      wake->done(fail(ErrorCode::kNoCapacity, std::move(report.refused)));
+    } else {
+      wake->done(std::move(report));
+    }
   }
   if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(Bytes(report.dropped_bytes));
   return true;
@@ -121,6 +133,13 @@ bool LlamaAgent::answer(AgentMeasurement measurement) {
   const std::optional<Call> call = take_call<MeasureCall>(measurement.id);
   if (!call) return false;
   std::get<MeasureCall>(*call).done(std::move(measurement.measured));
+  return true;
+}
+
+bool LlamaAgent::answer(AgentRoom room) {
+  const std::optional<Call> call = take_call<RoomCall>(room.id);
+  if (!call) return false;
+  std::get<RoomCall>(*call).done(room.devices);
   return true;
 }
 

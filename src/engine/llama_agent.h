@@ -2,7 +2,7 @@
 //
 // Each request has an id, which its answer repeats (protocol/agent.h). An answer that makes no sense, or that nobody
 // waits for, goes into the engine's log and is ignored. The engine answers in the order of the requests. So if an
-// answer comes, all earlier requests without an answer are lost. A lost measurement or save is called back with
+// answer comes, all earlier requests without an answer are lost. A lost measurement, look or save is called back with
 // nothing, since nobody else would notice. A lost park, wake or drop is not called back, as if the engine were silent:
 // the watchdog ends that. Threading and ownership: as engine.h says; calls are forgotten when the object is destroyed.
 // It does not choose what is parked, nor when.
@@ -37,8 +37,9 @@ class LlamaAgent final : public EngineAgent {
   const std::string& why_not_parkable() const override { return why_not_; }
   void park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override;
   void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
-  void wake(std::function<void(const protocol::ParkReport&)> done) override;
+  void wake(std::function<void(Result<protocol::ParkReport>)> done) override;
   void measure(std::function<void(std::optional<Measurement>)> done) override;
+  void look_at_devices(std::function<void(const DeviceMemories&)> done) override;
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
   void forget(const std::string& tenant) override;
   void on_conversation(std::function<void(const ConversationNote&)> fn) override;
@@ -52,15 +53,18 @@ class LlamaAgent final : public EngineAgent {
     std::function<void(Bytes dropped)> done;
   };
   struct WakeCall {
-    std::function<void(const protocol::ParkReport&)> done;
+    std::function<void(Result<protocol::ParkReport>)> done;
   };
   struct MeasureCall {
     std::function<void(std::optional<Measurement>)> done;
   };
+  struct RoomCall {
+    std::function<void(const DeviceMemories&)> done;
+  };
   struct SaveCall {
     std::function<void(SaveAnswer)> done;
   };
-  using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall, SaveCall>;
+  using Call = std::variant<ParkCall, DropCall, WakeCall, MeasureCall, RoomCall, SaveCall>;
 
   // `number`: follows the id. `file`: goes with the line.
   void ask(std::string_view word, std::optional<std::uint64_t> number, Call call,
@@ -73,6 +77,7 @@ class LlamaAgent final : public EngineAgent {
   bool answer(AgentHello hello);
   bool answer(AgentParking parking);
   bool answer(AgentMeasurement measurement);
+  bool answer(AgentRoom room);
   bool answer(AgentSaving saving);
   bool answer(ConversationNote note);
 

@@ -31,9 +31,9 @@ class LlamaAgentTest : public testing::Test {
     });
   }
   void wake() {
-    agent_.wake([this](const protocol::ParkReport& woken) {
-      happened_.emplace_back("woken");
-      woken_ = woken;
+    agent_.wake([this](Result<protocol::ParkReport> woken) {
+      happened_.push_back(woken ? "woken" : "not woken: " + woken.error().message);
+      woken_ = woken.value_or(protocol::ParkReport{});
     });
   }
   void measure() {
@@ -112,6 +112,38 @@ TEST_F(LlamaAgentTest, ARefusalSaysWhyAndHowLargeTheImageWouldHaveBeen) {
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(4096))), std::string::npos);
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(1024))), std::string::npos);
   EXPECT_EQ(park_->error().image_wanted, Bytes(4096));
+}
+
+TEST_F(LlamaAgentTest, ARefusedWakeSaysWhyAndMayBeAskedForAgain) {
+  agent_.take_line(kHello);
+  wake();
+  answer(1, R"("parked":true,"refused":"no room","residue_bytes":3)");
+  wake();
+  answer(2, kWoken);
+  EXPECT_EQ(happened_, (Events{"not woken: no room", "woken"}));
+  park();
+  answer(3, R"("parked":true,"refused":"both","residue_bytes":3)");
+  wake();
+  answer(4, R"("parked":false,"refused":"both")");
+  EXPECT_EQ(noted().size(), 2U) << "neither makes sense";
+}
+
+TEST_F(LlamaAgentTest, DevicesAreLookedAt) {
+  const auto look = [this] {
+    agent_.look_at_devices([this](const DeviceMemories& seen) {
+      happened_.push_back(seen.empty() ? "nothing"
+                                       : seen.begin()->first + " " + format_bytes(seen.begin()->second.free));
+    });
+  };
+  look();
+  agent_.take_line(kHello);
+  look();
+  answer(1, R"("room":{"D":{"free_bytes":1024,"total_bytes":2048}})");
+  look();
+  measure();
+  answer(3, R"("measured":{"footprint_bytes":9})");
+  ASSERT_GE(happened_.size(), 3U);
+  EXPECT_EQ(Events(happened_.begin(), happened_.begin() + 3), (Events{"nothing", "D 1 KiB", "nothing"}));
 }
 
 TEST_F(LlamaAgentTest, WhyItCannotBeParked) {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/device_look.h"
 #include "engine/devices.h"
 #include "engine/engine_surroundings.h"
 #include "engine/inspection.h"
@@ -63,6 +64,17 @@ bool blames_file(std::string_view words) {
                      [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
 }
 
+// The device that had no room for a buffer, by what the engine wrote while it loaded; empty: none is blamed.
+std::string full_device(const EngineLog& log, const std::vector<std::string>& devices) {
+  constexpr std::size_t kLookBack = 100;
+  for (const std::string& line : log.tail(kLookBack)) {
+    for (const std::string& device : devices) {
+      if (line.find(fmt::format("allocate {} buffer", device)) != std::string::npos) return device;
+    }
+  }
+  return {};
+}
+
 // Every engine reports the same about the sandbox: each line is logged once.
 void warn_about_sandbox(std::string_view line) {
   constexpr std::string_view kSandboxLine = "minerva-engine: sandbox: ";  // engine/src/sandbox.h
@@ -76,10 +88,11 @@ void warn_about_sandbox(std::string_view line) {
 class LlamaEngine final : public Engine {
  public:
   LlamaEngine(io::Loop& loop, io::Address address, std::shared_ptr<EngineLog> log, Handlers handlers,
-              Bytes conversations)
+              Bytes conversations, std::vector<std::string> devices)
       : address_(std::move(address)),
         log_(std::move(log)),
         handlers_(std::move(handlers)),
+        devices_(std::move(devices)),
         kill_timer_(loop),
         agent_(
             loop, [this](std::string_view text, io::Descriptor file) { process_->write_stdin(text, std::move(file)); },
@@ -178,6 +191,9 @@ class LlamaEngine final : public Engine {
     if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
     if (killed_for_) return *killed_for_;
     const std::string words = log_->last_words();
+    if (const std::string full = ready_ ? "" : full_device(*log_, devices_); !full.empty()) {
+      return {ErrorCode::kNoCapacity, fmt::format("the device {} has no room for the model: {}", full, words)};
+    }
     if (!ready_ && status.signal == 0 && blames_file(words)) {
       return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", words.empty() ? "" : ": " + words)};
     }
@@ -189,6 +205,7 @@ class LlamaEngine final : public Engine {
   io::Address address_;
   std::shared_ptr<EngineLog> log_;  // shared, since it outlives the engine; see engine.h
   Handlers handlers_;
+  const std::vector<std::string> devices_;  // where it may take memory
   io::Timer kill_timer_;
   pid_t pid_ = -1;
   bool ready_ = false;
@@ -229,6 +246,15 @@ class LlamaDriver final : public EngineDriver {
 
   std::vector<std::string> devices() const override { return options_.devices; }
 
+  void look_at_devices(std::function<void(const DeviceMemories&)> done) override {
+    if (options_.device_engine_path.empty()) return done({});
+    io::ProcessSpec child;
+    child.argv = {options_.device_engine_path, protocol::kListDevicesCommand};
+    child.environment = inspect_environment_;
+    child.environment.push_back(variable(protocol::kSandboxVariable, options_.sandbox));
+    device_look_ = std::make_unique<DeviceLook>(loop_, child, options_.device_look_timeout, std::move(done));
+  }
+
   void inspect(const ModelSpec& spec, std::function<void(Result<ModelMetadata>)> done) override {
     end_idle();
     queue_.push_back({spec, std::move(done)});
@@ -264,8 +290,10 @@ class LlamaDriver final : public EngineDriver {
     if (!spec.conversations.empty()) {
       child.environment.push_back(variable(protocol::kConversationsVariable, spec.conversations));
     }
+    const bool on_devices = !spec.placement.devices.empty() || chooses_devices(spec);
     auto engine = std::make_unique<LlamaEngine>(loop_, std::move(*address), std::move(log), std::move(handlers),
-                                                metadata.conversations());
+                                                metadata.conversations(),
+                                                on_devices ? options_.devices : std::vector<std::string>());
     if (const auto started = engine->start(loop_, child); !started) return fail(started.error());
     return engine;
   }
@@ -370,6 +398,7 @@ class LlamaDriver final : public EngineDriver {
   std::deque<Job> queue_;
   std::list<Job> running_;
   std::list<Job> idle_;  // at most one, for no request
+  std::unique_ptr<DeviceLook> device_look_;
   // Shows to calls that outlive the driver that it is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -31,6 +31,7 @@ struct LlamaDriverOptions {
   std::vector<std::string> devices = {};  // that it sees
   unsigned max_inspections = 2;           // at once; others wait
   Duration inspect_timeout = std::chrono::seconds(60);
+  Duration device_look_timeout = std::chrono::seconds(3);
 };
 
 std::unique_ptr<EngineDriver> make_llama_driver(io::Loop& loop, LlamaDriverOptions options);

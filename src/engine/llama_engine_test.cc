@@ -83,6 +83,7 @@ case $model in
   *hang*) loading 0.25; exec sleep 1000 ;;
   *invalid*) loading 0; echo '0.00.017.830 E llama_model_load: error loading model: it is corrupted' >&2; exit 1 ;;
   *memory*) loading 0; echo '0.00.017.830 E load: failed to allocate buffer: failed to load model' >&2; exit 1 ;;
+  *full*) loading 0; echo '0.00.017.830 E ggml_gallocr_reserve_n: failed to allocate Dev0 buffer of size 7' >&2; exit 1 ;;
   *abort*) loading 0.5; echo 'ggml.c:1: GGML_ASSERT(x) failed' >&2; kill -ABRT $$ ;;
   *stubborn*) ready; exec sleep 1000 ;;
   *silent*) ready; exec >&-; echo closed >&2; exec sleep 1000 ;;
@@ -347,7 +348,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   EXPECT_EQ((*park_)->written_bytes, 10U);
   engine_->agent()->drop_pages(Bytes(50), [](Bytes) {});
   bool woken = false;
-  engine_->agent()->wake([&](const protocol::ParkReport&) {
+  engine_->agent()->wake([&](const Result<protocol::ParkReport>&) {
     woken = true;
     loop_.stop();
   });
@@ -463,6 +464,55 @@ TEST_F(LlamaEngineTest, TooLittleMemoryIsNotTheFilesFault) {
   start("memory");
   EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
   EXPECT_NE(reason_.message.find("exit code 1"), std::string::npos) << reason_.message;
+}
+
+TEST_F(LlamaEngineTest, ADeviceThatHasNoRoomIsNamedIfTheModelIsToBeThere) {
+  LlamaDriverOptions options;
+  options.device_engine_path = engine_path_.string();
+  options.devices = {"Dev0"};
+  driver_ = make_driver(options);
+  ModelSpec on_device = spec("full");
+  on_device.placement.devices = {"Dev0"};
+  start(on_device);
+  EXPECT_EQ(reason_.code, ErrorCode::kNoCapacity);
+  EXPECT_NE(reason_.message.find("Dev0 has no room"), std::string::npos) << reason_.message;
+  start("full");
+  EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
+}
+
+TEST_F(LlamaEngineTest, DevicesAreLookedAtByAChildThatMayFailOrHang) {
+  const auto look = [this](const char* program) {
+    const fs::path path = folder_ / "variant.sh";
+    std::ofstream(path) << "#!/bin/sh\n" << program << "\n";
+    fs::permissions(path, fs::perms::owner_all);
+    LlamaDriverOptions options;
+    options.device_engine_path = path.string();
+    options.device_look_timeout = std::chrono::seconds(30);
+    driver_ = make_driver(options);
+    std::optional<DeviceMemories> seen;
+    driver_->look_at_devices([&](const DeviceMemories& memories) {
+      seen = memories;
+      loop_.stop();
+    });
+    loop_.run();
+    return seen.value_or(DeviceMemories{{"none", {}}});
+  };
+  const DeviceMemories seen =
+      look(R"(echo '{"devices":[{"name":"Dev0","total_bytes":8,"free_bytes":3}]}'; test "$1" = list-devices)");
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen.at("Dev0").free, Bytes(3));
+  EXPECT_TRUE(look(R"(echo '{"devices":[{"name":"Dev0","total_bytes":8,"free_bytes":3}]}'; exit 1)").empty());
+  EXPECT_TRUE(look("echo nonsense").empty());
+  LlamaDriverOptions nowhere;
+  nowhere.device_engine_path = (folder_ / "nothing").string();
+  driver_ = make_driver(nowhere);
+  std::optional<DeviceMemories> none;
+  driver_->look_at_devices([&](const DeviceMemories& memories) {
+    none = memories;
+    loop_.stop();
+  });
+  loop_.run();
+  EXPECT_TRUE(none && none->empty());
 }
 
 TEST_F(LlamaEngineTest, ACrashWhileLoadingSaysHow) {

@@ -87,6 +87,8 @@ struct ModelSpec {
   // Names of devices, separated by commas: the model is placed on one of these, or on all. "host": on none. Empty: on
   // those that there are, if it fits.
   std::string device;
+  // While it is parked, what a wake reads is to be in the page cache, as long as memory is not short.
+  bool keeps_pages = false;
   // These are set in an engine's spec; the catalog's own specs have none.
   Reduction reduction;
   Placement placement;

@@ -30,7 +30,7 @@ double ms_since(TimePoint begun) { return std::chrono::duration<double, std::mil
 ModelAdded model_added(const ModelSpec& spec, bool outdated) {
   // A program of the operator's decides by itself how many requests it answers at once.
   const unsigned slots = spec.command.argv.empty() ? slots_of(spec) : 0;
-  return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl, slots};
+  return {spec.id, spec.pinned, spec.preload, outdated, spec.ttl, spec.unload_ttl, slots, spec.keeps_pages};
 }
 
 // Short enough that a stall is noticed soon after it has lasted long enough.
@@ -87,6 +87,7 @@ ModelHost::ModelHost(io::Loop& loop, Catalog& catalog, EngineDriver& driver, Con
       timer_(loop),
       watchdog_(loop),
       fewer_sharers_(loop),
+      device_watch_(loop),
       read_ahead_(loop, [this] { return nothing_goes_on(); }, spare_beyond(options.min_free_memory)) {
   catalog_.set_room(manager_.memory_budget());
 }
@@ -370,12 +371,13 @@ Reduction ModelHost::reduction(const ModelSpec& spec) const {
 }
 
 void ModelHost::carry_out(Inspect& action) {
-  inspect(action.model, [this, alive = alive_, action, begun = Clock::now()](const Result<FittedModel>& fitted) {
+  const auto take = [this, alive = alive_, action, begun = Clock::now()](const Result<FittedModel>& fitted) {
     if (!*alive) return;
     log::debug({{"model", action.model}}, "{} is inspected after {:.1f} ms", action.model, ms_since(begun));
     if (!fitted) return take_inspection(action, fitted);
     find_conversations(action.model, *fitted, [this, action, fitted] { take_inspection(action, fitted); });
-  });
+  };
+  look_at_devices_for(action.model, [this, model = action.model, take] { inspect(model, take); });
 }
 
 void ModelHost::find_conversations(const ModelId& model, const FittedModel& fitted, std::function<void()> then) {
@@ -458,8 +460,10 @@ void ModelHost::carry_out(Spawn& action) {
   }
   Running running{action.model, *spec, key, at_least, std::move(*engine), 0, Clock::now()};
   running.conversations = wanted.conversations;
+  note_devices(running, *metadata);
   engines_.emplace(id, std::move(running));
   arm_watchdog();
+  arm_device_watch();
 }
 
 void ModelHost::engine_ready(EngineId id) {
@@ -515,6 +519,8 @@ void ModelHost::engine_exited(EngineId id, Error reason) {
   const ModelId model = gone.model;
   last_deaths_.insert_or_assign(model, std::pair(id, reason));
   engines_.erase(found);
+  devices_move();
+  forget_devices();
   count_sharers();
   if (engine_gone_) engine_gone_(id);
   step(EngineExited{id, std::move(reason)});
@@ -612,6 +618,7 @@ void ModelHost::carry_out(Stop& action) {
   const auto found = engines_.find(action.engine);
   if (found == engines_.end()) return;  // its exit will be reported
   found->second.told_to_stop = Clock::now();
+  devices_move();
   save_before(action.engine, ConversationSaver::Leave::kEnds,
               [this, id = action.engine] { engines_.at(id).engine->stop(options_.stop_grace); });
 }
@@ -638,28 +645,8 @@ void ModelHost::measured(EngineId id, bool has_served, std::optional<Measurement
   log::debug({{"model", running.model}}, "{} holds {} at most", running.model, format_bytes(measured->host));
   // Before the first request, the engine does not yet hold what the first requests make.
   if (has_served) catalog_.note_measured(running.key, *measured);
+  if (!has_served) learn_shares(id, *measured);
   step(FootprintMeasured{id, by_pool(measured->host, measured->devices)});
-}
-
-ModelRoom ModelHost::room() const {
-  ModelRoom room{manager_.memory_budget()};
-  const std::vector<std::string> usable = driver_.devices();
-  for (const PoolView& pool : manager_.pools()) {
-    if (std::find(usable.begin(), usable.end(), pool.id) != usable.end()) {
-      room.devices.push_back({pool.id, pool.budget, pool.budget - pool.reserved});
-    }
-  }
-  return room;
-}
-
-Footprint ModelHost::by_pool(Bytes host, const DeviceBytes& devices) const {
-  Footprint footprint(host);
-  const std::vector<PoolView> pools = manager_.pools();
-  for (std::size_t pool = 1; pool < pools.size(); ++pool) {
-    const auto found = devices.find(pools[pool].id);
-    if (found != devices.end()) footprint.set(pool, found->second);
-  }
-  return footprint;
 }
 
 EngineAgent* ModelHost::agent(EngineId id) {
@@ -677,15 +664,19 @@ void ModelHost::park(EngineId engine, const ModelId& model_id, Bytes max_image) 
   EngineAgent* const parks = agent(engine);
   if (parks == nullptr) return;  // as above
   engines_.at(engine).moving = true;
+  devices_move();
   parks->park(max_image, [this, id = engine, model = model_id, begun = Clock::now()](auto result) {
     Running& running = engines_.at(id);
     running.moving = false;
+    devices_move();
     if (result) {
       log::info({{"model", model}}, "{} is parked after {:.0f} ms: it keeps {}, wrote {}, and its image has {}", model,
                 ms_since(begun), format_bytes(Bytes(result->residue_bytes)), format_bytes(Bytes(result->written_bytes)),
                 format_bytes(Bytes(result->image_bytes)));
       catalog_.note_residue(running.key, Bytes(result->residue_bytes));
-      step(EngineParked{id, Bytes(result->residue_bytes), Bytes(result->image_bytes), Bytes(result->cached_bytes)});
+      const Footprint residue = Footprint(Bytes(result->residue_bytes)) + shares(running);
+      step(EngineParked{id, residue, Bytes(result->image_bytes), Bytes(result->cached_bytes)});
+      keep_in_memory(model);
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
       if (saver_) saver_->stays(id);
@@ -694,24 +685,40 @@ void ModelHost::park(EngineId engine, const ModelId& model_id, Bytes max_image) 
   });
 }
 
+void ModelHost::keep_in_memory(const ModelId& model) {
+  const ModelSpec* const spec = catalog_.find(model);
+  if (spec == nullptr || !spec->keeps_pages || !spec->command.argv.empty()) return;
+  std::vector<std::string> files = spec->more_files;
+  files.push_back(spec->path);
+  read_ahead_.read_if_idle(files);
+}
+
 void ModelHost::carry_out(Wake& action) {
   EngineAgent* const wakes = agent(action.engine);
   if (wakes == nullptr) return;  // its exit will be reported
   engines_.at(action.engine).moving = true;
-  wakes->wake(
-      [this, id = action.engine, model = action.model, begun = Clock::now()](const protocol::ParkReport& woken) {
-        const Bytes missing(woken.missing_bytes);
-        engines_.at(id).moving = false;
-        if (saver_) saver_->stays(id);
-        catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
-        log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
-                  missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");
-        io::Displacement displaced;
-        if (missing > Bytes()) {
-          displaced = io::read_machine_memory().displacement(missing, options_.min_free_memory);
-        }
-        step(EngineWoken{id, Bytes(woken.cached_bytes), missing, displaced.displaced, displaced.page_cache});
-      });
+  devices_move();
+  wakes->wake([this, id = action.engine, model = action.model,
+               begun = Clock::now()](const Result<protocol::ParkReport>& woken) {
+    engines_.at(id).moving = false;
+    devices_move();
+    if (!woken) return wake_refused(id, woken.error());
+    const Bytes missing(woken->missing_bytes);
+    if (saver_) saver_->stays(id);
+    catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
+    log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
+              missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");
+    io::Displacement displaced;
+    if (missing > Bytes()) {
+      displaced = io::read_machine_memory().displacement(missing, options_.min_free_memory);
+    }
+    step(EngineWoken{id, Bytes(woken->cached_bytes), missing, displaced.displaced, displaced.page_cache});
+  });
+}
+
+void ModelHost::wake_refused(EngineId id, const Error& reason) {
+  log::warn("{} stays parked: {}", engines_.at(id).model, reason.message);
+  step(WakeRefused{id, reason});
 }
 
 void ModelHost::carry_out(DropPages& action) {

@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "host/access_trace.h"
 #include "host/conversation_saver.h"
+#include "host/device_limits.h"
 #include "host/read_ahead.h"
 #include "io/loop.h"
 #include "minerva/base/check.h"
@@ -128,6 +129,7 @@ class ModelHost {
   // known. Valid until the next inspection.
   const ModelMetadata* metadata(const ModelId& model) const;
   // What a model with these metadata takes of each pool.
+  // With what drivers take of devices for an engine, as far as that is known.
   Footprint footprint(const ModelMetadata& metadata) const {
     return by_pool(metadata.footprint(), metadata.on_devices());
   }
@@ -137,6 +139,8 @@ class ModelHost {
   Reduction reduction(const ModelSpec& spec) const;
 
   const ContextManager& context() const { return manager_; }
+  // How much of the device is free by its driver's account, whoever has the rest; nothing: nobody can say at present.
+  std::optional<Bytes> free_on_device(const std::string& device) const { return device_limits_.free(device); }
   // Whether no request waits, and no engine is on its way into memory or out of it.
   bool nobody_waits() const;
   // How many bytes were read of files that are only likely to be wanted.
@@ -198,6 +202,9 @@ class ModelHost {
     std::optional<TimePoint> told_to_stop{};
     unsigned told_sharers = 1;       // see Engine::share_cores
     std::string conversations = {};  // the folder of its conversations; empty: none are kept
+    // Of those with a pool: where it has something, and what was free there before its start, if that is known.
+    std::map<std::string, std::optional<Bytes>> devices = {};
+    std::uint64_t device_moves = 0;  // when it was started
   };
 
   template <typename Fn>
@@ -226,6 +233,10 @@ class ModelHost {
   // Has the engine save its conversations, and then calls `then`, unless the engine is gone by then.
   void save_before(EngineId id, ConversationSaver::Leave leave, std::function<void()> then);
   void park(EngineId id, const ModelId& model, Bytes max_image);
+  // Has the files of a parked model read into memory that nobody uses, if the model is to be there.
+  void keep_in_memory(const ModelId& model);
+  // A device has no room for the parked engine.
+  void wake_refused(EngineId id, const Error& reason);
   bool nothing_goes_on() const;
   void carry_out(Kill& action);
   void carry_out(Grant& action);
@@ -247,6 +258,28 @@ class ModelHost {
   ModelRoom room() const;
   // The pools of these bytes. A device without a pool is none of ours, and does not count.
   Footprint by_pool(Bytes host, const DeviceBytes& devices) const;
+  // ---- model_host_devices.cc ----
+  // Notes the devices of an engine that is about to be started.
+  void note_devices(Running& running, const ModelMetadata& metadata);
+  // An engine starts, parks, wakes or ends, or has done so: what was seen of its devices before says nothing any more.
+  void devices_move() { ++device_moves_; }
+  // Nobody runs on some devices any more.
+  void forget_devices();
+  // Asks engines at rest, from time to time, what is free on their devices.
+  void arm_device_watch();
+  void watch_devices();
+  // `moves`: the engines' moves when the devices were asked.
+  void take_memories(const DeviceMemories& seen, std::uint64_t moves, bool by_engine);
+  bool has_engine_on(const std::string& device) const;
+  // Has a child ask the devices of which no engine can tell, if the model may be placed there. Then calls `then`.
+  void look_at_devices_for(const ModelId& model, std::function<void()> then);
+  // The core learns how much models may have of devices, if that has changed.
+  void tell_available();
+  // The engine has loaded: compares what is free on its devices with what was free before.
+  void learn_shares(EngineId id, const Measurement& own);
+  // What drivers keep of devices for a parked engine.
+  Footprint shares(const Running& running) const;
+
   // The model's engine; nullptr if it has none.
   const Running* running(const ModelId& model) const;
   // Whether the model's engine, or what is known of the model, comes from other settings or other files than `spec`'s.
@@ -281,6 +314,13 @@ class ModelHost {
   io::Timer fewer_sharers_;
   bool fewer_sharers_armed_ = false;
   unsigned sharers_ = 1;
+  io::Timer device_watch_;
+  bool device_watch_armed_ = false;
+  DeviceLimits device_limits_;
+  std::uint64_t device_moves_ = 0;
+  Footprint available_ = Footprint::unbounded();            // as the core was told
+  std::vector<std::function<void()>> waiting_for_devices_;  // while a child asks them
+  TimePoint no_child_before_{};                             // after one that got no answer
   FileReadAhead read_ahead_;
   conversations::Store* store_ = nullptr;   // nullptr: conversations are not kept
   std::optional<ConversationSaver> saver_;  // set if `store_` is

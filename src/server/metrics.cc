@@ -44,6 +44,10 @@ void add_pools(Families& families, const std::vector<PoolView>& pools, const std
                    as_double(pool.budget), {{"pool", pool.id}});
   }
   for (const PoolView& pool : pools) {
+    families.gauge("minerva_pool_available_bytes", "What other programs leave of the pool's budget.",
+                   as_double(pool.available), {{"pool", pool.id}});
+  }
+  for (const PoolView& pool : pools) {
     families.gauge("minerva_pool_reserved_bytes", "What resident, loading and stopping models hold of the pool.",
                    as_double(pool.reserved), {{"pool", pool.id}});
   }

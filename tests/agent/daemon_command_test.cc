@@ -29,6 +29,11 @@ TEST(DaemonCommand, WhatTheDaemonSays) {
   ASSERT_TRUE(wake);
   EXPECT_EQ(wake->kind, Kind::kWake);
   EXPECT_EQ(wake->id, 9U);
+  const auto room = parse_daemon_command("room 11");
+  ASSERT_TRUE(room);
+  EXPECT_EQ(room->kind, Kind::kRoom);
+  EXPECT_EQ(room->id, 11U);
+  EXPECT_FALSE(parse_daemon_command("room 11 1"));
   for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{7}}) {
     const auto measure = parse_daemon_command(bytes == 0 ? "measure 10" : "measure 10 7");
     ASSERT_TRUE(measure);

@@ -3,6 +3,8 @@
 // The "model" is a text file: SERVICE_MS FOOTPRINT_MIB. Each request takes one of `-np` slots for SERVICE_MS, and gets
 // a small JSON object as its answer. A request with "stream": true in its body gets one event, and then nothing until
 // its client goes away. `inspect FILE` prints the footprint. It ends with its stdin, as the engine does.
+//
+// As a variant for devices it has one, "Fake0" (device.h): FILE may have a third number, which is DEVICE_MIB.
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>

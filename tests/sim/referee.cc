@@ -20,6 +20,7 @@ std::vector<Action> Referee::step(TimePoint now, const Event& event) {
   pressure_seen_ = pressure_;
   forced_out_.clear();
   clears_images_ = false;
+  no_room_seen_ = false;
   arrival_.reset();
   displaced_ = Bytes();
   const std::optional<LoadTrial> trial = try_load(event);
@@ -77,6 +78,11 @@ std::size_t Referee::count_ahead(const ModelId& model) const {
   }));
 }
 
+Footprint Referee::limit() const {
+  const Footprint limit = least(budget_of(options_), available_);
+  return now_ < denied_until_ ? least(limit, denied_) : limit;
+}
+
 const SimEngine* Referee::resident(const ModelId& model) const {
   const auto it = models_.find(model);
   if (it == models_.end() || !it->second.live) return nullptr;
@@ -119,6 +125,8 @@ void Referee::restarted(const ContextOptions& options) {
   switches_.clear();
   told_.clear();
   draining_ = pressure_ = false;
+  available_ = Footprint::unbounded();
+  denied_until_ = {};
   ++coverage_["restart"];
 }
 

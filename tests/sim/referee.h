@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "context/state.h"
 #include "minerva/context/context_manager.h"
 
 namespace minerva::sim {
@@ -38,8 +39,9 @@ struct SimEngine {
   bool park_evicts = false;
   Bytes max_image{};  // of the park under way
   Bytes image{};
-  Bytes cached{};             // in the page cache, as far as anybody was told
-  Footprint hot_footprint{};  // what it holds when it is not parked
+  Bytes cached{};                // in the page cache, as far as anybody was told
+  Footprint hot_footprint{};     // what it holds when it is not parked
+  Footprint parked_footprint{};  // and what it held before the wake under way
   bool dead = false;
   std::set<RequestId> leases{};
   unsigned slots_taken = 0;
@@ -130,6 +132,7 @@ class Referee {
     std::optional<Footprint> inspected;  // the answer to it, until used
     std::optional<EngineId> live;        // at most one
     unsigned slots = 0;
+    bool keeps_pages = false;
     bool perhaps_quick = false;  // a request for it may have taken less than 300 ms
     int deaths = 0;              // in a row, without a request served in between
     TimePoint last_death{};
@@ -151,10 +154,12 @@ class Referee {
   void note(const EngineParked& event);
   void note(const ParkRefused& event);
   void note(const EngineWoken& event);
+  void note(const WakeRefused& event);
   void note(const EngineExited& event);
   void note(const EngineStalled& /*event*/) {}
   void note(const FootprintMeasured& event);
   void note(const PressureChanged& event);
+  void note(const DevicesChanged& event);
   void note(const OptionsChanged& event);
   void note(const HistoryRestored& event);
   void note(const ClearRequested& event);
@@ -166,6 +171,8 @@ class Referee {
   void note_parked(const EngineParked& event, SimEngine& engine);
   void note_woken(const EngineWoken& event, SimEngine& engine);
   Bytes cached_by_models() const;
+  // A device had no room for an engine that needs that much more.
+  void note_no_room(const Footprint& needs);
 
   // ---- referee.cc ----
   void open(RequestId id, SimRequest request);
@@ -177,6 +184,11 @@ class Referee {
   bool is_wanted(const ModelId& model) const {
     return is_open(SimRequest::Kind::kLease, model, false) || is_open(SimRequest::Kind::kLoad, model, false);
   }
+
+  // What models may have of each pool now.
+  Footprint limit() const;
+  // Whether other programs have a part of a device's budget, or seem to.
+  bool devices_are_short() const { return !budget_of(options_).within(limit()); }
 
   // How many requests for the model are open, without those of the flooder.
   std::size_t count_ahead(const ModelId& model) const;
@@ -192,6 +204,7 @@ class Referee {
   void see(const Kill& action);
   void check_stop_of_load(const Stop& action, const SimEngine& engine);
   void check_shrinking(const SimEngine& engine);
+  void check_sent_elsewhere(const Stop& action, const SimEngine& engine);
   void check_eviction_for(const ModelId& claimant, const SimEngine& engine);
   void check_idle_stop(const Stop& action);
   void check_pages() const;
@@ -250,8 +263,12 @@ class Referee {
   std::deque<TimePoint> switches_;  // within the last second
   ModelId forced_out_;              // the model that this step's event forces out; empty if none
   bool pressure_ = false;
-  bool clears_images_ = false;  // in this step
-  bool pressure_seen_ = false;  // now, or in this step
+  bool clears_images_ = false;                    // in this step
+  bool pressure_seen_ = false;                    // now, or in this step
+  Footprint available_ = Footprint::unbounded();  // by the last DevicesChanged
+  Footprint denied_ = Footprint::unbounded();     // beyond this, devices have had no room
+  TimePoint denied_until_{};
+  bool no_room_seen_ = false;  // in this step, by an engine that loaded
   Bytes displaced_;  // pages of models that the wake of this step displaced, and that nobody has given back yet
   TimePoint drain_deadline_{};
   std::map<ModelId, Residency> told_;  // the state of each model, by the changes so far

@@ -89,7 +89,7 @@ void Referee::check_limits(const SimEngine* with, const Footprint& more) {
     held += engine.footprint;
     active += engine.active() ? 1 : 0;
   }
-  const Footprint budget = budget_of(options_);
+  const Footprint budget = limit();
   for (std::size_t pool = 0; pool < Footprint::kPools; ++pool) {
     const bool needed = more.of(pool) > Bytes();
     expect(!needed || held.of(pool) <= budget.of(pool), "the engines alive need more than the memory budget");
@@ -139,6 +139,7 @@ void Referee::see(const Wake& action) {
          "an engine is woken that is not parked");
   check_guess(engine);
   engine.parking = SimEngine::Parking::kWaking;
+  engine.parked_footprint = engine.footprint;
   const Footprint more = engine.hot_footprint - engine.footprint;
   engine.footprint += more;
   check_limits(&engine, more);
@@ -157,6 +158,7 @@ void Referee::see(const DropPages& action) {
     ++coverage_["pages dropped"];
     return;
   }
+  expect(!models_[action.model].keeps_pages, "pages are dropped of a model that is to keep them");
   expect(action.bytes > Bytes() && action.bytes <= engine.cached, "more pages are dropped than an engine has");
   expect(action.bytes <= displaced_, "pages are dropped that stand in nobody's way");
   engine.cached -= action.bytes;
@@ -170,6 +172,7 @@ void Referee::check_pages() const {
   for (const EngineId id : live_) {
     const SimEngine& engine = engines_.at(id);
     const bool parked = engine.resident() && engine.parking == SimEngine::Parking::kParked;
+    if (parked && models_.at(engine.model).keeps_pages) continue;
     expect(!parked || engine.cached == Bytes(), "a parked model keeps pages that stand in the way");
   }
 }
@@ -199,7 +202,7 @@ void Referee::check_stop_of_load(const Stop& action, const SimEngine& engine) {
 
 // A model leaves to get within the limits.
 void Referee::check_shrinking(const SimEngine& engine) {
-  Room staying{budget_of(options_), options_.max_models, Footprint(), 0};
+  Room staying{limit(), options_.max_models, Footprint(), 0};
   Bytes residues;
   Bytes images;
   for (const EngineId id : live_) {
@@ -215,18 +218,20 @@ void Referee::check_shrinking(const SimEngine& engine) {
   const bool for_an_image = engine.parking == SimEngine::Parking::kParked && engine.image > Bytes();
   expect(!staying.within() || parked_too_much || pressure_seen_ || for_an_image,
          "a model is evicted though the limits hold");
-  ++coverage_[!staying.within() ? "evicted to shrink"
-              : parked_too_much ? "evicted, parked ones hold too much"
-              : pressure_seen_  ? "evicted under pressure"
-                                : "evicted for an image"];
+  const bool for_others = !staying.within() && staying.committed.within(budget_of(options_));
+  ++coverage_[for_others          ? "evicted for other programs"
+              : !staying.within() ? "evicted to shrink"
+              : parked_too_much   ? "evicted, parked ones hold too much"
+              : pressure_seen_    ? "evicted under pressure"
+                                  : "evicted for an image"];
 }
 
 // A model leaves to make room for `claimant`.
 void Referee::check_eviction_for(const ModelId& claimant, const SimEngine& engine) {
   const SimModel& newcomer = models_[claimant];
   const SimEngine* wakes = resident(claimant);
-  const bool fits = wakes != nullptr ? wakes->hot_footprint.within(budget_of(options_))
-                                     : newcomer.inspected && newcomer.inspected->within(budget_of(options_));
+  const bool fits = wakes != nullptr ? wakes->hot_footprint.within(limit())
+                                     : newcomer.inspected && newcomer.inspected->within(limit());
   expect(fits, "a model is evicted for one that is not known to fit");
   expect(is_wanted(claimant), "a model is evicted for one that nobody waits for");
   expect(claimant != engine.model, "a model is evicted for itself");
@@ -234,6 +239,14 @@ void Referee::check_eviction_for(const ModelId& claimant, const SimEngine& engin
   check_residency(engine.model, claimant);
   check_switches(engine, claimant);
   ++coverage_["evicted"];
+}
+
+// A parked model is stopped, so that it is loaded where there is room.
+void Referee::check_sent_elsewhere(const Stop& action, const SimEngine& engine) {
+  expect(engine.parking == SimEngine::Parking::kParked, "a model that is not parked is sent elsewhere");
+  expect(is_wanted(action.model), "a model is sent elsewhere that nobody waits for");
+  expect(!engine.hot_footprint.within(limit()), "a model is sent elsewhere that has room where it is");
+  ++coverage_["sent elsewhere"];
 }
 
 // A model is stopped that was not used for long.
@@ -276,6 +289,8 @@ void Referee::see(const Stop& action) {
     check_eviction_for(action.victim_of, engine);
   } else if (action.reason.find("ttl") != std::string::npos) {
     check_idle_stop(action);
+  } else if (action.reason.find("where there is room") != std::string::npos) {
+    check_sent_elsewhere(action, engine);
   }
   if (clears_images_ && engine.parking == SimEngine::Parking::kParked) ++coverage_["image cleared"];
   if (engine.parking != SimEngine::Parking::kNo) ++coverage_["stop of a parked one"];

@@ -106,7 +106,9 @@ void Referee::see(const Reject& action) {
       expect(request.looking, "a use of a model is refused as it is not loaded");
       break;
     case ErrorCode::kNoCapacity:
-      expect(now_ >= request.deadline || force_seen_ || pressure_, "a request gave up before its deadline");
+      expect(now_ >= request.deadline || force_seen_ || pressure_ || devices_are_short() || no_room_seen_,
+             "a request gave up before its deadline");
+      if (devices_are_short() && now_ < request.deadline) ++coverage_["shed for a device"];
       break;
     case ErrorCode::kQueueFull:
       expect(arrival_ == action.request, "a request is refused for the queue's length that was let in before");

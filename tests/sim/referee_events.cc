@@ -16,6 +16,7 @@ void Referee::note(const ModelAdded& event) {
   model.ttl = event.ttl;
   model.unload_ttl = event.unload_ttl;
   model.slots = event.slots;
+  model.keeps_pages = event.keeps_pages;
   model.eager |= event.preload == PreloadStrategy::kEager;
   if (model.live) {
     SimEngine& engine = engines_.at(*model.live);
@@ -174,9 +175,46 @@ void Referee::note(const EngineWoken& event) {
   note_woken(event, it->second);
 }
 
+void Referee::note(const WakeRefused& event) {
+  const auto it = engines_.find(event.engine);
+  if (it == engines_.end() || !it->second.resident()) return;
+  SimEngine& engine = it->second;
+  if (engine.parking != SimEngine::Parking::kWaking) return;
+  engine.parking = SimEngine::Parking::kParked;
+  const Footprint needs = engine.hot_footprint - engine.parked_footprint;
+  engine.footprint = engine.parked_footprint;
+  engine.on_guess = false;
+  note_no_room(needs);
+  ++coverage_["wake refused"];
+}
+
+void Referee::note_no_room(const Footprint& needs) {
+  Footprint held;
+  for (const EngineId id : live_) held += engines_.at(id).footprint;
+  if (now_ >= denied_until_) denied_ = Footprint::unbounded();
+  bool on_device = false;
+  for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {
+    if (needs.of(pool) == Bytes()) continue;
+    on_device = true;
+    denied_.set(pool, std::min(denied_.of(pool), held.of(pool) + needs.of(pool) - Bytes(1)));
+  }
+  if (on_device) denied_until_ = now_ + std::chrono::seconds(30);
+}
+
 void Referee::note(const EngineExited& event) {
   const auto it = engines_.find(event.engine);
-  if (it != engines_.end() && !it->second.dead) note_exit(event.engine, it->second);
+  if (it == engines_.end() || it->second.dead) return;
+  SimEngine& engine = it->second;
+  const bool no_room = !engine.ready && !engine.stopped && event.reason.code == ErrorCode::kNoCapacity;
+  SimModel& model = models_[engine.model];
+  const auto [deaths, last_death] = std::pair(model.deaths, model.last_death);
+  note_exit(event.engine, engine);
+  if (!no_room) return;
+  no_room_seen_ = true;
+  model.deaths = deaths;  // the model is not to blame
+  model.last_death = last_death;
+  note_no_room(engine.footprint);
+  ++coverage_["no room for a load"];
 }
 
 void Referee::note(const FootprintMeasured& event) {
@@ -194,6 +232,12 @@ void Referee::note(const PressureChanged& event) {
   pressure_ = event.under_pressure;
   pressure_seen_ = pressure_seen_ || pressure_;
   ++coverage_[pressure_ ? "pressure" : "pressure ends"];
+}
+
+void Referee::note(const DevicesChanged& event) {
+  available_ = event.available;
+  available_.set(Footprint::kHost, Bytes(UINT64_MAX));
+  ++coverage_["devices change"];
 }
 
 void Referee::note(const OptionsChanged& event) {

@@ -94,6 +94,7 @@ void Referee::check_state(const Event& event) {
     check_engine(id, engine);
   }
   expect(manager_.reserved() == held, "the reserved memory is not what the engines alive hold");
+  expect(manager_.budget() == limit(), "models may have more, or less, than others leave of the devices");
   expect(manager_.loaded_models().size() == serving_engines, "a model is listed as loaded that cannot serve");
   expect(manager_.queued() == open_leases_, "the queue and the open requests disagree");
   expect(manager_.request_counts() == counts_, "the requests are miscounted");

@@ -115,12 +115,14 @@ std::string to_text(const Event& event) {
                                format_bytes(e.cached), format_bytes(e.missing), format_bytes(e.displaced),
                                format_bytes(e.page_cache));
           },
+          [](const WakeRefused& e) { return fmt::format("WakeRefused e{}: {}", n(e.engine), e.reason.message); },
           [](const FootprintMeasured& e) {
             return fmt::format("FootprintMeasured e{} {}", n(e.engine), in_pools(e.footprint));
           },
           [](const PressureChanged& e) {
             return fmt::format("PressureChanged {}, short by {}", e.under_pressure, format_bytes(e.short_by));
           },
+          [](const DevicesChanged& e) { return fmt::format("DevicesChanged {}", in_pools(e.available)); },
           [](const EngineExited& e) { return fmt::format("EngineExited e{}: {}", n(e.engine), e.reason.message); },
           [](const EngineStalled& e) { return fmt::format("EngineStalled e{}", n(e.engine)); },
           [](const OptionsChanged& e) {

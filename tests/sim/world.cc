@@ -58,6 +58,11 @@ Profile World::make_profile() {
   if (p.options.prediction.preload && !p.calm && chance(0.5)) p.span = between(seconds(60), seconds(200));
   if (!p.calm && chance(0.4)) p.schedules = 0.3;
   p.parks = chance(0.2) ? 0 : chance(0.5) ? 1 : 0.7;
+  if (!p.calm && !p.options.devices.empty()) {
+    p.others = chance(0.7);
+    p.told = chance(0.7);
+    p.lies = chance(0.5) ? 0.2 : 0;
+  }
   if (!p.calm && chance(0.5)) p.replaced = static_cast<double>(pick(20)) / 100;
   return p;
 }
@@ -129,6 +134,11 @@ ScheduleResult World::play() {
 }
 
 void World::plan_arrivals() {
+  for (std::size_t i = 0; i < profile_.options.devices.size(); ++i) {
+    const Bytes spare = profile_.calm ? Bytes() : Bytes::mib(100 * pick(3));
+    capacity_.set(i + 1, profile_.options.devices[i].memory_budget + spare);
+  }
+  if (profile_.others) others_change();
   for (int i = 0; i < profile_.models; ++i) {
     const ModelId id = model_name(static_cast<std::uint64_t>(i));
     // A calm schedule asks for nothing that is impossible.
@@ -185,6 +195,8 @@ void World::settle() {
   profile_.leave = 0;
   if (!draining_) {
     deliver(PressureChanged{false, Bytes()});
+    others_ = Footprint();
+    deliver(DevicesChanged{});
     const PredictionOptions prediction = options_.prediction;
     options_ = profile_.options;
     options_.prediction = prediction;
@@ -215,6 +227,8 @@ void World::restart() {
   options_ = profile_.options;
   draining_ = false;
   hanging_.clear();
+  taken_.clear();
+  needs_percent_.clear();
   spec_.clear();
   read_.clear();
   torn_.clear();
@@ -227,6 +241,7 @@ void World::restart() {
     add(some_entry(model_name(static_cast<std::uint64_t>(i))));
   }
   deliver(HistoryRestored{kept_, /*bring_back=*/chance(0.9)});
+  if (profile_.others && profile_.told) tell_of_devices();
   for (const ModelHistory& model : kept_.models) {
     if (!model.resident || !chance(0.1)) continue;
     const RequestId request = new_request();

@@ -41,6 +41,9 @@ struct Profile {
   double parks = 0;        // that an engine can be parked
   double schedules = 0;    // that a model is preloaded and unloaded at set times
   double replaced = 0;     // that a file is replaced while something is done with it
+  double lies = 0;         // that an engine takes more of devices than its inspection said
+  bool others = false;     // other programs take memory of devices, and give it back
+  bool told = true;        // of that; otherwise only a device that has no room says so
   ContextOptions options;
   std::string policy;
 };
@@ -135,6 +138,12 @@ class World {
   void engine_hangs(EngineId engine);
   void watchdog_notices(EngineId engine);
   Footprint footprint_of(const ModelId& model);
+  // ---- devices as they are ----
+  Footprint free_on_devices() const;
+  // The engine takes what it really needs of devices. False: one of them has no room.
+  bool allocate(EngineId engine);
+  void others_change();
+  void tell_of_devices();
   // Something of the host's memory, and perhaps of devices; at most so many times 100 MiB of each.
   Footprint some_footprint(std::uint64_t most);
 
@@ -155,6 +164,11 @@ class World {
   std::uint64_t life_ = 0;
   History kept_;  // the core's, as it was when it was saved last
   std::map<ModelId, Footprint> footprints_;
+  // Of devices: what there is, and who has it, whatever the core believes.
+  Footprint capacity_;
+  Footprint others_;
+  std::map<EngineId, Footprint> taken_;
+  std::map<EngineId, std::uint64_t> needs_percent_;  // of what was inspected, by engines that need more
   std::set<EngineId> hanging_;
   std::set<RequestId> poison_;
   Duration longest_wait_{};  // in a calm schedule

@@ -150,7 +150,7 @@ void World::follow_schedule(const ModelId& model, Duration period) {
 
 void World::stray_event() {
   const EngineId engine{pick(50)};
-  switch (pick(7)) {
+  switch (pick(9)) {
     case 0:
       deliver(EngineReady{engine});
       break;
@@ -168,6 +168,12 @@ void World::stray_event() {
       break;
     case 5:
       deliver(EngineWoken{engine});
+      break;
+    case 6:
+      deliver(WakeRefused{engine, Error{ErrorCode::kNoCapacity, "its device has no room"}});
+      break;
+    case 7:
+      deliver(DevicesChanged{some_footprint(20)});
       break;
     default:
       deliver(LeaseLost{RequestId{1 + pick(next_request_ - 1)}, some_deadline()});
@@ -187,6 +193,7 @@ ModelAdded World::some_entry(const ModelId& model) {
   if (chance(0.2)) added.preload = PreloadStrategy::kEager;
   if (chance(0.2)) added.ttl = between(milliseconds(100), seconds(4));
   if (chance(0.6)) added.slots = 1 + static_cast<unsigned>(pick(4));
+  added.keeps_pages = chance(0.2);
   if (chance(0.1)) added.unload_ttl = added.ttl + between(milliseconds(100), seconds(4));
   return added;
 }

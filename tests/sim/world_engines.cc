@@ -36,7 +36,12 @@ void World::carry_out(const Inspect& action) {
        [=, this] { deliver(Inspected{action.model, action.ticket, fail(ErrorCode::kInvalidModel, "not a model")}); });
     return;
   }
-  const Footprint footprint = footprint_of(action.model);
+  Footprint footprint = footprint_of(action.model);
+  // It is placed where other programs leave room for it.
+  if (footprint.within(budget_of(options_)) && !footprint.within(manager_.budget()) && chance(0.7)) {
+    footprint = footprint.total();
+    ++coverage_["placed elsewhere"];
+  }
   const auto entry = catalog_.find(action.model);
   const unsigned usual = entry == catalog_.end() ? 0 : entry->second.slots;
   // Slots gave way, so that the model fits.
@@ -54,6 +59,7 @@ void World::carry_out(const Spawn& action) {
   perhaps_replace_file(action.model, kLoadMax, "it loads");
   const Duration load = between(milliseconds(1), kLoadMax);
   const bool can_park = chance(profile_.parks);
+  if (!settling_ && chance(profile_.lies)) needs_percent_[engine] = 100 + pick(150);
   if (faulty()) {
     switch (pick(4)) {
       case 0:
@@ -74,11 +80,54 @@ void World::carry_out(const Spawn& action) {
     }
   }
   at(load, [=, this, model = action.model] {
+    if (!allocate(engine)) return engine_dies(engine, ErrorCode::kNoCapacity, "its device has no room");
     if (file_[model] != read_[engine]) torn_.insert(engine);
     look_at_file(model, "engine that is ready");
     deliver(EngineReady{engine, can_park});
     if (faulty()) deliver(EngineReady{engine});
+    if (needs_percent_.contains(engine) && chance(0.5)) {
+      Footprint measured = referee_.engines().at(engine).footprint;
+      for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) measured.set(pool, taken_[engine].of(pool));
+      deliver(FootprintMeasured{engine, measured});
+    }
   });
+}
+
+Footprint World::free_on_devices() const {
+  Footprint free = capacity_ - others_;
+  for (const auto& [engine, taken] : taken_) free -= taken;
+  return free;
+}
+
+bool World::allocate(EngineId engine) {
+  const SimEngine& e = referee_.engines().at(engine);
+  if (e.dead) return true;
+  const auto lie = needs_percent_.find(engine);
+  const std::uint64_t percent = lie == needs_percent_.end() ? 100 : lie->second;
+  Footprint needs;
+  for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {
+    needs.set(pool, Bytes(e.hot_footprint.of(pool).count() / 100 * percent));
+  }
+  if (profile_.calm) expect(needs.within(free_on_devices() + taken_[engine]), "a device has more than its memory");
+  if (!(needs - taken_[engine]).within(free_on_devices())) return false;
+  taken_[engine] = needs;
+  return true;
+}
+
+void World::others_change() {
+  if (settling_) return;
+  for (std::size_t pool = 1; pool < Footprint::kPools; ++pool) {
+    if (chance(0.5)) continue;
+    const Bytes most = others_.of(pool) + free_on_devices().of(pool);
+    others_.set(pool, Bytes::mib(100 * pick(most.count() / Bytes::mib(100).count() + 1)));
+  }
+  ++coverage_["other programs change devices"];
+  if (profile_.told) at(between(Duration::zero(), milliseconds(500)), [this] { tell_of_devices(); });
+  outside(between(milliseconds(200), seconds(4)), [this] { others_change(); });
+}
+
+void World::tell_of_devices() {
+  if (!settling_) deliver(DevicesChanged{manager_.reserved() + free_on_devices()});
 }
 
 void World::engine_dies(EngineId engine, ErrorCode code, const char* why) {
@@ -86,6 +135,7 @@ void World::engine_dies(EngineId engine, ErrorCode code, const char* why) {
     deliver(EngineExited{engine, Error{code, why}});  // reported twice
     return;
   }
+  taken_.erase(engine);
   const std::set<RequestId> leases = referee_.engines().at(engine).leases;
   deliver(EngineExited{engine, Error{code, why}});
   // The requests of that engine notice this sooner or later, perhaps when its successor is ready.
@@ -146,6 +196,7 @@ void World::parked(EngineId engine) {
   if (image > e.max_image) {
     deliver(ParkRefused{engine, Error{ErrorCode::kConflict, "its image would be too large"}, image});
   } else {
+    if (e.parking == SimEngine::Parking::kUnderWay) taken_[engine] = least(taken_[engine], residue);
     deliver(EngineParked{engine, residue, image, Bytes::mib(10 * pick(40))});
   }
 }
@@ -160,6 +211,7 @@ void World::carry_out(const Wake& action) {
     return;
   }
   at(delay, [=, this] {
+    if (!allocate(engine)) return deliver(WakeRefused{engine, Error{ErrorCode::kNoCapacity, "its device has no room"}});
     EngineWoken woken{.engine = engine, .cached = Bytes::mib(10 * pick(30)), .missing = Bytes::mib(10 * pick(30))};
     if (woken.missing > Bytes() && chance(0.7)) {
       woken.displaced = Bytes::mib(10 * pick(30));

@@ -5,9 +5,12 @@
 // runs under the server, in an embedding program (examples/embed.cc) and in the seeded simulator (tests/sim/).
 //
 // What always holds, after every step (see check_invariants):
-//   - the reservations of all engines never exceed the budget, and no more than max_models engines are not parked. A
-//     limit may shrink, or an engine may turn out to hold more than was thought; then idle models leave at once;
+//   - the reservations of all engines never exceed the budget, nor what other programs leave of a device, and no more
+//     than max_models engines are not parked. A limit may shrink, or an engine may turn out to hold more than was
+//     thought; then idle models leave at once;
 //   - memory is reserved before Spawn and Wake, and released at EngineParked and EngineExited, never earlier;
+//   - a wake that a device refuses is not tried again before something has changed. Meanwhile other models leave that
+//     device, or the model is stopped and loaded elsewhere;
 //   - a victim is parked if that frees what is needed, and stopped otherwise; no request goes to a parked engine;
 //   - a model with a lease, a loading model and a pinned model are never victims. Only force makes them victims, and it
 //     first aborts their leases;
@@ -69,7 +72,7 @@ class ContextManager {
   double cache_hit_rate() const;  // percent
   std::string_view policy_name() const;
   Bytes memory_budget() const;                // of the host's memory
-  Footprint budget() const;                   // of each pool
+  Footprint budget() const;                   // of each pool, less what other programs have of it
   std::vector<PoolView> pools() const;        // the host's, then the devices', in the order of a Footprint
   Footprint reserved() const;                 // what all engines hold, in each pool
   Bytes reserved_memory() const;              // the same in the host's memory

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "minerva/base/bytes.h"
 
@@ -20,6 +21,12 @@ class Footprint {
   constexpr Footprint() = default;
   // In the host's memory alone.
   constexpr Footprint(Bytes host) { pools_[kHost] = host; }  // NOLINT(google-explicit-constructor): see above
+  // More than there is of any memory.
+  static constexpr Footprint unbounded() {
+    Footprint most;
+    most.pools_.fill(Bytes(UINT64_MAX));
+    return most;
+  }
 
   constexpr Bytes host() const { return pools_[kHost]; }
   // Requires: pool < kPools.

@@ -143,6 +143,8 @@ struct ModelAdded {
   Duration unload_ttl{};
   // How many requests the model's engine answers at once. 0: any number.
   unsigned slots = 0;
+  // While it is parked, it gives page cache back to no other model, and before a shortage of memory after all others.
+  bool keeps_pages = false;
 };
 // The catalog no longer has the model. Its waiting requests fail; a resident engine is stopped when its leases end.
 struct ModelRemoved {
@@ -251,6 +253,11 @@ struct EngineWoken {
   Bytes displaced{};
   Bytes page_cache{};
 };
+// The other answer to Wake: a device has no room for the model any more. The engine is parked as before.
+struct WakeRefused {
+  EngineId engine;
+  Error reason;
+};
 // The measured footprint of the engine: the most that it holds while it is hot. It replaces the prediction.
 struct FootprintMeasured {
   EngineId engine;
@@ -264,7 +271,16 @@ struct PressureChanged {
   bool under_pressure = false;
   Bytes short_by{};
 };
-// The engine's process has been reaped: only now is its memory free. `reason` is the answer to waiting requests.
+// Other programs have taken memory of devices, or have given some back: how much all models together may have of each
+// device now. The budget stays the most. If models have more, idle ones leave at once, in the same order as under
+// pressure. If a model does not fit its device any more even alone, it is stopped if it is parked, and inspected anew,
+// which may place it elsewhere; a model that waits for room is shed. The host's memory is not meant: see
+// PressureChanged.
+struct DevicesChanged {
+  Footprint available = Footprint::unbounded();
+};
+// The engine's process has been reaped: only now is its memory free. `reason` is the answer to waiting requests. Its
+// code is kNoCapacity if the engine loaded and a device had no room for it.
 struct EngineExited {
   EngineId engine;
   Error reason;
@@ -305,8 +321,8 @@ struct TimerFired {};
 using Event =
     std::variant<ModelAdded, ModelRemoved, LeaseRequested, LoadRequested, UnloadRequested, ParkRequested, PinRequested,
                  RequestCancelled, LeaseReleased, LeaseLost, Inspected, EngineReady, EngineParked, ParkRefused,
-                 EngineWoken, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored, ClearRequested,
-                 PressureChanged, OptionsChanged, DrainRequested, TimerFired>;
+                 EngineWoken, WakeRefused, EngineExited, EngineStalled, FootprintMeasured, HistoryRestored,
+                 ClearRequested, PressureChanged, DevicesChanged, OptionsChanged, DrainRequested, TimerFired>;
 
 // ---- actions ------------------------------------------------------------------------------------------------------
 
@@ -340,7 +356,7 @@ struct Park {
   ModelId victim_of;
   bool evicted = false;
 };
-// Bring a parked engine back; its memory is reserved. Answered by EngineWoken or EngineExited.
+// Bring a parked engine back; its memory is reserved. Answered by EngineWoken, WakeRefused or EngineExited.
 struct Wake {
   EngineId engine;
   ModelId model;
@@ -427,7 +443,8 @@ struct ResidencyChange {
 struct PoolView {
   std::string id;  // kHostPool, or the device's
   Bytes budget;
-  Bytes reserved;  // what all engines hold of it
+  Bytes available;  // of the budget: less where other programs have the rest
+  Bytes reserved;   // what all engines hold of it
 };
 
 struct ModelView {
@@ -450,6 +467,7 @@ struct ModelView {
   std::optional<EngineId> engine;
   bool can_park = false;  // of its engine, if it has one
   Bytes image;            // on disk
+  Bytes cached;           // while it is parked: of what a wake reads, in the page cache as far as is known
   std::uint64_t parks = 0;
   std::uint64_t wakes = 0;
 };

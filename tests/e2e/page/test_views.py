@@ -228,6 +228,30 @@ def test_every_view_at_every_width(quiet, view, width, scheme):
     v.shot(f"dialog-{width}-{scheme}")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_devices_have_their_own_bars(quiet, view, width):
+    stats = quiet.stats()
+    held = {"alpha": {"host": 40, "CUDA0": 0}, "beta": {"host": 300, "CUDA0": 1740}}
+    stats["models"] = [{**m, "pools_mb": held[m["id"]], "memory_mb": sum(held[m["id"]].values())} for m in stats["models"]]
+    stats["estimated_memory_mb"], stats["memory_budget_mb"] = 340, 2048
+    stats["pools"] = [{"id": "host", "memory_mb": 340, "memory_budget_mb": 2048, "available_mb": 2048},
+                      {"id": "CUDA0", "memory_mb": 1740, "memory_budget_mb": 10240, "available_mb": 8192}]
+    v = view(quiet, width)
+    fake_all(v)
+    v.fake("v1/models/stats", stats)
+    v.open()
+    host = v.page.get_by_role("img", name=re.compile("^Of a budget of"))
+    expect(host).to_have_accessible_name(re.compile("beta 300 MiB, alpha 40 MiB"))
+    device = v.page.get_by_role("region", name="CUDA0")
+    expect(device.get_by_role("img")).to_have_accessible_name(
+        "CUDA0: Of a budget of 8.0 GiB, models have 1.7 GiB: beta 1.7 GiB. Free: 6.3 GiB. Other programs have 2.0 GiB.")
+    expect(device).to_contain_text("10 GiB")
+    expect(v.row("beta", "Models that hold memory")).to_contain_text("1.7 GiB CUDA0, 300 MiB host")
+    v.check("memory with devices")
+    v.page.goto(f"{quiet.url}/#/model/beta")
+    expect(v.page.get_by_text("2.0 GiB now: 1.7 GiB CUDA0, 300 MiB host")).to_be_visible()
+
+
 def test_models_come_and_go(start, view):
     m = start()
     v = view(m)
