@@ -1,5 +1,7 @@
 #include "cli/answers.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
@@ -7,6 +9,7 @@
 
 #include "api/error_json.h"
 #include "base/concession.h"
+#include "cli/terminal.h"
 #include "minerva/base/bytes.h"
 
 namespace minerva::cli {
