@@ -122,8 +122,9 @@ soak: configure engine ## crowd, evictions, clients that leave, engines that are
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
 	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva python3 -B tests/campaigns/soak.py
 
-parktest: setup-tests engine ## park and wake engines of every architecture, and one of them 10,000 times
-	@MINERVA_BIN_DIR=$(CURDIR)/build/bin python3 -B tests/campaigns/parking.py
+DEVICE ?=
+parktest: setup-tests engine $(if $(DEVICE),engine-vulkan) ## park and wake engines of every architecture, and one of them 10,000 times; DEVICE=Vulkan0: there
+	@MINERVA_BIN_DIR=$(CURDIR)/build/bin PARKING_DEVICE=$(DEVICE) $(if $(DEVICE),tests/e2e/devices/environment.sh) python3 -B tests/campaigns/parking.py
 
 distros: ## set-up, build and unit tests in bare trees of Debian 12 and 13 (root): RELEASES="trixie" for one of them
 	@tools/distros.sh $(RELEASES)

@@ -14,7 +14,7 @@
 //   measure ID [BYTES]     say what it holds at most; conversations outside of slots may come to BYTES
 // The engine's lines are JSON objects:
 //   at first               {"protocol":2,"can_park":true|false,"why_not":"..."}
-//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport
+//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport. A wake that is refused leaves it parked
 //   to a measure           {"id":ID,"measured":{"footprint_bytes":N,...}}; empty if the kernel does not tell. Where
 //                          something is on devices: "devices":{"NAME":BYTES,...}
 // A member that is not known is passed over, so that a newer engine may say more. On a pipe instead of a socket there
@@ -51,7 +51,7 @@ inline constexpr const char * kDevices = "devices";
 // The result of a park, a drop or a wake: from the engine's parking to the daemon's host.
 struct ParkReport {
     bool parked = false;                   // whether it is parked now
-    std::string refused;                   // why the park was refused; empty: it was not
+    std::string refused;                   // why the park or the wake was refused; empty: it was not
     bool busy = false;                     // refused since the engine was at work: a later try may succeed
     std::uint64_t image_wanted_bytes = 0;  // how large the image would have been, if it was refused for that
     std::uint64_t written_bytes = 0;       // of the image, by this park

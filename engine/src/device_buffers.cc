@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <list>
 #include <new>
@@ -53,6 +54,14 @@ Registry & registry() {
 
 // Set while renew() makes a buffer of which only the memory is wanted.
 thread_local bool is_renewing = false;
+
+class Renewing {
+  public:
+    Renewing() { is_renewing = true; }
+    ~Renewing() { is_renewing = false; }
+    Renewing(const Renewing &) = delete;
+    Renewing & operator=(const Renewing &) = delete;
+};
 
 bool has_memory_of_its_own(ggml_backend_dev_t device) {
     if (device == nullptr) {
@@ -226,10 +235,12 @@ DeviceBuffers::DeviceBuffers() : lock_(registry().mutex) {
 }
 
 bool renew(DeviceBuffer & buffer) {
-    is_renewing = true;
+    if (buffer.buffer->context != nullptr) {
+        return true;
+    }
+    const Renewing renewing;
     ggml_backend_buffer_t const fresh =
         buffer.buffer->buft->iface.alloc_buffer(buffer.buffer->buft, buffer.buffer->size);
-    is_renewing = false;
     if (fresh == nullptr) {
         return false;
     }
@@ -265,7 +276,13 @@ void renew_backends() {
         return;
     }
     for (const Backend & each : backends) {
-        if (ggml_backend_t const fresh = __real_ggml_backend_dev_init(each.backend->device, nullptr)) {
+        ggml_backend_t fresh = nullptr;
+        try {
+            fresh = __real_ggml_backend_dev_init(each.backend->device, nullptr);
+        } catch (const std::exception &) {
+            // The old one stays, with what it keeps.
+        }
+        if (fresh != nullptr) {
             std::swap(each.backend->context, fresh->context);
             ggml_backend_free(fresh);
         }

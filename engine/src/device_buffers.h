@@ -81,8 +81,8 @@ class DeviceBuffers {
     std::vector<DeviceBuffer *> buffers_;
 };
 
-// Makes memory for a buffer whose memory is gone (context == nullptr), of the same kind and size. False: the device has
-// no room.
+// Makes memory for a buffer, of the same kind and size, unless it has some (context != nullptr). False: the device has
+// no room. Drivers may throw a std::exception for the same reason.
 bool renew(DeviceBuffer & buffer);
 // Frees the memory of a buffer. The buffer stays, without memory (context == nullptr), until renew().
 void release(DeviceBuffer & buffer);

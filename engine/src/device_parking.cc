@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
@@ -90,10 +91,15 @@ class GgmlDeviceMemory final : public DeviceMemory {
         forget_freed(image, buffers.all());
         max_pages_ = max_image_bytes / kPage;
         std::uint64_t wanted = image.stored_bytes() / kPage;
-        for (DeviceBuffer * const buffer : buffers.all()) {
-            if (goes_to_image(*buffer) && !store(image, *buffer, wanted, report)) {
-                return;
+        try {
+            for (DeviceBuffer * const buffer : buffers.all()) {
+                if (goes_to_image(*buffer) && !store(image, *buffer, wanted, report)) {
+                    return;
+                }
             }
+        } catch (const std::exception & e) {
+            report.refused = std::string("a device does not give out what it holds: ") + e.what();
+            return;
         }
         if (wanted > max_pages_) {
             report.image_wanted_bytes = wanted * kPage;
@@ -115,15 +121,41 @@ class GgmlDeviceMemory final : public DeviceMemory {
 
     const std::vector<MappedPart> & files() const override { return files_.parts(); }
 
-    void restore(const Image & image) override {
+    bool restore(const Image & image, std::string & refused) override {
         const DeviceBuffers buffers;
-        for (DeviceBuffer * const buffer : buffers.all()) {
-            if (buffer->buffer->context == nullptr && !renew(*buffer)) {
-                give_up("the device " + buffer->device() + " has no room for " + std::to_string(buffer->buffer->size) +
-                        " bytes of the model that wakes");
+        try {
+            refused = renew_all(buffers.all());
+            if (refused.empty()) {
+                fill(image, buffers.all());
+            }
+        } catch (const std::exception & e) {
+            // A driver takes memory for copies too, and refuses it in this way.
+            refused = std::string("a device refuses the model that wakes: ") + e.what();
+        }
+        if (!refused.empty()) {
+            for (DeviceBuffer * const buffer : buffers.all()) {
+                minerva::engine::release(*buffer);
+            }
+            return false;
+        }
+        files_.unmap();
+        return true;
+    }
+
+  private:
+    // Makes the memory of each buffer. Returns what is lacking; empty: nothing.
+    static std::string renew_all(const std::vector<DeviceBuffer *> & buffers) {
+        for (DeviceBuffer * const buffer : buffers) {
+            if (!renew(*buffer)) {
+                return "the device " + buffer->device() + " has no room for " + std::to_string(buffer->buffer->size) +
+                       " bytes of the model that wakes";
             }
         }
-        for (DeviceBuffer * const buffer : buffers.all()) {
+        return "";
+    }
+
+    void fill(const Image & image, const std::vector<DeviceBuffer *> & buffers) {
+        for (DeviceBuffer * const buffer : buffers) {
             if (buffer->use() == BlockUse::kScratch) {
                 continue;
             }
@@ -135,10 +167,8 @@ class GgmlDeviceMemory final : public DeviceMemory {
                 read_image(image, *buffer);
             }
         }
-        files_.unmap();
     }
 
-  private:
     static bool goes_to_image(const DeviceBuffer & buffer) {
         return buffer.use() != BlockUse::kScratch && !buffer.is_in_files();
     }

@@ -33,6 +33,23 @@ Json describe(ggml_backend_dev_t device) {
             {"total_bytes", props.memory_total}};
 }
 
+// Whether models can compute there. A driver may lack what the backend needs, which shows only once the backend is
+// made.
+bool is_usable(ggml_backend_dev_t device) {
+    std::string why = "its driver does not start";
+    try {
+        if (ggml_backend_t const backend = ggml_backend_dev_init(device, nullptr)) {
+            ggml_backend_free(backend);
+            return true;
+        }
+    } catch (const std::exception & e) {
+        why = e.what();
+    }
+    std::fprintf(stderr, "minerva-engine: E %s (%s) cannot be used: %s\n", ggml_backend_dev_name(device),
+                 ggml_backend_dev_description(device), why.c_str());
+    return false;
+}
+
 }  // namespace
 
 int list_devices() {
@@ -42,7 +59,7 @@ int list_devices() {
         for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
             ggml_backend_dev_t const device = ggml_backend_dev_get(i);
             const auto type = ggml_backend_dev_type(device);
-            if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            if ((type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) && is_usable(device)) {
                 devices.push_back(describe(device));
             }
         }

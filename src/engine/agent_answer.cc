@@ -74,7 +74,7 @@ std::optional<AgentAnswer> read_parking(const json& data) {
     if (!value) return std::nullopt;
     report.*number.value = *value;
   }
-  if (report.parked && (!report.refused.empty() || report.residue_bytes == 0)) return std::nullopt;
+  if (report.parked && report.residue_bytes == 0) return std::nullopt;
   return answer;
 }
 

@@ -65,6 +65,10 @@ TEST(AgentAnswer, Refused) {
   ASSERT_TRUE(large);
   EXPECT_EQ(large->report.image_wanted_bytes, UINT64_MAX);
   EXPECT_FALSE(large->report.busy);
+  const auto not_woken = parsed<AgentParking>(R"({"id":9,"parked":true,"refused":"no room","residue_bytes":1})");
+  ASSERT_TRUE(not_woken);
+  EXPECT_TRUE(not_woken->report.parked);
+  EXPECT_EQ(not_woken->report.refused, "no room");
 }
 
 TEST(AgentAnswer, MeasuredOrNot) {
@@ -111,7 +115,6 @@ TEST(AgentAnswer, EverythingElseIsNone) {
                                  R"({"id":9,"parked":true,"residue_bytes":1,"cached_bytes":"1"})",
                                  R"({"id":9,"parked":false,"missing_bytes":-1})",
                                  R"({"id":9,"parked":true,"residue_bytes":1,"dropped_bytes":1.5})",
-                                 R"({"id":9,"parked":true,"residue_bytes":1,"refused":"no"})",
                                  R"({"id":9,"parked":false,"refused":7})",
                                  R"({"id":9,"parked":false,"refused":"x","image_wanted_bytes":"1"})",
                                  R"({"protocol":"1","can_park":true})",

@@ -93,8 +93,9 @@ class EngineAgent {
   // Gives back up to `most` bytes of page cache, from the end of the weights on. Calls `done` once with how much it
   // was, unless the engine dies first. Requires: parked.
   virtual void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) = 0;
-  // Calls `done` once, unless the engine dies first (as it does if its image is damaged). Requires: parked.
-  virtual void wake(std::function<void(const protocol::ParkReport&)> done) = 0;
+  // Calls `done` once, unless the engine dies first (as it does if its image is damaged). kNoCapacity: a device has no
+  // room for it, and it is parked as before. Requires: parked.
+  virtual void wake(std::function<void(Result<protocol::ParkReport>)> done) = 0;
   // Finds the most memory that the engine may hold, while hot, with what it has allocated: its memory now, the
   // untouched part of its large blocks, and what conversations outside of slots may still take. Calls `done` once, with
   // nothing if that cannot be found out; not at all if the engine dies first. Requires: ready, not parked.

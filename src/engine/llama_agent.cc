@@ -33,7 +33,7 @@ void LlamaAgent::drop_pages(Bytes most, std::function<void(Bytes dropped)> done)
   ask(protocol::kDrop, most.count(), DropCall{std::move(done)});
 }
 
-void LlamaAgent::wake(std::function<void(const protocol::ParkReport&)> done) {
+void LlamaAgent::wake(std::function<void(Result<protocol::ParkReport>)> done) {
   ask(protocol::kWake, std::nullopt, WakeCall{std::move(done)});
 }
 
@@ -96,6 +96,7 @@ bool LlamaAgent::answer(AgentParking parking) {
   if (const auto* const park = std::get_if<ParkCall>(&*call)) {
     const Bytes wanted(report.image_wanted_bytes);
     if (report.parked) {
+      if (!report.refused.empty()) return false;
       park->done(std::move(report));
     } else if (wanted > Bytes(0)) {
       const Error reason{ErrorCode::kNoCapacity, fmt::format("its image would take {} of disk, and there are {} for it",
@@ -110,8 +111,13 @@ bool LlamaAgent::answer(AgentParking parking) {
     return true;
   }
   if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
-    if (report.parked) return false;
-    wake->done(report);
+    const bool refused = !report.refused.empty();
+    if (report.parked != refused) return false;
+    if (refused) {
+      wake->done(fail(ErrorCode::kNoCapacity, std::move(report.refused)));
+    } else {
+      wake->done(std::move(report));
+    }
   }
   if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(Bytes(report.dropped_bytes));
   return true;

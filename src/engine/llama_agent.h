@@ -37,7 +37,7 @@ class LlamaAgent final : public EngineAgent {
   const std::string& why_not_parkable() const override { return why_not_; }
   void park(Bytes max_image, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)> done) override;
   void drop_pages(Bytes most, std::function<void(Bytes dropped)> done) override;
-  void wake(std::function<void(const protocol::ParkReport&)> done) override;
+  void wake(std::function<void(Result<protocol::ParkReport>)> done) override;
   void measure(std::function<void(std::optional<Measurement>)> done) override;
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override;
   void forget(const std::string& tenant) override;
@@ -52,7 +52,7 @@ class LlamaAgent final : public EngineAgent {
     std::function<void(Bytes dropped)> done;
   };
   struct WakeCall {
-    std::function<void(const protocol::ParkReport&)> done;
+    std::function<void(Result<protocol::ParkReport>)> done;
   };
   struct MeasureCall {
     std::function<void(std::optional<Measurement>)> done;

@@ -31,9 +31,9 @@ class LlamaAgentTest : public testing::Test {
     });
   }
   void wake() {
-    agent_.wake([this](const protocol::ParkReport& woken) {
-      happened_.emplace_back("woken");
-      woken_ = woken;
+    agent_.wake([this](Result<protocol::ParkReport> woken) {
+      happened_.push_back(woken ? "woken" : "not woken: " + woken.error().message);
+      woken_ = woken.value_or(protocol::ParkReport{});
     });
   }
   void measure() {
@@ -112,6 +112,20 @@ TEST_F(LlamaAgentTest, ARefusalSaysWhyAndHowLargeTheImageWouldHaveBeen) {
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(4096))), std::string::npos);
   EXPECT_NE(park_->error().reason.message.find(format_bytes(Bytes(1024))), std::string::npos);
   EXPECT_EQ(park_->error().image_wanted, Bytes(4096));
+}
+
+TEST_F(LlamaAgentTest, ARefusedWakeSaysWhyAndMayBeAskedForAgain) {
+  agent_.take_line(kHello);
+  wake();
+  answer(1, R"("parked":true,"refused":"no room","residue_bytes":3)");
+  wake();
+  answer(2, kWoken);
+  EXPECT_EQ(happened_, (Events{"not woken: no room", "woken"}));
+  park();
+  answer(3, R"("parked":true,"refused":"both","residue_bytes":3)");
+  wake();
+  answer(4, R"("parked":false,"refused":"both")");
+  EXPECT_EQ(noted().size(), 2U) << "neither makes sense";
 }
 
 TEST_F(LlamaAgentTest, WhyItCannotBeParked) {

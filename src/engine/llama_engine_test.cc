@@ -347,7 +347,7 @@ TEST_F(LlamaEngineTest, ParksAndWakes) {
   EXPECT_EQ((*park_)->written_bytes, 10U);
   engine_->agent()->drop_pages(Bytes(50), [](Bytes) {});
   bool woken = false;
-  engine_->agent()->wake([&](const protocol::ParkReport&) {
+  engine_->agent()->wake([&](const Result<protocol::ParkReport>&) {
     woken = true;
     loop_.stop();
   });

@@ -22,7 +22,7 @@ class Agent final : public EngineAgent {
   const std::string& why_not_parkable() const override { return nothing_; }
   void park(Bytes, std::function<void(tl::expected<protocol::ParkReport, ParkRefusal>)>) override {}
   void drop_pages(Bytes, std::function<void(Bytes)>) override {}
-  void wake(std::function<void(const protocol::ParkReport&)>) override {}
+  void wake(std::function<void(Result<protocol::ParkReport>)>) override {}
   void measure(std::function<void(std::optional<Measurement>)>) override {}
   void save(Duration rest, io::Descriptor file, std::function<void(SaveAnswer)> done) override {
     rests.push_back(rest);

@@ -19,9 +19,9 @@ class FakeAgent final : public EngineAgent {
     });
   }
   void drop_pages(Bytes, std::function<void(Bytes)>) override {}
-  void wake(std::function<void(const protocol::ParkReport&)> done) override {
+  void wake(std::function<void(Result<protocol::ParkReport>)> done) override {
     asked_.emplace_back("wake");
-    loop_.post([done] { done({}); });
+    loop_.post([done] { done(protocol::ParkReport{}); });
   }
   void measure(std::function<void(std::optional<Measurement>)> done) override {
     asked_.emplace_back("measure");

@@ -509,6 +509,7 @@ void ModelHost::engine_exited(EngineId id, Error reason) {
   if (gone.told_to_stop && reason.code == ErrorCode::kEngineCrashed) {
     reason = {ErrorCode::kCancelled, "the engine was stopped"};
   }
+  if (gone.wake_refused) reason = *gone.wake_refused;
   if (saver_) saver_->remove(id);
   log::info({{"model", gone.model}}, "engine of {} is gone{}: {}", gone.model,
             gone.told_to_stop ? fmt::format(" after {:.0f} ms", ms_since(*gone.told_to_stop)) : "", reason.message);
@@ -698,20 +699,30 @@ void ModelHost::carry_out(Wake& action) {
   EngineAgent* const wakes = agent(action.engine);
   if (wakes == nullptr) return;  // its exit will be reported
   engines_.at(action.engine).moving = true;
-  wakes->wake(
-      [this, id = action.engine, model = action.model, begun = Clock::now()](const protocol::ParkReport& woken) {
-        const Bytes missing(woken.missing_bytes);
-        engines_.at(id).moving = false;
-        if (saver_) saver_->stays(id);
-        catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
-        log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
-                  missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");
-        io::Displacement displaced;
-        if (missing > Bytes()) {
-          displaced = io::read_machine_memory().displacement(missing, options_.min_free_memory);
-        }
-        step(EngineWoken{id, Bytes(woken.cached_bytes), missing, displaced.displaced, displaced.page_cache});
-      });
+  wakes->wake([this, id = action.engine, model = action.model,
+               begun = Clock::now()](const Result<protocol::ParkReport>& woken) {
+    engines_.at(id).moving = false;
+    if (!woken) return wake_refused(id, woken.error());
+    const Bytes missing(woken->missing_bytes);
+    if (saver_) saver_->stays(id);
+    catalog_.note_wake_time(engines_.at(id).key, Clock::now() - begun);
+    log::info({{"model", model}}, "{} woke after {:.1f} ms{}", model, ms_since(begun),
+              missing > Bytes() ? fmt::format(", and reads {} that were dropped", format_bytes(missing)) : "");
+    io::Displacement displaced;
+    if (missing > Bytes()) {
+      displaced = io::read_machine_memory().displacement(missing, options_.min_free_memory);
+    }
+    step(EngineWoken{id, Bytes(woken->cached_bytes), missing, displaced.displaced, displaced.page_cache});
+  });
+}
+
+void ModelHost::wake_refused(EngineId id, const Error& reason) {
+  Running& running = engines_.at(id);
+  log::warn("{} stays parked: {}; it makes way for an engine elsewhere", running.model, reason.message);
+  running.wake_refused = reason;
+  // Its conversations were saved before it was parked.
+  running.told_to_stop = Clock::now();
+  running.engine->stop(options_.stop_grace);
 }
 
 void ModelHost::carry_out(DropPages& action) {

@@ -198,6 +198,7 @@ class ModelHost {
     std::optional<TimePoint> told_to_stop{};
     unsigned told_sharers = 1;       // see Engine::share_cores
     std::string conversations = {};  // the folder of its conversations; empty: none are kept
+    std::optional<Error> wake_refused = {};
   };
 
   template <typename Fn>
@@ -226,6 +227,8 @@ class ModelHost {
   // Has the engine save its conversations, and then calls `then`, unless the engine is gone by then.
   void save_before(EngineId id, ConversationSaver::Leave leave, std::function<void()> then);
   void park(EngineId id, const ModelId& model, Bytes max_image);
+  // A device has no room for the parked engine.
+  void wake_refused(EngineId id, const Error& reason);
   bool nothing_goes_on() const;
   void carry_out(Kill& action);
   void carry_out(Grant& action);

@@ -47,10 +47,10 @@ class Conversations:
 
 class BareEngine:
     """`conversations`: a Conversations, or None if nothing is kept. `image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
-    park. `program`, `env`: a variant for devices, and variables that say which."""
+    park. `program`, `env`: a variant for devices, and variables that say which. `reads`: more that it may read."""
 
     def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required",
-                 conversations=None, program=ENGINE, env=()):
+                 conversations=None, program=ENGINE, env=(), reads=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.sockets = self.folder / "sockets"
         self.sockets.mkdir()
@@ -61,6 +61,9 @@ class BareEngine:
         environment = {"PATH": os.environ["PATH"], "LLAMA_SERVER_ROUTER_PORT": "1", "MINERVA_SANDBOX": sandbox,
                        "MINERVA_SANDBOX_PATHS": f"read {pathlib.Path(model).resolve()}\nsockets {self.sockets}\n"}
         environment |= dict(env)
+        environment["MINERVA_SANDBOX_PATHS"] += "".join(f"read {path}\n" for path in reads)
+        if "MESA_SHADER_CACHE_DIR" in environment:
+            environment["MINERVA_SANDBOX_PATHS"] += f"folder {environment['MESA_SHADER_CACHE_DIR']}\n"
         self.conversations = conversations
         self.told = []  # lines of the engine that answer no request
         if conversations is not None:

@@ -3,16 +3,10 @@ import json
 import os
 import subprocess
 
-import pytest
-
 import harness
-from device import ENGINE, ENV, NAME
+from device import ENGINE, ENV, NAME, pool
 from harness import wait_until
 from tiny_models import generate
-
-
-def pool(mib):
-    return f'[device."{NAME}"]\nmemory_budget = "{mib}MiB"\n'
 
 
 def on_device(minerva, model):
@@ -88,18 +82,6 @@ def test_a_device_that_there_is_not_is_named(serve):
     answer = minerva.post("/v1/completions", {"model": "a", "prompt": "x", "max_tokens": 1})
     assert answer.status == 400 and "Vulkan7" in answer.error["message"], answer
     assert say(minerva, "b") is not None
-
-
-@pytest.mark.parametrize("env, words", [({}, "sees no device"),
-                                        ({"VK_DRIVER_FILES": "/no/such.json", "VK_ICD_FILENAMES": "/no/such.json",
-                                          "GGML_VK_VISIBLE_DEVICES": "0"}, "minerva-engine-vulkan")],
-                         ids=["none named", "no driver"])
-def test_without_a_driver_the_hosts_models_run(serve, env, words):
-    minerva = serve(env=env)
-    assert say(minerva, "a") is not None
-    listed = minerva.get("/v1/devices").json
-    assert listed["data"] == [] and len(listed["problems"]) == 1 and words in listed["problems"][0], listed
-    assert "pools" not in minerva.get("/v1/models/stats").json
 
 
 def test_the_sandbox_holds_for_the_variant():

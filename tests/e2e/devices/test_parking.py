@@ -2,8 +2,8 @@
 import pytest
 
 import architectures
-from bare_engine import BareEngine, Died, prompt, talk
-from device import ENGINE, ENV, WHOLE, anonymous
+from bare_engine import Died, prompt, talk
+from device import NAME, WHOLE, anonymous, start
 from tiny_models import generate
 
 MODEL = ["--seed", "1"]
@@ -13,10 +13,6 @@ TURNS = 2
 @pytest.fixture(scope="session")
 def model():
     return generate("device", MODEL)
-
-
-def start(file, *flags, env=(), **kwargs):
-    return BareEngine(file, *flags, program=ENGINE, env={**ENV, **dict(env)}, **kwargs)
 
 
 def short(slot):
@@ -46,22 +42,22 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
 # ---- the same answers ----
 
 @pytest.mark.parametrize("cache", [[], ["-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"]], ids=["f16", "q8_0"])
-@pytest.mark.parametrize("place", [WHOLE, ("--device", "Vulkan0", "-ngl", "2")], ids=["whole", "split"])
+@pytest.mark.parametrize("place", [WHOLE, ("--device", NAME, "-ngl", "2")], ids=["whole", "split"])
 def test_the_same_answers(model, cache, place):
     seen = compare(model, *place, *cache, slots=(0, 1), context=1024)
     before, parked, _ = seen[0]
-    assert before["devices"]["Vulkan0"] > 1 << 20, "something is on the device"
+    assert before["devices"][NAME] > 1 << 20, "something is on the device"
     assert parked["image_bytes"] > 0
 
 
 def test_weights_are_not_in_the_image(model):
     seen = compare(model, *WHOLE, context=1024)
-    on_device = seen[0][0]["devices"]["Vulkan0"]
+    on_device = seen[0][0]["devices"][NAME]
     assert max(parked["image_bytes"] for _, parked, _ in seen) < on_device / 2, seen
 
 
 def test_weights_that_come_from_no_mapped_file_are_in_the_image(model):
-    seen = compare(model, *WHOLE, "--no-mmap", context=1024)
+    seen = compare(model, *WHOLE, "--load-mode", "none", context=1024)
     mapped = compare(model, *WHOLE, context=1024)
     assert seen[0][1]["image_bytes"] > mapped[0][1]["image_bytes"] + (1 << 20), (seen[0], mapped[0])
 
@@ -99,13 +95,13 @@ def test_the_memory_is_given_back():
     file = generate("device-large", ["--embd", "1024", "--layers", "8", "--ffn", "4096", "--quant", "q4_0"])
     with start(file, *WHOLE, context=2048) as engine:
         said = engine.complete(short(0), count=4, slot=0)
-        managed = engine.measure()["devices"]["Vulkan0"]
+        managed = engine.measure()["devices"][NAME]
         hot = anonymous(engine)
         assert engine.park()["parked"]
         freed = hot - anonymous(engine)
         assert freed >= 0.98 * managed, (hot, freed, managed)
         engine.wake()
-        assert engine.measure()["devices"]["Vulkan0"] == managed
+        assert engine.measure()["devices"][NAME] == managed
         engine.complete(short(1), count=1, slot=0)
         assert engine.complete(short(0), count=4, slot=0)[:2] == said[:2]
 
