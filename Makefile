@@ -66,9 +66,9 @@ test: configure engine demo-models ## all tests (PRESET=asan or tsan for a sanit
 	@ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
 
 test-devices: configure engine engine-vulkan ## models on a device, which is this processor (Mesa's lavapipe)
-	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva vulkan_driver
 	@tools/setup.sh devices
-	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh $(ARGS)
 
 test-cluster: configure engine ## the cluster on Ray Serve: ruff, mypy, tests with real daemons (installs Ray, half a gigabyte, once)
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva

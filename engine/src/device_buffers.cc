@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "mapped_files.h"
+#include "vulkan_memory.h"
 
 // The linker's names for the functions that it wraps.
 extern "C" {
@@ -304,6 +305,13 @@ std::vector<DeviceBytes> bytes_on_devices() {
          : use == BlockUse::kScratch ? found->scratch
                                      : found->state) += buffer->buffer->size;
     }
+    for (const auto & [device, taken] : vulkan_memory()) {
+        const auto found =
+            std::find_if(result.begin(), result.end(), [&](const DeviceBytes & b) { return b.device == device; });
+        if (found != result.end() && taken > found->total()) {
+            found->beside = taken - found->total();
+        }
+    }
     return result;
 }
 
@@ -321,6 +329,7 @@ ggml_backend_buffer_t __wrap_ggml_backend_buffer_init(ggml_backend_buffer_type_t
         !has_memory_of_its_own(type->device) || ggml_backend_buft_is_host(type)) {
         return buffer;
     }
+    minerva::engine::note_vulkan_device(ggml_backend_dev_name(type->device));
     const std::lock_guard<std::recursive_mutex> lock(registry().mutex);
     registry().buffers.push_back({++registry().last_id, buffer, buffer->iface, {}});
     minerva::engine::hook(buffer->iface);

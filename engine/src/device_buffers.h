@@ -93,13 +93,14 @@ void finish_computations();
 // ggml's buffers, where that is safe.
 void renew_backends();
 
-// Bytes in buffers, by the name of their device.
+// Bytes in buffers, by the name of their device. Requires: nothing is parked.
 struct DeviceBytes {
     std::string device;
     std::uint64_t weights = 0;
     std::uint64_t state = 0;
     std::uint64_t scratch = 0;
-    std::uint64_t total() const { return weights + state + scratch; }
+    std::uint64_t beside = 0;  // what the backend keeps outside of buffers, as far as is known (vulkan_memory.h)
+    std::uint64_t total() const { return weights + state + scratch + beside; }
 };
 std::vector<DeviceBytes> bytes_on_devices();
 

@@ -9,11 +9,13 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "device_buffers.h"
+#include "vulkan_memory.h"
 
 namespace minerva::engine {
 namespace {
@@ -37,6 +39,15 @@ ggml_tensor bytes_of(const DeviceBuffer & buffer) {
     tensor.nb[0] = 1;
     tensor.nb[1] = tensor.nb[2] = tensor.nb[3] = buffer.buffer->size;
     return tensor;
+}
+
+// Whether a backend was refused memory. By Vulkan it throws a std::system_error with a VkResult.
+bool lacks_memory(const std::exception & e) {
+    constexpr int kOutOfHostMemory = -1;
+    constexpr int kOutOfDeviceMemory = -2;
+    const auto * const error = dynamic_cast<const std::system_error *>(&e);
+    return error != nullptr &&
+           (error->code().value() == kOutOfHostMemory || error->code().value() == kOutOfDeviceMemory);
 }
 
 bool all_zero(const char * page) { return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0; }
@@ -92,13 +103,18 @@ class GgmlDeviceMemory final : public DeviceMemory {
         max_pages_ = max_image_bytes / kPage;
         std::uint64_t wanted = image.stored_bytes() / kPage;
         try {
+            // The last computation may still be under way, if nobody has asked for its result.
+            finish_computations();
             for (DeviceBuffer * const buffer : buffers.all()) {
                 if (goes_to_image(*buffer) && !store(image, *buffer, wanted, report)) {
                     return;
                 }
             }
         } catch (const std::exception & e) {
-            report.refused = std::string("a device does not give out what it holds: ") + e.what();
+            if (!lacks_memory(e)) {
+                give_up(std::string("a device fails: ") + e.what());
+            }
+            report.refused = std::string("a device has no room to copy what it holds: ") + e.what();
             return;
         }
         if (wanted > max_pages_) {
@@ -119,6 +135,8 @@ class GgmlDeviceMemory final : public DeviceMemory {
         }
     }
 
+    std::map<std::string, std::uint64_t> taken() const override { return vulkan_memory(); }
+
     const std::vector<MappedPart> & files() const override { return files_.parts(); }
 
     bool restore(const Image & image, std::string & refused) override {
@@ -129,8 +147,11 @@ class GgmlDeviceMemory final : public DeviceMemory {
                 fill(image, buffers.all());
             }
         } catch (const std::exception & e) {
-            // A driver takes memory for copies too, and refuses it in this way.
-            refused = std::string("a device refuses the model that wakes: ") + e.what();
+            // Drivers take memory for copies too. After any other failure the device is not to be relied on.
+            if (!lacks_memory(e)) {
+                give_up(std::string("a device fails: ") + e.what());
+            }
+            refused = std::string("a device has no room for the model that wakes: ") + e.what();
         }
         if (!refused.empty()) {
             for (DeviceBuffer * const buffer : buffers.all()) {

@@ -1,5 +1,7 @@
 #include "list_devices.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <nlohmann/json.hpp>
@@ -65,7 +67,8 @@ int list_devices() {
         }
         const Json answer = {{"backend", kBackend}, {"devices", devices}};
         std::printf("%s\n", answer.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-        return std::fflush(stdout) == 0 ? 0 : 1;
+        // What drivers do at an orderly exit is of no use, and crashes where one has failed.
+        _exit(std::fflush(stdout) == 0 ? 0 : 1);
     } catch (const std::exception & e) {
         std::fprintf(stderr, "minerva-engine: E %s\n", e.what());
         return 1;

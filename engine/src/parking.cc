@@ -181,6 +181,9 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
     if (parked_) {
         malloc_trim(0);
         report.residue_bytes = own_memory_.anonymous_bytes().value_or(0);
+        if (devices_) {
+            report.devices = devices_->taken();
+        }
     }
     report.image_bytes = image_->stored_bytes();
     return report;

@@ -65,6 +65,18 @@ bool blames_file(std::string_view words) {
                      [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
 }
 
+// Whether an engine that failed to load was refused memory of a device, in the words of ggml's backends.
+bool lacks_device_memory(const EngineLog& log) {
+  static constexpr std::array<std::string_view, 2> kSigns = {"ggml_vulkan: Device memory allocation of size",
+                                                             "cudaMalloc failed: out of memory"};
+  constexpr std::size_t kLookBack = 50;
+  const std::vector<std::string> lines = log.tail(kLookBack);
+  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+    return std::any_of(kSigns.begin(), kSigns.end(),
+                       [&](std::string_view sign) { return line.find(sign) != std::string::npos; });
+  });
+}
+
 // Every engine reports the same about the sandbox: each line is logged once.
 void warn_about_sandbox(std::string_view line) {
   constexpr std::string_view kSandboxLine = "minerva-engine: sandbox: ";  // engine/src/sandbox.h
@@ -180,6 +192,9 @@ class LlamaEngine final : public Engine {
     if (asked_to_stop_) return {ErrorCode::kCancelled, "the engine was stopped"};
     if (killed_for_) return *killed_for_;
     const std::string words = log_->last_words();
+    if (!ready_ && lacks_device_memory(*log_)) {
+      return {ErrorCode::kNoCapacity, "the model cannot be loaded, since a device has no room for it: " + words};
+    }
     if (!ready_ && status.signal == 0 && blames_file(words)) {
       return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", words.empty() ? "" : ": " + words)};
     }

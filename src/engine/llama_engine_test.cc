@@ -83,6 +83,11 @@ case $model in
   *hang*) loading 0.25; exec sleep 1000 ;;
   *invalid*) loading 0; echo '0.00.017.830 E llama_model_load: error loading model: it is corrupted' >&2; exit 1 ;;
   *memory*) loading 0; echo '0.00.017.830 E load: failed to allocate buffer: failed to load model' >&2; exit 1 ;;
+  *full*)
+    echo 'ggml_vulkan: Device memory allocation of size 7 failed.' >&2
+    echo '0.00.017.830 E llama_model_load: error loading model: unable to allocate Vulkan0 buffer' >&2
+    echo '0.00.017.831 E cmn  common_init_: failed to create context with model' >&2
+    exit 1 ;;
   *abort*) loading 0.5; echo 'ggml.c:1: GGML_ASSERT(x) failed' >&2; kill -ABRT $$ ;;
   *stubborn*) ready; exec sleep 1000 ;;
   *silent*) ready; exec >&-; echo closed >&2; exec sleep 1000 ;;
@@ -463,6 +468,13 @@ TEST_F(LlamaEngineTest, TooLittleMemoryIsNotTheFilesFault) {
   start("memory");
   EXPECT_EQ(reason_.code, ErrorCode::kEngineCrashed);
   EXPECT_NE(reason_.message.find("exit code 1"), std::string::npos) << reason_.message;
+}
+
+TEST_F(LlamaEngineTest, ADeviceWithoutRoomIsNotTheFilesFaultEither) {
+  start("full");
+  EXPECT_EQ(reason_.code, ErrorCode::kNoCapacity);
+  EXPECT_NE(reason_.message.find("a device has no room for it: llama_model_load"), std::string::npos)
+      << reason_.message;
 }
 
 TEST_F(LlamaEngineTest, ACrashWhileLoadingSaysHow) {

@@ -686,7 +686,10 @@ void ModelHost::park(EngineId engine, const ModelId& model_id, Bytes max_image) 
                 ms_since(begun), format_bytes(Bytes(result->residue_bytes)), format_bytes(Bytes(result->written_bytes)),
                 format_bytes(Bytes(result->image_bytes)));
       catalog_.note_residue(running.key, Bytes(result->residue_bytes));
-      step(EngineParked{id, Bytes(result->residue_bytes), Bytes(result->image_bytes), Bytes(result->cached_bytes)});
+      DeviceBytes on_devices;
+      for (const auto& [device, bytes] : result->devices) on_devices[device] = Bytes(bytes);
+      step(EngineParked{id, by_pool(Bytes(result->residue_bytes), on_devices), Bytes(result->image_bytes),
+                        Bytes(result->cached_bytes)});
     } else {
       log::warn("{} is not parked: {}", model, result.error().reason.message);
       if (saver_) saver_->stays(id);

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -563,6 +564,7 @@ class FakeDevices final : public DeviceMemory {
     page_.assign(kPage, '?');
     files_.push_back({file_.data(), file_.size(), 0});
   }
+  std::map<std::string, std::uint64_t> taken() const override { return {{"D", page_[0] == '?' ? 1 : kPage}}; }
   const std::vector<MappedPart>& files() const override { return files_; }
   bool restore(const Image& image, std::string& refused) override {
     did_.emplace_back("restore");
@@ -595,6 +597,7 @@ TEST(ParkingDevices, AreStoredReleasedAndRestoredWithTheRest) {
   const auto [parked, woken] = cycle(parking);
   EXPECT_EQ(parked.refused, "");
   EXPECT_EQ(parked.written_bytes, 4 * kPage) << "of the host and of the device";
+  EXPECT_EQ(parked.devices, (std::map<std::string, std::uint64_t>{{"D", 1}})) << "what is left there";
   EXPECT_EQ(parked.image_bytes, 4 * kPage);
   EXPECT_FALSE(woken.parked);
   EXPECT_EQ(did.size(), 3U);

@@ -264,14 +264,14 @@ def prompt(number, tokens=200, first=1000, kinds=20_000):
     return [first + (number * 7919 + i * i * 31 + i) % kinds for i in range(tokens)]
 
 
-def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt):
-    """Holds a conversation of `turns` turns in each slot. Calls `between(turn)` after each turn. Returns the
-    answers."""
+def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt, count=12):
+    """Holds a conversation of `turns` turns in each slot, with answers of `count` tokens. Calls `between(turn)` after
+    each turn. Returns the answers."""
     said = []
     texts = {slot: first(slot) for slot in slots}
     for turn in range(turns):
         for slot in slots:
-            answer = engine.complete(texts[slot], slot=slot)
+            answer = engine.complete(texts[slot], count, slot)
             said.append(answer)
             texts[slot] = texts[slot] + answer[0] + [5 + turn, 7 + slot]
         between(turn)

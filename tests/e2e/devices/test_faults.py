@@ -24,6 +24,10 @@ def model():
     return generate("device-faults", ["--embd", "512", "--layers", "4", "--ffn", "1536", "--quant", "q4_0"])
 
 
+def short(slot):
+    return prompt(slot, 20)
+
+
 def by_itself(model, driver):
     return start(model, *WHOLE, env=driver.env, reads=[driver.folder], context=1024)
 
@@ -40,7 +44,7 @@ def problems(minerva):
 
 def test_a_wake_without_room_leaves_the_engine_parked(model, driver):
     with by_itself(model, driver) as engine:
-        expected = talk(engine, 3)
+        expected = talk(engine, 2, first=short, count=4)
     with by_itself(model, driver) as engine:
         def park_and_wake(_turn):
             parked = engine.park()
@@ -54,7 +58,7 @@ def test_a_wake_without_room_leaves_the_engine_parked(model, driver):
             woken = engine.wake()
             assert not woken["parked"] and "refused" not in woken, woken
 
-        assert talk(engine, 3, between=park_and_wake) == expected
+        assert talk(engine, 2, between=park_and_wake, first=short, count=4) == expected
 
 
 def test_a_model_that_cannot_wake_is_served_all_the_same(serve, model, driver):
@@ -65,7 +69,7 @@ def test_a_model_that_cannot_wake_is_served_all_the_same(serve, model, driver):
     engine = minerva.engine("m")
     driver.has(f"room {MIB}")
     refused = say(minerva, "m")
-    assert refused.status == 503 or refused.json["choices"][0]["text"] == answer, refused
+    assert refused.status in (502, 503) or refused.json["choices"][0]["text"] == answer, refused
     assert f"{NAME} has no room for" in minerva.log()
     driver.has()
     harness.wait_until(lambda: say(minerva, "m").status == 200, "it is served when there is room")
@@ -101,24 +105,13 @@ def test_a_lost_device_ends_only_the_engine_there(serve, models, model, driver):
     assert minerva.engine("m") != lost
 
 
-def test_a_device_that_is_lost_while_parked_ends_the_engine_or_wakes_it(model, driver):
-    """No wake may claim success on a device that computes no more."""
+def test_a_device_that_is_lost_while_parked_ends_the_engine(model, driver):
     with by_itself(model, driver) as engine:
-        said = engine.complete(prompt(0), slot=0)
+        engine.complete(short(0), count=2)
         assert engine.park()["parked"]
         driver.has("lost")
-        try:
-            woken = engine.wake()
-        except Died:
-            return
-        if woken["parked"]:
-            driver.has()
-            assert not engine.wake()["parked"]
-            engine.complete(prompt(1), count=1, slot=0)
-            assert engine.complete(prompt(0), slot=0)[:2] == said[:2]
-        else:
-            with pytest.raises((AssertionError, OSError)):
-                engine.complete(prompt(2), slot=0)
+        with pytest.raises(Died, match="a device fails: .*ErrorDeviceLost"):
+            engine.wake()
 
 
 # ---- while devices are looked for ----

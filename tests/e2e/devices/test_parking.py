@@ -8,6 +8,7 @@ from tiny_models import generate
 
 MODEL = ["--seed", "1"]
 TURNS = 2
+COUNT = 6  # tokens of an answer: a device that is this processor is slow
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
     seen = []
     flags = ("-np", str(len(slots)), *flags)
     with start(file, *flags, **kwargs) as engine:
-        expected = talk(engine, TURNS, slots, first=first)
+        expected = talk(engine, TURNS, slots, first=first, count=COUNT)
     with start(file, *flags, **kwargs) as engine:
         def park_and_wake(turn):
             before = engine.measure()
@@ -34,7 +35,7 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
             assert not woken["parked"], woken
             seen.append((before, parked, woken))
 
-        assert talk(engine, TURNS, slots, park_and_wake, first=first) == expected
+        assert talk(engine, TURNS, slots, park_and_wake, first=first, count=COUNT) == expected
         assert engine.process.poll() is None
     return seen
 
@@ -67,6 +68,22 @@ def test_buffers_of_buffers(model):
     compare(model, *WHOLE, context=1024, env={"GGML_VK_SUBALLOCATION_BLOCK_SIZE": str(1 << 20)})
 
 
+def test_a_model_of_several_files():
+    file = generate("device-parts", [*MODEL, "--parts", "3"], parts=3)
+    seen = compare(file, *WHOLE, context=1024)
+    on_device = seen[0][0]["devices"][NAME]
+    assert max(parked["image_bytes"] for _, parked, _ in seen) < on_device / 2, "weights are not in the image"
+
+
+def test_two_devices(model):
+    """Both are this processor. llama.cpp computes on them at once, so what their backends keep beside buffers stays."""
+    devices = {"GGML_VK_VISIBLE_DEVICES": "0,0"}
+    seen = compare(model, "--device", "Vulkan0,Vulkan1", "-ngl", "all", "--tensor-split", "1,1", context=1024, env=devices)
+    before, parked, _ = seen[-1]
+    assert set(before["devices"]) == {"Vulkan0", "Vulkan1"} == set(parked["devices"]), seen
+    assert sum(parked["devices"].values()) < sum(before["devices"].values()) / 2, seen
+
+
 def test_embeddings():
     file = generate("e", ["--arch", "bert", "--embd", "256", "--layers", "4", "--ffn", "512"])
 
@@ -92,17 +109,19 @@ def test_a_dozen_architectures(name):
 # ---- what is left of it ----
 
 def test_the_memory_is_given_back():
-    file = generate("device-large", ["--embd", "1024", "--layers", "8", "--ffn", "4096", "--quant", "q4_0"])
+    file = generate("device-large", ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"])
     with start(file, *WHOLE, context=2048) as engine:
         said = engine.complete(short(0), count=4, slot=0)
         managed = engine.measure()["devices"][NAME]
         hot = anonymous(engine)
-        assert engine.park()["parked"]
+        parked = engine.park()
+        assert parked["parked"], parked
         freed = hot - anonymous(engine)
         assert freed >= 0.98 * managed, (hot, freed, managed)
+        assert parked["devices"][NAME] <= 0.02 * managed, "by the account of Vulkan's calls too"
         engine.wake()
-        assert engine.measure()["devices"][NAME] == managed
         engine.complete(short(1), count=1, slot=0)
+        assert engine.measure()["devices"][NAME] == pytest.approx(managed, rel=0.02)
         assert engine.complete(short(0), count=4, slot=0)[:2] == said[:2]
 
 
