@@ -23,6 +23,8 @@ ggml_backend_buffer_t __wrap_ggml_backend_buffer_init(ggml_backend_buffer_type_t
 ggml_backend_t __real_ggml_backend_dev_init(ggml_backend_dev_t device, const char * params);
 ggml_backend_t __wrap_ggml_backend_dev_init(ggml_backend_dev_t device, const char * params);
 ggml_backend_buffer_type_t __wrap_ggml_backend_dev_host_buffer_type(ggml_backend_dev_t device);
+void __real_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props);
+void __wrap_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props);
 void __real_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,
                                           size_t offset, size_t size);
 void __wrap_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,
@@ -268,15 +270,7 @@ void finish_computations() {
 void renew_backends() {
     const std::lock_guard<std::recursive_mutex> lock(registry().mutex);
     finish_computations();
-    std::list<Backend> & backends = registry().backends;
-    // llama.cpp computes on several devices at once with events, which know their backend's inside.
-    const bool is_one_device = std::all_of(backends.begin(), backends.end(), [&backends](const Backend & each) {
-        return each.backend->device == backends.front().backend->device;
-    });
-    if (!is_one_device) {
-        return;
-    }
-    for (const Backend & each : backends) {
+    for (const Backend & each : registry().backends) {
         ggml_backend_t fresh = nullptr;
         try {
             fresh = __real_ggml_backend_dev_init(each.backend->device, nullptr);
@@ -349,6 +343,13 @@ ggml_backend_t __wrap_ggml_backend_dev_init(ggml_backend_dev_t device, const cha
 // Pinned memory cannot be given back at its address. Without it, what a device shares with the host takes one more
 // copy.
 ggml_backend_buffer_type_t __wrap_ggml_backend_dev_host_buffer_type(ggml_backend_dev_t /*device*/) { return nullptr; }
+
+// With events llama.cpp computes several batches at once on several devices. They know the inside of their backends,
+// which parks replace, and four copies of what goes from one device to the next would take memory.
+void __wrap_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
+    __real_ggml_backend_dev_get_props(device, props);
+    props->caps.events = false;
+}
 
 // Does not come through the buffer's own functions.
 void __wrap_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,

@@ -89,8 +89,7 @@ void release(DeviceBuffer & buffer);
 
 // Waits until the devices have done what they were asked for. Requires: the main loop is held.
 void finish_computations();
-// Waits for them, too, and gives back what they keep for computing outside of
-// ggml's buffers, where that is safe.
+// Waits for them, too, and gives back what they keep for computing outside of ggml's buffers.
 void renew_backends();
 
 // Bytes in buffers, by the name of their device. Requires: nothing is parked.

@@ -70,13 +70,14 @@ def test_buffers_of_buffers(model):
 
 def test_a_model_of_several_files():
     file = generate("device-parts", [*MODEL, "--parts", "3"], parts=3)
-    seen = compare(file, *WHOLE, context=1024)
+    parts = [file.with_name(file.name.replace("-00001-", f"-{part:05}-")) for part in (2, 3)]
+    seen = compare(file, *WHOLE, context=1024, reads=parts)
     on_device = seen[0][0]["devices"][NAME]
     assert max(parked["image_bytes"] for _, parked, _ in seen) < on_device / 2, "weights are not in the image"
 
 
 def test_two_devices(model):
-    """Both are this processor. llama.cpp computes on them at once, so what their backends keep beside buffers stays."""
+    """Both are this processor."""
     devices = {"GGML_VK_VISIBLE_DEVICES": "0,0"}
     seen = compare(model, "--device", "Vulkan0,Vulkan1", "-ngl", "all", "--tensor-split", "1,1", context=1024, env=devices)
     before, parked, _ = seen[-1]
@@ -100,10 +101,14 @@ def test_embeddings():
     assert run(parks=True) == run(parks=False)
 
 
+# lavapipe of Debian 12 (Mesa 22.3) crashes where ggml's flash attention has sinks.
+FLAGS = {"gpt-oss": ["-fa", "off"]}
+
+
 @pytest.mark.parametrize("name", architectures.DOZEN)
 def test_a_dozen_architectures(name):
     files = {file.stem.rsplit("-", 1)[0]: file for file in architectures.models(architectures.DOZEN).values()}
-    compare(files[name], *WHOLE, slots=(0, 1), context=1024, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
+    compare(files[name], *WHOLE, *FLAGS.get(name, []), slots=(0, 1), context=1024, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
 
 
 # ---- what is left of it ----
@@ -118,7 +123,8 @@ def test_the_memory_is_given_back():
         assert parked["parked"], parked
         freed = hot - anonymous(engine)
         assert freed >= 0.98 * managed, (hot, freed, managed)
-        assert parked["devices"][NAME] <= 0.02 * managed, "by the account of Vulkan's calls too"
+        # By the account of Vulkan's calls: what copies go through, which the process does not touch any more.
+        assert parked["devices"][NAME] <= 5 << 20, parked
         engine.wake()
         engine.complete(short(1), count=1, slot=0)
         assert engine.measure()["devices"][NAME] == pytest.approx(managed, rel=0.02)
@@ -127,7 +133,7 @@ def test_the_memory_is_given_back():
 
 def test_many_times_in_a_row(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = engine.complete(short(0), count=COUNT, slot=0)
         first = None
         for cycle in range(200):
             parked = engine.park()
@@ -140,20 +146,20 @@ def test_many_times_in_a_row(model):
         assert parked["image_bytes"] <= first["image_bytes"], (first, parked)
         engine.wake()
         engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
 
 
 # ---- refusals and faults ----
 
 def test_an_image_over_its_limit_is_refused(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = engine.complete(short(0), count=COUNT, slot=0)
         refused = engine.park(4096)
         assert not refused["parked"] and "are allowed" in refused["refused"], refused
         wanted = refused["image_wanted_bytes"]
         assert wanted > 4096
         engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
         assert engine.park(2 * wanted)["parked"]
 
 
@@ -174,11 +180,11 @@ def test_a_model_file_that_was_replaced_by_another_is_still_there(model, tmp_pat
     file = tmp_path / "model.gguf"
     file.write_bytes(model.read_bytes())
     with start(file, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = engine.complete(short(0), count=COUNT, slot=0)
         assert engine.park()["parked"]
         other = tmp_path / "other"
         other.write_bytes(b"x" * (1 << 20))
         other.rename(file)
         engine.wake()
         engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
