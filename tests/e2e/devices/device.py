@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import harness
@@ -26,6 +27,12 @@ def pool(mib, name=NAME):
 def anonymous(engine):
     """The engine's own memory in bytes. A device that is this processor takes its memory there."""
     return engine.memory()["Anonymous"]
+
+
+def writable(engine):
+    """The engine's writable private mappings in bytes, touched or not."""
+    status = pathlib.Path(f"/proc/{engine.pid}/status").read_text()
+    return int(re.search(r"^VmData:\s+(\d+) kB$", status, re.M)[1]) << 10
 
 
 class Driver:

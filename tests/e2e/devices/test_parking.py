@@ -3,7 +3,7 @@ import pytest
 
 import architectures
 from bare_engine import Died, prompt, talk
-from device import NAME, WHOLE, anonymous, start
+from device import NAME, WHOLE, anonymous, start, writable
 from tiny_models import generate
 
 MODEL = ["--seed", "1"]
@@ -18,6 +18,11 @@ def model():
 
 def short(slot):
     return prompt(slot, 20)
+
+
+def answer(engine):
+    """One answer, with all of the prompt computed: in another batch a device computes a little differently."""
+    return engine.complete(short(0), count=COUNT, slot=0, cache_prompt=False)[:2]
 
 
 def compare(file, *flags, slots=(0,), first=short, **kwargs):
@@ -116,24 +121,26 @@ def test_a_dozen_architectures(name):
 def test_the_memory_is_given_back():
     file = generate("device-large", ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"])
     with start(file, *WHOLE, context=2048) as engine:
-        said = engine.complete(short(0), count=4, slot=0)
+        said = answer(engine)
         managed = engine.measure()["devices"][NAME]
-        hot = anonymous(engine)
+        hot, touched = writable(engine), anonymous(engine)
         parked = engine.park()
         assert parked["parked"], parked
-        freed = hot - anonymous(engine)
-        assert freed >= 0.98 * managed, (hot, freed, managed)
-        # By the account of Vulkan's calls: what copies go through, which the process does not touch any more.
-        assert parked["devices"][NAME] <= 5 << 20, parked
+        # What is left is what copies go through. It is a figure of its own.
+        left = parked["devices"][NAME]
+        assert left <= 5 << 20, parked
+        freed = hot - writable(engine)
+        assert freed + left >= 0.98 * managed, (hot, freed, left, managed)
+        # Not all of it was ever touched, and so not all of it was in memory.
+        assert touched - anonymous(engine) >= 0.8 * managed, (touched, anonymous(engine), managed)
         engine.wake()
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.measure()["devices"][NAME] == pytest.approx(managed, rel=0.02)
-        assert engine.complete(short(0), count=4, slot=0)[:2] == said[:2]
+        assert answer(engine) == said
+        assert engine.measure()["devices"][NAME] == pytest.approx(managed + left, rel=0.02)
 
 
 def test_many_times_in_a_row(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), count=COUNT, slot=0)
+        said = answer(engine)
         first = None
         for cycle in range(200):
             parked = engine.park()
@@ -145,21 +152,19 @@ def test_many_times_in_a_row(model):
         assert parked["residue_bytes"] < first["residue_bytes"] + (4 << 20), (first, parked)
         assert parked["image_bytes"] <= first["image_bytes"], (first, parked)
         engine.wake()
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
+        assert answer(engine) == said
 
 
 # ---- refusals and faults ----
 
 def test_an_image_over_its_limit_is_refused(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), count=COUNT, slot=0)
+        said = answer(engine)
         refused = engine.park(4096)
         assert not refused["parked"] and "are allowed" in refused["refused"], refused
         wanted = refused["image_wanted_bytes"]
         assert wanted > 4096
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
+        assert answer(engine) == said
         assert engine.park(2 * wanted)["parked"]
 
 
@@ -180,11 +185,10 @@ def test_a_model_file_that_was_replaced_by_another_is_still_there(model, tmp_pat
     file = tmp_path / "model.gguf"
     file.write_bytes(model.read_bytes())
     with start(file, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), count=COUNT, slot=0)
+        said = answer(engine)
         assert engine.park()["parked"]
         other = tmp_path / "other"
         other.write_bytes(b"x" * (1 << 20))
         other.rename(file)
         engine.wake()
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), count=COUNT, slot=0)[:2] == said[:2]
+        assert answer(engine) == said
