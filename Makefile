@@ -66,9 +66,9 @@ test: configure engine demo-models ## all tests (PRESET=asan or tsan for a sanit
 	@ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
 
 test-devices: configure engine engine-vulkan ## models on a device, which is this processor (Mesa's lavapipe)
-	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
+	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva vulkan_driver
 	@tools/setup.sh devices
-	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh
+	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva MINERVA_BIN_DIR=$(CURDIR)/build/bin MINERVA_E2E_MODELS=$(CURDIR)/build/e2e-models tests/e2e/devices/run.sh $(ARGS)
 
 test-cluster: configure engine ## the cluster on Ray Serve: ruff, mypy, tests with real daemons (installs Ray, half a gigabyte, once)
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
@@ -122,8 +122,9 @@ soak: configure engine ## crowd, evictions, clients that leave, engines that are
 	@cmake --build build/$(PRESET) -j $(JOBS) --target minerva
 	@MINERVA_BIN=$(CURDIR)/build/$(PRESET)/bin/minerva python3 -B tests/campaigns/soak.py
 
-parktest: setup-tests engine ## park and wake engines of every architecture, and one of them 10,000 times
-	@MINERVA_BIN_DIR=$(CURDIR)/build/bin python3 -B tests/campaigns/parking.py
+DEVICE ?=
+parktest: setup-tests engine $(if $(DEVICE),engine-vulkan) ## park and wake engines of every architecture, and one of them 10,000 times; DEVICE=Vulkan0: there
+	@MINERVA_BIN_DIR=$(CURDIR)/build/bin PARKING_DEVICE=$(DEVICE) $(if $(DEVICE),tests/e2e/devices/environment.sh) python3 -B tests/campaigns/parking.py
 
 distros: ## set-up, build and unit tests in bare trees of Debian 12 and 13 (root): RELEASES="trixie" for one of them
 	@tools/distros.sh $(RELEASES)

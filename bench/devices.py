@@ -25,7 +25,8 @@ from subjects import BIN, Failed, Stage, generated_model  # noqa: E402
 
 LARGE = ["--embd", "2048", "--layers", "16", "--ffn", "8192", "--quant", "q4_0", "--ctx", "8192"]
 SMALL = ["--embd", "256", "--layers", "4", "--ffn", "512", "--quant", "q4_0", "--ctx", "8192"]
-PASSED_ON = ("GGML_VK_VISIBLE_DEVICES", "VK_DRIVER_FILES", "VK_ICD_FILENAMES", "CUDA_VISIBLE_DEVICES")
+PASSED_ON = ("GGML_VK_VISIBLE_DEVICES", "VK_DRIVER_FILES", "VK_ICD_FILENAMES", "CUDA_VISIBLE_DEVICES",
+             "MESA_SHADER_CACHE_DIR")
 MIB = 1 << 20
 
 

@@ -15,7 +15,8 @@
 //   room ID                say how much is free on the devices where it has something
 // The engine's lines are JSON objects:
 //   at first               {"protocol":2,"can_park":true|false,"why_not":"..."}
-//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport. A wake that is refused leaves it parked
+//   to a park, drop, wake  {"id":ID,"parked":...}: a ParkReport. A wake that is refused leaves it parked.
+//                          Where something is on devices: "devices":{"NAME":BYTES,...}
 //   to a measure           {"id":ID,"measured":{"footprint_bytes":N,...}}; empty if the kernel does not tell. Where
 //                          something is on devices: "devices":{"NAME":BYTES,...}
 //   to a room              {"id":ID,"room":{"NAME":{"free_bytes":N,"total_bytes":N},...}}. Some drivers say that all is
@@ -25,6 +26,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace minerva::protocol {
@@ -67,6 +69,8 @@ struct ParkReport {
     std::uint64_t cached_bytes = 0;
     std::uint64_t missing_bytes = 0;  // the part of it that is not in the page cache: a wake reads it
     std::uint64_t dropped_bytes = 0;  // drop: how much page cache was given back
+    // park: what it still has of devices, in bytes, by their names; empty where that is not known
+    std::map<std::string, std::uint64_t> devices = {};
 };
 
 // The numbers of a ParkReport, each under its name. A number that is absent is 0.

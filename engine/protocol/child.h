@@ -26,7 +26,7 @@ inline constexpr const char * kSandboxAuto = "auto";
 inline constexpr const char * kSandboxPathsVariable = "MINERVA_SANDBOX_PATHS";
 inline constexpr const char * kMayRead = "read";            // a file may be read
 inline constexpr const char * kMayHaveSockets = "sockets";  // sockets may be made in a folder
-inline constexpr const char * kMayWrite = "folder";         // files may be made and removed in a folder
+inline constexpr const char * kMayWrite = "folder";  // files may be made and removed in a folder, and folders made
 
 // The kernel refuses the sandbox, which is required. EX_CONFIG of sysexits.h.
 inline constexpr int kExitWithoutSandbox = 78;

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <list>
 #include <new>
 #include <utility>
 
 #include "mapped_files.h"
+#include "vulkan_memory.h"
 
 // The linker's names for the functions that it wraps.
 extern "C" {
@@ -21,6 +23,8 @@ ggml_backend_buffer_t __wrap_ggml_backend_buffer_init(ggml_backend_buffer_type_t
 ggml_backend_t __real_ggml_backend_dev_init(ggml_backend_dev_t device, const char * params);
 ggml_backend_t __wrap_ggml_backend_dev_init(ggml_backend_dev_t device, const char * params);
 ggml_backend_buffer_type_t __wrap_ggml_backend_dev_host_buffer_type(ggml_backend_dev_t device);
+void __real_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props);
+void __wrap_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props);
 void __real_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,
                                           size_t offset, size_t size);
 void __wrap_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,
@@ -53,6 +57,14 @@ Registry & registry() {
 
 // Set while renew() makes a buffer of which only the memory is wanted.
 thread_local bool is_renewing = false;
+
+class Renewing {
+  public:
+    Renewing() { is_renewing = true; }
+    ~Renewing() { is_renewing = false; }
+    Renewing(const Renewing &) = delete;
+    Renewing & operator=(const Renewing &) = delete;
+};
 
 bool has_memory_of_its_own(ggml_backend_dev_t device) {
     if (device == nullptr) {
@@ -226,10 +238,12 @@ DeviceBuffers::DeviceBuffers() : lock_(registry().mutex) {
 }
 
 bool renew(DeviceBuffer & buffer) {
-    is_renewing = true;
+    if (buffer.buffer->context != nullptr) {
+        return true;
+    }
+    const Renewing renewing;
     ggml_backend_buffer_t const fresh =
         buffer.buffer->buft->iface.alloc_buffer(buffer.buffer->buft, buffer.buffer->size);
-    is_renewing = false;
     if (fresh == nullptr) {
         return false;
     }
@@ -256,16 +270,14 @@ void finish_computations() {
 void renew_backends() {
     const std::lock_guard<std::recursive_mutex> lock(registry().mutex);
     finish_computations();
-    std::list<Backend> & backends = registry().backends;
-    // llama.cpp computes on several devices at once with events, which know their backend's inside.
-    const bool is_one_device = std::all_of(backends.begin(), backends.end(), [&backends](const Backend & each) {
-        return each.backend->device == backends.front().backend->device;
-    });
-    if (!is_one_device) {
-        return;
-    }
-    for (const Backend & each : backends) {
-        if (ggml_backend_t const fresh = __real_ggml_backend_dev_init(each.backend->device, nullptr)) {
+    for (const Backend & each : registry().backends) {
+        ggml_backend_t fresh = nullptr;
+        try {
+            fresh = __real_ggml_backend_dev_init(each.backend->device, nullptr);
+        } catch (const std::exception &) {
+            // The old one stays, with what it keeps.
+        }
+        if (fresh != nullptr) {
             std::swap(each.backend->context, fresh->context);
             ggml_backend_free(fresh);
         }
@@ -286,6 +298,13 @@ std::vector<DeviceBytes> bytes_on_devices() {
         (use == BlockUse::kWeights   ? found->weights
          : use == BlockUse::kScratch ? found->scratch
                                      : found->state) += buffer->buffer->size;
+    }
+    for (const auto & [device, taken] : vulkan_memory()) {
+        const auto found =
+            std::find_if(result.begin(), result.end(), [&](const DeviceBytes & b) { return b.device == device; });
+        if (found != result.end() && taken > found->total()) {
+            found->beside = taken - found->total();
+        }
     }
     return result;
 }
@@ -325,6 +344,7 @@ ggml_backend_buffer_t __wrap_ggml_backend_buffer_init(ggml_backend_buffer_type_t
         !has_memory_of_its_own(type->device) || ggml_backend_buft_is_host(type)) {
         return buffer;
     }
+    minerva::engine::note_vulkan_device(ggml_backend_dev_name(type->device));
     const std::lock_guard<std::recursive_mutex> lock(registry().mutex);
     registry().buffers.push_back({++registry().last_id, buffer, buffer->iface, {}});
     minerva::engine::hook(buffer->iface);
@@ -344,6 +364,13 @@ ggml_backend_t __wrap_ggml_backend_dev_init(ggml_backend_dev_t device, const cha
 // Pinned memory cannot be given back at its address. Without it, what a device shares with the host takes one more
 // copy.
 ggml_backend_buffer_type_t __wrap_ggml_backend_dev_host_buffer_type(ggml_backend_dev_t /*device*/) { return nullptr; }
+
+// With events llama.cpp computes several batches at once on several devices. They know the inside of their backends,
+// which parks replace, and four copies of what goes from one device to the next would take memory.
+void __wrap_ggml_backend_dev_get_props(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
+    __real_ggml_backend_dev_get_props(device, props);
+    props->caps.events = false;
+}
 
 // Does not come through the buffer's own functions.
 void __wrap_ggml_backend_tensor_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data,

@@ -81,25 +81,25 @@ class DeviceBuffers {
     std::vector<DeviceBuffer *> buffers_;
 };
 
-// Makes memory for a buffer whose memory is gone (context == nullptr), of the same kind and size. False: the device has
-// no room.
+// Makes memory for a buffer, of the same kind and size, unless it has some (context != nullptr). False: the device has
+// no room. Drivers may throw a std::exception for the same reason.
 bool renew(DeviceBuffer & buffer);
 // Frees the memory of a buffer. The buffer stays, without memory (context == nullptr), until renew().
 void release(DeviceBuffer & buffer);
 
 // Waits until the devices have done what they were asked for. Requires: the main loop is held.
 void finish_computations();
-// Waits for them, too, and gives back what they keep for computing outside of
-// ggml's buffers, where that is safe.
+// Waits for them, too, and gives back what they keep for computing outside of ggml's buffers.
 void renew_backends();
 
-// Bytes in buffers, by the name of their device.
+// Bytes in buffers, by the name of their device. Requires: nothing is parked.
 struct DeviceBytes {
     std::string device;
     std::uint64_t weights = 0;
     std::uint64_t state = 0;
     std::uint64_t scratch = 0;
-    std::uint64_t total() const { return weights + state + scratch; }
+    std::uint64_t beside = 0;  // what the backend keeps outside of buffers, as far as is known (vulkan_memory.h)
+    std::uint64_t total() const { return weights + state + scratch + beside; }
 };
 std::vector<DeviceBytes> bytes_on_devices();
 

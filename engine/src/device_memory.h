@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,14 @@ class DeviceMemory {
     virtual void store(Image & image, std::uint64_t max_image_bytes, protocol::ParkReport & report) = 0;
     // Frees the memory. Requires: store() was not refused.
     virtual void release() = 0;
+    // Bytes that this process has of each device now, by its name, as far as is known.
+    virtual std::map<std::string, std::uint64_t> taken() const = 0;
     // While it is freed: the files that restore() reads, mapped. In the order in which they are read.
     virtual const std::vector<MappedPart> & files() const = 0;
-    // Makes and fills the memory again, and unmaps the files. If a device has no room, or a file has changed, it ends
-    // the process with a line in the log: then the model is loaded anew.
-    virtual void restore(const Image & image) = 0;
+    // Makes and fills the memory again, and unmaps the files. False: a device has no room, as `refused` says; nothing
+    // is taken then, and a later try may succeed. If a file has changed, it ends the process with a line in the log:
+    // then the model is loaded anew.
+    virtual bool restore(const Image & image, std::string & refused) = 0;
 };
 
 }  // namespace minerva::engine

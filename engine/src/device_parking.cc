@@ -7,12 +7,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <map>
+#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "device_buffers.h"
+#include "vulkan_memory.h"
 
 namespace minerva::engine {
 namespace {
@@ -36,6 +39,15 @@ ggml_tensor bytes_of(const DeviceBuffer & buffer) {
     tensor.nb[0] = 1;
     tensor.nb[1] = tensor.nb[2] = tensor.nb[3] = buffer.buffer->size;
     return tensor;
+}
+
+// Whether a backend was refused memory. By Vulkan it throws a std::system_error with a VkResult.
+bool lacks_memory(const std::exception & e) {
+    constexpr int kOutOfHostMemory = -1;
+    constexpr int kOutOfDeviceMemory = -2;
+    const auto * const error = dynamic_cast<const std::system_error *>(&e);
+    return error != nullptr &&
+           (error->code().value() == kOutOfHostMemory || error->code().value() == kOutOfDeviceMemory);
 }
 
 bool all_zero(const char * page) { return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0; }
@@ -90,10 +102,20 @@ class GgmlDeviceMemory final : public DeviceMemory {
         forget_freed(image, buffers.all());
         max_pages_ = max_image_bytes / kPage;
         std::uint64_t wanted = image.stored_bytes() / kPage;
-        for (DeviceBuffer * const buffer : buffers.all()) {
-            if (goes_to_image(*buffer) && !store(image, *buffer, wanted, report)) {
-                return;
+        try {
+            // The last computation may still be under way, if nobody has asked for its result.
+            finish_computations();
+            for (DeviceBuffer * const buffer : buffers.all()) {
+                if (goes_to_image(*buffer) && !store(image, *buffer, wanted, report)) {
+                    return;
+                }
             }
+        } catch (const std::exception & e) {
+            if (!lacks_memory(e)) {
+                give_up(std::string("a device fails: ") + e.what());
+            }
+            report.refused = std::string("a device has no room to copy what it holds: ") + e.what();
+            return;
         }
         if (wanted > max_pages_) {
             report.image_wanted_bytes = wanted * kPage;
@@ -113,17 +135,48 @@ class GgmlDeviceMemory final : public DeviceMemory {
         }
     }
 
+    std::map<std::string, std::uint64_t> taken() const override { return vulkan_memory(); }
+
     const std::vector<MappedPart> & files() const override { return files_.parts(); }
 
-    void restore(const Image & image) override {
+    bool restore(const Image & image, std::string & refused) override {
         const DeviceBuffers buffers;
-        for (DeviceBuffer * const buffer : buffers.all()) {
-            if (buffer->buffer->context == nullptr && !renew(*buffer)) {
-                give_up("the device " + buffer->device() + " has no room for " + std::to_string(buffer->buffer->size) +
-                        " bytes of the model that wakes");
+        try {
+            refused = renew_all(buffers.all());
+            if (refused.empty()) {
+                fill(image, buffers.all());
+            }
+        } catch (const std::exception & e) {
+            // Drivers take memory for copies too. After any other failure the device is not to be relied on.
+            if (!lacks_memory(e)) {
+                give_up(std::string("a device fails: ") + e.what());
+            }
+            refused = std::string("a device has no room for the model that wakes: ") + e.what();
+        }
+        if (!refused.empty()) {
+            for (DeviceBuffer * const buffer : buffers.all()) {
+                minerva::engine::release(*buffer);
+            }
+            return false;
+        }
+        files_.unmap();
+        return true;
+    }
+
+  private:
+    // Makes the memory of each buffer. Returns what is lacking; empty: nothing.
+    static std::string renew_all(const std::vector<DeviceBuffer *> & buffers) {
+        for (DeviceBuffer * const buffer : buffers) {
+            if (!renew(*buffer)) {
+                return "the device " + buffer->device() + " has no room for " + std::to_string(buffer->buffer->size) +
+                       " bytes of the model that wakes";
             }
         }
-        for (DeviceBuffer * const buffer : buffers.all()) {
+        return "";
+    }
+
+    void fill(const Image & image, const std::vector<DeviceBuffer *> & buffers) {
+        for (DeviceBuffer * const buffer : buffers) {
             if (buffer->use() == BlockUse::kScratch) {
                 continue;
             }
@@ -135,10 +188,8 @@ class GgmlDeviceMemory final : public DeviceMemory {
                 read_image(image, *buffer);
             }
         }
-        files_.unmap();
     }
 
-  private:
     static bool goes_to_image(const DeviceBuffer & buffer) {
         return buffer.use() != BlockUse::kScratch && !buffer.is_in_files();
     }

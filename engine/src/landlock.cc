@@ -63,8 +63,8 @@ std::uint64_t rights(Access access, bool is_folder) {
         case Access::kSockets:
             return LANDLOCK_ACCESS_FS_MAKE_SOCK;
         case Access::kFolder:
-            return kRead | kWrite | kTruncate3 | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-                   LANDLOCK_ACCESS_FS_REMOVE_FILE;
+            return kRead | kWrite | kTruncate3 | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                   LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
     }
     return 0;
 }

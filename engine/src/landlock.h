@@ -17,7 +17,7 @@ enum class Access {
     kReadWrite,  // a file that exists
     kDevice,     // the same, and ioctl()
     kSockets,    // make Unix sockets in a folder, nothing else
-    kFolder,     // make, write and remove files in a folder
+    kFolder,     // make, write and remove files in a folder, and make folders in it
 };
 
 struct AllowedPath {

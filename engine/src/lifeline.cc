@@ -78,6 +78,9 @@ void answer(int output, std::uint64_t id, const protocol::ParkReport & report) {
     for (const protocol::ParkNumber & number : protocol::kParkNumbers) {
         json[number.name] = report.*number.value;
     }
+    if (!report.devices.empty()) {
+        json[protocol::kDevices] = report.devices;
+    }
     say(output, json);
 }
 

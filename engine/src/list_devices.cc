@@ -1,5 +1,7 @@
 #include "list_devices.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <nlohmann/json.hpp>
@@ -33,6 +35,23 @@ Json describe(ggml_backend_dev_t device) {
             {"total_bytes", props.memory_total}};
 }
 
+// Whether models can compute there. A driver may lack what the backend needs, which shows only once the backend is
+// made.
+bool is_usable(ggml_backend_dev_t device) {
+    std::string why = "its driver does not start";
+    try {
+        if (ggml_backend_t const backend = ggml_backend_dev_init(device, nullptr)) {
+            ggml_backend_free(backend);
+            return true;
+        }
+    } catch (const std::exception & e) {
+        why = e.what();
+    }
+    std::fprintf(stderr, "minerva-engine: E %s (%s) cannot be used: %s\n", ggml_backend_dev_name(device),
+                 ggml_backend_dev_description(device), why.c_str());
+    return false;
+}
+
 }  // namespace
 
 int list_devices() {
@@ -42,13 +61,14 @@ int list_devices() {
         for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
             ggml_backend_dev_t const device = ggml_backend_dev_get(i);
             const auto type = ggml_backend_dev_type(device);
-            if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            if ((type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) && is_usable(device)) {
                 devices.push_back(describe(device));
             }
         }
         const Json answer = {{"backend", kBackend}, {"devices", devices}};
         std::printf("%s\n", answer.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-        return std::fflush(stdout) == 0 ? 0 : 1;
+        // What drivers do at an orderly exit is of no use, and crashes where one has failed.
+        _exit(std::fflush(stdout) == 0 ? 0 : 1);
     } catch (const std::exception & e) {
         std::fprintf(stderr, "minerva-engine: E %s\n", e.what());
         return 1;

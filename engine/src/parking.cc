@@ -181,6 +181,9 @@ Parking::Report Parking::park(std::uint64_t max_image_bytes) {
     if (parked_) {
         malloc_trim(0);
         report.residue_bytes = own_memory_.anonymous_bytes().value_or(0);
+        if (devices_) {
+            report.devices = devices_->taken();
+        }
     }
     report.image_bytes = image_->stored_bytes();
     return report;
@@ -355,19 +358,27 @@ Parking::Report Parking::wake() {
         {
             const LargeBlocks blocks;
             forget_freed(blocks.all());
+            soon = used_soon(blocks.all());
+        }
+        // Before devices are filled and the loop computes, since both bring pages back.
+        const PagesInMemory pages = look_at(soon);
+        note(pages, report);
+        if (devices_) {
+            leave_out(devices_->files(), soon);
+            if (!devices_->restore(*image_, report.refused)) {
+                report.parked = true;
+                report.residue_bytes = own_memory_.anonymous_bytes().value_or(0);
+                report.image_bytes = image_->stored_bytes();
+                return report;
+            }
+        }
+        {
+            const LargeBlocks blocks;
             for (const LargeBlock & block : blocks.all()) {
                 if (block.use != BlockUse::kWeights) {
                     set_access(block, PROT_READ | PROT_WRITE);
                 }
             }
-            soon = used_soon(blocks.all());
-        }
-        // Before the loop computes, since computing brings pages back.
-        const PagesInMemory pages = look_at(soon);
-        note(pages, report);
-        if (devices_) {
-            leave_out(devices_->files(), soon);
-            devices_->restore(*image_);
         }
         parked_ = false;
         release_main_loop();

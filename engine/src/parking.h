@@ -51,7 +51,8 @@ class Parking {
     // is more than the weights take, it also gives back all that the image takes, once that is on disk. No effect if it
     // is not parked.
     Report drop(std::uint64_t bytes);
-    // Pages that are no longer in memory are read when they are used, and also ahead of that (read_ahead.h).
+    // Pages that are no longer in memory are read when they are used, and also ahead of that (read_ahead.h). If a
+    // device has no room, it stays parked, and the report says why: a later try may succeed.
     Report wake();
     bool parked() const { return parked_; }
 

@@ -41,10 +41,10 @@ TEST(Top, ShowsWhatModelsHoldOfEachDevice) {
     "models":[{"id":"m","state":"hot","memory_mb":1100,"pools_mb":{"host":100,"Vulkan0":1000},"leases":0,"waiting":0}]})");
   EXPECT_EQ(top_text(stats, json::object(), {}),
             "memory 100 MiB of 1000 MiB  [###...........................]  10%\n"
-            "Vulkan0 1000 MiB of 4000 MiB  [########......................]  25%  other programs have 1000 MiB of it\n"
-            "MODEL  STATE    MEMORY  RUNNING  WAITING  LAST USED\n"
-            "m      hot    1100 MiB        0        0  never\n"
-            "m holds 100 MiB host, 1000 MiB Vulkan0.\n"
+            "Vulkan0 1000 MiB of 3.9 GiB  [########......................]  25%  other programs have 1000 MiB of it\n"
+            "MODEL  STATE   MEMORY  RUNNING  WAITING  LAST USED\n"
+            "m      hot    1.1 GiB        0        0  never\n"
+            "m holds 1000 MiB Vulkan0, 100 MiB host.\n"
             "\nNo request is in flight.\n");
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/json_member.h"
@@ -43,6 +44,20 @@ std::optional<std::uint64_t> id_of(const json& object) {
   return value->get<std::uint64_t>();
 }
 
+// "devices": bytes by name, if there is such a member. Nothing: it has what is no figure.
+std::optional<std::map<std::string, std::uint64_t>> read_devices(const json& object) {
+  std::map<std::string, std::uint64_t> result;
+  const json* const devices = member(object, protocol::kDevices);
+  if (devices == nullptr || !devices->is_object()) return result;
+  for (const auto& [name, value] : devices->items()) {
+    if (name.size() > kMaxText || !value.is_number_unsigned() || value.get<std::uint64_t>() > kMostFootprint) {
+      return std::nullopt;
+    }
+    result[name] = value.get<std::uint64_t>();
+  }
+  return result;
+}
+
 std::optional<AgentAnswer> read_hello(const json& data) {
   const json& version = data[protocol::kProtocolMember];
   if (!version.is_number_unsigned()) return std::nullopt;
@@ -75,6 +90,9 @@ std::optional<AgentAnswer> read_parking(const json& data) {
     report.*number.value = *value;
   }
   if (report.parked && report.residue_bytes == 0) return std::nullopt;
+  auto devices = read_devices(data);
+  if (!devices) return std::nullopt;
+  report.devices = *std::move(devices);
   return answer;
 }
 
@@ -86,15 +104,10 @@ std::optional<AgentAnswer> read_measurement(const json& data) {
   if (footprint == nullptr || !footprint->is_number_unsigned()) return AgentMeasurement{*id, {}};
   const std::uint64_t bytes = footprint->get<std::uint64_t>();
   if (bytes == 0 || bytes > kMostFootprint) return AgentMeasurement{*id, {}};
+  const auto devices = read_devices(measured);
+  if (!devices) return AgentMeasurement{*id, {}};
   Measurement result{Bytes(bytes)};
-  if (const json* const devices = member(measured, protocol::kDevices); devices != nullptr && devices->is_object()) {
-    for (const auto& [name, value] : devices->items()) {
-      if (name.size() > kMaxText || !value.is_number_unsigned() || value.get<std::uint64_t>() > kMostFootprint) {
-        return AgentMeasurement{*id, {}};
-      }
-      result.devices[name] = Bytes(value.get<std::uint64_t>());
-    }
-  }
+  for (const auto& [name, on_it] : *devices) result.devices[name] = Bytes(on_it);
   return AgentMeasurement{*id, std::move(result)};
 }
 

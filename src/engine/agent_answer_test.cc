@@ -46,6 +46,11 @@ TEST(AgentAnswer, ParkedAndWoken) {
   EXPECT_EQ(parked->report.image_bytes, 8192U);
   EXPECT_EQ(parked->report.residue_bytes, 100U);
   EXPECT_EQ(parked->report.image_wanted_bytes, 0U);
+  EXPECT_TRUE(parked->report.devices.empty());
+  const auto on_device = parsed<AgentParking>(R"({"id":9,"parked":true,"residue_bytes":1,"devices":{"V":7}})");
+  ASSERT_TRUE(on_device);
+  EXPECT_EQ(on_device->report.devices, (std::map<std::string, std::uint64_t>{{"V", 7}}));
+  EXPECT_FALSE(parsed<AgentParking>(R"({"id":9,"parked":true,"residue_bytes":1,"devices":{"V":-7}})"));
 
   const auto woken = parsed<AgentParking>(R"({"id":9,"parked":false,"written_bytes":0,"image_bytes":8192})");
   ASSERT_TRUE(woken);

@@ -44,6 +44,10 @@ Result<std::vector<EngineDevice>> ask_variant(const std::string& engine, const E
   child.argv = {engine, protocol::kListDevicesCommand};
   child.environment = engine_environment(device_environment());
   child.environment.push_back(fmt::format("{}={}", protocol::kSandboxVariable, probe.sandbox));
+  if (!shader_cache().empty()) {
+    child.environment.push_back(
+        fmt::format("{}={} {}", protocol::kSandboxPathsVariable, protocol::kMayWrite, shader_cache()));
+  }
   io::Process::Handlers handlers;
   handlers.on_stdout = [&output](std::string_view line) {
     if (output.size() + line.size() <= kLongestList) output += line;
@@ -110,9 +114,15 @@ std::vector<std::string> device_environment() {
       environment.push_back(fmt::format("{}={}", name, value));
     }
   }
-  // The sandbox has no folder for it, and each driver would complain.
-  environment.emplace_back("MESA_SHADER_CACHE_DISABLE=true");
+  // Where the sandbox has no folder for it, each driver would complain.
+  environment.push_back(shader_cache().empty() ? "MESA_SHADER_CACHE_DISABLE=true"
+                                               : fmt::format("MESA_SHADER_CACHE_DIR={}", shader_cache()));
   return environment;
+}
+
+std::string shader_cache() {
+  const char* const folder = std::getenv("MESA_SHADER_CACHE_DIR");
+  return folder == nullptr ? "" : folder;
 }
 
 Devices find_devices(const DeviceProbe& probe) {

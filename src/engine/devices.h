@@ -47,6 +47,11 @@ Devices find_devices(const DeviceProbe& probe);
 // that is this processor (Mesa's lavapipe) is used only if GGML_VK_VISIBLE_DEVICES names it.
 std::vector<std::string> device_environment();
 
+// Where engines on devices keep the programs that drivers of Mesa have compiled for the device, so that the next engine
+// need not: MESA_SHADER_CACHE_DIR of this process's environment. Engines share what is there, so only the operator
+// chooses it. Empty: nothing is kept.
+std::string shader_cache();
+
 // Parses what `minerva-engine list-devices` prints. Errors: kInternal for anything that is not its JSON.
 Result<std::vector<EngineDevice>> parse_device_list(std::string_view text);
 

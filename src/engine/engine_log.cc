@@ -36,8 +36,8 @@ bool reports_error(const LogLine& line) {
 
 // Whether the line only repeats that something went wrong.
 bool is_consequence(const LogLine& line) {
-  static constexpr std::array<std::string_view, 4> kEchoes = {"exiting due to", "failed to load model",
-                                                              "failed to create_context", "cleaning up"};
+  static constexpr std::array<std::string_view, 5> kEchoes = {
+      "exiting due to", "failed to load model", "failed to create context", "failed to create_context", "cleaning up"};
   return contains_any(line.text, kEchoes);
 }
 

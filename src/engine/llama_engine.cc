@@ -34,8 +34,9 @@ std::string variable(const char* name, const std::string& value) { return fmt::f
 
 // The variables that say what a sandboxed engine may reach in the file system, beside what every program needs.
 // minerva-engine reads them (engine/src/sandbox.h). Errors: kInvalidArgument for a path that cannot be passed on.
+// `on_devices`: it computes on devices.
 Result<std::vector<std::string>> sandbox_environment(const std::string& mode, const ModelSpec& spec,
-                                                     const std::string& sockets_folder) {
+                                                     const std::string& sockets_folder, bool on_devices) {
   std::string paths;
   bool has_newline = false;
   const auto add = [&](std::string_view kind, const std::string& path) {
@@ -47,6 +48,7 @@ Result<std::vector<std::string>> sandbox_environment(const std::string& mode, co
   for (const std::string& file : spec.more_files) add(protocol::kMayRead, file);
   add(protocol::kMayRead, spec.conversations);
   add(protocol::kMayHaveSockets, sockets_folder);
+  if (on_devices) add(protocol::kMayWrite, shader_cache());
   if (has_newline) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("the files of model \"{}\" cannot be used: a path holds a line break", spec.id));
@@ -73,6 +75,18 @@ std::string full_device(const EngineLog& log, const std::vector<std::string>& de
     }
   }
   return {};
+}
+
+// Whether an engine that failed to load was refused memory of a device, in the words of ggml's backends.
+bool lacks_device_memory(const EngineLog& log) {
+  static constexpr std::array<std::string_view, 2> kSigns = {"ggml_vulkan: Device memory allocation of size",
+                                                             "cudaMalloc failed: out of memory"};
+  constexpr std::size_t kLookBack = 50;
+  const std::vector<std::string> lines = log.tail(kLookBack);
+  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+    return std::any_of(kSigns.begin(), kSigns.end(),
+                       [&](std::string_view sign) { return line.find(sign) != std::string::npos; });
+  });
 }
 
 // Every engine reports the same about the sandbox: each line is logged once.
@@ -194,6 +208,9 @@ class LlamaEngine final : public Engine {
     if (const std::string full = ready_ ? "" : full_device(*log_, devices_); !full.empty()) {
       return {ErrorCode::kNoCapacity, fmt::format("the device {} has no room for the model: {}", full, words)};
     }
+    if (!ready_ && lacks_device_memory(*log_)) {
+      return {ErrorCode::kNoCapacity, "the model cannot be loaded, since a device has no room for it: " + words};
+    }
     if (!ready_ && status.signal == 0 && blames_file(words)) {
       return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", words.empty() ? "" : ": " + words)};
     }
@@ -284,7 +301,7 @@ class LlamaDriver final : public EngineDriver {
     append(child.argv, engine_arguments(spec, &metadata, options_.defaults));
     child.environment = serve_environment_;
     child.stdin_is_socket = true;
-    auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir);
+    auto sandbox = sandbox_environment(options_.sandbox, spec, options_.runtime_dir, on_devices(spec));
     if (!sandbox) return fail(sandbox.error());
     append(child.environment, *sandbox);
     if (!spec.conversations.empty()) {
@@ -308,9 +325,12 @@ class LlamaDriver final : public EngineDriver {
   };
   using Running = std::list<Job>::iterator;
 
+  bool on_devices(const ModelSpec& spec) const {
+    const bool wanted = !spec.placement.devices.empty() || chooses_devices(spec);
+    return wanted && !options_.device_engine_path.empty();
+  }
   const std::string& program_for(const ModelSpec& spec) const {
-    const bool on_devices = !spec.placement.devices.empty() || chooses_devices(spec);
-    return on_devices && !options_.device_engine_path.empty() ? options_.device_engine_path : options_.engine_path;
+    return on_devices(spec) ? options_.device_engine_path : options_.engine_path;
   }
 
   static void append(std::vector<std::string>& to, const std::vector<std::string>& more) {
@@ -346,7 +366,7 @@ class LlamaDriver final : public EngineDriver {
     append(child.argv, job->arguments);
     child.environment = inspect_environment_;
     child.idle = is_idle(job);
-    const auto sandbox = sandbox_environment(options_.sandbox, job->spec, "");
+    const auto sandbox = sandbox_environment(options_.sandbox, job->spec, "", on_devices(job->spec));
     if (!sandbox) {
       finish(job, fail(sandbox.error()));
       return;

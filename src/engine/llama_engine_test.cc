@@ -84,6 +84,11 @@ case $model in
   *invalid*) loading 0; echo '0.00.017.830 E llama_model_load: error loading model: it is corrupted' >&2; exit 1 ;;
   *memory*) loading 0; echo '0.00.017.830 E load: failed to allocate buffer: failed to load model' >&2; exit 1 ;;
   *full*) loading 0; echo '0.00.017.830 E ggml_gallocr_reserve_n: failed to allocate Dev0 buffer of size 7' >&2; exit 1 ;;
+  *crowded*)
+    echo 'ggml_vulkan: Device memory allocation of size 7 failed.' >&2
+    echo '0.00.017.830 E llama_model_load: error loading model: unable to allocate Vulkan0 buffer' >&2
+    echo '0.00.017.831 E cmn  common_init_: failed to create context with model' >&2
+    exit 1 ;;
   *abort*) loading 0.5; echo 'ggml.c:1: GGML_ASSERT(x) failed' >&2; kill -ABRT $$ ;;
   *stubborn*) ready; exec sleep 1000 ;;
   *silent*) ready; exec >&-; echo closed >&2; exec sleep 1000 ;;
@@ -513,6 +518,13 @@ TEST_F(LlamaEngineTest, DevicesAreLookedAtByAChildThatMayFailOrHang) {
   });
   loop_.run();
   EXPECT_TRUE(none && none->empty());
+}
+
+TEST_F(LlamaEngineTest, ADeviceWithoutRoomIsNotTheFilesFaultEither) {
+  start("crowded");
+  EXPECT_EQ(reason_.code, ErrorCode::kNoCapacity);
+  EXPECT_NE(reason_.message.find("a device has no room for it: llama_model_load"), std::string::npos)
+      << reason_.message;
 }
 
 TEST_F(LlamaEngineTest, ACrashWhileLoadingSaysHow) {

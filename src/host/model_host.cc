@@ -674,7 +674,9 @@ void ModelHost::park(EngineId engine, const ModelId& model_id, Bytes max_image) 
                 ms_since(begun), format_bytes(Bytes(result->residue_bytes)), format_bytes(Bytes(result->written_bytes)),
                 format_bytes(Bytes(result->image_bytes)));
       catalog_.note_residue(running.key, Bytes(result->residue_bytes));
-      const Footprint residue = Footprint(Bytes(result->residue_bytes)) + shares(running);
+      DeviceBytes on_devices;
+      for (const auto& [device, bytes] : result->devices) on_devices[device] = Bytes(bytes);
+      const Footprint residue = by_pool(Bytes(result->residue_bytes), on_devices) + shares(running);
       step(EngineParked{id, residue, Bytes(result->image_bytes), Bytes(result->cached_bytes)});
       keep_in_memory(model);
     } else {

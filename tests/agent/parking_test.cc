@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -544,7 +545,7 @@ TEST(Parking, NothingGrows) {
 // A device that holds one page of conversation, and a file of weights.
 class FakeDevices final : public DeviceMemory {
  public:
-  explicit FakeDevices(std::vector<std::string>& did) : did_(did) {}
+  explicit FakeDevices(std::vector<std::string>& did, int refusals = 0) : did_(did), refusals_(refusals) {}
 
   std::string why_not() const override { return ""; }
   void store(Image& image, std::uint64_t max_image_bytes, protocol::ParkReport& report) override {
@@ -563,15 +564,23 @@ class FakeDevices final : public DeviceMemory {
     page_.assign(kPage, '?');
     files_.push_back({file_.data(), file_.size(), 0});
   }
+  std::map<std::string, std::uint64_t> taken() const override { return {{"D", page_[0] == '?' ? 1 : kPage}}; }
   const std::vector<MappedPart>& files() const override { return files_; }
-  void restore(const Image& image) override {
+  bool restore(const Image& image, std::string& refused) override {
     did_.emplace_back("restore");
-    ASSERT_TRUE(image.read(place_->first, page_.data(), 1));
+    if (refusals_ > 0) {
+      --refusals_;
+      refused = "no room";
+      return false;
+    }
+    EXPECT_TRUE(image.read(place_->first, page_.data(), 1));
     files_.clear();
+    return true;
   }
 
  private:
   std::vector<std::string>& did_;
+  int refusals_;  // of wakes that come
   std::optional<Image::Extent> place_;
   std::string page_ = std::string(kPage, 'd');
   std::string file_ = std::string(kPage, 'f');
@@ -588,10 +597,34 @@ TEST(ParkingDevices, AreStoredReleasedAndRestoredWithTheRest) {
   const auto [parked, woken] = cycle(parking);
   EXPECT_EQ(parked.refused, "");
   EXPECT_EQ(parked.written_bytes, 4 * kPage) << "of the host and of the device";
+  EXPECT_EQ(parked.devices, (std::map<std::string, std::uint64_t>{{"D", 1}})) << "what is left there";
   EXPECT_EQ(parked.image_bytes, 4 * kPage);
   EXPECT_FALSE(woken.parked);
   EXPECT_EQ(did.size(), 3U);
   EXPECT_EQ(Did(did.begin() + 1, did.end()), (Did{"release", "restore"}));
+  EXPECT_EQ(state.text(), std::string(3 * kPage, 's'));
+}
+
+TEST(ParkingDevices, WithoutRoomThereItStaysParkedAndWakesLater) {
+  Did did;
+  Parking parking(IMAGE_FOLDER, std::make_unique<FakeDevices>(did, 2));
+  const Block state(3, BlockUse::kState);
+  std::memset(state.page(0), 's', 3 * kPage);
+  at_rest([&] {
+    EXPECT_TRUE(parking.park(kNoLimit).parked);
+    for (int round = 0; round < 2; ++round) {
+      const auto refused = parking.wake();
+      EXPECT_TRUE(refused.parked && parking.parked());
+      EXPECT_EQ(refused.refused, "no room");
+      EXPECT_EQ(refused.image_bytes, 4 * kPage);
+      EXPECT_GT(refused.residue_bytes, 0U);
+    }
+    const auto woken = parking.wake();
+    EXPECT_FALSE(woken.parked);
+    EXPECT_EQ(woken.refused, "");
+    return woken;
+  });
+  EXPECT_EQ(did.size(), 5U) << "stored and released once";
   EXPECT_EQ(state.text(), std::string(3 * kPage, 's'));
 }
 

@@ -7,8 +7,13 @@ engine is parked, ended in order or killed after each turn, in an order drawn by
 come back from files. And after thousands of cycles on one engine there is no growth
 of memory, descriptors or image.
 
-Environment: PARKING_ARCHITECTURES (all; or "dozen", or names), PARKING_CYCLES (10000).
+With PARKING_DEVICE (Vulkan0) the models are on that device, by the engine's Vulkan variant; nothing is ended there, and
+architectures that the device's backend cannot run are named. On a device in software it takes hours.
+
+Environment: PARKING_ARCHITECTURES (all; or "dozen", or names), PARKING_CYCLES (10000; on a device 1000), PARKING_DEVICE,
+MINERVA_DEVICE_ENV (tests/e2e/devices/run.sh).
 """
+import functools
 import http.client
 import os
 import random
@@ -18,13 +23,21 @@ import common
 from common import expect, figure, generate, mib
 
 import architectures
-from bare_engine import BareEngine, Conversations, Died, prompt, talk
-from harness import wait_until
+import bare_engine
+from bare_engine import Conversations, Died, prompt, talk
+from harness import BIN_DIR, wait_until
 
-CYCLES = common.number_from_environment("PARKING_CYCLES", 10_000)
+DEVICE = os.environ.get("PARKING_DEVICE")
+CYCLES = common.number_from_environment("PARKING_CYCLES", 1000 if DEVICE else 10_000)
 CHOSEN = os.environ.get("PARKING_ARCHITECTURES", "all")
-TURNS = 4
+TURNS = 2 if DEVICE else 4
 TOKENS = 64  # of the first turn
+BareEngine = bare_engine.BareEngine
+ON_DEVICE = []
+if DEVICE:
+    ON_DEVICE = ["--device", DEVICE, "-ngl", "all"]
+    BareEngine = functools.partial(bare_engine.BareEngine, program=BIN_DIR / "minerva-engine-vulkan",
+                                   env=dict(item.split("=", 1) for item in os.environ["MINERVA_DEVICE_ENV"].split()))
 # Longer than the rings of the models' windows, which have 512 cells at most. The models say that they know 256 tokens.
 LONG = 700
 
@@ -41,13 +54,13 @@ def flags_for(file, flags, tokens):
     architecture = file.stem.rsplit("-", 1)[0]
     more = ["--override-kv", f"{architecture}.context_length=int:4096"] if tokens > TOKENS else []
     # As the daemon says it. By itself llama.cpp has four slots that share their cells, which keep no conversations.
-    return ["-np", "2", *flags, *more]
+    return ["-np", "2", *ON_DEVICE, *flags, *more]
 
 
-def never_parked(file, flags, tokens):
+def never_parked(file, flags, tokens, start=BareEngine):
     """The engine's answers; None if it cannot generate with these flags."""
     try:
-        with BareEngine(file, *flags, image_folder=None, context=4096) as engine:
+        with start(file, *flags, image_folder=None, context=4096) as engine:
             return talk(engine, TURNS, first=first(tokens))
     except (AssertionError, KeyError, Died, http.client.HTTPException, OSError):
         return None
@@ -108,18 +121,27 @@ VARIANTS = [
 ]
 
 
+VARIANTS_ON_DEVICE = [
+    ("on the device, pages kept", [], TOKENS, lambda *what: parked_each_turn(*what, drop=False)),
+    ("on the device, quantized KV cache, pages dropped", ["-ctk", "q8_0", "-ctv", "q8_0"], TOKENS,
+     lambda *what: parked_each_turn(*what, drop=True)),
+]
+
+
 def over_architectures():
     names = {"all": None, "dozen": architectures.DOZEN}.get(CHOSEN, CHOSEN.split())
     files = architectures.models(names)
     expect(names is None or len(files) >= len(names), f"of {names} there are only {sorted(files)}")
     wrong = []
-    for variant, variant_flags, tokens, run in VARIANTS:
-        same, cannot, without_bytes, monotonous, not_kept = 0, [], 0, [], []
+    for variant, variant_flags, tokens, run in VARIANTS_ON_DEVICE if DEVICE else VARIANTS:
+        same, cannot, without_bytes, monotonous, not_kept, not_there = 0, [], 0, [], [], []
         for name, file in files.items():
             flags = flags_for(file, variant_flags, tokens)
             expected = never_parked(file, flags, tokens)
             if expected is None:
-                cannot.append(name)
+                on_host = [flag for flag in flags if flag not in ON_DEVICE]
+                host_can = DEVICE and never_parked(file, on_host, tokens, bare_engine.BareEngine)
+                (not_there if host_can else cannot).append(name)
                 continue
             try:
                 answers, stored = run(file, flags, tokens)
@@ -138,10 +160,12 @@ def over_architectures():
                 wrong.append(f"{name} ({variant}): another answer")
         if same == 0:
             wrong.append(f"{variant}: no model showed it")
-        figure(f"{variant}: models that answer the same", f"{same} of {len(files) - len(cannot)}")
+        figure(f"{variant}: models that answer the same", f"{same} of {len(files) - len(cannot) - len(not_there)}")
         figure(f"{variant}: models whose conversations are not kept", f"{len(not_kept)} ({', '.join(not_kept)})")
         figure(f"{variant}: models of which nothing was stored", without_bytes)
         figure(f"{variant}: models that always say the same", f"{len(monotonous)} ({', '.join(monotonous)})")
+        if DEVICE:
+            figure(f"{variant}: models that only the host can run so", f"{len(not_there)} ({', '.join(not_there)})")
         figure(f"{variant}: models that cannot generate so", f"{len(cannot)} ({', '.join(cannot)})")
     expect(not wrong, "; ".join(wrong))
 

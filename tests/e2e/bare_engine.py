@@ -47,10 +47,10 @@ class Conversations:
 
 class BareEngine:
     """`conversations`: a Conversations, or None if nothing is kept. `image_folder`: None if the engine gets none. `stdin`: "socket", or "pipe" as from a daemon that does not
-    park. `program`, `env`: a variant for devices, and variables that say which."""
+    park. `program`, `env`: a variant for devices, and variables that say which. `reads`: more that it may read."""
 
     def __init__(self, model, *flags, image_folder="", stdin="socket", context=1024, sandbox="required",
-                 conversations=None, program=ENGINE, env=()):
+                 conversations=None, program=ENGINE, env=(), reads=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mv-", dir="/tmp"))
         self.sockets = self.folder / "sockets"
         self.sockets.mkdir()
@@ -61,6 +61,9 @@ class BareEngine:
         environment = {"PATH": os.environ["PATH"], "LLAMA_SERVER_ROUTER_PORT": "1", "MINERVA_SANDBOX": sandbox,
                        "MINERVA_SANDBOX_PATHS": f"read {pathlib.Path(model).resolve()}\nsockets {self.sockets}\n"}
         environment |= dict(env)
+        environment["MINERVA_SANDBOX_PATHS"] += "".join(f"read {path}\n" for path in reads)
+        if "MESA_SHADER_CACHE_DIR" in environment:
+            environment["MINERVA_SANDBOX_PATHS"] += f"folder {environment['MESA_SHADER_CACHE_DIR']}\n"
         self.conversations = conversations
         self.told = []  # lines of the engine that answer no request
         if conversations is not None:
@@ -261,14 +264,14 @@ def prompt(number, tokens=200, first=1000, kinds=20_000):
     return [first + (number * 7919 + i * i * 31 + i) % kinds for i in range(tokens)]
 
 
-def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt):
-    """Holds a conversation of `turns` turns in each slot. Calls `between(turn)` after each turn. Returns the
-    answers."""
+def talk(engine, turns, slots=(0,), between=lambda turn: None, first=prompt, count=12):
+    """Holds a conversation of `turns` turns in each slot, with answers of `count` tokens. Calls `between(turn)` after
+    each turn. Returns the answers."""
     said = []
     texts = {slot: first(slot) for slot in slots}
     for turn in range(turns):
         for slot in slots:
-            answer = engine.complete(texts[slot], slot=slot)
+            answer = engine.complete(texts[slot], count, slot)
             said.append(answer)
             texts[slot] = texts[slot] + answer[0] + [5 + turn, 7 + slot]
         between(turn)

@@ -2,12 +2,13 @@
 import pytest
 
 import architectures
-from bare_engine import BareEngine, Died, prompt, talk
-from device import ENGINE, ENV, WHOLE, anonymous
+from bare_engine import Died, prompt, talk
+from device import NAME, WHOLE, anonymous, start, writable
 from tiny_models import generate
 
 MODEL = ["--seed", "1"]
 TURNS = 2
+COUNT = 6  # tokens of an answer: a device that is this processor is slow
 
 
 @pytest.fixture(scope="session")
@@ -15,12 +16,13 @@ def model():
     return generate("device", MODEL)
 
 
-def start(file, *flags, env=(), **kwargs):
-    return BareEngine(file, *flags, program=ENGINE, env={**ENV, **dict(env)}, **kwargs)
-
-
 def short(slot):
     return prompt(slot, 20)
+
+
+def answer(engine):
+    """One answer, with all of the prompt computed: in another batch a device computes a little differently."""
+    return engine.complete(short(0), count=COUNT, slot=0, cache_prompt=False)[:2]
 
 
 def compare(file, *flags, slots=(0,), first=short, **kwargs):
@@ -28,7 +30,7 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
     seen = []
     flags = ("-np", str(len(slots)), *flags)
     with start(file, *flags, **kwargs) as engine:
-        expected = talk(engine, TURNS, slots, first=first)
+        expected = talk(engine, TURNS, slots, first=first, count=COUNT)
     with start(file, *flags, **kwargs) as engine:
         def park_and_wake(turn):
             before = engine.measure()
@@ -38,7 +40,7 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
             assert not woken["parked"], woken
             seen.append((before, parked, woken))
 
-        assert talk(engine, TURNS, slots, park_and_wake, first=first) == expected
+        assert talk(engine, TURNS, slots, park_and_wake, first=first, count=COUNT) == expected
         assert engine.process.poll() is None
     return seen
 
@@ -46,22 +48,22 @@ def compare(file, *flags, slots=(0,), first=short, **kwargs):
 # ---- the same answers ----
 
 @pytest.mark.parametrize("cache", [[], ["-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"]], ids=["f16", "q8_0"])
-@pytest.mark.parametrize("place", [WHOLE, ("--device", "Vulkan0", "-ngl", "2")], ids=["whole", "split"])
+@pytest.mark.parametrize("place", [WHOLE, ("--device", NAME, "-ngl", "2")], ids=["whole", "split"])
 def test_the_same_answers(model, cache, place):
     seen = compare(model, *place, *cache, slots=(0, 1), context=1024)
     before, parked, _ = seen[0]
-    assert before["devices"]["Vulkan0"] > 1 << 20, "something is on the device"
+    assert before["devices"][NAME] > 1 << 20, "something is on the device"
     assert parked["image_bytes"] > 0
 
 
 def test_weights_are_not_in_the_image(model):
     seen = compare(model, *WHOLE, context=1024)
-    on_device = seen[0][0]["devices"]["Vulkan0"]
+    on_device = seen[0][0]["devices"][NAME]
     assert max(parked["image_bytes"] for _, parked, _ in seen) < on_device / 2, seen
 
 
 def test_weights_that_come_from_no_mapped_file_are_in_the_image(model):
-    seen = compare(model, *WHOLE, "--no-mmap", context=1024)
+    seen = compare(model, *WHOLE, "--load-mode", "none", context=1024)
     mapped = compare(model, *WHOLE, context=1024)
     assert seen[0][1]["image_bytes"] > mapped[0][1]["image_bytes"] + (1 << 20), (seen[0], mapped[0])
 
@@ -69,6 +71,23 @@ def test_weights_that_come_from_no_mapped_file_are_in_the_image(model):
 def test_buffers_of_buffers(model):
     """A device whose buffers may have no more than a megabyte."""
     compare(model, *WHOLE, context=1024, env={"GGML_VK_SUBALLOCATION_BLOCK_SIZE": str(1 << 20)})
+
+
+def test_a_model_of_several_files():
+    file = generate("device-parts", [*MODEL, "--parts", "3"], parts=3)
+    parts = [file.with_name(file.name.replace("-00001-", f"-{part:05}-")) for part in (2, 3)]
+    seen = compare(file, *WHOLE, context=1024, reads=parts)
+    on_device = seen[0][0]["devices"][NAME]
+    assert max(parked["image_bytes"] for _, parked, _ in seen) < on_device / 2, "weights are not in the image"
+
+
+def test_two_devices(model):
+    """Both are this processor."""
+    devices = {"GGML_VK_VISIBLE_DEVICES": "0,0"}
+    seen = compare(model, "--device", "Vulkan0,Vulkan1", "-ngl", "all", "--tensor-split", "1,1", context=1024, env=devices)
+    before, parked, _ = seen[-1]
+    assert set(before["devices"]) == {"Vulkan0", "Vulkan1"} == set(parked["devices"]), seen
+    assert sum(parked["devices"].values()) < sum(before["devices"].values()) / 2, seen
 
 
 def test_embeddings():
@@ -87,32 +106,41 @@ def test_embeddings():
     assert run(parks=True) == run(parks=False)
 
 
+# lavapipe of Debian 12 (Mesa 22.3) crashes where ggml's flash attention has sinks.
+FLAGS = {"gpt-oss": ["-fa", "off"]}
+
+
 @pytest.mark.parametrize("name", architectures.DOZEN)
 def test_a_dozen_architectures(name):
     files = {file.stem.rsplit("-", 1)[0]: file for file in architectures.models(architectures.DOZEN).values()}
-    compare(files[name], *WHOLE, slots=(0, 1), context=1024, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
+    compare(files[name], *WHOLE, *FLAGS.get(name, []), slots=(0, 1), context=1024, first=lambda slot: prompt(slot, 64, first=3, kinds=97))
 
 
 # ---- what is left of it ----
 
 def test_the_memory_is_given_back():
-    file = generate("device-large", ["--embd", "1024", "--layers", "8", "--ffn", "4096", "--quant", "q4_0"])
+    file = generate("device-large", ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"])
     with start(file, *WHOLE, context=2048) as engine:
-        said = engine.complete(short(0), count=4, slot=0)
-        managed = engine.measure()["devices"]["Vulkan0"]
-        hot = anonymous(engine)
-        assert engine.park()["parked"]
-        freed = hot - anonymous(engine)
-        assert freed >= 0.98 * managed, (hot, freed, managed)
+        said = answer(engine)
+        managed = engine.measure()["devices"][NAME]
+        hot, touched = writable(engine), anonymous(engine)
+        parked = engine.park()
+        assert parked["parked"], parked
+        # What is left is what copies go through. It is a figure of its own.
+        left = parked["devices"][NAME]
+        assert left <= 5 << 20, parked
+        freed = hot - writable(engine)
+        assert freed + left >= 0.98 * managed, (hot, freed, left, managed)
+        # Not all of it was ever touched, and so not all of it was in memory.
+        assert touched - anonymous(engine) >= 0.8 * managed, (touched, anonymous(engine), managed)
         engine.wake()
-        assert engine.measure()["devices"]["Vulkan0"] == managed
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), count=4, slot=0)[:2] == said[:2]
+        assert answer(engine) == said
+        assert engine.measure()["devices"][NAME] == pytest.approx(managed + left, rel=0.02)
 
 
 def test_many_times_in_a_row(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = answer(engine)
         first = None
         for cycle in range(200):
             parked = engine.park()
@@ -124,21 +152,19 @@ def test_many_times_in_a_row(model):
         assert parked["residue_bytes"] < first["residue_bytes"] + (4 << 20), (first, parked)
         assert parked["image_bytes"] <= first["image_bytes"], (first, parked)
         engine.wake()
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert answer(engine) == said
 
 
 # ---- refusals and faults ----
 
 def test_an_image_over_its_limit_is_refused(model):
     with start(model, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = answer(engine)
         refused = engine.park(4096)
         assert not refused["parked"] and "are allowed" in refused["refused"], refused
         wanted = refused["image_wanted_bytes"]
         assert wanted > 4096
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert answer(engine) == said
         assert engine.park(2 * wanted)["parked"]
 
 
@@ -159,11 +185,10 @@ def test_a_model_file_that_was_replaced_by_another_is_still_there(model, tmp_pat
     file = tmp_path / "model.gguf"
     file.write_bytes(model.read_bytes())
     with start(file, *WHOLE, context=1024) as engine:
-        said = engine.complete(short(0), slot=0)
+        said = answer(engine)
         assert engine.park()["parked"]
         other = tmp_path / "other"
         other.write_bytes(b"x" * (1 << 20))
         other.rename(file)
         engine.wake()
-        engine.complete(short(1), count=1, slot=0)
-        assert engine.complete(short(0), slot=0)[:2] == said[:2]
+        assert answer(engine) == said
