@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from minerva_cluster import config as settings
 from minerva_cluster.answers import Send
 from minerva_cluster.config import ClusterConfig
 from minerva_cluster.ingress import Ingress, Receive
-from minerva_cluster.machines import machines
+from minerva_cluster.machines import machines, wanted_replicas
 from minerva_cluster.node import Node
 from minerva_cluster.wire import Broken, Call, Change, Head
 
@@ -23,6 +24,10 @@ MOST_NODES = 1000
 # Each ingress has one call of each node open, which watches it.
 WATCHES = 64
 STATS_PERIOD_S = 10.0
+# A machine that has died is waited for so long.
+RETURN_S = 600.0
+# Ray gives its head node one of it. Serve's proxy runs there, so an ingress elsewhere would be another machine to lose.
+ON_HEAD = {"node:__internal_head__": 0.001}
 
 
 class Door:
@@ -79,9 +84,17 @@ class OneForEachMachine:
 
     def __init__(self, resource: str) -> None:
         self._resource = resource
+        self._short_since: float | None = None
 
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        return len(machines(self._resource)), {}
+        replicas, is_short = wanted_replicas(
+            len(machines(self._resource)), context.target_num_replicas, context.current_num_replicas
+        )
+        now = time.monotonic()
+        self._short_since = (self._short_since or now) if is_short else None
+        if self._short_since is not None and now - self._short_since > RETURN_S:
+            replicas = len(machines(self._resource))
+        return replicas, {}
 
 
 def build(
@@ -116,7 +129,7 @@ def build(
         name="ingress",
         num_replicas=cluster.ingresses,
         max_ongoing_requests=10_000,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
         graceful_shutdown_timeout_s=settings.seconds(cluster.drain),
     )(serve.ingress(Door())(IngressReplica))
     return ingress.bind(nodes.bind(config), config, multiplexed)

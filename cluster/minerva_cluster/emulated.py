@@ -25,7 +25,7 @@ from minerva_cluster import config as settings
 from minerva_cluster.config import ClusterConfig, Config, NodeConfig
 from minerva_cluster.machines import drain
 
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 OBJECT_STORE = 80 << 20  # bytes for each node: what calls carry
 
 
@@ -101,6 +101,8 @@ class Emulated:
             head_node_args={
                 "num_cpus": 2,
                 "include_dashboard": False,
+                "include_log_monitor": False,
+                "no_monitor": True,
                 "object_store_memory": OBJECT_STORE,
                 "node_name": "head",
             },

@@ -18,6 +18,16 @@ def machines(resource: str) -> list[str]:
     ]
 
 
+def wanted_replicas(machines: int, target: int, running: int) -> tuple[int, bool]:
+    """How many replicas there should be, and whether some of these wait for a machine that has died.
+
+    Serve replaces a dead replica before Ray knows that its machine is dead. The replacement waits for a machine, and takes
+    the one that comes back. If it were taken back at once, Serve would wait until it has started before it ends it: on the
+    machine that came back, in the place of the node that belongs there."""
+    waiting = max(0, min(target, machines + max(0, target - running)) - machines)
+    return machines + waiting, waiting > 0
+
+
 def drain(machine: str, seconds: float) -> None:
     """The machine gets nothing new, and Serve ends its replica once this has answered what it has, at most so long.
 
