@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import pathlib
 import time
 from collections.abc import AsyncIterator, MutableMapping
@@ -30,6 +32,11 @@ RETURN_S = 600.0
 ON_HEAD = {"node:__internal_head__": 0.001}
 
 
+def log_to_serve() -> None:
+    """What is logged here, the daemon's log too, goes to the replica's log file, which Serve rotates."""
+    logging.getLogger("minerva_cluster").parent = logging.getLogger("ray.serve")
+
+
 class Door:
     """Serve copies its ASGI application before it makes the ingress, so this one finds the ingress later."""
 
@@ -42,6 +49,7 @@ class Door:
 
 class IngressReplica:
     def __init__(self, nodes: DeploymentHandle, config: ClusterConfig, multiplexed: bool) -> None:
+        log_to_serve()
         Door.ingress = Ingress(nodes, config, multiplexed)
 
     async def check_health(self) -> None:
@@ -55,6 +63,7 @@ class IngressReplica:
 
 class NodeReplica:
     def __init__(self, config: ClusterConfig) -> None:
+        log_to_serve()
         self._node = Node(config.node, needs_keys=config.is_public)
 
     async def check_health(self) -> None:
@@ -141,10 +150,11 @@ def application(arguments: dict[str, str]) -> serve.Application:
 
 
 def start(config: ClusterConfig, app: serve.Application | None = None) -> None:
-    """On a Ray that this process is connected to. Returns once the endpoint is there; the nodes come one by one."""
+    """On a Ray that this process is connected to. The endpoint and the nodes come one by one."""
     host, port = config.address
-    serve.start(
-        proxy_location="HeadOnly",
-        http_options=HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120),
-    )
-    serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)
+    options = HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120)
+    # Serve waits a minute for its proxy, which is not enough where all cores compute; the proxy comes all the same.
+    with contextlib.suppress(TimeoutError):
+        serve.start(proxy_location="HeadOnly", http_options=options)
+    with contextlib.suppress(TimeoutError):
+        serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from minerva_cluster.config import ClusterConfig, ConfigError, read, reference, seconds
+from minerva_cluster.config import ClusterConfig, ConfigError, prepare_ray, read, reference, seconds
 
 LOOK_S = 0.5
 TIMEOUT_S = 10.0
@@ -167,9 +167,7 @@ def connect(config: ClusterConfig) -> None:
     """Raises ConnectionError."""
     import ray
 
-    # Serve's own access log would have a line for each request and each watch.
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    prepare_ray()
     if config.cluster.url_of_ray:
         ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False)
     else:

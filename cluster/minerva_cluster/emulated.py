@@ -91,8 +91,7 @@ class Emulated:
 
     def start(self, deploy: bool = True) -> Emulated:
         """`deploy`: False: Ray alone."""
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+        settings.prepare_ray()
         # Many processes start at once here, on a machine that may have other work.
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
         os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")

@@ -259,27 +259,31 @@ def test_a_node_that_is_killed_under_load_loses_no_unanswered_request(two: Emula
     assert set(outcomes) <= {"done", "answer broke off"}, outcomes
 
 
-def test_keys_pass_through(start: Start) -> None:
+@pytest.fixture(scope="module")
+def keyed(start: Start) -> Emulated:
+    """One node whose daemon needs keys."""
     keys = 'api_keys = ["one", "two"]\nadmin_keys = ["chief"]\n'
-    cluster = start(nodes=("n1",), daemon_config=keys, admin_key="chief")
-    assert client_of(cluster, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    return start(nodes=("n1",), daemon_config=keys, admin_key="chief")
+
+
+def test_keys_pass_through(keyed: Emulated) -> None:
+    assert client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
     with pytest.raises(openai.AuthenticationError):
-        client_of(cluster, "three").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+        client_of(keyed, "three").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
     for path in ("/v1/models", "/v1/cluster", "/v1/models/a"):
-        connection = connect(cluster)
+        connection = connect(keyed)
         connection.request("GET", path)
         answer = connection.getresponse()
         assert answer.status == 401, path
         assert json.loads(answer.read())["error"]["code"] == "invalid_api_key"
-    assert [model.id for model in client_of(cluster, "two").models.list()] == ["a", "b", "c", "d", "e", "slow"]
+    assert [model.id for model in client_of(keyed, "two").models.list()] == ["a", "b", "c", "d", "e", "slow"]
 
 
-def test_the_replica_that_dies_takes_its_daemon_along(start: Start) -> None:
-    cluster = start(nodes=("n1",))
-    client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1)
-    (daemon,) = cluster.daemons()
-    engines = cluster.engines()
+def test_the_replica_that_dies_takes_its_daemon_along(keyed: Emulated) -> None:
+    client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    (daemon,) = keyed.daemons()
+    engines = keyed.engines()
     assert engines
-    os.kill(cluster.replica("n1"), signal.SIGKILL)
-    wait_until(lambda: not {daemon, *engines} & set(cluster.processes()), "daemon and engine are gone", 60)
-    assert client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    os.kill(keyed.replica("n1"), signal.SIGKILL)
+    wait_until(lambda: not {daemon, *engines} & set(keyed.processes()), "daemon and engine are gone", 60)
+    assert client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
