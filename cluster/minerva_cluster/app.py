@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy, HTTPOptions, RequestRouterConfig
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from minerva_cluster import config as settings
@@ -149,12 +151,33 @@ def application(arguments: dict[str, str]) -> serve.Application:
     return build(settings.read(pathlib.Path(arguments["config"])))
 
 
+def is_installed() -> bool:
+    """Whether the Python of this Ray has this package: without it Serve's controller would only fail again and again."""
+
+    @ray.remote(num_cpus=0, resources=ON_HEAD)
+    def has_package() -> bool:
+        import importlib.util
+
+        return importlib.util.find_spec("minerva_cluster") is not None
+
+    found: bool = ray.get(has_package.remote())
+    return found
+
+
+class ServesElsewhere(Exception):
+    """This Ray has an endpoint already, at another address."""
+
+
 def start(config: ClusterConfig, app: serve.Application | None = None) -> None:
-    """On a Ray that this process is connected to. The endpoint and the nodes come one by one."""
+    """On a Ray that this process is connected to. The endpoint and the nodes come one by one. Raises ServesElsewhere."""
     host, port = config.address
     options = HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120)
     # Serve waits a minute for its proxy, which is not enough where all cores compute; the proxy comes all the same.
     with contextlib.suppress(TimeoutError):
         serve.start(proxy_location="HeadOnly", http_options=options)
+    there = _get_global_client().http_config
+    if (there.host, there.port) != (host, port):
+        text = f"this Ray serves at {there.host}:{there.port} already: set listen to that, or end it with: serve shutdown"
+        raise ServesElsewhere(text)
     with contextlib.suppress(TimeoutError):
         serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)

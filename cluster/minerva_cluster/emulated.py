@@ -40,6 +40,24 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = PATIENC
         time.sleep(0.05)
 
 
+_get_node = ray._private.services.get_node
+
+
+def _get_node_patiently(*arguments: Any) -> Any:
+    """Ray gives a machine 30 s to start, which is not enough where all cores compute."""
+
+    def find() -> Any:
+        try:
+            return _get_node(*arguments)
+        except RuntimeError:
+            return None
+
+    return wait_until(find, "Ray has started a machine")
+
+
+ray._private.services.get_node = _get_node_patiently
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -108,6 +126,8 @@ class Emulated:
         )
         for name in self._names:
             self.add(name)
+        # Ray has no setting for it: the last words of each machine that dies, some forty lines.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         ray.init(address=self._cluster.address, namespace="minerva", log_to_driver=False, logging_level="warning")
         if deploy:
             app.start(self.config)
@@ -155,8 +175,9 @@ class Emulated:
         return list(self._nodes)
 
     def stop(self) -> None:
-        serve.shutdown()
-        ray.shutdown()
+        if ray.is_initialized():  # else Serve would start one
+            serve.shutdown()
+            ray.shutdown()
         if self._cluster is not None:
             self._cluster.shutdown()
         try:
@@ -202,6 +223,12 @@ class Emulated:
         with urllib.request.urlopen(request, timeout=60) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
+
+    @property
+    def ray(self) -> str:
+        """Its address."""
+        assert self._cluster is not None
+        return str(self._cluster.address)
 
     @property
     def admin_key(self) -> str:

@@ -8,14 +8,16 @@ import ray
 from ray.core.generated import autoscaler_pb2
 
 
-def machines(resource: str) -> list[str]:
-    """The ids of the machines that may have a node. Those that are being drained do not count."""
+def machines(resource: str) -> set[str]:
+    """The names of the machines that may have a node. Those that are being drained do not count.
+
+    A machine that has died and is back already has two entries for some seconds, and one name."""
     draining = ray._private.state.state.get_draining_nodes()
-    return [
-        node["NodeID"]
+    return {
+        node["NodeName"] or node["NodeID"]
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get(resource, 0) >= 1 and node["NodeID"] not in draining
-    ]
+    }
 
 
 def wanted_replicas(machines: int, target: int, running: int) -> tuple[int, bool]:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -192,6 +193,14 @@ def test_status(two: Emulated) -> None:
     assert [node["known_models"] for node in document["nodes"]] == [6, 5]
     nowhere = [*command[:-1], "http://127.0.0.1:9"]
     assert subprocess.run(nowhere, capture_output=True, timeout=60).returncode == 3
+
+
+def test_up_where_another_endpoint_is(two: Emulated, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cluster.toml").write_text(f'listen = "127.0.0.1:9"\nurl_of_ray = "{two.ray}"\n')
+    command = [sys.executable, "-m", "minerva_cluster.cli", "up", "--config", str(tmp_path / "cluster.toml")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert ended.returncode == 1
+    assert f"this Ray serves at 127.0.0.1:{two.port} already" in ended.stderr
 
 
 def test_a_daemon_that_dies_is_started_again(two: Emulated) -> None:
