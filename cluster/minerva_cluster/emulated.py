@@ -111,6 +111,7 @@ class Emulated:
         """`deploy`: False: Ray alone."""
         settings.prepare_ray()
         # Many processes start at once here, on a machine that may have other work.
+        os.environ.setdefault("RAY_agent_register_timeout_ms", "240000")
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
         os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
         self._cluster = Cluster(
