@@ -26,6 +26,7 @@ from minerva_cluster.config import ClusterConfig, Config, NodeConfig
 from minerva_cluster.machines import drain
 
 PATIENCE_S = 300.0
+MOST_STARTS = 5  # of one machine
 OBJECT_STORE = 80 << 20  # bytes for each node: what calls carry
 
 
@@ -40,22 +41,43 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = PATIENC
         time.sleep(0.05)
 
 
+class MachineFailed(Exception):
+    """Ray's process for a machine has ended before it was ready: it gives its agents half a minute."""
+
+
 _get_node = ray._private.services.get_node
 
 
-def _get_node_patiently(*arguments: Any) -> Any:
-    """Ray gives a machine 30 s to start, which is not enough where all cores compute."""
+def _get_node_patiently(address: str, node: str) -> Any:
+    """Ray itself gives a machine 30 s to start, which is not enough where all cores compute."""
 
     def find() -> Any:
         try:
-            return _get_node(*arguments)
+            return _get_node(address, node)
         except RuntimeError:
+            if not processes_with(f"--node_id={node}"):
+                raise MachineFailed(f"Ray's process for the machine {node} has ended") from None
             return None
 
     return wait_until(find, "Ray has started a machine")
 
 
 ray._private.services.get_node = _get_node_patiently
+
+
+def processes_with(*parts: str) -> list[int]:
+    """Those whose command line has all the parts."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if all(part in command for part in parts):
+            found.append(int(entry))
+    return found
 
 
 def free_port() -> int:
@@ -111,7 +133,6 @@ class Emulated:
         """`deploy`: False: Ray alone."""
         settings.prepare_ray()
         # Many processes start at once here, on a machine that may have other work.
-        os.environ.setdefault("RAY_agent_register_timeout_ms", "240000")
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
         os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
         self._cluster = Cluster(
@@ -147,9 +168,15 @@ class Emulated:
                 except OSError:
                     shutil.copy(file, target)
         assert self._cluster is not None
-        self._nodes[name] = self._cluster.add_node(
-            num_cpus=1, resources={"minerva": 1}, object_store_memory=OBJECT_STORE, node_name=name
-        )
+        for attempt in range(1, MOST_STARTS + 1):
+            try:
+                self._nodes[name] = self._cluster.add_node(
+                    num_cpus=1, resources={"minerva": 1}, object_store_memory=OBJECT_STORE, node_name=name
+                )
+                return
+            except MachineFailed:
+                if attempt == MOST_STARTS:
+                    raise
 
     def kill(self, name: str) -> None:
         """A machine is gone, with all that ran there."""
@@ -192,17 +219,7 @@ class Emulated:
 
     def processes(self, part: str = "", node: str = "") -> list[int]:
         """Of the daemons and engines of this cluster: those with `part` in their command line."""
-        found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if f"{self.folder}/{node}" in command and part in command:
-                found.append(int(entry))
-        return found
+        return processes_with(f"{self.folder}/{node}", part)
 
     def daemons(self, node: str = "") -> list[int]:
         return self.processes(f"\0--state-dir\0{self.folder}/{node}", node)
