@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import pathlib
 import signal
@@ -183,7 +182,6 @@ def connect(config: ClusterConfig) -> None:
     import ray
 
     prepare_ray()
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if config.cluster.url_of_ray:
         ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False, logging_level="error")
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import logging
 import os
 import pathlib
 import re
@@ -131,7 +132,8 @@ def read(path: pathlib.Path) -> ClusterConfig:
 
 
 def prepare_ray() -> None:
-    """Sets what a Ray that this process starts reads from its environment."""
+    """Sets what a Ray that this process starts reads from its environment, and what Serve says in this process."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     for name, value in (
         # Ray's workers are nice, and so would the daemons and engines below them be: on a machine with other work a request
         # then takes seconds for each token.
