@@ -5,7 +5,8 @@ the same daemons in one run; then what the endpoint adds to a request, and what 
 answer; models are tiny, and a node has room for MOST_MODELS of them. Daemons are unloaded and forget everything between two
 routers, and run through all of it.
 
-Environment: CLUSTER_REQUESTS (400), CLUSTER_PROBES (300), CLUSTER_TRACE (the trace's CSV), MINERVA_BIN, MINERVA_BIN_DIR.
+RAY_SERVE_ENABLE_HA_PROXY=1 puts Ray's bundled HAProxy in the place of its Python proxy. Environment: CLUSTER_REQUESTS (400;
+0: only what the endpoint adds), CLUSTER_PROBES (300), CLUSTER_TRACE (the trace's CSV), MINERVA_BIN, MINERVA_BIN_DIR.
 """
 import contextlib
 import csv
@@ -28,7 +29,7 @@ import harness  # noqa: E402
 from minerva_cluster import app  # noqa: E402
 from minerva_cluster.baselines import MOST_MODELS, MultiplexedReplica  # noqa: E402
 from minerva_cluster.board import Ask, Board, ModelView, Prefix  # noqa: E402
-from minerva_cluster.emulated import Emulated  # noqa: E402
+from minerva_cluster.emulated import Emulated, wait_until  # noqa: E402
 from ray import serve  # noqa: E402
 from tiny_models import generate  # noqa: E402
 
@@ -36,6 +37,7 @@ REQUESTS = int(os.environ.get("CLUSTER_REQUESTS", "400"))
 PROBES = int(os.environ.get("CLUSTER_PROBES", "300"))
 TRACE = pathlib.Path(os.environ.get("CLUSTER_TRACE", ROOT.parent / "shared/traces/gentd26-first60.csv"))
 CLIENTS = 4
+RATE_S = 15  # over which a rate is taken
 NODES = ("n1", "n2", "n3", "n4")
 SIZES = 6  # of models, from 3 MB to some 18 MB; they take turns down the list
 MODELS = 12  # the trace's most asked ones
@@ -174,7 +176,7 @@ def compare_routers(daemons, requests):
     cluster = emulated(daemons)
     cluster.start(deploy=False)
     try:
-        for name, options in ROUTERS.items():
+        for name, options in ROUTERS.items() if requests else [("minerva", {})]:
             daemons.reset()
             app.start(cluster.config, app.build(cluster.config, **options))
             cluster.wait_for(len(NODES))
@@ -187,6 +189,68 @@ def compare_routers(daemons, requests):
     finally:
         cluster.stop()
     return results
+
+
+class Load:
+    """Clients that ask for whole answers, one after the other: of none has its client seen a byte when its node dies."""
+
+    def __init__(self, port, models):
+        self.answered = []  # moments
+        self.lost = []
+        self._port = port
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(model,)) for model in models]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, model):
+        body = json.dumps({"model": model, "prompt": "a", "max_tokens": 4})
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
+        while not self._stopping.is_set():
+            connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status == 200:
+                self.answered.append(time.monotonic())
+            else:
+                self.lost.append(text)
+
+    def rate(self, seconds=RATE_S):
+        """Answers a second, from now on."""
+        began = time.monotonic()
+        time.sleep(seconds)
+        return sum(moment >= began for moment in self.answered) / seconds
+
+    def stop(self):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def death_of_a_node(files):
+    """Prints what the clients see of it."""
+    models = dict(sorted(files.items(), key=lambda item: item[1].stat().st_size)[:CLIENTS])
+    cluster = Emulated(harness.MINERVA, harness.ENGINE, models, nodes=NODES, arguments=("--max-models", str(MOST_MODELS)))
+    try:
+        cluster.start()
+        load = Load(cluster.port, models)
+        wait_until(lambda: len(load.answered) > 10 * CLIENTS, "all is warm")
+        before = load.rate()
+        victim = max(cluster.nodes().values(), key=lambda node: len(node["models"]))["name"]
+        began = time.monotonic()
+        cluster.kill(victim)
+        without = load.rate()
+        cluster.add(victim)
+        cluster.wait_for(len(NODES))
+        back_s = time.monotonic() - began
+        after = load.rate()
+        load.stop()
+    finally:
+        cluster.stop()
+    print(f"{'one of four nodes is killed: requests lost':<42}{verdict(len(load.lost), 0)}")
+    print(f"{'  its rate once it is back, of that before':<42}{after / before:8.3f}   "
+          f"(answers a second: {before:.1f} before, {without:.1f} in the {RATE_S} s after, {after:.1f} once it is back, "
+          f"{back_s:.0f} s later)")
 
 
 def emulated(daemons):
@@ -256,6 +320,19 @@ def main():
     finally:
         daemons.clean()
     latency = results.pop("latency")
+    if requests:
+        print_routers(results)
+    added = latency["endpoint"][0] - latency["daemon"][0]
+    proxy = "HAProxy" if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" else "Python proxy"
+    print(f"{'added latency, p50 ms, ' + proxy:<42}{verdict(added, 8 if proxy == 'HAProxy' else 20)}"
+          f"   (daemon {latency['daemon'][0]:.1f}, endpoint {latency['endpoint'][0]:.1f}; p99 {latency['daemon'][1]:.1f}, "
+          f"{latency['endpoint'][1]:.1f})")
+    print(f"{'decision at 1,000 nodes, median ms':<42}{verdict(decision_ms(), 1)}")
+    if requests:
+        death_of_a_node(files)
+
+
+def print_routers(results):
     print(f"{'router':<14}{'loaded MiB':>12}{'loads':>8}{'cold wait s':>13}{'p50 wait':>11}{'p99 wait':>11}{'failed':>8}{'took':>9}")
     for name, played in results.items():
         waits = sorted(played.waits_ms)
@@ -264,12 +341,6 @@ def main():
     for figure, text in (("loaded_mib", "bytes loaded"), ("cold_wait_s", "cold wait")):
         for other, most in (("round-robin", 0.5), ("multiplexing", 0.8)):
             print(f"{text + ', of ' + other + chr(39) + 's':<42}{verdict(ratio(results, other, figure), most)}")
-    added = latency["endpoint"][0] - latency["daemon"][0]
-    proxy = "HAProxy" if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" else "Python proxy"
-    print(f"{'added latency, p50 ms, ' + proxy:<42}{verdict(added, 8 if proxy == 'HAProxy' else 20)}"
-          f"   (daemon {latency['daemon'][0]:.1f}, endpoint {latency['endpoint'][0]:.1f}; p99 {latency['daemon'][1]:.1f}, "
-          f"{latency['endpoint'][1]:.1f})")
-    print(f"{'decision at 1,000 nodes, median ms':<42}{verdict(decision_ms(), 1)}")
 
 
 if __name__ == "__main__":

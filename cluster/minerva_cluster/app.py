@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import pathlib
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy, HTTPOptions, RequestRouterConfig
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from minerva_cluster import config as settings
 from minerva_cluster.answers import Send
 from minerva_cluster.config import ClusterConfig
 from minerva_cluster.ingress import Ingress, Receive
-from minerva_cluster.machines import machines
+from minerva_cluster.machines import machines, wanted_replicas
 from minerva_cluster.node import Node
 from minerva_cluster.wire import Broken, Call, Change, Head
 
@@ -23,6 +28,15 @@ MOST_NODES = 1000
 # Each ingress has one call of each node open, which watches it.
 WATCHES = 64
 STATS_PERIOD_S = 10.0
+# A machine that has died is waited for so long.
+RETURN_S = 600.0
+# Ray gives its head node one of it. Serve's proxy runs there, so an ingress elsewhere would be another machine to lose.
+ON_HEAD = {"node:__internal_head__": 0.001}
+
+
+def log_to_serve() -> None:
+    """What is logged here, the daemon's log too, goes to the replica's log file, which Serve rotates."""
+    logging.getLogger("minerva_cluster").parent = logging.getLogger("ray.serve")
 
 
 class Door:
@@ -37,6 +51,7 @@ class Door:
 
 class IngressReplica:
     def __init__(self, nodes: DeploymentHandle, config: ClusterConfig, multiplexed: bool) -> None:
+        log_to_serve()
         Door.ingress = Ingress(nodes, config, multiplexed)
 
     async def check_health(self) -> None:
@@ -50,6 +65,7 @@ class IngressReplica:
 
 class NodeReplica:
     def __init__(self, config: ClusterConfig) -> None:
+        log_to_serve()
         self._node = Node(config.node, needs_keys=config.is_public)
 
     async def check_health(self) -> None:
@@ -79,9 +95,17 @@ class OneForEachMachine:
 
     def __init__(self, resource: str) -> None:
         self._resource = resource
+        self._short_since: float | None = None
 
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        return len(machines(self._resource)), {}
+        replicas, is_short = wanted_replicas(
+            len(machines(self._resource)), context.target_num_replicas, context.current_num_replicas
+        )
+        now = time.monotonic()
+        self._short_since = (self._short_since or now) if is_short else None
+        if self._short_since is not None and now - self._short_since > RETURN_S:
+            replicas = len(machines(self._resource))
+        return replicas, {}
 
 
 def build(
@@ -116,7 +140,7 @@ def build(
         name="ingress",
         num_replicas=cluster.ingresses,
         max_ongoing_requests=10_000,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
         graceful_shutdown_timeout_s=settings.seconds(cluster.drain),
     )(serve.ingress(Door())(IngressReplica))
     return ingress.bind(nodes.bind(config), config, multiplexed)
@@ -127,11 +151,33 @@ def application(arguments: dict[str, str]) -> serve.Application:
     return build(settings.read(pathlib.Path(arguments["config"])))
 
 
+def is_installed() -> bool:
+    """Whether the Python of this Ray has this package: without it Serve's controller would only fail again and again."""
+
+    @ray.remote(num_cpus=0, resources=ON_HEAD)
+    def has_package() -> bool:
+        import importlib.util
+
+        return importlib.util.find_spec("minerva_cluster") is not None
+
+    found: bool = ray.get(has_package.remote())
+    return found
+
+
+class ServesElsewhere(Exception):
+    """This Ray has an endpoint already, at another address."""
+
+
 def start(config: ClusterConfig, app: serve.Application | None = None) -> None:
-    """On a Ray that this process is connected to. Returns once the endpoint is there; the nodes come one by one."""
+    """On a Ray that this process is connected to. The endpoint and the nodes come one by one. Raises ServesElsewhere."""
     host, port = config.address
-    serve.start(
-        proxy_location="HeadOnly",
-        http_options=HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120),
-    )
-    serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)
+    options = HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120)
+    # Serve waits a minute for its proxy, which is not enough where all cores compute; the proxy comes all the same.
+    with contextlib.suppress(TimeoutError):
+        serve.start(proxy_location="HeadOnly", http_options=options)
+    there = _get_global_client().http_config
+    if (there.host, there.port) != (host, port):
+        text = f"this Ray serves at {there.host}:{there.port} already: set listen to that, or end it with: serve shutdown"
+        raise ServesElsewhere(text)
+    with contextlib.suppress(TimeoutError):
+        serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)

@@ -227,11 +227,12 @@ class Board:
         of_model = _hash(model)
         key = ask.prefixes[0].key if ask.prefixes else of_model
 
-        def order(item: tuple[float, _Entry]) -> tuple[int, int]:
+        def order(item: tuple[float, _Entry]) -> tuple[float, float, int]:
             entry = item[1]
-            if entry.cold:  # the same node for the same model, as long as nothing has to leave there
-                return int(entry.view.cost_ms > 0), -_weight(of_model, entry.node.salt)
-            return max(entry.view.in_flight, entry.sent), -_weight(key, entry.node.salt)
+            view = entry.view
+            if entry.cold:  # where nothing has to leave, or what nobody has used for longest: one memory, as it were
+                return int(view.cost_ms > 0), -view.victim_idle_s, -_weight(of_model, entry.node.salt)
+            return max(view.in_flight, entry.sent), 0, -_weight(key, entry.node.salt)
 
         ms, best = min(alike, key=order)
         return Chosen(best.node.id, ms)

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from minerva_cluster.config import ClusterConfig, ConfigError, read, reference, seconds
+from minerva_cluster.config import ClusterConfig, ConfigError, prepare_ray, read, reference, seconds
 
 LOOK_S = 0.5
 TIMEOUT_S = 10.0
@@ -42,10 +42,14 @@ def fetch(url: str, api_key: str) -> dict[str, Any]:
         try:
             message = json.load(error)["error"]["message"]
         except (ValueError, KeyError, TypeError):
-            message = str(error)
+            raise _starting(url) from None
         raise Refused(message) from None
     except (OSError, ValueError) as error:
         raise Unreachable(f"no cluster answers at {url}: {error}. Is it up?") from None
+
+
+def _starting(url: str) -> Unreachable:
+    return Unreachable(f"what answers at {url} is no cluster, or it is still starting: `minerva-cluster up` says how far it is")
 
 
 def as_table(document: dict[str, Any]) -> str:
@@ -85,7 +89,7 @@ def drain(arguments: argparse.Namespace) -> int:
 
     from minerva_cluster import machines
 
-    ray.init(address=arguments.ray, log_to_driver=False)
+    ray.init(address=arguments.ray, log_to_driver=False, logging_level="error")
     machine = machines.machine_called(arguments.node)
     if machine is None:
         print(f"minerva-cluster: Ray has no machine called {arguments.node}; `status` names them", file=sys.stderr)
@@ -136,9 +140,6 @@ def up(arguments: argparse.Namespace) -> int:
 
     from minerva_cluster import app
 
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     progress = Progress()
     progress.show("connecting to Ray" if config.cluster.url_of_ray else "starting Ray on this machine")
     try:
@@ -146,8 +147,21 @@ def up(arguments: argparse.Namespace) -> int:
     except ConnectionError as error:
         print(f"minerva-cluster: {error}. Start it with: ray start --head", file=sys.stderr)
         return 3
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # not before: Ray has just set its own
+        signal.signal(number, lambda *_: ended.set())
+    if not app.is_installed():
+        print(
+            "minerva-cluster: Ray's Python has no minerva_cluster: install it on each machine, and start Ray with it",
+            file=sys.stderr,
+        )
+        return 1
     progress.show("starting the endpoint")
-    app.start(config)
+    try:
+        app.start(config)
+    except app.ServesElsewhere as error:
+        print(f"minerva-cluster: {error}", file=sys.stderr)
+        return 1
     host, port = config.address
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
     show_nodes(url, config, arguments.api_key, progress, ended)
@@ -167,11 +181,9 @@ def connect(config: ClusterConfig) -> None:
     """Raises ConnectionError."""
     import ray
 
-    # Serve's own access log would have a line for each request and each watch.
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    prepare_ray()
     if config.cluster.url_of_ray:
-        ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False)
+        ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False, logging_level="error")
     else:
         ray.init(
             address="local",
@@ -179,6 +191,7 @@ def connect(config: ClusterConfig) -> None:
             resources={config.node.resource: 1},
             namespace="minerva",
             log_to_driver=False,
+            logging_level="error",
         )
 
 

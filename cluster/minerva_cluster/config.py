@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import logging
+import os
 import pathlib
 import re
 import tomllib
@@ -127,6 +129,20 @@ def read(path: pathlib.Path) -> ClusterConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     return parse(text, str(path))
+
+
+def prepare_ray() -> None:
+    """Sets what a Ray that this process starts reads from its environment, and what Serve says in this process."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    for name, value in (
+        # Ray's workers are nice, and so would the daemons and engines below them be: on a machine with other work a request
+        # then takes seconds for each token.
+        ("RAY_worker_niceness", "0"),
+        # Serve's access log would have a line for each request and each watch.
+        ("RAY_SERVE_LOG_TO_STDERR", "0"),
+        ("RAY_USAGE_STATS_ENABLED", "0"),
+    ):
+        os.environ.setdefault(name, value)
 
 
 def _fields(kind: type[Config] | type[NodeConfig], table: dict[str, Any], text: str, source: str, name: str) -> dict[str, Any]:

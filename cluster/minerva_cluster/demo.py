@@ -25,9 +25,6 @@ def main() -> int:
     programs = pathlib.Path(os.environ["MINERVA_BIN_DIR"]).absolute()
     folder = pathlib.Path(os.environ["MINERVA_DEMO_MODELS"])
     models = {file.stem: file for file in sorted(folder.glob("*.gguf"))}
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     print("starting four nodes (half a minute)", flush=True)
     cluster = Emulated(
         programs / "minerva",
@@ -39,6 +36,9 @@ def main() -> int:
     )
     try:
         cluster.start()
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # not before: Ray has just set its own
+            signal.signal(number, lambda *_: ended.set())
         introduce(cluster, list(models))
         follow(cluster, ended)
     finally:

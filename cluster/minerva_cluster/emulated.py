@@ -25,7 +25,8 @@ from minerva_cluster import config as settings
 from minerva_cluster.config import ClusterConfig, Config, NodeConfig
 from minerva_cluster.machines import drain
 
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
+MOST_STARTS = 5  # of one machine
 OBJECT_STORE = 80 << 20  # bytes for each node: what calls carry
 
 
@@ -38,6 +39,45 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = PATIENC
         if time.monotonic() > end:
             raise AssertionError(f"waited {limit_s:.0f} s in vain until {what}")
         time.sleep(0.05)
+
+
+class MachineFailed(Exception):
+    """Ray's process for a machine has ended before it was ready: it gives its agents half a minute."""
+
+
+_get_node = ray._private.services.get_node
+
+
+def _get_node_patiently(address: str, node: str) -> Any:
+    """Ray itself gives a machine 30 s to start, which is not enough where all cores compute."""
+
+    def find() -> Any:
+        try:
+            return _get_node(address, node)
+        except RuntimeError:
+            if not processes_with(f"--node_id={node}"):
+                raise MachineFailed(f"Ray's process for the machine {node} has ended") from None
+            return None
+
+    return wait_until(find, "Ray has started a machine")
+
+
+ray._private.services.get_node = _get_node_patiently
+
+
+def processes_with(*parts: str) -> list[int]:
+    """Those whose command line has all the parts."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if all(part in command for part in parts):
+            found.append(int(entry))
+    return found
 
 
 def free_port() -> int:
@@ -91,8 +131,7 @@ class Emulated:
 
     def start(self, deploy: bool = True) -> Emulated:
         """`deploy`: False: Ray alone."""
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+        settings.prepare_ray()
         # Many processes start at once here, on a machine that may have other work.
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
         os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
@@ -101,12 +140,16 @@ class Emulated:
             head_node_args={
                 "num_cpus": 2,
                 "include_dashboard": False,
+                "include_log_monitor": False,
+                "no_monitor": True,
                 "object_store_memory": OBJECT_STORE,
                 "node_name": "head",
             },
         )
         for name in self._names:
             self.add(name)
+        # Ray has no setting for it: the last words of each machine that dies, some forty lines.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         ray.init(address=self._cluster.address, namespace="minerva", log_to_driver=False, logging_level="warning")
         if deploy:
             app.start(self.config)
@@ -125,9 +168,15 @@ class Emulated:
                 except OSError:
                     shutil.copy(file, target)
         assert self._cluster is not None
-        self._nodes[name] = self._cluster.add_node(
-            num_cpus=1, resources={"minerva": 1}, object_store_memory=OBJECT_STORE, node_name=name
-        )
+        for attempt in range(1, MOST_STARTS + 1):
+            try:
+                self._nodes[name] = self._cluster.add_node(
+                    num_cpus=1, resources={"minerva": 1}, object_store_memory=OBJECT_STORE, node_name=name
+                )
+                return
+            except MachineFailed:
+                if attempt == MOST_STARTS:
+                    raise
 
     def kill(self, name: str) -> None:
         """A machine is gone, with all that ran there."""
@@ -154,8 +203,9 @@ class Emulated:
         return list(self._nodes)
 
     def stop(self) -> None:
-        serve.shutdown()
-        ray.shutdown()
+        if ray.is_initialized():  # else Serve would start one
+            serve.shutdown()
+            ray.shutdown()
         if self._cluster is not None:
             self._cluster.shutdown()
         try:
@@ -169,17 +219,7 @@ class Emulated:
 
     def processes(self, part: str = "", node: str = "") -> list[int]:
         """Of the daemons and engines of this cluster: those with `part` in their command line."""
-        found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if f"{self.folder}/{node}" in command and part in command:
-                found.append(int(entry))
-        return found
+        return processes_with(f"{self.folder}/{node}", part)
 
     def daemons(self, node: str = "") -> list[int]:
         return self.processes(f"\0--state-dir\0{self.folder}/{node}", node)
@@ -201,6 +241,12 @@ class Emulated:
         with urllib.request.urlopen(request, timeout=60) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
+
+    @property
+    def ray(self) -> str:
+        """Its address."""
+        assert self._cluster is not None
+        return str(self._cluster.address)
 
     @property
     def admin_key(self) -> str:

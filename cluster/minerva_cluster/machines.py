@@ -8,14 +8,26 @@ import ray
 from ray.core.generated import autoscaler_pb2
 
 
-def machines(resource: str) -> list[str]:
-    """The ids of the machines that may have a node. Those that are being drained do not count."""
+def machines(resource: str) -> set[str]:
+    """The names of the machines that may have a node. Those that are being drained do not count.
+
+    A machine that has died and is back already has two entries for some seconds, and one name."""
     draining = ray._private.state.state.get_draining_nodes()
-    return [
-        node["NodeID"]
+    return {
+        node["NodeName"] or node["NodeID"]
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get(resource, 0) >= 1 and node["NodeID"] not in draining
-    ]
+    }
+
+
+def wanted_replicas(machines: int, target: int, running: int) -> tuple[int, bool]:
+    """How many replicas there should be, and whether some of these wait for a machine that has died.
+
+    Serve replaces a dead replica before Ray knows that its machine is dead. The replacement waits for a machine, and takes
+    the one that comes back. If it were taken back at once, Serve would wait until it has started before it ends it: on the
+    machine that came back, in the place of the node that belongs there."""
+    waiting = max(0, min(target, machines + max(0, target - running)) - machines)
+    return machines + waiting, waiting > 0
 
 
 def drain(machine: str, seconds: float) -> None:

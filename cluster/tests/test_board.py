@@ -1,7 +1,5 @@
 """Where requests go, on paper."""
 
-import time
-
 import pytest
 
 from minerva_cluster.board import Ask, Board, Chosen, ModelView, Prefix
@@ -57,6 +55,17 @@ def test_what_has_to_leave_counts_by_how_likely_it_is_to_come_back() -> None:
     assert chosen(board_of(a={"m": used_now}, b={"m": used_long_ago}), Ask("m")).node == "b"
     roomy = ModelView(ready_ms=1500)
     assert chosen(board_of(a={"m": used_now}, b={"m": roomy}), Ask("m")).node == "b"
+
+
+def test_of_two_loads_that_cost_alike_the_one_that_takes_the_older_model_away() -> None:
+    def view(idle_s: float) -> ModelView:
+        return ModelView(ready_ms=4000, cost_ms=3000, victim_idle_s=idle_s)
+
+    for first, second in ("ab", "ba"):  # whichever the hash prefers
+        board = board_of(**{first: {"m": view(2048)}, second: {"m": view(4096)}})
+        assert chosen(board, Ask("m")).node == second
+        board.publish(first, {"m": COLD})  # nothing has to leave there
+        assert chosen(board, Ask("m")).node == first
 
 
 def test_a_cold_model_has_a_home_by_its_name() -> None:
@@ -190,21 +199,3 @@ def test_one_copy_without_need_is_given_back() -> None:
     board.publish(node, {"m": hot})
     board.publish(left, {"m": ModelView(state="hot", slots=4, in_flight=3)})  # one copy would be too busy soon
     assert board.surplus() == []
-
-
-def test_a_decision_among_a_thousand_nodes_takes_less_than_a_millisecond() -> None:
-    board = Board()
-    for place in range(1000):
-        views = {f"m{number}": ModelView(ready_ms=1000 + place, cost_ms=place) for number in range(20)}
-        views["everywhere"] = HOT
-        board.publish(f"node{place}", views)
-    asks = [Ask(f"m{number % 20}", (Prefix(number, 100),)) for number in range(50)]
-    asks += [Ask("everywhere", (Prefix(number, 100),)) for number in range(50)]
-    times = []
-    for ask in asks:
-        began = time.perf_counter()
-        node = chosen(board, ask).node
-        times.append(time.perf_counter() - began)
-        board.sent(node, ask)
-    # The median: others use this machine too.
-    assert sorted(times)[len(times) // 2] < 0.001

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -194,6 +195,14 @@ def test_status(two: Emulated) -> None:
     assert subprocess.run(nowhere, capture_output=True, timeout=60).returncode == 3
 
 
+def test_up_where_another_endpoint_is(two: Emulated, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cluster.toml").write_text(f'listen = "127.0.0.1:9"\nurl_of_ray = "{two.ray}"\n')
+    command = [sys.executable, "-m", "minerva_cluster.cli", "up", "--config", str(tmp_path / "cluster.toml")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert ended.returncode == 1
+    assert f"this Ray serves at 127.0.0.1:{two.port} already" in ended.stderr
+
+
 def test_a_daemon_that_dies_is_started_again(two: Emulated) -> None:
     client = client_of(two)
     for node in ("n1", "n2"):
@@ -259,27 +268,31 @@ def test_a_node_that_is_killed_under_load_loses_no_unanswered_request(two: Emula
     assert set(outcomes) <= {"done", "answer broke off"}, outcomes
 
 
-def test_keys_pass_through(start: Start) -> None:
+@pytest.fixture(scope="module")
+def keyed(start: Start) -> Emulated:
+    """One node whose daemon needs keys."""
     keys = 'api_keys = ["one", "two"]\nadmin_keys = ["chief"]\n'
-    cluster = start(nodes=("n1",), daemon_config=keys, admin_key="chief")
-    assert client_of(cluster, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    return start(nodes=("n1",), daemon_config=keys, admin_key="chief")
+
+
+def test_keys_pass_through(keyed: Emulated) -> None:
+    assert client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
     with pytest.raises(openai.AuthenticationError):
-        client_of(cluster, "three").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+        client_of(keyed, "three").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
     for path in ("/v1/models", "/v1/cluster", "/v1/models/a"):
-        connection = connect(cluster)
+        connection = connect(keyed)
         connection.request("GET", path)
         answer = connection.getresponse()
         assert answer.status == 401, path
         assert json.loads(answer.read())["error"]["code"] == "invalid_api_key"
-    assert [model.id for model in client_of(cluster, "two").models.list()] == ["a", "b", "c", "d", "e", "slow"]
+    assert [model.id for model in client_of(keyed, "two").models.list()] == ["a", "b", "c", "d", "e", "slow"]
 
 
-def test_the_replica_that_dies_takes_its_daemon_along(start: Start) -> None:
-    cluster = start(nodes=("n1",))
-    client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1)
-    (daemon,) = cluster.daemons()
-    engines = cluster.engines()
+def test_the_replica_that_dies_takes_its_daemon_along(keyed: Emulated) -> None:
+    client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    (daemon,) = keyed.daemons()
+    engines = keyed.engines()
     assert engines
-    os.kill(cluster.replica("n1"), signal.SIGKILL)
-    wait_until(lambda: not {daemon, *engines} & set(cluster.processes()), "daemon and engine are gone", 60)
-    assert client_of(cluster).chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    os.kill(keyed.replica("n1"), signal.SIGKILL)
+    wait_until(lambda: not {daemon, *engines} & set(keyed.processes()), "daemon and engine are gone", 60)
+    assert client_of(keyed, "one").chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices

@@ -13,9 +13,34 @@ from minerva_cluster.answers import Answer, Comments, CutOff, Refusal
 from minerva_cluster.board import ModelView
 from minerva_cluster.cli import as_table
 from minerva_cluster.config import ClusterConfig, ConfigError, parse
+from minerva_cluster.machines import wanted_replicas
 from minerva_cluster.published import NEVER_MS, catalog_of, names_of, plan_of, to_plan, views_of
 from minerva_cluster.routes import Kind, Route, host_allowed, route_of
 from minerva_cluster.wire import Head
+
+# ---- how many nodes ----
+
+
+@pytest.mark.parametrize(
+    ("machines", "target", "running", "wanted", "is_short"),
+    [
+        (4, 1, 0, 4, False),  # the first look
+        (4, 4, 4, 4, False),
+        (5, 4, 4, 5, False),  # a machine has joined
+        (4, 4, 3, 4, False),  # a replica has died, its machine has not
+        (3, 4, 3, 4, True),  # a machine has died: its replacement waits
+        (2, 4, 2, 4, True),
+        (3, 4, 4, 3, False),  # a machine is being drained
+        (2, 4, 3, 3, True),  # a machine has died, and another one is being drained
+        (0, 4, 0, 4, True),
+        (0, 0, 0, 0, False),
+    ],
+)
+def test_a_replica_for_each_machine_and_for_one_that_may_come_back(
+    machines: int, target: int, running: int, wanted: int, is_short: bool
+) -> None:
+    assert wanted_replicas(machines, target, running) == (wanted, is_short)
+
 
 # ---- settings ----
 

@@ -178,6 +178,8 @@ def kills(cluster):
     began = time.monotonic()
     while sum(killer.kills.values()) < KILLS:
         killer.kill()
+        if sum(killer.kills.values()) % 20 == 0:
+            print(f"{sum(killer.kills.values())} kills in {time.monotonic() - began:.0f} s", flush=True)
         time.sleep(source.uniform(0, LONGEST_PAUSE_S))  # the moment of the next kill, and no wait for anything
     killer.bring_back()
     cluster.wait_for(len(NODES))

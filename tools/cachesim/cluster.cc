@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <deque>
 #include <map>
 #include <memory>
@@ -20,7 +21,6 @@ namespace {
 constexpr TimePoint kClusterStart = TimePoint(std::chrono::seconds(1));
 constexpr double kHundred = 100;
 constexpr double kGigabyte = 1e9;
-constexpr double kForeverS = 1e18;
 // Nodes whose times differ by less are alike, and a hash chooses among them.
 constexpr double kAlikeS = 0.005;
 constexpr double kAlikeShare = 0.1;
@@ -61,6 +61,7 @@ class ClusterRouter {
     std::size_t node = 0;
     bool cold = false;
     std::size_t in_flight = 0;
+    int victims_age = 0;  // of what would leave: doubles from step to step
   };
 
   std::size_t preferred(std::uint64_t key) const {
@@ -126,9 +127,12 @@ std::size_t ClusterRouter::minerva(const TraceRequest& request, TimePoint now) {
   double least_there = kForeverS;
   double least_elsewhere = kForeverS;
   for (Weighed& one : all) {
-    if (one.cold) {
-      one.seconds += prices++ < kMostPrices ? nodes_[one.node]->price_s(request.model, now)
-                                            : in_seconds(world_.models[request.model].reload);
+    if (one.cold && prices++ < kMostPrices) {
+      const ClusterNode::Price price = nodes_[one.node]->price(request.model, now);
+      one.seconds += price.seconds;
+      one.victims_age = std::ilogb(std::max(price.idle_s, 1.0));
+    } else if (one.cold) {
+      one.seconds += in_seconds(world_.models[request.model].reload);
     }
     double& least = one.cold ? least_elsewhere : least_there;
     least = std::min(least, one.seconds);
@@ -143,12 +147,11 @@ std::size_t ClusterRouter::minerva(const TraceRequest& request, TimePoint now) {
     if (one.seconds > most) continue;
     if (best == nullptr) {
       best = &one;
-      if (one.cold) break;  // the one that the model's hash prefers
-      continue;
-    }
-    if (one.cold) continue;
-    if (best->in_flight != one.in_flight ? one.in_flight < best->in_flight
-                                         : weight(conversation, one.node) > weight(conversation, best->node)) {
+    } else if (one.cold) {
+      // Where nothing leaves, or what nobody has used for longest; else the node that the model's hash prefers.
+      if (one.victims_age > best->victims_age) best = &one;
+    } else if (best->in_flight != one.in_flight ? one.in_flight < best->in_flight
+                                                : weight(conversation, one.node) > weight(conversation, best->node)) {
       best = &one;
     }
   }

@@ -8,7 +8,8 @@
 //   - multiplex: what Ray Serve's model multiplexing does. A node counts as having the last few models that were asked
 //     there; the less busy of two random nodes that have the model gets the request, else one of those that have fewest
 //     models.
-//   - minerva: the least expected time to first token, as in cluster/minerva_cluster/board.py, which has the formula.
+//   - minerva: the least expected time to first token, as in cluster/minerva_cluster/board.py, which has the formula;
+//     of loads that cost alike, the one that takes away what nobody has used for longest.
 //
 // Threading: a pure function of trace, world and options. It does not know what reading a prompt costs: how many
 // requests come to the node that answered the same user's and model's request before is a figure of its own.

@@ -107,17 +107,19 @@ ClusterNode::View ClusterNode::view(std::uint32_t model, TimePoint now) const {
   return {indexes_.contains(id) ? manager_.residency(id, now) : Residency::kCold, in_flight};
 }
 
-double ClusterNode::price_s(std::uint32_t model, TimePoint now) {
+ClusterNode::Price ClusterNode::price(std::uint32_t model, TimePoint now) {
   const WorldModel& facts = around_.world.models[model];
-  if (facts.size <= free()) return 0;
+  if (facts.size <= free()) return {};
   know(model, now);
   const auto plan = manager_.plan_load(around_.trace.models[model].id, facts.size, now);
-  if (!plan) return 0;
-  double price = plan->possible ? 0 : in_seconds(facts.reload);
+  if (!plan) return {};
+  Price price;
+  if (!plan->possible) price.seconds = in_seconds(facts.reload);
   for (const ModelId& victim : plan->evict) {
     const auto view = manager_.model(victim, now);
     const double idle_s = view && view->since_last_use ? in_seconds(*view->since_last_use) : 0;
-    price += in_seconds(around_.world.models[indexes_.at(victim)].reload) / (1 + idle_s / kHorizonS);
+    price.seconds += in_seconds(around_.world.models[indexes_.at(victim)].reload) / (1 + idle_s / kHorizonS);
+    price.idle_s = std::min(price.idle_s, idle_s);
   }
   return price;
 }

@@ -17,6 +17,8 @@
 
 namespace minerva::cachesim {
 
+inline constexpr double kForeverS = 1e18;
+
 class ClusterNode {
  public:
   struct Surroundings {
@@ -45,8 +47,11 @@ class ClusterNode {
   Bytes free() const { return manager_.memory_budget() - manager_.reserved_memory(); }
   // Seconds until all that is being loaded is there, one after the other.
   double loading_s() const { return loading_s_; }
-  // What would leave for the model costs so many seconds to have back, weighted with the chance of that.
-  double price_s(std::uint32_t model, TimePoint now);
+  struct Price {
+    double seconds = 0;         // until what leaves for the model is back, weighted with the chance that it is wanted
+    double idle_s = kForeverS;  // since the latest use of what leaves; for ever if nothing does
+  };
+  Price price(std::uint32_t model, TimePoint now);
   // The models that were asked for last, at most `most`.
   bool asked_lately(std::uint32_t model) const { return lately_where_.contains(model); }
   std::size_t models_lately() const { return lately_.size(); }

@@ -29,6 +29,7 @@ imagePullSecrets:
 - {name: HOME, value: /tmp}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
 - {name: RAY_TMPDIR, value: /tmp}
+- {name: RAY_worker_niceness, value: "0"}
 {{- end -}}
 
 {{- define "minerva.headPod" -}}
