@@ -7,6 +7,12 @@
 
 #include "main_loop.h"
 #include "protocol/conversations.h"
+#include "server-common.h"
+
+// Where a stream answers several prompts, llama.cpp sends "data: null" when each but the first begins, which clients
+// cannot read.
+static std::string event_of(const json & data) { return data.is_null() ? std::string() : format_oai_sse(data); }
+#define format_oai_sse event_of
 // All of llama.cpp's slots. What this defines comes in place of the same in the library server-context.
 #include "server-context.cpp"  // NOLINT(bugprone-suspicious-include)
 

@@ -35,6 +35,7 @@ Result<Json> parse_answer(const std::string& text) {
 Error server_error(int status, std::string_view body) {
   Error error = api::error_from_answer(status, body);
   if (error.code == ErrorCode::kInvalidArgument) error.code = ErrorCode::kConflict;
+  if (error.code == ErrorCode::kUnreachable) error.code = ErrorCode::kIo;  // a hub is: the server has answered
   return error;
 }
 

@@ -46,6 +46,7 @@ TEST(ServerError, IsNeverWrongUsage) {
   EXPECT_EQ(exit_of(404, R"({"error":{"message":"m","code":"model_not_found"}})"), 4);
   EXPECT_EQ(exit_of(404, "nothing here"), 1);
   EXPECT_EQ(exit_of(503, ""), 1);
+  EXPECT_EQ(exit_of(503, R"({"error":{"message":"the hub fails","code":"unreachable"}})"), 1);
 }
 
 }  // namespace

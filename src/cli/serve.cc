@@ -6,8 +6,20 @@
 #include "cli/command.h"
 #include "cli/config_flags.h"
 #include "cli/terminal.h"
+#include "io/tls.h"
 
 namespace minerva::cli {
+namespace {
+
+// As the server does at its start.
+Result<void> check_tls(const Config& config) {
+  if (config.tls_certificate.empty()) return {};
+  const auto loaded = io::TlsContext::load(config.tls_certificate, config.tls_key);
+  if (!loaded) return fail(loaded.error());
+  return {};
+}
+
+}  // namespace
 
 void add_serve(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("serve", "Run the server");
@@ -21,6 +33,8 @@ void add_serve(CLI::App& app, Session& session) {
     const Result<Config> config = source.load();
     if (!config) {
       session.exit_code = report(config.error());
+    } else if (const Result<void> usable = *check ? check_tls(*config) : Result<void>(); !usable) {
+      session.exit_code = report(usable.error());
     } else if (*check) {
       for (const std::string& warning : source.warnings) fmt::print(stderr, "minerva: {}\n", printable(warning));
       fmt::print("{}", describe_config(*config));

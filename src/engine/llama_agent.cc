@@ -116,7 +116,9 @@ bool LlamaAgent::answer(AgentParking parking) {
     }
     return true;
   }
-  if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
+  if (const auto* const drop = std::get_if<DropCall>(&*call)) {
+    drop->done(Bytes(report.dropped_bytes));
+  } else if (const auto* const wake = std::get_if<WakeCall>(&*call)) {
     const bool refused = !report.refused.empty();
     if (report.parked != refused) return false;
     if (refused) {
@@ -125,7 +127,6 @@ bool LlamaAgent::answer(AgentParking parking) {
       wake->done(std::move(report));
     }
   }
-  if (const auto* const drop = std::get_if<DropCall>(&*call)) drop->done(Bytes(report.dropped_bytes));
   return true;
 }
 

@@ -145,8 +145,17 @@ Result<io::Address> listen_everywhere(Server& server, const Config& config, bool
   return *first;
 }
 
-void warn_of_default_model(const Service& service) {
+// Names in the config that lead nowhere.
+void warn_of_names(const Service& service) {
+  for (const api::Preset& preset : service.config.presets) {
+    if (service.catalog.look_up(preset.model) != nullptr) continue;
+    log::warn("preset \"{}\" is of \"{}\", and there is no such model: who asks for it gets a 404", preset.id,
+              preset.model);
+  }
   const std::string& name = service.config.default_model;
+  if (name.empty() && service.config.unknown_model == "default") {
+    log::warn("unknown_model is \"default\", and default_model names none: who asks for an unknown model gets a 404");
+  }
   if (name.empty() || service.find_preset(name) != nullptr || service.catalog.look_up(name) != nullptr) return;
   log::warn(
       "default_model is \"{}\", and there is no such model: who names none gets a 404. `minerva models` lists what "
@@ -233,7 +242,7 @@ int serve(const ConfigSource& source, const Config& given) {
   log::info("{} models, {} for them (policy {}{})", catalog.list().size(), format_bytes(options.memory_budget),
             config.policy, config.max_models == 0 ? "" : fmt::format(", at most {} at once", config.max_models));
   warn_of_budget(config, Bytes());  // no engine runs yet
-  warn_of_default_model(service);
+  warn_of_names(service);
   service.memory_watch.start();
   service.downloads.start();
   service.samples.start();

@@ -54,9 +54,11 @@ def test_a_script_that_switches_models(serve):
     assert again.choices[0].message.content == chat.choices[0].message.content
     text = client.completions.create(model="a", prompt="Once", max_tokens=4)
     assert text.choices[0].text
+    stream = client.completions.create(model="a", prompt=["Once", "Twice"], max_tokens=4, stream=True)
+    assert {choice.index for chunk in stream for choice in chunk.choices} == {0, 1}
     cache = m.cache()
-    # a, b, e are loaded; then a is woken twice.
-    assert (cache["hits"], cache["misses"], cache["evictions"]) == (2, 3, 3)
+    # a, b, e are loaded; then a is woken, and used again.
+    assert (cache["hits"], cache["misses"], cache["evictions"]) == (3, 3, 3)
 
 
 def brace(m):

@@ -126,7 +126,8 @@ def test_files_that_cannot_serve(tmp_path, certificate):
     for (cert, key), words in cases.items():
         config = tmp_path / "minerva.toml"
         config.write_text(with_tls((cert, key)))
-        done = subprocess.run([harness.MINERVA, "serve", "--config", config, "--listen", "127.0.0.1:0", "--state-dir",
-                               tmp_path / "state", "--engine", harness.ENGINE], capture_output=True, text=True,
-                              timeout=harness.PATIENCE, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
-        assert done.returncode == 2 and words in done.stderr, (cert, key, done)
+        for more in ([], ["--check"]):
+            done = subprocess.run([harness.MINERVA, "serve", "--config", config, "--listen", "127.0.0.1:0", "--state-dir",
+                                   tmp_path / "state", "--engine", harness.ENGINE, *more], capture_output=True, text=True,
+                                  timeout=harness.PATIENCE, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
+            assert done.returncode == 2 and words in done.stderr, (cert, key, more, done)
