@@ -573,7 +573,7 @@ TEST_F(LlamaEngineTest, DestroyingItKillsAndReapsItWithoutACall) {
     if (::kill(pid, 0) != 0) return loop_.stop();
     look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
   };
-  look_again();
+  look.arm(Clock::now(), look_again);
   loop_.run();
   EXPECT_EQ(::kill(pid, 0), -1);
   EXPECT_EQ(exits_, 0);

@@ -240,7 +240,7 @@ TEST_F(AccessTraceTest, WritesWhileTheLoopRuns) {
   for (const int lines : {1, 1, 1000}) {
     expected += static_cast<std::size_t>(lines);
     for (int i = 0; i < lines; ++i) trace.record({"a", UserId{}, Clock::now(), {}});
-    look_again();
+    look.arm(Clock::now(), look_again);
     loop.run();
   }
 }

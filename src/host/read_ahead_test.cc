@@ -53,7 +53,7 @@ class FileReadAheadTest : public testing::Test {
       if (late || so()) return loop_.stop();
       look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
     };
-    look_again();
+    look.arm(Clock::now(), look_again);
     loop_.run();
   }
 

@@ -145,7 +145,7 @@ TEST_F(StateFileTest, AFailedWriteIsTriedAgainByItself) {
     if (!fs::is_directory(path_) && file().read()) return loop.stop();
     look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
   };
-  look_again();
+  look.arm(Clock::now(), look_again);
   saver.changed();
   loop.run();
   EXPECT_EQ(file().read(), "once");

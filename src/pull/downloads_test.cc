@@ -71,7 +71,7 @@ class DownloadsTest : public testing::Test {
       if (done(*downloads.list().front())) return loop.stop();
       look.arm(Clock::now() + std::chrono::milliseconds(1), look_again);
     };
-    look_again();
+    look.arm(Clock::now(), look_again);
     io::Timer bound(loop);
     bound.arm(Clock::now() + std::chrono::seconds(60), [&] {
       ADD_FAILURE() << "it never came to that";
