@@ -94,7 +94,7 @@ def by_minerva(options, stage, models_dir, model, config):
         loads.append(load(server, model))
         seconds.append(next_turn(server, model, text + text_of(NEW, 2), True))
     against("after an unload", statistics.median(seconds), statistics.median(loads), prefill)
-    # What the turn takes if nothing has to be restored: the slot has the conversation.
+    # The turn by itself: the slot has the conversation, and nothing is restored.
     plain = statistics.median(next_turn(server, model, text + text_of(NEW, 90 + i), False) for i in range(options.rounds))
     restoring = statistics.median(seconds) - plain
     line("  restored from the page cache", f"{saved / restoring / 1e9:.2f} GB/s ({restoring:.2f} s, without the {plain:.2f} s "

@@ -15,7 +15,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 
@@ -26,12 +25,11 @@ sys.dont_write_bytecode = True
 import architectures  # noqa: E402
 import harness  # noqa: E402
 import tiny_models  # noqa: E402
+from prediction_errors import keeps_promise, percent, print_errors  # noqa: E402
 from bare_engine import FLAGS, BareEngine  # noqa: E402
 
 PROGRAM = harness.BIN_DIR / "minerva-engine-vulkan"
 ENV = dict(item.split("=", 1) for item in os.environ["MINERVA_DEVICE_ENV"].split())
-PROMISED_MEDIAN = 3  # % of what was measured
-PROMISED_WORST = 8
 BATCH = 256  # tokens; as of FLAGS
 MIB = 1 << 20
 WHOLE = ("--device", "Vulkan0", "-ngl", "all")
@@ -127,10 +125,6 @@ def measured(case):
     return told["footprint_bytes"] - (sum(devices.values()) if "lvp" in ENV["VK_DRIVER_FILES"] else 0), devices
 
 
-def percent(value, of):
-    return 100 * (value / of - 1)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""])
@@ -145,12 +139,9 @@ def main():
             errors.append(percent(devices.get(name, 0), real_devices[name]))
             print(f"{case.name:56} {devices.get(name, 0) / MIB:18.2f} {real_devices[name] / MIB:9.2f} {errors[-1]:+7.1f} %"
                   f"   {host / MIB:.0f}, {real_host / MIB:.0f} ({on_host[-1]:+.1f})", flush=True)
-    median, worst = statistics.median(map(abs, errors)), max(map(abs, errors))
-    print(f"{len(on_host)} configurations, devices: median error {median:.1f} % (promised: {PROMISED_MEDIAN}), "
-          f"worst {worst:.1f} % ({PROMISED_WORST}), lowest {min(errors):+.1f} %, highest {max(errors):+.1f} %")
-    print(f"host: median error {statistics.median(map(abs, on_host)):.1f} %, lowest {min(on_host):+.1f} %, "
-          f"highest {max(on_host):+.1f} %")
-    sys.exit(median > PROMISED_MEDIAN or worst > PROMISED_WORST)
+    kept = keeps_promise(f"{len(on_host)} configurations, devices", errors)
+    print_errors("host", on_host)
+    sys.exit(not kept)
 
 
 if __name__ == "__main__":

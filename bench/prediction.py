@@ -16,7 +16,6 @@ import os
 import pathlib
 import random
 import shutil
-import statistics
 import struct
 import subprocess
 import sys
@@ -31,11 +30,10 @@ sys.dont_write_bytecode = True
 import architectures  # noqa: E402
 import bare_engine  # noqa: E402
 import tiny_models  # noqa: E402
+from prediction_errors import keeps_promise, percent, print_errors  # noqa: E402
 from bare_engine import BareEngine  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("MINERVA_CACHE") or pathlib.Path.home() / ".cache/minerva")
-PROMISED_MEDIAN = 3  # % of the measured peak
-PROMISED_WORST = 8
 SAMPLE_SECONDS = 0.05
 TURNS = 6
 MIB = 1 << 20
@@ -235,10 +233,6 @@ def run(case):
     return memory["total_bytes"], peak.most, early["footprint_bytes"], late["footprint_bytes"]
 
 
-def percent(value, of):
-    return 100 * (value / of - 1)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""])
@@ -256,12 +250,9 @@ def main():
             size = sum(file.stat().st_size for file in (case.file, *case.more_files))
             print(f"{case.name:64} {size / MIB:6.0f} {predicted / MIB:10.1f} {measured / MIB:9.1f} {errors[-1]:+7.1f} %"
                   f"   {early / MIB:.1f} ({own_errors[-2]:+.1f}), {late / MIB:.1f} ({own_errors[-1]:+.1f})", flush=True)
-    median, worst = statistics.median(map(abs, errors)), max(map(abs, errors))
-    print(f"{len(errors)} configurations: median error {median:.1f} % (promised: {PROMISED_MEDIAN}), "
-          f"worst {worst:.1f} % ({PROMISED_WORST}), lowest {min(errors):+.1f} %, highest {max(errors):+.1f} %")
-    print(f"measured by itself: median error {statistics.median(map(abs, own_errors)):.1f} %, "
-          f"lowest {min(own_errors):+.1f} %, highest {max(own_errors):+.1f} %")
-    sys.exit(median > PROMISED_MEDIAN or worst > PROMISED_WORST)
+    kept = keeps_promise(f"{len(errors)} configurations", errors)
+    print_errors("measured by itself", own_errors)
+    sys.exit(not kept)
 
 
 if __name__ == "__main__":

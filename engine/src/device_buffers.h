@@ -103,7 +103,7 @@ struct DeviceBytes {
 };
 std::vector<DeviceBytes> bytes_on_devices();
 
-// What the devices with buffers of ours have, by their drivers' account, whoever has taken the rest.
+// The memory of devices with buffers of ours, by their drivers' account, whoever has taken the rest.
 struct RoomOnDevice {
     std::string device;
     std::uint64_t free = 0;

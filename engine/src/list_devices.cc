@@ -67,7 +67,7 @@ int list_devices() {
         }
         const Json answer = {{"backend", kBackend}, {"devices", devices}};
         std::printf("%s\n", answer.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-        // What drivers do at an orderly exit is of no use, and crashes where one has failed.
+        // An orderly exit of drivers is of no use, and crashes where one has failed.
         _exit(std::fflush(stdout) == 0 ? 0 : 1);
     } catch (const std::exception & e) {
         std::fprintf(stderr, "minerva-engine: E %s\n", e.what());

@@ -106,7 +106,7 @@ std::vector<AllowedPath> common_paths() {
     return paths;
 }
 
-// What a variant needs beside that: the nodes of devices, and what their drivers read. None of it for the engine of the
+// A variant needs beside that: the nodes of devices, and what their drivers read. None of it for the engine of the
 // processor alone.
 void add_device_paths(std::vector<AllowedPath> & paths) {
 #if defined(GGML_USE_VULKAN) || defined(GGML_USE_CUDA)
