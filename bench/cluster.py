@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "cluster")]
@@ -29,8 +30,9 @@ import harness  # noqa: E402
 from minerva_cluster import app  # noqa: E402
 from minerva_cluster.baselines import MOST_MODELS, MultiplexedReplica  # noqa: E402
 from minerva_cluster.board import Ask, Board, ModelView, Prefix  # noqa: E402
-from minerva_cluster.emulated import Emulated, wait_until  # noqa: E402
+from minerva_cluster.emulated import Emulated, free_port, wait_until  # noqa: E402
 from ray import serve  # noqa: E402
+from ray.util import get_node_ip_address  # noqa: E402
 from tiny_models import generate  # noqa: E402
 
 REQUESTS = int(os.environ.get("CLUSTER_REQUESTS", "400"))
@@ -49,6 +51,13 @@ ROUTERS = {
     },
 }
 MIB = 1 << 20
+IS_HAPROXY = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+# HAProxy finds the ingress at the machine's address only: on 127.0.0.1 it asks Ray's Python proxy instead. Whoever listens
+# there needs keys.
+ADDRESS = get_node_ip_address() if IS_HAPROXY else "127.0.0.1"
+KEY = "benchmark"
+KEYS = f'api_keys = ["{KEY}"]\n'
+HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
 
 
 def trace_requests():
@@ -73,14 +82,21 @@ def model_files(names):
     return files
 
 
+class NodeDaemon(harness.Minerva):
+    @staticmethod
+    def encode(body, headers):
+        body, headers = harness.Minerva.encode(body, headers)
+        return body, HEADERS | headers
+
+
 class Daemons:
     """The nodes' daemons, which all routers share."""
 
     def __init__(self, files):
         self.files = files
         self.all = {
-            name: harness.Minerva(files, "--max-models", str(MOST_MODELS), "--no-park",
-                                  listen=f"unix:{tempfile.mkdtemp(prefix='mvb-', dir='/tmp')}/socket").start()
+            name: NodeDaemon(files, "--max-models", str(MOST_MODELS), "--no-park", config=KEYS,
+                             listen=f"unix:{tempfile.mkdtemp(prefix='mvb-', dir='/tmp')}/socket").start()
             for name in NODES
         }
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mvb-", dir="/tmp"))
@@ -115,7 +131,7 @@ class LoadCounter:
         self.mib = 0.0
         self._files = files
         self._connection = daemon.connect()
-        self._connection.request("GET", "/v1/events")
+        self._connection.request("GET", "/v1/events", headers=HEADERS)
         self._response = self._connection.getresponse()
         self._response.readline()
         threading.Thread(target=self._follow, daemon=True).start()
@@ -130,7 +146,11 @@ class LoadCounter:
                     self.mib += self._files[event["model"]].stat().st_size / MIB
 
 
-def play(port, requests):
+def connect(cluster, timeout_s=300):
+    return http.client.HTTPConnection(urllib.parse.urlsplit(cluster.url).netloc, timeout=timeout_s)
+
+
+def play(cluster, requests):
     """Each client waits for its answer, then takes the next request."""
     played = Played()
     left = queue.SimpleQueue()
@@ -139,7 +159,7 @@ def play(port, requests):
     lock = threading.Lock()
 
     def client():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        connection = connect(cluster)
         while True:
             try:
                 model, user = left.get_nowait()
@@ -147,7 +167,7 @@ def play(port, requests):
                 return
             body = json.dumps({"model": model, "max_tokens": 4, "temperature": 0,
                                "messages": [{"role": "user", "content": f"I am {user} and ask {model}."}]})
-            connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/v1/chat/completions", body, HEADERS)
             answer = connection.getresponse()
             answer.read()
             with lock:
@@ -173,7 +193,7 @@ def play(port, requests):
 def compare_routers(daemons, requests):
     """One cluster of Ray; the routers take turns as its application."""
     results = {}
-    cluster = emulated(daemons)
+    cluster = above(daemons)
     cluster.start(deploy=False)
     try:
         for name, options in ROUTERS.items() if requests else [("minerva", {})]:
@@ -181,7 +201,7 @@ def compare_routers(daemons, requests):
             app.start(cluster.config, app.build(cluster.config, **options))
             cluster.wait_for(len(NODES))
             counters = [LoadCounter(daemon, daemons.files) for daemon in daemons.all.values()]
-            results[name] = play(cluster.port, requests)
+            results[name] = play(cluster, requests)
             results[name].loaded_mib = sum(counter.mib for counter in counters)
             if name == "minerva":
                 results["latency"] = added_latency(daemons, cluster)
@@ -194,10 +214,10 @@ def compare_routers(daemons, requests):
 class Load:
     """Clients that ask for whole answers, one after the other: of none has its client seen a byte when its node dies."""
 
-    def __init__(self, port, models):
+    def __init__(self, cluster, models):
         self.answered = []  # moments
         self.lost = []
-        self._port = port
+        self._cluster = cluster
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(model,)) for model in models]
         for thread in self._threads:
@@ -205,9 +225,9 @@ class Load:
 
     def _ask(self, model):
         body = json.dumps({"model": model, "prompt": "a", "max_tokens": 4})
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
+        connection = connect(self._cluster)
         while not self._stopping.is_set():
-            connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/v1/completions", body, HEADERS)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status == 200:
@@ -230,10 +250,10 @@ class Load:
 def death_of_a_node(files):
     """Prints what the clients see of it."""
     models = dict(sorted(files.items(), key=lambda item: item[1].stat().st_size)[:CLIENTS])
-    cluster = Emulated(harness.MINERVA, harness.ENGINE, models, nodes=NODES, arguments=("--max-models", str(MOST_MODELS)))
+    cluster = emulated(models)
     try:
         cluster.start()
-        load = Load(cluster.port, models)
+        load = Load(cluster, models)
         wait_until(lambda: len(load.answered) > 10 * CLIENTS, "all is warm")
         before = load.rate()
         victim = max(cluster.nodes().values(), key=lambda node: len(node["models"]))["name"]
@@ -253,8 +273,15 @@ def death_of_a_node(files):
           f"{back_s:.0f} s later)")
 
 
-def emulated(daemons):
-    cluster = Emulated(harness.MINERVA, harness.ENGINE, {}, nodes=NODES)
+def emulated(models):
+    return Emulated(
+        harness.MINERVA, harness.ENGINE, models, nodes=NODES, arguments=("--max-models", str(MOST_MODELS)),
+        daemon_config=KEYS, cluster={"listen": f"{ADDRESS}:{free_port()}"}, admin_key=KEY,
+    )
+
+
+def above(daemons):
+    cluster = emulated({})
     node = dataclasses.replace(cluster.config.node, daemon=f"unix:{daemons.folder}/{{node}}")
     cluster.config = dataclasses.replace(cluster.config, node=node)
     return cluster
@@ -264,11 +291,11 @@ def added_latency(daemons, cluster):
     """(p50, p99 in ms) of an answer's first byte: by a daemon alone, and by the endpoint. They take turns."""
     model = min(daemons.files, key=lambda name: daemons.files[name].stat().st_size)
     body = json.dumps({"model": model, "prompt": "a", "max_tokens": 1})
-    connections = {"endpoint": http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=60)}
+    connections = {"endpoint": connect(cluster, 60)}
 
     def ask(connection):
         began = time.perf_counter()
-        connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/completions", body, HEADERS)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200
@@ -323,8 +350,8 @@ def main():
     if requests:
         print_routers(results)
     added = latency["endpoint"][0] - latency["daemon"][0]
-    proxy = "HAProxy" if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" else "Python proxy"
-    print(f"{'added latency, p50 ms, ' + proxy:<42}{verdict(added, 8 if proxy == 'HAProxy' else 20)}"
+    proxy = "HAProxy" if IS_HAPROXY else "Python proxy"
+    print(f"{'added latency, p50 ms, ' + proxy:<42}{verdict(added, 8 if IS_HAPROXY else 20)}"
           f"   (daemon {latency['daemon'][0]:.1f}, endpoint {latency['endpoint'][0]:.1f}; p99 {latency['daemon'][1]:.1f}, "
           f"{latency['endpoint'][1]:.1f})")
     print(f"{'decision at 1,000 nodes, median ms':<42}{verdict(decision_ms(), 1)}")

@@ -156,6 +156,13 @@ def up(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and not config.is_public:
+        progress.end()
+        print(
+            f"minerva-cluster: HAProxy cannot reach the endpoint at {config.cluster.listen}, so Ray's Python proxy stays "
+            "before it. Set listen to an address that other machines reach.",
+            file=sys.stderr,
+        )
     progress.show("starting the endpoint")
     try:
         app.start(config)
