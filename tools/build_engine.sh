@@ -17,7 +17,8 @@
 # no such device builds no variant.
 #
 # Environment: MINERVA_CACHE, MINERVA_LLAMA_SOURCE (a llama.cpp checkout of one's own), MINERVA_ENGINE_NATIVE (ON|OFF),
-# MINERVA_ENGINE_LEVEL (v2|v3|v4: for each processor of this level of x86-64, and not just for this one).
+# MINERVA_ENGINE_LEVEL (v2|v3|v4: for each processor of this level of x86-64, and not just for this one), CUDAARCHS (which
+# GPUs the CUDA variant is for, as CMake writes it; default: this machine's).
 # Usage: tools/build_engine.sh [--engine-only] [DIR]     where the links go (default: build/bin)
 #        tools/build_engine.sh --variant vulkan|cuda [DIR]   that variant of minerva-engine, and of llama-server
 #        tools/build_engine.sh --source   fetches the source if it has to, prints its folder, and builds nothing
@@ -128,6 +129,13 @@ case $variant in
       die "nvcc is missing: it comes with NVIDIA's CUDA toolkit (12 or later). A GPU of NVIDIA also works by Vulkan: make engine-vulkan"
     on CUDA
     minutes=60
+    # llama.cpp would ask the machine's GPU what to compile for. Where there is none, each GPU since Turing (2018) can run
+    # what is compiled, and its driver translates that when it runs first.
+    if [ -z "${CUDAARCHS:-}" ] && ! nvidia-smi --list-gpus >/dev/null 2>&1; then
+      CUDAARCHS=75-virtual
+      say "no GPU of NVIDIA is here: building for each one since 2018 (CUDAARCHS=86-real: for one kind, which starts sooner)"
+    fi
+    [ -z "${CUDAARCHS:-}" ] || flags="$flags -DCMAKE_CUDA_ARCHITECTURES=${CUDAARCHS// /;}"
     ;;
   *) die "there is no variant \"$variant\"; there are vulkan and cuda." ;;
 esac

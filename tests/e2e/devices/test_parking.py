@@ -120,7 +120,9 @@ def test_a_dozen_architectures(name):
 
 def test_the_memory_is_given_back():
     file = generate("device-large", ["--embd", "768", "--layers", "8", "--ffn", "3072", "--quant", "q4_0"])
-    with start(file, *WHOLE, context=2048) as engine:
+    with start(file, *WHOLE, context=512) as engine:
+        # All of the memory is used once: what was never touched would not be in memory.
+        engine.complete(prompt(0, 500), count=4, slot=0)
         said = answer(engine)
         managed = engine.measure()["devices"][NAME]
         hot, touched = writable(engine), anonymous(engine)
@@ -129,10 +131,8 @@ def test_the_memory_is_given_back():
         # What is left is what copies go through. It is a figure of its own.
         left = parked["devices"][NAME]
         assert left <= 5 << 20, parked
-        freed = hot - writable(engine)
-        assert freed + left >= 0.98 * managed, (hot, freed, left, managed)
-        # Not all of it was ever touched, and so not all of it was in memory.
-        assert touched - anonymous(engine) >= 0.8 * managed, (touched, anonymous(engine), managed)
+        assert touched - anonymous(engine) + left >= 0.98 * managed, (touched, anonymous(engine), left, managed)
+        assert hot - writable(engine) + left >= 0.98 * managed, (hot, writable(engine), left, managed)
         engine.wake()
         assert answer(engine) == said
         assert engine.measure()["devices"][NAME] == pytest.approx(managed + left, rel=0.02)
