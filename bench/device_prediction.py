@@ -117,7 +117,7 @@ def measured(case):
     with BareEngine(case.file, *case.arguments()[len(FLAGS):], context=case.context * case.slots, program=PROGRAM,
                     env=environment(case), reads=case.more_files) as engine:
         longest = min(case.context, 256 if case.few_tokens else case.context) - 8
-        text = case.tokens(min(longest, BATCH + 20))
+        text = case.tokens(min(longest, BATCH if case.embeds else BATCH + 20))
         if case.embeds:
             engine.post("/v1/embeddings", {"model": "e", "input": [text]})
         else:

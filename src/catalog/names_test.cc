@@ -286,6 +286,23 @@ TEST_F(LayoutTest, WhoWasThereFirstKeepsTheName) {
   EXPECT_EQ(places(), (Stems{"m=z/m.gguf", "models-m=m.gguf", "x-m=x/m.gguf", "y-m=y/m.gguf"}));
 }
 
+TEST_F(LayoutTest, WhoWasThereFirstKeepsTheStemAsItsAlias) {
+  put("y/a m.gguf");
+  scan();
+  put("x/a m.gguf");
+  for (int scans = 0; scans < 2; ++scans) {
+    EXPECT_EQ(places(), (Stems{"a-m=y/a m.gguf", "x-a-m=x/a m.gguf"}));
+    EXPECT_EQ(model("a-m")->aliases, Ids{"a m"});
+    EXPECT_TRUE(model("x-a-m")->aliases.empty());
+  }
+  take_away("y");
+  scan();
+  EXPECT_EQ(model("x-a-m")->aliases, Ids{"a m"});
+  put("w/a m.gguf");
+  scan();
+  EXPECT_EQ(model("x-a-m")->aliases, Ids{"a m"});
+}
+
 TEST_F(LayoutTest, SpellingsOfTheEndingAreFilesOfTheirOwn) {
   put("m.gguf");
   put("m.GGUF");

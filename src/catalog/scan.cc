@@ -46,7 +46,7 @@ class Scan {
     std::vector<ModelSpec> named = named_by_entries();
     settle_names(named);
     for (Candidate& candidate : found_) {
-      stems_.emplace_back(candidate.spec.id, candidate.spec.name);
+      stems_.push_back({candidate.spec.id, candidate.spec.name, candidate.place, candidate.note.stem_is_alias});
       result_.models.push_back(std::move(candidate.spec));
     }
     apply_entries_by_id();
@@ -76,6 +76,13 @@ class Scan {
     bool exact = false;  // `wanted` is the name itself, not made from it
     std::string place;
     FileNote note = {};
+  };
+
+  struct Stem {
+    ModelId id;
+    std::string text;
+    std::string place;
+    bool was_alias = false;
   };
 
   template <typename... Args>
@@ -224,7 +231,10 @@ class Scan {
   FileNote note_of(const File& file) const {
     FileNote note;
     const auto known = options_.book.find(file.place);
-    if (known != options_.book.end()) note.id = known->second.id;
+    if (known != options_.book.end()) {
+      note.id = known->second.id;
+      note.stem_is_alias = known->second.stem_is_alias;
+    }
     note.kind = file.kind;
     if (file.sure) note.identity = known->second.identity;
     return note;
@@ -390,12 +400,17 @@ class Scan {
         return !is_new;
       });
     }
-    // The stem of a model's file is an alias too, for the first model that has it.
-    for (const auto& [id, stem] : stems_) {
-      const auto it = std::lower_bound(result_.models.begin(), result_.models.end(), id,
-                                       [](const ModelSpec& spec, const ModelId& wanted) { return spec.id < wanted; });
-      if (it == result_.models.end() || it->id != id) continue;  // its entry could not be carried out
-      if (!is_reserved_id(stem) && owners.emplace(stem, id).second) it->aliases.push_back(stem);
+    // The stem of a model's file is an alias too, for the model that had it before, else for the first one.
+    for (const bool before : {true, false}) {
+      for (const Stem& stem : stems_) {
+        if (stem.was_alias != before) continue;
+        const auto it = std::lower_bound(result_.models.begin(), result_.models.end(), stem.id,
+                                         [](const ModelSpec& spec, const ModelId& wanted) { return spec.id < wanted; });
+        if (it == result_.models.end() || it->id != stem.id) continue;  // its entry could not be carried out
+        const bool is_alias = !is_reserved_id(stem.text) && owners.emplace(stem.text, stem.id).second;
+        if (is_alias) it->aliases.push_back(stem.text);
+        result_.book[stem.place].stem_is_alias = is_alias;
+      }
     }
   }
 
@@ -406,7 +421,7 @@ class Scan {
 
   const CatalogOptions& options_;
   std::vector<Candidate> found_;                        // in the order of the folders
-  std::vector<std::pair<ModelId, std::string>> stems_;  // of what was found, in that order
+  std::vector<Stem> stems_;                             // of what was found, in that order
   std::set<std::string> seen_;                          // folders
   std::set<std::string, std::less<>> noted_;            // places of files that are there
   ScanResult result_;
