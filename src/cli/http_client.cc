@@ -160,7 +160,15 @@ Result<ServerAddress> parse_server_url(const std::string& url) {
   } else if (url.find("://") == std::string::npos && !url.starts_with("unix:")) {
     address.base = "http://" + url;
   }
-  while (address.base.ends_with('/')) address.base.pop_back();
+  const auto drop_slashes = [&address] {
+    while (address.base.ends_with('/')) address.base.pop_back();
+  };
+  drop_slashes();
+  // As OpenAI's clients call the server.
+  if (address.base.ends_with("/v1")) {
+    address.base.erase(address.base.size() - 3);
+    drop_slashes();
+  }
   if (address.base.find("://") == std::string::npos || has_control_character(url) ||
       url.find_first_of(" ?#") != std::string::npos) {
     return fail(

@@ -72,6 +72,9 @@ class CannedServer {
 TEST(ServerUrl, IsChecked) {
   EXPECT_EQ(parse_server_url("http://127.0.0.1:3000/")->base, "http://127.0.0.1:3000");
   EXPECT_EQ(parse_server_url("localhost:3000")->base, "http://localhost:3000");
+  EXPECT_EQ(parse_server_url("http://localhost:3000/v1/")->base, "http://localhost:3000");
+  EXPECT_EQ(parse_server_url("https://gpu.example/minerva/v1")->base, "https://gpu.example/minerva");
+  EXPECT_FALSE(parse_server_url("http:///v1"));
   EXPECT_EQ(parse_server_url("https://gpu.example/minerva")->base, "https://gpu.example/minerva");
   EXPECT_EQ(parse_server_url("unix:/run/m.sock")->unix_socket, "/run/m.sock");
   EXPECT_EQ(parse_server_url("unix:///run/m.sock")->unix_socket, "/run/m.sock");
