@@ -16,7 +16,7 @@ namespace minerva {
 struct FileNote {
   ModelId id = {};  // the id of the model in it; empty: it had none
   FileKind kind = FileKind::kModel;
-  std::string identity = {};  // of the file when its kind was found; empty: nobody has inspected it
+  std::string identity = {};   // of the file when its kind was found; empty: nobody has inspected it
   bool stem_is_alias = false;  // the stem of its name is an alias of its model, and stays so when other files come
 
   bool operator==(const FileNote&) const = default;

@@ -420,10 +420,10 @@ class Scan {
   }
 
   const CatalogOptions& options_;
-  std::vector<Candidate> found_;                        // in the order of the folders
-  std::vector<Stem> stems_;                             // of what was found, in that order
-  std::set<std::string> seen_;                          // folders
-  std::set<std::string, std::less<>> noted_;            // places of files that are there
+  std::vector<Candidate> found_;              // in the order of the folders
+  std::vector<Stem> stems_;                   // of what was found, in that order
+  std::set<std::string> seen_;                // folders
+  std::set<std::string, std::less<>> noted_;  // places of files that are there
   ScanResult result_;
 };
 
