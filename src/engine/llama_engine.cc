@@ -66,27 +66,23 @@ bool blames_file(std::string_view words) {
                      [words](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
 }
 
-// The device that had no room for a buffer, by what the engine wrote while it loaded; empty: none is blamed.
+// The device that had no room for the model, by what the engine wrote while it loaded: "the device Vulkan0", or "a
+// device" if no line names it; empty: no line says so.
 std::string full_device(const EngineLog& log, const std::vector<std::string>& devices) {
-  constexpr std::size_t kLookBack = 100;
-  for (const std::string& line : log.tail(kLookBack)) {
-    for (const std::string& device : devices) {
-      if (line.find(fmt::format("allocate {} buffer", device)) != std::string::npos) return device;
-    }
-  }
-  return {};
-}
-
-// Whether an engine that failed to load was refused memory of a device, in the words of ggml's backends.
-bool lacks_device_memory(const EngineLog& log) {
+  // In the words of ggml's backends.
   static constexpr std::array<std::string_view, 2> kSigns = {"ggml_vulkan: Device memory allocation of size",
                                                              "cudaMalloc failed: out of memory"};
-  constexpr std::size_t kLookBack = 50;
-  const std::vector<std::string> lines = log.tail(kLookBack);
-  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
-    return std::any_of(kSigns.begin(), kSigns.end(),
-                       [&](std::string_view sign) { return line.find(sign) != std::string::npos; });
-  });
+  constexpr std::size_t kLookBack = 100;
+  std::string full;
+  for (const std::string& line : log.tail(kLookBack)) {
+    for (const std::string& device : devices) {
+      if (line.find(fmt::format("allocate {} buffer", device)) != std::string::npos) return "the device " + device;
+    }
+    for (const std::string_view sign : kSigns) {
+      if (line.find(sign) != std::string::npos) full = "a device";
+    }
+  }
+  return full;
 }
 
 // Every engine reports the same about the sandbox: each line is logged once.
@@ -206,10 +202,8 @@ class LlamaEngine final : public Engine {
     if (killed_for_) return *killed_for_;
     const std::string words = log_->last_words();
     if (const std::string full = ready_ ? "" : full_device(*log_, devices_); !full.empty()) {
-      return {ErrorCode::kNoCapacity, fmt::format("the device {} has no room for the model: {}", full, words)};
-    }
-    if (!ready_ && lacks_device_memory(*log_)) {
-      return {ErrorCode::kNoCapacity, "the model cannot be loaded, since a device has no room for it: " + words};
+      return {ErrorCode::kNoCapacity,
+              fmt::format("the model cannot be loaded, since {} has no room for it: {}", full, words)};
     }
     if (!ready_ && status.signal == 0 && blames_file(words)) {
       return {ErrorCode::kInvalidModel, fmt::format("the model cannot be loaded{}", words.empty() ? "" : ": " + words)};
