@@ -25,6 +25,7 @@ class Refusal:
     message: str
     kind: str = "api_error"
     retry_after_s: int | None = None
+    allow: str = ""  # the methods of the route
 
     def document(self, path: str) -> dict[str, Any]:
         """In the shape of the API that was called."""
@@ -42,6 +43,12 @@ def not_found(path: str) -> Refusal:
         f"The cluster's endpoint has no {path}. Routes that concern one machine are those of its own daemon.",
         "invalid_request_error",
     )
+
+
+def wrong_method(method: str, path: str, methods: list[str]) -> Refusal:
+    allow = ", ".join(methods)
+    text = f"{method} is not allowed for {path}; it takes {allow}."
+    return Refusal(405, "method_not_allowed", text, "invalid_request_error", allow=allow)
 
 
 class Comments:
@@ -117,6 +124,8 @@ class Answer:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(document)).encode())]
         if refusal.retry_after_s is not None:
             headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+        if refusal.allow:
+            headers.append((b"allow", refusal.allow.encode()))
         self._begun = True
         await self._send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": document, "more_body": False})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pathlib
+import re
 import time
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
@@ -164,20 +164,50 @@ def is_installed() -> bool:
     return found
 
 
-class ServesElsewhere(Exception):
-    """This Ray has an endpoint already, at another address."""
+class CannotServe(Exception):
+    """The endpoint cannot be at its address, or no node can start. Nothing is left of it."""
 
 
 def start(config: ClusterConfig, app: serve.Application | None = None) -> None:
-    """On a Ray that this process is connected to. The endpoint and the nodes come one by one. Raises ServesElsewhere."""
+    """On a Ray that this process is connected to. The endpoint and the nodes come one by one. Raises CannotServe."""
     host, port = config.address
     options = HTTPOptions(host=host, port=port, request_timeout_s=None, keep_alive_timeout_s=120)
     # Serve waits a minute for its proxy, which is not enough where all cores compute; the proxy comes all the same.
-    with contextlib.suppress(TimeoutError):
+    try:
         serve.start(proxy_location="HeadOnly", http_options=options)
+    except TimeoutError:
+        pass
+    except RuntimeError as error:
+        serve.shutdown()
+        raise CannotServe(f"nothing can listen on {host}:{port}: {str(error).strip().splitlines()[-1]}") from None
     there = _get_global_client().http_config
     if (there.host, there.port) != (host, port):
         text = f"this Ray serves at {there.host}:{there.port} already: set listen to that, or end it with: serve shutdown"
-        raise ServesElsewhere(text)
-    with contextlib.suppress(TimeoutError):
+        raise CannotServe(text)
+    try:
         serve.run(app or build(config), name=APP, route_prefix="/", blocking=False)
+    except TimeoutError:
+        pass
+    except RuntimeError as error:
+        reason = why_no_node_starts()
+        stop()
+        raise CannotServe(f"a node cannot start: {reason}" if reason else str(error)) from None
+
+
+def is_up() -> bool:
+    return APP in serve.status().applications
+
+
+def stop() -> None:
+    """Ends the application, and Serve if it has no other one."""
+    serve.delete(APP)
+    if not serve.status().applications:
+        serve.shutdown()
+
+
+def why_no_node_starts() -> str:
+    """In the words of the node that tried it last; empty: nodes may still come."""
+    application = serve.status().applications.get(APP)
+    node = application.deployments.get("node") if application is not None else None
+    said = re.findall(r"DaemonFailed: (.+)", node.message) if node is not None else []
+    return str(said[-1]) if said else ""

@@ -8,9 +8,9 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -85,22 +85,44 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def drain(arguments: argparse.Namespace) -> int:
-    import ray
-
+    try:
+        at_most = seconds(arguments.at_most)
+    except ConfigError as error:
+        return fail(f"--at-most: {error}", 2)
+    try:
+        connect(arguments.ray)
+    except Unreachable as error:
+        return fail(str(error), 3)
     from minerva_cluster import machines
 
-    ray.init(address=arguments.ray, log_to_driver=False, logging_level="error")
     machine = machines.machine_called(arguments.node)
     if machine is None:
-        print(f"minerva-cluster: Ray has no machine called {arguments.node}; `status` names them", file=sys.stderr)
-        return 1
+        return fail(f"Ray has no machine called {arguments.node}; `status` names them", 1)
     try:
-        machines.drain(machine, seconds(arguments.at_most))
-    except (RuntimeError, ConfigError) as error:
-        print(f"minerva-cluster: {error}", file=sys.stderr)
-        return 1
+        machines.drain(machine, at_most)
+    except RuntimeError as error:
+        return fail(str(error), 1)
     print(f"{arguments.node} gets no new requests. Once `status` no longer shows it, stop Ray there.")
     return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    try:
+        connect(arguments.ray)
+    except Unreachable as error:
+        return fail(str(error), 3)
+    from minerva_cluster import app
+
+    if not app.is_up():
+        return fail("no cluster is up there", 1)
+    print("draining", file=sys.stderr, flush=True)
+    app.stop()
+    return 0
+
+
+def fail(sentence: str, code: int) -> int:
+    print(f"minerva-cluster: {sentence}", file=sys.stderr)
+    return code
 
 
 class Progress:
@@ -127,83 +149,97 @@ class Progress:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    if arguments.check:
-        print(reference(), end="")
-        return 0
     try:
         config = read(pathlib.Path(arguments.config)) if arguments.config else ClusterConfig()
     except ConfigError as error:
-        print(f"minerva-cluster: {error}", file=sys.stderr)
-        return 2
-    import ray
-    from ray import serve
-
-    from minerva_cluster import app
+        return fail(str(error), 2)
+    if arguments.check:
+        print(reference(config), end="")
+        return 0
 
     progress = Progress()
     progress.show("connecting to Ray" if config.cluster.url_of_ray else "starting Ray on this machine")
     try:
-        connect(config)
-    except ConnectionError as error:
-        print(f"minerva-cluster: {error}. Start it with: ray start --head", file=sys.stderr)
-        return 3
+        connect(config.cluster.url_of_ray, config.node.resource)
+    except Unreachable as error:
+        progress.end()
+        return fail(str(error), 3)
+    from minerva_cluster import app
+
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # not before: Ray has just set its own
         signal.signal(number, lambda *_: ended.set())
     if not app.is_installed():
-        print(
-            "minerva-cluster: Ray's Python has no minerva_cluster: install it on each machine, and start Ray with it",
-            file=sys.stderr,
-        )
-        return 1
+        return fail("Ray's Python has no minerva_cluster: install it on each machine, and start Ray with it", 1)
     if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and not config.is_public:
         progress.end()
-        print(
-            f"minerva-cluster: HAProxy cannot reach the endpoint at {config.cluster.listen}, so Ray's Python proxy stays "
-            "before it. Set listen to an address that other machines reach.",
-            file=sys.stderr,
+        fail(
+            f"HAProxy cannot reach the endpoint at {config.cluster.listen}, so Ray's Python proxy stays before it. "
+            "Set listen to an address that other machines reach.",
+            0,
         )
+    if app.is_up():
+        progress.show("a cluster is up already: its nodes are replaced, each once it has answered what it has")
+        progress.end()
     progress.show("starting the endpoint")
     try:
         app.start(config)
-    except app.ServesElsewhere as error:
-        print(f"minerva-cluster: {error}", file=sys.stderr)
-        return 1
+    except app.CannotServe as error:
+        progress.end()
+        return fail(str(error), 1)
     host, port = config.address
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    show_nodes(url, config, arguments.api_key, progress, ended)
+    reason = show_nodes(url, config, arguments.api_key, progress, ended)
     progress.end()
-    if arguments.detach:
+    if reason:
+        fail(f"a node cannot start: {reason}", 1)
+    elif arguments.detach:
+        print(f"Serving at {url}/v1. `minerva-cluster down` ends it.", flush=True)
         return 0
-    print(f"Serving at {url}/v1. Ctrl-C ends it.", flush=True)
-    ended.wait()
+    elif not ended.is_set():
+        print(f"Serving at {url}/v1. Ctrl-C ends it.", flush=True)
+        ended.wait()
     progress.show("draining")
-    serve.shutdown()
-    ray.shutdown()
+    app.stop()
     progress.end()
-    return 0
+    return 1 if reason else 0
 
 
-def connect(config: ClusterConfig) -> None:
-    """Raises ConnectionError."""
+def connect(address: str, resource: str = "") -> None:
+    """To the Ray there; empty: one that this process starts, on a machine with `resource`. Raises Unreachable."""
     import ray
 
     prepare_ray()
-    if config.cluster.url_of_ray:
-        ray.init(address=config.cluster.url_of_ray, namespace="minerva", log_to_driver=False, logging_level="error")
-    else:
+    # The last words of each machine that dies, some forty lines; Ray has no setting for it.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    if not address:
         ray.init(
             address="local",
             include_dashboard=False,
-            resources={config.node.resource: 1},
+            resources={resource: 1},
             namespace="minerva",
             log_to_driver=False,
             logging_level="error",
         )
+        return
+    host, _, port = address.rpartition(":")
+    hint = "Start it with: ray start --head"
+    if host and port.isdigit():
+        try:  # Ray itself takes a minute to say so
+            socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_S).close()
+        except OSError as error:
+            raise Unreachable(f"no Ray answers at {address}: {error}. {hint}") from None
+    try:
+        ray.init(address=address, namespace="minerva", log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError) as error:
+        if os.environ.get("RAY_AUTH_MODE") != "token":
+            hint += ". If it needs a token: export RAY_AUTH_MODE=token"
+        raise Unreachable(f"{str(error).rstrip('.')}. {hint}") from None
 
 
-def show_nodes(url: str, config: ClusterConfig, api_key: str, progress: Progress, ended: threading.Event) -> None:
-    """Until every machine has its node."""
+def show_nodes(url: str, config: ClusterConfig, api_key: str, progress: Progress, ended: threading.Event) -> str:
+    """Until every machine has its node. Returns why one cannot start, if none can."""
+    from minerva_cluster import app
     from minerva_cluster.machines import machines
 
     while not ended.is_set():
@@ -214,11 +250,14 @@ def show_nodes(url: str, config: ClusterConfig, api_key: str, progress: Progress
             ready = 0
             if isinstance(error, Refused) and "key" in str(error).lower():
                 progress.show("the daemons need a key: --api-key shows their progress")
-                return
+                return ""
         progress.show(f"{ready} of {wanted} nodes ready")
         if wanted and ready >= wanted:
-            return
-        time.sleep(LOOK_S)
+            return ""
+        if ready == 0 and (reason := app.why_no_node_starts()):
+            return reason
+        ended.wait(LOOK_S)
+    return ""
 
 
 def main() -> int:
@@ -228,19 +267,23 @@ def main() -> int:
         ("up", up, "bring the cluster up"),
         ("status", status, "show the nodes and their models"),
         ("drain", drain, "let a node end its requests, and give it no new ones"),
+        ("down", down, "end the cluster: the endpoint and the nodes"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
         command.add_argument("--api-key", default=os.environ.get("MINERVA_API_KEY", ""), help="env MINERVA_API_KEY")
         if name == "up":
-            command.add_argument("--config", help="a TOML file; --check prints every setting")
-            command.add_argument("--check", action="store_true", help="print every setting with its default and meaning")
+            command.add_argument("--config", help="a TOML file")
+            command.add_argument(
+                "--check", action="store_true", help="check the file, and print every setting with its value and meaning"
+            )
             command.add_argument("--detach", action="store_true", help="leave it running in the Ray cluster")
-        elif name == "drain":
-            command.add_argument("node", help="as `status` calls it")
+        elif name in ("drain", "down"):
             command.add_argument("--ray", default="auto", help="address of the Ray cluster")
+        if name == "drain":
+            command.add_argument("node", help="as `status` calls it")
             command.add_argument("--at-most", default="10m", help="after that, requests are cut off")
-        else:
+        if name == "status":
             command.add_argument("--url", default=os.environ.get("MINERVA_URL", "http://127.0.0.1:8000"))
             command.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

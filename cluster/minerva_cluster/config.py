@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 import logging
 import os
 import pathlib
@@ -46,6 +47,7 @@ class NodeConfig:
     arguments: tuple[str, ...] = _key((), "Further arguments of `minerva serve`.")
     admin_key_file: str = _key("", "File with an admin key of the daemons, where these need keys; of mode 600.")
     start_timeout: str = _key("2m", "How long a daemon may take until it is ready.")
+    answer_timeout: str = _key("30s", "A daemon that answers no question for so long hangs: it is killed and started again.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,18 +110,19 @@ def parse(text: str, source: str) -> ClusterConfig:
         Config(**_fields(Config, document, text, source, "")),
         NodeConfig(**_fields(NodeConfig, node, text, source, "node")),
     )
-    for value, check in (
-        (config.cluster.listen, parse_address),
-        (config.cluster.max_body, count_of_bytes),
-        (config.cluster.wait_for_node, seconds),
-        (config.cluster.drain, seconds),
-        (config.cluster.give_back, seconds),
-        (config.node.start_timeout, seconds),
+    for table, key, check in (
+        ("", "listen", parse_address),
+        ("", "max_body", count_of_bytes),
+        ("", "wait_for_node", seconds),
+        ("", "drain", seconds),
+        ("", "give_back", seconds),
+        ("node", "start_timeout", seconds),
+        ("node", "answer_timeout", seconds),
     ):
         try:
-            check(value)
+            check(getattr(config.node if table else config.cluster, key))
         except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
+            raise ConfigError(f"{source}:{_line(text, table, key)}: {key}: {error}") from None
     return config
 
 
@@ -150,6 +153,8 @@ def _fields(kind: type[Config] | type[NodeConfig], table: dict[str, Any], text: 
     values: dict[str, Any] = {}
     for key, value in table.items():
         place = f"{source}:{_line(text, name, key)}"
+        if key not in known and isinstance(value, dict):
+            raise ConfigError(f"{place}: there is no table [{key}]; there is [node]")
         if key not in known:
             raise ConfigError(f'{place}: there is no setting "{key}"; there are: {", ".join(known)}')
         wanted = type(known[key].default)
@@ -180,13 +185,15 @@ def _line(text: str, table: str, key: str) -> int:
     return 1
 
 
-def reference() -> str:
-    """Every setting with its default and meaning, as a config file."""
+def reference(config: ClusterConfig | None = None) -> str:
+    """Every setting with its value and meaning, as a config file."""
+    config = config or ClusterConfig()
     lines: list[str] = []
-    for title, kind in (("", Config), ("[node]", NodeConfig)):
+    for title, table in (("", config.cluster), ("[node]", config.node)):
         lines += ["", title] if title else []
-        for field in dataclasses.fields(kind):
-            value = field.default
-            shown = f'"{value}"' if isinstance(value, str) else "[]" if value == () else str(value)
+        for field in dataclasses.fields(table):
+            value = getattr(table, field.name)
+            # JSON's strings and lists are TOML's too.
+            shown = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
             lines.append(f"{field.name} = {shown}  # {field.metadata['meaning']}")
     return "\n".join(lines) + "\n"

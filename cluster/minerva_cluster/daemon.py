@@ -26,6 +26,7 @@ log = logging.getLogger("minerva_cluster")
 FIRST_PAUSE_S = 0.2  # before a daemon that died is started again
 LONGEST_PAUSE_S = 30.0
 LONGEST_LINE = 4096
+STOP_S = 60.0  # for a daemon to drain; the calls of its node have ended before
 
 
 class DaemonFailed(Exception):
@@ -66,16 +67,19 @@ class Daemon:
     async def start(self) -> None:
         """Raises DaemonFailed."""
         if self.config.daemon:
-            self._connect(self.config.daemon.replace("{node}", self.node))
+            self.session = self._connect()
         else:
+            if shutil.which(self.config.program) is None:
+                raise DaemonFailed(f"there is no program {self.config.program}: set [node] program, or install it on {self.node}")
             self._folder = pathlib.Path(tempfile.mkdtemp(prefix="minerva-node-"))
-            self._connect(f"unix:{self._folder}/socket")
+            self.session = self._connect()
             await self._spawn()
         await self._wait_until_ready()
         if self.process is not None:
             self._supervision = asyncio.create_task(self._supervise())
 
-    def _connect(self, address: str) -> None:
+    def _connect(self) -> aiohttp.ClientSession:
+        address = f"unix:{self._folder}/socket" if self._folder else self.config.daemon.replace("{node}", self.node)
         limits = {"limit": 0, "keepalive_timeout": 60.0}
         if address.startswith("unix:"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(address[len("unix:") :], **limits)  # type: ignore[arg-type]
@@ -83,7 +87,7 @@ class Daemon:
         else:
             connector = aiohttp.TCPConnector(**limits)  # type: ignore[arg-type]
             self.url = address.rstrip("/")
-        self.session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
@@ -106,7 +110,7 @@ class Daemon:
                 limit=1 << 20,
             )
         except OSError as error:
-            raise DaemonFailed(f"{command[4]} cannot be started: {error}. Set [node] program.") from None
+            raise DaemonFailed(f"setpriv, which starts the daemon, cannot be started: {error}") from None
         self._last_lines = []
         self._reading = asyncio.create_task(self._read_log(self.process, self._last_lines))
 
@@ -165,13 +169,14 @@ class Daemon:
                 continue
             self.on_restart()
 
-    async def is_ready(self) -> bool:
-        try:
-            assert self.session is not None
-            async with self.session.get(f"{self.url}/ready", timeout=aiohttp.ClientTimeout(total=5)) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
+    async def give_up(self) -> None:
+        """It hangs: its calls break off, and a daemon that was started is started again."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        before, self.session = self.session, self._connect()
+        if before is not None:
+            await before.close()
 
     async def stop(self) -> None:
         """A daemon that was started drains and ends; one that was found stays."""
@@ -181,7 +186,12 @@ class Daemon:
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGTERM)
-            await self.process.wait()
+            try:
+                await asyncio.wait_for(self.process.wait(), STOP_S)
+            except TimeoutError:
+                log.error("the daemon does not end: it is killed")
+                self.process.kill()
+                await self.process.wait()
         if self._reading is not None:
             await self._reading
         if self.session is not None:

@@ -25,13 +25,13 @@ def main() -> int:
     programs = pathlib.Path(os.environ["MINERVA_BIN_DIR"]).absolute()
     folder = pathlib.Path(os.environ["MINERVA_DEMO_MODELS"])
     models = {file.stem: file for file in sorted(folder.glob("*.gguf"))}
-    print("starting four nodes (half a minute)", flush=True)
+    print("starting four nodes (half a minute; longer on a busy machine)", flush=True)
     cluster = Emulated(
         programs / "minerva",
         programs / "minerva-engine",
         models,
         nodes=NAMES,
-        arguments=("--max-models", "1"),
+        arguments=("--max-models", "1", "--memory-budget", "2GiB"),
         cluster={"listen": os.environ.get("MINERVA_LISTEN", "127.0.0.1:8000")},
     )
     try:
@@ -41,7 +41,10 @@ def main() -> int:
             signal.signal(number, lambda *_: ended.set())
         introduce(cluster, list(models))
         follow(cluster, ended)
+    except KeyboardInterrupt:  # before all has started
+        pass
     finally:
+        print("stopping", flush=True)
         cluster.stop()
     return 0
 

@@ -98,9 +98,10 @@ class Emulated:
         daemon_config: str = "",
         without: dict[str, set[str]] | None = None,
         cluster: dict[str, Any] | None = None,
+        node: dict[str, Any] | None = None,
         admin_key: str = "",
     ) -> None:
-        """`without`: models whose file a node does not have. `cluster`: settings other than the defaults."""
+        """`without`: models whose file a node does not have. `cluster`, `node`: settings other than the defaults."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mvc-", dir="/tmp"))
         listen = (cluster or {}).get("listen", f"127.0.0.1:{free_port()}")
         self.url = f"http://{listen}"
@@ -124,6 +125,7 @@ class Emulated:
                     "--engine", str(engine), *arguments,
                 ),
                 admin_key_file=str(key_file) if admin_key else "",
+                **(node or {}),
             ),
         )  # fmt: skip
 

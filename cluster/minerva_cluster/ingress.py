@@ -12,19 +12,20 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from minerva_cluster.answers import Answer, CutOff, Refusal, Send, not_found
+from minerva_cluster.answers import Answer, CutOff, Refusal, Send, not_found, wrong_method
 from minerva_cluster.board import Ask
 from minerva_cluster.config import ClusterConfig, count_of_bytes, seconds
 from minerva_cluster.node import HOP_BY_HOP
 from minerva_cluster.process import shared
 from minerva_cluster.reading import TooLarge, ask_of, unpack
-from minerva_cluster.routes import Kind, Route, host_allowed, route_of
+from minerva_cluster.routes import Kind, Route, host_allowed, methods_of, route_of
 from minerva_cluster.watching import Watching
 from minerva_cluster.wire import Broken, Call, Head, Headers
 
@@ -32,6 +33,8 @@ log = logging.getLogger("minerva_cluster")
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 MOST_TRIES = 2  # of one request: a second one if the client has seen nothing of the first
+SOON_S = 5.0  # for a node's part of a list
+NO_ANSWER = Refusal(502, "unreachable", "No node answers now. Try again later.")
 MOST_HEADERS = 64 << 10  # bytes of a refusal after a stream's head
 
 
@@ -82,7 +85,10 @@ class Ingress:
             return await answer.refuse(Refusal(403, "forbidden", text, "permission_error"))
         route = route_of(scope["method"], path, query)
         if route is None:
-            return await answer.refuse(not_found(path))
+            methods = methods_of(path, query)
+            return await answer.refuse(wrong_method(scope["method"], path, methods) if methods else not_found(path))
+        if route.kind is Kind.ROOT:
+            return await self._whole_answer(answer, b"Minerva is running", "text/plain; charset=utf-8")
         if route.kind is Kind.HEALTH:
             return await self._json(answer, {"status": "ok"})
         if route.kind is Kind.READY:
@@ -207,10 +213,14 @@ class Ingress:
                 self.watching.lose(node)
             text = "The node that answered this request has died. Send it again."
             raise Failed(node, Refusal(502, "unreachable", text)) from None
+        except RayServeException as error:
+            text = f"No node can take this request now: {error}. Try again later."
+            raise Failed(node, Refusal(503, "no_capacity", text, retry_after_s=10)) from None
         finally:
             shared.routed.pop(call.key, None)
             if not ended:
-                response.cancel()
+                with contextlib.suppress(RayServeException):  # it never went anywhere
+                    response.cancel()
             if node:
                 shared.board.ended(node, call.ask)
 
@@ -293,24 +303,64 @@ class Ingress:
         await self._pass(*last, answer)
 
     async def _list(self, route: Route, call: Call, answer: Answer) -> None:
-        # One node says whether this caller may see the list. Its own part of it is newer than what it has published.
+        if route.kind is Kind.OLLAMA_MODELS:
+            return await self._list_for_ollama(call, answer)
         single = route.kind is Kind.MODEL
         if not single:
             call.path = "/v1/models"
         try:
-            head, body = await self._whole(call)
+            # One node says whether this caller may see the list. Its own part of it is newer than what it has published.
+            head, body = await (self._whole(call) if single else self._whole_of_any(call))
         except Failed as failure:
             return await answer.refuse(failure.refusal)
         if head.status != 200 or single or call.method == "HEAD":
             return await self._pass(head, body, answer)
         if route.kind is Kind.CLUSTER:
-            return await self._json(answer, {"object": "cluster", "nodes": self.watching.nodes()})
+            return await self._json(answer, {"object": "cluster", "nodes": self.watching.nodes()}, head.headers)
         document = json.loads(body)
-        await self._json(answer, {**document, "data": self.watching.union(document["data"])})
+        await self._json(answer, {**document, "data": self.watching.union(document["data"])}, head.headers)
 
-    async def _json(self, answer: Answer, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
-        await answer.begin(Head(200, headers))
+    async def _whole_of_any(self, call: Call) -> tuple[Head, bytes]:
+        """By the first node that answers soon: one that hangs keeps nobody waiting. Raises Failed."""
+        last = Failed("", NO_ANSWER)
+        # One after the other: Serve takes calls that are made at once for one request for the same call.
+        for node in shared.board.nodes() or [""]:
+            call.only = node
+            try:
+                return await asyncio.wait_for(self._whole(call), SOON_S if node else None)
+            except TimeoutError:
+                log.warning("node %s does not answer within %.0f s", node, SOON_S)
+            except Failed as failure:
+                last = failure
+        raise last
+
+    async def _list_for_ollama(self, call: Call, answer: Answer) -> None:
+        """The models of all nodes, each once."""
+        models: dict[str, Any] = {}
+        last: Head | None = None
+        for node in shared.board.nodes() or [""]:
+            call.only = node
+            try:
+                head, body = await asyncio.wait_for(self._whole(call), SOON_S if node else None)
+            except (Failed, TimeoutError) as error:
+                log.warning("node %s is left out: %r", node, error)
+                continue
+            last = head
+            if head.status != 200 or call.method == "HEAD":
+                return await self._pass(head, body, answer)
+            for model in json.loads(body)["models"]:
+                models.setdefault(model["name"], model)
+        if last is None:
+            return await answer.refuse(NO_ANSWER)
+        await self._json(answer, {"models": [models[name] for name in sorted(models)]}, last.headers)
+
+    async def _json(self, answer: Answer, document: dict[str, Any], headers: Iterable[tuple[str, str]] = ()) -> None:
+        """`headers`: of the node's answer that this one is made from."""
+        await self._whole_answer(answer, json.dumps(document, separators=(",", ":")).encode(), "application/json", headers)
+
+    async def _whole_answer(self, answer: Answer, body: bytes, kind: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+        own = [("content-type", kind), ("content-length", str(len(body)))]
+        kept = [(name, value) for name, value in headers if name.lower() not in ("content-type", "content-length", "etag")]
+        await answer.begin(Head(200, own + kept))
         await answer.piece(body)
         await answer.end()

@@ -16,7 +16,7 @@ import yarl
 from minerva_cluster.config import NodeConfig
 from minerva_cluster.daemon import Daemon, DaemonFailed, admin_key
 from minerva_cluster.publisher import Publisher, Stopwatch
-from minerva_cluster.wire import Broken, Call, Change, Head
+from minerva_cluster.wire import Broken, Call, Change, Head, Headers
 
 log = logging.getLogger("minerva_cluster")
 
@@ -56,9 +56,13 @@ class Node:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        await self.daemon.start()
-        if self._needs_keys:
-            await self._check_keys()
+        try:
+            await self.daemon.start()
+            if self._needs_keys:
+                await self._check_keys()
+        except DaemonFailed:
+            await self.daemon.stop()
+            raise
         self._publisher = Publisher(self.daemon, self.name, admin_key(self._config.admin_key_file))
         self._publishing = asyncio.create_task(self._publisher.run())
 
@@ -66,7 +70,6 @@ class Node:
         assert self.daemon.session is not None
         async with self.daemon.session.get(f"{self.daemon.url}/v1/models") as answer:
             if answer.status != 401:
-                await self.daemon.stop()
                 raise DaemonFailed(
                     "other machines reach this cluster's endpoint, so its daemons must need API keys: set api_keys "
                     "or api_key_file in the daemon's config ([node] config)"
@@ -112,7 +115,7 @@ class Node:
                 if answer.status == 503 and b'"draining"' in await answer.read():
                     yield Broken("it is being shut down")
                     return
-                yield Head(answer.status, [(n, v) for n, v in _texts(answer.raw_headers) if n.lower() not in HOP_BY_HOP])
+                yield Head(answer.status, _to_pass(_texts(answer.raw_headers)))
                 if answer.status == 503:
                     yield await answer.read()
                     return
@@ -121,7 +124,9 @@ class Node:
                 if answer.status == 200:
                     service_ms = watch.service_ms
         except (aiohttp.ClientError, OSError) as error:
-            yield Broken(f"{type(error).__name__}: {error}")
+            log.warning("%s broke off: %r", call.path, error)
+            reached = not isinstance(error, aiohttp.ClientConnectorError)
+            yield Broken("it closed the connection" if reached else "it cannot be reached")
         finally:
             self._publisher.ends(call.ask.model, service_ms)
 
@@ -159,6 +164,12 @@ def node_name() -> str:
     ours = ray.get_runtime_context().get_node_id()
     names = (node.get("NodeName") for node in ray.nodes() if node["NodeID"] == ours)
     return next(names, None) or socket.gethostname()
+
+
+def _to_pass(headers: Headers) -> Headers:
+    """The endpoint dates its answers itself, and Serve gives each an x-request-id. The daemon's has another name."""
+    named = [("x-minerva-request-id" if n.lower() == "x-request-id" else n, v) for n, v in headers]
+    return [(n, v) for n, v in named if n.lower() not in HOP_BY_HOP and n.lower() != "date"]
 
 
 def _texts(raw: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:

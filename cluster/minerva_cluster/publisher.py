@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from minerva_cluster.board import ModelView
+from minerva_cluster.config import seconds
 from minerva_cluster.daemon import Daemon
 from minerva_cluster.published import Plan, catalog_of, names_of, plan_of, to_plan, views_of
 from minerva_cluster.wire import Change
@@ -31,7 +32,6 @@ HEARTBEAT_S = 60.0  # the daemon's comments come more often
 # A watch of an ingress that died without a word ends by itself: a node that drains waits for its calls.
 WATCH_S = 120.0
 MOST_ASKED = 256
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Publisher:
@@ -47,6 +47,8 @@ class Publisher:
         self._asked: dict[str, None] = {}  # models, the one that was asked for last in the end
         self._plans: dict[str, Plan] = {}
         self._headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
+        self._timeout = aiohttp.ClientTimeout(total=seconds(daemon.config.answer_timeout))
+        self._answers = True
         self._stale = asyncio.Event()
         self._stale_catalog = True
         self._stale_plans = True
@@ -103,6 +105,7 @@ class Publisher:
             removed = tuple(model for model in seen if model not in self.views)
             change = Change(
                 name=self.name,
+                answers=self._answers,
                 models=models,
                 removed=removed,
                 names=self.names if catalog is not self.catalog else None,
@@ -121,7 +124,10 @@ class Publisher:
                     await self._refresh()
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
                     log.warning("the daemon of %s tells nothing: %r", self.name, error)
-                    await self._publish({}, self.memory)  # so the node is no candidate
+                    await self._publish({}, self.memory, answers=False)
+                    if isinstance(error, TimeoutError):
+                        log.error("the daemon of %s hangs: it is given up", self.name)
+                        await self.daemon.give_up()
                     await asyncio.sleep(RETRY_S)
                     self.forget_all()
                     continue
@@ -147,10 +153,10 @@ class Publisher:
         memory = {name: stats[name] for name in ("estimated_memory_mb", "memory_budget_mb", "memory_pressure", "cache")}
         await self._publish(views, memory)
 
-    async def _publish(self, views: dict[str, ModelView], memory: dict[str, Any]) -> None:
+    async def _publish(self, views: dict[str, ModelView], memory: dict[str, Any], answers: bool = True) -> None:
         async with self._changed:
-            if views != self.views or memory != self.memory or self._version == 0:
-                self.views, self.memory = views, memory
+            if views != self.views or memory != self.memory or answers != self._answers or self._version == 0:
+                self.views, self.memory, self._answers = views, memory, answers
                 self._version += 1
                 self._changed.notify_all()
 
@@ -171,7 +177,7 @@ class Publisher:
     async def _call(self, method: str, path: str) -> dict[str, Any]:
         assert self.daemon.session is not None
         url = self.daemon.url + path
-        async with self.daemon.session.request(method, url, headers=self._headers, timeout=_TIMEOUT) as answer:
+        async with self.daemon.session.request(method, url, headers=self._headers, timeout=self._timeout) as answer:
             document = json.loads(await answer.read())
             if not isinstance(document, dict):
                 raise ValueError(f"{path} answers with no object")
@@ -179,10 +185,10 @@ class Publisher:
 
     async def _follow(self) -> None:
         """Reads GET /v1/events. A gap without a connection counts as a change of everything."""
-        assert self.daemon.session is not None
         timeout = aiohttp.ClientTimeout(total=None, sock_read=HEARTBEAT_S)
         while True:
             try:
+                assert self.daemon.session is not None  # another one after the daemon was given up
                 url = f"{self.daemon.url}/v1/events"
                 async with self.daemon.session.get(url, headers=self._headers, timeout=timeout) as answer:
                     self.forget_all()

@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, unquote
 
 class Kind(enum.Enum):
     INFERENCE = enum.auto()  # by the model in the body
-    LOOK = enum.auto()  # by ?model=
+    LOOK = enum.auto()  # by ?model=, else on any node
     LOAD = enum.auto()  # by the model in the path: on the node where that is soonest
     LEAVE = enum.auto()  # by the model in the path: on all nodes that have it in memory
     MODELS = enum.auto()  # the union of all nodes' lists
     MODEL = enum.auto()
+    OLLAMA_MODELS = enum.auto()  # the union again, in the words of Ollama's API
+    ROOT = enum.auto()  # where clients look whether a server is there
     CLUSTER = enum.auto()  # how the nodes are
     HEALTH = enum.auto()
     READY = enum.auto()
@@ -53,10 +55,23 @@ _FIXED = {
     ("GET", "/v1/models"): Kind.MODELS,
     ("GET", "/models"): Kind.MODELS,
     ("GET", "/v1/cluster"): Kind.CLUSTER,
+    ("GET", "/"): Kind.ROOT,
+    ("GET", "/api/version"): Kind.LOOK,
+    ("GET", "/api/tags"): Kind.OLLAMA_MODELS,
+    ("GET", "/api/ps"): Kind.OLLAMA_MODELS,
 }
+_METHODS = ("GET", "POST", "DELETE")
+
+
+def methods_of(path: str, query: str) -> list[str]:
+    """The methods that a route takes; none if there is no such route."""
+    taken = [method for method in _METHODS if route_of(method, path, query)]
+    return [*taken, *(["HEAD"] if "GET" in taken else [])]
 
 
 def route_of(method: str, path: str, query: str) -> Route | None:
+    if method == "OPTIONS":  # of a browser, before it asks: the daemons know which pages may
+        return Route(Kind.LOOK) if methods_of(path, query) else None
     method = "GET" if method == "HEAD" else method
     path = re.sub(r"/{2,}", "/", path)
     path = path.rstrip("/") or "/"

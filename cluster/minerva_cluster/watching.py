@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from ray.exceptions import RayError
@@ -27,6 +29,17 @@ RETRY_S = 0.5
 SHORTEST_LOOK_S = 1.0  # at models that are hot without need
 # Which state a model has in the list of all: the best one that it has on any node.
 STATES = ("hot", "waking", "loading", "parking", "parked", "stopping", "preparing", "cold", "quarantined")
+# The same in llama.cpp's words, as src/router_api/status.cc says it.
+STATUS_VALUES = {
+    "hot": "loaded", "parking": "sleeping", "parked": "sleeping", "waking": "sleeping", "preparing": "loading",
+    "loading": "loading",
+}  # fmt: skip
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Apart from the request that is answered now. Serve takes all calls that are made in a request for its own: it mixes
+    up those that are made at once, and cancels them with the request."""
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 
 class Watching:
@@ -55,7 +68,7 @@ class Watching:
         shared.on_replicas = tell
         self._set_replicas(shared.replicas)
         if self._give_back_s > 0:
-            self._giving = loop.create_task(self._give_back())
+            self._giving = _task(self._give_back())
 
     async def stop(self) -> None:
         """Ends all watches: a node waits for its calls before it ends."""
@@ -71,7 +84,7 @@ class Watching:
             for kept in (self._names, self._catalogs, self._memory):
                 kept.pop(gone, None)
         for new in replicas - self._tasks.keys():
-            self._tasks[new] = asyncio.create_task(self._watch(new))
+            self._tasks[new] = _task(self._watch(new))
 
     def lose(self, node: str) -> None:
         """The node did not answer: it counts as gone until it can be watched again."""
@@ -79,7 +92,7 @@ class Watching:
         watch = self._tasks.get(node)
         if watch is not None:
             watch.cancel()
-            self._tasks[node] = asyncio.create_task(self._watch(node, RETRY_S))
+            self._tasks[node] = _task(self._watch(node, RETRY_S))
 
     async def _watch(self, node: str, after_s: float = 0) -> None:
         await asyncio.sleep(after_s)
@@ -99,6 +112,8 @@ class Watching:
 
     def _take(self, node: str, change: Change) -> None:
         self._names[node] = change.name
+        if not change.answers:
+            return shared.board.remove(node)
         if change.catalog is not None:
             self._catalogs[node] = change.catalog
         if change.memory is not None:
@@ -134,6 +149,7 @@ class Watching:
             behind = model.get("preset_of", model_id)
             states = [view.state for node in self._catalogs for name, view in shared.board.views(node).items() if name == behind]
             model["state"] = min([*states, model.get("state", "cold")], key=STATES.index)
+            model["status"] = {**model.get("status", {}), "value": STATUS_VALUES.get(model["state"], "unloaded")}
             found.append(model)
         return found
 

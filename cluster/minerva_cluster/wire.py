@@ -45,6 +45,7 @@ class Change:
     """What has changed on a node since the change before; the first one says everything."""
 
     name: str  # of the node, for people
+    answers: bool = True  # False: its daemon does not answer, so the node gets nothing for the time being
     models: dict[str, ModelView] = dataclasses.field(default_factory=dict)
     removed: tuple[str, ...] = ()
     names: dict[str, str] | None = None  # all other names of its models, where these have changed

@@ -23,14 +23,14 @@ def models() -> dict[str, pathlib.Path]:
 
 @pytest.fixture(scope="module")
 def start(models: dict[str, pathlib.Path]) -> Iterator[Start]:
-    """start(nodes=..., arguments=..., ...) starts a cluster; only one runs at a time."""
+    """start(nodes=..., arguments=..., ...) starts a cluster; only one runs at a time. deploy=False: Ray alone."""
     running: list[Emulated] = []
 
-    def begin(**options: Any) -> Emulated:
+    def begin(deploy: bool = True, **options: Any) -> Emulated:
         while running:
             running.pop().stop()
         running.append(Emulated(harness.MINERVA, harness.ENGINE, models, **options))
-        return running[-1].start()
+        return running[-1].start(deploy)
 
     yield begin
     while running:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,15 +21,23 @@ import pytest
 from conftest import Start
 from harness import Stream, chat_body
 
+from minerva_cluster.config import ClusterConfig, Config, NodeConfig, reference
 from minerva_cluster.emulated import PATIENCE_S, Emulated, wait_until
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
+PAGE = "https://page.example"  # a page of another site that the daemons allow
 
 
 @pytest.fixture(scope="module")
 def two(start: Start) -> Emulated:
     """Two nodes with room for one model each; n2 does not have b."""
-    return start(nodes=("n1", "n2"), arguments=("--max-models", "1"), without={"n2": {"b"}})
+    return start(
+        nodes=("n1", "n2"),
+        arguments=("--max-models", "1"),
+        without={"n2": {"b"}},
+        daemon_config=f'limits.allowed_origins = ["{PAGE}"]\n',
+        node={"answer_timeout": "15s"},
+    )
 
 
 def client_of(cluster: Emulated, key: str = "none") -> openai.OpenAI:
@@ -99,11 +109,56 @@ def test_what_the_endpoint_refuses_itself(two: Emulated) -> None:
 
     assert ask("GET", "/v1/config") == (404, "route_not_found")
     assert ask("POST", "/v1/pull", b"{}") == (404, "route_not_found")
+    assert ask("GET", "/v1/chat/completions") == (405, "method_not_allowed")
+    assert ask("POST", "/health") == (405, "method_not_allowed")
     assert ask("GET", "/v1/models", Host="evil.example") == (403, "forbidden")
     assert ask("GET", "/v1/models", Origin="http://evil.example", Sec_Fetch_Site="cross-site") == (403, "forbidden")
     large = b'{"model": "a", "x": "' + b"x" * (33 << 20) + b'"}'
     assert ask("POST", "/v1/chat/completions", large) == (413, "body_too_large")
     assert ask("POST", "/v1/chat/completions", b"{", Content_Type="application/json")[0] == 400
+
+
+def ask(cluster: Emulated, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = connect(cluster)
+    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
+def test_pages_of_other_sites_as_the_daemons_allow_them(two: Emulated) -> None:
+    wants = {"Origin": PAGE, "Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
+    answer, _ = ask(two, "OPTIONS", "/v1/chat/completions", **wants)
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert ask(two, "GET", "/v1/models", Origin=PAGE)[0].headers["access-control-allow-origin"] == PAGE
+    evil, _ = ask(two, "OPTIONS", "/v1/chat/completions", **{**wants, "Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in evil.headers
+
+
+def test_an_answer_has_one_date_and_one_id(two: Emulated) -> None:
+    answer, _ = ask(two, "GET", "/v1/models/a", X_Request_ID="mine")
+    assert answer.headers.get_all("x-request-id") == ["mine"]
+    assert len(answer.headers.get_all("date") or ()) == 1
+    assert answer.headers["x-minerva-request-id"].startswith("req_")
+
+
+def test_what_clients_of_ollama_look_at(two: Emulated) -> None:
+    assert ask(two, "HEAD", "/")[0].status == 200
+    assert ask(two, "GET", "/")[1] == b"Minerva is running"
+    assert "version" in json.loads(ask(two, "GET", "/api/version")[1])
+    client_of(two).chat.completions.create(model="b", messages=HELLO, max_tokens=1)
+    models = json.loads(ask(two, "GET", "/api/tags")[1])["models"]
+    assert [model["name"].partition(":")[0] for model in models] == ["a", "b", "c", "d", "e", "slow"]
+    wait_until(
+        lambda: "b" in [m["name"].partition(":")[0] for m in json.loads(ask(two, "GET", "/api/ps")[1])["models"]], "b is listed"
+    )
+
+
+def test_the_list_says_the_state_in_both_ways(two: Emulated) -> None:
+    client_of(two).chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    node_with(two, "a")
+    models = {model["id"]: model for model in json.loads(ask(two, "GET", "/v1/models")[1])["data"]}
+    assert (models["a"]["state"], models["a"]["status"]["value"]) == ("hot", "loaded")
 
 
 def test_models_are_where_their_files_are_and_conversations_stay(two: Emulated) -> None:
@@ -213,6 +268,18 @@ def test_a_daemon_that_dies_is_started_again(two: Emulated) -> None:
             assert client.chat.completions.create(model=model, messages=HELLO, max_tokens=1).choices
 
 
+def test_a_daemon_that_hangs_costs_time_and_nothing_else(two: Emulated) -> None:
+    client = client_of(two)
+    client.chat.completions.create(model="a", messages=HELLO, max_tokens=1)
+    node = node_with(two, "a")
+    (pid,) = two.daemons(node)
+    os.kill(pid, signal.SIGSTOP)
+    assert [model.id for model in client.models.list()] == ["a", "b", "c", "d", "e", "slow"]
+    assert client.chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    wait_until(lambda: two.daemons(node) not in ([], [pid]), "another daemon is there")
+    two.wait_for(2)
+
+
 def test_a_daemon_that_dies_before_it_answers_costs_nothing(two: Emulated) -> None:
     client_of(two).chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
     node = node_with(two, "slow")
@@ -266,6 +333,39 @@ def test_a_node_that_is_killed_under_load_loses_no_unanswered_request(two: Emula
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
     assert set(outcomes) <= {"done", "answer broke off"}, outcomes
+
+
+def test_up_and_down(start: Start, tmp_path: pathlib.Path) -> None:
+    """On a Ray that runs nothing yet."""
+    bare = start(deploy=False, nodes=("n1",), arguments=("--max-models", "1"))
+    settings = dataclasses.replace(bare.config.node, program="/no/such/program")
+    taken = socket.create_server(("127.0.0.1", 0))
+
+    def run(*arguments: str, listen: str = f"127.0.0.1:{bare.port}", node: NodeConfig = settings) -> tuple[int, str]:
+        config = ClusterConfig(Config(listen=listen, url_of_ray=bare.ray), node)
+        (tmp_path / "cluster.toml").write_text(reference(config))
+        command = [sys.executable, "-m", "minerva_cluster.cli", *arguments]
+        if arguments[0] == "up":
+            command += ["--config", str(tmp_path / "cluster.toml"), "--detach"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert "Traceback" not in ended.stderr
+        return ended.returncode, ended.stderr + ended.stdout
+
+    code, said = run("up", listen=f"127.0.0.1:{taken.getsockname()[1]}")
+    assert (code, f"nothing can listen on 127.0.0.1:{taken.getsockname()[1]}" in said) == (1, True), said
+    code, said = run("up")
+    assert (code, "a node cannot start: there is no program /no/such/program" in said) == (1, True), said
+    code, said = run("up", node=bare.config.node)
+    assert (code, f"Serving at {bare.url}/v1. `minerva-cluster down` ends it." in said) == (0, True), said
+    assert client_of(bare).chat.completions.create(model="a", messages=HELLO, max_tokens=1).choices
+    code, said = run("drain", "nobody", "--ray", bare.ray)
+    assert (code, "Ray has no machine called nobody" in said) == (1, True), said
+    assert run("down", "--ray", bare.ray)[0] == 0
+    assert not bare.processes()
+    code, said = run("down", "--ray", bare.ray)
+    assert (code, "no cluster is up there" in said) == (1, True), said
+    code, said = run("down", "--ray", "127.0.0.1:9")
+    assert (code, "no Ray answers at 127.0.0.1:9" in said) == (3, True), said
 
 
 @pytest.fixture(scope="module")

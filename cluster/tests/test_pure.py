@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from minerva_cluster.cli import as_table
 from minerva_cluster.config import ClusterConfig, ConfigError, parse
 from minerva_cluster.machines import wanted_replicas
 from minerva_cluster.published import NEVER_MS, catalog_of, names_of, plan_of, to_plan, views_of
-from minerva_cluster.routes import Kind, Route, host_allowed, route_of
+from minerva_cluster.routes import Kind, Route, host_allowed, methods_of, route_of
 from minerva_cluster.wire import Head
 
 # ---- how many nodes ----
@@ -67,7 +68,9 @@ def test_settings_from_a_file() -> None:
         ("max_requests = 0", "at least 1"),
         ("[node]\narguments = [3]", 'x.toml:2: "arguments" is a list of strings'),
         ("node = 3", "node is a table"),
-        ('listen = "nowhere"', '"nowhere" is no address'),
+        ('\nlisten = "nowhere"', 'x.toml:2: listen: "nowhere" is no address'),
+        ('[node]\nanswer_timeout = "soon"', 'x.toml:2: answer_timeout: "soon" is no duration'),
+        ("[nodes]", "x.toml:1: there is no table [nodes]; there is [node]"),
         ('listen = "a:99999"', "is no address"),
         ('drain = "3"', '"3" is no duration'),
         ('max_body = "3 apples"', "is no size"),
@@ -75,12 +78,14 @@ def test_settings_from_a_file() -> None:
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message.replace("(", "\\(")):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         parse(text, "x.toml")
 
 
 def test_the_reference_is_a_config_of_defaults() -> None:
     assert parse(config.reference(), "reference") == ClusterConfig()
+    parsed = parse('allowed_hosts = ["a\\"b", "ü"]\ndrain = "3s"\n[node]\nprogram = "/x"', "x.toml")
+    assert parse(config.reference(parsed), "reference") == parsed
 
 
 # ---- routes ----
@@ -95,8 +100,15 @@ def test_routes() -> None:
     assert route_of("DELETE", "/v1/models/a", "") == Route(Kind.LEAVE, "a", "unload")
     assert route_of("HEAD", "/v1/models", "") == Route(Kind.MODELS)
     assert route_of("GET", "/v1/models/a", "") == Route(Kind.MODEL, "a")
+    assert route_of("GET", "/", "") == Route(Kind.ROOT)
+    assert route_of("GET", "/api/ps", "") == Route(Kind.OLLAMA_MODELS)
+    assert route_of("OPTIONS", "/v1/chat/completions", "") == Route(Kind.LOOK)
+    assert methods_of("/v1/chat/completions", "") == ["POST"]
+    assert methods_of("/v1/models/a", "") == ["GET", "DELETE", "HEAD"]
+    assert methods_of("/v1/config", "") == []
     for method, path in (
-        ("GET", "/"), ("GET", "/v1/config"), ("POST", "/v1/pull"), ("DELETE", "/v1/models/a/files"), ("GET", "/metrics"),
+        ("OPTIONS", "/v1/config"), ("POST", "/"),
+        ("GET", "/v1/config"), ("POST", "/v1/pull"), ("DELETE", "/v1/models/a/files"), ("GET", "/metrics"),
         ("POST", "/upstream/a/x"), ("GET", "/v1/models/stats"), ("DELETE", "/v1/conversations"), ("PUT", "/v1/models/a"),
     ):  # fmt: skip
         assert route_of(method, path, "") is None, path
