@@ -138,4 +138,4 @@ def test_a_load_without_room_goes_elsewhere(start, device):
     m = start(a=1200)
     device.others(TOTAL - 100)
     assert where(m, "a") is None
-    assert f"the device {DEVICE} has no room for the model" in m.log()
+    assert f"the device {DEVICE} has no room for it" in m.log()

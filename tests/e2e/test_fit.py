@@ -35,6 +35,13 @@ def gave_way(answer):
     return {each["setting"]: each["to"] for each in answer.json.get("gave_way", [])}
 
 
+def alike(one, other):
+    """Each prediction is by a process of its own, whose memory varies by some pages: the prompt cache, which takes what is
+    left in whole MiB, may differ by one."""
+    caches = [lower.get("prompt_cache_mib", 256) for lower in (one, other)]
+    return abs(caches[0] - caches[1]) <= 1 and {**one, "prompt_cache_mib": 0} == {**other, "prompt_cache_mib": 0}
+
+
 @pytest.mark.parametrize("share", [0, 0.1, 0.4, 0.75])
 def test_it_runs_within_the_budget_and_says_with_what(serve, model, least, whole, share):
     budget = int(least + share * (whole - least))
@@ -43,7 +50,7 @@ def test_it_runs_within_the_budget_and_says_with_what(serve, model, least, whole
     loaded = m.load("m")
     assert loaded.status == 200, loaded
     lower = gave_way(loaded)
-    assert lower and lower == gave_way(plan), (plan, loaded)
+    assert lower and alike(lower, gave_way(plan)), (plan, loaded)
     assert "prompt_cache_mib" in lower or "weights" in lower, "what is missed least gives way first"
     if share == 0:
         assert lower | {"prompt_cache_mib": 1} == LEAST and lower["prompt_cache_mib"] <= 3
@@ -72,12 +79,10 @@ def test_it_is_the_same_beside_others(serve, model, models, least):
     beside = serve("--memory-budget", f"{least + 200}MiB", models={"m": model, "a": models["a"], "b": models["b"]})
     beside.use("a", "b")
     others = gave_way(beside.load("m"))
-    # Each daemon asks a process of its own for the prediction, and what this process holds varies by some pages: the
-    # prompt cache, which takes what is left in whole MiB, can differ by one.
-    assert abs(others.pop("prompt_cache_mib") - lower.pop("prompt_cache_mib")) <= 1 and others == lower
+    assert alike(others, lower)
     once = gave_way(beside.get("/v1/models/m"))
     beside.use("a", "m")
-    assert gave_way(beside.get("/v1/models/m")) == once
+    assert alike(gave_way(beside.get("/v1/models/m")), once)
 
 
 def test_less_than_the_least_is_refused_with_the_numbers(serve, model, least):
