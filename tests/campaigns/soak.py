@@ -292,7 +292,7 @@ def campaign():
                    "no lease and no waiter is left")
         wait_until(lambda: not common.open_files(pid) - idle, "every descriptor of the crowd is closed")
         (fd_first, fd_last), (memory_first, memory_last) = map(watch.quarters, (watch.descriptors, watch.private))
-        figure("daemon's descriptors", f"idle {idle}, first quarter {fd_first}, last quarter {fd_last}")
+        figure("daemon's descriptors", f"idle {len(idle)}, first quarter {fd_first}, last quarter {fd_last}")
         figure("daemon's private memory", f"first quarter {mib(memory_first)}, last quarter {mib(memory_last)}")
         expect(fd_last <= fd_first + CLIENTS, "descriptors grow")
         expect(memory_last <= memory_first * 1.25 + (4 << 20), "the daemon's memory grows")
