@@ -52,8 +52,8 @@ ROUTERS = {
 }
 MIB = 1 << 20
 IS_HAPROXY = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-# HAProxy finds the ingress at the machine's address only: on 127.0.0.1 it asks Ray's Python proxy instead. Whoever listens
-# there needs keys.
+# HAProxy finds the ingress at the machine's address only. For an endpoint on 127.0.0.1 HAProxy asks Ray's Python proxy
+# instead. An endpoint at the machine's address needs keys.
 ADDRESS = get_node_ip_address() if IS_HAPROXY else "127.0.0.1"
 KEY = "benchmark"
 KEYS = f'api_keys = ["{KEY}"]\n'

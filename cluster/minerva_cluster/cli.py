@@ -75,11 +75,9 @@ def status(arguments: argparse.Namespace) -> int:
     try:
         document = fetch(arguments.url, arguments.api_key)
     except Unreachable as error:
-        print(f"minerva-cluster: {error}", file=sys.stderr)
-        return 3
+        return fail(str(error), 3)
     except Refused as error:
-        print(f"minerva-cluster: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error), 1)
     print(json.dumps(document) if arguments.json else as_table(document), end="\n" if arguments.json else "")
     return 0
 

@@ -12,7 +12,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -310,7 +310,7 @@ class Ingress:
             call.path = "/v1/models"
         try:
             # One node says whether this caller may see the list. Its own part of it is newer than what it has published.
-            head, body = await (self._whole(call) if single else self._whole_of_any(call))
+            head, body = await (self._whole(call) if single else anext(self._answers_of_all(call)))
         except Failed as failure:
             return await answer.refuse(failure.refusal)
         if head.status != 200 or single or call.method == "HEAD":
@@ -320,39 +320,39 @@ class Ingress:
         document = json.loads(body)
         await self._json(answer, {**document, "data": self.watching.union(document["data"])}, head.headers)
 
-    async def _whole_of_any(self, call: Call) -> tuple[Head, bytes]:
-        """By the first node that answers soon: one that hangs keeps nobody waiting. Raises Failed."""
+    async def _answers_of_all(self, call: Call) -> AsyncIterator[tuple[Head, bytes]]:
+        """Of all nodes that answer soon: one that hangs keeps nobody waiting. Raises Failed if there is none.
+
+        One node after the other: Serve takes calls that are made at once for one request for the same call."""
+        has_answered = False
         last = Failed("", NO_ANSWER)
-        # One after the other: Serve takes calls that are made at once for one request for the same call.
         for node in shared.board.nodes() or [""]:
             call.only = node
             try:
-                return await asyncio.wait_for(self._whole(call), SOON_S if node else None)
+                found = await asyncio.wait_for(self._whole(call), SOON_S if node else None)
             except TimeoutError:
                 log.warning("node %s does not answer within %.0f s", node, SOON_S)
             except Failed as failure:
+                log.warning("node %s is left out: %s", node, failure)
                 last = failure
-        raise last
+            else:
+                has_answered = True
+                yield found
+        if not has_answered:
+            raise last
 
     async def _list_for_ollama(self, call: Call, answer: Answer) -> None:
         """The models of all nodes, each once."""
         models: dict[str, Any] = {}
-        last: Head | None = None
-        for node in shared.board.nodes() or [""]:
-            call.only = node
-            try:
-                head, body = await asyncio.wait_for(self._whole(call), SOON_S if node else None)
-            except (Failed, TimeoutError) as error:
-                log.warning("node %s is left out: %r", node, error)
-                continue
-            last = head
-            if head.status != 200 or call.method == "HEAD":
-                return await self._pass(head, body, answer)
-            for model in json.loads(body)["models"]:
-                models.setdefault(model["name"], model)
-        if last is None:
+        try:
+            async for head, body in self._answers_of_all(call):
+                if head.status != 200 or call.method == "HEAD":
+                    return await self._pass(head, body, answer)
+                for model in json.loads(body)["models"]:
+                    models.setdefault(model["name"], model)
+        except Failed:
             return await answer.refuse(NO_ANSWER)
-        await self._json(answer, {"models": [models[name] for name in sorted(models)]}, last.headers)
+        await self._json(answer, {"models": [models[name] for name in sorted(models)]}, head.headers)
 
     async def _json(self, answer: Answer, document: dict[str, Any], headers: Iterable[tuple[str, str]] = ()) -> None:
         """`headers`: of the node's answer that this one is made from."""

@@ -48,6 +48,15 @@ def connect(cluster: Emulated) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=PATIENCE_S)
 
 
+def ask(
+    cluster: Emulated, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = connect(cluster)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
 def stream_of(cluster: Emulated, model: str, text: str = "Hello", max_tokens: int = 4, **more: Any) -> Stream:
     connection = connect(cluster)
     body = json.dumps(chat_body(model, text, max_tokens=max_tokens, stream=True, **more))
@@ -101,37 +110,28 @@ def test_errors_come_from_the_daemons_unchanged(two: Emulated) -> None:
 
 
 def test_what_the_endpoint_refuses_itself(two: Emulated) -> None:
-    def ask(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
-        connection = connect(two)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())["error"]["code"]
+    def refused(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        answer, document = ask(two, method, path, body, **headers)
+        return answer.status, json.loads(document)["error"]["code"]
 
-    assert ask("GET", "/v1/config") == (404, "route_not_found")
-    assert ask("POST", "/v1/pull", b"{}") == (404, "route_not_found")
-    assert ask("GET", "/v1/chat/completions") == (405, "method_not_allowed")
-    assert ask("POST", "/health") == (405, "method_not_allowed")
-    assert ask("GET", "/v1/models", Host="evil.example") == (403, "forbidden")
-    assert ask("GET", "/v1/models", Origin="http://evil.example", Sec_Fetch_Site="cross-site") == (403, "forbidden")
+    assert refused("GET", "/v1/config") == (404, "route_not_found")
+    assert refused("POST", "/v1/pull", b"{}") == (404, "route_not_found")
+    assert refused("GET", "/v1/chat/completions") == (405, "method_not_allowed")
+    assert refused("POST", "/health") == (405, "method_not_allowed")
+    assert refused("GET", "/v1/models", Host="evil.example") == (403, "forbidden")
+    assert refused("GET", "/v1/models", Origin="http://evil.example", Sec_Fetch_Site="cross-site") == (403, "forbidden")
     large = b'{"model": "a", "x": "' + b"x" * (33 << 20) + b'"}'
-    assert ask("POST", "/v1/chat/completions", large) == (413, "body_too_large")
-    assert ask("POST", "/v1/chat/completions", b"{", Content_Type="application/json")[0] == 400
-
-
-def ask(cluster: Emulated, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = connect(cluster)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    return answer, answer.read()
+    assert refused("POST", "/v1/chat/completions", large) == (413, "body_too_large")
+    assert refused("POST", "/v1/chat/completions", b"{", Content_Type="application/json")[0] == 400
 
 
 def test_pages_of_other_sites_as_the_daemons_allow_them(two: Emulated) -> None:
     wants = {"Origin": PAGE, "Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
-    answer, _ = ask(two, "OPTIONS", "/v1/chat/completions", **wants)
+    answer, _ = ask(two, "OPTIONS", "/v1/chat/completions", None, **wants)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert ask(two, "GET", "/v1/models", Origin=PAGE)[0].headers["access-control-allow-origin"] == PAGE
-    evil, _ = ask(two, "OPTIONS", "/v1/chat/completions", **{**wants, "Origin": "https://evil.example"})
+    evil, _ = ask(two, "OPTIONS", "/v1/chat/completions", None, **{**wants, "Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in evil.headers
 
 
@@ -170,6 +170,7 @@ def test_models_are_where_their_files_are_and_conversations_stay(two: Emulated) 
     for _ in range(4):
         raw = client.chat.completions.with_raw_response.create(model="c", messages=messages, max_tokens=4)
         caches.append(raw.headers["x-minerva-cache"])
+        node_with(two, "c")  # the endpoint learns that a tenth of a second later
         messages += [{"role": "assistant", "content": raw.parse().choices[0].message.content}, *HELLO]
     assert caches[1:] == ["hit"] * 3
     assert len(two.states("c")) == 1 or sorted(two.states("c").values()) == ["hot", "parked"]

@@ -102,7 +102,7 @@ def descriptors(pid):
 
 
 def open_files(pid):
-    """What a process has open, by names: paths, "socket:[1]". What is closed meanwhile is left out."""
+    """The names of what a process has open: paths, "socket:[1]". A descriptor that is closed meanwhile is left out."""
     names = set()
     for entry in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):

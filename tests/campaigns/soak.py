@@ -270,7 +270,7 @@ def campaign():
             park(minerva, model)
         unload_all(minerva)
         pid = minerva.process.pid
-        # It is opened by a thread of its own, some time after the first request.
+        # A thread of its own opens the trace of accesses, some time after the first request.
         wait_until(lambda: any(name.endswith("access.csv") for name in common.open_files(pid)), "the trace is open")
         idle = common.open_files(pid)
         clients, kills, watch = soak(minerva, reference, seed)
