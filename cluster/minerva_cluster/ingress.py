@@ -305,15 +305,13 @@ class Ingress:
     async def _list(self, route: Route, call: Call, answer: Answer) -> None:
         if route.kind is Kind.OLLAMA_MODELS:
             return await self._list_for_ollama(call, answer)
-        single = route.kind is Kind.MODEL
-        if not single:
-            call.path = "/v1/models"
+        call.path = "/v1/models"
         try:
             # One node says whether this caller may see the list. Its own part of it is newer than what it has published.
-            head, body = await (self._whole(call) if single else anext(self._answers_of_all(call)))
+            head, body = await anext(self._answers_of_all(call))
         except Failed as failure:
             return await answer.refuse(failure.refusal)
-        if head.status != 200 or single or call.method == "HEAD":
+        if head.status != 200 or call.method == "HEAD":
             return await self._pass(head, body, answer)
         if route.kind is Kind.CLUSTER:
             return await self._json(answer, {"object": "cluster", "nodes": self.watching.nodes()}, head.headers)
@@ -326,8 +324,11 @@ class Ingress:
         One node after the other: Serve takes calls that are made at once for one request for the same call."""
         has_answered = False
         last = Failed("", NO_ANSWER)
-        for node in shared.board.nodes() or [""]:
-            call.only = node
+        asked: set[str] = set()
+        # Also the nodes that come back meanwhile.
+        while waiting := [node for node in shared.board.nodes() or [""] if node not in asked]:
+            call.only = node = waiting[0]
+            asked.add(node)
             try:
                 found = await asyncio.wait_for(self._whole(call), SOON_S if node else None)
             except TimeoutError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +16,7 @@ import yarl
 
 from minerva_cluster.config import NodeConfig
 from minerva_cluster.daemon import Daemon, DaemonFailed, admin_key
-from minerva_cluster.publisher import Publisher, Stopwatch
+from minerva_cluster.publisher import Publisher
 from minerva_cluster.wire import Broken, Call, Change, Head, Headers
 
 log = logging.getLogger("minerva_cluster")
@@ -106,12 +107,16 @@ class Node:
     async def answer(self, call: Call) -> AsyncIterator[Head | bytes | Broken]:
         await self.ready()
         assert self._publisher is not None
-        watch = Stopwatch()
+        began = time.monotonic()
         service_ms: float | None = None
         self._publisher.begins(call.ask.model)
         try:
             async with await self._ask(call) as answer:
-                watch.has_waited(answer.headers.get("x-minerva-wait-ms"))
+                model = answer.headers.get("x-minerva-model", "") if answer.status == 200 else ""
+                # A stream's head that came before its model was there does not have it.
+                waited_ms = answer.headers.get("x-minerva-wait-ms") if model else None
+                if waited_ms is not None:
+                    await self._publisher.serves(model)
                 if answer.status == 503 and b'"draining"' in await answer.read():
                     yield Broken("it is being shut down")
                     return
@@ -121,8 +126,9 @@ class Node:
                     return
                 async for piece in answer.content.iter_any():
                     yield piece
-                if answer.status == 200:
-                    service_ms = watch.service_ms
+                await self._publisher.serves(model)
+                if waited_ms is not None:
+                    service_ms = (time.monotonic() - began) * 1000 - float(waited_ms)
         except (aiohttp.ClientError, OSError) as error:
             log.warning("%s broke off: %r", call.path, error)
             reached = not isinstance(error, aiohttp.ClientConnectorError)

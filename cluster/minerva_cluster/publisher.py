@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import time
@@ -79,6 +80,15 @@ class Publisher:
             before = self.service_ms.get(model, service_ms)
             self.service_ms[model] = before * 0.8 + service_ms * 0.2
         self._stale.set()
+
+    async def serves(self, model: str) -> None:
+        """The daemon answers with this model (an id), so the model is hot. Ingresses learn that before the daemon is asked
+        again: the client's next request may come sooner."""
+        view = self.views.get(model)
+        if view is not None and view.state != "hot":
+            self._stale_plans = True
+            hot = dataclasses.replace(view, state="hot")
+            await self._publish({**self.views, model: hot}, self.memory, self._answers)
 
     def forget_all(self) -> None:
         """Another daemon has taken the place of the one before."""
@@ -206,19 +216,3 @@ class Publisher:
             self._stale_plans = True
         if event not in ("progress", "download", "decision"):
             self._stale.set()
-
-
-class Stopwatch:
-    """How long a request had its slot: all of its time, less what it waited."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._waited_ms = 0.0
-
-    def has_waited(self, header: str | None) -> None:
-        with contextlib.suppress(ValueError):
-            self._waited_ms = float(header or 0)
-
-    @property
-    def service_ms(self) -> float:
-        return max(0.0, (time.monotonic() - self._began) * 1000 - self._waited_ms)

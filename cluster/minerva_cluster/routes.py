@@ -13,11 +13,10 @@ from urllib.parse import parse_qs, unquote
 
 class Kind(enum.Enum):
     INFERENCE = enum.auto()  # by the model in the body
-    LOOK = enum.auto()  # by ?model=, else on any node
+    LOOK = enum.auto()  # by the model in the path or in ?model=, else on any node
     LOAD = enum.auto()  # by the model in the path: on the node where that is soonest
     LEAVE = enum.auto()  # by the model in the path: on all nodes that have it in memory
     MODELS = enum.auto()  # the union of all nodes' lists
-    MODEL = enum.auto()
     OLLAMA_MODELS = enum.auto()  # the union again, in the words of Ollama's API
     ROOT = enum.auto()  # where clients look whether a server is there
     CLUSTER = enum.auto()  # how the nodes are
@@ -92,7 +91,7 @@ def route_of(method: str, path: str, query: str) -> Route | None:
     if (method == "POST" and verb in ("park", "unload")) or (method == "DELETE" and not verb):
         return Route(Kind.LEAVE, model, verb or "unload")
     if method == "GET" and not verb:
-        return Route(Kind.MODEL, model)
+        return Route(Kind.LOOK, model)
     return None
 
 

@@ -170,7 +170,6 @@ def test_models_are_where_their_files_are_and_conversations_stay(two: Emulated) 
     for _ in range(4):
         raw = client.chat.completions.with_raw_response.create(model="c", messages=messages, max_tokens=4)
         caches.append(raw.headers["x-minerva-cache"])
-        node_with(two, "c")  # the endpoint learns that a tenth of a second later
         messages += [{"role": "assistant", "content": raw.parse().choices[0].message.content}, *HELLO]
     assert caches[1:] == ["hit"] * 3
     assert len(two.states("c")) == 1 or sorted(two.states("c").values()) == ["hot", "parked"]
@@ -267,6 +266,7 @@ def test_a_daemon_that_dies_is_started_again(two: Emulated) -> None:
         wait_until(lambda node=node, pid=pid: two.daemons(node) not in ([], [pid]), "another daemon is there")  # type: ignore[misc]
         for model in ("a", "c"):
             assert client.chat.completions.create(model=model, messages=HELLO, max_tokens=1).choices
+    two.wait_for(2)
 
 
 def test_a_daemon_that_hangs_costs_time_and_nothing_else(two: Emulated) -> None:

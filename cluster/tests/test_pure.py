@@ -99,7 +99,7 @@ def test_routes() -> None:
     assert route_of("POST", "/v1/models/a%2Fb/park", "") == Route(Kind.LEAVE, "a/b", "park")
     assert route_of("DELETE", "/v1/models/a", "") == Route(Kind.LEAVE, "a", "unload")
     assert route_of("HEAD", "/v1/models", "") == Route(Kind.MODELS)
-    assert route_of("GET", "/v1/models/a", "") == Route(Kind.MODEL, "a")
+    assert route_of("GET", "/v1/models/a", "") == Route(Kind.LOOK, "a")
     assert route_of("GET", "/", "") == Route(Kind.ROOT)
     assert route_of("GET", "/api/ps", "") == Route(Kind.OLLAMA_MODELS)
     assert route_of("OPTIONS", "/v1/chat/completions", "") == Route(Kind.LOOK)
