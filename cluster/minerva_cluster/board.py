@@ -1,6 +1,6 @@
 """Board: what an ingress knows of the nodes, and on which of them a request gets its first token soonest.
 
-Pure: the time is handed in, and nothing is sent. Threading: a Board has a lock, since Serve's router runs in a thread of
+Pure: it looks at no clock and sends nothing. Threading: a Board has a lock, since Serve's router runs in a thread of
 its own. It does not know Ray.
 
 The expected time to first token of a model on a node is the sum of
@@ -31,7 +31,8 @@ MOST_CONVERSATIONS = 200_000
 RESIDENT = frozenset({"hot", "parked", "waking", "parking"})
 COMING = frozenset({"loading", "preparing"})
 USUAL_SLOTS = 2  # of a model that nobody has loaded yet
-USUAL_SERVICE_MS = 1_000.0
+USUAL_SERVICE_MS = 1_000.0  # before any request has ended
+SERVICE_SHARE = 0.2  # of a model's latest time in what is usual
 USUAL_READING_MS_PER_CHARACTER = 0.5
 
 
@@ -61,11 +62,12 @@ class ModelView:
 
     state: str = "cold"
     ready_ms: float = 0.0  # until it can serve, by the daemon's dry run
+    is_guess: bool = False  # ready_ms is guessed from the file's size: this node has loaded nothing yet
     cost_ms: float = 0.0  # until all models that leave for it could serve again
     victim_idle_s: float = 0.0  # since the latest use of one of these
     slots: int = USUAL_SLOTS
     in_flight: int = 0  # requests that have a slot or wait for one
-    service_ms: float = USUAL_SERVICE_MS  # how long a request has its slot
+    service_ms: float | None = None  # how long a request has its slot; None: nobody has asked for it here
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,16 +94,15 @@ class _Entry:
 
     __slots__ = ("cold", "ms", "node", "pending", "sent", "view")
 
-    def __init__(self, node: _Node, view: ModelView) -> None:
+    def __init__(self, node: _Node) -> None:
         self.node = node
-        self.view = view
+        self.view = ModelView()
         self.sent = 0  # requests of this ingress that are under way
         self.pending = False  # a request of this ingress has begun its load
         self.cold = False
         self.ms = 0.0
-        self.weigh()
 
-    def weigh(self) -> None:
+    def weigh(self, usual_service_ms: float | None) -> None:
         view = self.view
         hot = view.state == "hot"
         ready = 0.0 if hot else view.ready_ms
@@ -109,7 +110,8 @@ class _Entry:
             ready += view.cost_ms / (1.0 + view.victim_idle_s / HORIZON_S)
         line = max(view.in_flight, self.sent) - view.slots + 1
         if line > 0:
-            ready += line * view.service_ms / max(view.slots, 1)
+            known = (ms for ms in (view.service_ms, usual_service_ms) if ms is not None)
+            ready += line * next(known, USUAL_SERVICE_MS) / max(view.slots, 1)
         self.cold = not self.pending and view.state not in RESIDENT and view.state not in COMING
         self.ms = ready
 
@@ -141,6 +143,7 @@ class Board:
         self._aliases: dict[str, str] = {}
         self._homes: OrderedDict[int, str] = OrderedDict()  # by a prefix's key
         self._reading: dict[str, float] = {}  # by model: milliseconds a character
+        self._service_ms: float | None = None  # what is usual; None: no request has ended yet
 
     # ---- what nodes say ----
 
@@ -161,17 +164,19 @@ class Board:
                         entry.end_load()
                     self._forget(model, node)
             for model, view in models.items():
-                known = here.entries.get(model)
-                if known is None:
-                    here.entries[model] = self._table.setdefault(model, {})[node] = _Entry(here, view)
-                    continue
-                if known.pending:
-                    known.end_load()
-                    known.view = view
-                    if view.state != "hot" and known.sent > 0:
-                        known.begin_load()
-                known.view = view
-                known.weigh()
+                entry = here.entries.get(model)
+                if entry is None:
+                    entry = here.entries[model] = self._table.setdefault(model, {})[node] = _Entry(here)
+                if view.service_ms is not None and view.service_ms != entry.view.service_ms:
+                    before = view.service_ms if self._service_ms is None else self._service_ms
+                    self._service_ms = before * (1 - SERVICE_SHARE) + view.service_ms * SERVICE_SHARE
+                if entry.pending:
+                    entry.end_load()
+                    entry.view = view
+                    if view.state != "hot" and entry.sent > 0:
+                        entry.begin_load()
+                entry.view = view
+                entry.weigh(self._service_ms)
             if names is not None:
                 here.names = dict(names)
                 self._aliases = {name: model for other in self._nodes.values() for name, model in other.names.items()}
@@ -201,13 +206,19 @@ class Board:
         entries = self._table.get(model, {})
         there: list[tuple[float, _Entry]] = []  # where the model is, or will be soon
         elsewhere: list[tuple[float, _Entry]] = []
+        # A node that has loaded nothing yet counts as quick as the quickest that has: else it would never be asked.
+        known = (entry.view.ready_ms for entry in entries.values() if entry.cold and not entry.view.is_guess)
+        known_ms = min(known, default=float("inf"))
         for entry in entries.values():
             if entry.node.id in excluded:
                 continue
+            ms = entry.ms
+            if entry.view.is_guess:
+                ms -= max(0.0, entry.view.ready_ms - known_ms)
             if entry.cold:
-                elsewhere.append((entry.ms + entry.node.loading_ms, entry))
+                elsewhere.append((ms + entry.node.loading_ms, entry))
             else:
-                there.append((entry.ms, entry))
+                there.append((ms, entry))
         if not there and not elsewhere:
             return self._any(ask, excluded)
         least_there = min((ms for ms, _ in there), default=float("inf"))
@@ -264,7 +275,7 @@ class Board:
                     entry.sent += 1
                     if entry.view.state != "hot" and not entry.pending:
                         entry.begin_load()
-                    entry.weigh()
+                    entry.weigh(self._service_ms)
             for prefix in ask.prefixes:
                 self._homes[prefix.key] = node
                 self._homes.move_to_end(prefix.key)
@@ -283,7 +294,7 @@ class Board:
                 entry.sent -= 1
                 if entry.sent == 0 and entry.pending:
                     entry.end_load()
-                entry.weigh()
+                entry.weigh(self._service_ms)
 
     def has_read(self, ask: Ask, characters: int, ms: float) -> None:
         """A hot model without a line took so long until its first token, for a prompt of which it kept nothing."""

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
-from minerva_cluster.board import USUAL_SERVICE_MS, USUAL_SLOTS, ModelView
+from minerva_cluster.board import COMING, USUAL_SLOTS, ModelView
 
 # For a model that nobody has loaded here yet, on a machine that has loaded none.
 USUAL_LOAD_MS = 1_000.0
@@ -20,6 +20,11 @@ MiB = 1 << 20
 NOT_NOW_MS = 5_000.0
 NEVER_MS = 1e9
 MOST_DRY_RUNS = 64
+SETTLED = COMING | {"hot"}  # of these models a dry run would say nothing new
+
+# The models in memory, the one that was used last at the front, and whether each has requests. The daemon decides by
+# this which model leaves for another.
+Uses = tuple[tuple[str, bool], ...]
 
 
 @dataclasses.dataclass(slots=True)
@@ -59,6 +64,11 @@ def names_of(catalog: dict[str, dict[str, Any]]) -> dict[str, str]:
     return names
 
 
+def uses_of(stats: dict[str, Any]) -> Uses:
+    models = sorted(stats["models"], key=_idle_s)
+    return tuple((str(model["id"]), bool(model.get("leases"))) for model in models)
+
+
 def usual_load_ms(size: int) -> float:
     return USUAL_LOAD_MS + size / USUAL_BYTES_PER_MS
 
@@ -82,14 +92,17 @@ def views_of(
         plan = plans.get(model_id)
         size = int(model.get("size_bytes") or 0)
         ready, cost, idle = 0.0, 0.0, 0.0
+        is_guess = False
         if model.get("runs_here") is False or state == "quarantined":
             ready = NEVER_MS
         elif state != "hot" and plan is not None:
+            is_guess = plan.possible and plan.load_ms is None
             ready = usual_load_ms(size) if plan.load_ms is None else plan.load_ms
             ready += 0.0 if plan.possible else NOT_NOW_MS
             cost = plan.cost_ms
             idle = _coarse(min((_idle_s(resident.get(victim, {})) for victim in plan.evicts), default=0.0))
         elif state != "hot":
+            is_guess = True
             ready = usual_load_ms(size)
             cost = 0.0 if size <= free else ready
         slots = here.get("slots") or USUAL_SLOTS
@@ -97,11 +110,12 @@ def views_of(
         views[model_id] = ModelView(
             state=state,
             ready_ms=ready,
+            is_guess=is_guess,
             cost_ms=cost,
             victim_idle_s=idle,
             slots=slots,
             in_flight=max(taken, own_in_flight.get(model_id, 0)),
-            service_ms=service_ms.get(model_id, USUAL_SERVICE_MS),
+            service_ms=service_ms.get(model_id),
         )
     return views
 
@@ -117,8 +131,8 @@ def _idle_s(model: dict[str, Any]) -> float:
 
 
 def to_plan(views: dict[str, ModelView], asked: list[str]) -> list[str]:
-    """The models that are worth a dry run: those that were asked for last, then the others."""
+    """The models that are worth a dry run: those that were asked for last, then the others. What loads already has none."""
     order = [model for model in reversed(asked) if model in views]
     known = set(order)
     order += [model for model in views if model not in known]
-    return [model for model in order if views[model].state != "hot" and views[model].ready_ms < NEVER_MS][:MOST_DRY_RUNS]
+    return [model for model in order if views[model].state not in SETTLED and views[model].ready_ms < NEVER_MS][:MOST_DRY_RUNS]

@@ -17,10 +17,10 @@ from typing import Any
 
 import aiohttp
 
-from minerva_cluster.board import ModelView
+from minerva_cluster.board import COMING, ModelView
 from minerva_cluster.config import seconds
 from minerva_cluster.daemon import Daemon
-from minerva_cluster.published import Plan, catalog_of, names_of, plan_of, to_plan, views_of
+from minerva_cluster.published import Plan, Uses, catalog_of, names_of, plan_of, to_plan, uses_of, views_of
 from minerva_cluster.wire import Change
 
 log = logging.getLogger("minerva_cluster")
@@ -28,7 +28,8 @@ log = logging.getLogger("minerva_cluster")
 PAUSE_S = 0.1
 RETRY_S = 0.5
 # Also without an event: times since the last use grow, and what others ask the daemon for makes no event.
-LONGEST_SILENCE_S = 5.0
+LONGEST_SILENCE_S = 1.0
+PLANS_SHARE = 0.05  # of the time, at most, for dry runs that are made since models were used
 HEARTBEAT_S = 60.0  # the daemon's comments come more often
 # A watch of an ingress that died without a word ends by itself: a node that drains waits for its calls.
 WATCH_S = 120.0
@@ -53,6 +54,8 @@ class Publisher:
         self._stale = asyncio.Event()
         self._stale_catalog = True
         self._stale_plans = True
+        self._planned_uses: Uses = ()
+        self._next_plans = 0.0  # the moment
         self._version = 0
         self._changed = asyncio.Condition()
 
@@ -156,9 +159,16 @@ class Publisher:
         stats = await self._get("/v1/models/stats")
         views = views_of(self.catalog, stats, self._plans, self.service_ms, self.in_flight)
         states = {model: view.state for model, view in views.items()}
-        if self._stale_plans or states != {model: view.state for model, view in self.views.items()}:
+        uses = uses_of(stats)
+        have_aged = uses != self._planned_uses and time.monotonic() >= self._next_plans
+        if self._stale_plans or have_aged or states != {model: view.state for model, view in self.views.items()}:
             self._stale_plans = False
-            self._plans = await self._dry_runs(to_plan(views, list(self._asked)))
+            self._planned_uses = uses
+            began = time.monotonic()
+            kept = {model: plan for model, plan in self._plans.items() if states.get(model) in COMING}
+            self._plans = kept | await self._dry_runs(to_plan(views, list(self._asked)))
+            now = time.monotonic()
+            self._next_plans = now + (now - began) / PLANS_SHARE
             views = views_of(self.catalog, stats, self._plans, self.service_ms, self.in_flight)
         memory = {name: stats[name] for name in ("estimated_memory_mb", "memory_budget_mb", "memory_pressure", "cache")}
         await self._publish(views, memory)

@@ -68,6 +68,27 @@ def test_of_two_loads_that_cost_alike_the_one_that_takes_the_older_model_away() 
         assert chosen(board, Ask("m")).node == first
 
 
+def test_a_node_that_has_loaded_nothing_is_asked_like_the_others() -> None:
+    new = ModelView(ready_ms=1100, is_guess=True)
+    board = board_of(a={"m": ModelView(ready_ms=200, cost_ms=300)}, b={"m": new})
+    assert chosen(board, Ask("m")) == Chosen("b", 200.0)  # nothing has to leave there
+    board.publish("b", {"m": ModelView(ready_ms=1100)})  # by now it knows
+    assert chosen(board, Ask("m")).node == "a"
+    # What it guesses is not known of the others either.
+    assert chosen(board_of(a={"m": ModelView(ready_ms=1500)}, b={"m": new}), Ask("m")).expected_ms == 1100
+    coming = ModelView(state="loading", ready_ms=1100, is_guess=True)
+    assert chosen(board_of(a={"m": ModelView(ready_ms=200)}, b={"m": coming}), Ask("m")) == Chosen("b", 200.0)
+
+
+def test_a_model_that_nobody_has_asked_for_takes_as_long_as_the_others() -> None:
+    loading = ModelView(state="loading", ready_ms=200, slots=2, in_flight=2)
+    board = board_of(a={"m": loading}, b={"m": ModelView(ready_ms=200)})
+    assert chosen(board, Ask("m")).node == "b"  # by a guess of one second
+    board.publish("b", {"n": ModelView(state="hot", service_ms=20)})
+    board.publish("a", {"m": loading})
+    assert chosen(board, Ask("m")) == Chosen("a", 210.0)
+
+
 def test_a_cold_model_has_a_home_by_its_name() -> None:
     names = [f"m{number}" for number in range(100)]
     board = board_of(**{node: dict.fromkeys(names, COLD) for node in "abcd"})

@@ -15,7 +15,7 @@ from minerva_cluster.board import ModelView
 from minerva_cluster.cli import as_table
 from minerva_cluster.config import ClusterConfig, ConfigError, parse
 from minerva_cluster.machines import wanted_replicas
-from minerva_cluster.published import NEVER_MS, catalog_of, names_of, plan_of, to_plan, views_of
+from minerva_cluster.published import NEVER_MS, catalog_of, names_of, plan_of, to_plan, uses_of, views_of
 from minerva_cluster.routes import Kind, Route, host_allowed, methods_of, route_of
 from minerva_cluster.wire import Head
 
@@ -246,8 +246,22 @@ def test_views_of_what_a_daemon_says() -> None:
     assert to_plan(views, ["a", "b"]) == ["b"]
     unplanned = views_of(catalog, STATS, {}, {}, {})["b"]
     assert unplanned.ready_ms == unplanned.cost_ms > 1000  # it has to make room
+    assert unplanned.is_guess
     blocked = plan_of({"possible": False, "expected_load_ms": None, "cost_ms": 0, "would_evict": []})
-    assert views_of(catalog, STATS, {"b": blocked}, {}, {})["b"].ready_ms > unplanned.ready_ms
+    waits = views_of(catalog, STATS, {"b": blocked}, {}, {})["b"]
+    assert waits.ready_ms > unplanned.ready_ms
+    assert not waits.is_guess  # it is known that others are in the way
+    assert to_plan({**views, "b": ModelView(state="loading")}, ["b"]) == []
+
+
+def test_dry_runs_are_old_when_the_order_of_use_is() -> None:
+    def stats(**idle_s: float) -> dict[str, Any]:
+        return {"models": [{"id": model, "last_used_s": idle, "leases": int(idle == 0)} for model, idle in idle_s.items()]}
+
+    before = uses_of(stats(a=1, b=3))
+    assert before == uses_of(stats(a=4, b=6))
+    assert before != uses_of(stats(a=4, b=2))
+    assert before != uses_of(stats(a=0, b=6))
 
 
 def test_the_table() -> None:
