@@ -32,8 +32,8 @@ RESIDENT = frozenset({"hot", "parked", "waking", "parking"})
 COMING = frozenset({"loading", "preparing"})
 USUAL_SLOTS = 2  # of a model that nobody has loaded yet
 USUAL_SERVICE_MS = 1_000.0  # before any request has ended
-SERVICE_SHARE = 0.2  # of a model's latest time in what is usual
 USUAL_READING_MS_PER_CHARACTER = 0.5
+SHARE_OF_LATEST = 0.2  # in an average that follows what changes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,6 +124,11 @@ class _Entry:
         self.node.loading_ms = max(0.0, self.node.loading_ms - self.view.ready_ms)
 
 
+def averaged(average: float | None, latest: float) -> float:
+    """The average with one more value. `average`: None before the first value."""
+    return latest if average is None else average * (1 - SHARE_OF_LATEST) + latest * SHARE_OF_LATEST
+
+
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
@@ -168,8 +173,7 @@ class Board:
                 if entry is None:
                     entry = here.entries[model] = self._table.setdefault(model, {})[node] = _Entry(here)
                 if view.service_ms is not None and view.service_ms != entry.view.service_ms:
-                    before = view.service_ms if self._service_ms is None else self._service_ms
-                    self._service_ms = before * (1 - SERVICE_SHARE) + view.service_ms * SERVICE_SHARE
+                    self._service_ms = averaged(self._service_ms, view.service_ms)
                 if entry.pending:
                     entry.end_load()
                     entry.view = view
@@ -302,8 +306,7 @@ class Board:
             return  # mostly other work
         model = self._model(ask.model)
         with self._lock:
-            before = self._reading.get(model, ms / characters)
-            self._reading[model] = before * 0.8 + ms / characters * 0.2
+            self._reading[model] = averaged(self._reading.get(model), ms / characters)
 
     def surplus(self) -> list[tuple[str, str]]:
         """(node, model): hot there without need, since another node has it hot and slots for all its requests.

@@ -131,7 +131,8 @@ def _idle_s(model: dict[str, Any]) -> float:
 
 
 def to_plan(views: dict[str, ModelView], asked: list[str]) -> list[str]:
-    """The models that are worth a dry run: those that were asked for last, then the others. What loads already has none."""
+    """The models that are worth a dry run: those that were asked for last, then the others. A hot model and a model that is
+    being loaded are not worth one."""
     order = [model for model in reversed(asked) if model in views]
     known = set(order)
     order += [model for model in views if model not in known]

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from minerva_cluster.board import COMING, ModelView
+from minerva_cluster.board import COMING, ModelView, averaged
 from minerva_cluster.config import seconds
 from minerva_cluster.daemon import Daemon
 from minerva_cluster.published import Plan, Uses, catalog_of, names_of, plan_of, to_plan, uses_of, views_of
@@ -80,8 +80,7 @@ class Publisher:
         else:
             self.in_flight.pop(model, None)
         if service_ms is not None:
-            before = self.service_ms.get(model, service_ms)
-            self.service_ms[model] = before * 0.8 + service_ms * 0.2
+            self.service_ms[model] = averaged(self.service_ms.get(model), service_ms)
         self._stale.set()
 
     async def serves(self, model: str) -> None:

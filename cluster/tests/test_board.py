@@ -74,7 +74,7 @@ def test_a_node_that_has_loaded_nothing_is_asked_like_the_others() -> None:
     assert chosen(board, Ask("m")) == Chosen("b", 200.0)  # nothing has to leave there
     board.publish("b", {"m": ModelView(ready_ms=1100)})  # by now it knows
     assert chosen(board, Ask("m")).node == "a"
-    # What it guesses is not known of the others either.
+    # A guess that is shorter than the other nodes' estimates stays as it is.
     assert chosen(board_of(a={"m": ModelView(ready_ms=1500)}, b={"m": new}), Ask("m")).expected_ms == 1100
     coming = ModelView(state="loading", ready_ms=1100, is_guess=True)
     assert chosen(board_of(a={"m": ModelView(ready_ms=200)}, b={"m": coming}), Ask("m")) == Chosen("b", 200.0)
